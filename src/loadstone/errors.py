@@ -1,12 +1,12 @@
 """The error tree: what went wrong, what is allowed, what to do about it, and the exit code that says so.
 
-    LoadstoneError              (4) anything the platform itself could not do
-    |- UsageError               (2) wrong use: nothing was started, nothing was overwritten
-    |  `- SettingsError         (2) every invalid setting, told at once
-    |- PlatformError            (4) a part could not start, or could not be restarted
-    |- ArchiveError             (4) a run folder could not be read or written
-    |- StreamError              (4) Redis/Valkey could not be reached or refused
-    `- FormatError              (4) bytes that are not what they claim to be
+LoadstoneError              (4) anything the platform itself could not do
+|- UsageError               (2) wrong use: nothing was started, nothing was overwritten
+|  `- SettingsError         (2) every invalid setting, told at once
+|- PlatformError            (4) a part could not start, or could not be restarted
+|- ArchiveError             (4) a run folder could not be read or written
+|- StreamError              (4) Redis/Valkey could not be reached or refused
+`- FormatError              (4) bytes that are not what they claim to be
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Columns:
 
     ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within a boot. ``duration_us``: microseconds.
     ``ttfb_us``: time to first byte in microseconds, -1 if unknown. ``bytes``: length of the response body.
-    ``status``: HTTP status, 0 if there was none. ``name``/``error``: indexes into the batch's tables; error -1 is success.
+    ``status``: HTTP status, 0 if there was none. ``name`` and ``error``: indexes into the batch's tables, error -1 is
+    success.
     """
 
     end_ns: NDArray[np.int64]
