@@ -114,6 +114,7 @@ class HookSettings:
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
     target: dict[str, Any] | None = setting(_json_object, "what the target says of itself")
     limits: dict[str, Any] | None = setting(_json_object, "CPU and memory limits that the target runs with")
+    launch: str | None = setting(parse.text, "who started these processes, to find the run again")
     fast_http_mend: bool = setting(
         parse.boolean, "mend FastHttpUser's lost keep-alive above 1,000 users a process", default="yes"
     )

@@ -36,7 +36,7 @@ class Consumer:
         self._group = group
         self._name = name
         self._streams = tuple(streams)
-        self._cursor = dict.fromkeys(self._streams, "0")
+        self._cursor: dict[Any, Any] = dict.fromkeys(self._streams, "0")
 
     def join(self) -> None:
         """Make the group on every stream, from its beginning; nothing happens where it is there already."""
@@ -48,17 +48,19 @@ class Consumer:
                     raise
 
     def read(self, *, count: int, block_ms: int) -> list[StreamEntry]:
-        """The next entries, at most ``count`` of each stream; what an earlier life left pending comes first."""
+        """The next entries, at most ``count`` of each stream; what an earlier life left pending comes first.
+
+        An entry without a blob, or deleted before it was read, comes with an empty one.
+        """
         catching_up = any(cursor != ">" for cursor in self._cursor.values())
         block = None if catching_up else block_ms
         answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
         found = {stream.decode(): entries for stream, entries in answer or []}
         self._advance(found)
         return [
-            StreamEntry(stream, id_.decode(), fields.get(_RUN, b"").decode(), fields[_BLOB])
+            StreamEntry(stream, id_.decode(), (fields or {}).get(_RUN, b"").decode(), (fields or {}).get(_BLOB, b""))
             for stream in self._streams
             for id_, fields in found.get(stream, [])
-            if fields and _BLOB in fields
         ]
 
     def acknowledge(self, entries: Iterable[StreamEntry]) -> None:

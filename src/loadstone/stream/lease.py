@@ -12,7 +12,9 @@ __all__ = ["Lease"]
 _TAKE: Final = """
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 0 end
-if not holder then redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'number', redis.call('INCR', KEYS[1] .. ':number')) end
+if not holder then
+  redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'number', redis.call('INCR', KEYS[1] .. ':number'))
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return tonumber(redis.call('HGET', KEYS[1], 'number'))
 """

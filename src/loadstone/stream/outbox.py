@@ -1,4 +1,4 @@
-"""Outbox: what waits to be sent while the stream is away. Bounded; when it is full the newest is dropped and counted."""
+"""Outbox: what waits to be sent while the stream is away. It is bounded; when it is full, it takes no more."""
 
 from __future__ import annotations
 
