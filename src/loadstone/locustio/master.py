@@ -35,7 +35,7 @@ class MasterHook:
         self._settings = settings
         self._redis_url = redis_url
         self._announcer: Announcer | None = None
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
 
     def begin(self) -> None:

@@ -80,9 +80,9 @@ class Recorder:
         response_length: int | None,
         response: Any = None,
         exception: Any = None,
-        context: Any = None,
-        start_time: float | None = None,
-        url: str | None = None,
+        context: Any = None,  # noqa: ARG002  (named, because gathering them in a dict costs 0.2 us)
+        start_time: Any = None,  # noqa: ARG002
+        url: Any = None,  # noqa: ARG002
         **_: Any,
     ) -> None:
         """One request that ended now. ``response_time`` is in milliseconds; None, which Locust allows, counts as 0."""

@@ -44,7 +44,7 @@ class WorkerHook:
         self._shipper: Shipper | None = None
         self._announcer: Announcer | None = None
         self._exceptions: dict[tuple[str, str], int] = {}
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def begin(self) -> None:
         """A test starts: a new boot begins to record. Must run before any listener of the scenario's own."""

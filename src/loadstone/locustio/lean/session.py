@@ -194,7 +194,7 @@ class LeanHttpSession:
         if catch_response:
             response.catch(meta, self._event.fire)
         else:
-            self._event.fire(**meta, response=response)  # type: ignore[no-untyped-call]
+            self._event.fire(**meta, response=response)
         return response
 
     def close(self) -> None:
