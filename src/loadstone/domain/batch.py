@@ -1,0 +1,179 @@
+"""Batch: the samples that one worker ships at once, and its form on the wire.
+
+A batch is one blob: magic ``LSB1``, the length of a JSON header (u32), the header, then the columns, little-endian,
+one after the other in the order of `COLUMNS`. Everything needed to read it is inside: request names and error texts
+travel as two tables, so a batch can be decoded without any other batch. numpy decodes the columns; there is no loop.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadstone.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "FORMAT_VERSION", "NO_ERROR", "Batch", "Columns", "decode_batch", "encode_batch"]
+
+FORMAT_VERSION: Final = 1
+NO_ERROR: Final = -1
+"""Value of the error column for a request that succeeded."""
+
+COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
+    "end_ns": np.dtype("<i8"),
+    "duration_us": np.dtype("<i8"),
+    "ttfb_us": np.dtype("<i4"),
+    "bytes": np.dtype("<i8"),
+    "status": np.dtype("<i4"),
+    "name": np.dtype("<i4"),
+    "error": np.dtype("<i4"),
+}
+_MAGIC: Final = b"LSB1"
+_LENGTH: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The samples of a batch, one array per field, all of the same length n.
+
+    ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within a boot. ``duration_us``: microseconds.
+    ``ttfb_us``: time to first byte in microseconds, -1 if unknown. ``bytes``: length of the response body.
+    ``status``: HTTP status, 0 if there was none. ``name`` and ``error``: indexes into the batch's tables, error -1 is
+    success.
+    """
+
+    end_ns: NDArray[np.int64]
+    duration_us: NDArray[np.int64]
+    ttfb_us: NDArray[np.int32]
+    bytes: NDArray[np.int64]
+    status: NDArray[np.int32]
+    name: NDArray[np.int32]
+    error: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.end_ns)
+
+    @classmethod
+    def empty(cls) -> Columns:
+        """No samples."""
+        return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one worker ships at once: its samples and how it is doing.
+
+    ``boot`` is one life of one worker process in one run; ``seq`` counts its batches from 0 without gaps.
+    ``produced`` and ``dropped`` are running totals of samples up to and including this batch; ``buffered`` is what
+    waits in the worker behind this batch. ``loop_lag_us`` holds every lateness of the event loop measured since the
+    batch before, so that a percentile over any window can be computed exactly. ``aborted`` counts requests that were
+    cut off in flight (running total). ``final`` marks the last batch of a boot.
+    """
+
+    run: str
+    worker: int
+    boot: str
+    seq: int
+    produced: int
+    dropped: int
+    buffered: int
+    users: int
+    cpu_pct: float
+    rss_bytes: int
+    new_connections: int
+    clock_offset_ms: float | None
+    throttled_us: int
+    aborted: int
+    loop_lag_us: tuple[int, ...]
+    sent_ns: int
+    final: bool
+    names: tuple[tuple[str, str], ...]
+    errors: tuple[str, ...]
+    columns: Columns
+
+    @property
+    def loop_lag_p99_ms(self) -> float:
+        """The 99th percentile (nearest rank) of this batch's event-loop lateness, ms; 0 without a measurement."""
+        lags = sorted(self.loop_lag_us)
+        return lags[max(0, -(-99 * len(lags) // 100) - 1)] / 1000 if lags else 0.0
+
+
+_HEADER_FIELDS: Final = tuple(f.name for f in fields(Batch) if f.name != "columns")
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """The blob of a batch. Encoding an equal batch again gives identical bytes."""
+    header: dict[str, Any] = {name: getattr(batch, name) for name in _HEADER_FIELDS}
+    header["v"] = FORMAT_VERSION
+    header["n"] = len(batch.columns)
+    head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    columns = (np.ascontiguousarray(getattr(batch.columns, name), dtype) for name, dtype in COLUMNS.items())
+    return b"".join((_MAGIC, _LENGTH.pack(len(head)), head, *(column.tobytes() for column in columns)))
+
+
+def decode_batch(blob: bytes) -> Batch:
+    """The batch in a blob.
+
+    Raises `FormatError` when the blob is not a batch, is cut short, or has a version not known here.
+    """
+    header, body = _split(blob)
+    if header.get("v") != FORMAT_VERSION:
+        raise FormatError(f"batch has format version {header.get('v')!r}, known is {FORMAT_VERSION}")
+    try:
+        columns = _decode_columns(body, header.pop("n"))
+        batch = Batch(columns=columns, **_typed(header))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"batch header or columns are damaged: {error}") from error
+    _check_tables(batch)
+    return batch
+
+
+def _split(blob: bytes) -> tuple[dict[str, Any], memoryview]:
+    start = len(_MAGIC) + _LENGTH.size
+    if blob[: len(_MAGIC)] != _MAGIC or len(blob) < start:
+        raise FormatError(f"not a batch: it begins with {bytes(blob[:4])!r}")
+    (length,) = _LENGTH.unpack_from(blob, len(_MAGIC))
+    try:
+        header = json.loads(bytes(blob[start : start + length]))
+    except ValueError as error:
+        raise FormatError(f"batch header is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise FormatError("batch header is not an object")
+    return header, memoryview(blob)[start + length :]
+
+
+def _typed(header: dict[str, Any]) -> dict[str, Any]:
+    values = {name: header[name] for name in _HEADER_FIELDS}
+    values["names"] = tuple((str(method), str(name)) for method, name in values["names"])
+    values["errors"] = tuple(map(str, values["errors"]))
+    values["loop_lag_us"] = tuple(map(int, values["loop_lag_us"]))
+    return values
+
+
+def _decode_columns(body: memoryview, n: int) -> Columns:
+    expected = n * sum(dtype.itemsize for dtype in COLUMNS.values())
+    if n < 0 or len(body) != expected:
+        raise ValueError(f"{len(body)} bytes of columns where {n} samples take {expected}")
+    arrays, offset = {}, 0
+    for name, dtype in COLUMNS.items():
+        arrays[name] = np.frombuffer(body, dtype, n, offset)
+        offset += n * dtype.itemsize
+    return Columns(**arrays)
+
+
+def _check_tables(batch: Batch) -> None:
+    columns = batch.columns
+    if not len(columns):
+        return
+    if columns.name.min() < 0 or columns.name.max() >= len(batch.names):
+        raise FormatError("batch refers to a request name outside its table")
+    if columns.error.min() < NO_ERROR or columns.error.max() >= len(batch.errors):
+        raise FormatError("batch refers to an error text outside its table")

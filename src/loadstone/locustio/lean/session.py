@@ -1,0 +1,257 @@
+"""The client of one user: Locust's request methods, redirects, cookies, and one `request` event for each call."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from time import perf_counter_ns, time
+from typing import TYPE_CHECKING, Any
+
+from locust.contrib.fasthttp import LocustBadStatusCode, LocustUserAgent
+
+from loadstone.locustio.lean.connection import NS
+from loadstone.locustio.lean.cookies import LeanCookieJar
+from loadstone.locustio.lean.errors import FAILURES, TooManyRedirectsError
+from loadstone.locustio.lean.exchange import Call, exchange
+from loadstone.locustio.lean.payload import add_params, encode_payload
+from loadstone.locustio.lean.pool import ClientSettings, Pool
+from loadstone.locustio.lean.prepared import PreparedRequest
+from loadstone.locustio.lean.reading import Limits
+from loadstone.locustio.lean.redirect import redirected
+from loadstone.locustio.lean.response import LeanResponse
+from loadstone.locustio.lean.template import basic_auth, shared_book
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from locust.event import EventHook
+
+    from loadstone.locustio.lean.opening import Origin
+    from loadstone.locustio.lean.template import Template
+
+VALID = LocustUserAgent.valid_response_codes
+REDIRECTS = LocustUserAgent.redirect_response_codes
+MS = 1_000_000  # ns
+US = 1_000  # ns
+
+
+class LeanHttpSession:
+    """Sends requests and fires Locust's `request` event for each.
+
+    `user` may be None; its `context()` is part of every event. Not to be shared between threads.
+    """
+
+    def __init__(
+        self, base_url: str, request_event: EventHook, user: Any, settings: ClientSettings, headers: Any
+    ) -> None:
+        self._book = shared_book(base_url, tuple((headers or {}).items()))
+        self._event = request_event
+        self._user = user
+        self._settings = settings
+        self._pools: dict[Origin, Pool] = {}
+        self._jar: LeanCookieJar | None = None
+        self.request_name: str | None = None
+        self.switched = False
+        """Set by every request: it let other greenlets run. The task loop reads and clears it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def base_url(self) -> str:
+        """What paths are appended to, without user name and password."""
+        return self._book.base_url
+
+    @property
+    def cookiejar(self) -> LeanCookieJar:
+        """The cookies of this user."""
+        if self._jar is None:
+            self._jar = LeanCookieJar()
+        return self._jar
+
+    @contextmanager
+    def rename_request(self, name: str) -> Iterator[None]:
+        """Report the requests of a `with` block under `name`, where they have no name of their own."""
+        self.request_name = name
+        try:
+            yield
+        finally:
+            self.request_name = None
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        name: str | None = None,
+        data: Any = None,
+        catch_response: bool = False,  # noqa: FBT001, FBT002  # Locust's signature
+        stream: bool = False,  # noqa: FBT001, FBT002
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str | bytes, str | bytes] | None = None,
+        json: Any = None,
+        allow_redirects: bool = True,  # noqa: FBT001, FBT002
+        context: Mapping[str, Any] | None = None,
+        *,
+        params: Any = None,
+        files: Any = None,
+        timeout: float | tuple[float | None, float | None] | None = None,
+    ) -> LeanResponse:
+        """Send a request and report it; see docs/reference/lean-http-user.md for each argument.
+
+        A request that fails gives a response whose `error` says why; only wrong arguments raise (ValueError, TypeError,
+        UnsupportedUrlError). `timeout` is seconds for connecting and for each silence of the server, or a pair of both.
+        """
+        body, fields = encode_payload(data, json, files) if data or files or json is not None else (b"", ())
+        if auth is not None:
+            headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
+        template = self._book.template(method, url if params is None else add_params(url, params), headers, fields)
+        call = self.call(template, body)
+        call.stream = stream
+        if timeout is not None:
+            _apply_timeout(call, timeout)
+        return self.perform(call, name or self.request_name or url, context, catch_response, allow_redirects)
+
+    def get(self, url: str, **kwargs: Any) -> LeanResponse:
+        """Send a GET request; see `request`."""
+        return self.request("GET", url, **kwargs)
+
+    def head(self, url: str, **kwargs: Any) -> LeanResponse:
+        """Send a HEAD request; see `request`."""
+        return self.request("HEAD", url, **kwargs)
+
+    def options(self, url: str, **kwargs: Any) -> LeanResponse:
+        """Send an OPTIONS request; see `request`."""
+        return self.request("OPTIONS", url, **kwargs)
+
+    def delete(self, url: str, **kwargs: Any) -> LeanResponse:
+        """Send a DELETE request; see `request`."""
+        return self.request("DELETE", url, **kwargs)
+
+    def post(self, url: str, data: Any = None, json: Any = None, **kwargs: Any) -> LeanResponse:
+        """Send a POST request; see `request`."""
+        return self.request("POST", url, data=data, json=json, **kwargs)
+
+    def put(self, url: str, data: Any = None, **kwargs: Any) -> LeanResponse:
+        """Send a PUT request; see `request`."""
+        return self.request("PUT", url, data=data, **kwargs)
+
+    def patch(self, url: str, data: Any = None, **kwargs: Any) -> LeanResponse:
+        """Send a PATCH request; see `request`."""
+        return self.request("PATCH", url, data=data, **kwargs)
+
+    def iter_lines(self, url: str, method: str = "GET", **kwargs: Any) -> Iterator[str]:
+        """Send a request and yield the lines of its response as they arrive; raises what made it fail."""
+        response = self.request(method, url, stream=True, **kwargs)
+        response.raise_for_status()
+        yield from response.iter_lines()
+
+    def prepare(
+        self, method: str, url: str, name: str | None = None, headers: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> PreparedRequest:
+        """Give a callable that sends this request with the body it is called with, at the least possible cost.
+
+        Further arguments: `auth`, `params`, `context`, `allow_redirects` as for `request`. A body is announced as
+        application/json if `headers` has no Content-Type. Raises as `request` does.
+        """
+        return PreparedRequest(self, method, url, name=name, headers=headers, **kwargs)
+
+    def template(self, method: str, url: str, headers: Mapping[str, str] | None, fields: tuple[str, ...]) -> Template:
+        """Give the template of a request to `url` as seen from the base URL."""
+        return self._book.template(method, url, headers, fields)
+
+    def call(self, template: Template, body: bytes) -> Call:
+        """Make a call that starts now."""
+        jar = self._jar
+        cookies = jar.field_for(template.target.url) if jar is not None else b""
+        return Call(template, body, template.wire(body, cookies), self._settings.limits, perf_counter_ns())
+
+    def perform(
+        self,
+        call: Call,
+        name: str,
+        context: Mapping[str, Any] | None,
+        catch_response: bool,  # noqa: FBT001  # passed on as it came
+        allow_redirects: bool,  # noqa: FBT001
+    ) -> LeanResponse:
+        """Send a call, follow redirects, judge the status, and fire the `request` event or leave that to `with`."""
+        start_s = time()
+        response, end_ns = self._exchange(call)
+        if response.status_code in REDIRECTS and allow_redirects and response.headers.get("location"):
+            response, end_ns = self._follow(call, response)
+        if response.error is None and response.status_code not in VALID:
+            response.error = LocustBadStatusCode(response.url, code=response.status_code)
+        elapsed_ns = end_ns - call.start_ns
+        response.elapsed_us = elapsed_ns // US
+        meta = {
+            "request_type": call.template.method,
+            "name": name,
+            "context": self._context(context),
+            "exception": response.error,
+            "start_time": start_s,
+            "url": call.template.target.url,
+            "response_length": response.length,
+            "response_time": elapsed_ns / MS,
+        }
+        if catch_response:
+            response.catch(meta, self._event.fire)
+        else:
+            self._event.fire(**meta, response=response)
+        return response
+
+    def close(self) -> None:
+        """Close the idle connections; the client can be used again."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _exchange(self, call: Call) -> tuple[LeanResponse, int]:
+        origin = call.template.target.origin
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Pool(origin, self._settings)
+        self.switched = True
+        call.decompress = self._settings.decompress
+        try:
+            response, end_ns = exchange(pool, call)
+        except FAILURES as error:
+            return LeanResponse.failed(call.template, call.body, error), perf_counter_ns()
+        if response.sets_cookies:
+            self.cookiejar.store(response.headers, response.url)
+        return response, end_ns
+
+    def _follow(self, call: Call, response: LeanResponse) -> tuple[LeanResponse, int]:
+        """Follow a chain of redirects; its time counts from the start of the first request."""
+        history: list[LeanResponse] = []
+        end_ns = perf_counter_ns()
+        hop = call
+        while response.status_code in REDIRECTS and (location := response.headers.get("location")):
+            if len(history) >= self._settings.max_redirects:
+                response.error = TooManyRedirectsError(f"Redirection limit reached ({self._settings.max_redirects})")
+                break
+            response.close()
+            history.append(response)
+            try:
+                template, body = redirected(hop.template, hop.body, response.status_code, location, call.template)
+            except FAILURES as error:
+                response.error = error
+                break
+            hop = self._hop(call, template, body)
+            response, end_ns = self._exchange(hop)
+        response.history = tuple(history)
+        return response, end_ns
+
+    def _hop(self, first: Call, template: Template, body: bytes) -> Call:
+        hop = self.call(template, body)
+        hop.start_ns, hop.limits, hop.stream = first.start_ns, first.limits, first.stream
+        hop.connect_timeout_s = first.connect_timeout_s
+        return hop
+
+    def _context(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
+        own = self._user.context() if self._user is not None else {}
+        return {**own, **context} if context else own
+
+
+def _apply_timeout(call: Call, timeout: float | tuple[float | None, float | None]) -> None:
+    connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    call.connect_timeout_s = connect_s
+    if read_s is not None:
+        limits = call.limits
+        call.limits = Limits(int(read_s * NS), limits.response_ns, limits.max_head_bytes, limits.max_body_bytes)

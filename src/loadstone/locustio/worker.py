@@ -1,0 +1,147 @@
+"""What the hook does where users run: a Locust worker, or a plain Locust process."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.runners import WorkerRunner
+
+from loadstone.domain.event import EventKind
+from loadstone.locustio.aborted import count_aborted
+from loadstone.locustio.announcer import Announcer
+from loadstone.locustio.recorder import Recorder
+from loadstone.locustio.run_id import RUN_OPTION
+from loadstone.locustio.shipper import Shipper
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from loadstone.settings import HookSettings
+
+__all__ = ["WorkerHook"]
+
+_FLUSH_TIMEOUT_S: Final = 10.0
+_EXCEPTIONS_EVERY_S: Final = 2.0
+_ORPHANED_AFTER_S: Final = 7.0
+"""The master answers a heartbeat every second; seven missed ones leave three of the ten seconds for stopping users."""
+_ORPHAN_EXIT_CODE: Final = 3
+log = logging.getLogger("loadstone.worker")
+
+
+class WorkerHook:
+    """Records one run after another in this process."""
+
+    def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+        self._environment = environment
+        self._settings = settings
+        self._redis_url = redis_url
+        self._recorder: Recorder | None = None
+        self._shipper: Shipper | None = None
+        self._announcer: Announcer | None = None
+        self._exceptions: dict[tuple[str, str], int] = {}
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+
+    def begin(self) -> None:
+        """A test starts: a new boot begins to record. Must run before any listener of the scenario's own."""
+        run = getattr(self._environment.parsed_options, RUN_OPTION, None)
+        if run is None:
+            log.error("run=none recording=no cause='the master runs without the loadstone hook'")
+            return
+        if self._shipper is not None:
+            self.end()
+        self._recorder = Recorder()
+        self._seed()
+        self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
+        self._announcer = Announcer(self._redis_url, run, self._recorder.now_ns)
+        self._environment.events.request.add_listener(self._recorder.record)
+        self._greenlets = [gevent.spawn(self._announce_exceptions)]
+        if isinstance(self._environment.runner, WorkerRunner):
+            self._greenlets.append(gevent.spawn(self._watch_master, self._environment.runner))
+
+    def stopping(self) -> None:
+        """Users are being stopped; while that lasts a worker does not hear its master."""
+        gevent.killall(self._greenlets)
+
+    def end(self) -> None:
+        """All users have stopped: ship the rest. Must run after any listener of the scenario's own."""
+        if self._shipper is None or self._recorder is None or self._announcer is None:
+            return
+        gevent.killall(self._greenlets)
+        self._environment.events.request.remove_listener(self._recorder.record)
+        shipper, announcer, self._shipper = self._shipper, self._announcer, None
+        self._say_exceptions(announcer)
+        shipper.finish(_FLUSH_TIMEOUT_S)
+        announcer.finish(_FLUSH_TIMEOUT_S)
+        self._report_to_master()
+
+    def watch_users(self) -> None:
+        """Count the requests that are cut off when users are killed."""
+        count_aborted(self._environment.user_classes, self._count_aborted)
+
+    def user_error(self, exception: BaseException, tb: Any) -> None:
+        """A task raised: fold it with its likes, as Locust does."""
+        if self._announcer is not None:
+            key = (str(exception), "".join(traceback.format_tb(tb)))
+            self._exceptions[key] = self._exceptions.get(key, 0) + 1
+
+    def _worker_index(self) -> int:
+        runner = self._environment.runner
+        return runner.worker_index if isinstance(runner, WorkerRunner) else 0
+
+    def _user_count(self) -> int:
+        runner = self._environment.runner
+        return runner.user_count if runner else 0
+
+    def _seed(self) -> None:
+        if self._settings.seed is not None:
+            random.seed(f"{self._settings.seed}:{self._worker_index()}")
+
+    def _count_aborted(self) -> None:
+        if self._shipper is not None:
+            self._shipper.aborted += 1
+
+    def _report_to_master(self) -> None:
+        """Locust reports every three seconds; without this its totals could miss the last ones."""
+        runner = self._environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner._send_stats()  # noqa: SLF001  (Locust has no public way to report now)
+
+    def _announce_exceptions(self) -> None:
+        while True:
+            gevent.sleep(_EXCEPTIONS_EVERY_S)
+            if self._announcer is not None:
+                self._say_exceptions(self._announcer)
+
+    def _say_exceptions(self, announcer: Announcer) -> None:
+        node = getattr(self._environment.runner, "client_id", "local")
+        for (message, text), count in self._exceptions.items():
+            announcer.say(
+                EventKind.EXCEPTION,
+                message=message,
+                traceback=text,
+                count=count,
+                node=node,
+                worker=self._worker_index(),
+            )
+        self._exceptions.clear()
+
+    def _watch_master(self, runner: WorkerRunner) -> None:
+        while True:
+            gevent.sleep(1)
+            heard = runner.last_heartbeat_timestamp
+            if heard and time.time() - heard > _ORPHANED_AFTER_S:
+                gevent.spawn(self._leave_as_orphan, runner)
+                return
+
+    def _leave_as_orphan(self, runner: WorkerRunner) -> None:
+        log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
+        if self._announcer is not None:
+            self._announcer.say(EventKind.ORPHANED, worker=self._worker_index())
+        self._environment.stop_timeout = 0
+        self._environment.process_exit_code = _ORPHAN_EXIT_CODE
+        runner.quit()

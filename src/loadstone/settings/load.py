@@ -1,0 +1,125 @@
+"""How a settings record is filled: option before environment before file before default, all problems told at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from loadstone.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["ENV_PREFIX", "Setting", "describe", "load", "read_config_file", "setting"]
+
+ENV_PREFIX: Final = "LOADSTONE_"
+_REPEATED: Final = "\n"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting as people see it: option, environment variable, default text and one line of meaning."""
+
+    name: str
+    parse: Callable[[str], Any]
+    help: str
+    default: str | None
+    metavar: str
+    repeatable: bool
+    flag: bool
+    short: str | None
+
+    @property
+    def option(self) -> str:
+        """The command-line option, such as ``--run-time``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def env(self) -> str:
+        """The environment variable, such as ``LOADSTONE_RUN_TIME``."""
+        return ENV_PREFIX + self.name.upper()
+
+
+def setting(
+    parse: Callable[[str], Any],
+    help: str,  # noqa: A002  (the word argparse uses)
+    *,
+    default: str | None = None,
+    metavar: str = "",
+    repeatable: bool = False,
+    flag: bool = False,
+    short: str | None = None,
+) -> Any:
+    """A field of a settings record. ``default`` is text like any other value; None means "not set"."""
+    shown = {"parse": parse, "help": help, "default": default, "metavar": metavar}
+    return field(metadata={**shown, "repeatable": repeatable, "flag": flag, "short": short})
+
+
+def describe(record: type[Any]) -> Iterator[Setting]:
+    """The settings of a record, in the order of its fields."""
+    for each in fields(record):
+        yield _setting_of(each)
+
+
+def load(
+    record: type[T],
+    options: Mapping[str, str | list[str] | None] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
+) -> T:
+    """A filled record. Raises `SettingsError` naming every invalid setting, its value and what is allowed."""
+    sources = (options or {}, os.environ if environ is None else environ, file or {})
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for each in describe(record):
+        raw, origin = _raw_value(each, *sources)
+        try:
+            values[each.name] = _parsed(each, raw)
+        except ValueError as error:
+            problems.append(f"{origin} is {raw!r}, it must be {error}")
+    if problems:
+        raise SettingsError(problems)
+    return record(**values)
+
+
+def read_config_file(file: Path | None) -> dict[str, Any]:
+    """The settings in a TOML file; none without a file. Raises `UsageError` when it cannot be read."""
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read the settings file {file}: {error}") from error
+
+
+def _setting_of(each: Field[Any]) -> Setting:
+    if each.default is not MISSING or "parse" not in each.metadata:
+        raise TypeError(f"{each.name} is not declared with setting()")
+    return Setting(name=each.name, **each.metadata)
+
+
+def _raw_value(
+    each: Setting,
+    options: Mapping[str, str | list[str] | None],
+    environ: Mapping[str, str],
+    file: Mapping[str, Any],
+) -> tuple[str | None, str]:
+    if (given := options.get(each.name)) is not None:
+        return (_REPEATED.join(given) if isinstance(given, list) else given), each.option
+    if environ.get(each.env):
+        return environ[each.env], each.env
+    if each.name in file:
+        value = file[each.name]
+        return (_REPEATED.join(map(str, value)) if isinstance(value, list) else str(value)), f"{each.name} in the file"
+    return each.default, each.option
+
+
+def _parsed(each: Setting, raw: str | None) -> Any:
+    if raw is None:
+        return () if each.repeatable else None
+    return each.parse(raw)

@@ -1,0 +1,143 @@
+"""Parsers of single values: text in, a typed value out, or a ValueError whose text says what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "boolean",
+    "choice",
+    "duration_s",
+    "http_url",
+    "lines",
+    "number_above",
+    "path",
+    "port",
+    "redis_url",
+    "text",
+    "whole_number",
+    "words",
+]
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h)")
+_MAX_PORT: Final = 65535
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def path(value: str) -> Path:
+    """A path; ``~`` is the home folder."""
+    return Path(value).expanduser()
+
+
+def lines(value: str) -> tuple[str, ...]:
+    """Several texts, one a line."""
+    return tuple(line.strip() for line in value.splitlines() if line.strip())
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Several words, separated by commas or spaces."""
+    return tuple(word for word in re.split(r"[,\s]+", value) if word)
+
+
+def boolean(value: str) -> bool:
+    """Yes or no."""
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.strip().lower() not in known:
+        raise ValueError("yes or no")
+    return known[value.strip().lower()]
+
+
+def duration_s(value: str) -> float:
+    """A duration such as ``90``, ``90s``, ``1m30s``, ``500ms`` or ``2h``, in seconds."""
+    compact = value.replace(" ", "").lower()
+    try:
+        seconds = float(compact)
+    except ValueError:
+        if not compact or _DURATION.sub("", compact):
+            raise ValueError("a duration such as 90s, 1m30s, 500ms or 2h") from None
+        seconds = sum(float(amount) * _UNITS_S[unit] for amount, unit in _DURATION.findall(compact))
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("a duration of zero or more")
+    return seconds
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from ``least`` to ``most``."""
+    allowed = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", value.strip()):
+            raise ValueError(allowed)
+        number = int(value)
+        if number < least or (most is not None and number > most):
+            raise ValueError(allowed)
+        return number
+
+    return parse
+
+
+def number_above(limit: float) -> Callable[[str], float]:
+    """A parser of numbers greater than ``limit``."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"a number above {limit:g}") from None
+        if not limit < number < float("inf"):
+            raise ValueError(f"a number above {limit:g}")
+        return number
+
+    return parse
+
+
+port = whole_number(0, _MAX_PORT)
+"""A TCP port; 0 chooses a free one."""
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """A parser of one word out of a few."""
+
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return value
+
+    return parse
+
+
+def http_url(value: str) -> str:
+    """An http or https address with a host; a slash at the end is dropped."""
+    parts = _split(value, "http://HOST[:PORT] or https://HOST[:PORT]")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("http://HOST[:PORT] or https://HOST[:PORT]")
+    return value.rstrip("/")
+
+
+def redis_url(value: str) -> str:
+    """An address that the Redis client understands."""
+    allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
+    parts = _split(value, allowed)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+        raise ValueError(allowed)
+    return value
+
+
+def _split(value: str, allowed: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  (reading it validates it)
+    except ValueError:
+        raise ValueError(allowed) from None
+    return parts

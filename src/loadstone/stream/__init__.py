@@ -1,0 +1,1 @@
+"""Batches, events and usage in and out of Redis or Valkey."""

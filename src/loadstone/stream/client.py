@@ -1,0 +1,57 @@
+"""The names of everything kept in Redis or Valkey, and a connection that fails fast instead of hanging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from loadstone.errors import StreamError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = ["EVENTS", "FAILURES", "LEASE", "SAMPLES", "USAGE", "check", "connect", "live_key"]
+
+SAMPLES: Final = "samples"
+EVENTS: Final = "events"
+USAGE: Final = "usage"
+LEASE: Final = "lease:aggregator"
+FAILURES: Final = (redis.RedisError, OSError)
+"""What a command can raise when the server is away, full or unwilling."""
+
+
+def live_key(run: str) -> str:
+    """The key of a run's newest live snapshot."""
+    return f"live:{run}"
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
+    """A client for a server that may not be there yet: no command waits longer than ``timeout_s``, none is repeated.
+
+    Repeating is the caller's, who knows what may be sent twice.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+    )
+
+
+def check(client: Redis) -> None:
+    """Raise `StreamError` with cause and cure when the server does not answer."""
+    try:
+        client.ping()
+    except FAILURES as error:
+        where = client.connection_pool.connection_kwargs
+        name = where.get("path") or f"{where.get('host')}:{where.get('port')}"
+        raise StreamError(
+            f"Redis at {name} does not answer: {error}",
+            hint="Start it, or leave --redis-url out and a private one is started",
+        ) from error

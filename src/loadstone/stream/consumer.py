@@ -1,0 +1,107 @@
+"""Consumer: entries out of the streams, each at least once, forgotten only after they were acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from redis import Redis
+
+__all__ = ["Consumer", "StreamEntry", "trim_finished"]
+
+_RUN: Final = b"run"
+_BLOB: Final = b"b"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """One entry of a stream: its place (``id``), the run it belongs to ("" for usage) and its blob."""
+
+    stream: str
+    id: str
+    run: str
+    blob: bytes
+
+
+class Consumer:
+    """One member of a consumer group over several streams."""
+
+    def __init__(self, client: Redis, group: str, name: str, streams: Sequence[str]) -> None:
+        self._client = client
+        self._group = group
+        self._name = name
+        self._streams = tuple(streams)
+        self._cursor: dict[Any, Any] = dict.fromkeys(self._streams, "0")
+
+    def join(self) -> None:
+        """Make the group on every stream, from its beginning; nothing happens where it is there already."""
+        for stream in self._streams:
+            try:
+                self._client.xgroup_create(stream, self._group, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def read(self, *, count: int, block_ms: int) -> list[StreamEntry]:
+        """The next entries, at most ``count`` of each stream; what an earlier life left pending comes first.
+
+        An entry without a blob, or deleted before it was read, comes with an empty one.
+        """
+        catching_up = any(cursor != ">" for cursor in self._cursor.values())
+        block = None if catching_up else block_ms
+        answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
+        found = {stream.decode(): entries for stream, entries in answer or []}
+        self._advance(found)
+        return [
+            StreamEntry(stream, id_.decode(), (fields or {}).get(_RUN, b"").decode(), (fields or {}).get(_BLOB, b""))
+            for stream in self._streams
+            for id_, fields in found.get(stream, [])
+        ]
+
+    def acknowledge(self, entries: Iterable[StreamEntry]) -> None:
+        """Tell the server that these entries are safe."""
+        ids: dict[str, list[str]] = {}
+        for entry in entries:
+            ids.setdefault(entry.stream, []).append(entry.id)
+        for stream, acknowledged in ids.items():
+            self._client.xack(stream, self._group, *acknowledged)
+
+    def rewind(self) -> None:
+        """Start again with what was read but not acknowledged, after a failure."""
+        self._cursor = dict.fromkeys(self._streams, "0")
+
+    def _advance(self, found: dict[str, list[tuple[bytes, Any]]]) -> None:
+        for stream, cursor in self._cursor.items():
+            if cursor == ">":
+                continue
+            entries = found.get(stream, [])
+            self._cursor[stream] = entries[-1][0].decode() if entries else ">"
+
+
+def trim_finished(client: Redis, stream: str) -> None:
+    """Cut a stream up to the lowest entry that some group has not finished; a stream without groups stays whole."""
+    groups: Any = client.xinfo_groups(stream)
+    if groups:
+        client.xtrim(stream, minid=min((_first_unfinished(client, stream, g) for g in groups), key=_order))
+
+
+def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
+    if group["pending"]:
+        lowest: Any = client.xpending(stream, group["name"])["min"]
+        return _text(lowest)
+    milliseconds, sequence = _order(_text(group["last-delivered-id"]))
+    return f"{milliseconds}-{sequence + 1}"
+
+
+def _order(id_: str) -> tuple[int, int]:
+    milliseconds, _, sequence = id_.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,43 @@
+"""Lease: at most one holder at a time, each with a number higher than the one before (the fencing number)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+__all__ = ["Lease"]
+
+_TAKE: Final = """
+local holder = redis.call('HGET', KEYS[1], 'holder')
+if holder and holder ~= ARGV[1] then return 0 end
+if not holder then
+  redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'number', redis.call('INCR', KEYS[1] .. ':number'))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return tonumber(redis.call('HGET', KEYS[1], 'number'))
+"""
+_RELEASE: Final = """
+if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class Lease:
+    """A named lease in Redis that ends by itself ``life_ms`` after it was last taken."""
+
+    def __init__(self, client: Redis, key: str, holder: str, *, life_ms: int) -> None:
+        self._client = client
+        self._key = key
+        self._holder = holder
+        self._life_ms = life_ms
+
+    def take(self) -> int:
+        """Take or renew the lease. The fencing number, or 0 while someone else holds it."""
+        number: Any = self._client.eval(_TAKE, 1, self._key, self._holder, str(self._life_ms))
+        return int(number)
+
+    def release(self) -> None:
+        """Let the next one in; nothing happens when someone else holds it."""
+        self._client.eval(_RELEASE, 1, self._key, self._holder)
