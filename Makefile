@@ -1,0 +1,96 @@
+# Every target does its own set-up: Python 3.11 or newer and make are all that a machine needs.
+# Options for the program go into ARGS:  make run ARGS="--users 200 --run-time 2m"
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+ARGS ?=
+export PYTHON
+
+# A stamp is older than its lock after a change of the lock: the set is then installed again.
+LOCKED = requirements/install.py pyproject.toml $(VENV)/.made
+RUN_SET := $(VENV)/.run-set
+DEV_SET := $(VENV)/.dev-set
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUN_SET) ## Run the load-test demo, or your own: ARGS="--scenario FILE --host URL"
+	@$(VENV)/bin/loadstone run $(ARGS)
+
+.PHONY: up
+up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
+	@$(VENV)/bin/loadstone up $(ARGS)
+
+.PHONY: test
+test: $(DEV_SET) ## Run the tests that need nothing but Python packages
+	$(PY) -m pytest $(ARGS)
+
+.PHONY: test-services
+test-services: $(DEV_SET) servers ## Run the tests against real servers, fetched first
+	$(PY) -m pytest tests/services $(ARGS)
+
+.PHONY: check
+check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/unit/test_layers.py tests/unit/test_repository.py
+
+.PHONY: format
+format: $(DEV_SET) ## Format the code and mend what can be mended
+	$(PY) -m ruff check --fix-only
+	$(PY) -m ruff format
+
+.PHONY: bench
+bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
+	$(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+
+.PHONY: servers
+servers: $(DEV_SET) ## Fetch the real servers for the tests into .cache/servers (no root needed)
+	@$(PY) tests/services/fetch.py
+
+# The small sets are compiled within the versions of the big one, so all of them agree. UPGRADE=1 takes new versions.
+COMPILE = $(UV) pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+WITHIN = -c requirements/dev.txt
+
+.PHONY: lock
+lock: $(VENV)/.uv ## Compile requirements/*.txt again (UPGRADE=1: with the newest versions)
+	$(COMPILE) --extra dev -o requirements/dev.txt
+	$(COMPILE) $(WITHIN) --extra run --extra target --extra build -o requirements/run.txt
+	$(COMPILE) $(WITHIN) --extra worker -o requirements/worker.txt
+	$(COMPILE) $(WITHIN) --extra collector -o requirements/collector.txt
+	$(COMPILE) $(WITHIN) --extra target -o requirements/target.txt
+
+.PHONY: clean
+clean: ## Remove the environment, the fetched servers and all caches (results/ is kept)
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made: requirements/make-venv.sh $(if $(shell test -x $(PY) && echo yes),,FORCE)
+	@sh requirements/make-venv.sh $(VENV)
+	@touch $@
+
+$(RUN_SET): requirements/run.txt $(LOCKED)
+	@$(PY) -I requirements/install.py run
+	@touch $@
+
+$(DEV_SET): requirements/dev.txt $(LOCKED)
+	@$(PY) -I requirements/install.py dev
+	@touch $@
+
+# uv compiles the locks and nothing else, so it is there even when the locks are being mended.
+$(VENV)/.uv: $(VENV)/.made
+	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^    "\(uv>=[^"]*\)".*/\1/p' pyproject.toml)"
+	@touch $@
+
+.PHONY: FORCE
+FORCE:

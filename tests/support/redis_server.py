@@ -1,0 +1,78 @@
+"""A real Redis or Valkey server for a test: its own folder and port, any memory limit, killed and started at will."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from support.processes import ServerProcess, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT_ONCE = Retry(NoBackoff(), retries=0)
+
+
+class RedisServer(ServerProcess):
+    """One server on a loopback port, with ``noeviction`` and, unless told otherwise, an append-only file.
+
+    ``folder`` keeps the data, so a server that was killed finds it again. ``maxmemory`` is as in redis.conf ("16mb";
+    "0" is no limit).
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        folder: Path,
+        *,
+        maxmemory: str = "0",
+        appendonly: bool = True,
+        appendfsync: str = "everysec",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self._clients: list[redis.Redis] = []
+        settings = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "yes" if appendonly else "no",
+            "appendfsync": appendfsync,
+            "maxmemory": maxmemory,
+            "maxmemory-policy": "noeviction",
+        }
+        options = [part for key, value in settings.items() for part in (f"--{key}", value)]
+        super().__init__([binary, *options], log=folder / "server.log", ready=self._answers)
+
+    @property
+    def url(self) -> str:
+        """The address as loadstone's ``--redis-url`` takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """Return a new client (answers are bytes); it is closed together with the server."""
+        client = redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, socket_connect_timeout=5)
+        self._clients.append(client)
+        return client
+
+    def set_maxmemory(self, limit: str) -> None:
+        """Change the memory limit of the running server; the next start has the first one again."""
+        with redis.Redis(host="127.0.0.1", port=self.port) as client:
+            client.config_set("maxmemory", limit)
+
+    def close(self) -> None:
+        """Stop the server and close every client that it gave out."""
+        self.kill()
+        while self._clients:
+            self._clients.pop().close()
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=5, retry=AT_ONCE) as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
+            return False
