@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.close import recover_run
 from loadstone.archive.runs import resolve_run
-from loadstone.report.terminal import print_summary
+from loadstone.report.summary import print_summary
 
 if TYPE_CHECKING:
     import argparse
@@ -24,4 +24,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Recover one run and show what it holds; the exit code is its verdict's."""
     folder = resolve_run(Path(arguments.results), arguments.run)
-    return print_summary(recover_run(folder), folder.path)
+    recover_run(folder)
+    return print_summary(folder)

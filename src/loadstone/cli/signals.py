@@ -26,6 +26,7 @@ class StopFlag:
         return flag
 
     def __call__(self) -> bool:
+        """Whether this process was asked to stop."""
         return self.count > 0
 
     def _raise(self, _number: int, _frame: FrameType | None) -> None:

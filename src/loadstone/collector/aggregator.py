@@ -7,15 +7,19 @@ synced, at most a second later. Whatever happens in between, the entry is delive
 from __future__ import annotations
 
 import logging
+import re
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.close import close_run
 from loadstone.archive.fold import RunState
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.journal import Entry, EntryKind, JournalWriter, read_journal
+from loadstone.archive.journal import EntryKind, JournalWriter, read_journal
 from loadstone.collector.live import publish_live, snapshot
+from loadstone.domain.batch import decode_batch
+from loadstone.domain.event import decode_event, decode_usage
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import EVENTS, FAILURES, LEASE, SAMPLES, USAGE, connect
 from loadstone.stream.consumer import Consumer, trim_finished
@@ -52,21 +56,22 @@ class OpenRun:
     folder: RunFolder
     journal: JournalWriter
     state: RunState
-    touched: bool = True
+    lock: ExitStack
 
     @classmethod
     def open(cls, folder: RunFolder) -> OpenRun:
         """Begin a run, or go on with one whose journal is there. Raises `ArchiveError` when another process has it."""
-        folder.lock()
-        state = RunState(folder.run)
+        lock = ExitStack()
+        lock.enter_context(folder.create().lock())
+        state = RunState()
         for entry in read_journal(folder.journal) if folder.journal.exists() else ():
             state.apply(entry)
-        return cls(folder, JournalWriter(folder.journal), state)
+        return cls(folder, JournalWriter(folder.journal), state, lock)
 
     def close(self) -> None:
         """Let go of the folder; its journal can be gone on with."""
         self.journal.close()
-        self.folder.unlock()
+        self.lock.close()
 
 
 @dataclass(slots=True)
@@ -123,19 +128,18 @@ class Aggregator:
         self.runs.clear()
 
     def _take(self, entry: StreamEntry) -> None:
-        journal_entry = Entry(kind=_KINDS[entry.stream], stream_id=entry.id, blob=entry.blob)
-        runs = list(self.runs.values()) if entry.stream == USAGE else [self._run(entry.run)] if entry.run else []
         try:
-            for run in runs:
-                run.journal.append(journal_entry.kind, journal_entry.stream_id, journal_entry.blob)
-                run.state.apply(journal_entry)
-                run.touched = True
+            apply = _decoded(entry)
         except FormatError as error:
             self._bury(entry, str(error))
+            return
+        for run in self.runs.values() if entry.stream == USAGE else (self._run(entry.run),):
+            run.journal.append(_KINDS[entry.stream], entry.id, entry.blob)
+            apply(run.state)
 
     def _run(self, run: str) -> OpenRun:
         if run not in self.runs:
-            self.runs[run] = OpenRun.open(RunFolder.create(self.results, run))
+            self.runs[run] = OpenRun.open(RunFolder(self.results / run))
             self.client.sadd(_OPEN_RUNS, run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
@@ -147,21 +151,40 @@ class Aggregator:
 
     def _publish(self) -> None:
         for name, run in self.runs.items():
-            publish_live(self.client, name, snapshot(run.state, now_ns=self.now_ns()))
+            publish_live(self.client, name, snapshot(name, run.state, now_ns=self.now_ns()))
 
     def _close_complete(self) -> None:
         for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
             run = self.runs.pop(name)
             result = close_run(run.folder, now_ns=self.now_ns())
-            live = snapshot(run.state, now_ns=self.now_ns())
+            live = snapshot(name, run.state, now_ns=self.now_ns())
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
             self.client.srem(_OPEN_RUNS, name)
             log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
 
 
+def _decoded(entry: StreamEntry) -> Callable[[RunState], bool]:
+    """What an entry does to the state of its run. Raises `FormatError` when it is not what its stream is for."""
+    if entry.stream == USAGE:
+        tick = decode_usage(entry.blob)
+        return lambda state: state.apply_usage(tick)
+    if not valid_run_id(entry.run):
+        raise FormatError(f"{entry.run!r} is not the id of a run")
+    if entry.stream == EVENTS:
+        event = decode_event(entry.blob)
+        return lambda state: state.apply_event(event)
+    batch = decode_batch(entry.blob)
+    return lambda state: state.apply_batch(batch)
+
+
+def valid_run_id(run: str) -> bool:
+    """Whether this can be the id of a run, and so the name of a folder."""
+    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", run) is not None
+
+
 def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
-    """Aggregate until ``stopped()``. Survives an absent stream and a full disk, and says so; nothing is lost by either."""
+    """Aggregate until ``stopped()``. An absent stream or a full disk is said and waited for; neither loses anything."""
     client = connect(settings.redis_url)
     lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None

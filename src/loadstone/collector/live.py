@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.rollup import Rollup
+from loadstone.domain.rollup import merged
 from loadstone.stream.client import live_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from redis import Redis
 
     from loadstone.archive.fold import RunState
@@ -19,28 +18,27 @@ __all__ = ["publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
+_NS: Final = 1_000_000_000
 
 
-def snapshot(state: RunState, *, now_ns: int) -> dict[str, Any]:
+def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
     """The newest state of a run: rates and percentiles over the last ten full seconds, totals since its start."""
-    second = state.watermark_second()
-    recent = _recent(state, second)
-    total = _merged(state.totals.values())
+    about, total = state.about, merged(state.totals.values())
     return {
-        "run": state.run,
-        "launch": state.identity.get("launch"),
+        "run": run,
+        "launch": about.identity.get("launch"),
         "now_ns": now_ns,
-        "started_ns": state.started_ns,
-        "ramp_done_ns": state.ramp_done_ns,
-        "stopping_ns": state.stopping_ns,
-        "users": state.users,
-        "target_users": state.target_users,
-        "workers": state.workers,
+        "started_ns": about.started_ns,
+        "ramp_done_ns": about.ramp_done_ns,
+        "stopping_ns": about.stopping_ns,
+        "users": about.users,
+        "target_users": about.target_users,
+        "workers": about.workers,
         "requests": total.n,
         "failures": total.err,
-        **_rates(recent, second, state),
-        "usage": [_usage(row) for row in state.usage.values()],
-        "ledger": state.ledger_totals(),
+        **_rates(state),
+        "usage": [_usage(row) for _, row in state.usage.values()],
+        "ledger": asdict(state.ledger(now_ns)),
         "closed": False,
     }
 
@@ -56,32 +54,18 @@ def read_live(client: Redis, launch: str) -> dict[str, Any] | None:
     return max((live for live in found if live["launch"] == launch), key=lambda live: str(live["run"]), default=None)
 
 
-def _recent(state: RunState, second: int | None) -> list[Rollup]:
-    if second is None:
-        return []
-    wanted = range(second - _RECENT_S, second)
-    return [rollup for s in wanted for rollup in state.open_seconds.get(s, {}).values()]
-
-
-def _rates(recent: list[Rollup], second: int | None, state: RunState) -> dict[str, Any]:
-    merged = _merged(recent)
-    started = (state.started_ns or 0) // 1_000_000_000
-    seconds = max(1, min(_RECENT_S, (second or 0) - started))
-    p50, p95, p99 = merged.histogram.percentiles_us((50, 95, 99))
+def _rates(state: RunState) -> dict[str, Any]:
+    end = state.watermark_second()
+    begin = max(end - _RECENT_S, (state.about.started_ns or 0) // _NS)
+    recent = merged(rollup for second in range(begin, end) for rollup in state.open_seconds.get(second, {}).values())
+    p50, p95, p99 = recent.percentiles_us((50, 95, 99))
     return {
-        "rps": merged.n / seconds,
-        "failure_share": merged.err / merged.n if merged.n else 0.0,
+        "rps": recent.n / max(1, end - begin),
+        "failure_share": recent.err_ratio,
         "p50_ms": p50 / 1000,
         "p95_ms": p95 / 1000,
         "p99_ms": p99 / 1000,
     }
-
-
-def _merged(rollups: Iterable[Rollup]) -> Rollup:
-    merged = Rollup()
-    for rollup in rollups:
-        merged.merge(rollup)
-    return merged
 
 
 def _usage(row: Any) -> dict[str, Any]:

@@ -49,7 +49,6 @@ class DemoTarget:
         env = {
             "PYTHONPATH": str(folder),
             "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
-            "MLFLOW_ARTIFACT_LOCATION": str(state / "artifacts"),
             "TARGET_HOST": _BIND,
             "TARGET_PORT": str(port),
         }

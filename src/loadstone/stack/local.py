@@ -59,6 +59,10 @@ class LocalStack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
+    def services(self) -> Iterator[Part]:
+        """The parts behind the streams: what has to run until the run is archived."""
+        yield from self._services
+
     def parts(self) -> Iterator[Part]:
         """Every part that was started, in the order in which they are to be stopped."""
         yield from self.workers
@@ -75,6 +79,12 @@ class LocalStack:
             return
         self._start_usage()
         self._start_locust()
+
+    def join_command(self) -> str:
+        """How a worker on another machine joins; its Redis address holds a password."""
+        files = " ".join(str(file) for file in self.scenario.files)
+        where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
+        return f"more workers: loadstone worker {where} -f {files}"
 
     def restart_fallen(self) -> list[Part]:
         """Start services and workers again that ended by themselves. Raises `PlatformError` when one falls too often.
@@ -164,7 +174,7 @@ class LocalStack:
         return as_environment(
             {
                 "redis_url": self.redis_url,
-                "run_time": self._run_time(),
+                "run_time": self.run_time(),
                 "steady_state": settings.steady_state,
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
@@ -174,7 +184,8 @@ class LocalStack:
             }
         )
 
-    def _run_time(self) -> float | None:
+    def run_time(self) -> float | None:
+        """How long the master lets the run last, in seconds; None where something else ends it."""
         if self.interactive or self.scenario.shape or self.settings.steady_state is not None:
             return None if self.interactive else self.settings.run_time
         return self.settings.run_time if self.settings.run_time is not None else _DEFAULT_RUN_TIME_S
