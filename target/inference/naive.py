@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from inference.codec import frame_dtype, problems_of
 from inference.errors import RowsRefusedError
@@ -31,6 +32,7 @@ def naive_app(predictor: PyfuncPredictor, codec: Codec, version: str) -> FastAPI
     predict.__annotations__["body"] = codec.model  # the type is made at run time, so no annotation can name it
     app.post("/predict", response_model=PredictResponse)(predict)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unreadable)
     app.add_exception_handler(RowsRefusedError, _refused)
     return app
 
@@ -55,6 +57,11 @@ def _frame(body: Any, codec: Codec) -> Any:
 async def _invalid(_: Request, problem: Exception) -> JSONResponse:
     errors = problem.errors() if isinstance(problem, RequestValidationError) else []
     return JSONResponse({"detail": problems_of(errors)}, 422)
+
+
+async def _unreadable(_: Request, problem: Exception) -> JSONResponse:
+    """Word FastAPI's 400 for a body that is not even text as every other wrong body."""
+    return JSONResponse({"detail": [{"loc": ["body"], "msg": f"Invalid JSON: {problem}", "type": "json_invalid"}]}, 422)
 
 
 async def _refused(_: Request, problem: Exception) -> JSONResponse:

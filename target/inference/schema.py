@@ -1,8 +1,9 @@
 """The typed request schema of a model, built from its signature twice.
 
 msgspec decodes the hot path (0.3 us a row); pydantic documents it in OpenAPI, words the errors, and validates in
-``naive`` mode. Both accept the same bodies: ``{"inputs": {column: value}}`` for one row, ``{"inputs": [{...}, ...]}`` for many, and for
-tensor signatures ``{"inputs": [[...], ...]}`` or, when the tensors have names, ``{"inputs": {name: [[...], ...]}}``.
+``naive`` mode. Both accept the same bodies: ``{"inputs": {column: value}}`` for one row, ``{"inputs": [{...}, ...]}``
+for many, and for tensor signatures ``{"inputs": [[...], ...]}`` or, when the tensors have names,
+``{"inputs": {name: [[...], ...]}}``.
 """
 
 from __future__ import annotations

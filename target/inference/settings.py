@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelUri:
-    """A registered model's name, and what picks the version: alias, version or stage, or none of them for the latest."""
+    """A registered model's name, and what picks the version: alias, version or stage, or none for the latest."""
 
     text: str
     name: str
