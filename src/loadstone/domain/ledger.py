@@ -95,6 +95,8 @@ class BootLedger:
     lost_at_ns: int | None = None
     seqs: SeqTracker = field(default_factory=SeqTracker)
     last_seq: int = -1
+    progress_ns: int = 0
+    """All samples that ended before this moment have come, as far as its newest batch tells."""
 
     def apply(self, batch: Batch) -> bool:
         """Enter one batch of this boot; False, and nothing changes, when its ``seq`` was entered before."""
@@ -127,6 +129,8 @@ class BootLedger:
     def _note_totals(self, batch: Batch) -> None:
         self.last_seq = batch.seq
         self.last_sent_ns = batch.sent_ns
+        ends = batch.columns.end_ns
+        self.progress_ns = max(self.progress_ns, int(ends[-1]) if len(ends) else batch.sent_ns)
         self.produced, self.dropped = batch.produced, batch.dropped
         self.buffered, self.aborted = batch.buffered, batch.aborted
 
@@ -139,11 +143,6 @@ class BootLedger:
     def is_live(self) -> bool:
         """Whether batches may still come."""
         return not (self.final or self.is_lost)
-
-    @property
-    def progress_ns(self) -> int:
-        """All samples that ended before this moment have come, as far as its newest batch tells."""
-        return self.last_end_ns or self.last_sent_ns
 
     @property
     def missing(self) -> int:
