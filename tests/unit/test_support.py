@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from support import faulty_influx as double
 from support.line_protocol import LineError, parse_line
 from support.processes import ServerDiedError, ServerProcess, free_port, wait_until
+from support.redis_server import AT_ONCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +46,7 @@ def test_a_killed_valkey_finds_its_data_again_on_the_same_address(valkey: RedisS
     for number in range(300):
         client.xadd("samples", {"n": number})
     valkey.kill()
-    with redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0)) as impatient, pytest.raises(redis.ConnectionError):
+    with redis.Redis(port=valkey.port, retry=AT_ONCE) as impatient, pytest.raises(redis.ConnectionError):
         impatient.ping()
     valkey.start()
     assert client.xlen("samples") == 300
