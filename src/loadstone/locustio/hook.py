@@ -46,7 +46,7 @@ def install(events: Events) -> None:
 def _attach(environment: Environment, settings: HookSettings, redis_url: str) -> None:
     runner = environment.runner
     if not isinstance(runner, MasterRunner):
-        _attach_worker(environment, WorkerHook(environment, settings, redis_url))
+        _attach_worker(environment, WorkerHook(environment, redis_url))
     if not isinstance(runner, WorkerRunner):  # a plain process is both; its run gets an id before it is recorded
         _attach_master(environment, MasterHook(environment, settings, redis_url))
     if isinstance(runner, MasterRunner):

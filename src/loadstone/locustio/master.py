@@ -12,7 +12,7 @@ from locust.runners import MasterRunner
 from loadstone.domain.event import EventKind
 from loadstone.locustio.announcer import Announcer
 from loadstone.locustio.identity import identity_of
-from loadstone.locustio.run_id import RUN_OPTION, new_run_id
+from loadstone.locustio.run_id import RUN_OPTION, SEED_OPTION, new_run_id
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -42,6 +42,7 @@ class MasterHook:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         run = new_run_id()
         setattr(self._environment.parsed_options, RUN_OPTION, run)
+        setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._announcer = Announcer(self._redis_url, run, self._now_ns)
         self._announcer.say(EventKind.STARTED, **identity_of(self._environment, self._settings))
         log.info("run=%s state=started", run)

@@ -6,10 +6,13 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["RUN_OPTION", "new_run_id"]
+__all__ = ["RUN_OPTION", "SEED_OPTION", "new_run_id"]
 
 RUN_OPTION: Final = "loadstone_run"
 """Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
+
+SEED_OPTION: Final = "loadstone_seed"
+"""The same for the seed of the workers' random numbers."""
 
 
 def new_run_id() -> str:

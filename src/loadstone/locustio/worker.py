@@ -15,13 +15,11 @@ from loadstone.domain.event import EventKind
 from loadstone.locustio.aborted import count_aborted
 from loadstone.locustio.announcer import Announcer
 from loadstone.locustio.recorder import Recorder
-from loadstone.locustio.run_id import RUN_OPTION
+from loadstone.locustio.run_id import RUN_OPTION, SEED_OPTION
 from loadstone.locustio.shipper import Shipper
 
 if TYPE_CHECKING:
     from locust.env import Environment
-
-    from loadstone.settings import HookSettings
 
 __all__ = ["WorkerHook"]
 
@@ -36,9 +34,8 @@ log = logging.getLogger("loadstone.worker")
 class WorkerHook:
     """Records one run after another in this process."""
 
-    def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+    def __init__(self, environment: Environment, redis_url: str) -> None:
         self._environment = environment
-        self._settings = settings
         self._redis_url = redis_url
         self._recorder: Recorder | None = None
         self._shipper: Shipper | None = None
@@ -98,8 +95,9 @@ class WorkerHook:
         return runner.user_count if runner else 0
 
     def _seed(self) -> None:
-        if self._settings.seed is not None:
-            random.seed(f"{self._settings.seed}:{self._worker_index()}")
+        seed = getattr(self._environment.parsed_options, SEED_OPTION, None)
+        if seed is not None:
+            random.seed(f"{seed}:{self._worker_index()}")
 
     def _count_aborted(self) -> None:
         if self._shipper is not None:

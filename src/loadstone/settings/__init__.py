@@ -1,6 +1,14 @@
 """Settings: frozen records made once, at the edge, from options, environment and file. Nothing else reads those."""
 
-from loadstone.settings.load import Setting, describe, load, read_config_file, setting
+from loadstone.settings.load import (
+    Setting,
+    as_environment,
+    child_environment,
+    describe,
+    load,
+    read_config_file,
+    setting,
+)
 from loadstone.settings.records import (
     CollectorSettings,
     HookSettings,
@@ -16,6 +24,8 @@ __all__ = [
     "Setting",
     "UsageSettings",
     "WorkerSettings",
+    "as_environment",
+    "child_environment",
     "describe",
     "load",
     "read_config_file",

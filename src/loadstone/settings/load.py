@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["ENV_PREFIX", "Setting", "describe", "load", "read_config_file", "setting"]
+__all__ = [
+    "ENV_PREFIX",
+    "Setting",
+    "as_environment",
+    "child_environment",
+    "describe",
+    "load",
+    "read_config_file",
+    "setting",
+]
 
 ENV_PREFIX: Final = "LOADSTONE_"
 _REPEATED: Final = "\n"
@@ -95,6 +104,17 @@ def read_config_file(file: Path | None) -> dict[str, Any]:
         return tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"cannot read the settings file {file}: {error}") from error
+
+
+def child_environment(values: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process to be started: this one's, with these values, without settings meant for us."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    return {**inherited, **values}
+
+
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as environment variables, by the names of their fields; None and empty ones are left out."""
+    return {ENV_PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "", ())}
 
 
 def _setting_of(each: Field[Any]) -> Setting:

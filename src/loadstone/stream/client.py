@@ -33,14 +33,15 @@ def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
 
     Repeating is the caller's, who knows what may be sent twice.
     """
+    over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         protocol=2,
+        **over_tcp,
     )
 
 

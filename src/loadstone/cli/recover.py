@@ -1,0 +1,28 @@
+"""Close a run from its journal, after a power cut or when nobody was there to close it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadstone.archive.close import recover_run
+from loadstone.archive.runs import resolve_run
+from loadstone.report.summary import print_summary
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["configure", "execute"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("run", metavar="RUN", help="id of the run, its beginning, or `latest`")
+    parser.add_argument("--results", default="results", metavar="DIR", help="folder of the runs (default: results)")
+
+
+def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Recover one run and show what it holds; the exit code is its verdict's."""
+    folder = resolve_run(Path(arguments.results), arguments.run)
+    recover_run(folder)
+    return print_summary(folder)

@@ -1,0 +1,44 @@
+"""Run a load test here, headless, and judge it.
+
+Arguments not listed here go to the scenario: its own custom arguments work as they do with Locust.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadstone.cli.options import add_options, settings_from
+from loadstone.cli.signals import StopFlag
+from loadstone.errors import ExitCode
+from loadstone.report.live_view import open_view
+from loadstone.report.summary import print_summary
+from loadstone.settings import RunSettings
+from loadstone.stack.local import LocalStack
+from loadstone.stack.preflight import preflight
+from loadstone.stack.run import Conductor
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["configure", "execute"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_options(parser, RunSettings)
+
+
+def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+    """Run, show, archive, judge. The exit code says what came of it (see `loadstone.errors.ExitCode`)."""
+    settings = settings_from(RunSettings, arguments)
+    stop = StopFlag.install()
+    scenario = preflight(settings, rest)
+    with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
+        stack.start(stop)
+        if stop():
+            return ExitCode.INTERRUPTED
+        view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        if stack.remote_redis_url and settings.bind != "127.0.0.1":
+            view.note(stack.join_command())
+        folder = Conductor(stack, view, lambda: stop.count).conduct()
+    return print_summary(folder)

@@ -1,0 +1,1 @@
+"""The services behind the streams: the Aggregator, which alone writes run folders."""

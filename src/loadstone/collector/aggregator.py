@@ -1,0 +1,226 @@
+"""Aggregator: streams in, run folders out. It is the only writer of run folders, and the only one of its deployment.
+
+An entry is appended to the journal of its run, folded into the run's state, and acknowledged after the journal was
+synced, at most a second later. Whatever happens in between, the entry is delivered again and counts once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from loadstone.archive.close import close_run
+from loadstone.archive.fold import RunState
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.journal import EntryKind, JournalWriter, read_journal
+from loadstone.collector.live import publish_live, snapshot
+from loadstone.domain.batch import decode_batch
+from loadstone.domain.event import decode_event, decode_usage
+from loadstone.errors import ArchiveError, FormatError
+from loadstone.stream.client import EVENTS, FAILURES, LEASE, SAMPLES, USAGE, connect
+from loadstone.stream.consumer import Consumer, trim_finished
+from loadstone.stream.lease import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from redis import Redis
+
+    from loadstone.settings import CollectorSettings
+    from loadstone.stream.consumer import StreamEntry
+
+__all__ = ["Aggregator", "serve"]
+
+_GROUP: Final = "aggregator"
+_KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
+_OPEN_RUNS: Final = "open_runs"
+_DEAD_LETTERS: Final = "dead_letters"
+_MOST_DEAD_LETTERS: Final = 1000
+_READ_COUNT: Final = 256
+_BLOCK_MS: Final = 200
+_SYNC_EVERY_S: Final = 0.5
+_LEASE_LIFE_MS: Final = 5000
+_PAUSE_S: Final = 0.5
+log = logging.getLogger("loadstone.aggregator")
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run that still receives entries: its locked folder, its journal and what is known of it."""
+
+    folder: RunFolder
+    journal: JournalWriter
+    state: RunState
+    lock: ExitStack
+
+    @classmethod
+    def open(cls, folder: RunFolder) -> OpenRun:
+        """Begin a run, or go on with one whose journal is there. Raises `ArchiveError` when another process has it."""
+        lock = ExitStack()
+        lock.enter_context(folder.create().lock())
+        state = RunState()
+        for entry in read_journal(folder.journal) if folder.journal.exists() else ():
+            state.apply(entry)
+        return cls(folder, JournalWriter(folder.journal), state, lock)
+
+    def close(self) -> None:
+        """Let go of the folder; its journal can be gone on with."""
+        self.journal.close()
+        self.lock.close()
+
+
+@dataclass(slots=True)
+class Aggregator:
+    """One pass after another over the streams; see the module's docstring."""
+
+    client: Redis
+    results: Path
+    consumer: Consumer
+    now_ns: Callable[[], int] = time.time_ns
+    runs: dict[str, OpenRun] = field(default_factory=dict)
+    _unsynced: list[StreamEntry] = field(default_factory=list)
+    _synced_at_s: float = 0.0
+
+    def resume(self) -> None:
+        """Open again what an earlier life left open. Raises stream failures."""
+        self.consumer.join()
+        members: Any = self.client.smembers(_OPEN_RUNS)
+        for run in sorted(member.decode() for member in members):
+            if (self.results / run).is_dir():
+                self._run(run)
+
+    def step(self) -> None:
+        """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
+        entries = self.consumer.read(count=_READ_COUNT, block_ms=_BLOCK_MS)
+        for entry in entries:
+            self._take(entry)
+        self._unsynced.extend(entries)
+        if time.monotonic() - self._synced_at_s >= _SYNC_EVERY_S:
+            self.sync()
+            self._publish()
+            self._close_complete()
+
+    def sync(self) -> None:
+        """Make everything read so far safe, then acknowledge it and cut the streams behind it."""
+        for run in self.runs.values():
+            run.journal.sync()
+        self._synced_at_s = time.monotonic()
+        if self._unsynced:
+            acknowledged, self._unsynced = self._unsynced, []
+            self.consumer.acknowledge(acknowledged)
+            for stream in _KINDS:
+                trim_finished(self.client, stream)
+
+    def forget_unsynced(self) -> None:
+        """After a failure: what was not acknowledged will be read again."""
+        self._unsynced.clear()
+        self.consumer.rewind()
+
+    def close(self) -> None:
+        """Let go of every run folder."""
+        for run in self.runs.values():
+            run.close()
+        self.runs.clear()
+
+    def _take(self, entry: StreamEntry) -> None:
+        try:
+            apply = _decoded(entry)
+        except FormatError as error:
+            self._bury(entry, str(error))
+            return
+        for run in self.runs.values() if entry.stream == USAGE else (self._run(entry.run),):
+            run.journal.append(_KINDS[entry.stream], entry.id, entry.blob)
+            apply(run.state)
+
+    def _run(self, run: str) -> OpenRun:
+        if run not in self.runs:
+            self.runs[run] = OpenRun.open(RunFolder(self.results / run))
+            self.client.sadd(_OPEN_RUNS, run)
+            log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
+        return self.runs[run]
+
+    def _bury(self, entry: StreamEntry, reason: str) -> None:
+        log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
+        letter: dict[Any, Any] = {"stream": entry.stream, "id": entry.id, "reason": reason, "b": entry.blob}
+        self.client.xadd(_DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
+
+    def _publish(self) -> None:
+        for name, run in self.runs.items():
+            publish_live(self.client, name, snapshot(name, run.state, now_ns=self.now_ns()))
+
+    def _close_complete(self) -> None:
+        for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
+            run = self.runs.pop(name)
+            result = close_run(run.folder, now_ns=self.now_ns())
+            live = snapshot(name, run.state, now_ns=self.now_ns())
+            run.close()
+            publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
+            self.client.srem(_OPEN_RUNS, name)
+            log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
+
+
+def _decoded(entry: StreamEntry) -> Callable[[RunState], bool]:
+    """What an entry does to the state of its run. Raises `FormatError` when it is not what its stream is for."""
+    if entry.stream == USAGE:
+        tick = decode_usage(entry.blob)
+        return lambda state: state.apply_usage(tick)
+    if not valid_run_id(entry.run):
+        raise FormatError(f"{entry.run!r} is not the id of a run")
+    if entry.stream == EVENTS:
+        event = decode_event(entry.blob)
+        return lambda state: state.apply_event(event)
+    batch = decode_batch(entry.blob)
+    return lambda state: state.apply_batch(batch)
+
+
+def valid_run_id(run: str) -> bool:
+    """Whether this can be the id of a run, and so the name of a folder."""
+    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", run) is not None
+
+
+def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
+    """Aggregate until ``stopped()``. An absent stream or a full disk is said and waited for; neither loses anything."""
+    client = connect(settings.redis_url)
+    lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
+    aggregator: Aggregator | None = None
+    try:
+        while not stopped():
+            try:
+                aggregator = _turn(aggregator, lease, client, settings)
+            except (*FAILURES, ArchiveError) as error:
+                log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)
+                if aggregator is not None:
+                    aggregator.forget_unsynced()
+                time.sleep(_PAUSE_S)
+    finally:
+        _leave(aggregator, lease)
+
+
+def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: CollectorSettings) -> Aggregator | None:
+    if not lease.take():
+        if aggregator is not None:
+            log.error("state=superseded action='another Aggregator holds the lease; its turn'")
+            aggregator.close()
+        time.sleep(_PAUSE_S)
+        return None
+    if aggregator is None:
+        streams: Sequence[str] = tuple(_KINDS)
+        aggregator = Aggregator(client, settings.results, Consumer(client, _GROUP, _GROUP, streams))
+        aggregator.resume()
+    aggregator.step()
+    return aggregator
+
+
+def _leave(aggregator: Aggregator | None, lease: Lease) -> None:
+    try:
+        if aggregator is not None:
+            aggregator.sync()
+            aggregator.close()
+        lease.release()
+    except (*FAILURES, ArchiveError) as error:
+        log.error("state=stopped error=%r unacknowledged=kept", str(error))  # noqa: TRY400

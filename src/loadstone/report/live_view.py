@@ -1,0 +1,139 @@
+"""A run as it goes, in the terminal: a panel that redraws itself, or plain lines where nobody can see it redraw."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    _Raised = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+__all__ = ["PlainView", "RichView", "View", "open_view"]
+
+_NS: Final = 1_000_000_000
+_PLAIN_EVERY_S: Final = 5
+_MOST_NOTES: Final = 5
+_MIB: Final = 1024 * 1024
+
+
+class View(Protocol):
+    """Something that shows live snapshots and notes while a run goes on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+        """Show the newest snapshot."""
+
+    def note(self, text: str) -> None:
+        """Tell something that happened."""
+
+
+def open_view(*, plain: bool) -> View:
+    """The view for this terminal."""
+    return PlainView() if plain or not sys.stdout.isatty() else RichView()
+
+
+class PlainView:
+    """One line every five seconds."""
+
+    def __init__(self) -> None:
+        self._shown_at_ns = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+        """See `View`."""
+        if live["now_ns"] - self._shown_at_ns < _PLAIN_EVERY_S * _NS:
+            return
+        self._shown_at_ns = live["now_ns"]
+        self.note("  ".join(f"{name} {value}" for name, value in _facts(live, ends_in_s)))
+
+    def note(self, text: str) -> None:
+        """See `View`."""
+        print(text, flush=True)  # noqa: T201  (progress for people)
+
+
+class RichView:
+    """A panel of the newest figures, and below it the newest notes."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(), refresh_per_second=4, transient=True)
+        self._notes: list[str] = []
+        self._newest: tuple[dict[str, Any], float | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._live.stop()
+
+    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+        """See `View`."""
+        self._newest = live, ends_in_s
+        self._draw()
+
+    def note(self, text: str) -> None:
+        """See `View`."""
+        self._notes = [*self._notes, text][-_MOST_NOTES:]
+        self._draw()
+
+    def _draw(self) -> None:
+        notes = Text("\n".join(self._notes), style="dim")
+        if self._newest is None:
+            self._live.update(notes)
+            return
+        live, ends_in_s = self._newest
+        grid = Table.grid(padding=(0, 3))
+        facts = _facts(live, ends_in_s)
+        for _ in facts:
+            grid.add_column(justify="right")
+        grid.add_row(*(Text(name, style="dim") for name, _ in facts))
+        grid.add_row(*(Text(value, style="bold") for _, value in facts))
+        panel = Panel(grid, title=f"run {live['run']}", subtitle=_phase(live), expand=False)
+        self._live.update(Group(panel, notes))
+
+
+def _facts(live: dict[str, Any], ends_in_s: float | None) -> list[tuple[str, str]]:
+    facts = [
+        ("time", _clock((live["now_ns"] - (live["started_ns"] or live["now_ns"])) / _NS)),
+        ("users", f"{live['users']}/{live['target_users']}"),
+        ("requests/s", f"{live['rps']:,.1f}"),
+        ("requests", f"{live['requests']:,}"),
+        ("failures", f"{live['failures']:,} ({live['failure_share']:.1%} now)"),
+        ("p50", f"{live['p50_ms']:.1f} ms"),
+        ("p95", f"{live['p95_ms']:.1f} ms"),
+        *((row["service"], _usage(row)) for row in live["usage"]),
+    ]
+    return [*facts, ("left", _clock(ends_in_s))] if ends_in_s is not None else facts
+
+
+def _usage(row: dict[str, Any]) -> str:
+    cores = f"{row['cpu_cores']:.2f}" + (f"/{row['cpu_limit']:g}" if row["cpu_limit"] else "")
+    memory = f"{row['mem_bytes'] / _MIB:.0f}" + (f"/{row['mem_limit'] / _MIB:.0f}" if row["mem_limit"] else "")
+    return f"{cores} CPU, {memory} MiB"
+
+
+def _phase(live: dict[str, Any]) -> str:
+    if live["stopping_ns"]:
+        return "stopping"
+    return "all users running" if live["ramp_done_ns"] else "ramping up"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes}:{rest:02d}"

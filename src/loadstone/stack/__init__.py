@@ -1,0 +1,1 @@
+"""Starting and stopping everything a load test needs on one machine."""

@@ -1,0 +1,148 @@
+"""One run on this machine, from the first check to the verdict."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from loadstone.archive.folder import RunFolder
+from loadstone.collector.live import read_live
+from loadstone.domain.event import Event, EventKind, encode_event
+from loadstone.errors import PlatformError
+from loadstone.stream.client import EVENTS, FAILURES, connect
+from loadstone.stream.producer import add
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadstone.report.live_view import View
+    from loadstone.stack.local import LocalStack
+    from loadstone.stack.part import Part
+
+__all__ = ["Conductor"]
+
+_LOOK_EVERY_S: Final = 0.25
+_CLOSES_WITHIN_S: Final = 60.0
+_RUN_SHOWS_WITHIN_S: Final = 10.0
+
+
+class Conductor:
+    """Watches over a started stack: restarts what may fall, ends the run when it has to, and waits for its archive."""
+
+    def __init__(self, stack: LocalStack, view: View, stop_requests: Callable[[], int]) -> None:
+        self._stack = stack
+        self._view = view
+        self._stop_requests = stop_requests
+        self._client = connect(stack.redis_url, timeout_s=2)
+        self._source, self._seq = uuid.uuid4().hex, 0
+        self._ended_by: str | None = None
+        self.live: dict[str, Any] | None = None
+
+    def conduct(self) -> RunFolder:
+        """Watch until the run is archived. Its folder; raises `PlatformError` when it cannot come to that."""
+        while self._master_runs():
+            self._look()
+            self._end_if_due()
+            time.sleep(_LOOK_EVERY_S)
+        return self._await_archive()
+
+    def serve(self) -> None:
+        """Watch until asked to stop; runs come and go (``loadstone up``)."""
+        while self._master_runs() and not self._stop_requests():
+            self._look()
+            if self._target_fell():
+                self._view.note(f"the target ended (exit {self._exit_code(self._stack.target)})")
+                self._say(EventKind.TARGET_EXITED, code=self._exit_code(self._stack.target))
+                break
+            time.sleep(_LOOK_EVERY_S)
+        self._finish_open_run()
+
+    def _finish_open_run(self) -> None:
+        running = self.live is not None and not self.live["closed"]
+        if self._stack.master:
+            self._stack.master.terminate()
+        if running:
+            while self._master_runs():
+                time.sleep(_LOOK_EVERY_S)
+            self._await_archive()
+
+    def _master_runs(self) -> bool:
+        return self._stack.master is not None and self._stack.master.alive
+
+    def _look(self) -> None:
+        for part in self._stack.restart_fallen():
+            self._view.note(f"{part.name} ended by itself and was started again")
+            self._say(EventKind.RESTARTED, part=part.name)
+        try:
+            self.live = read_live(self._client, self._stack.launch) or self.live
+        except FAILURES:
+            return  # Redis is being restarted; the next look will tell
+        if self.live:
+            self._view.show(self.live, self._ends_in_s(self.live))
+
+    def _ends_in_s(self, live: dict[str, Any]) -> float | None:
+        settings = self._stack.settings
+        begun, length = live["started_ns"], self._stack.run_time()
+        if settings.steady_state is not None:
+            begun, length = live["ramp_done_ns"], settings.warmup + settings.steady_state
+        return None if begun is None or length is None else length - float(live["now_ns"] - begun) / 1e9
+
+    def _end_if_due(self) -> None:
+        if self._target_fell() and self._ended_by is None:
+            self._ended_by = "target"
+            self._view.note("the target ended; the run is stopped")
+            self._say(EventKind.TARGET_EXITED, code=self._exit_code(self._stack.target))
+            self._stop_master()
+        if self._stop_requests() and self._ended_by is None:
+            self._ended_by = "interrupt"
+            self._view.note("stopping: requests in flight may finish (once more to stop at once)")
+            self._say(EventKind.INTERRUPTED)
+            self._stop_master()
+        if self._stop_requests() > 1 and self._stack.master:
+            self._stack.master.stop()
+
+    def _stop_master(self) -> None:
+        if self._stack.master:
+            self._stack.master.terminate()
+
+    def _target_fell(self) -> bool:
+        return self._stack.target is not None and not self._stack.target.alive
+
+    def _await_archive(self) -> RunFolder:
+        """The Aggregator closes a run soon after its end; a run whose master was lost takes half a minute longer."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < _CLOSES_WITHIN_S:
+            self._look_after_master()
+            if self.live and self.live["closed"]:
+                return RunFolder(self._stack.settings.results / self.live["run"])
+            if not self.live and time.monotonic() - begun > _RUN_SHOWS_WITHIN_S:
+                break
+            time.sleep(_LOOK_EVERY_S)
+        master = self._stack.master
+        said = master.tail() if master else ""
+        raise PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {said}")
+
+    def _look_after_master(self) -> None:
+        for part in self._stack.services():
+            if not part.alive and part.may_restart():
+                part.restart()
+        try:
+            self.live = read_live(self._client, self._stack.launch) or self.live
+        except FAILURES:
+            return
+
+    def _say(self, kind: EventKind, **data: Any) -> None:
+        if self.live is None:
+            return
+        run = self.live["run"]
+        event = Event(run=run, kind=kind, at_ns=time.time_ns(), source=self._source, seq=self._seq, data=data)
+        self._seq += 1
+        try:
+            add(self._client, EVENTS, encode_event(event), run=run)
+        except FAILURES as error:
+            self._view.note(f"event {kind} could not be recorded: {error}")
+
+    @staticmethod
+    def _exit_code(part: Part | None) -> int | None:
+        return part.exit_code if part else None

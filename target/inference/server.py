@@ -1,0 +1,148 @@
+"""The process: binds the port, serves at once, loads the model behind that, and drains when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from inference import logs
+from inference.api import make_api
+from inference.errors import PortTakenError
+from inference.gate import Gate
+from inference.keeper import Keeper
+from inference.metrics import Metrics
+from inference.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from inference.settings import Settings
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The parts of one target, wired together."""
+
+    keeper: Keeper
+    gate: Gate
+    metrics: Metrics
+
+
+def build(settings: Settings) -> Target:
+    """Wire a target together; nothing is bound, loaded or started yet."""
+    metrics = Metrics()
+    keeper = Keeper(Registry(settings.tracking_uri), settings, metrics)
+    gate = Gate(keeper, make_api(keeper, metrics, settings), metrics, settings.max_body_bytes)
+    return Target(keeper=keeper, gate=gate, metrics=metrics)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop, drain, and give 0.
+
+    Raises:
+        PortTakenError: the address cannot be bound.
+        ModelRefusedError: the registry's model cannot be served at all.
+
+    """
+    listener = bind(settings)
+    target = build(settings)
+    config = uvicorn.Config(
+        target.gate,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=settings.backlog,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.stop_timeout_s,
+    )
+    host, port = listener.getsockname()[:2]
+    logs.info("listening", host=host, port=port, model_uri=settings.model_uri.text, mode=settings.mode)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_run(_Server(config, target.keeper, settings.drain_s), target.keeper, listener))
+    if target.keeper.refused is not None:
+        raise target.keeper.refused
+    return 0
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Bind the port before anything else is started, so that a wrong one is told in one sentence.
+
+    Raises:
+        PortTakenError: the address cannot be bound.
+
+    """
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
+            0
+        ]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(settings.backlog)
+    except OSError as problem:
+        hint = "stop what listens there, or set TARGET_HOST and TARGET_PORT to a free address"
+        raise PortTakenError(f"{where} cannot be bound ({problem.strerror or problem})", hint) from problem
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which on the first signal says so on ``/ready`` for a while before it closes the port."""
+
+    def __init__(self, config: uvicorn.Config, keeper: Keeper, drain_s: float) -> None:
+        super().__init__(config)
+        self._keeper = keeper
+        self._drain_s = drain_s
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals without raising them again at the end: a drain that was asked for is a success."""
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in _SIGNALS}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the interface is uvicorn's
+        """Start to drain; a second signal ends the drain at once."""
+        if self._keeper.draining:
+            self.should_exit = True
+            self.force_exit = True
+            return
+        self._keeper.draining = True
+        logs.info("draining", signal=signal.Signals(sig).name, for_s=self._drain_s)
+        self._until = time.monotonic() + self._drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop when the drain is over, or when there is no model to serve; called by uvicorn ten times a second."""
+        if self._keeper.refused is not None or (self._keeper.draining and time.monotonic() >= self._until):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+async def _run(server: _Server, keeper: Keeper, listener: socket.socket) -> None:
+    keeping = asyncio.create_task(keeper.run())
+    keeping.add_done_callback(_tell_of_crash)
+    await server.serve(sockets=[listener])
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    if keeper.current is not None:
+        keeper.current.close()
+    logs.info("stopped")
+
+
+def _tell_of_crash(keeping: asyncio.Task[None]) -> None:
+    if not keeping.cancelled() and keeping.exception() is not None:
+        logs.error("keeper_crashed", why=repr(keeping.exception()))

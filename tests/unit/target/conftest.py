@@ -1,0 +1,70 @@
+"""One trained registry for the whole session; tests that change a registry take a copy of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+for folder in (ROOT / "target", Path(__file__).parent):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+# What third-party libraries warn of while they are imported or called; none of it can be changed here.
+_THIRD_PARTY = (
+    "ignore::DeprecationWarning:mlflow.*",
+    "ignore::FutureWarning:mlflow.*",
+    "ignore::UserWarning:mlflow.*",
+    "ignore::DeprecationWarning:google.*",
+    "ignore::DeprecationWarning:pydantic.*",
+    "ignore::DeprecationWarning:sqlalchemy.*",
+    "ignore::ResourceWarning:sqlalchemy.*",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for line in _THIRD_PARTY:
+                item.add_marker(pytest.mark.filterwarnings(line), append=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> Iterator[None]:
+    """Settings of the person who runs the tests must not reach them."""
+    before = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI")):
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a SQLite registry that ``train`` filled; read it, do not change it."""
+    from target_helpers import run_command
+
+    folder = tmp_path_factory.mktemp("trained")
+    done = run_command("train", folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "train.stdout").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture
+def registry_folder(trained: Path, tmp_path: Path) -> Path:
+    """A registry of the test's own, whose artifacts are still the trained ones."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    shutil.copyfile(trained / "mlflow.db", folder / "mlflow.db")
+    return folder
