@@ -34,7 +34,8 @@ test: $(DEV_SET) ## Run the tests that need nothing but Python packages
 	$(PY) -m pytest $(ARGS)
 
 .PHONY: test-services
-test-services: $(DEV_SET) servers ## Run the tests against real servers, fetched first
+test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
+	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/services $(ARGS)
 
 .PHONY: check
