@@ -59,10 +59,6 @@ class LocalStack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
-    def services(self) -> Iterator[Part]:
-        """The parts behind the streams: what has to run until the run is archived."""
-        yield from self._services
-
     def parts(self) -> Iterator[Part]:
         """Every part that was started, in the order in which they are to be stopped."""
         yield from self.workers
@@ -86,12 +82,13 @@ class LocalStack:
         where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
         return f"more workers: loadstone worker {where} -f {files}"
 
-    def restart_fallen(self) -> list[Part]:
-        """Start services and workers again that ended by themselves. Raises `PlatformError` when one falls too often.
+    def restart_fallen(self, *, workers: bool) -> list[Part]:
+        """Start services, and workers too, again that ended by themselves. `PlatformError` when one falls too often.
 
         A worker that ends with status 0 was told to.
         """
-        fallen = [part for part in (*self._services, *self.workers) if part.exit_code not in {None, 0}]
+        watched = (*self._services, *(self.workers if workers else ()))
+        fallen = [part for part in watched if part.exit_code not in {None, 0}]
         for part in fallen:
             if not part.may_restart():
                 raise PlatformError(f"{part.name} keeps ending (exit {part.exit_code}): {part.tail()}")
