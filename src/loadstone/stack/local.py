@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import shutil
 import sys
@@ -51,6 +52,7 @@ class LocalStack:
         self.master: Part | None = None
         self.workers: list[Part] = []
         self._services: list[Part] = []
+        self._stream: Part | None = None
         self._hook: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -96,10 +98,12 @@ class LocalStack:
         return fallen
 
     def stop(self) -> None:
-        """Stop every part and remove the temporary folder."""
-        for part in list(self.parts()):
-            part.terminate()
-        for part in list(self.parts()):
+        """Stop every part, the stream last, and remove the temporary folder."""
+        parts = list(self.parts())
+        for part in parts:
+            if part is not self._stream:
+                part.terminate()
+        for part in parts:
             part.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -109,6 +113,7 @@ class LocalStack:
         valkey = PrivateValkey.prepare(self.folder, self.settings.bind)
         valkey.part.start()
         self._services.append(valkey.part)
+        self._stream = valkey.part
         valkey.wait_until_ready()
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
 
@@ -129,11 +134,14 @@ class LocalStack:
         finally:
             demo.train.stop()
 
+    def _samples_usage(self) -> bool:
+        return bool(self.settings.target_pid) or self.target is not None
+
     def _start_usage(self) -> None:
         pids = self.settings.target_pid
         if self.target and self.target.process:
             pids = (*pids, self.target.process.pid)
-        if pids:
+        if self._samples_usage():
             self._start_service("usage", "usage", {"pid": ",".join(map(str, pids))})
 
     def _start_locust(self) -> None:
@@ -176,6 +184,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
+                "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
                 "target": json.dumps(found) if (found := describe_target(self.host)) else None,
                 "launch": self.launch,
             }
