@@ -76,7 +76,7 @@ clean: ## Remove the environment, the fetched servers and all caches (results/ i
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.made: requirements/make-venv.sh $(if $(shell test -x $(PY) && echo yes),,FORCE)
+$(VENV)/.made: $(if $(shell test -x $(PY) && echo yes),,FORCE)
 	@sh requirements/make-venv.sh $(VENV)
 	@touch $@
 
