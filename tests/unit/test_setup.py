@@ -56,7 +56,15 @@ def test_a_python_without_the_venv_module_says_what_to_install(tmp_path: Path):
 
 
 def test_only_the_transport_of_a_pip_configuration_is_kept():
-    listing = "global.index-url='https://mirror.example/simple'\nglobal.user='true'\ninstall.target='/somewhere'\ninstall.constraint='c.txt'\nfreeze.timeout='1'\n:env:.cert='/ca.pem'\nWARNING: something odd"
+    listing = """
+global.index-url='https://mirror.example/simple'
+global.user='true'
+install.target='/somewhere'
+install.constraint='c.txt'
+freeze.timeout='1'
+:env:.cert='/ca.pem'
+WARNING: something odd
+"""
     expected = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_CERT": "/ca.pem"}
     assert load("requirements/install.py").transport_settings(listing) == expected
 
