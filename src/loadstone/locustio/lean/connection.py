@@ -26,7 +26,7 @@ READ_BYTES = 16_384
 NEVER = 1 << 62
 READ, WRITE = 1, 2  # libev's EV_READ and EV_WRITE, which gevent's io watchers take
 NS = 1_000_000_000
-CHECK_AFTER_NS = NS
+CHECK_AFTER_NS = NS // 10
 """A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
 
 

@@ -25,6 +25,7 @@ CHUNKED = -2
 """Value of `Head.length` for a body in chunks."""
 
 INFORMATIONAL = range(100, 200)
+SUCCESS = frozenset((200, 201, 202, 203, 204, 206))
 BODYLESS = frozenset((204, 304))  # RFC 9110 sections 15.3.5 and 15.4.5
 REMEMBERED_HEADS = 512
 REMEMBERED_HEAD_BYTES = 4_096
@@ -72,8 +73,9 @@ class Head:
     length: int
     closes: bool
     encoding: str
-    location: str | None
     sets_cookies: bool
+    ordinary: bool
+    """Whether it is a success that neither redirects nor sets cookies."""
 
 
 _remembered: dict[bytes, Head] = {}
@@ -124,8 +126,8 @@ def _parse(raw: bytes) -> Head:
         length=length,
         closes=not sound or length == UNTIL_CLOSE or _closes(line[1] == b"1", headers),
         encoding=headers.get("content-encoding", "").strip().lower(),
-        location=headers.get("location"),
         sets_cookies="set-cookie" in headers,
+        ordinary=status in SUCCESS and "set-cookie" not in headers,
     )
 
 

@@ -88,7 +88,7 @@ class LeanResponse:
         self._body = body
         self.ttfb_us = ttfb_us
         self.elapsed_us = -1
-        self.status_code = 0 if head is None else head.status
+        self.status_code, self.ordinary = (0, False) if head is None else (head.status, head.ordinary)
 
     def __repr__(self) -> str:
         return f"<LeanResponse [{self.status_code}] {self._template.method} {self.url}>"
@@ -100,10 +100,10 @@ class LeanResponse:
         response.error = error
         return response
 
-    def catch(self, meta: dict[str, Any], fire: Callable[..., None]) -> None:
-        """Leave the verdict to a `with` block, at whose end `fire` gets `meta`."""
-        self.request_meta = meta
+    def catch(self, fire: Callable[..., None]) -> Callable[..., None]:
+        """Leave the verdict to a `with` block, at whose end `fire` gets the keywords that the result is called with."""
         self._fire = fire
+        return self._keep_meta
 
     def keep(self, body: bytes) -> None:
         """Take the decompressed body, once it is complete."""
@@ -232,9 +232,13 @@ class LeanResponse:
         self._report(self.error)
         return True
 
+    def _keep_meta(self, **meta: Any) -> None:
+        del meta["response"]  # or it would be a reference cycle
+        self.request_meta = meta
+
     def _report(self, exception: Any) -> None:
         self.request_meta["exception"] = exception
-        self._fire(**self.request_meta, response=self)
+        self._fire(response=self, **self.request_meta)
 
     def _require_entered(self) -> None:
         if self._fire is None:

@@ -7,6 +7,7 @@ from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
 
 from locust.contrib.fasthttp import LocustBadStatusCode, LocustUserAgent
+from locust.user import User
 
 from loadstone.locustio.lean.connection import NS
 from loadstone.locustio.lean.cookies import LeanCookieJar
@@ -17,6 +18,7 @@ from loadstone.locustio.lean.pool import ClientSettings, Pool
 from loadstone.locustio.lean.prepared import PreparedRequest
 from loadstone.locustio.lean.reading import Limits
 from loadstone.locustio.lean.redirect import redirected
+from loadstone.locustio.lean.reporting import firing
 from loadstone.locustio.lean.response import LeanResponse
 from loadstone.locustio.lean.template import basic_auth, shared_book
 
@@ -44,8 +46,9 @@ class LeanHttpSession:
         self, base_url: str, request_event: EventHook, user: Any, settings: ClientSettings, headers: Any
     ) -> None:
         self._book = shared_book(base_url, tuple((headers or {}).items()))
-        self._event = request_event
+        self._fire = firing(request_event)
         self._user = user
+        self._has_context = user is not None and type(user).context is not User.context
         self._settings = settings
         self._pools: dict[Origin, Pool] = {}
         self._jar: LeanCookieJar | None = None
@@ -175,26 +178,22 @@ class LeanHttpSession:
         """Send a call, follow redirects, judge the status, and fire the `request` event or leave that to `with`."""
         start_s = time()
         response, end_ns = self._exchange(call)
-        if response.status_code in REDIRECTS and allow_redirects and response.headers.get("location"):
-            response, end_ns = self._follow(call, response)
-        if response.error is None and response.status_code not in VALID:
-            response.error = LocustBadStatusCode(response.url, code=response.status_code)
+        if not response.ordinary:
+            response, end_ns = self._treat(call, response, end_ns, allow_redirects=allow_redirects)
         elapsed_ns = end_ns - call.start_ns
         response.elapsed_us = elapsed_ns // US
-        meta = {
-            "request_type": call.template.method,
-            "name": name,
-            "context": self._context(context),
-            "exception": response.error,
-            "start_time": start_s,
-            "url": call.template.target.url,
-            "response_length": response.length,
-            "response_time": elapsed_ns / MS,
-        }
-        if catch_response:
-            response.catch(meta, self._event.fire)
-        else:
-            self._event.fire(**meta, response=response)
+        report = response.catch(self._fire) if catch_response else self._fire
+        report(
+            request_type=call.template.method,
+            name=name,
+            context=self._context(context),
+            response=response,
+            exception=response.error,
+            start_time=start_s,
+            url=call.template.target.url,
+            response_length=response.length,
+            response_time=elapsed_ns / MS,
+        )
         return response
 
     def close(self) -> None:
@@ -215,6 +214,16 @@ class LeanHttpSession:
             return LeanResponse.failed(call.template, call.body, error), perf_counter_ns()
         if response.sets_cookies:
             self.cookiejar.store(response.headers, response.url)
+        return response, end_ns
+
+    def _treat(
+        self, call: Call, response: LeanResponse, end_ns: int, *, allow_redirects: bool
+    ) -> tuple[LeanResponse, int]:
+        """Follow a redirect, and make an error of a status that Locust counts as one."""
+        if response.status_code in REDIRECTS and allow_redirects and response.headers.get("location"):
+            response, end_ns = self._follow(call, response)
+        if response.error is None and response.status_code not in VALID:
+            response.error = LocustBadStatusCode(response.url, code=response.status_code)
         return response, end_ns
 
     def _follow(self, call: Call, response: LeanResponse) -> tuple[LeanResponse, int]:
@@ -245,7 +254,7 @@ class LeanHttpSession:
         return hop
 
     def _context(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
-        own = self._user.context() if self._user is not None else {}
+        own = self._user.context() if self._has_context else {}
         return {**own, **context} if context else own
 
 

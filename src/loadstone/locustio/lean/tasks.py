@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -13,23 +15,41 @@ if TYPE_CHECKING:
 
 
 class LeanTaskSet(DefaultTaskSet):
-    """The root task set of a lean user: a wait of 0 s is skipped if the task has let other greenlets run anyway."""
+    """The root task set of a lean user, driven by Locust's own loop.
+
+    A wait of 0 s is skipped if the task has sent a request: that has let the other greenlets run already.
+    """
 
     def __init__(self, user: LeanHttpUser) -> None:
         super().__init__(user)
-        self._lean_user = user
+        self._lean_user: Any = user
+
+    def get_next_task(self) -> Any:
+        """Choose a task at random by weight; raises as Locust does if there is none."""
+        tasks = self._lean_user.tasks
+        if len(tasks) == 1:
+            return tasks[0]
+        return random.choice(tasks) if tasks else super().get_next_task()  # type: ignore[no-untyped-call]  # noqa: S311
+
+    def execute_next_task(self) -> None:
+        """Run the task at the head of the queue."""
+        task = self._task_queue.popleft()
+        if type(task) is FunctionType:
+            task(self._lean_user)
+        else:
+            self.execute_task(task)  # type: ignore[no-untyped-call]
 
     def wait(self) -> None:
-        """Sleep for the user's wait time, 0 s or less included; raises StopUser when the user is to stop."""
-        user: Any = self._lean_user
+        """Sleep for the user's wait time in seconds; raises StopUser when the user is to stop."""
+        user = self._lean_user
         if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001  # Locust's own task set reads it too
             raise StopUser
-        seconds: float = self.wait_time()  # type: ignore[no-untyped-call]
+        seconds = user.wait_time() if user.wait_time else self.wait_time()  # type: ignore[no-untyped-call]
         if seconds <= 0 and user.client.switched:
             user.client.switched = False
             return
         user._state = LOCUST_STATE_WAITING  # noqa: SLF001
-        gevent.sleep(max(0.0, seconds))
+        gevent.sleep(max(0, seconds))
         if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
             raise StopUser
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001

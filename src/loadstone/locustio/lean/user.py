@@ -13,6 +13,7 @@ from locust.user.users import RestMixin
 from loadstone.locustio.lean.connection import NS
 from loadstone.locustio.lean.pool import ClientSettings
 from loadstone.locustio.lean.reading import Limits
+from loadstone.locustio.lean.reporting import quicken
 from loadstone.locustio.lean.response import LeanResponse
 from loadstone.locustio.lean.session import LeanHttpSession
 from loadstone.locustio.lean.tasks import LeanTaskSet
@@ -62,6 +63,7 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        quicken(environment.stats)
         if self.host is None:
             raise StopTest(NO_HOST)
         self.client = LeanHttpSession(
