@@ -47,9 +47,8 @@ class LoadstoneRun:
     def start(self) -> LoadstoneRun:
         """Start it and come back at once."""
         self.temporary.mkdir(parents=True, exist_ok=True)
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("LOADSTONE_")} | {
-            "TMPDIR": str(self.temporary)
-        }
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("LOADSTONE_")}
+        environ["TMPDIR"] = str(self.temporary)
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loadstone", self.verb, *results, *self.arguments],
@@ -95,10 +94,8 @@ class LoadstoneRun:
 
     def left_behind(self) -> list[str]:
         """Processes of it that still run and temporary files that are still there."""
-        running = [
-            str(p.cmdline()) for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE
-        ]
-        return running + [str(path) for path in self.temporary.iterdir()]
+        alive = [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [" ".join(p.cmdline()) for p in alive] + [str(path) for path in self.temporary.iterdir()]
 
     def run_folder(self) -> Path:
         """The folder of its one run."""
