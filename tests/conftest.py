@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,12 @@ def _import_locust_unpatched() -> None:
 
 
 _import_locust_unpatched()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patched_locust_processes() -> None:
+    """Let Locust processes that tests start be patched as usual, even if a module of tests has set the variable."""
+    os.environ.pop("LOCUST_SKIP_MONKEY_PATCH", None)
 
 
 @pytest.fixture(scope="session")
