@@ -28,7 +28,7 @@ log = logging.getLogger("loadstone.influx")
 class Rejection(NamedTuple):
     """A line that InfluxDB does not take: its place among those given, and why."""
 
-    index: int
+    at: int
     reason: str
 
 
@@ -45,7 +45,11 @@ class Sink(Protocol):
 
 
 class Delivery:
-    """Sends lines in requests of bounded size. ``wait`` pauses so many seconds (0 before each request); what it raises ends a delivery."""
+    """Sends lines in requests of bounded size.
+
+    ``wait`` pauses so many seconds, 0 before each request; what it raises ends a delivery. After a refusal of token,
+    bucket or address the pause is ``refused_pause_s``.
+    """
 
     def __init__(self, sink: Sink, wait: Callable[[float], None], *, refused_pause_s: float) -> None:
         self._sink = sink
@@ -77,7 +81,7 @@ class Delivery:
                 if stop - start > 1 and not _refuses_all(answer, stop - start):
                     spans += [(middle, stop), (start, middle)]
                 else:
-                    rejected += [Rejection(index, answer.reason) for index in range(start, stop)]
+                    rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
         return rejected
 
     def _send(self, lines: Sequence[str]) -> Answer:

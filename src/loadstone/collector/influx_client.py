@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from influxdb_client import InfluxDBClient, WritePrecision
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
@@ -98,7 +98,7 @@ class InfluxClient:
         """Send lines in one request and wait for its answer, at most ``influx_timeout``. Never raises for a failure."""
         settings = self._settings
         try:
-            self._write.write(settings.influx_bucket, settings.influx_org, lines, WritePrecision.NS)
+            self._write.write(settings.influx_bucket, settings.influx_org, lines)
         except ApiException as error:
             return self._understood(error)
         except (HTTPError, OSError) as error:

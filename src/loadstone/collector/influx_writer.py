@@ -71,7 +71,7 @@ class _Round:
         self.lines += lines
 
     def settled(self, rejected: Sequence[Rejection]) -> list[Settled]:
-        bad = [rejection.index for rejection in rejected]
+        bad = [rejection.at for rejection in rejected]
         return [_settled(piece, sum(piece.start <= at < piece.start + piece.n for at in bad)) for piece in self.pieces]
 
 
@@ -159,9 +159,9 @@ class InfluxWriter:
         return round_
 
     def _bury(self, round_: _Round, rejected: Iterable[Rejection]) -> None:
-        for index, reason in rejected:
-            entry = next(piece.entry for piece in round_.pieces if piece.start <= index < piece.start + piece.n)
-            line = round_.lines[index]
+        for at, reason in rejected:
+            entry = next(piece.entry for piece in round_.pieces if piece.start <= at < piece.start + piece.n)
+            line = round_.lines[at]
             log.error("run=%s id=%s rejected=1 reason=%r line=%r", entry.run, entry.id, reason, line[:200])
             letter: dict[Any, Any] = {"run": entry.run, "id": entry.id, "reason": reason, "b": line}
             self._client.xadd(DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)

@@ -14,17 +14,17 @@ from loadstone.archive.frame import EntryKind
 from loadstone.collector.point_lines import container_line, event_line, worker_line
 from loadstone.collector.rollup_lines import RollupLines
 from loadstone.collector.spans import Spans
-from loadstone.domain.batch import decode_batch
-from loadstone.domain.event import EventKind, decode_event, decode_usage
+from loadstone.domain.batch import Batch, decode_batch
+from loadstone.domain.event import Event, EventKind, decode_event, decode_usage
+from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from loadstone.archive.frame import Entry
-    from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.event import UsageTick
 
-__all__ = ["Points", "fold_points"]
+__all__ = ["Points", "apply_entry", "decoded", "fold_points"]
 
 LATEST_S: Final = 5
 _NS: Final = 1_000_000_000
@@ -111,16 +111,27 @@ def fold_points(points: Points, entries: Iterable[Entry]) -> Iterator[list[str]]
     """Fold the entries of a journal from its beginning; the lines of each entry as it was folded."""
     state = RunState(rollups=False)
     for entry in entries:
-        if entry.kind is EntryKind.SAMPLES:
-            batch = decode_batch(entry.blob)
-            if state.apply_batch(batch):
-                points.apply_batch(batch, entry.stream_id, state)
-        elif entry.kind is EntryKind.EVENTS:
-            event = decode_event(entry.blob)
-            if state.apply_event(event):
-                points.apply_event(event, state)
-        else:
-            tick = decode_usage(entry.blob)
-            if state.apply_usage(tick):
-                points.apply_usage(tick)
+        try:
+            apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), state, points)
+        except FormatError:
+            continue  # closing the run counts and says it
         yield points.take()
+
+
+def decoded(kind: EntryKind, blob: bytes) -> Batch | Event | UsageTick:
+    """What an entry holds. Raises `FormatError` when it is not what its kind says."""
+    if kind is EntryKind.SAMPLES:
+        return decode_batch(blob)
+    return decode_event(blob) if kind is EntryKind.EVENTS else decode_usage(blob)
+
+
+def apply_entry(stream_id: str, content: Batch | Event | UsageTick, state: RunState, points: Points | None) -> None:
+    """Let the state of a run, and its points if they are wanted, take in the content of one entry, once."""
+    if isinstance(content, Batch):
+        if state.apply_batch(content) and points:
+            points.apply_batch(content, stream_id, state)
+    elif isinstance(content, Event):
+        if state.apply_event(content) and points:
+            points.apply_event(content, state)
+    elif state.apply_usage(content) and points:
+        points.apply_usage(content)

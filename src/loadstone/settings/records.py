@@ -179,7 +179,6 @@ class CollectorSettings(InfluxSettings):
     )
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSettings:
     """What the UsageSampler is told."""

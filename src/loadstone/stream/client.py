@@ -13,7 +13,19 @@ from loadstone.errors import StreamError
 if TYPE_CHECKING:
     from redis import Redis
 
-__all__ = ["AGGREGATORS", "EVENTS", "FAILURES", "LEASE", "POINTS", "SAMPLES", "USAGE", "WRITERS", "check", "connect", "live_key"]
+__all__ = [
+    "AGGREGATORS",
+    "EVENTS",
+    "FAILURES",
+    "LEASE",
+    "POINTS",
+    "SAMPLES",
+    "USAGE",
+    "WRITERS",
+    "check",
+    "connect",
+    "live_key",
+]
 
 SAMPLES: Final = "samples"
 EVENTS: Final = "events"

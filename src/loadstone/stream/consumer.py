@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["Consumer", "StreamEntry", "first_unfinished", "trim_finished"]
+__all__ = ["Consumer", "StreamEntry", "first_unfinished", "order", "trim_finished"]
 
 _RUN: Final = b"run"
 _BLOB: Final = b"b"
@@ -107,7 +107,7 @@ def trim_finished(client: Redis, stream: str) -> None:
     """Cut a stream up to the lowest entry that some group has not finished; a stream without groups stays whole."""
     groups: Any = client.xinfo_groups(stream)
     if groups:
-        first = min((_first_unfinished(client, stream, group) for group in groups), key=_order)
+        first = min((_first_unfinished(client, stream, group) for group in groups), key=order)
         client.xtrim(stream, minid=first, approximate=False)
 
 
@@ -122,11 +122,12 @@ def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
     if group["pending"]:
         lowest: Any = client.xpending(stream, group["name"])["min"]
         return _text(lowest)
-    milliseconds, sequence = _order(_text(group["last-delivered-id"]))
+    milliseconds, sequence = order(_text(group["last-delivered-id"]))
     return f"{milliseconds}-{sequence + 1}"
 
 
-def _order(id_: str) -> tuple[int, int]:
+def order(id_: str) -> tuple[int, int]:
+    """What ids of entries are ordered by: milliseconds, then a number."""
     milliseconds, _, sequence = id_.partition("-")
     return int(milliseconds), int(sequence)
 
