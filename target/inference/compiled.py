@@ -1,7 +1,7 @@
 """The compiled model: an ONNX graph and the proof that it agrees with the registry's model. Needs no training library.
 
-A compiled folder holds ``model.onnx`` and ``parity.json``: rows, and what the registry's model predicted for them where it
-was compiled. Whoever loads the graph predicts these rows again and compares, on the machine that is going to serve.
+A compiled folder holds ``model.onnx`` and ``parity.json``: rows, and what the registry's model predicted for them where
+it was compiled. Whoever loads the graph predicts these rows again and compares, on the machine that is going to serve.
 """
 
 from __future__ import annotations

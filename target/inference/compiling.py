@@ -68,7 +68,8 @@ def require_compilable(card: Card) -> None:
         f"pyfunc calls {card.predict_fn}, not predict": card.predict_fn != "predict",
         "its inputs are not one table or matrix of required numbers": not _one_matrix(card),
         "it was logged without an input example to check the graph with": not card.example,
-        "skl2onnx and scikit-learn are not installed here": find_spec("skl2onnx") is None or find_spec("sklearn") is None,
+        "skl2onnx and scikit-learn are not installed here": find_spec("skl2onnx") is None
+        or find_spec("sklearn") is None,
     }
     for reason, holds in reasons.items():
         if holds:

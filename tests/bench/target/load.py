@@ -1,18 +1,21 @@
 """A bounded load generator on raw sockets: cheap enough to hold 10,000 users beside the target on two cores.
 
-Run as a program it reads one JSON plan from standard input and writes one JSON result to standard output. A user connects once,
-starts at a random phase, sends a request, reads the whole answer, thinks, and sends the next. Only loopback is ever a target.
+Run as a program it reads one JSON plan from standard input and writes one JSON result to standard output. A user
+connects once, starts at a random phase, sends a request, reads the whole answer, thinks, and sends the next. Only
+loopback is ever a target.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
 from array import array
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -23,7 +26,11 @@ _CONNECTS_AT_ONCE = 200
 
 @dataclass(kw_only=True)
 class Plan:
-    """What to send: ``bodies`` in turn to ``path`` by ``users`` for ``seconds`` after everyone is connected."""
+    """What to send: ``bodies`` in turn to ``path`` by ``users`` for ``seconds`` after everyone is connected.
+
+    What comes back in the first ``warmup_s`` is not counted, and ``pids`` are the processes whose CPU time is read then
+    and at the end, so that the CPU per request is that of the steady state, without connecting and disconnecting.
+    """
 
     port: int
     users: int
@@ -32,6 +39,8 @@ class Plan:
     host: str = "127.0.0.1"
     path: str = "/predict"
     bodies: list[str] = field(default_factory=list)
+    warmup_s: float = 0.0
+    pids: list[int] = field(default_factory=list)
     patience_s: float = 60.0
     requests: int = 0  # stop after as many answers; 0 means by time alone
 
@@ -52,6 +61,9 @@ class Result:
     max_ms: float
     statuses: dict[str, int]
     connections: int
+    cpu_s: float = 0.0
+    cpu_ms: float = 0.0
+    rss_mb: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -71,6 +83,12 @@ class Load:
         self.sent = self.failed = self.waiting = 0
         self.running = False
         self.enough = asyncio.Event()
+        self.started_s = self.started_cpu_s = 0.0
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.latencies_s, self.statuses, self.failed, self.sent = array("d"), {}, 0, self.waiting
+        self.started_s, self.started_cpu_s = time.perf_counter(), cpu_seconds(self.plan.pids)
 
     def count(self, status: str) -> None:
         self.statuses[status] = self.statuses.get(status, 0) + 1
@@ -142,21 +160,26 @@ async def drive(plan: Plan) -> Result:
     load = Load(plan)
     users = await _connect(load)
     load.running = True
-    started = time.perf_counter()
+    load.begin()
     for user in users:
         user.start()
+    if plan.warmup_s:
+        await asyncio.sleep(plan.warmup_s)
+        load.begin()
     try:
         await asyncio.wait_for(load.enough.wait() if plan.requests else asyncio.sleep(plan.seconds), plan.seconds)
     except TimeoutError:
         load.running = False
-    seconds = time.perf_counter() - started
+    seconds, cpu_s = time.perf_counter() - load.started_s, cpu_seconds(plan.pids) - load.started_cpu_s
+    answered, rss_mb = len(load.latencies_s), rss_bytes(plan.pids) / 1e6
     load.running = False
     end_s = time.perf_counter() + plan.patience_s
     while load.waiting and time.perf_counter() < end_s:  # noqa: ASYNC110 - polled ten times a second, off the hot path
         await asyncio.sleep(0.1)
     for user in users:
         user.close()
-    return _result(load, seconds, len(users))
+    result = _result(load, seconds, len(users))
+    return replace(result, cpu_s=cpu_s, cpu_ms=cpu_s * 1000 / max(answered, 1), rss_mb=rss_mb)
 
 
 async def _connect(load: Load) -> list[User]:
@@ -166,6 +189,21 @@ async def _connect(load: Load) -> list[User]:
         made = [load.loop.create_connection(lambda: User(load), load.plan.host, load.plan.port) for _ in range(count)]
         users += [user for _, user in await asyncio.gather(*made)]
     return users
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """User and system time of the processes so far (proc(5), fields 14 and 15 of stat)."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rss_bytes(pids: list[int]) -> int:
+    """Resident memory of the processes now (proc(5), second field of statm)."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _request(plan: Plan, body: str) -> bytes:
