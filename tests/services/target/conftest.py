@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ ROOT = Path(__file__).parents[3]
 for folder in ("target", "tests/unit/target", "tests/bench/target"):
     if str(ROOT / folder) not in sys.path:
         sys.path.insert(0, str(ROOT / folder))
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what MLflow warns of while it imports itself
+    import mlflow.pyfunc  # noqa: F401
 
 
 @pytest.fixture(scope="session")
