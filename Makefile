@@ -10,7 +10,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 ARGS ?=
-export PYTHON
 
 # A stamp is older than its lock after a change of the lock: the set is then installed again.
 LOCKED = requirements/install.py pyproject.toml $(VENV)/.made
@@ -34,7 +33,8 @@ test: $(DEV_SET) ## Run the tests that need nothing but Python packages
 	$(PY) -m pytest $(ARGS)
 
 .PHONY: test-services
-test-services: $(DEV_SET) servers ## Run the tests against real servers, fetched first
+test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
+	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/services $(ARGS)
 
 .PHONY: check
@@ -75,8 +75,8 @@ clean: ## Remove the environment, the fetched servers and all caches (results/ i
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.made: requirements/make-venv.sh $(if $(shell test -x $(PY) && echo yes),,FORCE)
-	@sh requirements/make-venv.sh $(VENV)
+$(VENV)/.made: $(if $(shell test -x $(PY) && echo yes),,FORCE)
+	@PYTHON="$(PYTHON)" sh requirements/make-venv.sh $(VENV)
 	@touch $@
 
 $(RUN_SET): requirements/run.txt $(LOCKED)

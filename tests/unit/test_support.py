@@ -5,27 +5,31 @@ from __future__ import annotations
 import gzip
 import http.client
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from support import faulty_influx as double
 from support.line_protocol import LineError, parse_line
 from support.processes import ServerDiedError, ServerProcess, free_port, wait_until
+from support.redis_server import AT_ONCE
+from support.require import require
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.counting_server import CountingServer
     from support.faulty_influx import FaultyInflux
     from support.redis_server import RedisServer
     from support.starters import StartCountingServer, StartRedis
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def request(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
@@ -47,7 +51,7 @@ def test_a_killed_valkey_finds_its_data_again_on_the_same_address(valkey: RedisS
     for number in range(300):
         client.xadd("samples", {"n": number})
     valkey.kill()
-    with redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0)) as impatient, pytest.raises(redis.ConnectionError):
+    with redis.Redis(port=valkey.port, retry=AT_ONCE) as impatient, pytest.raises(redis.ConnectionError):
         impatient.ping()
     valkey.start()
     assert client.xlen("samples") == 300
@@ -78,6 +82,73 @@ def test_waiting_for_what_never_happens_names_it():
 
 def test_a_free_port_is_none_the_kernel_gives_away():
     assert 10_240 <= free_port() < 32_768
+
+
+SKIPPING = """
+import pytest
+
+def test_skipped():
+    pytest.skip("no server here")
+
+@pytest.mark.xfail
+def test_that_may_fail():
+    assert False
+"""
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("1", "1 failed, 1 xfailed"), ("", "1 skipped, 1 xfailed")])
+def test_a_skip_is_a_failure_where_every_server_has_to_be_there(tmp_path: Path, required: str, outcome: str):
+    (tmp_path / "test_it.py").write_text(SKIPPING)
+    environment = {
+        "PYTHONPATH": str(ROOT / "tests"),
+        "PATH": os.environ["PATH"],
+        "LOADSTONE_REQUIRE_SERVICES": required,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "support.no_skips",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        tmp_path,
+        tmp_path,
+    ]
+    said = subprocess.run([*command, "-ra"], capture_output=True, text=True, env=environment).stdout
+    assert outcome in said
+    assert "no server here" in said
+
+
+def test_a_missing_server_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert require(tmp_path, "a folder") == tmp_path
+    monkeypatch.setenv("LOADSTONE_REQUIRE_SERVICES", "0")
+    with pytest.raises(pytest.skip.Exception, match="no wrk"):
+        require(tmp_path / "wrk", "no wrk")
+    monkeypatch.setenv("LOADSTONE_REQUIRE_SERVICES", "1")
+    with pytest.raises(pytest.fail.Exception, match="no wrk"):
+        require(None, "no wrk")
+
+
+def test_servers_die_with_the_tests_that_started_them(tmp_path: Path):
+    script = f"""
+import os, pathlib, sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from support.processes import ServerProcess
+server = ServerProcess(["sleep", "60"], log=pathlib.Path({str(tmp_path / "log")!r}), ready=lambda: True).start()
+print(server.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    pid = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout)
+    wait_until(lambda: not is_alive(pid), "the end of the server", timeout_s=5)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_the_counting_server_counts_by_method_and_path(counting_server: CountingServer):

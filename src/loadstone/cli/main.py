@@ -25,6 +25,7 @@ _VERBS: Final = {
     "collector": collector,
     "usage": usage,
 }
+_SERVICES: Final = frozenset({"collector", "usage"})
 _PASSES_ARGUMENTS_ON: Final = frozenset({"run", "up", "worker"})
 
 
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = top.parse_known_args(argv)
     if rest and arguments.verb not in _PASSES_ARGUMENTS_ON:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
-    logging.basicConfig(format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s", level=logging.INFO)
+    level = logging.INFO if arguments.verb in _SERVICES else logging.WARNING
+    logging.basicConfig(format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s", level=level)
     try:
         return int(_VERBS[arguments.verb].execute(arguments, tuple(rest)))
     except LoadstoneError as error:

@@ -74,8 +74,9 @@ class Batch:
     ``boot`` is one life of one worker process in one run; ``seq`` counts its batches from 0 without gaps.
     ``produced`` and ``dropped`` are running totals of samples up to and including this batch; ``buffered`` is what
     waits in the worker behind this batch. ``loop_lag_us`` holds every lateness of the event loop measured since the
-    batch before, so that a percentile over any window can be computed exactly. ``aborted`` counts requests that were
-    cut off in flight (running total). ``final`` marks the last batch of a boot.
+    batch before, so that a percentile over any window can be computed exactly. Running totals of the boot, too:
+    ``new_connections``, ``throttled_us`` (microseconds its cgroup held it back) and ``aborted`` (requests cut off in
+    flight). ``final`` marks the last batch of a boot.
     """
 
     run: str

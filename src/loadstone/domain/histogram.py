@@ -54,6 +54,12 @@ class Histogram:
         indexes, counts = np.unique(bucket_indexes(values_us), return_counts=True)
         return cls(zip(indexes.tolist(), counts.tolist(), strict=True))
 
+    @classmethod
+    def of_one(cls, value_us: int, count: int) -> Histogram:
+        """The histogram of one value in microseconds, recorded ``count`` times."""
+        (index,) = bucket_indexes(np.array([value_us], np.int64)).tolist()
+        return cls({index: count})
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.counts == other.counts
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadstone.locustio import connections
+from loadstone.locustio import connections, fasthttp_liveness
 from loadstone.locustio.inspect_scenario import scenario_files
 from loadstone.locustio.master import MasterHook, quit_gracefully
 from loadstone.locustio.worker import WorkerHook
@@ -38,6 +38,7 @@ def install(events: Events) -> None:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
             return
         connections.install()
+        fasthttp_liveness.install(environment, enabled=settings.fast_http_mend)
         _attach(environment, settings, settings.redis_url)
 
     events.init.add_listener(on_init)

@@ -65,7 +65,7 @@ class RunSettings:
     )
     objective: tuple[str, ...] = setting(
         parse.lines,
-        "what must hold in the window, such as 'p95<500ms' or 'failures<=0.1%%' (repeatable)",
+        "what must hold in the window, such as 'p95<500ms' or 'failures<=0.1%' (repeatable)",
         metavar="TEXT",
         repeatable=True,
     )

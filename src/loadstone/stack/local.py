@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import shutil
 import sys
@@ -51,6 +52,7 @@ class LocalStack:
         self.master: Part | None = None
         self.workers: list[Part] = []
         self._services: list[Part] = []
+        self._stream: Part | None = None
         self._hook: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -58,10 +60,6 @@ class LocalStack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
-
-    def services(self) -> Iterator[Part]:
-        """The parts behind the streams: what has to run until the run is archived."""
-        yield from self._services
 
     def parts(self) -> Iterator[Part]:
         """Every part that was started, in the order in which they are to be stopped."""
@@ -86,12 +84,13 @@ class LocalStack:
         where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
         return f"more workers: loadstone worker {where} -f {files}"
 
-    def restart_fallen(self) -> list[Part]:
-        """Start services and workers again that ended by themselves. Raises `PlatformError` when one falls too often.
+    def restart_fallen(self, *, workers: bool) -> list[Part]:
+        """Start services, and workers too, again that ended by themselves. `PlatformError` when one falls too often.
 
         A worker that ends with status 0 was told to.
         """
-        fallen = [part for part in (*self._services, *self.workers) if part.exit_code not in {None, 0}]
+        watched = (*self._services, *(self.workers if workers else ()))
+        fallen = [part for part in watched if part.exit_code not in {None, 0}]
         for part in fallen:
             if not part.may_restart():
                 raise PlatformError(f"{part.name} keeps ending (exit {part.exit_code}): {part.tail()}")
@@ -99,10 +98,12 @@ class LocalStack:
         return fallen
 
     def stop(self) -> None:
-        """Stop every part and remove the temporary folder."""
-        for part in list(self.parts()):
-            part.terminate()
-        for part in list(self.parts()):
+        """Stop every part, the stream last, and remove the temporary folder."""
+        parts = list(self.parts())
+        for part in parts:
+            if part is not self._stream:
+                part.terminate()
+        for part in parts:
             part.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -112,6 +113,7 @@ class LocalStack:
         valkey = PrivateValkey.prepare(self.folder, self.settings.bind)
         valkey.part.start()
         self._services.append(valkey.part)
+        self._stream = valkey.part
         valkey.wait_until_ready()
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
 
@@ -132,11 +134,14 @@ class LocalStack:
         finally:
             demo.train.stop()
 
+    def _samples_usage(self) -> bool:
+        return bool(self.settings.target_pid) or self.target is not None
+
     def _start_usage(self) -> None:
         pids = self.settings.target_pid
         if self.target and self.target.process:
             pids = (*pids, self.target.process.pid)
-        if pids:
+        if self._samples_usage():
             self._start_service("usage", "usage", {"pid": ",".join(map(str, pids))})
 
     def _start_locust(self) -> None:
@@ -179,6 +184,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
+                "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
                 "target": json.dumps(found) if (found := describe_target(self.host)) else None,
                 "launch": self.launch,
             }

@@ -70,8 +70,8 @@ class Conductor:
     def _master_runs(self) -> bool:
         return self._stack.master is not None and self._stack.master.alive
 
-    def _look(self) -> None:
-        for part in self._stack.restart_fallen():
+    def _look(self, *, restart_workers: bool = True) -> None:
+        for part in self._stack.restart_fallen(workers=restart_workers):
             self._view.note(f"{part.name} ended by itself and was started again")
             self._say(EventKind.RESTARTED, part=part.name)
         try:
@@ -113,7 +113,7 @@ class Conductor:
         """The Aggregator closes a run soon after its end; a run whose master was lost takes half a minute longer."""
         begun = time.monotonic()
         while time.monotonic() - begun < _CLOSES_WITHIN_S:
-            self._look_after_master()
+            self._look(restart_workers=False)
             if self.live and self.live["closed"]:
                 return RunFolder(self._stack.settings.results / self.live["run"])
             if not self.live and time.monotonic() - begun > _RUN_SHOWS_WITHIN_S:
@@ -122,15 +122,6 @@ class Conductor:
         master = self._stack.master
         said = master.tail() if master else ""
         raise PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {said}")
-
-    def _look_after_master(self) -> None:
-        for part in self._stack.services():
-            if not part.alive and part.may_restart():
-                part.restart()
-        try:
-            self.live = read_live(self._client, self._stack.launch) or self.live
-        except FAILURES:
-            return
 
     def _say(self, kind: EventKind, **data: Any) -> None:
         if self.live is None:

@@ -87,7 +87,8 @@ def trim_finished(client: Redis, stream: str) -> None:
     """Cut a stream up to the lowest entry that some group has not finished; a stream without groups stays whole."""
     groups: Any = client.xinfo_groups(stream)
     if groups:
-        client.xtrim(stream, minid=min((_first_unfinished(client, stream, g) for g in groups), key=_order))
+        first = min((_first_unfinished(client, stream, group) for group in groups), key=_order)
+        client.xtrim(stream, minid=first, approximate=False)
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = ["Cgroup", "Limits", "cgroup_of"]
 
+ROOT: Final = Path("/sys/fs/cgroup")
 _UNLIMITED_FROM: Final = 1 << 60
 """Version 1 writes "no limit" as the largest multiple of the page size."""
 
@@ -57,7 +58,7 @@ class Cgroup:
         return int(text) if text.isdecimal() and int(text) < _UNLIMITED_FROM else None
 
 
-def cgroup_of(pid: int, *, proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> Cgroup | None:
+def cgroup_of(pid: int, *, proc: Path = Path("/proc"), root: Path = ROOT) -> Cgroup | None:
     """The control group of a process; None where there are none, or the process is gone."""
     groups = [line.split(":", 2) for line in _read(proc / str(pid) / "cgroup").splitlines()]
     by_controller = {controller: path for _, names, path in groups for controller in names.split(",")}
@@ -75,8 +76,7 @@ def cgroup_of(pid: int, *, proc: Path = Path("/proc"), root: Path = Path("/sys/f
 
 def _upwards(folder: Path) -> list[Path]:
     """A group and those above it, up to the one that every process is in."""
-    root = Path("/sys/fs/cgroup")
-    return [folder, *(parent for parent in folder.parents if parent != root and root in parent.parents)]
+    return [folder, *(parent for parent in folder.parents if ROOT in parent.parents)]
 
 
 def _read(file: Path) -> str:

@@ -1,0 +1,1 @@
+"""Run folders: the journal while a run lasts, Parquet, CSV and run.json when it is over."""

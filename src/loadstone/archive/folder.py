@@ -1,0 +1,159 @@
+"""RunFolder: where everything of one run is, and the lock that keeps a second writer out.
+
+The files and their columns are described in docs/reference/archive.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadstone.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["RunFolder", "replace_file", "sync_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run; its name is the run's id."""
+
+    path: Path
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        """Folder of the journal's segments."""
+        return self.path / "journal"
+
+    @property
+    def run_json(self) -> Path:
+        """Identity, window, ledgers, objectives and verdict; it exists once the run is closed."""
+        return self.path / "run.json"
+
+    @property
+    def requests(self) -> Path:
+        """Every sample, Parquet."""
+        return self.path / "requests.parquet"
+
+    @property
+    def rollups(self) -> Path:
+        """Every second of every request name, Parquet."""
+        return self.path / "rollups.parquet"
+
+    @property
+    def usage(self) -> Path:
+        """CPU and memory of every container or process at every tick, Parquet."""
+        return self.path / "usage.parquet"
+
+    @property
+    def events(self) -> Path:
+        """Every event, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def stats_csv(self) -> Path:
+        """Totals per request name, as Locust's ``--csv`` writes them."""
+        return self.path / "stats.csv"
+
+    @property
+    def stats_history_csv(self) -> Path:
+        """Second by second, as Locust's ``--csv-full-history`` writes them."""
+        return self.path / "stats_history.csv"
+
+    @property
+    def failures_csv(self) -> Path:
+        """Failures per request name and error text, as Locust writes them."""
+        return self.path / "failures.csv"
+
+    @property
+    def exceptions_csv(self) -> Path:
+        """Exceptions of user code, as Locust writes them."""
+        return self.path / "exceptions.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report of the run, HTML."""
+        return self.path / "report.html"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run was closed: run.json is written last."""
+        return self.run_json.is_file()
+
+    def create(self) -> RunFolder:
+        """Make the folder and its parents, lasting a power cut. Raises `ArchiveError` when that is not possible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise ArchiveError(
+                f"cannot make the run folder {self.path}: {error.strerror or error}",
+                hint="Give a writable folder with --results",
+            ) from error
+        return self
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for writing; raises `ArchiveError` while another process (or another lock here) does.
+
+        The lock is on the folder itself (flock): it leaves no file behind and ends with the process, however it ends.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            _flock(handle, self.path)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _flock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ArchiveError(
+            f"run folder {path} is being written by another process",
+            hint="Wait until the run is over, or stop the other loadstone",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(target: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file, fsync it and move it to ``target``: readers see the old or the new one."""
+    temporary = temporary_name(target)
+    write(temporary)
+    publish(temporary, target)
+
+
+def temporary_name(target: Path) -> Path:
+    """The name under which a file is written before it is complete; what is left of a crash is overwritten."""
+    return target.with_name(f".{target.name}.tmp")
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Move a complete temporary file to its name, so that both survive a power cut."""
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    temporary.replace(target)
+    sync_folder(target.parent)

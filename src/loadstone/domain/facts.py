@@ -1,0 +1,101 @@
+"""RunFacts: everything about a run that objectives and the verdict look at, computed for its window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from loadstone.domain.rollup import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadstone.domain.ledger import Ledger
+    from loadstone.domain.rollup import Rollup
+    from loadstone.domain.window import Window
+
+__all__ = ["RunFacts", "ServiceUsage", "WorkerFacts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceUsage:
+    """What one service, over all its containers, used in the window; a limit is None where there is none.
+
+    ``cpu_cores``: mean over the ticks, ``cpu_cores_max``: highest tick, ``cpu_limit``: cores, together.
+    ``mem_bytes``: highest tick, together; ``mem_pct``: highest share of its own limit of any container, in percent.
+    ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of scheduling periods held back.
+    """
+
+    ticks: int
+    cpu_cores: float
+    cpu_cores_max: float
+    cpu_limit: float | None
+    mem_bytes: int
+    mem_limit: int | None
+    mem_pct: float | None
+    throttled_pct: float | None = None
+    oom: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """How one worker did in the window.
+
+    ``lag_p99_ms``: 99th percentile (nearest rank) of its event loop's lateness, None without a measurement.
+    ``throttled_us``: how long its cgroup held it back. ``cpu_pct``: mean, of one core. ``clock_offset_ms``: mean
+    difference between its clock and the stream server's, None when it was never measured.
+    """
+
+    worker: int
+    lag_p99_ms: float | None
+    throttled_us: int
+    cpu_pct: float
+    clock_offset_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What happened, for the window where that matters.
+
+    ``names``: rollup of the window per (method, name); ``total``: of all of them. ``usage``: per service.
+    ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were missed by the master;
+    ``users_moved``: all wanted users ran again afterwards. ``aborted``: requests cut off in flight, whole run.
+    ``target_exited``: the target ended under load, with ``target_exit_code``. ``crashed``/``restarted``: parts of the
+    platform that stayed away / came back. ``damage``: what of the journal could not be read. ``locust_requests``:
+    Locust's own total of the whole run. ``assumed``: samples that nobody saw, see `assuming`.
+    """
+
+    window: Window
+    names: Mapping[tuple[str, str], Rollup]
+    total: Rollup
+    ledger: Ledger
+    usage: Mapping[str, ServiceUsage] = field(default_factory=dict)
+    host_cores: float | None = None
+    workers: tuple[WorkerFacts, ...] = ()
+    lost_workers: tuple[int, ...] = ()
+    users_moved: bool = True
+    aborted: int = 0
+    target_exited: bool = False
+    target_exit_code: int | None = None
+    master_lost: bool = False
+    interrupted: bool = False
+    crashed: Mapping[str, int | None] = field(default_factory=dict)
+    restarted: Mapping[str, int] = field(default_factory=dict)
+    names_capped: bool = False
+    damage: tuple[str, ...] = ()
+    locust_requests: int | None = None
+    assumed: Rollup | None = None
+
+    def select(self, name: str | None) -> Rollup:
+        """The window's rollup of the requests that ``name`` means: ``POST /predict``, ``/predict``; None means all."""
+        found = [self.total] if name is None else [self.names[key] for key in self.names if _means(name, key)]
+        return merged([*found, self.assumed]) if self.assumed and any(rollup.n for rollup in found) else merged(found)
+
+    def assuming(self, extra: Rollup) -> RunFacts:
+        """These facts if ``extra`` samples had come in the window as well, under whichever name is selected."""
+        return replace(self, assumed=extra)
+
+
+def _means(name: str, key: tuple[str, str]) -> bool:
+    method, own = key
+    return name in {own, f"{method} {own}".strip()}

@@ -1,0 +1,196 @@
+"""Ledger: where every produced sample is, per boot and for the whole run.
+
+A boot that said ``final`` is exact: produced equals stored plus dropped, or the ledger does not balance. A boot that
+was killed cannot say what it still held; for it the ledger gives an upper bound, ``unknown``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadstone.domain.batch import Batch
+
+__all__ = ["BootLedger", "Ledger", "SeqTracker", "ledger_of"]
+
+_NS: Final = 1_000_000_000
+_SHORTEST_RATE_NS: Final = _NS // 10
+"""A rate is taken over at least 0.1 s, so that two batches in quick succession do not make a peak out of nothing."""
+
+
+class SeqTracker:
+    """Which sequence numbers were seen, kept as disjoint ranges: memory grows with the gaps, not with the numbers."""
+
+    __slots__ = ("_ends", "_starts")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []  # one past the last number of each range
+
+    def add(self, seq: int) -> bool:
+        """Note one number; False when it was seen before."""
+        at = bisect_right(self._starts, seq)
+        if at and seq < self._ends[at - 1]:
+            return False
+        joins_left = at > 0 and self._ends[at - 1] == seq
+        joins_right = at < len(self._starts) and self._starts[at] == seq + 1
+        if joins_left and joins_right:
+            self._ends[at - 1] = self._ends.pop(at)
+            del self._starts[at]
+        elif joins_left:
+            self._ends[at - 1] = seq + 1
+        elif joins_right:
+            self._starts[at] = seq
+        else:
+            self._starts.insert(at, seq)
+            self._ends.insert(at, seq + 1)
+        return True
+
+    def __contains__(self, seq: int) -> bool:
+        at = bisect_right(self._starts, seq)
+        return at > 0 and seq < self._ends[at - 1]
+
+    def __len__(self) -> int:
+        """How many numbers were seen."""
+        return sum(self._ends) - sum(self._starts)
+
+    @property
+    def next_expected(self) -> int:
+        """The lowest number, from 0, that was not seen."""
+        return self._ends[0] if self._starts and self._starts[0] == 0 else 0
+
+    @property
+    def missing(self) -> int:
+        """How many numbers between 0 and the highest one seen are absent."""
+        return self._ends[-1] - len(self) if self._ends else 0
+
+
+@dataclass(slots=True, kw_only=True)
+class BootLedger:
+    """Where the samples of one life of one worker process are.
+
+    ``produced`` and ``dropped`` (for want of room in the worker's buffer) are the boot's own last totals, ``stored``
+    counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch.
+    ``peak_rate`` is its highest samples/s between two batches. Times are wall clock, ns; 0 or None before they are
+    known. ``lost_at_ns`` is when the master missed its worker.
+    """
+
+    boot: str
+    worker: int
+    produced: int = 0
+    stored: int = 0
+    dropped: int = 0
+    buffered: int = 0
+    aborted: int = 0
+    final: bool = False
+    peak_rate: float = 0.0
+    first_end_ns: int = 0
+    last_end_ns: int = 0
+    first_sent_ns: int = 0
+    last_sent_ns: int = 0
+    lost_at_ns: int | None = None
+    seqs: SeqTracker = field(default_factory=SeqTracker)
+    last_seq: int = -1
+    progress_ns: int = 0
+    """All samples that ended before this moment have come, as far as its newest batch tells."""
+
+    def apply(self, batch: Batch) -> bool:
+        """Enter one batch of this boot; False, and nothing changes, when its ``seq`` was entered before."""
+        if not self.seqs.add(batch.seq):
+            return False
+        self.stored += len(batch.columns)
+        self.final = self.final or batch.final
+        self._note_ends(batch)
+        self._note_rate(batch)
+        if batch.seq > self.last_seq:
+            self._note_totals(batch)
+        return True
+
+    def _note_ends(self, batch: Batch) -> None:
+        ends = batch.columns.end_ns
+        if len(ends):
+            first, last = int(ends[0]), int(ends[-1])
+            self.first_end_ns = min(self.first_end_ns or first, first)
+            self.last_end_ns = max(self.last_end_ns, last)
+        self.first_sent_ns = min(self.first_sent_ns or batch.sent_ns, batch.sent_ns)
+
+    def _note_rate(self, batch: Batch) -> None:
+        n = len(batch.columns)
+        if batch.seq == self.last_seq + 1 and self.last_seq >= 0:
+            since_ns, n = self.last_sent_ns, max(n, batch.produced - self.produced)
+        else:
+            since_ns = int(batch.columns.end_ns[0]) if n else batch.sent_ns
+        self.peak_rate = max(self.peak_rate, n * _NS / max(batch.sent_ns - since_ns, _SHORTEST_RATE_NS))
+
+    def _note_totals(self, batch: Batch) -> None:
+        self.last_seq = batch.seq
+        self.last_sent_ns = batch.sent_ns
+        ends = batch.columns.end_ns
+        self.progress_ns = max(self.progress_ns, int(ends[-1]) if len(ends) else batch.sent_ns)
+        self.produced, self.dropped = batch.produced, batch.dropped
+        self.buffered, self.aborted = batch.buffered, batch.aborted
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was missed and has neither said ``final`` nor sent anything since."""
+        return not self.final and self.lost_at_ns is not None and self.last_sent_ns <= self.lost_at_ns
+
+    @property
+    def is_live(self) -> bool:
+        """Whether batches may still come."""
+        return not (self.final or self.is_lost)
+
+    @property
+    def missing(self) -> int:
+        """Produced, but neither stored nor dropped, up to its last batch; not 0 means lost (or invented) samples."""
+        return self.produced - self.stored - self.dropped
+
+    def unknown(self, closed_at_ns: int) -> int:
+        """How many samples it may have produced beyond what is stored or dropped, at most; 0 once it said ``final``.
+
+        Its peak rate over the time from its last batch to its death (``lost_at_ns``, else ``closed_at_ns``), what
+        was buffered behind that batch, and what that batch counted but never came.
+        """
+        if self.final:
+            return 0
+        died_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
+        silent_s = max(0, died_ns - self.last_sent_ns) / _NS
+        return -int(-self.peak_rate * silent_s // 1) + self.buffered + max(0, self.missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Where every sample of a run is: ``produced == stored + dropped`` for every boot that said ``final``.
+
+    ``unknown`` is an upper bound for the boots that did not. ``unbalanced`` names the ended boots that do not add up.
+    """
+
+    produced: int = 0
+    stored: int = 0
+    dropped: int = 0
+    unknown: int = 0
+    unbalanced: tuple[str, ...] = ()
+    off_by: int = 0
+
+    @property
+    def balances(self) -> bool:
+        """Whether every ended boot is exact."""
+        return not self.unbalanced
+
+
+def ledger_of(boots: Iterable[BootLedger], closed_at_ns: int) -> Ledger:
+    """The run's ledger; ``off_by`` sums how far the unbalanced boots are off, without regard to sign."""
+    boots = tuple(boots)
+    off = {boot.boot: abs(boot.missing) for boot in boots if boot.final and boot.missing}
+    return Ledger(
+        produced=sum(boot.produced for boot in boots),
+        stored=sum(boot.stored for boot in boots),
+        dropped=sum(boot.dropped for boot in boots),
+        unknown=sum(boot.unknown(closed_at_ns) for boot in boots),
+        unbalanced=tuple(off),
+        off_by=sum(off.values()),
+    )

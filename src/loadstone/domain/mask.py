@@ -1,0 +1,37 @@
+"""Secrets do not leave the machine that knows them: URLs and error texts are masked before they are kept."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+__all__ = ["mask_secrets", "mask_values"]
+
+_HIDDEN: Final = "***"
+_USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#]+@")
+_PARAMETER: Final = re.compile(
+    r"([?&;](?:[\w.\-]*(?:token|secret|passw|api[_\-]?key|access[_\-]?key|signature|credential)[\w.\-]*|key|sig|auth|pwd)=)"
+    r"[^&;\s#\"'<>]+",
+    re.IGNORECASE,
+)
+_HEADER: Final = re.compile(r"\b(Bearer|Basic|Token)(\s+)[A-Za-z0-9+/=_.~\-]{8,}", re.IGNORECASE)
+
+
+@lru_cache(maxsize=8192)
+def mask_secrets(text: str) -> str:
+    """The text with the user part of URLs, secret query parameters and authorization values replaced by ``***``."""
+    masked = _USER_INFO.sub(f"{_HIDDEN}@", text) if "://" in text else text
+    masked = _PARAMETER.sub(rf"\1{_HIDDEN}", masked) if "=" in masked else masked
+    return _HEADER.sub(rf"\1\2{_HIDDEN}", masked)
+
+
+def mask_values(value: Any) -> Any:
+    """A JSON value with every text in it masked, at any depth; keys stay."""
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, dict):
+        return {key: mask_values(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_values(inner) for inner in value]
+    return value

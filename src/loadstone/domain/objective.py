@@ -1,0 +1,293 @@
+"""Objective: one line that a run must hold, such as ``p95<500ms``, ``failures<=0.1%`` or ``cpu(target)<90%``.
+
+    OBJECTIVE = METRIC [ "[" NAME "]" | "(" SERVICE ")" ] OPERATOR LIMIT
+    p50 ... p99.9, mean, min, max   < <= > >=      latency with a unit: us, ms, s, min
+    failures                        < <= > >= ==   percent of the requests (0.1%), or how many (10)
+    rps, count                      < <= > >= ==   requests per second of the window, requests
+    cpu(SERVICE)                    < <= > >=      mean over the window: percent of its limit (90%), or cores (1.5)
+    mem(SERVICE)                    < <= > >=      highest in the window: percent of its limit, or B, KB ... GiB
+
+``[POST /predict]`` or ``[/predict]`` selects one request name; without it all requests count. docs/reference has
+the same for readers.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadstone.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from loadstone.domain.facts import RunFacts, ServiceUsage
+    from loadstone.domain.rollup import Rollup
+
+__all__ = ["Objective", "ObjectiveResult", "number_text", "parse_objective", "parse_objectives"]
+
+_LATENCY_UNITS: Final[Mapping[str, float]] = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
+_MEMORY_UNITS: Final[Mapping[str, float]] = {
+    unit: float(base**power)
+    for base, infix in ((1000, ""), (1024, "i"))
+    for power, unit in enumerate(["B", f"K{infix}B", f"M{infix}B", f"G{infix}B", f"T{infix}B"])
+}
+_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+_SHAPE: Final = re.compile(
+    r"\s*(?P<metric>[A-Za-z]+[0-9.]*)\s*(?:\[(?P<name>.*)\]|\((?P<service>.*)\))?\s*"
+    r"(?P<op><=|>=|==|<|>)\s*(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>[A-Za-z%]*(?:/s)?)\s*"
+)
+_PERCENTILE: Final = re.compile(r"p(\d+(?:\.\d+)?)")
+_PERCENT: Final = "%"
+_ALL: Final = 100.0
+_EXAMPLE: Final = "For example p95<500ms, failures<=0.1%, rps>=1000, p99[POST /predict]<300ms or cpu(target)<90%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveResult:
+    """How one objective came out: ``ok`` is None when it could not be measured, and ``reason`` says why.
+
+    ``metric`` is the objective's key; ``value`` (None if not measured) and ``limit`` are in ``unit``.
+    """
+
+    text: str
+    metric: str
+    operator: str
+    limit: float
+    value: float | None
+    unit: str
+    ok: bool | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One line that a run must hold. ``limit`` is in ``unit``: ms, %, cores, a unit of memory, 1/s, or "" for counts.
+
+    ``name`` selects a request name, ``service`` a service whose usage is meant.
+    """
+
+    text: str
+    metric: str
+    operator: str
+    limit: float
+    unit: str
+    name: str | None = None
+    service: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Metric and what it is measured on: ``p95``, ``p95[POST /predict]``, ``cpu(target)``."""
+        if self.name is not None:
+            return f"{self.metric}[{self.name}]"
+        return f"{self.metric}({self.service})" if self.service is not None else self.metric
+
+    @property
+    def percent(self) -> float | None:
+        """The percentile that is meant, 0 to 100; None for other metrics."""
+        found = _PERCENTILE.fullmatch(self.metric)
+        return float(found[1]) if found else None
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it judges durations."""
+        return self.unit == "ms"
+
+    @property
+    def is_usage(self) -> bool:
+        """Whether it judges what a service used."""
+        return self.service is not None
+
+    def evaluate(self, facts: RunFacts) -> ObjectiveResult:
+        """Hold the objective against the facts of a run."""
+        measured = self._usage(facts) if self.is_usage else self._requests(facts)
+        if isinstance(measured, str):
+            return self._result(None, None, f"{self.key} could not be measured: {measured}")
+        ok = _OPERATORS[self.operator](measured, self.limit)
+        value = number_text(measured, self.limit)
+        limit = f"{number_text(self.limit)}{self._suffix}"
+        return self._result(measured, ok, f"{self.key} is {value}{self._suffix}, must be {self.operator} {limit}")
+
+    @property
+    def _suffix(self) -> str:
+        return "/s" if self.unit == "1/s" else f" {self.unit}".rstrip()
+
+    def _result(self, value: float | None, ok: bool | None, reason: str) -> ObjectiveResult:  # noqa: FBT001
+        return ObjectiveResult(
+            text=self.text,
+            metric=self.key,
+            operator=self.operator,
+            limit=self.limit,
+            value=value,
+            unit=self.unit,
+            ok=ok,
+            reason=reason,
+        )
+
+    def _requests(self, facts: RunFacts) -> float | str:
+        rollup = facts.select(self.name)
+        if not rollup.n:
+            return "no request at all in the window" if self.name is None else _no_such_name(self.name, facts)
+        if self.metric == "rps":
+            return rollup.n / facts.window.seconds if facts.window.seconds else "the window is empty"
+        if self.metric == "failures":
+            return rollup.err_ratio * _ALL if self.unit == _PERCENT else rollup.err
+        return float(rollup.n) if self.metric == "count" else self._latency_ms(rollup)
+
+    def _latency_ms(self, rollup: Rollup) -> float:
+        if self.percent is not None:
+            return rollup.percentile_us(self.percent) / 1000
+        exact = {"mean": rollup.mean_us, "min": rollup.rt_min_us, "max": rollup.rt_max_us}
+        return exact[self.metric] / 1000
+
+    def _usage(self, facts: RunFacts) -> float | str:
+        usage = facts.usage.get(self.service or "")
+        if usage is None:
+            known = ", ".join(sorted(facts.usage)) or "none"
+            return f"no usage of {self.service!r} in the window (services with usage: {known})"
+        return self._cpu(usage, facts.host_cores) if self.metric == "cpu" else self._mem(usage)
+
+    def _cpu(self, usage: ServiceUsage, host_cores: float | None) -> float | str:
+        if self.unit != _PERCENT:
+            return usage.cpu_cores
+        limit = usage.cpu_limit or host_cores
+        if not limit:
+            return f"{self.service!r} has no CPU limit to be a percentage of; it used {usage.cpu_cores:.2f} cores"
+        return _ALL * usage.cpu_cores / limit
+
+    def _mem(self, usage: ServiceUsage) -> float | str:
+        if self.unit != _PERCENT:
+            return usage.mem_bytes / _MEMORY_UNITS[self.unit]
+        if usage.mem_pct is None:
+            return f"{self.service!r} has no memory limit to be a percentage of; it used {usage.mem_bytes} bytes"
+        return usage.mem_pct
+
+
+def _no_such_name(name: str, facts: RunFacts) -> str:
+    known = [f"{method} {own}".strip() for method, own in facts.names]
+    return f"no request named {name!r} in the window (there are: {', '.join(sorted(known)[:10]) or 'none'})"
+
+
+def number_text(value: float, unlike: float | None = None) -> str:
+    """A number for people: at most three decimals, but enough to tell it from ``unlike`` when it is not that."""
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3  # noqa: PLR2004
+    while unlike is not None and value != unlike and round(value, digits) == round(unlike, digits) and digits < 9:  # noqa: PLR2004
+        digits += 1
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def parse_objectives(lines: Iterable[str]) -> tuple[Objective, ...]:
+    """The objectives in these lines, each once. Raises `SettingsError` with the problems of all of them."""
+    found: dict[str, Objective] = {}
+    problems = []
+    for line in lines:
+        try:
+            objective = parse_objective(line)
+        except UsageError as error:
+            problems.append(str(error))
+        else:
+            found[objective.text] = objective
+    if problems:
+        raise SettingsError(problems)
+    return tuple(found.values())
+
+
+def parse_objective(text: str) -> Objective:
+    """The objective in one line. Raises `UsageError` that names the text, what is wrong, and what is allowed."""
+    shape = _SHAPE.fullmatch(text)
+    if shape is None:
+        raise UsageError(f"objective {text!r} is not METRIC OPERATOR LIMIT", hint=_EXAMPLE)
+    try:
+        limit, unit = _limit(shape)
+    except ValueError as error:
+        raise UsageError(f"objective {text!r}: {error}", hint=_EXAMPLE) from None
+    return Objective(
+        text=text.strip(),
+        metric=shape["metric"].lower(),
+        operator=shape["op"],
+        limit=limit,
+        unit=unit,
+        name=_selection(shape["name"]),
+        service=_selection(shape["service"]),
+    )
+
+
+def _selection(text: str | None) -> str | None:
+    return None if text is None else text.strip()
+
+
+def _limit(shape: re.Match[str]) -> tuple[float, str]:
+    """Limit and unit, in the unit that results are given in; raises ValueError with one sentence."""
+    metric, unit, number = shape["metric"].lower(), shape["unit"], float(shape["number"])
+    _check_selection(metric, shape)
+    if metric in {"failures", "rps", "count"}:
+        return _count_limit(metric, unit, number)
+    if shape["op"] == "==":
+        raise ValueError(f"== is for failures, rps and count; {metric} takes <, <=, > or >=")
+    if metric in {"cpu", "mem"}:
+        return _usage_limit(metric, unit, number)
+    if metric in {"mean", "min", "max"} or _is_percentile(metric):
+        return _latency_limit(metric, unit, number)
+    raise ValueError(f"metric {metric!r} is not known; allowed: p50 ... p99.9, mean, min, max, failures, rps, count, "
+                     "cpu(SERVICE), mem(SERVICE)")  # fmt: skip
+
+
+def _check_selection(metric: str, shape: re.Match[str]) -> None:
+    if metric in {"cpu", "mem"}:
+        if not (shape["service"] or "").strip():
+            raise ValueError(f"{metric} needs a service in round brackets, such as {metric}(target)")
+    elif shape["service"] is not None:
+        raise ValueError(f"{metric} takes a request name in square brackets, such as {metric}[POST /predict]")
+    elif shape["name"] is not None and not shape["name"].strip():
+        raise ValueError("the request name in square brackets is empty")
+
+
+def _is_percentile(metric: str) -> bool:
+    found = _PERCENTILE.fullmatch(metric)
+    if found is None:
+        return False
+    if not 0 < float(found[1]) <= _ALL:
+        raise ValueError(f"{metric} is no percentile; allowed are p0.1 to p100")
+    return True
+
+
+def _latency_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
+    if not unit:
+        raise ValueError(f"{metric} is a latency, so its limit needs a unit: us, ms, s or min")
+    if unit not in _LATENCY_UNITS:
+        raise ValueError(f"unit {unit!r} is not one of a latency; allowed: us, ms, s, min")
+    return round(number * _LATENCY_UNITS[unit], 9), "ms"
+
+
+def _count_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
+    if metric == "failures" and unit == _PERCENT:
+        if number > _ALL:
+            raise ValueError(f"{number:g}% of the requests is more than all of them")
+        return number, _PERCENT
+    if unit and not (metric == "rps" and unit == "/s"):
+        raise ValueError(
+            f"{metric} takes a plain number{' or a percentage' if metric == 'failures' else ''}, not {unit!r}"
+        )
+    return number, "1/s" if metric == "rps" else ""
+
+
+def _usage_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
+    if unit == _PERCENT:
+        return number, _PERCENT
+    if metric == "cpu":
+        if unit not in {"", "cores", "core"}:
+            raise ValueError(f"cpu takes percent of its limit (90%) or cores (1.5), not {unit!r}")
+        return number, "cores"
+    if unit not in _MEMORY_UNITS:
+        raise ValueError(f"mem takes percent of its limit (80%) or bytes with a unit, not {unit!r}; allowed: "
+                         + ", ".join(_MEMORY_UNITS))  # fmt: skip
+    return number, unit

@@ -1,0 +1,247 @@
+"""Rollup: one second of one request name as counts, sums and a mergeable histogram.
+
+A sample belongs to the second in which it **ended** (``end_ns // 10**9``). Rollups of different workers, seconds and
+names may be merged in any order; the result equals the rollup of all their samples. Means and percentiles are always
+derived from a merged rollup, never averaged.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from loadstone.domain.histogram import Histogram, bucket_indexes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["MAX_DURATION_US", "NAME_LIMIT", "OTHER", "NameTable", "Rollup", "merged", "roll_up"]
+
+MAX_DURATION_US: Final = (1 << 38) - 1
+"""Longest duration a rollup holds: 76 hours. Longer ones count as this long."""
+
+NAME_LIMIT: Final = 500
+"""How many request names a run may have (design.md, "InfluxDB"); all further ones share `OTHER`."""
+
+OTHER: Final = ("", "__other__")
+"""Method and name of every request whose name came after `NAME_LIMIT` others."""
+
+
+class Rollup:
+    """Counts, sums and histogram of some samples.
+
+    ``n`` samples, ``err`` of them failed; ``rt_sum_us``, ``rt_min_us``, ``rt_max_us`` of their durations in
+    microseconds (0 when n is 0); ``bytes`` received; ``histogram`` of the durations.
+    """
+
+    __slots__ = ("bytes", "err", "histogram", "n", "rt_max_us", "rt_min_us", "rt_sum_us")
+
+    def __init__(
+        self,
+        n: int = 0,
+        err: int = 0,
+        rt_sum_us: int = 0,
+        rt_min_us: int = 0,
+        rt_max_us: int = 0,
+        bytes: int = 0,  # noqa: A002 (the glossary's word)
+        histogram: Histogram | None = None,
+    ) -> None:
+        self.n = n
+        self.err = err
+        self.rt_sum_us = rt_sum_us
+        self.rt_min_us = rt_min_us
+        self.rt_max_us = rt_max_us
+        self.bytes = bytes
+        self.histogram = Histogram() if histogram is None else histogram
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rollup) and all(getattr(self, s) == getattr(other, s) for s in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Rollup(n={self.n}, err={self.err}, rt_sum_us={self.rt_sum_us}, bytes={self.bytes})"
+
+    @property
+    def mean_us(self) -> float:
+        """Mean duration in microseconds; 0 without a sample."""
+        return self.rt_sum_us / self.n if self.n else 0.0
+
+    @property
+    def err_ratio(self) -> float:
+        """Share of failed samples, 0 to 1; 0 without a sample."""
+        return self.err / self.n if self.n else 0.0
+
+    def percentiles_us(self, percents: Iterable[float]) -> list[float]:
+        """Duration in microseconds at each percentile (0-100): the histogram's, kept inside the exact extremes."""
+        low, high = self.rt_min_us, self.rt_max_us
+        return [min(max(value, low), high) for value in self.histogram.percentiles_us(percents)]
+
+    def percentile_us(self, percent: float) -> float:
+        """Duration in microseconds at one percentile (0-100)."""
+        return self.percentiles_us((percent,))[0]
+
+    def merge(self, other: Rollup) -> None:
+        """Count another rollup in."""
+        if not other.n:
+            return
+        self.rt_min_us = min(self.rt_min_us, other.rt_min_us) if self.n else other.rt_min_us
+        self.rt_max_us = max(self.rt_max_us, other.rt_max_us)
+        self.n += other.n
+        self.err += other.err
+        self.rt_sum_us += other.rt_sum_us
+        self.bytes += other.bytes
+        self.histogram.merge(other.histogram)
+
+    def copy(self) -> Rollup:
+        """An independent rollup with the same content."""
+        return merged((self,))
+
+
+def merged(rollups: Iterable[Rollup]) -> Rollup:
+    """A new rollup of all the given ones."""
+    total = Rollup()
+    for rollup in rollups:
+        total.merge(rollup)
+    return total
+
+
+class NameTable:
+    """Run-wide ids of request names: ``(method, name)`` to 0, 1, 2 ... in order of appearance.
+
+    After ``limit`` names every new one gets the id of `OTHER`, so tags and memory stay bounded.
+    """
+
+    def __init__(self, limit: int = NAME_LIMIT) -> None:
+        self.limit = limit
+        self.names: list[tuple[str, str]] = []
+        self.capped = False
+        self._ids: dict[tuple[str, str], int] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name_id: int) -> tuple[str, str]:
+        return self.names[name_id]
+
+    def id_of(self, method: str, name: str) -> int:
+        """The id of one request name; a new one if there is room."""
+        key = (method, name)
+        found = self._ids.get(key)
+        if found is not None:
+            return found
+        if len(self.names) >= self.limit and key != OTHER:
+            self.capped = True
+            return self.id_of(*OTHER)
+        self._ids[key] = len(self.names)
+        self.names.append(key)
+        return self._ids[key]
+
+    def ids_of(self, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+        """The ids of a batch's own name table, shape (len(names),): ``ids_of(batch.names)[batch.columns.name]``."""
+        return np.fromiter((self.id_of(*name) for name in names), np.int64, len(names))
+
+
+class _Groups(NamedTuple):
+    """Samples sorted by group, then duration; every array after ``starts`` has one element per group."""
+
+    duration_us: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    seconds: NDArray[np.int64]
+    names: NDArray[np.int64]
+    err: NDArray[np.int64]
+    bytes: NDArray[np.int64]
+
+
+def roll_up(
+    seconds: NDArray[np.int64],
+    names: NDArray[np.int64],
+    duration_us: NDArray[np.int64],
+    size_bytes: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+) -> dict[tuple[int, int], Rollup]:
+    """The rollup of each ``(second, name id)`` that occurs, in ascending order of that key.
+
+    All arrays have shape (n,), n up to four million: second of the end since 1970, id of the request name (>= 0),
+    duration in microseconds (clipped to 0 .. `MAX_DURATION_US`), response bytes, and whether the request failed.
+    """
+    if not len(seconds):
+        return {}
+    groups = _group(seconds, names, np.clip(duration_us, 0, MAX_DURATION_US), size_bytes, failed)
+    return _rollups(groups)
+
+
+def _group(
+    seconds: NDArray[np.int64],
+    names: NDArray[np.int64],
+    duration_us: NDArray[np.int64],
+    size_bytes: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+) -> _Groups:
+    first, n_names = int(seconds.min()), int(names.max()) + 1
+    dense, unpacked = _dense((seconds - first) * n_names + names)
+    # One sort of group and duration in a single integer puts minimum, maximum and buckets of a group in order.
+    bits = int(duration_us.max()).bit_length()
+    packed = np.sort((dense << bits) | duration_us)
+    group = packed >> bits
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    present = group[starts]
+    keys = present if unpacked is None else unpacked[present]
+    return _Groups(
+        duration_us=packed & ((1 << bits) - 1),
+        starts=starts,
+        seconds=first + keys // n_names,
+        names=keys % n_names,
+        err=np.bincount(dense[failed], minlength=int(present[-1]) + 1)[present],
+        bytes=_sums(dense, size_bytes)[present],
+    )
+
+
+def _dense(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Group numbers small enough to count by, and what they stand for (None: for themselves)."""
+    if int(keys.max()) < max(4096, 4 * len(keys)):
+        return keys, None
+    unpacked, dense = np.unique(keys, return_inverse=True)
+    return dense, unpacked
+
+
+def _sums(dense: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    # float64 holds every integer below 2**53; a group of one block stays far below (9 petabytes).
+    return np.bincount(dense, weights=values).astype(np.int64)
+
+
+def _rollups(groups: _Groups) -> dict[tuple[int, int], Rollup]:
+    starts, durations = groups.starts, groups.duration_us
+    ends = np.append(starts[1:], len(durations))
+    histograms = _histograms(durations, starts)
+    rows = zip(
+        groups.seconds.tolist(),
+        groups.names.tolist(),
+        (ends - starts).tolist(),
+        groups.err.tolist(),
+        np.add.reduceat(durations, starts).tolist(),
+        durations[starts].tolist(),
+        durations[ends - 1].tolist(),
+        groups.bytes.tolist(),
+        histograms,
+        strict=True,
+    )
+    return {(second, name): Rollup(*row) for second, name, *row in rows}
+
+
+def _histograms(durations: NDArray[np.int64], starts: NDArray[np.int64]) -> list[Histogram]:
+    """One histogram per group; durations ascend within a group, so equal buckets are neighbours."""
+    buckets = bucket_indexes(durations)
+    is_start = np.empty(len(buckets), np.bool_)
+    is_start[0] = True
+    np.not_equal(buckets[1:], buckets[:-1], out=is_start[1:])
+    is_start[starts] = True
+    runs = np.flatnonzero(is_start)
+    counts = np.diff(runs, append=len(buckets)).tolist()
+    values = buckets[runs].tolist()
+    cuts = [*np.searchsorted(runs, starts).tolist(), len(values)]
+    return [Histogram(zip(values[low:high], counts[low:high], strict=True)) for low, high in pairwise(cuts)]

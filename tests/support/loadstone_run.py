@@ -1,0 +1,142 @@
+"""Starting ``loadstone`` as a person does, and looking at what it left: folder, processes, temporary files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Iterator
+
+SCENARIOS = Path(__file__).parents[1] / "runs" / "scenarios"
+REPOSITORY = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class LoadstoneRun:
+    """One ``loadstone run`` with a results and a temporary folder of its own."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+    verb: str = "run"
+    process: subprocess.Popen[str] | None = None
+    output: str = ""
+    _seen: dict[int, psutil.Process] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        """The folder that receives the run's folder."""
+        return self.folder / "results"
+
+    @property
+    def temporary(self) -> Path:
+        """The folder in which it may make temporary ones."""
+        return self.folder / "tmp"
+
+    def start(self) -> LoadstoneRun:
+        """Start it and come back at once."""
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("LOADSTONE_")}
+        environ["TMPDIR"] = str(self.temporary)
+        results = () if self.verb == "worker" else ("--results", str(self.results))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "loadstone", self.verb, *results, *self.arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environ,
+            cwd=REPOSITORY,
+        )
+        return self
+
+    def finish(self, timeout_s: float = 90) -> int:
+        """Wait for its end; the exit code. What it said is in ``output``."""
+        assert self.process is not None
+        self._remember()
+        self.output, _ = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode
+
+    def run(self) -> int:
+        """Start and finish."""
+        return self.start().finish()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self._remember()
+        self.process.send_signal(number)
+
+    def part(self, *words: str) -> psutil.Process:
+        """The youngest process below it whose command line holds all these words, once there is one."""
+        return self.wait_for(lambda: next(iter(sorted(self._parts(words), key=lambda p: -p.create_time())), None))
+
+    def wait_for(self, look: Callable[[], T | None], timeout_s: float = 40) -> T:
+        """What ``look`` finds, as soon as it finds something."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if (found := look()) is not None:
+                return found
+            assert self.process is not None
+            assert self.process.poll() is None, self.finish()
+            time.sleep(0.05)
+        raise AssertionError(f"nothing found within {timeout_s} s")
+
+    def left_behind(self) -> list[str]:
+        """Processes of it that still run and temporary files that are still there."""
+        alive = [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [" ".join(p.cmdline()) for p in alive] + [str(path) for path in self.temporary.iterdir()]
+
+    def run_folder(self) -> Path:
+        """The folder of its one run."""
+        folders = [path for path in self.results.iterdir() if path.is_dir()]
+        assert len(folders) == 1, self.output
+        return folders[0]
+
+    def run_json(self) -> dict[str, Any]:
+        """The contents of its run.json."""
+        return dict(json.loads((self.run_folder() / "run.json").read_text()))
+
+    def events(self) -> list[dict[str, Any]]:
+        """The run's events."""
+        return [json.loads(line) for line in (self.run_folder() / "events.jsonl").read_text().splitlines()]
+
+    def rows(self) -> int:
+        """How many requests the archive holds."""
+        return int(pq.read_metadata(self.run_folder() / "requests.parquet").num_rows)
+
+    def kill_leftovers(self) -> None:
+        """End whatever a failed test left."""
+        self._remember()
+        for process in self._seen.values():
+            if process.is_running():
+                process.kill()
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def _parts(self, words: tuple[str, ...]) -> Iterator[psutil.Process]:
+        self._remember()
+        for process in self._seen.values():
+            try:
+                if all(word in " ".join(process.cmdline()) for word in words):
+                    yield process
+            except psutil.Error:
+                continue
+
+    def _remember(self) -> None:
+        assert self.process is not None
+        try:
+            root = psutil.Process(self.process.pid)
+            self._seen |= {process.pid: process for process in [root, *root.children(recursive=True)]}
+        except psutil.NoSuchProcess:
+            return

@@ -1,0 +1,236 @@
+"""The journal: what was acknowledged is there, what was torn is not invented, what is damaged is said."""
+
+import os
+import resource
+import signal
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadstone.archive.frame import MARK, Segment, mark
+from loadstone.archive.journal import Entry, EntryKind, JournalReader, JournalWriter, read_journal
+from loadstone.errors import ArchiveError
+
+ENTRIES = [
+    Entry(EntryKind.EVENTS, "1700-0", b"started"),
+    Entry(EntryKind.SAMPLES, "1700-1", bytes(range(60))),
+    Entry(EntryKind.SAMPLES, "", b""),
+    Entry(EntryKind.USAGE, "1701-0", b"\xa7J" * 9),
+]
+
+
+def write(folder, entries, *, sync_every=1, segment_bytes=1 << 20, close=True):
+    writer = JournalWriter(folder, segment_bytes=segment_bytes)
+    for number, entry in enumerate(entries, start=1):
+        writer.append(*entry)
+        if number % sync_every == 0:
+            writer.sync()
+    if close:
+        writer.close()
+    return writer
+
+
+def segments(folder):
+    return sorted(folder.iterdir())
+
+
+def boundaries(data):
+    """The offset at which each entry is complete."""
+    segment = Segment(data)
+    return [segment.end for _ in _with_ends(segment)]
+
+
+def _with_ends(segment):
+    for entry in segment:
+        yield entry, segment.end
+
+
+@contextmanager
+def files_no_larger_than(size):
+    """The kernel refuses to write beyond ``size``, in the middle of a write too, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@given(st.lists(st.tuples(st.sampled_from(EntryKind), st.text(max_size=20), st.binary(max_size=300)), max_size=30))
+def test_entries_come_back_as_they_went_in_across_segments(tmp_path_factory, entries):
+    folder = tmp_path_factory.mktemp("journal")
+    write(folder, [Entry(*entry) for entry in entries], sync_every=3, segment_bytes=500)
+    assert list(read_journal(folder)) == entries
+
+
+def test_a_journal_that_is_not_there_has_no_entries(tmp_path):
+    assert list(read_journal(tmp_path / "journal")) == []
+
+
+def test_a_writer_goes_on_where_the_last_one_stopped(tmp_path):
+    for entry in ENTRIES:
+        write(tmp_path, [entry])
+    assert list(read_journal(tmp_path)) == ENTRIES
+    assert len(segments(tmp_path)) == 1
+
+
+def test_segments_are_filled_up_to_their_size_and_an_entry_is_never_split(tmp_path):
+    write(tmp_path, [Entry(EntryKind.SAMPLES, "1-0", bytes(100))] * 20, segment_bytes=400)
+    assert len(segments(tmp_path)) > 5
+    assert all(path.stat().st_size <= 400 + len(mark(0)) for path in segments(tmp_path))
+
+
+def test_what_was_not_synced_is_readable_while_the_writer_is_open(tmp_path):
+    write(tmp_path, ENTRIES, sync_every=99, close=False)
+    assert list(read_journal(tmp_path)) == ENTRIES
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_cut_at_every_byte_of_the_last_segment_leaves_the_whole_entries_before_it(tmp_path, closed):
+    # The segment before the last holds two entries that no cut may touch.
+    write(tmp_path, ENTRIES * 2, sync_every=99, segment_bytes=180, close=closed)
+    *before, last = segments(tmp_path)
+    data, whole = last.read_bytes(), [e for path in before for e in Segment(path.read_bytes())]
+    entries, ends = list(Segment(data)), boundaries(data)
+    assert before
+    assert entries
+    for cut in range(len(data)):
+        last.write_bytes(data[:cut])
+        expected = whole + [entry for entry, end in zip(entries, ends, strict=True) if end <= cut]
+        assert list(read_journal(tmp_path)) == expected
+        write(tmp_path, ENTRIES[:1])
+        assert list(read_journal(tmp_path)) == expected + ENTRIES[:1]
+        last.write_bytes(data)
+
+
+def test_a_flip_of_any_byte_of_a_closed_journal_is_detected(tmp_path):
+    write(tmp_path, ENTRIES)
+    (path,) = segments(tmp_path)
+    data = path.read_bytes()
+    last_mark = len(data) - len(mark(0))
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        if at >= last_mark:  # nothing but the mark is damaged: no entry is lost
+            assert list(read_journal(tmp_path)) == ENTRIES
+            continue
+        with pytest.raises(ArchiveError, match=r"00000001\.lsj is damaged at byte \d+"):
+            list(read_journal(tmp_path))
+        with pytest.raises(ArchiveError, match="damaged"):
+            JournalWriter(tmp_path)
+
+
+def test_a_flip_of_any_byte_never_yields_an_entry_that_was_not_written(tmp_path):
+    write(tmp_path, ENTRIES, sync_every=99, close=False)
+    (path,) = segments(tmp_path)
+    data = path.read_bytes()
+    for at in range(4, len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        found = list(read_journal(tmp_path))
+        assert found == ENTRIES[: len(found)]
+        assert len(found) < len(ENTRIES)
+
+
+def test_an_unacknowledged_tail_with_a_hole_in_it_is_torn_and_not_damaged(tmp_path):
+    write(tmp_path, ENTRIES[:2])
+    (path,) = segments(tmp_path)
+    synced = path.stat().st_size
+    write(tmp_path, ENTRIES * 2, sync_every=99, close=False)
+    data = path.read_bytes()
+    hole = synced + 20
+    path.write_bytes(data[:hole] + bytes(16) + data[hole + 16 :])
+    assert list(read_journal(tmp_path)) == ENTRIES[:2]
+
+
+def test_damage_in_a_segment_before_the_last_names_file_and_offset_or_is_left_out(tmp_path):
+    write(tmp_path, ENTRIES * 6, segment_bytes=300)
+    first, second, *_ = segments(tmp_path)
+    kept = list(Segment(first.read_bytes()))
+    data = bytearray(second.read_bytes())
+    data[30] ^= 1
+    second.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"00000002\.lsj is damaged at byte 4") as error:
+        list(read_journal(tmp_path))
+    assert "recover" in error.value.hint
+    reader = JournalReader(tmp_path, salvage=True)
+    found = list(reader)
+    assert found == kept + [entry for path in segments(tmp_path)[2:] for entry in Segment(path.read_bytes())]
+    assert found[-1] == ENTRIES[-1]
+    assert len(reader.damage) == 1
+
+
+def test_a_missing_segment_is_damage(tmp_path):
+    write(tmp_path, ENTRIES * 6, segment_bytes=300)
+    segments(tmp_path)[1].unlink()
+    with pytest.raises(ArchiveError, match=r"00000002\.lsj is damaged at byte 0"):
+        list(read_journal(tmp_path))
+
+
+def test_a_full_disk_refuses_the_entry_and_keeps_what_was_there(tmp_path):
+    writer = JournalWriter(tmp_path)
+    for entry in ENTRIES:
+        writer.append(*entry)
+    writer.sync()
+    with files_no_larger_than(segments(tmp_path)[0].stat().st_size + 50):
+        with pytest.raises(ArchiveError, match="cannot write the journal") as error:
+            writer.append(EntryKind.SAMPLES, "9-0", bytes(500))
+        writer.sync()
+        assert "Make room" in error.value.hint
+        assert list(read_journal(tmp_path)) == ENTRIES
+    writer.append(EntryKind.SAMPLES, "9-0", bytes(500))
+    writer.close()
+    assert list(read_journal(tmp_path)) == [*ENTRIES, Entry(EntryKind.SAMPLES, "9-0", bytes(500))]
+
+
+def test_a_disk_too_full_for_the_next_segment_refuses_and_recovers(tmp_path):
+    writer = JournalWriter(tmp_path, segment_bytes=200)
+    writer.append(EntryKind.SAMPLES, "1-0", bytes(150))
+    with files_no_larger_than(2), pytest.raises(ArchiveError):
+        writer.append(EntryKind.SAMPLES, "2-0", bytes(150))
+    writer.append(EntryKind.SAMPLES, "2-0", bytes(150))
+    writer.close()
+    assert [entry.stream_id for entry in read_journal(tmp_path)] == ["1-0", "2-0"]
+
+
+def test_entries_whose_sync_failed_are_written_again(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path)
+    writer.append(*ENTRIES[0])
+    writer.sync()
+    writer.append(*ENTRIES[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing_fsync)
+        with pytest.raises(ArchiveError):
+            writer.sync()
+    path = segments(tmp_path)[0]
+    os.truncate(path, path.stat().st_size - 30)  # what a kernel that dropped the pages leaves behind
+    writer.append(*ENTRIES[2])
+    writer.close()
+    assert list(read_journal(tmp_path)) == ENTRIES[:3]
+
+
+def failing_fsync(_fd):
+    raise OSError(28, "No space left on device")
+
+
+def test_marks_stand_between_synced_groups_only(tmp_path):
+    write(tmp_path, ENTRIES, sync_every=2)
+    data = segments(tmp_path)[0].read_bytes()
+    marks = [at for at in range(len(data)) if data[at : at + 16] == mark(at)]
+    assert len(marks) == 2
+    assert data[marks[0] + 2] == MARK
+
+
+def test_a_stream_id_that_does_not_fit_is_refused(tmp_path):
+    writer = JournalWriter(tmp_path)
+    with pytest.raises(ValueError, match="256 bytes"):
+        writer.append(EntryKind.EVENTS, "x" * 256, b"")
+    writer.close()
+
+
+def test_boundaries_ascend(tmp_path):
+    write(tmp_path, ENTRIES)
+    assert all(left < right for left, right in pairwise(boundaries(segments(tmp_path)[0].read_bytes())))

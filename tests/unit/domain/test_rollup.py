@@ -1,0 +1,94 @@
+"""Rollups equal what one would count by hand."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadstone.domain.histogram import Histogram
+from loadstone.domain.rollup import MAX_DURATION_US, OTHER, NameTable, Rollup, merged, roll_up
+
+sample = st.tuples(
+    st.integers(1_700_000_000, 1_700_000_000 + 50) | st.integers(0, 4_000_000_000),
+    st.integers(0, 700),
+    st.integers(0, MAX_DURATION_US),
+    st.integers(0, 10**9),
+    st.booleans(),
+)
+
+
+def columns(samples):
+    types = (np.int64, np.int64, np.int64, np.int64, np.bool_)
+    return [np.array([s[at] for s in samples], dtype) for at, dtype in enumerate(types)]
+
+
+def by_hand(samples):
+    groups = {}
+    for second, name, *rest in samples:
+        groups.setdefault((second, name), []).append(rest)
+    return {
+        key: Rollup(
+            n=len(group),
+            err=sum(failed for _, _, failed in group),
+            rt_sum_us=sum(us for us, _, _ in group),
+            rt_min_us=min(us for us, _, _ in group),
+            rt_max_us=max(us for us, _, _ in group),
+            bytes=sum(size for _, size, _ in group),
+            histogram=Histogram.of(np.array([us for us, _, _ in group], np.int64)),
+        )
+        for key, group in groups.items()
+    }
+
+
+@given(st.lists(sample, max_size=120))
+def test_rolling_up_equals_counting_by_hand(samples):
+    rolled = roll_up(*columns(samples))
+    assert rolled == by_hand(samples)
+    assert list(rolled) == sorted(rolled)
+
+
+@given(st.lists(sample, max_size=60), st.lists(sample, max_size=60))
+def test_merging_the_rollups_of_two_blocks_equals_the_rollups_of_one(left, right):
+    both = roll_up(*columns(left))
+    for key, rollup in roll_up(*columns(right)).items():
+        both.setdefault(key, Rollup()).merge(rollup)
+    assert both == by_hand(left + right)
+
+
+def test_a_large_block_keeps_every_sample():
+    rng = np.random.default_rng(7)
+    n = 200_000
+    seconds = rng.integers(0, 400, n)
+    rolled = roll_up(seconds, rng.integers(0, 500, n), rng.integers(0, MAX_DURATION_US, n), seconds, seconds % 2 == 0)
+    total = merged(rolled.values())
+    assert (total.n, total.bytes, total.err) == (n, seconds.sum(), (seconds % 2 == 0).sum())
+    assert len(total.histogram) == n
+
+
+def test_durations_beyond_the_limits_count_as_the_limit():
+    rolled = roll_up(*columns([(1, 0, -5, 0, False), (1, 0, 2**60, 0, False)]))
+    assert (rolled[1, 0].rt_min_us, rolled[1, 0].rt_max_us) == (0, MAX_DURATION_US)
+
+
+def test_the_mean_and_error_share_of_nothing_are_zero():
+    assert (Rollup().mean_us, Rollup().err_ratio, Rollup().percentile_us(99)) == (0, 0, 0)
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=50), st.floats(0.1, 100))
+def test_a_percentile_never_leaves_the_exact_extremes(values, percent):
+    rollup = roll_up(*columns([(1, 0, us, 0, False) for us in values]))[1, 0]
+    assert min(values) <= rollup.percentile_us(percent) <= max(values)
+
+
+def test_names_get_ids_in_order_of_appearance_and_keep_them():
+    table = NameTable()
+    assert table.ids_of([("GET", "/a"), ("POST", "/a")]).tolist() == [0, 1]
+    assert table.ids_of([("POST", "/a"), ("GET", "/b"), ("GET", "/a")]).tolist() == [1, 2, 0]
+    assert table[2] == ("GET", "/b")
+
+
+def test_names_after_the_limit_share_one_id():
+    table = NameTable(limit=2)
+    ids = table.ids_of([("GET", str(number)) for number in range(5)])
+    assert ids.tolist() == [0, 1, 2, 2, 2]
+    assert table.names == [("GET", "0"), ("GET", "1"), OTHER]
+    assert table.capped

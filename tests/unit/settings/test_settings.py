@@ -1,0 +1,127 @@
+"""Settings: precedence, validation of everything at once, and the values they accept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.errors import ExitCode, SettingsError, UsageError
+from loadstone.settings import (
+    CollectorSettings,
+    HookSettings,
+    RunSettings,
+    UsageSettings,
+    WorkerSettings,
+    as_environment,
+    child_environment,
+    describe,
+    load,
+    parse,
+    read_config_file,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_settings(options=None, environ=None, file=None) -> RunSettings:
+    return load(RunSettings, options, environ=environ or {}, file=file)
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_file_and_that_over_the_default():
+    environ, file = {"LOADSTONE_USERS": "2"}, {"users": 3}
+    assert run_settings({"users": "1"}, environ, file).users == 1
+    assert run_settings({}, environ, file).users == 2
+    assert run_settings({}, {}, file).users == 3
+    assert run_settings().users == 50
+
+
+def test_an_empty_environment_variable_counts_as_not_set():
+    assert run_settings(environ={"LOADSTONE_USERS": ""}).users == 50
+
+
+def test_every_invalid_setting_is_told_at_once_with_its_value_and_what_is_allowed():
+    with pytest.raises(SettingsError) as caught:
+        run_settings({"users": "0", "spawn_rate": "fast"}, {"LOADSTONE_RUN_TIME": "soon"}, {"host": "localhost"})
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert caught.value.problems == (
+        "host in the file is 'localhost', it must be http://HOST[:PORT] or https://HOST[:PORT]",
+        "--users is '0', it must be a whole number of at least 1",
+        "--spawn-rate is 'fast', it must be a number above 0",
+        "LOADSTONE_RUN_TIME is 'soon', it must be a duration such as 90s, 1m30s, 500ms or 2h",
+    )
+
+
+def test_repeatable_settings_come_as_lists_from_the_command_line_and_the_file():
+    assert run_settings({"objective": ["p95<1s", "failures<=1%"]}).objective == ("p95<1s", "failures<=1%")
+    assert run_settings(file={"objective": ["p95<1s", "rps>1"]}).objective == ("p95<1s", "rps>1")
+    assert run_settings({"tags": ["a,b", "c"]}).tags == ("a", "b", "c")
+    assert run_settings().tags == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1m30s", 90), ("500ms", 0.5), ("2h", 7200), ("1.5 min", 90)]
+)
+def test_durations_are_read_with_and_without_units(text, seconds):
+    assert parse.duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-5", "5 parsecs", "inf", "nan", "1s2", "s"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ValueError, match="a duration"):
+        parse.duration_s(text)
+
+
+@pytest.mark.parametrize("text", ["redis://host:99999/0", "http://x", "redis://", "host:6379"])
+def test_what_is_no_redis_address_is_refused(text):
+    with pytest.raises(ValueError, match="redis://HOST:PORT/DB"):
+        parse.redis_url(text)
+
+
+@pytest.mark.parametrize("text", ["redis://h:6379/0", "rediss://:secret@h/1", "unix:///run/valkey.sock"])
+def test_redis_addresses_are_kept_as_they_are(text):
+    assert parse.redis_url(text) == text
+
+
+@pytest.mark.parametrize("text", ["ftp://x", "http://", "http://x:port", "x"])
+def test_what_is_no_http_address_is_refused(text):
+    with pytest.raises(ValueError, match="http://HOST"):
+        parse.http_url(text)
+
+
+def test_a_slash_at_the_end_of_a_host_is_dropped():
+    assert parse.http_url("http://x:1/base/") == "http://x:1/base"
+
+
+def test_a_config_file_that_cannot_be_read_is_wrong_use(tmp_path: Path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("users = ")
+    for file in (broken, tmp_path / "absent.toml"):
+        with pytest.raises(UsageError, match="cannot read the settings file"):
+            read_config_file(file)
+    assert read_config_file(None) == {}
+
+
+def test_settings_survive_the_way_through_a_child_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADSTONE_USERS", "7")
+    monkeypatch.setenv("UNRELATED", "kept")
+    passed = as_environment({"redis_url": "redis://h:1/0", "objective": "p95<1s\nrps>1", "seed": 0, "run_time": None})
+    environ = child_environment(passed)
+    settings = load(HookSettings, environ=environ)
+    assert "LOADSTONE_USERS" not in environ
+    assert environ["UNRELATED"] == "kept"
+    assert (settings.redis_url, settings.objective, settings.seed, settings.run_time) == (
+        "redis://h:1/0",
+        ("p95<1s", "rps>1"),
+        0,
+        None,
+    )
+
+
+@pytest.mark.parametrize("record", [RunSettings, HookSettings, WorkerSettings, CollectorSettings, UsageSettings])
+def test_every_default_is_valid_and_every_setting_says_what_it_is_for(record):
+    load(record, environ={})
+    for each in describe(record):
+        assert each.help, each.name
+        assert each.help[0].islower() or each.help.split()[0] in {"Redis", "CPU"}, each.help

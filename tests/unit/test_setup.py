@@ -1,0 +1,101 @@
+"""What `make` does on a machine that lacks something: one clear sentence each, and nothing half done."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(path: str) -> ModuleType:
+    """Load a script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_venv(folder: Path, python_body: str) -> subprocess.CompletedProcess[str]:
+    """Run make-venv.sh with a stand-in for Python that behaves as the shell text says."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{python_body}\n")
+    python.chmod(0o755)
+    command = ["sh", ROOT / "requirements" / "make-venv.sh", folder / "venv"]
+    return subprocess.run(command, env={"PYTHON": str(python), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+
+
+def test_a_python_that_is_too_old_is_named_with_its_version(tmp_path: Path):
+    body = 'case "$*" in *print*) echo 3.9.2;; *) exit 1;; esac'
+    done = make_venv(tmp_path, body)
+    assert done.returncode == 1
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert "python is 3.9.2" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_python_without_the_venv_module_says_what_to_install(tmp_path: Path):
+    body = f'case "$*" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac'
+    done = make_venv(tmp_path, body)
+    assert done.returncode == 1
+    assert "apt-get install python3-venv" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "venv").exists()
+
+
+def test_only_the_transport_of_a_pip_configuration_is_kept():
+    listing = """
+global.index-url='https://mirror.example/simple'
+global.user='true'
+install.target='/somewhere'
+install.constraint='c.txt'
+freeze.timeout='1'
+:env:.cert='/ca.pem'
+WARNING: something odd
+"""
+    expected = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_CERT": "/ca.pem"}
+    assert load("requirements/install.py").transport_settings(listing) == expected
+
+
+def test_without_apt_the_fetcher_says_so(tmp_path: Path):
+    script = tmp_path / "tests" / "services" / "fetch.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "services" / "fetch.py", script)
+    done = subprocess.run([sys.executable, script], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "apt-get is not here" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_a_package_that_cannot_be_had_is_tried_again_with_fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fetch = load("tests/services/fetch.py")
+    asked: list[tuple[str, ...]] = []
+
+    def refuse(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 100, "", "E: Unable to locate package wrk\n")
+
+    monkeypatch.setattr(fetch, "run", refuse)
+    monkeypatch.setattr(fetch, "SERVERS", tmp_path)
+    monkeypatch.setattr(fetch, "PAUSE_S", 0)
+    with pytest.raises(fetch.FetchError, match="failed 3 times:\nE: Unable to locate package wrk"):
+        fetch.Apt().download(["wrk"])
+    assert [next(word for word in command if word in {"update", "download"}) for command in asked] == [
+        "download",
+        "update",
+        "download",
+        "download",
+    ]
