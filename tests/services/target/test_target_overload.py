@@ -25,7 +25,7 @@ def _slow_model() -> PythonModel:
     """A model that takes 5 ms for each row; made in a function so that it is stored by value, not by its module."""
 
     class Slow(PythonModel):  # type: ignore[misc]
-        def predict(self, context, model_input, params=None):  # noqa: ANN001 - MLflow takes hints for a schema
+        def predict(self, context, model_input, params=None):
             import time
 
             time.sleep(0.005 * len(model_input))

@@ -101,7 +101,7 @@ def test_a_lightgbm_model_is_served_in_both_pyfunc_modes(flavors: Any, mode: str
 class Describe(PythonModel):  # type: ignore[misc]
     """A custom model that gives a table, and cannot stand the weight 13."""
 
-    def predict(self, context, model_input, params=None):  # noqa: ANN001 - MLflow takes hints for a schema
+    def predict(self, context, model_input, params=None):
         if (model_input["weight"] == 13).any():
             raise ZeroDivisionError("thirteen")
         return pd.DataFrame({"double": model_input["weight"] * 2, "kind": model_input["count"].astype(str)})
@@ -147,7 +147,7 @@ def test_a_model_of_one_tensor_takes_lists_and_is_compiled_too(flavors: Any):
 class Add(PythonModel):  # type: ignore[misc]
     """A custom model of two named tensors."""
 
-    def predict(self, context, model_input, params=None):  # noqa: ANN001 - MLflow takes hints for a schema
+    def predict(self, context, model_input, params=None):
         return model_input["a"].sum(axis=1) + model_input["b"]
 
 
