@@ -106,11 +106,11 @@ def slow_line(run: str, name: tuple[str, str], slow: Slow) -> str:
     """One of the slowest requests of its ten seconds, at the end of the request."""
     fields: dict[str, FieldValue] = {
         "rt_ms": slow.duration_us / 1000,
-        "worker": slow.worker,
         "status": slow.status,
         "error": slow.error,
     }
-    return point("slow" + tags({"run": run, "name": name[1], "method": name[0]}), fields, slow.end_ns)
+    series = "slow" + tags({"run": run, "name": name[1], "method": name[0], "worker": slow.worker})
+    return point(series, fields, slow.end_ns)
 
 
 def event_line(event: Event, at_ns: int) -> str:
