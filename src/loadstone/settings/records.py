@@ -35,7 +35,9 @@ class InfluxSettings:
     """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
 
     influx_url: str | None = setting(
-        parse.http_url, "InfluxDB that gets every request, besides the archive; without it none does", metavar="URL"
+        parse.http_url,
+        "address of an InfluxDB that gets every request besides the archive",
+        metavar="URL",
     )
     influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
     influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
