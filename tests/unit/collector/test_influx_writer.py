@@ -171,20 +171,20 @@ def test_the_stream_is_cut_while_influxdb_is_away_and_the_journal_completes_it(
 ):
     client = valkey.client()
     faulty_influx.stop()
-    run = small_run(batches=40, per_batch=200, ends=False)
+    run = small_run(batches=20, per_batch=100, ends=False)
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="5s")):
         ship(client, run.entries)
         used = int(client.info("memory")["used_memory"])
         valkey.set_maxmemory(str(int(used * 1.9)))
         wait_until(lambda: client.xlen(SAMPLES) == 0, "the stream is cut")
         faulty_influx.start()
-        wait_until(lambda: len(requests_in(faulty_influx)) == 16_000, "the backfill is done", timeout_s=30)
-        end = small_run(batches=40, per_batch=200)
+        wait_until(lambda: len(requests_in(faulty_influx)) == 4000, "the backfill is done", timeout_s=30)
+        end = small_run(batches=20, per_batch=100)
         ship(client, end.entries[len(run.entries) :])
-        assert wait_for_influx(client, tmp_path) == {"stored": 16_000, "rejected": 0, "pending": 0}
-    assert len(requests_in(faulty_influx)) == run_json(tmp_path)["requests"] == 16_000
+        assert wait_for_influx(client, tmp_path) == {"stored": 4000, "rejected": 0, "pending": 0}
+    assert len(requests_in(faulty_influx)) == run_json(tmp_path)["requests"] == 4000
     rollups = [fields["n"] for key, fields in faulty_influx.points.items() if ("res", "run") in key.tags]
-    assert 16_000 in rollups
+    assert 4000 in rollups
 
 
 def test_without_influxdb_there_is_no_group_and_no_points(valkey: RedisServer, tmp_path: Path):
