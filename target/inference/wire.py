@@ -70,7 +70,7 @@ class JoiningProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection that was reset, too.
 
-        uvicorn 0.54 stops the keep-alive timer of orderly ends only. HAProxy ends its connections with a reset, and each
+        uvicorn 0.54 stops the keep-alive timer of orderly ends only. HAProxy ends its own with a reset, and each one
         was kept for the whole keep-alive time: 330 MB after 47,000 of them.
         """
         super().connection_lost(exc)

@@ -1,8 +1,8 @@
 """How many users one limited target holds: users with think time, a CPU limit, a memory limit, directly or balanced.
 
-    python tests/bench/target/bench_users.py --registry URI [--python PATH] [--haproxy PATH] MODE:USERS:CORES:MIB ...
+    bench_users.py --registry URI [--python PATH] [--haproxy PATH] MODE:USERS:CORES:MIB ...
 
-``--python`` may name an environment without training libraries. Needs root for the limits. Prints one Markdown row each.
+``--python`` may name an environment without training libraries. Needs root for the limits. Prints one row each.
 """
 
 from __future__ import annotations
@@ -33,42 +33,50 @@ THINK_S = (1.0, 3.0)
 START_S = 90.0
 
 
+COLUMNS = (
+    "mode", "path", "users", "CPU limit", "memory limit MiB", "answered/s", "failed", "mean ms", "p95 ms", "max ms",
+    "CPU used", "CPU ms/request", "peak MB", "anonymous MB", "killed", "throttled s",
+)  # fmt: skip
+
+
 def main() -> None:
     """Measure each case and print its row."""
     options = _options()
-    print(
-        "| mode | path | users | CPU limit | memory limit | answered/s | failed | mean ms | p95 ms | max ms "
-        "| CPU used | CPU ms/request | peak MB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for case in options.cases:
         mode, users, cores, memory = case.split(":")
-        _measure(options, mode, int(users), float(cores) or None, int(memory) or None)
+        path = "balancer" if options.haproxy else "direct"
+        measured = _measure(options, mode, int(users), float(cores) or None, int(memory) or None)
+        row = [mode, path, users, cores, memory, *measured]
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
-def _measure(options: argparse.Namespace, mode: str, users: int, cores: float | None, memory_mb: int | None) -> None:
+def _measure(
+    options: argparse.Namespace, mode: str, users: int, cores: float | None, memory_mb: int | None
+) -> list[str]:
     with ExitStack() as stack:
         box = stack.enter_context(boxed(mode, cores=cores, memory_mb=memory_mb))
         process, port = stack.enter_context(_target(options, mode, box))
         if not _ready(port, process):
-            print(
-                f"| {mode} | direct | {users} | {cores or '-'} | {memory_mb or '-'} | does not start "
-                f"(killed for memory: {box.killed()}) | | | | | | | {box.peak_mb():.0f} |",
-                flush=True,
-            )
-            return
+            return ["does not start", *[""] * 7, f"{box.peak_mb():.0f}", "", str(box.killed()), ""]
         entry = stack.enter_context(_balancer(options, port)) if options.haproxy else port
-        result = _drive(options, entry, port, process.pid, users)
-        path = "balancer" if options.haproxy else "direct"
-        share = result["failed"] / max(1, result["answered"] + result["failed"])
-        print(
-            f"| {mode} | {path} | {users} | {cores or '-'} | {memory_mb or '-'} | {result['answered'] / result['seconds']:.0f} "
-            f"| {share:.1%} {_others(result)}| {result['mean_ms']:.1f} | {result['p95_ms']:.1f} | {result['max_ms']:.0f} "
-            f"| {result['cpu_s'] / result['seconds']:.2f} | {result['cpu_ms']:.3f} "
-            f"| {box.peak_mb():.0f} ({box.anonymous_mb():.0f} anonymous, killed {box.killed()}, "
-            f"throttled {box.throttled_s():.1f} s) |",
-            flush=True,
-        )
+        return _cells(_drive(options, entry, port, process.pid, users), box)
+
+
+def _cells(result: dict[str, Any], box: Box) -> list[str]:
+    share = result["failed"] / max(1, result["answered"] + result["failed"])
+    return [
+        f"{result['answered'] / result['seconds']:.0f}",
+        f"{share:.1%} {_others(result)}",
+        *(f"{result[name]:.1f}" for name in ("mean_ms", "p95_ms", "max_ms")),
+        f"{result['cpu_s'] / result['seconds']:.2f}",
+        f"{result['cpu_ms']:.3f}",
+        f"{box.peak_mb():.0f}",
+        f"{box.anonymous_mb():.0f}",
+        str(box.killed()),
+        f"{box.throttled_s():.1f}",
+    ]
 
 
 def _others(result: dict[str, Any]) -> str:
@@ -88,8 +96,8 @@ def _target(options: argparse.Namespace, mode: str, box: Box) -> Iterator[tuple[
         [python, "-m", "inference", "serve"],
         env=environment,
         text=True,
-        preexec_fn=box.enter,
         stderr=subprocess.DEVNULL,
+        preexec_fn=box.enter,  # noqa: PLW1509 - this program has one thread
     )
     try:
         yield process, port
@@ -100,7 +108,7 @@ def _target(options: argparse.Namespace, mode: str, box: Box) -> Iterator[tuple[
 
 @contextmanager
 def _balancer(options: argparse.Namespace, port: int) -> Iterator[int]:
-    from balancing import Balancer, Names  # noqa: PLC0415 - only when a balancer is asked for
+    from balancing import Balancer, Names  # only when a balancer is asked for
 
     names = Names()
     names.addresses = ["127.0.0.1"]
