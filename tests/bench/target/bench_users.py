@@ -67,7 +67,7 @@ def _measure(
 def _cells(result: dict[str, Any], box: Box) -> list[str]:
     share = result["failed"] / max(1, result["answered"] + result["failed"])
     return [
-        f"{result['answered'] / result['seconds']:.0f}",
+        f"{result['in_time'] / result['seconds']:.0f}",
         f"{share:.1%} {_others(result)}",
         *(f"{result[name]:.1f}" for name in ("mean_ms", "p95_ms", "max_ms")),
         f"{result['cpu_s'] / result['seconds']:.2f}",
