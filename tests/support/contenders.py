@@ -1,7 +1,7 @@
 """Load generators that the benchmarks compare: each sends the same request and says what that cost in CPU time.
 
-Python classes measure themselves after a warm-up (tests/bench/lean/generate.py). The others are programs: their CPU time
-and requests are the difference between a longer and a shorter run, so that starting them does not count.
+Python classes measure themselves after a warm-up (tests/bench/lean/generate.py). The others are programs: their CPU
+time and requests are the difference between a longer and a shorter run, so that starting them does not count.
 """
 
 from __future__ import annotations

@@ -84,17 +84,15 @@ def bench_requests_per_cpu_second(nginx: NginxServer, tmp_path: Path):
 
 def bench_many_users(nginx: NginxServer):
     print(f"\n\n{THINK_S[0]} to {THINK_S[1]} s think time, one process, 10 s after a settled ramp\n")
-    print(
-        "| users | class | memory MB | before users MB | KB per user | requests/s | cores | failures | mean ms | opened |"
-    )
+    print("| users | class | MB | before | KB per user | requests/s | cores | failures | mean ms | new connections |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for users in MANY_USERS:
         for name in ("LeanHttpUser", "FastHttpUser", "HttpUser"):
             if name == "HttpUser" and users > MANY_USERS[0]:
                 continue  # it cannot serve them: at 1,000 users it takes a whole core
-            print_many(
-                users, generate(name, nginx.url, "--recorder", "--wait", *THINK_S, core=1, seconds=10, users=users)
-            )
+            options = ("--recorder", "--wait", *THINK_S)
+            run = generate(name, nginx.url, *options, core=GENERATOR_CORE, seconds=10, users=users)
+            print_many(users, run)
 
 
 def print_many(users: int, run: dict[str, Any]) -> None:
