@@ -87,18 +87,18 @@ def bench_many_users(nginx: NginxServer):
     print("| users | class | MB | before | KB per user | requests/s | cores | failures | mean ms | new connections |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for users in MANY_USERS:
-        for name in ("LeanHttpUser", "FastHttpUser", "HttpUser"):
+        for name, mend in (("LeanHttpUser", ()), (BASE, ()), (BASE, ("--mend",)), ("HttpUser", ())):
             if name == "HttpUser" and users > MANY_USERS[0]:
                 continue  # it cannot serve them: at 1,000 users it takes a whole core
-            options = ("--recorder", "--wait", *THINK_S)
+            options = ("--recorder", *mend, "--wait", *THINK_S)
             run = generate(name, nginx.url, *options, core=GENERATOR_CORE, seconds=10, users=users)
-            print_many(users, run)
+            print_many(users, f"{name}{', mended' if mend else ''}", run)
 
 
-def print_many(users: int, run: dict[str, Any]) -> None:
+def print_many(users: int, name: str, run: dict[str, Any]) -> None:
     each_kb = (run["rss_mb"] - run["base_mb"]) * 1000 / users
     cores = run["cpu_s"] / run["wall_s"]
     print(
-        f"| {users:,} | {run['class']} | {run['rss_mb']:.0f} | {run['base_mb']:.0f} | {each_kb:.1f} | {run['rps']:,} | "
+        f"| {users:,} | {name} | {run['rss_mb']:.0f} | {run['base_mb']:.0f} | {each_kb:.1f} | {run['rps']:,} | "
         f"{cores:.2f} | {run['failures']} | {run['mean_ms']:.1f} | {run['new_connections']} |"
     )
