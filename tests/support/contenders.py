@@ -43,7 +43,7 @@ class Cost:
 
 def generate(name: str, url: str, *options: str, core: int, seconds: float, users: int = USERS) -> dict[str, Any]:
     """Run one Locust class in a process of its own; give what it printed."""
-    command = ["taskset", "-c", str(core), sys.executable, GENERATE, name, url, str(seconds), str(users), *options]
+    command = ["taskset", "-c", str(core), sys.executable, str(GENERATE), name, url, str(seconds), str(users), *options]
     environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{TESTS}"}
     environment.pop("LOCUST_SKIP_MONKEY_PATCH", None)
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
