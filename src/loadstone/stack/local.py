@@ -185,10 +185,16 @@ class LocalStack:
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
                 "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
-                "target": json.dumps(found) if (found := describe_target(self.host)) else None,
+                "target": self._target_info(),
                 "launch": self.launch,
             }
         )
+
+    def _target_info(self) -> str | None:
+        """A stranger's server gets no request but the users', unless it is to be asked: counts on both sides agree."""
+        asked = self.target is not None or self.settings.target_info
+        found = describe_target(self.host) if asked else None
+        return json.dumps(found) if found else None
 
     def run_time(self) -> float | None:
         """How long the master lets the run last, in seconds; None where something else ends it."""
