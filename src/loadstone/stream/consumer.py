@@ -57,11 +57,7 @@ class Consumer:
         answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
         found = {stream.decode(): entries for stream, entries in answer or []}
         self._advance(found)
-        return [
-            StreamEntry(stream, id_.decode(), (fields or {}).get(_RUN, b"").decode(), (fields or {}).get(_BLOB, b""))
-            for stream in self._streams
-            for id_, fields in found.get(stream, [])
-        ]
+        return [_entry(stream, *each) for stream in self._streams for each in found.get(stream, [])]
 
     def acknowledge(self, entries: Iterable[StreamEntry]) -> None:
         """Tell the server that these entries are safe."""
@@ -81,6 +77,12 @@ class Consumer:
                 continue
             entries = found.get(stream, [])
             self._cursor[stream] = entries[-1][0].decode() if entries else ">"
+
+
+def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
+    """Whatever is in it can be looked at: a run that is no text comes out as one that no run can have."""
+    values = fields or {}
+    return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
 
 
 def trim_finished(client: Redis, stream: str) -> None:
