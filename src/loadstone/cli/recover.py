@@ -19,10 +19,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("run", metavar="RUN", help="id of the run, its beginning, or `latest`")
     parser.add_argument("--results", default="results", metavar="DIR", help="folder of the runs (default: results)")
+    parser.add_argument("--salvage", action="store_true", help="leave out what of the journal is damaged")
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Recover one run and show what it holds; the exit code is its verdict's."""
     folder = resolve_run(Path(arguments.results), arguments.run)
-    recover_run(folder)
+    recover_run(folder, salvage=arguments.salvage)
     return print_summary(folder)

@@ -99,12 +99,6 @@ class RunSettings:
         metavar="PID",
         repeatable=True,
     )
-    target_info: bool = setting(
-        parse.boolean,
-        "ask the target's /info once what model it serves (the demo target is always asked)",
-        default="no",
-        flag=True,
-    )
     plain: bool = setting(parse.boolean, "plain lines instead of the live view", default="no", flag=True)
 
 

@@ -191,9 +191,8 @@ class LocalStack:
         )
 
     def _target_info(self) -> str | None:
-        """A stranger's server gets no request but the users', unless it is to be asked: counts on both sides agree."""
-        asked = self.target is not None or self.settings.target_info
-        found = describe_target(self.host) if asked else None
+        """Only our own target is asked: a stranger's gets no request but the users', so counts on both sides agree."""
+        found = describe_target(self.host) if self.target else None
         return json.dumps(found) if found else None
 
     def run_time(self) -> float | None:
