@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from loadstone.settings import CollectorSettings
     from loadstone.stream.consumer import StreamEntry
 
-__all__ = ["Aggregator", "serve"]
+__all__ = ["GROUP", "Aggregator", "serve"]
 
-_GROUP: Final = "aggregator"
+GROUP: Final = "aggregator"
+"""The consumer group of the Aggregator."""
+
 _KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
 _OPEN_RUNS: Final = "open_runs"
 _DEAD_LETTERS: Final = "dead_letters"
@@ -210,7 +212,7 @@ def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: 
         return None
     if aggregator is None:
         streams: Sequence[str] = tuple(_KINDS)
-        aggregator = Aggregator(client, settings.results, Consumer(client, _GROUP, _GROUP, streams))
+        aggregator = Aggregator(client, settings.results, Consumer(client, GROUP, GROUP, streams))
         aggregator.resume()
     aggregator.step()
     return aggregator

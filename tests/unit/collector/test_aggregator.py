@@ -84,7 +84,9 @@ class Deployment:
         return dict(json.loads(self.client.get(live_key(run))))
 
     def dead_letters(self) -> list[dict[str, bytes]]:
-        return [{key.decode(): value for key, value in fields.items()} for _, fields in self.client.xrange("dead_letters")]
+        return [
+            {key.decode(): value for key, value in fields.items()} for _, fields in self.client.xrange("dead_letters")
+        ]
 
 
 @pytest.fixture
