@@ -127,12 +127,9 @@ class LocalStack:
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if self.host:
             return
-        demo = DemoTarget.prepare(self.folder, self.settings.target_port)
+        demo = DemoTarget.prepare(self.settings, self.folder)
         self.target, self.host = demo.serve, demo.host
-        try:
-            demo.start(interrupted)
-        finally:
-            demo.train.stop()
+        demo.start(interrupted)
 
     def _samples_usage(self) -> bool:
         return bool(self.settings.target_pid) or self.target is not None
