@@ -41,4 +41,4 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
         if stack.remote_redis_url and settings.bind != "127.0.0.1":
             view.note(stack.join_command())
         folder = Conductor(stack, view, lambda: stop.count).conduct()
-    return print_summary(folder)
+    return print_summary(folder) if folder else ExitCode.INTERRUPTED

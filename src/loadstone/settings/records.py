@@ -118,6 +118,18 @@ class RunSettings(InfluxSettings):
     )
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
     target_port: int = setting(parse.port, "port of the demo target (0: a free one)", default="0", metavar="PORT")
+    model: str | None = setting(
+        parse.text,
+        "what the demo target serves, such as models:/NAME@ALIAS; without it a small model is trained",
+        metavar="URI",
+        variable="MODEL_URI",
+    )
+    registry: str | None = setting(
+        parse.text,
+        "MLflow registry that has --model (default: the demo's own, in .cache/demo)",
+        metavar="URI",
+        variable="MLFLOW_TRACKING_URI",
+    )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
         "processes of the target on this machine, whose CPU and memory are recorded with their children's",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["Consumer", "StreamEntry", "first_unfinished", "order", "trim_finished"]
+__all__ = ["Consumer", "StreamEntry", "first_unfinished", "is_finished", "order", "trim_finished"]
 
 _RUN: Final = b"run"
 _BLOB: Final = b"b"
@@ -92,6 +92,7 @@ class Consumer:
 
 
 def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
+    """Whatever is in it can be looked at: a run that is no text comes out as one that no run can have."""
     values = fields or {}
     return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
 
@@ -101,6 +102,22 @@ def _by_stream(entries: Iterable[StreamEntry]) -> dict[str, list[Any]]:
     for entry in entries:
         ids.setdefault(entry.stream, []).append(entry.id)
     return ids
+
+
+def is_finished(client: Redis, stream: str, group: str) -> bool:
+    """Whether a group has acknowledged all that is in a stream; a stream that is not there holds nothing.
+
+    May raise any of `loadstone.stream.client.FAILURES`.
+    """
+    if not client.exists(stream):
+        return True
+    about: Any = client.xinfo_stream(stream)
+    groups: Any = client.xinfo_groups(stream)
+    newest = about["last-generated-id"]
+    return any(
+        each["name"].decode() == group and not each["pending"] and each["last-delivered-id"] == newest
+        for each in groups
+    )
 
 
 def trim_finished(client: Redis, stream: str) -> None:
