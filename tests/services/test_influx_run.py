@@ -49,7 +49,7 @@ def test_the_points_of_a_run_are_its_archived_rows_and_what_the_target_counted(
     n = document["requests"]
     assert n > 100
     assert document["ledgers"]["influx"] == {"stored": n, "rejected": 0, "pending": 0}
-    assert influxdb.count("request", "rt_ms") == n == counting_server.count()
+    assert influxdb.count("request", "rt_ms") == n == counting_server.count().total
     assert pq.read_metadata(document["folder"] / "requests.parquet").num_rows == n
     assert influxdb.query('SELECT "requests" FROM "run_summary"')[0]["requests"] == n
 
