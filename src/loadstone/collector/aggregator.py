@@ -199,6 +199,7 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
                 time.sleep(_PAUSE_S)
     finally:
         _leave(aggregator, lease)
+        client.close()
 
 
 def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: CollectorSettings) -> Aggregator | None:
