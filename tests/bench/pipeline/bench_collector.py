@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from loadstone.collector.aggregator import Aggregator
@@ -22,7 +23,7 @@ from loadstone.domain.batch import Batch, Columns, encode_batch
 from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from loadstone.stream.consumer import Consumer
 from support import run_maker
-from support.collecting import collector_settings, program, ship
+from support.collecting import collector_settings, program, ship, wait_for_influx
 from support.influx_server import InfluxServer
 from support.instant_server import InstantServer
 from support.processes import wait_until
@@ -221,3 +222,30 @@ def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, m
     took_ms = (when - order) / 1e6
     p50, p99 = np.percentile(took_ms, (50, 99))
     print(f"\nvisible after: median {p50:.0f} ms, p99 {p99:.0f} ms, worst {took_ms.max():.0f} ms of {len(order):,}")
+
+
+def bench_a_million_requests(
+    valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million requests of eight workers, sent as fast as they can be: points, rows and requests agree."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    settings = collector_settings(valkey.url, tmp_path, influxdb.url, influx_timeout="30s")
+    client, load = valkey.client(), Load(500)
+    parts = [program(settings, only, tmp_path / f"{only}.log").start() for only in ("aggregator", "writer")]
+    try:
+        begun = time.monotonic()
+        run = RunMaker().started(0, workers=range(WORKERS))
+        ship(client, run.entries)
+        total = fill(client, load, 250)
+        ending = RunMaker(events=run.events)
+        for boot in load.boots:
+            ending.add(boot.batch([], at_s=126, final=True))
+        ship(client, ending.stopped(126, requests=total).entries)
+        ledger = wait_for_influx(client, tmp_path, timeout_s=300)
+        took_s = time.monotonic() - begun
+    finally:
+        for part in parts:
+            part.kill()
+    rows = pq.read_metadata(tmp_path / "r" / "requests.parquet").num_rows
+    assert total == rows == ledger["stored"] == influxdb.count("request", "rt_ms") == 1_000_000
+    print(f"\n{total:,} requests = {rows:,} rows = {ledger['stored']:,} points after {took_s:.0f} s on this machine")
