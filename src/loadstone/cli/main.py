@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, recover, run, up, usage, worker
+from loadstone.cli import collector, influx, recover, run, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _VERBS: Final = {
     "up": up,
     "worker": worker,
     "recover": recover,
+    "influx": influx,
     "collector": collector,
     "usage": usage,
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.folder import RunFolder
-from loadstone.collector.aggregator import GROUP
+from loadstone.archive.runs import load_run
+from loadstone.collector.influx_feed import is_drained
 from loadstone.collector.live import read_live
 from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.errors import PlatformError
-from loadstone.stream.client import EVENTS, FAILURES, connect
+from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, connect
 from loadstone.stream.consumer import is_finished
 from loadstone.stream.producer import add
 
@@ -53,7 +55,9 @@ class Conductor:
             self._end_if_due()
             time.sleep(_LOOK_EVERY_S)
         if self._run_began():
-            return self._await_archive()
+            folder = self._await_archive()
+            self._await_influx(folder)
+            return folder
         if self._ended_by == "interrupted":
             return None
         raise self._not_archived()
@@ -74,7 +78,7 @@ class Conductor:
         while self._master_runs():
             time.sleep(_LOOK_EVERY_S)
         if self._run_began():
-            self._await_archive()
+            self._await_influx(self._await_archive())
 
     def _master_runs(self) -> bool:
         return self._stack.master is not None and self._stack.master.alive
@@ -140,7 +144,7 @@ class Conductor:
 
     def _all_events_taken(self) -> bool:
         try:
-            return is_finished(self._client, EVENTS, GROUP)
+            return is_finished(self._client, EVENTS, AGGREGATORS)
         except FAILURES:
             return False
 
@@ -152,6 +156,22 @@ class Conductor:
     def _archive_knows(self, live: dict[str, Any]) -> bool:
         """Whether the run was closed with what ended it; if not, it is about to be closed again."""
         return not self._unsaid and (self._ended_by is None or live[self._ended_by])
+
+    def _await_influx(self, folder: RunFolder) -> None:
+        """Give InfluxDB time to get everything; what it does not have then is in the archive and is told."""
+        settings = self._stack.settings
+        if settings.influx_url is None:
+            return
+        deadline = time.monotonic() + settings.influx_drain
+        while time.monotonic() < deadline and self._stop_requests() <= 1:
+            self._stack.restart_fallen(workers=False)
+            with contextlib.suppress(*FAILURES):
+                if is_drained(self._client, folder.run):
+                    return
+            time.sleep(_LOOK_EVERY_S)
+        pending = load_run(folder)["ledgers"].get("influx", {}).get("pending", "all")
+        command = f"loadstone influx backfill {folder.run} --results {settings.results}"
+        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
 
     def _say(self, kind: EventKind, **data: Any) -> None:
         """Have an event recorded: now, or as soon as the run is known and the stream takes it."""

@@ -303,7 +303,7 @@ def test_a_second_aggregator_waits_for_the_lease_and_takes_over_when_the_first_i
             first.set()
             wait_until(lambda: not deployment.client.exists(LEASE) or deployment.results.exists(), "it has let go")
             deployment.send(RunMaker(run="s").started().entries, "s")
-            wait_until(lambda: (deployment.results / "s").is_dir(), "the second one takes over")
+            wait_until((deployment.results / "s").is_dir, "the second one takes over")
     assert (elsewhere / "r" / "journal").is_dir()
 
 
@@ -337,7 +337,7 @@ def test_a_stream_that_goes_away_is_waited_for(valkey: RedisServer, deployment: 
     entries = whole_run().entries
     with serving(deployment.url, deployment.results):
         deployment.send(entries[:6])
-        wait_until(lambda: (deployment.results / "r").is_dir(), "the run is open")
+        wait_until((deployment.results / "r").is_dir, "the run is open")
         valkey.kill()
         time.sleep(1)
         valkey.start()
