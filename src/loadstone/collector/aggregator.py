@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Aggregator", "serve"]
 
-"""The consumer group of the Aggregator."""
-
 _KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
 _OPEN_RUNS: Final = "open_runs"
 _DEAD_LETTERS: Final = "dead_letters"
