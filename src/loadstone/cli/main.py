@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, influx, recover, run, up, usage, worker
+from loadstone.cli import collector, doctor, influx, recover, run, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _VERBS: Final = {
     "worker": worker,
     "recover": recover,
     "influx": influx,
+    "doctor": doctor,
     "collector": collector,
     "usage": usage,
 }

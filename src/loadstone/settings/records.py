@@ -13,7 +13,15 @@ from loadstone.settings.load import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CollectorSettings", "HookSettings", "InfluxSettings", "RunSettings", "UsageSettings", "WorkerSettings"]
+__all__ = [
+    "CollectorSettings",
+    "DoctorSettings",
+    "HookSettings",
+    "InfluxSettings",
+    "RunSettings",
+    "UsageSettings",
+    "WorkerSettings",
+]
 
 _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
@@ -35,7 +43,9 @@ class InfluxSettings:
     """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
 
     influx_url: str | None = setting(
-        parse.http_url, "InfluxDB that gets every request, besides the archive; without it none does", metavar="URL"
+        parse.http_url,
+        "address of an InfluxDB that gets every request besides the archive",
+        metavar="URL",
     )
     influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
     influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
@@ -189,6 +199,14 @@ class CollectorSettings(InfluxSettings):
         "run one of the two services alone: aggregator or writer",
         metavar="SERVICE",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings(InfluxSettings):
+    """What ``loadstone doctor`` is to look at; what is not named is not checked."""
+
+    redis_url: str | None = setting(parse.redis_url, "Redis or Valkey to check", metavar="URL")
+    host: str | None = setting(parse.http_url, "base address of the target", metavar="URL", short="-H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
