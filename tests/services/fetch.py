@@ -67,6 +67,13 @@ PROGRAMS = (
     Program(name="nginx", path="usr/sbin/nginx", packages=("nginx",), question="-v", answer="nginx/"),
     Program(name="haproxy", path="usr/sbin/haproxy", packages=("haproxy",), question="-v", answer="HAProxy version"),
     Program(name="wrk", path="usr/bin/wrk", packages=("wrk",), question="-v", answer="Copyright"),
+    Program(
+        name="chromium",
+        path="usr/lib/chromium/chromium",
+        packages=("chromium", "chromium-common", "fonts-dejavu-core"),
+        question="--version",
+        answer="Chromium ",
+    ),
 )
 
 

@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, recover, run, up, usage, worker
+from loadstone.cli import collector, export, recover, run, runs, show, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ _VERBS: Final = {
     "run": run,
     "up": up,
     "worker": worker,
+    "runs": runs,
+    "show": show,
+    "export": export,
     "recover": recover,
     "collector": collector,
     "usage": usage,
