@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from inference.limits import read_limits
 from inference.metrics import CONTENT_TYPE
@@ -86,7 +86,7 @@ def _add_facts(app: FastAPI, keeper: Keeper, metrics: Metrics, settings: Setting
         """Say which model serves, how it is called and why so, what it takes, and the limits that the process sees."""
         return {**_model_facts(keeper, settings), "limits": limits, **_process_facts(keeper)}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         """Give Prometheus metrics."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)

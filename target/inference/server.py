@@ -19,6 +19,7 @@ from inference.gate import Gate
 from inference.keeper import Keeper
 from inference.metrics import Metrics
 from inference.registry import Registry
+from inference.wire import JoiningProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,9 @@ def serve(settings: Settings) -> int:
     target = build(settings)
     config = uvicorn.Config(
         target.gate,
+        http=JoiningProtocol,
         lifespan="off",
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

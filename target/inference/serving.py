@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from inference import logs
 from inference.batching import Batcher, QueueLimits
 from inference.codec import Codec
+from inference.compiling import obtain_compiled
+from inference.errors import ModelRefusedError, NotCompilableError
 from inference.naive import naive_app
 from inference.predictors import PyfuncPredictor, load_pyfunc
 
@@ -98,10 +100,23 @@ def prepare(version: Version, registry: Registry, settings: Settings) -> Prepare
 
 
 def _engine(card: Card, codec: Codec, registry: Registry, settings: Settings, folder: Path) -> Engine:
-    if settings.mode == "naive":
-        return Engine(mode="naive", why="TARGET_MODE=naive", predict=_pyfunc(card, codec, registry, folder).predict)
-    predict = _pyfunc(card, codec, registry, folder).predict
-    return Engine(mode="batched", why="TARGET_MODE=batched", predict=predict)
+    if settings.mode in {"naive", "batched"}:
+        predict = _pyfunc(card, codec, registry, folder).predict
+        return Engine(mode=settings.mode, why=f"TARGET_MODE={settings.mode}", predict=predict)
+    try:
+        predictor, why = obtain_compiled(card, codec, registry, folder / "compiled")
+        return Engine(mode="compiled", why=why, predict=predictor.predict, quick=True)
+    except NotCompilableError as reason:
+        return _batched_instead(card, codec, registry, folder, reason)
+
+
+def _batched_instead(card: Card, codec: Codec, registry: Registry, folder: Path, reason: NotCompilableError) -> Engine:
+    why = f"not compiled: {reason.sentence()}"
+    try:
+        predict = _pyfunc(card, codec, registry, folder).predict
+    except ModelRefusedError as refused:
+        raise ModelRefusedError(f"{refused.what}; {why}", refused.hint) from refused
+    return Engine(mode="batched", why=why, predict=predict)
 
 
 def _pyfunc(card: Card, codec: Codec, registry: Registry, folder: Path) -> PyfuncPredictor:

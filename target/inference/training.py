@@ -8,8 +8,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from inference.errors import ModelMissingError, SettingsError
+from inference import logs
+from inference.compiling import store_beside_model
+from inference.errors import ModelMissingError, NotCompilableError, SettingsError
 from inference.registry import Registry
+from inference.settings import parse_model_uri
 
 if TYPE_CHECKING:
     from inference.card import Version
@@ -48,13 +51,23 @@ def train(settings: Settings) -> int:
 
 
 def register_sample(registry: Registry, uri: ModelUri) -> Version:
-    """Train the sample model, register it as a new version and let the alias, if any, point to it."""
+    """Train the sample model, register it with its compiled graph, and then let the alias, if any, point to it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's notices to its developers are no news to an operator
         number = _log_model(registry, uri.name)
+        version = registry.resolve(parse_model_uri(f"models:/{uri.name}/{number}"))
+        _compile(version, registry)
         if uri.alias is not None:
             registry.client.set_registered_model_alias(uri.name, uri.alias, number)
-    return registry.resolve(uri)
+    return version
+
+
+def _compile(version: Version, registry: Registry) -> None:
+    """Store the graph too; without it a target compiles the model itself, or serves it batched."""
+    try:
+        store_beside_model(version, registry)
+    except NotCompilableError as reason:
+        logs.warning("not_compiled", model=version, why=reason.what)
 
 
 def _log_model(registry: Registry, name: str) -> str:

@@ -75,7 +75,7 @@ def test_statistics_of_the_archive_are_those_of_its_raw_rows(new_run, counting_s
     run = new_run("mixed", "--host", counting_server.url, "-u", "10", "-r", "50", "-t", "5s")
     run.run()
     table = pq.read_table(run.run_folder() / "requests.parquet").to_pydict()
-    durations = np.array(table["duration_us"]) / 1000
+    durations = np.array(table["rt_us"]) / 1000
     with (run.run_folder() / "stats.csv").open(newline="") as file:
         rows = {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
     for (method, name), row in rows.items():

@@ -48,27 +48,35 @@ async def stream(send: Any) -> None:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    path, body = scope["path"], await read_body(receive)
-    kind, _, rest = path[1:].partition("/")
-    if kind == "status":
-        await respond(send, int(rest))
-    elif kind == "redirect":
-        status, _, location = rest.partition("/")
-        await respond(send, int(status), headers=[(b"location", f"/{location}".encode())])
-    elif kind == "loop":
-        await respond(send, 302, headers=[(b"location", b"/loop")])
-    elif kind == "encoded":
-        await respond(send, body=ENCODED[rest], headers=[(b"content-encoding", rest.encode())])
+    """Answer by the first part of the path; anything unknown is shown what it sent."""
+    body = await read_body(receive)
+    kind, _, rest = scope["path"][1:].partition("/")
+    if kind == "body":
+        await respond(send, body=body)
     elif kind == "stream":
         await stream(send)
-    elif kind == "close":
-        await respond(send, body=b"bye", headers=[(b"connection", b"close")])
-    elif kind == "cookies":
-        fields = [(b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; Path=/; Max-Age=1000")]
-        await respond(send, body=b"set", headers=fields)
-    elif kind == "big":
-        await respond(send, body=b"x" * int(rest))
-    elif kind == "latin":
-        await respond(send, body="café".encode("latin-1"), headers=[(b"content-type", b"text/plain; charset=latin-1")])
+    elif kind in ANSWERS:
+        status, content, headers = ANSWERS[kind](rest)
+        await respond(send, status, content, headers)
     else:
         await echo(scope, body, send)
+
+
+def redirect(rest: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Redirect as ``STATUS/LOCATION`` says."""
+    status, _, location = rest.partition("/")
+    return int(status), b"", [(b"location", f"/{location}".encode())]
+
+
+COOKIES = [(b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; Path=/; Max-Age=1000")]
+ANSWERS: dict[str, Any] = {
+    "status": lambda rest: (int(rest), b"", []),
+    "redirect": redirect,
+    "loop": lambda _: (302, b"", [(b"location", b"/loop")]),
+    "encoded": lambda rest: (200, ENCODED[rest], [(b"content-encoding", rest.encode())]),
+    "close": lambda _: (200, b"bye", [(b"connection", b"close")]),
+    "cookies": lambda _: (200, b"set", COOKIES),
+    "big": lambda rest: (200, b"x" * int(rest), []),
+    "latin": lambda _: (200, "café".encode("latin-1"), [(b"content-type", b"text/plain; charset=latin-1")]),
+}
+"""What a path answers: status, body and header fields, made of the rest of the path."""

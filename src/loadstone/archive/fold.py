@@ -150,7 +150,20 @@ class RunState:
 
     def ledger(self, closed_at_ns: int) -> Ledger:
         """The archive's ledger if the run were closed at ``closed_at_ns``."""
-        return ledger_of((boot.ledger for boot in self.boots.values()), closed_at_ns)
+        return ledger_of(self.ledgers(), closed_at_ns)
+
+    def ledgers(self) -> list[BootLedger]:
+        """The ledger of every boot, and of every worker that was lost before its first batch came (boot "")."""
+        ledgers = [boot.ledger for boot in self.boots.values()]
+        known = {ledger.worker for ledger in ledgers}
+        return ledgers + [self._silent(worker) for worker in sorted(set(self.about.lost_at_ns) - known)]
+
+    def _silent(self, worker: int) -> BootLedger:
+        """A worker of which nothing came may have been as fast as the fastest, from when it joined."""
+        lost_at_ns = self.about.lost_at_ns[worker]
+        begun_ns = self.about.joined_ns.get(worker, self.about.started_ns or lost_at_ns)
+        fastest = max((boot.ledger.peak_rate for boot in self.boots.values()), default=0.0)
+        return BootLedger(boot="", worker=worker, peak_rate=fastest, last_sent_ns=begun_ns, lost_at_ns=lost_at_ns)
 
     def _last_sign_ns(self) -> int:
         sent = max((boot.ledger.last_sent_ns for boot in self.boots.values()), default=0)

@@ -7,6 +7,7 @@ HdrHistogram (Gil Tene, http://hdrhistogram.org) with 7 bits of precision.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SUB_BUCKET_BITS", "Histogram", "bucket_bounds", "bucket_indexes"]
+__all__ = ["SUB_BUCKET_BITS", "DenseHistogram", "Histogram", "bucket_bounds", "bucket_indexes"]
 
 SUB_BUCKET_BITS: Final = 7
 _HALF: Final = 1 << SUB_BUCKET_BITS
@@ -87,8 +88,8 @@ class Histogram:
         if not self.counts:
             return [0.0 for _ in percents]
         indexes = sorted(self.counts)
-        cumulative = np.cumsum([self.counts[index] for index in indexes])
-        return [sum(bucket_bounds(indexes[_position(cumulative, percent)])) / 2 for percent in percents]
+        positions = _positions(np.array([self.counts[index] for index in indexes], np.int64), percents)
+        return [sum(bucket_bounds(indexes[position])) / 2 for position in positions]
 
     def percentile_us(self, percent: float) -> float:
         """The value, in microseconds, at one percentile (0-100)."""
@@ -99,6 +100,42 @@ class Histogram:
         return sum(count for index, count in self.counts.items() if bucket_bounds(index)[0] <= limit_us)
 
 
-def _position(cumulative: NDArray[np.int64], percent: float) -> int:
-    rank = max(1.0, np.ceil(round(percent / 100 * int(cumulative[-1]), 6)))
-    return int(np.searchsorted(cumulative, rank))
+class DenseHistogram:
+    """The same counts in an array of ``buckets`` elements, where values come and go as in a sliding window."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = np.zeros(buckets, np.int64)
+
+    def add(self, histogram: Histogram) -> None:
+        """Count a histogram in."""
+        indexes, counts = _pairs(histogram)
+        self.counts[indexes] += counts
+
+    def subtract(self, histogram: Histogram) -> None:
+        """Take a histogram out that was counted in before."""
+        indexes, counts = _pairs(histogram)
+        self.counts[indexes] -= counts
+
+    def percentiles_us(self, percents: Iterable[float]) -> list[float]:
+        """As `Histogram.percentiles_us`."""
+        positions = _positions(self.counts, percents)
+        return [sum(bucket_bounds(position)) / 2 for position in positions]
+
+
+def _pairs(histogram: Histogram) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    n = len(histogram.counts)
+    return np.fromiter(histogram.counts.keys(), np.int64, n), np.fromiter(histogram.counts.values(), np.int64, n)
+
+
+def _positions(counts: NDArray[np.int64], percents: Iterable[float]) -> list[int]:
+    """Where in ``counts`` the value of each percentile lies; 0 for all where nothing was counted."""
+    cumulative = counts.cumsum()
+    n = int(cumulative[-1])
+    if not n:
+        return [0 for _ in percents]
+    # Rounded first: 99.9 / 100 * 1000 is 999.0000000000001 in floating point, and that is rank 999, not 1000.
+    ranks = [max(1, ceil(round(percent / 100 * n, 6))) for percent in percents]
+    positions: list[int] = cumulative.searchsorted(ranks).tolist()
+    return positions

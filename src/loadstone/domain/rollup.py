@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DURATION_US", "NAME_LIMIT", "OTHER", "NameTable", "Rollup", "merged", "roll_up"]
+__all__ = ["BUCKETS", "MAX_DURATION_US", "NAME_LIMIT", "OTHER", "NameTable", "Rollup", "merged", "roll_up"]
 
 MAX_DURATION_US: Final = (1 << 38) - 1
 """Longest duration a rollup holds: 76 hours. Longer ones count as this long."""
+
+BUCKETS: Final = 4096
+"""How many histogram buckets durations up to `MAX_DURATION_US` can fall into."""
 
 NAME_LIMIT: Final = 500
 """How many request names a run may have (design.md, "InfluxDB"); all further ones share `OTHER`."""

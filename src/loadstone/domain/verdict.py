@@ -63,11 +63,14 @@ class _Doubt:
     touches: Callable[[Objective], bool]
 
 
-def judge(objectives: Sequence[Objective], facts: RunFacts) -> Verdict:
-    """The verdict on a run, by the rules at the top of this module."""
+def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[str] = ()) -> Verdict:
+    """The verdict on a run, by the rules at the top of this module.
+
+    ``problems`` tell of objectives that could not be understood; they count as not measured.
+    """
     results = tuple(objective.evaluate(facts) for objective in objectives)
     doubts = list(_doubts(objectives, results, facts))
-    unmeasured = [result.reason for result in results if result.ok is None]
+    unmeasured = [*problems, *(result.reason for result in results if result.ok is None)]
     failed = [
         (result, any(doubt.touches(objective) for doubt in doubts))
         for objective, result in zip(objectives, results, strict=True)

@@ -185,7 +185,7 @@ class LocalStack:
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
                 "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
-                "target": json.dumps(found) if (found := describe_target(self.host)) else None,
+                "target": json.dumps(describe_target(self.host)) if self.target else None,
                 "launch": self.launch,
             }
         )

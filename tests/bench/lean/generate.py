@@ -23,12 +23,7 @@ from loadstone import LeanHttpUser
 from loadstone.locustio import connections
 
 BASES = {"HttpUser": HttpUser, "FastHttpUser": FastHttpUser, "LeanHttpUser": LeanHttpUser}
-BODY = {
-    "features": [0.12, 3.4, 5.67, 8.9, 1.23, 4.56, 7.89, 0.12, 3.45, 6.78],
-    "id": "7f3a9c1e5b2d4a68",
-    "v": 1,
-    "t": "ab",
-}
+BODY = {"inputs": [[5.1, 3.5, 1.4, 0.2, 6.7, 3.1]], "model": "forest", "id": "7f3a9c1e5b2d4a68", "v": 1234}
 WARM_UP_S = 1.0
 
 
@@ -87,7 +82,7 @@ def add_recorder(environment: Any):
     from loadstone.locustio.recorder import Recorder
 
     recorder = Recorder()
-    environment.events.request.add_listener(recorder.on_request)
+    environment.events.request.add_listener(recorder.record)
 
     def drain():
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ ROOT = Path(__file__).parents[3]
 for folder in (ROOT / "target", Path(__file__).parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what MLflow warns of while it imports itself
+    import mlflow.pyfunc  # noqa: F401
 
 # What third-party libraries warn of while they are imported or called; none of it can be changed here.
 _THIRD_PARTY = (

@@ -65,7 +65,7 @@ class TargetProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.port = int(self.wait_for_line(r"event=listening .*port=(\d+)").group(1))
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{settings.get('TARGET_HOST', '127.0.0.1')}:{self.port}"
 
     def _read(self) -> None:
         assert self.process.stdout is not None

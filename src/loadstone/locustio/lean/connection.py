@@ -26,8 +26,6 @@ READ_BYTES = 16_384
 NEVER = 1 << 62
 READ, WRITE = 1, 2  # libev's EV_READ and EV_WRITE, which gevent's io watchers take
 NS = 1_000_000_000
-CHECK_AFTER_NS = NS // 10
-"""A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
 
 
 class Codec(Protocol):
@@ -107,9 +105,9 @@ class Connection:
             return self._read_buffered()
         return self._wait()  # type: ignore[no-any-return]  # what a greenlet is switched to with is Any
 
-    def usable(self, now_ns: int) -> bool:
-        """Tell whether a request can be sent on this idle connection; close it if not."""
-        if self.alive and now_ns - self.idle_since_ns > CHECK_AFTER_NS:
+    def look(self) -> bool:
+        """Look whether the peer has ended this idle connection, close it if so, and tell whether it is usable."""
+        if self.alive:
             self._on_readable()
         return self.alive
 

@@ -6,11 +6,12 @@ reaches the general reader.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from loadstone.locustio.lean.connection import Connection, has_been_closed
+from loadstone.locustio.lean.connection import NS, Connection, has_been_closed
 from loadstone.locustio.lean.decoding import decode
 from loadstone.locustio.lean.errors import FAILURES, ConnectionClosedError
 from loadstone.locustio.lean.head import recall
@@ -26,70 +27,78 @@ US = 1_000  # ns
 STALE = (ConnectionClosedError, ConnectionResetError, BrokenPipeError)
 
 
-class Call:
-    """What is to be sent and how its response is to be read."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a response is to be read; those of a session are shared by most of its requests."""
 
-    __slots__ = ("body", "connect_timeout_s", "decompress", "limits", "start_ns", "stream", "template", "wire")
+    limits: Limits
+    decompress: bool = True
+    stream: bool = False
+    connect_timeout_s: float | None = None
 
-    def __init__(self, template: Template, body: bytes, wire: bytes, limits: Limits, start_ns: int) -> None:
-        self.template = template
-        self.body = body
-        self.wire = wire
-        self.limits = limits
-        self.start_ns = start_ns
-        self.stream = False
-        self.decompress = True
-        self.connect_timeout_s: float | None = None
+    def patient_for(self, timeout: float | tuple[float | None, float | None]) -> Options:
+        """Give these options with another timeout in seconds, for connecting and reading or for each of both."""
+        connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        limits = self.limits if read_s is None else replace(self.limits, read_ns=int(read_s * NS))
+        return replace(self, limits=limits, connect_timeout_s=connect_s)
 
 
-def exchange(pool: Pool, call: Call) -> tuple[LeanResponse, int]:
-    """Send a request and read its response; give it and when its last byte was read (perf_counter_ns).
+def exchange(
+    pool: Pool, template: Template, body: bytes, wire: bytes, options: Options, start_ns: int
+) -> tuple[LeanResponse, int]:
+    """Send `wire` and read the response; give it and when its last byte was read (perf_counter_ns).
 
     A stale connection is replaced once, silently, if the method is idempotent. Raises what `errors.FAILURES` lists when
     there is no response; a failure after its head is the `error` of the response.
     """
-    connection, data = _ask(pool, call)
+    connection, data = _ask(pool, template, wire, options, start_ns)
     first_ns = perf_counter_ns()
     end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
     head = recall(data[:end])
-    if head is None or head.length != len(data) - end or head.encoding or call.stream or call.template.head_only:
-        return _read(pool, connection, call, data, first_ns)
-    if head.length > call.limits.max_body_bytes:
-        return _read(pool, connection, call, data, first_ns)
+    if (
+        head is None
+        or head.length != len(data) - end
+        or head.length > options.limits.max_body_bytes
+        or head.encoding
+        or template.head_only
+        or options.stream
+    ):
+        response = LeanResponse(template, body, None, (first_ns - start_ns) // US)
+        return response, _read(pool, connection, response, data, options, start_ns)
     if head.closes:
         connection.close()
     else:
         pool.give(connection, first_ns)
-    return LeanResponse(call.template, call.body, head, data[end:], (first_ns - call.start_ns) // US), first_ns
+    return LeanResponse(template, body, head, (first_ns - start_ns) // US, data[end:]), first_ns
 
 
-def _ask(pool: Pool, call: Call) -> tuple[Connection, bytes]:
-    connection = pool.take(call.start_ns, call.connect_timeout_s)
+def _ask(pool: Pool, template: Template, wire: bytes, options: Options, start_ns: int) -> tuple[Connection, bytes]:
+    connection = pool.take(start_ns, options.connect_timeout_s)
     try:
-        return connection, _first_bytes(connection, call)
+        return connection, _first_bytes(connection, wire, options)
     except STALE:
         connection.close()
-        if not connection.exchanges or not call.template.idempotent:
+        if not connection.exchanges or not template.idempotent:
             raise
     except BaseException:
         connection.close()
         raise
-    return _ask_again(pool, call)
+    return _ask_again(pool, wire, options)
 
 
-def _ask_again(pool: Pool, call: Call) -> tuple[Connection, bytes]:
-    connection = pool.open(call.connect_timeout_s)
+def _ask_again(pool: Pool, wire: bytes, options: Options) -> tuple[Connection, bytes]:
+    connection = pool.open(options.connect_timeout_s)
     try:
-        return connection, _first_bytes(connection, call)
+        return connection, _first_bytes(connection, wire, options)
     except BaseException:
         connection.close()
         raise
 
 
-def _first_bytes(connection: Connection, call: Call) -> bytes:
-    connection.limit(perf_counter_ns() + call.limits.read_ns)
+def _first_bytes(connection: Connection, wire: bytes, options: Options) -> bytes:
+    connection.limit(perf_counter_ns() + options.limits.read_ns)
     try:
-        connection.send(call.wire)
+        connection.send(wire)
     except OSError as error:
         if not has_been_closed(error):
             raise
@@ -100,29 +109,31 @@ def _first_bytes(connection: Connection, call: Call) -> bytes:
     return data
 
 
-def _read(pool: Pool, connection: Connection, call: Call, data: bytes, first_ns: int) -> tuple[LeanResponse, int]:
-    ttfb_us = (first_ns - call.start_ns) // US
+def _read(
+    pool: Pool, connection: Connection, response: LeanResponse, data: bytes, options: Options, start_ns: int
+) -> int:
+    """Read a response by all rules into `response`, and give when that ended; a stream stays to be read."""
     try:
-        reader = Reader(connection, data, call.limits, start_ns=call.start_ns, head_only=call.template.head_only)
-        response = LeanResponse(call.template, call.body, reader.head, None, ttfb_us)
-        if not call.stream:
-            _collect(response, reader, call)
+        reader = Reader(connection, data, options.limits, start_ns=start_ns, head_only=response.template.head_only)
+        response.begin(reader.head)
+        if not options.stream:
+            _collect(response, reader, options)
     except BaseException:
         connection.close()
         raise
     release = partial(_release, pool, connection)
-    if call.stream:
-        response.stream = BodyStream(reader, release, call.limits.max_body_bytes)
+    if options.stream:
+        response.stream = BodyStream(reader, release, options.limits.max_body_bytes)
     else:
         release(reader)
-    return response, perf_counter_ns()
+    return perf_counter_ns()
 
 
-def _collect(response: LeanResponse, reader: Reader, call: Call) -> None:
+def _collect(response: LeanResponse, reader: Reader, options: Options) -> None:
     try:
         body = reader.collect()
-        encoding = reader.head.encoding if call.decompress else ""
-        response.keep(decode(body, encoding, call.limits.max_body_bytes) if encoding else body)
+        encoding = reader.head.encoding if options.decompress else ""
+        response.keep(decode(body, encoding, options.limits.max_body_bytes) if encoding else body)
     except FAILURES as error:
         response.error = error
 

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.locustio.lean.connection import Connection
+    from loadstone.locustio.lean.exchange import Options
     from loadstone.locustio.lean.opening import Origin
-    from loadstone.locustio.lean.reading import Limits
+
+
+LOOK_AFTER_NS = 100_000_000
+"""A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,10 @@ class ClientSettings:
     """How a client connects and what it accepts; `LeanHttpUser` documents each field under the same name."""
 
     connection_timeout_s: float
-    limits: Limits
+    options: Options
     max_redirects: int
     concurrency: int
     insecure: bool
-    decompress: bool
     ssl_context_factory: Callable[[], ssl.SSLContext] | None
 
     def context_for(self, origin: Origin) -> ssl.SSLContext | None:
@@ -49,7 +52,8 @@ class Pool:
         """Give a usable connection, a new one if there is none idle; raises as `open_connection` does."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable(now_ns):
+            fresh = connection.alive and now_ns - connection.idle_since_ns < LOOK_AFTER_NS
+            if fresh or connection.look():
                 connection.idle_since_ns = 0
                 return connection
         return self.open(timeout_s)

@@ -51,8 +51,8 @@ class PreparedRequest:
         catch_response: bool = False,
     ) -> LeanResponse:
         """Send the request with `body` (text as UTF-8) and report it, as `LeanHttpSession.request` does."""
-        session = self._session
-        call = session.call(self._template, body if isinstance(body, bytes) else body.encode())
-        return session.perform(
-            call, name or self._name, context or self._context, catch_response, self._allow_redirects
+        if not isinstance(body, bytes):
+            body = body.encode()
+        return self._session.perform(
+            self._template, body, name or self._name, context or self._context, catch_response, self._allow_redirects
         )

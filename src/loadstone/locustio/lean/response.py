@@ -37,26 +37,26 @@ NOT_ENTERED = (
 class LeanRequest:
     """What was sent, as far as a scenario or a listener may want to look at it."""
 
-    __slots__ = ("_template", "body")
+    __slots__ = ("body", "template")
 
     def __init__(self, template: Template, body: bytes) -> None:
-        self._template = template
+        self.template = template
         self.body = body
 
     @property
     def method(self) -> str:
         """The method, in capitals."""
-        return self._template.method
+        return self.template.method
 
     @property
     def url(self) -> str:
         """The complete URL."""
-        return self._template.target.url
+        return self.template.target.url
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The fields sent, without Host, Content-Length and Cookie."""
-        return self._template.fields
+        return self.template.fields
 
 
 class LeanResponse:
@@ -67,6 +67,7 @@ class LeanResponse:
     """
 
     error: BaseException | None = None
+    elapsed_us = -1
     encoding: str | None = None
     """Set it before `text` to decode with another charset than the response names."""
     js: Any = None
@@ -81,24 +82,30 @@ class LeanResponse:
     _manual_result: bool | Exception | None = None
     _entered = False
 
-    def __init__(self, template: Template, sent: bytes, head: Head | None, body: bytes | None, ttfb_us: int) -> None:
-        self._template = template
+    def __init__(
+        self, template: Template, sent: bytes, head: Head | None, ttfb_us: int, body: bytes | None = None
+    ) -> None:
+        self.template = template
         self._sent = sent
         self._head = head
         self._body = body
         self.ttfb_us = ttfb_us
-        self.elapsed_us = -1
         self.status_code, self.ordinary = (0, False) if head is None else (head.status, head.ordinary)
 
     def __repr__(self) -> str:
-        return f"<LeanResponse [{self.status_code}] {self._template.method} {self.url}>"
+        return f"<LeanResponse [{self.status_code}] {self.template.method} {self.url}>"
 
     @classmethod
     def failed(cls, template: Template, sent: bytes, error: BaseException) -> Self:
         """Make the stand-in for a response that never came."""
-        response = cls(template, sent, None, None, -1)
+        response = cls(template, sent, None, -1)
         response.error = error
         return response
+
+    def begin(self, head: Head) -> None:
+        """Take the head, once it is complete."""
+        self._head = head
+        self.status_code, self.ordinary = head.status, head.ordinary
 
     def catch(self, fire: Callable[..., None]) -> Callable[..., None]:
         """Leave the verdict to a `with` block, at whose end `fire` gets the keywords that the result is called with."""
@@ -112,12 +119,12 @@ class LeanResponse:
     @property
     def url(self) -> str:
         """The URL that was requested, after redirects the last one."""
-        return self._template.target.url
+        return self.template.target.url
 
     @property
     def request(self) -> LeanRequest:
         """What was sent."""
-        return LeanRequest(self._template, self._sent)
+        return LeanRequest(self.template, self._sent)
 
     @property
     def headers(self) -> ResponseHeaders:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
 
 from locust.contrib.fasthttp import LocustBadStatusCode, LocustUserAgent
 from locust.user import User
 
-from loadstone.locustio.lean.connection import NS
 from loadstone.locustio.lean.cookies import LeanCookieJar
 from loadstone.locustio.lean.errors import FAILURES, TooManyRedirectsError
-from loadstone.locustio.lean.exchange import Call, exchange
+from loadstone.locustio.lean.exchange import Options, exchange
 from loadstone.locustio.lean.payload import add_params, encode_payload
 from loadstone.locustio.lean.pool import ClientSettings, Pool
 from loadstone.locustio.lean.prepared import PreparedRequest
-from loadstone.locustio.lean.reading import Limits
 from loadstone.locustio.lean.redirect import redirected
 from loadstone.locustio.lean.reporting import firing
 from loadstone.locustio.lean.response import LeanResponse
@@ -50,6 +49,7 @@ class LeanHttpSession:
         self._user = user
         self._has_context = user is not None and type(user).context is not User.context
         self._settings = settings
+        self._options = settings.options
         self._pools: dict[Origin, Pool] = {}
         self._jar: LeanCookieJar | None = None
         self.request_name: str | None = None
@@ -107,11 +107,12 @@ class LeanHttpSession:
         if auth is not None:
             headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
         template = self._book.template(method, url if params is None else add_params(url, params), headers, fields)
-        call = self.call(template, body)
-        call.stream = stream
-        if timeout is not None:
-            _apply_timeout(call, timeout)
-        return self.perform(call, name or self.request_name or url, context, catch_response, allow_redirects)
+        options = self._options
+        if stream or timeout is not None:
+            options = replace(options if timeout is None else options.patient_for(timeout), stream=stream)
+        return self.perform(
+            template, body, name or self.request_name or url, context, catch_response, allow_redirects, options
+        )
 
     def get(self, url: str, **kwargs: Any) -> LeanResponse:
         """Send a GET request; see `request`."""
@@ -161,36 +162,34 @@ class LeanHttpSession:
         """Give the template of a request to `url` as seen from the base URL."""
         return self._book.template(method, url, headers, fields)
 
-    def call(self, template: Template, body: bytes) -> Call:
-        """Make a call that starts now."""
-        jar = self._jar
-        cookies = jar.field_for(template.target.url) if jar is not None else b""
-        return Call(template, body, template.wire(body, cookies), self._settings.limits, perf_counter_ns())
-
     def perform(
         self,
-        call: Call,
+        template: Template,
+        body: bytes,
         name: str,
         context: Mapping[str, Any] | None,
         catch_response: bool,  # noqa: FBT001  # passed on as it came
         allow_redirects: bool,  # noqa: FBT001
+        options: Options | None = None,
     ) -> LeanResponse:
-        """Send a call, follow redirects, judge the status, and fire the `request` event or leave that to `with`."""
-        start_s = time()
-        response, end_ns = self._exchange(call)
+        """Send a request, follow redirects, judge the status, and fire the `request` event or leave that to `with`."""
+        wire = template.wire(body, b"" if self._jar is None else self._jar.field_for(template.target.url))
+        options = options or self._options
+        start_s, start_ns = time(), perf_counter_ns()
+        response, end_ns = self._exchange(template, body, wire, options, start_ns)
         if not response.ordinary:
-            response, end_ns = self._treat(call, response, end_ns, allow_redirects=allow_redirects)
-        elapsed_ns = end_ns - call.start_ns
+            response, end_ns = self._treat(response, end_ns, options, start_ns, allow_redirects=allow_redirects)
+        elapsed_ns = end_ns - start_ns
         response.elapsed_us = elapsed_ns // US
         report = response.catch(self._fire) if catch_response else self._fire
         report(
-            request_type=call.template.method,
+            request_type=template.method,
             name=name,
             context=self._context(context),
             response=response,
             exception=response.error,
             start_time=start_s,
-            url=call.template.target.url,
+            url=template.target.url,
             response_length=response.length,
             response_time=elapsed_ns / MS,
         )
@@ -201,66 +200,57 @@ class LeanHttpSession:
         for pool in self._pools.values():
             pool.close()
 
-    def _exchange(self, call: Call) -> tuple[LeanResponse, int]:
-        origin = call.template.target.origin
+    def _exchange(
+        self, template: Template, body: bytes, wire: bytes, options: Options, start_ns: int
+    ) -> tuple[LeanResponse, int]:
+        origin = template.target.origin
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._settings)
         self.switched = True
-        call.decompress = self._settings.decompress
         try:
-            response, end_ns = exchange(pool, call)
+            return exchange(pool, template, body, wire, options, start_ns)
         except FAILURES as error:
-            return LeanResponse.failed(call.template, call.body, error), perf_counter_ns()
-        if response.sets_cookies:
-            self.cookiejar.store(response.headers, response.url)
-        return response, end_ns
+            return LeanResponse.failed(template, body, error), perf_counter_ns()
 
     def _treat(
-        self, call: Call, response: LeanResponse, end_ns: int, *, allow_redirects: bool
+        self, response: LeanResponse, end_ns: int, options: Options, start_ns: int, *, allow_redirects: bool
     ) -> tuple[LeanResponse, int]:
-        """Follow a redirect, and make an error of a status that Locust counts as one."""
-        if response.status_code in REDIRECTS and allow_redirects and response.headers.get("location"):
-            response, end_ns = self._follow(call, response)
+        """Keep cookies, follow redirects, and make an error of a status that Locust counts as one."""
+        self._keep_cookies(response)
+        if allow_redirects and self._redirects(response):
+            response, end_ns = self._follow(response, end_ns, options, start_ns)
         if response.error is None and response.status_code not in VALID:
             response.error = LocustBadStatusCode(response.url, code=response.status_code)
         return response, end_ns
 
-    def _follow(self, call: Call, response: LeanResponse) -> tuple[LeanResponse, int]:
+    def _follow(self, first: LeanResponse, end_ns: int, options: Options, start_ns: int) -> tuple[LeanResponse, int]:
         """Follow a chain of redirects; its time counts from the start of the first request."""
-        history: list[LeanResponse] = []
-        end_ns = perf_counter_ns()
-        hop = call
-        while response.status_code in REDIRECTS and (location := response.headers.get("location")):
+        response, history = first, list[LeanResponse]()
+        while self._redirects(response):
             if len(history) >= self._settings.max_redirects:
                 response.error = TooManyRedirectsError(f"Redirection limit reached ({self._settings.max_redirects})")
                 break
             response.close()
             history.append(response)
             try:
-                template, body = redirected(hop.template, hop.body, response.status_code, location, call.template)
+                template, body = redirected(response, first)
             except FAILURES as error:
                 response.error = error
                 break
-            hop = self._hop(call, template, body)
-            response, end_ns = self._exchange(hop)
+            wire = template.wire(body, b"" if self._jar is None else self._jar.field_for(template.target.url))
+            response, end_ns = self._exchange(template, body, wire, options, start_ns)
+            self._keep_cookies(response)
         response.history = tuple(history)
         return response, end_ns
 
-    def _hop(self, first: Call, template: Template, body: bytes) -> Call:
-        hop = self.call(template, body)
-        hop.start_ns, hop.limits, hop.stream = first.start_ns, first.limits, first.stream
-        hop.connect_timeout_s = first.connect_timeout_s
-        return hop
+    def _redirects(self, response: LeanResponse) -> bool:
+        return response.status_code in REDIRECTS and bool(response.headers.get("location"))
+
+    def _keep_cookies(self, response: LeanResponse) -> None:
+        if response.sets_cookies:
+            self.cookiejar.store(response.headers, response.url)
 
     def _context(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
         own = self._user.context() if self._has_context else {}
         return {**own, **context} if context else own
-
-
-def _apply_timeout(call: Call, timeout: float | tuple[float | None, float | None]) -> None:
-    connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    call.connect_timeout_s = connect_s
-    if read_s is not None:
-        limits = call.limits
-        call.limits = Limits(int(read_s * NS), limits.response_ns, limits.max_head_bytes, limits.max_body_bytes)

@@ -34,6 +34,10 @@ DEFAULT_FIELDS = {"User-Agent": f"loadstone/{__version__}", "Accept-Encoding": "
 REMEMBERED_TEMPLATES = 2_000
 
 
+Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""Method, URL as written, default fields and own fields: what makes requests share a template."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """Where a URL leads: `path` is the request target of RFC 9112 section 3.2.1."""
@@ -73,7 +77,7 @@ class TemplateBook:
         if parts.username and parts.password:
             self.base_url = base_url.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1)
             self._fields.setdefault("Authorization", basic_auth(unquote(parts.username), unquote(parts.password)))
-        self._templates: dict[tuple[str, ...], Template] = {}
+        self._templates: dict[Key, Template] = {}
 
     def url(self, path: str) -> str:
         """Give the complete URL: `path` after the base URL, unless it is absolute itself."""
@@ -86,11 +90,11 @@ class TemplateBook:
 
         Raises UnsupportedUrlError, and ValueError for a method, field name or value that would break the request.
         """
-        key = (method, url, *defaults) if not headers else (method, url, *defaults, "", *_flat(headers))
+        key = (method, url, defaults, _flat(headers) if headers else ())
         template = self._templates.get(key)
         return template if template is not None else self._build(key, headers or {}, defaults)
 
-    def _build(self, key: tuple[str, ...], headers: Mapping[str, str], defaults: tuple[str, ...]) -> Template:
+    def _build(self, key: Key, headers: Mapping[str, str], defaults: tuple[str, ...]) -> Template:
         own = {**self._fields, **{name: str(value) for name, value in headers.items() if value is not None}}
         present = {name.lower() for name in own}
         pairs = [*DEFAULT_FIELDS.items(), *zip(defaults[::2], defaults[1::2], strict=True)]

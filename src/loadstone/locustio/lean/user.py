@@ -11,6 +11,7 @@ from locust.user.task import DefaultTaskSet, TaskSet
 from locust.user.users import RestMixin
 
 from loadstone.locustio.lean.connection import NS
+from loadstone.locustio.lean.exchange import Options
 from loadstone.locustio.lean.pool import ClientSettings
 from loadstone.locustio.lean.reading import Limits
 from loadstone.locustio.lean.reporting import quicken
@@ -91,17 +92,17 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
 @cache
 def settings_of(user_class: type[LeanHttpUser]) -> ClientSettings:
     """Give the client settings that the attributes of a user class make."""
+    limits = Limits(
+        read_ns=int(user_class.network_timeout * NS),
+        response_ns=int(user_class.response_timeout * NS),
+        max_head_bytes=user_class.max_header_bytes,
+        max_body_bytes=user_class.max_body_bytes,
+    )
     return ClientSettings(
         connection_timeout_s=user_class.connection_timeout,
-        limits=Limits(
-            read_ns=int(user_class.network_timeout * NS),
-            response_ns=int(user_class.response_timeout * NS),
-            max_head_bytes=user_class.max_header_bytes,
-            max_body_bytes=user_class.max_body_bytes,
-        ),
+        options=Options(limits, decompress=user_class.decompress),
         max_redirects=user_class.max_redirects,
         concurrency=user_class.concurrency,
         insecure=user_class.insecure,
-        decompress=user_class.decompress,
         ssl_context_factory=user_class.ssl_context_factory,
     )

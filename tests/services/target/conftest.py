@@ -1,0 +1,44 @@
+"""A real HAProxy, a small real DNS server for its discovery, and the target's own helpers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+for folder in ("target", "tests/unit/target", "tests/bench/target"):
+    if str(ROOT / folder) not in sys.path:
+        sys.path.insert(0, str(ROOT / folder))
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what MLflow warns of while it imports itself
+    import mlflow.pyfunc  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def haproxy(request: pytest.FixtureRequest) -> Path:
+    """The program; from LOADSTONE_HAPROXY, the fetched servers, or the machine."""
+    named = os.environ.get("LOADSTONE_HAPROXY") or shutil.which("haproxy")
+    if named:
+        return Path(named)
+    try:
+        found: Path = request.getfixturevalue("haproxy_binary")
+    except pytest.FixtureLookupError:
+        pytest.skip("no haproxy here: set LOADSTONE_HAPROXY or run make test-services, which fetches it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a SQLite registry that ``train`` filled."""
+    from target_helpers import run_command
+
+    folder = tmp_path_factory.mktemp("trained")
+    done = run_command("train", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
