@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, export, recover, run, runs, show, up, usage, worker
+from loadstone.cli import collector, compare, export, recover, run, runs, show, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _VERBS: Final = {
     "worker": worker,
     "runs": runs,
     "show": show,
+    "compare": compare,
     "export": export,
     "recover": recover,
     "collector": collector,

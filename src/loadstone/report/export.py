@@ -107,7 +107,11 @@ def _stats(run: dict[str, Any]) -> pa.Table:
     """The figures of the whole run per request name; the last row is of all of them, with empty method and name."""
     part = run["summary"]["run"]
     rows = [*part["names"], {"method": "", "name": "", **part["total"]}]
-    kinds = {"method": pa.string(), "name": pa.string(), **dict.fromkeys(("requests", "failures", "bytes"), pa.int64())}
+    kinds: dict[str, pa.DataType] = {
+        "method": pa.string(),
+        "name": pa.string(),
+        **dict.fromkeys(("requests", "failures", "bytes"), pa.int64()),
+    }
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in rows[-1]])
     return pa.Table.from_pylist(rows, schema=schema)
 

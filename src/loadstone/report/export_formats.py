@@ -11,14 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from loadstone.report.safe_text import FORMULA_STARTS
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["SINKS", "FormatName", "Sink"]
 
-_FORMULA: Final = "^[" + "".join(FORMULA_STARTS).replace("-", r"\-") + "]"
+_FORMULA: Final = r"^[=+\-@\t\r\n]"
+"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
 
 
 class FormatName(StrEnum):

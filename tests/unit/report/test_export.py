@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +14,9 @@ from loadstone.cli.main import main
 from loadstone.report.export import What, export, export_file
 from loadstone.report.export_formats import FormatName
 from support.closed_runs import MadeRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMULA = "=HYPERLINK(1)"
 

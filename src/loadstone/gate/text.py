@@ -1,4 +1,4 @@
-"""Names and error texts of a target, made harmless for what opens them: spreadsheets, Markdown and XML."""
+"""Names and error texts of a target, made harmless for Markdown and XML."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import html
 import re
 from typing import Final
 
-__all__ = ["FORMULA_STARTS", "csv_cell", "markdown", "xml_text"]
+__all__ = ["markdown", "xml_text"]
 
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+!|~:@-])")
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def csv_cell(text: str) -> str:
-    """The text, with an apostrophe in front where a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def markdown(text: str) -> str:
