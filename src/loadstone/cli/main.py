@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, compare, export, recover, run, runs, show, up, usage, worker
+from loadstone.cli import collector, compare, export, recover, report, run, runs, show, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _VERBS: Final = {
     "show": show,
     "compare": compare,
     "export": export,
+    "report": report,
     "recover": recover,
     "collector": collector,
     "usage": usage,

@@ -17,10 +17,11 @@ from loadstone.archive.close import close_run
 from loadstone.archive.fold import RunState
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal import EntryKind, JournalWriter, read_journal
+from loadstone.charts.page import write_report
 from loadstone.collector.live import publish_live, snapshot
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import decode_event, decode_usage
-from loadstone.errors import ArchiveError, FormatError
+from loadstone.errors import ArchiveError, FormatError, LoadstoneError
 from loadstone.stream.client import EVENTS, FAILURES, LEASE, SAMPLES, USAGE, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
@@ -157,11 +158,20 @@ class Aggregator:
         for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
             run = self.runs.pop(name)
             result = close_run(run.folder, now_ns=self.now_ns())
+            _report(run.folder)
             live = snapshot(name, run.state, now_ns=self.now_ns())
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
             self.client.srem(_OPEN_RUNS, name)
             log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
+
+
+def _report(folder: RunFolder) -> None:
+    """A run without a report is still a whole run, and `loadstone report` makes it again."""
+    try:
+        write_report(folder)
+    except (LoadstoneError, OSError, ValueError, KeyError) as error:
+        log.error("run=%s report=no error=%r", folder.run, str(error))  # noqa: TRY400  (the cause is enough)
 
 
 def _decoded(entry: StreamEntry) -> Callable[[RunState], bool]:
