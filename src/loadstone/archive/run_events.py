@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.event import EventKind
-from loadstone.domain.mask import mask_values
+from loadstone.domain.mask import mask_secrets, mask_values
 from loadstone.domain.window import Window
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class RunEvents:
         self.locust_totals = {key: _number(event.data, key) for key in ("requests", "failures")}
 
     def _on_exception(self, event: Event) -> None:
-        key = (str(event.data.get("message", "")), str(event.data.get("traceback", "")))
+        key = (mask_secrets(str(event.data.get("message", ""))), mask_secrets(str(event.data.get("traceback", ""))))
         if key not in self.exceptions and len(self.exceptions) >= EXCEPTION_LIMIT:
             key = _MORE
         found = self.exceptions.setdefault(key, UserException())

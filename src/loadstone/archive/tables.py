@@ -34,6 +34,8 @@ _TIME: Final = pa.timestamp("ns", tz="UTC")
 _SECOND: Final = pa.timestamp("ms", tz="UTC")  # Parquet has no coarser unit
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 _ROWS: Final = 32 * 1024
+_BUCKETS: Final = 256 * 1024
+"""Rows, or buckets in all rows together, that are held before they become a row group."""
 
 REQUESTS: Final = pa.schema(
     [
@@ -150,12 +152,14 @@ class RollupTable(_Table):
         super().__init__(path, ROLLUPS, use_dictionary=["method", "name", "bucket"])
         self._names = names
         self._rows: list[tuple[Any, ...]] = []
+        self._buckets = 0
 
     def write(self, second: int, rollups: Mapping[int, Rollup]) -> None:
         """Add one second that gets no more samples."""
         for name_id in sorted(rollups, key=self._names.__getitem__):
             self._rows.append(_rollup_row(second, self._names[name_id], rollups[name_id]))
-        if len(self._rows) >= _ROWS:
+            self._buckets += len(rollups[name_id].histogram.counts)
+        if len(self._rows) >= _ROWS or self._buckets >= _BUCKETS:
             self._finish()
 
     def _finish(self) -> None:
@@ -163,6 +167,7 @@ class RollupTable(_Table):
             columns = zip(*self._rows, strict=True)
             self._write([_array(column, field.type) for column, field in zip(columns, ROLLUPS, strict=True)])
             self._rows.clear()
+            self._buckets = 0
 
 
 class UsageTable(_Table):

@@ -1,4 +1,7 @@
-"""Gather what workers ship and write the run folders (the Aggregator as a service)."""
+"""Gather what workers ship, write the run folders, and pass every request on to InfluxDB (Aggregator and InfluxWriter).
+
+With --only one of the two services runs alone; without --influx-url there is nothing but the Aggregator.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
-from loadstone.collector.aggregator import serve
+from loadstone.collector.service import serve
 from loadstone.settings import CollectorSettings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, compare, export, recover, report, run, runs, show, up, usage, worker
+from loadstone.cli import collector, compare, export, influx, recover, report, run, runs, show, up, usage, worker
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _VERBS: Final = {
     "export": export,
     "report": report,
     "recover": recover,
+    "influx": influx,
     "collector": collector,
     "usage": usage,
 }

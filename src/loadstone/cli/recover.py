@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loadstone.archive.close import recover_run
 from loadstone.archive.runs import resolve_run
 from loadstone.cli.options import add_results, add_run
+from loadstone.report.html_report import make_report
 from loadstone.report.summary import print_summary
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_run(parser, "run")
     add_results(parser)
+    parser.add_argument("--salvage", action="store_true", help="leave out what of the journal is damaged")
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Recover one run and show what it holds; the exit code is its verdict's."""
     folder = resolve_run(Path(arguments.results), arguments.run)
-    recover_run(folder)
+    recover_run(folder, salvage=arguments.salvage)
+    make_report(folder)
     return print_summary(folder)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.settings import CollectorSettings, HookSettings, RunSettings, UsageSettings, WorkerSettings, describe
+from loadstone.settings import (
+    CollectorSettings,
+    HookSettings,
+    InfluxSettings,
+    RunSettings,
+    UsageSettings,
+    WorkerSettings,
+    describe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,8 +22,9 @@ __all__ = ["settings_page"]
 
 _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone run` and `loadstone up`": (RunSettings, "Arguments not listed here go to the scenario."),
+    "`loadstone influx backfill RUN`": (InfluxSettings, "And `--results`, the folder of the runs."),
     "`loadstone worker`": (WorkerSettings, "Arguments not listed here go to the scenario."),
-    "`loadstone collector`": (CollectorSettings, "The Aggregator as a service."),
+    "`loadstone collector`": (CollectorSettings, "Aggregator and InfluxWriter as services."),
     "`loadstone usage`": (UsageSettings, "The UsageSampler as a service."),
     "The hook in Locust's processes": (HookSettings, "By environment variable only; `loadstone run` sets them."),
 }

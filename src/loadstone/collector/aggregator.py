@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import re
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.close import close_run
-from loadstone.archive.fold import RunState
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.journal import EntryKind, JournalWriter, read_journal
+from loadstone.archive.frame import EntryKind
 from loadstone.charts.page import write_report
+from loadstone.collector.influx_feed import InfluxFeed, forget_writers
+from loadstone.collector.influx_ledger import SharedLedger
 from loadstone.collector.live import publish_live, snapshot
-from loadstone.domain.batch import decode_batch
-from loadstone.domain.event import decode_event, decode_usage
+from loadstone.collector.open_run import OpenRun
+from loadstone.collector.points import decoded
 from loadstone.errors import ArchiveError, FormatError, LoadstoneError
-from loadstone.stream.client import EVENTS, FAILURES, LEASE, SAMPLES, USAGE, connect
+from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
 
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.domain.batch import Batch
+    from loadstone.domain.event import Event, UsageTick
     from loadstone.settings import CollectorSettings
     from loadstone.stream.consumer import StreamEntry
 
 __all__ = ["Aggregator", "serve"]
 
-_GROUP: Final = "aggregator"
 _KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
 _OPEN_RUNS: Final = "open_runs"
 _DEAD_LETTERS: Final = "dead_letters"
@@ -51,37 +52,13 @@ log = logging.getLogger("loadstone.aggregator")
 
 
 @dataclass(slots=True)
-class OpenRun:
-    """A run that still receives entries: its locked folder, its journal and what is known of it."""
-
-    folder: RunFolder
-    journal: JournalWriter
-    state: RunState
-    lock: ExitStack
-
-    @classmethod
-    def open(cls, folder: RunFolder) -> OpenRun:
-        """Begin a run, or go on with one whose journal is there. Raises `ArchiveError` when another process has it."""
-        lock = ExitStack()
-        lock.enter_context(folder.create().lock())
-        state = RunState()
-        for entry in read_journal(folder.journal) if folder.journal.exists() else ():
-            state.apply(entry)
-        return cls(folder, JournalWriter(folder.journal), state, lock)
-
-    def close(self) -> None:
-        """Let go of the folder; its journal can be gone on with."""
-        self.journal.close()
-        self.lock.close()
-
-
-@dataclass(slots=True)
 class Aggregator:
     """One pass after another over the streams; see the module's docstring."""
 
     client: Redis
     results: Path
     consumer: Consumer
+    feed: InfluxFeed | None = None
     now_ns: Callable[[], int] = time.time_ns
     runs: dict[str, OpenRun] = field(default_factory=dict)
     _unsynced: list[StreamEntry] = field(default_factory=list)
@@ -90,6 +67,10 @@ class Aggregator:
     def resume(self) -> None:
         """Open again what an earlier life left open. Raises stream failures."""
         self.consumer.join()
+        if self.feed:
+            self.feed.join()
+        else:
+            forget_writers(self.client)
         members: Any = self.client.smembers(_OPEN_RUNS)
         for run in sorted(member.decode() for member in members):
             if (self.results / run).is_dir():
@@ -111,11 +92,16 @@ class Aggregator:
         for run in self.runs.values():
             run.journal.sync()
         self._synced_at_s = time.monotonic()
+        for name, run in self.runs.items():
+            self._publish_points(name, run)
         if self._unsynced:
             acknowledged, self._unsynced = self._unsynced, []
             self.consumer.acknowledge(acknowledged)
             for stream in _KINDS:
                 trim_finished(self.client, stream)
+        if self.feed:
+            self.feed.trim()
+            self.feed.look_at_ledgers()
 
     def forget_unsynced(self) -> None:
         """After a failure: what was not acknowledged will be read again."""
@@ -130,17 +116,17 @@ class Aggregator:
 
     def _take(self, entry: StreamEntry) -> None:
         try:
-            apply = _decoded(entry)
+            content = _content(entry)
         except FormatError as error:
             self._bury(entry, str(error))
             return
         for run in self.runs.values() if entry.stream == USAGE else (self._run(entry.run),):
-            run.journal.append(_KINDS[entry.stream], entry.id, entry.blob)
-            apply(run.state)
+            run.take(_KINDS[entry.stream], entry.id, entry.blob, content)
 
     def _run(self, run: str) -> OpenRun:
         if run not in self.runs:
-            self.runs[run] = OpenRun.open(RunFolder(self.results / run))
+            published = self.feed.opened(run) if self.feed else None
+            self.runs[run] = OpenRun.open(RunFolder(self.results / run), published=published)
             self.client.sadd(_OPEN_RUNS, run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
@@ -152,14 +138,30 @@ class Aggregator:
 
     def _publish(self) -> None:
         for name, run in self.runs.items():
-            publish_live(self.client, name, snapshot(name, run.state, now_ns=self.now_ns()))
+            publish_live(self.client, name, self._snapshot(name, run))
+
+    def _snapshot(self, name: str, run: OpenRun) -> dict[str, Any]:
+        live = snapshot(name, run.state, now_ns=self.now_ns())
+        return {**live, "influx": self.feed.live(name, live["ledger"]["stored"])} if self.feed else live
+
+    def _publish_points(self, name: str, run: OpenRun) -> None:
+        if self.feed and run.points:
+            run.unpublished += run.points.take()
+            self.feed.publish(name, run.unpublished, run.position)
+            run.unpublished = []
 
     def _close_complete(self) -> None:
         for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
-            run = self.runs.pop(name)
+            run = self.runs[name]
             result = close_run(run.folder, now_ns=self.now_ns())
             _report(run.folder)
-            live = snapshot(name, run.state, now_ns=self.now_ns())
+            if self.feed:
+                for lines in run.last_points(result.document):
+                    run.unpublished += lines
+                    self._publish_points(name, run)
+                self.feed.closed(name)
+            live = self._snapshot(name, run)
+            del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
             self.client.srem(_OPEN_RUNS, name)
@@ -174,18 +176,11 @@ def _report(folder: RunFolder) -> None:
         log.error("run=%s report=no error=%r", folder.run, str(error))  # noqa: TRY400  (the cause is enough)
 
 
-def _decoded(entry: StreamEntry) -> Callable[[RunState], bool]:
-    """What an entry does to the state of its run. Raises `FormatError` when it is not what its stream is for."""
-    if entry.stream == USAGE:
-        tick = decode_usage(entry.blob)
-        return lambda state: state.apply_usage(tick)
-    if not valid_run_id(entry.run):
+def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
+    """What an entry holds. Raises `FormatError` when it is not what its stream is for."""
+    if entry.stream != USAGE and not valid_run_id(entry.run):
         raise FormatError(f"{entry.run!r} is not the id of a run")
-    if entry.stream == EVENTS:
-        event = decode_event(entry.blob)
-        return lambda state: state.apply_event(event)
-    batch = decode_batch(entry.blob)
-    return lambda state: state.apply_batch(batch)
+    return decoded(_KINDS[entry.stream], entry.blob)
 
 
 def valid_run_id(run: str) -> bool:
@@ -220,10 +215,17 @@ def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: 
         return None
     if aggregator is None:
         streams: Sequence[str] = tuple(_KINDS)
-        aggregator = Aggregator(client, settings.results, Consumer(client, _GROUP, _GROUP, streams))
+        consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
+        aggregator = Aggregator(client, settings.results, consumer, _feed(client, settings))
         aggregator.resume()
     aggregator.step()
     return aggregator
+
+
+def _feed(client: Redis, settings: CollectorSettings) -> InfluxFeed | None:
+    if settings.influx_url is None:
+        return None
+    return InfluxFeed(client, SharedLedger(client, WRITERS), settings.results)
 
 
 def _leave(aggregator: Aggregator | None, lease: Lease) -> None:

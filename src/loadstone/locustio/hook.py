@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.locustio import connections, fasthttp_liveness
@@ -25,50 +26,69 @@ __all__ = ["PLUGIN_FILE", "install"]
 
 PLUGIN_FILE: Final = Path(__file__).with_name("plugin") / "loadstone_hook.py"
 """The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
+_SHORTLY_S: Final = 0.002
 log = logging.getLogger("loadstone.hook")
 
 
 def install(events: Events) -> None:
-    """Listen to Locust's events, of which every process has one set. The rest happens when Locust is initialised."""
+    """Listen to Locust's events, of which every process has one set."""
+    hook = _Hook()
+    events.init.add_listener(lambda environment, **_: hook.initialise(environment))
+    _listen_first(events.test_start, lambda **_: hook.begin())
 
-    def on_init(environment: Environment, **_: Any) -> None:
+
+class _Hook:
+    """The parts of the hook that this process needs: those of a master, of a worker, or of both."""
+
+    def __init__(self) -> None:
+        self._initialised = False
+        self._parts: list[MasterHook | WorkerHook] = []
+
+    def initialise(self, environment: Environment) -> None:
+        """Locust has made its runner: attach what belongs to it, unless there is no stream to record to."""
         settings = load(HookSettings)
         environment.locustfile = _display_name(environment)
         if settings.redis_url is None:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
-            return
-        connections.install()
-        fasthttp_liveness.install(environment, enabled=settings.fast_http_mend)
-        _attach(environment, settings, settings.redis_url)
+        else:
+            connections.install()
+            fasthttp_liveness.install(environment, enabled=settings.fast_http_mend)
+            self._attach(environment, settings, settings.redis_url)
+        self._initialised = True
 
-    events.init.add_listener(on_init)
+    def begin(self) -> None:
+        """A test starts. A worker that joins in mid-run can hear of it before Locust has initialised it: then wait."""
+        while not self._initialised:
+            gevent.sleep(_SHORTLY_S)
+        for part in self._parts:
+            part.begin()
+
+    def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+        """A plain process is both: its run gets an id before it is recorded, and is over after the last sample."""
+        runner = environment.runner
+        if not isinstance(runner, MasterRunner):
+            self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
+        if not isinstance(runner, WorkerRunner):
+            self._parts.insert(0, _attach_master(environment, MasterHook(environment, settings, redis_url)))
+        if isinstance(runner, MasterRunner):
+            quit_gracefully(runner)
 
 
-def _attach(environment: Environment, settings: HookSettings, redis_url: str) -> None:
-    runner = environment.runner
-    if not isinstance(runner, MasterRunner):
-        _attach_worker(environment, WorkerHook(environment, redis_url))
-    if not isinstance(runner, WorkerRunner):  # a plain process is both; its run gets an id before it is recorded
-        _attach_master(environment, MasterHook(environment, settings, redis_url))
-    if isinstance(runner, MasterRunner):
-        quit_gracefully(runner)
-
-
-def _attach_master(environment: Environment, hook: MasterHook) -> None:
+def _attach_master(environment: Environment, hook: MasterHook) -> MasterHook:
     events = environment.events
-    _listen_first(events.test_start, lambda **_: hook.begin())
     events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.test_stop.add_listener(lambda **_: hook.end())
+    return hook
 
 
-def _attach_worker(environment: Environment, hook: WorkerHook) -> None:
+def _attach_worker(environment: Environment, hook: WorkerHook) -> WorkerHook:
     events = environment.events
     hook.watch_users()
-    _listen_first(events.test_start, lambda **_: hook.begin())
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.user_error.add_listener(lambda exception, tb, **_: hook.user_error(exception, tb))
     events.test_stop.add_listener(lambda **_: hook.end())
+    return hook
 
 
 def _listen_first(hook: EventHook, listener: Callable[..., Any]) -> None:

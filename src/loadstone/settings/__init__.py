@@ -12,6 +12,7 @@ from loadstone.settings.load import (
 from loadstone.settings.records import (
     CollectorSettings,
     HookSettings,
+    InfluxSettings,
     RunSettings,
     UsageSettings,
     WorkerSettings,
@@ -20,6 +21,7 @@ from loadstone.settings.records import (
 __all__ = [
     "CollectorSettings",
     "HookSettings",
+    "InfluxSettings",
     "RunSettings",
     "Setting",
     "UsageSettings",

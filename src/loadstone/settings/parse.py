@@ -19,6 +19,7 @@ __all__ = [
     "number_above",
     "path",
     "port",
+    "positive_duration_s",
     "redis_url",
     "text",
     "whole_number",
@@ -69,6 +70,14 @@ def duration_s(value: str) -> float:
         seconds = sum(float(amount) * _UNITS_S[unit] for amount, unit in _DURATION.findall(compact))
     if not 0 <= seconds < float("inf"):
         raise ValueError("a duration of zero or more")
+    return seconds
+
+
+def positive_duration_s(value: str) -> float:
+    """A duration above zero, in seconds."""
+    seconds = duration_s(value)
+    if not seconds:
+        raise ValueError("a duration above zero")
     return seconds
 
 

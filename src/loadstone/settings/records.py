@@ -13,7 +13,7 @@ from loadstone.settings.load import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CollectorSettings", "HookSettings", "RunSettings", "UsageSettings", "WorkerSettings"]
+__all__ = ["CollectorSettings", "HookSettings", "InfluxSettings", "RunSettings", "UsageSettings", "WorkerSettings"]
 
 _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
@@ -31,7 +31,30 @@ def _json_object(value: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
+class InfluxSettings:
+    """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
+
+    influx_url: str | None = setting(
+        parse.http_url, "InfluxDB that gets every request, besides the archive; without it none does", metavar="URL"
+    )
+    influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
+    influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
+    influx_token_file: Path | None = setting(
+        parse.path, "file that holds the token for InfluxDB, and nothing else", metavar="FILE"
+    )
+    influx_timeout: float = setting(
+        parse.positive_duration_s, "how long InfluxDB may take for one write", default="10s", metavar="TIME"
+    )
+    influx_retry: float = setting(
+        parse.positive_duration_s,
+        "how long to wait after InfluxDB refused token, bucket or address",
+        default="30s",
+        metavar="TIME",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings(InfluxSettings):
     """Everything ``loadstone run`` and ``loadstone up`` can be told."""
 
     locustfile: tuple[Path, ...] = setting(
@@ -99,6 +122,9 @@ class RunSettings:
         metavar="PID",
         repeatable=True,
     )
+    influx_drain: float = setting(
+        parse.duration_s, "how long to wait at the end until InfluxDB has everything", default="30s", metavar="TIME"
+    )
     plain: bool = setting(parse.boolean, "plain lines instead of the live view", default="no", flag=True)
 
 
@@ -139,13 +165,18 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectorSettings:
-    """What the Aggregator is told."""
+class CollectorSettings(InfluxSettings):
+    """What the Aggregator and the InfluxWriter are told."""
 
     redis_url: str = setting(
         parse.redis_url, "Redis or Valkey to read from", default="redis://127.0.0.1:6379/0", metavar="URL"
     )
     results: Path = setting(parse.path, "folder that receives one folder per run", default="results", metavar="DIR")
+    only: str | None = setting(
+        parse.choice("aggregator", "writer"),
+        "run one of the two services alone: aggregator or writer",
+        metavar="SERVICE",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

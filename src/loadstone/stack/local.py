@@ -10,11 +10,12 @@ import shutil
 import sys
 import tempfile
 import uuid
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from loadstone.errors import PlatformError
-from loadstone.settings import as_environment
+from loadstone.settings import InfluxSettings, as_environment
 from loadstone.stack.demo import DemoTarget, describe_target
 from loadstone.stack.part import Part
 from loadstone.stack.ports import free_port
@@ -71,7 +72,7 @@ class LocalStack:
         """Start everything, in order. Raises a `LoadstoneError`; what was started is stopped by leaving the context."""
         _allow_many_files()
         self._start_stream()
-        self._start_service("aggregator", "collector", {"results": self.settings.results.resolve()})
+        self._start_collectors()
         self._start_target(interrupted)
         if interrupted():
             return
@@ -123,6 +124,18 @@ class LocalStack:
         part = Part(name=name, argv=argv, env=env, log=self.folder / f"{name}.log", restarts=5, stop_timeout_s=30)
         part.start()
         self._services.append(part)
+
+    def _start_collectors(self) -> None:
+        """The Aggregator and, where there is an InfluxDB, its writer: two processes, so that one may fall alone."""
+        settings = self.settings
+        values: dict[str, Any] = {"results": settings.results.resolve()}
+        if settings.influx_url:
+            token_file = settings.influx_token_file
+            values |= {field.name: getattr(settings, field.name) for field in fields(InfluxSettings)}
+            values["influx_token_file"] = token_file.resolve() if token_file else None
+        self._start_service("aggregator", "collector", {**values, "only": "aggregator"})
+        if settings.influx_url:
+            self._start_service("writer", "collector", {**values, "only": "writer"})
 
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if self.host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
+from loadstone.collector.influx_client import read_token
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
 from loadstone.stack.demo import target_folder
@@ -24,6 +25,7 @@ __all__ = ["preflight"]
 def preflight(settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False) -> Scenario:
     """The scenario, when all is in order. Raises `UsageError` or `SettingsError` saying what is not."""
     parse_objectives(settings.objective)
+    read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
     scenario = examine(settings.locustfile or (default_locustfile(),), arguments)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.runs import load_run
+from loadstone.collector.influx_feed import is_drained
 from loadstone.collector.live import read_live
 from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.errors import PlatformError
@@ -45,7 +48,9 @@ class Conductor:
             self._look()
             self._end_if_due()
             time.sleep(_LOOK_EVERY_S)
-        return self._await_archive()
+        folder = self._await_archive()
+        self._await_influx(folder)
+        return folder
 
     def serve(self) -> None:
         """Watch until asked to stop; runs come and go (``loadstone up``)."""
@@ -65,7 +70,7 @@ class Conductor:
         if running:
             while self._master_runs():
                 time.sleep(_LOOK_EVERY_S)
-            self._await_archive()
+            self._await_influx(self._await_archive())
 
     def _master_runs(self) -> bool:
         return self._stack.master is not None and self._stack.master.alive
@@ -122,6 +127,22 @@ class Conductor:
         master = self._stack.master
         said = master.tail() if master else ""
         raise PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {said}")
+
+    def _await_influx(self, folder: RunFolder) -> None:
+        """Give InfluxDB time to get everything; what it does not have then is in the archive and is told."""
+        settings = self._stack.settings
+        if settings.influx_url is None:
+            return
+        deadline = time.monotonic() + settings.influx_drain
+        while time.monotonic() < deadline and self._stop_requests() <= 1:
+            self._stack.restart_fallen(workers=False)
+            with contextlib.suppress(*FAILURES):
+                if is_drained(self._client, folder.run):
+                    return
+            time.sleep(_LOOK_EVERY_S)
+        pending = load_run(folder)["ledgers"].get("influx", {}).get("pending", "all")
+        command = f"loadstone influx backfill {folder.run} --results {settings.results}"
+        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
 
     def _say(self, kind: EventKind, **data: Any) -> None:
         if self.live is None:

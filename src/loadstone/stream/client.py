@@ -13,11 +13,27 @@ from loadstone.errors import StreamError
 if TYPE_CHECKING:
     from redis import Redis
 
-__all__ = ["EVENTS", "FAILURES", "LEASE", "SAMPLES", "USAGE", "check", "connect", "live_key"]
+__all__ = [
+    "AGGREGATORS",
+    "EVENTS",
+    "FAILURES",
+    "LEASE",
+    "POINTS",
+    "SAMPLES",
+    "USAGE",
+    "WRITERS",
+    "check",
+    "connect",
+    "live_key",
+]
 
 SAMPLES: Final = "samples"
 EVENTS: Final = "events"
 USAGE: Final = "usage"
+POINTS: Final = "points"
+AGGREGATORS: Final = "aggregator"
+WRITERS: Final = "influx"
+"""Consumer groups: the Aggregator, and all InfluxWriters of a deployment."""
 LEASE: Final = "lease:aggregator"
 FAILURES: Final = (redis.RedisError, OSError)
 """What a command can raise when the server is away, full or unwilling."""

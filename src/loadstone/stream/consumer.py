@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["Consumer", "StreamEntry", "trim_finished"]
+__all__ = ["Consumer", "StreamEntry", "first_unfinished", "order", "trim_finished"]
 
 _RUN: Final = b"run"
 _BLOB: Final = b"b"
@@ -47,8 +47,10 @@ class Consumer:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    def read(self, *, count: int, block_ms: int) -> list[StreamEntry]:
+    def read(self, *, count: int, block_ms: int | None) -> list[StreamEntry]:
         """The next entries, at most ``count`` of each stream; what an earlier life left pending comes first.
+
+        It waits for one at most ``block_ms``, not at all with None.
 
         An entry without a blob, or deleted before it was read, comes with an empty one.
         """
@@ -57,19 +59,25 @@ class Consumer:
         answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
         found = {stream.decode(): entries for stream, entries in answer or []}
         self._advance(found)
-        return [
-            StreamEntry(stream, id_.decode(), (fields or {}).get(_RUN, b"").decode(), (fields or {}).get(_BLOB, b""))
-            for stream in self._streams
-            for id_, fields in found.get(stream, [])
-        ]
+        return [_entry(stream, *each) for stream in self._streams for each in found.get(stream, [])]
 
     def acknowledge(self, entries: Iterable[StreamEntry]) -> None:
         """Tell the server that these entries are safe."""
-        ids: dict[str, list[str]] = {}
-        for entry in entries:
-            ids.setdefault(entry.stream, []).append(entry.id)
-        for stream, acknowledged in ids.items():
-            self._client.xack(stream, self._group, *acknowledged)
+        for stream, ids in _by_stream(entries).items():
+            self._client.xack(stream, self._group, *ids)
+
+    def claim(self, *, idle_ms: int, count: int) -> list[StreamEntry]:
+        """Take over entries that another member has held for ``idle_ms`` without a sign of life, oldest first."""
+        found: list[StreamEntry] = []
+        for stream in self._streams:
+            answer: Any = self._client.xautoclaim(stream, self._group, self._name, idle_ms, count=count)
+            found += [_entry(stream, *each) for each in answer[1]]
+        return found
+
+    def keep(self, entries: Iterable[StreamEntry], *, idle_ms: int = 0) -> None:
+        """Give a sign of life for entries that this member holds; a high ``idle_ms`` gives them away instead."""
+        for stream, ids in _by_stream(entries).items():
+            self._client.xclaim(stream, self._group, self._name, 0, ids, idle=idle_ms, justid=True)
 
     def rewind(self) -> None:
         """Start again with what was read but not acknowledged, after a failure."""
@@ -83,23 +91,43 @@ class Consumer:
             self._cursor[stream] = entries[-1][0].decode() if entries else ">"
 
 
+def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
+    values = fields or {}
+    return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
+
+
+def _by_stream(entries: Iterable[StreamEntry]) -> dict[str, list[Any]]:
+    ids: dict[str, list[Any]] = {}
+    for entry in entries:
+        ids.setdefault(entry.stream, []).append(entry.id)
+    return ids
+
+
 def trim_finished(client: Redis, stream: str) -> None:
     """Cut a stream up to the lowest entry that some group has not finished; a stream without groups stays whole."""
     groups: Any = client.xinfo_groups(stream)
     if groups:
-        first = min((_first_unfinished(client, stream, group) for group in groups), key=_order)
+        first = min((_first_unfinished(client, stream, group) for group in groups), key=order)
         client.xtrim(stream, minid=first, approximate=False)
+
+
+def first_unfinished(client: Redis, stream: str, group: str) -> str | None:
+    """The id of the lowest entry that a group has not finished; None without that group."""
+    groups: Any = client.xinfo_groups(stream)
+    found = [info for info in groups if _text(info["name"]) == group]
+    return _first_unfinished(client, stream, found[0]) if found else None
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
     if group["pending"]:
         lowest: Any = client.xpending(stream, group["name"])["min"]
         return _text(lowest)
-    milliseconds, sequence = _order(_text(group["last-delivered-id"]))
+    milliseconds, sequence = order(_text(group["last-delivered-id"]))
     return f"{milliseconds}-{sequence + 1}"
 
 
-def _order(id_: str) -> tuple[int, int]:
+def order(id_: str) -> tuple[int, int]:
+    """What ids of entries are ordered by: milliseconds, then a number."""
     milliseconds, _, sequence = id_.partition("-")
     return int(milliseconds), int(sequence)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.stream.client import FAILURES
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
 
 __all__ = ["Lease"]
@@ -37,6 +43,24 @@ class Lease:
         """Take or renew the lease. The fencing number, or 0 while someone else holds it."""
         number: Any = self._client.eval(_TAKE, 1, self._key, self._holder, str(self._life_ms))
         return int(number)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lease from a thread during work that may take longer than its life."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._life_ms / 3000):
+                with suppress(*FAILURES):  # the next turn of the holder finds out
+                    self.take()
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def release(self) -> None:
         """Let the next one in; nothing happens when someone else holds it."""

@@ -1,9 +1,6 @@
 """The journal: what was acknowledged is there, what was torn is not invented, what is damaged is said."""
 
 import os
-import resource
-import signal
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
@@ -13,6 +10,7 @@ from hypothesis import strategies as st
 from loadstone.archive.frame import MARK, Segment, mark
 from loadstone.archive.journal import Entry, EntryKind, JournalReader, JournalWriter, read_journal
 from loadstone.errors import ArchiveError
+from support.full_disk import files_no_larger_than
 
 ENTRIES = [
     Entry(EntryKind.EVENTS, "1700-0", b"started"),
@@ -46,19 +44,6 @@ def boundaries(data):
 def _with_ends(segment):
     for entry in segment:
         yield entry, segment.end
-
-
-@contextmanager
-def files_no_larger_than(size):
-    """The kernel refuses to write beyond ``size``, in the middle of a write too, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 @given(st.lists(st.tuples(st.sampled_from(EntryKind), st.text(max_size=20), st.binary(max_size=300)), max_size=30))

@@ -1,0 +1,176 @@
+"""Backfill: an archived run into InfluxDB, from its journal. Doing it twice changes nothing.
+
+By hand it writes a whole run (`write_run`). By itself it happens after the streams had to be cut, because Redis was
+filling up while InfluxDB was away (`Backfill`): then only batches that no writer has counted are written.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.frame import EntryKind
+from loadstone.archive.journal import read_journal
+from loadstone.archive.runs import load_run
+from loadstone.collector.delivery import MOST_LINES
+from loadstone.collector.influx_ledger import Settled
+from loadstone.collector.names import CAPPED_BY_WRITER, LocalNames
+from loadstone.collector.points import Points, fold_points
+from loadstone.collector.request_lines import request_lines
+from loadstone.collector.summary_lines import summary_lines
+from loadstone.domain.batch import decode_batch
+from loadstone.domain.event import EventKind, decode_event
+from loadstone.domain.ledger import SeqTracker
+from loadstone.errors import ArchiveError, FormatError
+from loadstone.stream.client import SAMPLES
+from loadstone.stream.lease import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from redis import Redis
+
+    from loadstone.collector.delivery import Delivery
+    from loadstone.collector.influx_ledger import SharedLedger
+    from loadstone.collector.names import Names
+    from loadstone.domain.batch import Batch
+
+__all__ = ["WANTED", "Backfill", "names_in_journal", "write_run"]
+
+WANTED: Final = "backfill"
+"""Redis hash: run to a token that is new with every cut of the streams."""
+
+_LEASE_MS: Final = 60_000
+_FROM_JOURNAL: Final = "0-0"
+_FORGET: Final = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 0
+"""
+log = logging.getLogger("loadstone.influx")
+
+
+def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
+    """Write everything of an archived run. Its InfluxDB ledger: samples ``stored``, ``rejected``, and ``pending`` 0.
+
+    Raises `ArchiveError` when the run was closed without keeping its journal, or that is damaged.
+    """
+    _require_journal(folder)
+    ledger = {"stored": 0, "rejected": 0, "pending": 0}
+    seen: dict[str, SeqTracker] = {}
+    batches = (batch for batch in _batches(folder) if seen.setdefault(batch.boot, SeqTracker()).add(batch.seq))
+    for settled in _write_batches(batches, names_in_journal(folder), delivery):
+        ledger["stored"] += sum(each.stored for each in settled)
+        ledger["rejected"] += sum(each.rejected for each in settled)
+    _write_points(folder, delivery)
+    return ledger
+
+
+def names_in_journal(folder: RunFolder) -> Names:
+    """The names that the writers admitted, if the run had too many, else names in order of appearance."""
+    for entry in read_journal(folder.journal):
+        if entry.kind is EntryKind.EVENTS and CAPPED_BY_WRITER.encode() in entry.blob:
+            event = decode_event(entry.blob)
+            if event.kind is EventKind.NAMES_CAPPED and event.source == CAPPED_BY_WRITER:
+                return LocalNames((str(method), str(name)) for method, name in event.data["names"])
+    return LocalNames()
+
+
+class Backfill:
+    """Does the backfills that the Aggregator asked for, each by one writer at a time."""
+
+    def __init__(self, client: Redis, ledger: SharedLedger, names_of: Callable[[str], Names], results: Path) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._names_of = names_of
+        self._results = results
+        self._holder = uuid.uuid4().hex
+
+    def do_wanted(self, delivery: Delivery) -> None:
+        """Do every backfill that is wanted. Raises stream failures and `ArchiveError`; what is done stays done."""
+        wanted: Any = self._client.hgetall(WANTED)
+        for run, token in wanted.items():
+            lease = Lease(self._client, f"lease:backfill:{run.decode()}", self._holder, life_ms=_LEASE_MS)
+            if lease.take():
+                self._write(RunFolder(self._results / run.decode()), delivery, lease)
+                self._client.eval(_FORGET, 1, WANTED, run.decode(), token.decode())
+                lease.release()
+
+    def _write(self, folder: RunFolder, delivery: Delivery, lease: Lease) -> None:
+        begun_s = time.monotonic()
+        if not folder.journal.is_dir():
+            log.error("run=%s backfill=impossible cause='its journal is not in %s'", folder.run, self._results)
+            return
+        closed = folder.is_closed
+        missing = (batch for batch in _batches(folder) if not self._ledger.counted(batch.run, batch))
+        samples = 0
+        for settled in _write_batches(missing, self._names_of(folder.run), delivery):
+            self._ledger.settle(settled)
+            samples += sum(each.stored for each in settled)
+            lease.take()
+        _write_points(folder, delivery)
+        if closed:
+            self._ledger.note_all_points_stored(folder.run)
+        log.warning("run=%s backfill=done samples=%d seconds=%.1f", folder.run, samples, time.monotonic() - begun_s)
+
+
+def _require_journal(folder: RunFolder) -> None:
+    if not folder.journal.is_dir():
+        raise ArchiveError(
+            f"run {folder.run} has no journal in {folder.path}, so it cannot be written to InfluxDB",
+            hint="Give a run whose journal was kept",
+        )
+
+
+def _batches(folder: RunFolder) -> Iterator[Batch]:
+    for entry in read_journal(folder.journal):
+        if entry.kind is EntryKind.SAMPLES:
+            try:
+                yield decode_batch(entry.blob)
+            except FormatError as error:
+                log.warning("run=%s id=%s skipped=yes reason=%r", folder.run, entry.stream_id, str(error))
+
+
+def _write_batches(batches: Iterable[Batch], names: Names, delivery: Delivery) -> Iterator[list[Settled]]:
+    """Write batches in requests of full size; what became of each."""
+    taken: list[tuple[Batch, int]] = []
+    lines: list[str] = []
+    for batch in batches:
+        formatted = request_lines(batch, names.admitted(batch.names))
+        taken.append((batch, len(lines)))
+        lines += formatted
+        if len(lines) >= MOST_LINES:
+            yield _deliver(taken, lines, delivery)
+            taken, lines = [], []
+    yield _deliver(taken, lines, delivery)
+
+
+def _deliver(taken: list[tuple[Batch, int]], lines: list[str], delivery: Delivery) -> list[Settled]:
+    bad = [rejection.at for rejection in delivery.deliver(lines)]
+    found = []
+    for batch, start in taken:
+        n = len(batch.columns)
+        rejected = sum(start <= at < start + n for at in bad)
+        found.append(Settled(SAMPLES, _FROM_JOURNAL, batch.run, batch, n - rejected, rejected))
+    return found
+
+
+def _write_points(folder: RunFolder, delivery: Delivery) -> None:
+    lines: list[str] = []
+    for some in _points(folder):
+        lines += some
+        if len(lines) >= MOST_LINES:
+            delivery.deliver(lines)
+            lines = []
+    delivery.deliver(lines)
+
+
+def _points(folder: RunFolder) -> Iterator[list[str]]:
+    points = Points(folder.run)
+    yield from fold_points(points, read_journal(folder.journal))
+    if folder.is_closed:
+        yield from points.finish(lambda: read_journal(folder.journal))
+        yield summary_lines(load_run(folder))

@@ -1,0 +1,79 @@
+"""Line protocol: points as text that InfluxDB takes, whatever names and errors contain.
+
+The rules were found on a real server: refused are a tag value that ends in a backslash, an empty tag value, a line
+break in a tag, NaN, infinity and a timestamp that is no integer. So control characters become a space, backslashes at
+the end of a tag are dropped, empty tags are left out, numbers that are none are left out, and texts are cut at
+`TEXT_LIMIT` bytes. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from loadstone.domain.mask import mask_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["TEXT_LIMIT", "FieldValue", "clean_tag", "clean_text", "point", "quoted", "tags"]
+
+FieldValue = float | int | bool | str | None
+"""The value of a field; None is left out."""
+
+TEXT_LIMIT: Final = 1024
+"""Bytes of UTF-8 that a tag value or a text keeps."""
+
+_CONTROL: Final = dict.fromkeys((*range(32), 127), " ")
+_TAG_ESCAPES: Final = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
+_INT64_MAX: Final = 2**63 - 1
+_CACHED: Final = 4096
+
+
+def clean_text(text: str) -> str:
+    """A text as a field keeps it: secrets masked, control characters made spaces, cut at `TEXT_LIMIT` bytes."""
+    return _cut(mask_secrets(text).translate(_CONTROL))
+
+
+@lru_cache(maxsize=_CACHED)
+def clean_tag(text: str) -> str:
+    """A text as a tag keeps it: like `clean_text`, without backslashes at its end. It may be empty."""
+    return clean_text(text).rstrip("\\")
+
+
+@lru_cache(maxsize=_CACHED)
+def quoted(text: str) -> str:
+    """A text as the value of a field, cleaned and escaped, in double quotes."""
+    escaped = clean_text(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def tags(values: Mapping[str, str | int]) -> str:
+    """Tags as they follow the measurement, each with a comma before it; empty ones are left out."""
+    cleaned = ((key, clean_tag(str(value))) for key, value in values.items())
+    return "".join(f",{key}={value.translate(_TAG_ESCAPES)}" for key, value in cleaned if value)
+
+
+def point(series: str, fields: Mapping[str, FieldValue], at_ns: int) -> str:
+    """One line without its end: ``series`` is the measurement with its `tags`. Empty when no field has a value."""
+    written = ",".join(f"{key}={text}" for key, value in fields.items() if (text := _field(value)))
+    return f"{series} {written} {at_ns}" if written else ""
+
+
+def _field(value: FieldValue) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, int):
+        return f"{value}i" if -_INT64_MAX <= value <= _INT64_MAX else ""
+    if isinstance(value, str):
+        return quoted(value)
+    return repr(float(value)) if math.isfinite(value) else ""
+
+
+def _cut(text: str) -> str:
+    """At most `TEXT_LIMIT` bytes, without a piece of a character; a lone surrogate becomes a question mark."""
+    data = text.encode("utf-8", "replace")
+    return data[:TEXT_LIMIT].decode("utf-8", "ignore")

@@ -1,0 +1,80 @@
+"""OpenRun: a run that still receives entries."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from loadstone.archive.fold import RunState
+from loadstone.archive.journal import JournalWriter, read_journal
+from loadstone.collector.points import Points, apply_entry, decoded
+from loadstone.collector.summary_lines import summary_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from loadstone.archive.folder import RunFolder
+    from loadstone.archive.frame import EntryKind
+    from loadstone.domain.batch import Batch
+    from loadstone.domain.event import Event, UsageTick
+
+__all__ = ["OpenRun"]
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """Its locked folder, its journal, what is known of it, and its points if there is an InfluxWriter.
+
+    ``position`` counts the entries of its journal; ``unpublished`` are lines that the stream did not take yet.
+    """
+
+    folder: RunFolder
+    journal: JournalWriter
+    state: RunState
+    lock: ExitStack
+    points: Points | None = None
+    position: int = 0
+    unpublished: list[str] = field(default_factory=list)
+    _last_points: Iterator[list[str]] | None = None
+
+    @classmethod
+    def open(cls, folder: RunFolder, *, published: int | None = None) -> OpenRun:
+        """Begin a run, or go on with one whose journal is there.
+
+        ``published``: up to which entry its points were published, None when nobody wants points. Raises
+        `ArchiveError` when another process has the folder.
+        """
+        lock = ExitStack()
+        lock.enter_context(folder.create().lock())
+        points = None if published is None else Points(folder.run)
+        run = cls(folder, JournalWriter(folder.journal), RunState(), lock, points)
+        for entry in read_journal(folder.journal):
+            run.position += 1
+            apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), run.state, points)
+            if points and published is not None and run.position <= published:
+                points.take()
+        return run
+
+    def take(self, kind: EntryKind, stream_id: str, blob: bytes, content: Batch | Event | UsageTick) -> None:
+        """Write one entry into the journal and take it in. Raises `ArchiveError` when the disk is full."""
+        self.journal.append(kind, stream_id, blob)
+        self.position += 1
+        apply_entry(stream_id, content, self.state, self.points)
+
+    def last_points(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
+        """The points that only the end of the run can tell, given its run.json; asked again, those not taken yet."""
+        if self._last_points is None:
+            self._last_points = self._ending(document)
+        return self._last_points
+
+    def close(self) -> None:
+        """Let go of the folder; its journal can be gone on with."""
+        self.journal.close()
+        self.lock.close()
+
+    def _ending(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
+        if self.points is not None:
+            yield from self.points.finish(lambda: read_journal(self.folder.journal))
+            yield summary_lines(document)

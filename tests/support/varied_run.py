@@ -1,0 +1,82 @@
+"""A run with everything in it, and what comes of closing it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from loadstone.archive.close import RunResult, close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.domain.event import EventKind, Usage
+from support.run_maker import SECOND, START, BootMaker, RunMaker, Sample, write_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from loadstone.archive.frame import Entry
+    from loadstone.domain.batch import Batch
+
+__all__ = ["NAMES", "at", "closed", "varied", "varied_run"]
+
+HOSTILE = "a, \"b\"\n'c'\r\n\\ ; \N{SNOWMAN}\t" + "x" * 500
+NAMES = [("POST", "/predict"), ("GET", "/predict"), ("GET", "/"), ("", "no method"), ("GET", 'odd, "name"\n')]
+
+
+def at(seconds: float) -> int:
+    """A moment so many seconds after `START`, ns."""
+    return START + round(seconds * SECOND)
+
+
+def closed(folder: Path, entries: Iterable[Entry], **options: Any) -> RunResult:
+    """A run folder made of these entries, closed."""
+    run = RunFolder(folder / "20260922-000000-abcd").create()
+    shutil.rmtree(run.journal, ignore_errors=True)
+    write_journal(run.journal, entries)
+    values: dict[str, Any] = {"now_ns": at(1000)}
+    return close_run(run, **(values | options))
+
+
+def varied(count: int, from_s: float, to_s: float, seed: int) -> list[Sample]:
+    """Samples of many names and outcomes."""
+    rng = random.Random(seed)
+    return [
+        Sample(
+            from_s + (to_s - from_s) * number / count,
+            duration_us=int(rng.lognormvariate(10, 1)),
+            name=rng.choice(NAMES),
+            error=rng.choice([None] * 8 + ["boom", HOSTILE]),
+            status=rng.choice([200, 200, 500, 0]),
+            bytes=rng.randrange(10_000),
+            ttfb_us=rng.choice([-1, 500]),
+        )
+        for number in range(count)
+    ]
+
+
+def varied_run(workers: int = 3, seconds: int = 8, per_second: int = 60) -> RunMaker:
+    """Failures, several names, a worker that joins late, one that lags behind; ramp done at 2 s, stop at the end."""
+    run = RunMaker()
+    run.event(EventKind.STARTED, 0, users=10, host="http://target", objectives=["p95<10s"], workers=workers, seed=4)
+    run.event(EventKind.ROSTER, 0, workers=list(range(workers))).event(EventKind.RAMP_DONE, 2, users=10)
+    boots = [BootMaker(worker) for worker in range(workers)]
+    late: list[Batch] = []
+    for second in range(seconds):
+        run.event(EventKind.USERS, second, users=second + 1, target_users=10, workers=workers)
+        run.usage(second, Usage(service="target", container="a", cpu_cores=second / 4, cpu_limit=2.0, mem_bytes=second))
+        for boot in boots:
+            if boot.worker == 2 and second < 3:
+                continue
+            batch = boot.batch(varied(per_second, second, second + 1, seed=second * 10 + boot.worker))
+            if boot.worker == 1:
+                late.append(batch)
+            else:
+                run.add(batch)
+    for batch in late:
+        run.add(batch)
+    total = sum(boot.produced for boot in boots)
+    run.stopped(seconds, requests=total, failures=0)
+    for boot in boots:
+        run.add(boot.batch(at_s=seconds + 0.2, final=True))
+    return run

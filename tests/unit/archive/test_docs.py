@@ -1,0 +1,45 @@
+"""The reference pages say what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.tables import REQUESTS, ROLLUPS, USAGE
+from loadstone.domain.objective import parse_objectives
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+ARCHIVE = (REFERENCE / "archive.md").read_text()
+OBJECTIVES = (REFERENCE / "objectives.md").read_text()
+
+
+def table_of(text, heading):
+    """The first column and the second of the table below a heading."""
+    section = f"\n{text}".split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
+    return re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"), [("requests.parquet", REQUESTS), ("rollups.parquet", ROLLUPS), ("usage.parquet", USAGE)]
+)
+def test_every_column_is_described_in_order_with_its_type(file, schema):
+    kinds = {"timestamp": "timestamp", "dictionary": "text", "double": "float64", "bool": "bool", "list": "list of "}
+    described = table_of(ARCHIVE, f"## {file}")
+    assert [name for name, _ in described] == schema.names
+    for (_, kind), field in zip(described, schema, strict=True):
+        word = re.match(r"\w+", str(field.type))[0]
+        inner = str(field.type.value_type) if word == "list" else ""
+        assert kind == kinds.get(word, word) + inner
+
+
+def test_every_file_of_a_run_folder_is_described():
+    properties = [name for name, value in vars(RunFolder).items() if isinstance(value, property)]
+    paths = {getattr(RunFolder(Path("r")), name) for name in properties if name not in {"run", "is_closed"}}
+    described = {name.rstrip("/") for name, _ in table_of(ARCHIVE, "# The folder of a run")}
+    assert described == {path.name for path in paths}
+
+
+def test_every_example_of_an_objective_can_be_given():
+    (examples,) = re.findall(r"```\n(.*?)```", OBJECTIVES, re.DOTALL)
+    assert len(parse_objectives(examples.splitlines())) == len(examples.splitlines())

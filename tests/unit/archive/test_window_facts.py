@@ -1,0 +1,97 @@
+"""How workers and services did, measured in the window and nowhere else."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadstone.archive.window_facts import ServicesInWindow, WorkersInWindow
+from loadstone.domain.event import Usage, UsageTick
+from loadstone.domain.window import Window
+from support.run_maker import SECOND, START, BootMaker
+
+
+def at(seconds):
+    return START + round(seconds * SECOND)
+
+
+WINDOW = Window(at(10), at(20))
+
+
+def workers_of(*batches):
+    gathered = WorkersInWindow(WINDOW)
+    for batch in batches:
+        gathered.take(batch)
+    return gathered.facts()
+
+
+def usage_of(*ticks):
+    gathered = ServicesInWindow(WINDOW)
+    for at_s, *rows in ticks:
+        gathered.take(UsageTick(at_ns=at(at_s), source="s", seq=0, rows=tuple(rows)))
+    return gathered.facts()
+
+
+@given(st.lists(st.lists(st.integers(0, 10**6), max_size=40), min_size=1, max_size=5))
+def test_the_lag_is_the_nearest_rank_over_all_ticks_of_the_window(lags):
+    boot = BootMaker(2)
+    batches = [boot.batch(at_s=12, loop_lag_us=tuple(ticks)) for ticks in lags]
+    batches += [boot.batch(at_s=9, loop_lag_us=(10**9,)), boot.batch(at_s=20, loop_lag_us=(10**9,))]
+    (worker,) = workers_of(*batches)
+    every = [lag for ticks in lags for lag in ticks]
+    expected = np.percentile(every, 99, method="inverted_cdf") / 1000 if every else None
+    assert worker.lag_p99_ms == expected
+
+
+def test_throttling_is_what_came_on_top_within_the_window_for_each_boot():
+    first, second = BootMaker(1, "a"), BootMaker(1, "b")
+    (worker,) = workers_of(
+        first.batch(at_s=9, throttled_us=1000),
+        first.batch(at_s=15, throttled_us=4000),
+        second.batch(at_s=16, throttled_us=500),
+        second.batch(at_s=21, throttled_us=90_000),
+    )
+    assert worker.throttled_us == 3000 + 500
+
+
+def test_cpu_and_clock_are_means_and_an_unknown_clock_stays_unknown():
+    boot, other = BootMaker(0), BootMaker(1)
+    known, unknown = workers_of(
+        boot.batch(at_s=11, cpu_pct=10.0, clock_offset_ms=2.0),
+        boot.batch(at_s=12, cpu_pct=30.0, clock_offset_ms=None),
+        boot.batch(at_s=13, cpu_pct=20.0, clock_offset_ms=4.0),
+        boot.batch(at_s=30, cpu_pct=99.0, clock_offset_ms=900.0),
+        other.batch(at_s=11, clock_offset_ms=None),
+    )
+    assert (known.worker, known.cpu_pct, known.clock_offset_ms) == (0, 20.0, 3.0)
+    assert (unknown.worker, unknown.clock_offset_ms) == (1, None)
+
+
+def row(cpu, mem=0, **more):
+    return Usage(**({"service": "target", "container": "a", "cpu_cores": cpu, "mem_bytes": mem} | more))
+
+
+def test_containers_of_a_service_are_added_up_at_each_tick():
+    usage = usage_of(
+        (9, row(9.0)),
+        (10, row(1.0, 100, cpu_limit=1.0), row(2.0, 50, container="b", cpu_limit=3.0)),
+        (11, row(3.0, 120, cpu_limit=1.0), row(2.0, 70, container="b", cpu_limit=3.0)),
+        (20, row(9.0)),
+    )["target"]
+    assert (usage.ticks, usage.cpu_cores, usage.cpu_cores_max, usage.cpu_limit) == (2, 4.0, 5.0, 4.0)
+    assert (usage.mem_bytes, usage.mem_limit, usage.mem_pct) == (190, None, None)
+
+
+def test_the_fullest_container_decides_the_share_of_memory():
+    usage = usage_of((10, row(0, 90, mem_limit=100), row(0, 10, container="b", mem_limit=100)))["target"]
+    assert (usage.mem_bytes, usage.mem_limit, usage.mem_pct) == (100, 200, 90)
+
+
+def test_a_limit_counts_only_if_every_container_has_one_all_the_time():
+    assert usage_of((10, row(1.0, cpu_limit=2.0), row(1.0, container="b")))["target"].cpu_limit is None
+    assert usage_of((10, row(1.0, cpu_limit=2.0)), (11, row(1.0)))["target"].cpu_limit is None
+
+
+def test_throttling_and_kills_are_the_highest_seen():
+    usage = usage_of((10, row(1.0, throttled_pct=5.0, oom=0)), (11, row(1.0, throttled_pct=25.0, oom=2)))["target"]
+    assert (usage.throttled_pct, usage.oom) == (pytest.approx(25), 2)
