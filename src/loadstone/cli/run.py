@@ -42,6 +42,7 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
         stack.start(stop)
         if stop():
             return ExitCode.INTERRUPTED
+        view.note(f"live page {stack.live_url}")
         view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         if stack.remote_redis_url and settings.bind != "127.0.0.1":
             view.note(stack.join_command())

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.close import close_run
@@ -19,6 +20,7 @@ from loadstone.charts.page import write_report
 from loadstone.collector.influx_feed import InfluxFeed, forget_writers
 from loadstone.collector.influx_ledger import SharedLedger
 from loadstone.collector.live import publish_live, snapshot
+from loadstone.collector.live_server import serving
 from loadstone.collector.open_run import OpenRun
 from loadstone.collector.points import decoded
 from loadstone.errors import ArchiveError, FormatError, LoadstoneError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.collector.live_board import LiveBoard
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event, UsageTick
     from loadstone.settings import CollectorSettings
@@ -59,6 +62,7 @@ class Aggregator:
     results: Path
     consumer: Consumer
     feed: InfluxFeed | None = None
+    board: LiveBoard | None = None
     now_ns: Callable[[], int] = time.time_ns
     runs: dict[str, OpenRun] = field(default_factory=dict)
     _unsynced: list[StreamEntry] = field(default_factory=list)
@@ -139,6 +143,8 @@ class Aggregator:
     def _publish(self) -> None:
         for name, run in self.runs.items():
             publish_live(self.client, name, self._snapshot(name, run))
+            if self.board:
+                self.board.show(name, run.state, now_ns=self.now_ns())
 
     def _snapshot(self, name: str, run: OpenRun) -> dict[str, Any]:
         live = snapshot(name, run.state, now_ns=self.now_ns())
@@ -161,6 +167,8 @@ class Aggregator:
                     self._publish_points(name, run)
                 self.feed.closed(name)
             live = self._snapshot(name, run)
+            if self.board:
+                self.board.close(name, run.state, result.document, now_ns=self.now_ns())
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
@@ -193,20 +201,22 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     client = connect(settings.redis_url)
     lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None
-    try:
-        while not stopped():
-            try:
-                aggregator = _turn(aggregator, lease, client, settings)
-            except (*FAILURES, ArchiveError) as error:
-                log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)
-                if aggregator is not None:
-                    aggregator.forget_unsynced()
-                time.sleep(_PAUSE_S)
-    finally:
-        _leave(aggregator, lease)
+    with serving(settings.live_bind, settings.live_port, settings.results) as board:
+        make = partial(_aggregator, client, settings, board)
+        try:
+            while not stopped():
+                try:
+                    aggregator = _turn(aggregator, lease, make)
+                except (*FAILURES, ArchiveError) as error:
+                    log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (cause is enough)
+                    if aggregator is not None:
+                        aggregator.forget_unsynced()
+                    time.sleep(_PAUSE_S)
+        finally:
+            _leave(aggregator, lease)
 
 
-def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: CollectorSettings) -> Aggregator | None:
+def _turn(aggregator: Aggregator | None, lease: Lease, make: Callable[[], Aggregator]) -> Aggregator | None:
     if not lease.take():
         if aggregator is not None:
             log.error("state=superseded action='another Aggregator holds the lease; its turn'")
@@ -214,12 +224,16 @@ def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: 
         time.sleep(_PAUSE_S)
         return None
     if aggregator is None:
-        streams: Sequence[str] = tuple(_KINDS)
-        consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
-        aggregator = Aggregator(client, settings.results, consumer, _feed(client, settings))
+        aggregator = make()
         aggregator.resume()
     aggregator.step()
     return aggregator
+
+
+def _aggregator(client: Redis, settings: CollectorSettings, board: LiveBoard | None) -> Aggregator:
+    streams: Sequence[str] = tuple(_KINDS)
+    consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
+    return Aggregator(client, settings.results, consumer, _feed(client, settings), board)
 
 
 def _feed(client: Redis, settings: CollectorSettings) -> InfluxFeed | None:
