@@ -144,7 +144,7 @@ const Charts = (() => {
       if (to === undefined) return;
       event.preventDefault();
       const left = chart.valToPos(page.t[Math.max(0, Math.min(last, to))], "x");
-      chart.setCursor({ left, top: chart.bbox.height / devicePixelRatio / 2 });
+      chart.setCursor({ left, top: chart.bbox.height / devicePixelRatio / 2 }, true, true);
     };
   }
 

@@ -212,7 +212,7 @@
     source.addEventListener("waiting", () => { status.textContent = "Connected: waiting for a run to start."; });
   }
 
-  window.loadstone = { view, updates: 0 };
+  window.loadstone = { view, updates: 0 };  // for tests, and for people with a console open
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; redraw(); } });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
