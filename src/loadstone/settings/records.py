@@ -125,6 +125,7 @@ class RunSettings(InfluxSettings):
         parse.port, "port of the Locust master, where workers join (0: a free one)", default="0", metavar="PORT"
     )
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
+    live_port: int = setting(parse.port, "port of the live page (0: a free one)", default="0", metavar="PORT")
     target_port: int = setting(parse.port, "port of the demo target (0: a free one)", default="0", metavar="PORT")
     model: str | None = setting(
         parse.text,
@@ -194,6 +195,12 @@ class CollectorSettings(InfluxSettings):
         parse.redis_url, "Redis or Valkey to read from", default="redis://127.0.0.1:6379/0", metavar="URL"
     )
     results: Path = setting(parse.path, "folder that receives one folder per run", default="results", metavar="DIR")
+    live_bind: str = setting(
+        parse.text, "address that the live page listens on", default="127.0.0.1", metavar="ADDRESS"
+    )
+    live_port: int | None = setting(
+        parse.port, "port of the live page (0: a free one; without it there is none)", metavar="PORT"
+    )
     only: str | None = setting(
         parse.choice("aggregator", "writer"),
         "run one of the two services alone: aggregator or writer",

@@ -104,22 +104,6 @@ def _by_stream(entries: Iterable[StreamEntry]) -> dict[str, list[Any]]:
     return ids
 
 
-def is_finished(client: Redis, stream: str, group: str) -> bool:
-    """Whether a group has acknowledged all that is in a stream; a stream that is not there holds nothing.
-
-    May raise any of `loadstone.stream.client.FAILURES`.
-    """
-    if not client.exists(stream):
-        return True
-    about: Any = client.xinfo_stream(stream)
-    groups: Any = client.xinfo_groups(stream)
-    newest = about["last-generated-id"]
-    return any(
-        each["name"].decode() == group and not each["pending"] and each["last-delivered-id"] == newest
-        for each in groups
-    )
-
-
 def trim_finished(client: Redis, stream: str) -> None:
     """Cut a stream up to the lowest entry that some group has not finished; a stream without groups stays whole."""
     groups: Any = client.xinfo_groups(stream)
@@ -133,6 +117,15 @@ def first_unfinished(client: Redis, stream: str, group: str) -> str | None:
     groups: Any = client.xinfo_groups(stream)
     found = [info for info in groups if _text(info["name"]) == group]
     return _first_unfinished(client, stream, found[0]) if found else None
+
+
+def is_finished(client: Redis, stream: str, group: str) -> bool:
+    """Whether a group has acknowledged all that was ever put into a stream, which may not be there at all."""
+    if not client.exists(stream):
+        return True
+    about: Any = client.xinfo_stream(stream)
+    first = first_unfinished(client, stream, group)
+    return first is not None and order(first) > order(_text(about["last-generated-id"]))
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
