@@ -250,3 +250,13 @@ def test_memory_is_bounded_by_the_buckets_kept_not_by_the_length_of_the_run():
         most = max(most, len(points.spans))
     assert most <= 60 + 12 + 3 + 12 + 4
     assert len(Spans()) == 0
+
+
+def test_requests_that_differ_in_nothing_but_their_error_can_both_be_among_the_slowest():
+    from loadstone.collector.buckets import Bucket
+    from loadstone.collector.point_lines import Slow
+
+    bucket = Bucket()
+    for error in (None, "timeout", None):
+        bucket.add_slow(Slow(duration_us=5, end_ns=1, worker=0, name=0, status=0, error=error))
+    assert sorted(str(slow.error) for slow in bucket.slow) == ["None", "None", "timeout"]
