@@ -15,7 +15,7 @@ import pytest
 from loadstone.archive.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator, serve
 from loadstone.domain.event import Usage
-from loadstone.settings import CollectorSettings
+from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import EVENTS, LEASE, SAMPLES, USAGE, connect, live_key
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.lease import Lease
@@ -277,7 +277,8 @@ def test_a_run_whose_master_fell_silent_is_closed_as_master_lost(deployment: Dep
 def serving(url: str, results: Path) -> Iterator[threading.Event]:
     """An Aggregator that serves in a thread, until the event is set."""
     stop = threading.Event()
-    thread = threading.Thread(target=serve, args=(CollectorSettings(redis_url=url, results=results), stop.is_set))
+    settings = load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={})
+    thread = threading.Thread(target=serve, args=(settings, stop.is_set))
     thread.start()
     try:
         yield stop
