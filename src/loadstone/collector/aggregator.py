@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +59,7 @@ class Aggregator:
     results: Path
     consumer: Consumer
     feed: InfluxFeed | None = None
+    lease: Lease | None = None
     now_ns: Callable[[], int] = time.time_ns
     runs: dict[str, OpenRun] = field(default_factory=dict)
     _unsynced: list[StreamEntry] = field(default_factory=list)
@@ -150,9 +152,10 @@ class Aggregator:
             run.unpublished = []
 
     def _close_complete(self) -> None:
-        for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
+        for name in [name for name, run in self.runs.items() if run.may_close(self.now_ns())]:
             run = self.runs[name]
-            result = close_run(run.folder, now_ns=self.now_ns())
+            with self.lease.kept() if self.lease else nullcontext():
+                result = close_run(run.folder, now_ns=self.now_ns())
             if self.feed:
                 for lines in run.last_points(result.document):
                     run.unpublished += lines
@@ -194,6 +197,7 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
                 time.sleep(_PAUSE_S)
     finally:
         _leave(aggregator, lease)
+        client.close()
 
 
 def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: CollectorSettings) -> Aggregator | None:
@@ -206,7 +210,7 @@ def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: 
     if aggregator is None:
         streams: Sequence[str] = tuple(_KINDS)
         consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
-        aggregator = Aggregator(client, settings.results, consumer, _feed(client, settings))
+        aggregator = Aggregator(client, settings.results, consumer, _feed(client, settings), lease)
         aggregator.resume()
     aggregator.step()
     return aggregator

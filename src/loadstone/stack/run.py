@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Conductor"]
 
 _LOOK_EVERY_S: Final = 0.25
-_CLOSES_WITHIN_S: Final = 60.0
+_CLOSES_WITHIN_S: Final = 900.0
+"""A hundred million requests take about four minutes to close; an Aggregator that keeps falling is told at once."""
+_PATIENCE: Final = 2
+"""Requests to stop after which even the archive is not waited for."""
 _RUN_SHOWS_WITHIN_S: Final = 10.0
 
 
@@ -126,7 +129,7 @@ class Conductor:
     def _await_archive(self) -> RunFolder:
         """The Aggregator closes a run soon after its end; a run whose master was lost takes half a minute longer."""
         begun = time.monotonic()
-        while time.monotonic() - begun < _CLOSES_WITHIN_S:
+        while time.monotonic() - begun < _CLOSES_WITHIN_S and self._stop_requests() <= _PATIENCE:
             self._look(restart_workers=False)
             if self.live and self.live["closed"] and self._archive_knows(self.live):
                 return RunFolder(self._stack.settings.results / self.live["run"])

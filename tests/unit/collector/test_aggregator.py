@@ -105,11 +105,13 @@ def step(aggregator: Aggregator) -> None:
 
 
 def work(aggregator: Aggregator, deployment: Deployment) -> None:
-    """Pass after pass until nothing is left to be read."""
+    """Pass after pass until nothing is left to be read, and one more when nothing has come for a while."""
     step(aggregator)
     for _ in range(1000):
         if deployment.finished():
-            return
+            for run in aggregator.runs.values():
+                run.arrived_s -= 60
+            return step(aggregator)
         step(aggregator)
     raise AssertionError("it does not come to an end")
 
@@ -124,6 +126,20 @@ def whole_run(boots: int = 2, seconds: int = 3, per_second: int = 10) -> RunMake
     for boot in makers:
         run.add(boot.batch(at_s=seconds, final=True))
     return run
+
+
+def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.at_s = 3600  # the stream was away for an hour
+    entries = whole_run().entries
+    late = [entry for entry in entries if entry.kind is EntryKind.SAMPLES]
+    deployment.send([entry for entry in entries if entry.kind is not EntryKind.SAMPLES])
+    for _ in range(3):
+        step(aggregator)
+    assert "r" in aggregator.runs
+    deployment.send(late)
+    work(aggregator, deployment)
+    assert deployment.rows() == 60
 
 
 def test_a_run_is_archived_and_closed_when_all_its_boots_have_ended(deployment: Deployment):
