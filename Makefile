@@ -37,6 +37,11 @@ test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/services $(ARGS)
 
+.PHONY: test-browser
+test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first
+	-@$(PY) tests/services/fetch.py
+	$(PY) -m pytest tests/browser $(ARGS)
+
 .PHONY: check
 check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m ruff check

@@ -1,4 +1,4 @@
-"""Everything is killed at once, who watches over it too: what was stored is archived afterwards, and bounds the rest."""
+"""Everything is killed at once, who watches over it too: what was stored is archived afterwards, the rest bounded."""
 
 from __future__ import annotations
 

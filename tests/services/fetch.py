@@ -1,6 +1,8 @@
 """Fetch the real servers of the tests into .cache/servers: Debian packages, unpacked and not installed.
 
-Needs apt-get and dpkg, no root, and changes nothing on the system. What is there and works is left alone. Libraries
+Beside them axe-core, the accessibility checker of the browser tests, comes from npm.
+Needs apt-get, dpkg and npm, no root, and changes nothing on the system. What is there and works is left alone.
+Libraries
 that the machine does not have are unpacked beside the programs, which are started through small wrappers in
 .cache/servers/bin. Where the machine's own package lists are missing or too old, fresh ones are read from the
 machine's own sources into .cache/servers/apt.
@@ -20,6 +22,8 @@ SERVERS = Path(__file__).resolve().parents[2] / ".cache" / "servers"
 TREE = SERVERS / "tree"
 BIN = SERVERS / "bin"
 PACKAGES = SERVERS / "packages"
+AXE = SERVERS / "axe" / "package" / "axe.min.js"
+AXE_PACKAGE = "axe-core@4.14.1"
 TRIES = 3
 PAUSE_S = 3.0
 CHECK_TIMEOUT_S = 20
@@ -67,6 +71,13 @@ PROGRAMS = (
     Program(name="nginx", path="usr/sbin/nginx", packages=("nginx",), question="-v", answer="nginx/"),
     Program(name="haproxy", path="usr/sbin/haproxy", packages=("haproxy",), question="-v", answer="HAProxy version"),
     Program(name="wrk", path="usr/bin/wrk", packages=("wrk",), question="-v", answer="Copyright"),
+    Program(
+        name="chromium",
+        path="usr/lib/chromium/chromium",
+        packages=("chromium", "chromium-common", "fonts-dejavu-core"),
+        question="--version",
+        answer="Chromium ",
+    ),
 )
 
 
@@ -196,8 +207,35 @@ def write_wrapper(program: Program) -> None:
     (BIN / program.name).chmod(0o755)
 
 
+def fetch_axe() -> None:
+    """Download and unpack axe-core, which is not installed and runs in pages only."""
+    print(f"Fetching {AXE_PACKAGE} ...", flush=True)
+    home = AXE.parents[1]
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        done = run("npm", "pack", "--silent", "--cache", str(home / "cache"), AXE_PACKAGE, timeout_s=300, folder=home)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FetchError(f"npm pack {AXE_PACKAGE}: {error}") from error
+    archives = sorted(home.glob("axe-core-*.tgz"))
+    if done.returncode or not archives:
+        raise FetchError(f"npm pack {AXE_PACKAGE} failed: {done.stderr.strip()[-300:]}")
+    shutil.unpack_archive(archives[-1], home)
+
+
 def main() -> int:
     """Fetch what is missing; return 1 when something could not be had."""
+    failed = fetch_programs()
+    if not AXE.is_file():
+        try:
+            fetch_axe()
+        except FetchError as error:
+            print(f"Could not fetch axe-core: {error}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+def fetch_programs() -> int:
+    """Fetch the programs that are missing; return 1 when one could not be had."""
     missing = [program for program in PROGRAMS if not works(program)]
     if not missing:
         return 0

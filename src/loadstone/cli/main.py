@@ -9,7 +9,21 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, influx, recover, run, up, usage, worker
+from loadstone.cli import (
+    collector,
+    compare,
+    doctor,
+    export,
+    influx,
+    recover,
+    report,
+    run,
+    runs,
+    show,
+    up,
+    usage,
+    worker,
+)
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,8 +35,14 @@ _VERBS: Final = {
     "run": run,
     "up": up,
     "worker": worker,
+    "runs": runs,
+    "show": show,
+    "compare": compare,
+    "export": export,
+    "report": report,
     "recover": recover,
     "influx": influx,
+    "doctor": doctor,
     "collector": collector,
     "usage": usage,
 }

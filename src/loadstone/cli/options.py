@@ -10,7 +10,7 @@ from loadstone.settings import describe, load, read_config_file
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_options", "settings_from"]
+__all__ = ["add_options", "add_results", "add_run", "settings_from"]
 
 T = TypeVar("T")
 
@@ -36,3 +36,13 @@ def settings_from(record: type[T], arguments: argparse.Namespace) -> T:
     """The settings record that these arguments, the environment and the file name. Raises `SettingsError`."""
     file = read_config_file(Path(arguments.config) if arguments.config else None)
     return load(record, vars(arguments), file=file)
+
+
+def add_run(parser: argparse.ArgumentParser, name: str) -> None:
+    """Give the parser a run as argument."""
+    parser.add_argument(name, metavar=name.upper(), help="id of the run, its beginning, or `latest`")
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Give the parser the folder of the runs."""
+    parser.add_argument("--results", default="results", metavar="DIR", help="folder of the runs (default: results)")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.close import recover_run
 from loadstone.archive.runs import resolve_run
+from loadstone.cli.options import add_results, add_run
+from loadstone.report.html_report import make_report
 from loadstone.report.summary import print_summary
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ __all__ = ["configure", "execute"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("run", metavar="RUN", help="id of the run, its beginning, or `latest`")
-    parser.add_argument("--results", default="results", metavar="DIR", help="folder of the runs (default: results)")
+    add_run(parser, "run")
+    add_results(parser)
     parser.add_argument("--salvage", action="store_true", help="leave out what of the journal is damaged")
 
 
@@ -26,4 +28,5 @@ def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Recover one run and show what it holds; the exit code is its verdict's."""
     folder = resolve_run(Path(arguments.results), arguments.run)
     recover_run(folder, salvage=arguments.salvage)
+    make_report(folder)
     return print_summary(folder)

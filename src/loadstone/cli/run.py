@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadstone.archive.runs import load_run
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
 from loadstone.errors import ExitCode
+from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
+from loadstone.gate.judged import judged_run
 from loadstone.report.live_view import open_view
 from loadstone.report.summary import print_summary
 from loadstone.settings import RunSettings
@@ -26,19 +29,25 @@ __all__ = ["configure", "execute"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_options(parser, RunSettings)
+    add_gate_options(parser)
 
 
 def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     """Run, show, archive, judge. The exit code says what came of it (see `loadstone.errors.ExitCode`)."""
     settings = settings_from(RunSettings, arguments)
+    check_gate_options(arguments)
     stop = StopFlag.install()
     scenario = preflight(settings, rest)
     with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
         stack.start(stop)
         if stop():
             return ExitCode.INTERRUPTED
+        view.note(f"live page {stack.live_url}")
         view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         if stack.remote_redis_url and settings.bind != "127.0.0.1":
             view.note(stack.join_command())
         folder = Conductor(stack, view, lambda: stop.count).conduct()
-    return print_summary(folder) if folder else ExitCode.INTERRUPTED
+    if folder is None:
+        return ExitCode.INTERRUPTED
+    write_gate_files(arguments, judged_run(load_run(folder)))
+    return print_summary(folder)

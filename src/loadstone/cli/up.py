@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
         stack.start(stop)
         if not stop():
             view.note(f"Locust's web UI: http://{settings.bind}:{settings.web_port}  target: {stack.host}")
+            view.note(f"live page: {stack.live_url}")
             view.note(f"runs are archived in {settings.results}; Ctrl-C ends")
             if stack.remote_redis_url and settings.bind != "127.0.0.1":
                 view.note(stack.join_command())

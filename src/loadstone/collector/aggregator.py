@@ -11,17 +11,20 @@ import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.close import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.frame import EntryKind
+from loadstone.charts.page import write_report
 from loadstone.collector.influx_feed import InfluxFeed, forget_writers
 from loadstone.collector.influx_ledger import SharedLedger
 from loadstone.collector.live import publish_live, snapshot
+from loadstone.collector.live_server import serving
 from loadstone.collector.open_run import OpenRun
 from loadstone.collector.points import decoded
-from loadstone.errors import ArchiveError, FormatError
+from loadstone.errors import ArchiveError, FormatError, LoadstoneError
 from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.collector.live_board import LiveBoard
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event, UsageTick
     from loadstone.settings import CollectorSettings
@@ -60,6 +64,7 @@ class Aggregator:
     consumer: Consumer
     feed: InfluxFeed | None = None
     lease: Lease | None = None
+    board: LiveBoard | None = None
     now_ns: Callable[[], int] = time.time_ns
     runs: dict[str, OpenRun] = field(default_factory=dict)
     _unsynced: list[StreamEntry] = field(default_factory=list)
@@ -140,6 +145,8 @@ class Aggregator:
     def _publish(self) -> None:
         for name, run in self.runs.items():
             publish_live(self.client, name, self._snapshot(name, run))
+            if self.board:
+                self.board.show(name, run.state, now_ns=self.now_ns())
 
     def _snapshot(self, name: str, run: OpenRun) -> dict[str, Any]:
         live = snapshot(name, run.state, now_ns=self.now_ns())
@@ -156,17 +163,28 @@ class Aggregator:
             run = self.runs[name]
             with self.lease.kept() if self.lease else nullcontext():
                 result = close_run(run.folder, now_ns=self.now_ns())
+                _report(run.folder)
             if self.feed:
                 for lines in run.last_points(result.document):
                     run.unpublished += lines
                     self._publish_points(name, run)
                 self.feed.closed(name)
             live = self._snapshot(name, run)
+            if self.board:
+                self.board.close(name, run.state, result.document, now_ns=self.now_ns())
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
             self.client.srem(_OPEN_RUNS, name)
             log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
+
+
+def _report(folder: RunFolder) -> None:
+    """A run without a report is still a whole run, and `loadstone report` makes it again."""
+    try:
+        write_report(folder)
+    except (LoadstoneError, OSError, ValueError, KeyError) as error:
+        log.error("run=%s report=no error=%r", folder.run, str(error))  # noqa: TRY400  (the cause is enough)
 
 
 def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
@@ -186,21 +204,23 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     client = connect(settings.redis_url)
     lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None
-    try:
-        while not stopped():
-            try:
-                aggregator = _turn(aggregator, lease, client, settings)
-            except (*FAILURES, ArchiveError) as error:
-                log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)
-                if aggregator is not None:
-                    aggregator.forget_unsynced()
-                time.sleep(_PAUSE_S)
-    finally:
-        _leave(aggregator, lease)
-        client.close()
+    with serving(settings.live_bind, settings.live_port, settings.results) as board:
+        make = partial(_aggregator, client, lease, settings, board)
+        try:
+            while not stopped():
+                try:
+                    aggregator = _turn(aggregator, lease, make)
+                except (*FAILURES, ArchiveError) as error:
+                    log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (cause is enough)
+                    if aggregator is not None:
+                        aggregator.forget_unsynced()
+                    time.sleep(_PAUSE_S)
+        finally:
+            _leave(aggregator, lease)
+            client.close()
 
 
-def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: CollectorSettings) -> Aggregator | None:
+def _turn(aggregator: Aggregator | None, lease: Lease, make: Callable[[], Aggregator]) -> Aggregator | None:
     if not lease.take():
         if aggregator is not None:
             log.error("state=superseded action='another Aggregator holds the lease; its turn'")
@@ -208,12 +228,16 @@ def _turn(aggregator: Aggregator | None, lease: Lease, client: Redis, settings: 
         time.sleep(_PAUSE_S)
         return None
     if aggregator is None:
-        streams: Sequence[str] = tuple(_KINDS)
-        consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
-        aggregator = Aggregator(client, settings.results, consumer, _feed(client, settings), lease)
+        aggregator = make()
         aggregator.resume()
     aggregator.step()
     return aggregator
+
+
+def _aggregator(client: Redis, lease: Lease, settings: CollectorSettings, board: LiveBoard | None) -> Aggregator:
+    streams: Sequence[str] = tuple(_KINDS)
+    consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
+    return Aggregator(client, settings.results, consumer, _feed(client, settings), lease, board)
 
 
 def _feed(client: Redis, settings: CollectorSettings) -> InfluxFeed | None:

@@ -13,7 +13,15 @@ from loadstone.settings.load import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CollectorSettings", "HookSettings", "InfluxSettings", "RunSettings", "UsageSettings", "WorkerSettings"]
+__all__ = [
+    "CollectorSettings",
+    "DoctorSettings",
+    "HookSettings",
+    "InfluxSettings",
+    "RunSettings",
+    "UsageSettings",
+    "WorkerSettings",
+]
 
 _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
@@ -35,7 +43,9 @@ class InfluxSettings:
     """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
 
     influx_url: str | None = setting(
-        parse.http_url, "InfluxDB that gets every request, besides the archive; without it none does", metavar="URL"
+        parse.http_url,
+        "address of an InfluxDB that gets every request besides the archive",
+        metavar="URL",
     )
     influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
     influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
@@ -115,6 +125,7 @@ class RunSettings(InfluxSettings):
         parse.port, "port of the Locust master, where workers join (0: a free one)", default="0", metavar="PORT"
     )
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
+    live_port: int = setting(parse.port, "port of the live page (0: a free one)", default="0", metavar="PORT")
     target_port: int = setting(parse.port, "port of the demo target (0: a free one)", default="0", metavar="PORT")
     model: str | None = setting(
         parse.text,
@@ -184,11 +195,25 @@ class CollectorSettings(InfluxSettings):
         parse.redis_url, "Redis or Valkey to read from", default="redis://127.0.0.1:6379/0", metavar="URL"
     )
     results: Path = setting(parse.path, "folder that receives one folder per run", default="results", metavar="DIR")
+    live_bind: str = setting(
+        parse.text, "address that the live page listens on", default="127.0.0.1", metavar="ADDRESS"
+    )
+    live_port: int | None = setting(
+        parse.port, "port of the live page (0: a free one; without it there is none)", metavar="PORT"
+    )
     only: str | None = setting(
         parse.choice("aggregator", "writer"),
         "run one of the two services alone: aggregator or writer",
         metavar="SERVICE",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings(InfluxSettings):
+    """What ``loadstone doctor`` is to look at; what is not named is not checked."""
+
+    redis_url: str | None = setting(parse.redis_url, "Redis or Valkey to check", metavar="URL")
+    host: str | None = setting(parse.http_url, "base address of the target", metavar="URL", short="-H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

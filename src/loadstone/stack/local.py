@@ -45,6 +45,7 @@ class LocalStack:
         self.interactive = interactive
         self.launch = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))
+        self.live_port = settings.live_port or free_port(settings.bind)
         self.master_port = settings.master_port or free_port(settings.bind)
         self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
         self.redis_url = settings.redis_url or ""
@@ -78,6 +79,11 @@ class LocalStack:
             return
         self._start_usage()
         self._start_locust()
+
+    @property
+    def live_url(self) -> str:
+        """Where the live page is."""
+        return f"http://{self._loopback()}:{self.live_port}/"
 
     def join_command(self) -> str:
         """How a worker on another machine joins; its Redis address holds a password."""
@@ -129,11 +135,12 @@ class LocalStack:
         """The Aggregator and, where there is an InfluxDB, its writer: two processes, so that one may fall alone."""
         settings = self.settings
         values: dict[str, Any] = {"results": settings.results.resolve()}
+        live = {"live_bind": settings.bind, "live_port": self.live_port}
         if settings.influx_url:
             token_file = settings.influx_token_file
             values |= {field.name: getattr(settings, field.name) for field in fields(InfluxSettings)}
             values["influx_token_file"] = token_file.resolve() if token_file else None
-        self._start_service("aggregator", "collector", {**values, "only": "aggregator"})
+        self._start_service("aggregator", "collector", {**values, **live, "only": "aggregator"})
         if settings.influx_url:
             self._start_service("writer", "collector", {**values, "only": "writer"})
 

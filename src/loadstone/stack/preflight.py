@@ -56,6 +56,8 @@ def _check_writable(results: Path) -> None:
 def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
     if settings.master_port:
         check_free(settings.bind, settings.master_port, "--master-port")
+    if settings.live_port:
+        check_free(settings.bind, settings.live_port, "--live-port")
     if interactive:
         check_free(settings.bind, settings.web_port, "--web-port")
     if settings.target_port and not settings.host:

@@ -1,0 +1,174 @@
+// Charts: uPlot with the page's colours, synced cursors, events as lines, limits dashed, and a heatmap.
+"use strict";
+const Charts = (() => {
+  const LIMIT = "limit";
+  const sync = uPlot.sync("run");
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const seriesColour = (at) => colour("--series-" + (at % 20));
+  const two = (n) => String(n).padStart(2, "0");
+
+  function elapsed(s) {
+    const whole = Math.max(0, Math.round(s));
+    const h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60;
+    return (h ? h + ":" + two(m) : m) + ":" + two(whole % 60);
+  }
+
+  function number(value) {
+    if (value === null || value === undefined || Number.isNaN(value)) return "–";
+    const size = Math.abs(value);
+    const digits = size >= 1000 || Number.isInteger(value) ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3;
+    return value.toLocaleString("en", { maximumFractionDigits: digits });
+  }
+
+  // Vertical lines where something happened, and the window that is judged.
+  function drawEvents(chart, page) {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.lineWidth = devicePixelRatio;
+    for (const event of page.events) {
+      const x = Math.round(chart.valToPos(event.t, "x", true));
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.strokeStyle = colour(/lost|exited|crashed|interrupted|orphaned/.test(event.kind) ? "--bad" : "--event");
+      ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  function drawWindow(chart, page) {
+    const { ctx, bbox } = chart, window_ = page.window;
+    if (!window_ || !window_.opened) return;
+    const clamp = (x) => Math.min(bbox.left + bbox.width, Math.max(bbox.left, x));
+    const from = clamp(chart.valToPos(window_.start, "x", true)), to = clamp(chart.valToPos(window_.end, "x", true));
+    ctx.save();
+    ctx.fillStyle = colour("--window");
+    ctx.fillRect(from, bbox.top, to - from, bbox.height);
+    ctx.restore();
+  }
+
+  const axis = (extra) => ({
+    stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 },
+    font: "12px system-ui, sans-serif", ...extra,
+  });
+
+  function options(spec, page, width, extra) {
+    return {
+      width, height: spec.wide ? 240 : 220, cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
+      axes: [axis({ values: (_, ticks) => ticks.map(elapsed) }), axis({ size: 62, values: (_, ticks) => ticks.map(number) })],
+      hooks: { drawClear: [(u) => drawWindow(u, page)], draw: [(u) => drawEvents(u, page)] },
+      ...extra,
+    };
+  }
+
+  function lines(spec, page, host) {
+    const series = page.charts[spec.id] || {}, labels = Object.keys(series);
+    const shown = labels.map((label, at) => ({
+      label, scale: "y", stroke: label === LIMIT ? colour("--bad") : seriesColour(at), width: 1.5,
+      dash: label === LIMIT ? [6, 4] : undefined, points: { show: page.t.length < 2 }, value: (_, value) => number(value),
+    }));
+    const data = [page.t, ...labels.map((label) => series[label])];
+    const time = { label: "time", value: (_, value) => (value === null ? "–" : elapsed(value)) };
+    return new uPlot(options(spec, page, host.clientWidth, { series: [time, ...shown] }), data, host);
+  }
+
+  // Row r of the heatmap is 10^(r/10) to 10^((r+1)/10) microseconds; the darker, the more requests.
+  const rowMs = (row) => 10 ** (row / 10) / 1000;
+
+  function drawHeat(chart, page) {
+    const { ctx, bbox } = chart, columns = page.charts.heat.counts;
+    const most = Math.max(1, ...columns.map((column) => Math.max(0, ...column.filter((_, at) => at % 2))));
+    ctx.save();
+    ctx.fillStyle = colour("--heat");
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    columns.forEach((column, at) => {
+      const left = chart.valToPos(page.t[at], "x", true), right = chart.valToPos(page.t[at] + page.step_s, "x", true);
+      for (let i = 0; i < column.length; i += 2) {
+        const top = chart.valToPos(column[i] + 1, "y", true), bottom = chart.valToPos(column[i], "y", true);
+        ctx.globalAlpha = 0.12 + 0.88 * Math.log1p(column[i + 1]) / Math.log1p(most);
+        ctx.fillRect(left, top, Math.max(1, right - left), bottom - top);
+      }
+    });
+    ctx.restore();
+  }
+
+  function heat(spec, page, host) {
+    const columns = page.charts.heat.counts;
+    const rows = columns.flatMap((column) => column.filter((_, at) => at % 2 === 0));
+    const low = rows.reduce((a, b) => Math.min(a, b), 99), high = rows.reduce((a, b) => Math.max(a, b), 0) + 1;
+    const counted = columns.map((column) => column.reduce((sum, value, at) => (at % 2 ? sum + value : sum), 0));
+    const ticks = () => Array.from({ length: Math.ceil((high - low) / 5) + 1 }, (_, at) => (Math.floor(low / 5) + at) * 5);
+    const extra = {
+      series: [
+        { label: "time", value: (_, value) => (value === null ? "–" : elapsed(value)) },
+        { label: "requests", scale: "n", stroke: colour("--heat"), paths: () => null, points: { show: false }, value: (_, value) => number(value) },
+      ],
+      scales: { x: { time: false }, y: { range: () => (rows.length ? [low, high] : [0, 60]) }, n: { range: () => [0, 1] } },
+      axes: [
+        axis({ values: (_, values) => values.map(elapsed) }),
+        axis({ size: 62, scale: "y", splits: ticks, values: (_, values) => values.map((row) => number(+rowMs(row).toPrecision(2))) }),
+      ],
+      hooks: { draw: [(u) => drawHeat(u, page), (u) => drawEvents(u, page)] },
+    };
+    return new uPlot(options(spec, page, host.clientWidth, extra), [page.t, counted], host);
+  }
+
+  // Legend entries hide and show their series: by keyboard, too.
+  function reachable(host) {
+    for (const label of host.querySelectorAll(".u-legend tr.u-series:not(:first-child) th")) {
+      label.tabIndex = 0;
+      label.setAttribute("role", "button");
+      const tell = () => label.setAttribute("aria-pressed", String(!label.parentElement.classList.contains("u-off")));
+      label.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        label.click();
+      });
+      label.addEventListener("click", tell);
+      tell();
+    }
+  }
+
+  // Left and right move the cursor of all charts, Home and End go to the edges.
+  function keys(chart, host, page) {
+    host.onkeydown = (event) => {
+      if (event.target !== host) return;
+      const last = page.t.length - 1, at = chart.cursor.idx ?? last;
+      const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const left = chart.valToPos(page.t[Math.max(0, Math.min(last, to))], "x");
+      chart.setCursor({ left, top: chart.bbox.height / devicePixelRatio / 2 }, true, true);
+    };
+  }
+
+  function draw(spec, page, host) {
+    host.replaceChildren();
+    const chart = (spec.id === "heat" ? heat : lines)(spec, page, host);
+    reachable(host);
+    keys(chart, host, page);
+    return chart;
+  }
+
+  // What a live page does each second: new numbers in the same chart, unless its series have changed.
+  function update(chart, spec, page, host) {
+    const series = page.charts[spec.id] || {}, labels = Object.keys(series);
+    const same = spec.id !== "heat" && labels.length === chart.series.length - 1
+      && labels.every((label, at) => chart.series[at + 1].label === label);
+    if (!same) {
+      chart.destroy();
+      return draw(spec, page, host);
+    }
+    chart.setData([page.t, ...labels.map((label) => series[label])]);
+    keys(chart, host, page);
+    return chart;
+  }
+
+  return { draw, update, number, elapsed };
+})();

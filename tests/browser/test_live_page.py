@@ -1,0 +1,93 @@
+"""The live page in a real browser, during a real run and after it: reload, lost connection, numbers, access."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from support.page_checks import assert_accessible, assert_quiet, drawn, fits, tabbed
+from support.processes import free_port, port_answers
+from support.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.chromium import Browser
+    from support.loadstone_run import LoadstoneRun
+
+SEEN = "(window.loadstone.view.page ? window.loadstone.view.page.t.length : 0)"
+VERDICT = "document.querySelector('.verdict') && document.querySelector('.verdict').textContent === 'pass'"
+
+
+def start(new_run: Callable[..., LoadstoneRun], target: str, seconds: int) -> tuple[LoadstoneRun, str]:
+    port = free_port()
+    load = ("--host", target, "--users", "6", "--spawn-rate", "20", "--workers", "2", "--run-time", f"{seconds}s")
+    run = new_run("mixed", *load, "--live-port", str(port), "--objective", "p95<5s")
+    run.start()
+    run.wait_for(lambda: port_answers(port) or None)
+    return run, f"http://127.0.0.1:{port}/"
+
+
+def archived(run: LoadstoneRun) -> dict[int, int]:
+    """Requests by second, as the archive has them."""
+    seconds: dict[int, int] = {}
+    for row in pq.read_table(run.run_folder() / "rollups.parquet").to_pylist():
+        second = round(row["second"].timestamp())
+        seconds[second] = seconds.get(second, 0) + row["n"]
+    return seconds
+
+
+def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
+    browser: Browser, axe: str, new_run, counting_server
+):
+    run, address = start(new_run, counting_server.url, 12)
+    with browser.page() as page:
+        page.open(address, f"window.loadstone && {SEEN} > 4")
+        assert fits(page, 1280)
+        assert_accessible(page, axe)
+        page.wait_for(VERDICT, within_s=60)
+        lines = drawn(page, "rate")
+        shown = page.evaluate("window.loadstone.view.page.started_at")
+        assert_quiet(page, address)
+    assert run.finish() == 0, run.output
+    assert address in run.output
+    begin = round(datetime.fromisoformat(shown).timestamp())
+    seconds = archived(run)
+    drawn_seconds = {begin + at: n for at, n in zip(lines["time"], lines["requests"], strict=True)}
+    assert {second: n for second, n in drawn_seconds.items() if n} == seconds
+
+
+def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
+    browser: Browser, axe: str, new_run, counting_server
+):
+    run, address = start(new_run, counting_server.url, 10)
+    with browser.page(width=390, height=844, dark=True) as page:
+        page.open(address, f"window.loadstone && {SEEN} > 3")
+        before = page.evaluate(SEEN)
+        page.open(address, f"window.loadstone && {SEEN} >= {before}")
+        assert drawn(page, "rate")["time"][0] == 0
+        assert fits(page, 390)
+        assert_accessible(page, axe)
+        assert "Requests, table" in "\n".join(tabbed(page, 50))
+        assert_quiet(page, address)
+    assert run.finish() == 0, run.output
+
+
+def test_a_page_that_was_cut_off_catches_up(browser: Browser, new_run, counting_server):
+    run, address = start(new_run, counting_server.url, 14)
+    relay = Relay(int(address.rstrip("/").rpartition(":")[2]))
+    with browser.page() as page:
+        page.open(f"http://127.0.0.1:{relay.port}/", f"window.loadstone && {SEEN} > 2")
+        relay.cut()
+        page.wait_for("document.querySelector('.status').textContent.includes('trying again')")
+        seen = page.evaluate(SEEN)
+        relay.mend()
+        page.wait_for(f"{SEEN} > {seen} + 2")
+        page.wait_for(VERDICT, within_s=60)
+        lines = drawn(page, "rate")
+        assert lines["time"] == list(range(len(lines["time"])))
+        assert None not in lines["requests"]
+    relay.cut()
+    assert run.finish() == 0, run.output

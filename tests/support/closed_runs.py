@@ -1,0 +1,108 @@
+"""Closed runs out of nothing, seeded: as large, as long and with as many names as a test wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loadstone.archive.close import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.domain.batch import NO_ERROR, Columns
+from loadstone.domain.event import EventKind, Usage
+from support.run_maker import SECOND, START, BootMaker, RunMaker, write_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from loadstone.archive.frame import Entry
+    from loadstone.domain.batch import Batch
+
+HOSTILE = "<script>alert(1)</script>"
+SCENARIO = {"files": ["scenario.py"], "digest": "sha256:0", "git_revision": None, "user_classes": ["U"], "shape": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeRun:
+    """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``."""
+
+    run: str = "20260920-120000-aaaa"
+    seconds: int = 20
+    rate: int = 40
+    names: Sequence[tuple[str, str]] = (("GET", "/"), ("POST", "/predict"))
+    median_ms: float = 20.0
+    sigma: float = 0.5
+    slower: float = 1.0
+    failure_share: float = 0.01
+    error: str = "HTTP 503"
+    seed: int = 1
+    usage: bool = True
+    users: int = 5
+    identity: dict[str, Any] = field(default_factory=dict)
+    objectives: Sequence[str] = ("p95<500ms", "failures<=5%")
+
+    def close(self, results: Path) -> RunFolder:
+        """Write and close it."""
+        folder = RunFolder(results / self.run).create()
+        write_journal(folder.journal, self.entries())
+        close_run(folder, now_ns=START + (self.seconds + 5) * SECOND)
+        return folder
+
+    def entries(self) -> list[Entry]:
+        """Its journal."""
+        maker = RunMaker(run=self.run)
+        identity: dict[str, Any] = {"scenario": SCENARIO, "limits": None, "target": None, "users": self.users}
+        maker.started(objectives=list(self.objectives), **(identity | self.identity))
+        self._add_samples(maker)
+        requests = self.seconds * self.rate
+        maker.event(EventKind.STAGE, self.seconds / 2, users=self.users, before=1)
+        return maker.stopped(self.seconds, requests=requests).entries
+
+    def columns(self, second: int, rng: np.random.Generator) -> Columns:
+        """The samples that end in one second."""
+        n = self.rate
+        ends = START + second * SECOND + np.arange(n, dtype=np.int64) * (SECOND // max(1, n))
+        durations = rng.lognormal(np.log(self.median_ms * 1000), self.sigma, n) * self.slower
+        failed = rng.random(n) < self.failure_share
+        return Columns(
+            end_ns=ends,
+            duration_us=durations.astype(np.int64),
+            ttfb_us=np.full(n, -1, np.int32),
+            bytes=np.full(n, 100, np.int64),
+            status=np.where(failed, 503, 200).astype(np.int32),
+            name=(np.arange(n) % max(1, len(self.names))).astype(np.int32),
+            error=np.where(failed, 0, NO_ERROR).astype(np.int32),
+        )
+
+    def _add_samples(self, maker: RunMaker) -> None:
+        rng, boot = np.random.default_rng(self.seed), BootMaker(run=self.run)
+        for second in range(self.seconds):
+            if self.rate:
+                columns = self.columns(second, rng)
+                boot.produced += self.rate
+                maker.add(self._batch(boot, columns, second))
+            if self.usage:
+                maker.usage(second + 0.5, _usage(second))
+        maker.add(boot.batch(at_s=self.seconds + 0.1, final=True))
+
+    def _batch(self, boot: BootMaker, columns: Columns, second: int) -> Batch:
+        return replace(boot.batch(at_s=second + 1), columns=columns, names=tuple(self.names), errors=(self.error,))
+
+
+def _usage(second: int) -> Usage:
+    return Usage(
+        service="target",
+        container="target-1",
+        cpu_cores=0.5 + 0.1 * (second % 5),
+        cpu_limit=2.0,
+        throttled_pct=float(second % 3),
+        mem_bytes=200_000_000 + second * 1_000_000,
+        mem_limit=512_000_000,
+    )
+
+
+def names(count: int) -> list[tuple[str, str]]:
+    """That many request names."""
+    return [("GET", f"/item/{number}") for number in range(count)]

@@ -1,0 +1,111 @@
+"""The report: one safe file whose numbers are the archive's."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.charts.page import live_page, write_report
+from loadstone.cli.main import main
+from support.closed_runs import HOSTILE, MadeRun, names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BREAKOUT = "</script><img src=x onerror=alert(1)>"
+
+
+def data_of(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def report(tmp_path: Path, **made: Any) -> tuple[Any, str, dict[str, Any]]:
+    folder = MadeRun(**made).close(tmp_path)
+    text = write_report(folder).read_text()
+    return folder, text, data_of(text)
+
+
+def test_every_second_is_that_of_the_archive(tmp_path: Path):
+    folder, _, data = report(tmp_path)
+    rows = [row for row in pq.read_table(folder.rollups).to_pylist() if row["name"] == "/predict"]
+    charts = data["charts"]
+    assert data["t"] == list(range(20))
+    assert charts["names_rate"]["POST /predict"] == [row["n"] for row in rows]
+    assert charts["names_p95"]["POST /predict"] == [row["p95_us"] / 1000 for row in rows]
+    assert charts["rate"]["requests"] == [40.0] * 20
+
+
+def test_bins_of_a_long_run_merge_histograms_instead_of_averaging(tmp_path: Path):
+    folder, _, data = report(tmp_path, seconds=1300, rate=2, names=[("GET", "/")], usage=False)
+    assert data["step_s"] == 5
+    first = pq.read_table(folder.requests)["rt_us"].to_pylist()[:10]
+    assert data["charts"]["latency"]["max"][0] == max(first) / 1000
+    assert data["charts"]["latency"]["p50"][0] == pytest.approx(sorted(first)[4] / 1000, rel=0.004)
+
+
+def test_the_heatmap_counts_every_request_once(tmp_path: Path):
+    _, _, data = report(tmp_path)
+    assert [sum(column[1::2]) for column in data["charts"]["heat"]["counts"]] == [40] * 20
+
+
+def test_a_run_of_ten_minutes_with_200_names_stays_small_and_has_at_most_20_series_a_chart(tmp_path: Path):
+    _, text, data = report(tmp_path, seconds=600, rate=200, names=names(200))
+    assert len(text.encode()) < 1_000_000
+    assert {len(series) for chart, series in data["charts"].items() if chart.startswith("names_")} == {20}
+    assert "other names" in data["charts"]["names_rate"]
+    total = [sum(values) for values in zip(*data["charts"]["names_rate"].values(), strict=True)]
+    assert total == data["charts"]["rate"]["requests"]
+    assert len(data["tables"]["names"]) == 201
+
+
+def test_a_run_without_any_request_has_a_report(tmp_path: Path):
+    _, _, data = report(tmp_path, rate=0, usage=False)
+    assert data["tables"]["names"] == data["tables"]["errors"] == []
+    assert data["state"]["verdict"] == "inconclusive"
+    assert set(data["charts"]["latency"]["p95"]) == {None}
+
+
+def test_hostile_names_and_errors_cannot_leave_the_data(tmp_path: Path):
+    _, text, data = report(tmp_path, names=[("GET", HOSTILE), ("GET", "<!--")], error=BREAKOUT, failure_share=0.5)
+    assert text.count("</script>") == 4
+    assert HOSTILE not in text
+    assert BREAKOUT not in text
+    assert data["tables"]["errors"][0][1] == BREAKOUT
+
+
+@pytest.mark.parametrize("page", ["report", "live"])
+def test_a_page_names_no_address_that_it_could_load_from(tmp_path: Path, page: str):
+    text = report(tmp_path)[1] if page == "report" else live_page()
+    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)[^"']+""", text) == []
+    assert "default-src 'none'" in text
+    assert re.findall(r"@import|url\(", text) == []
+
+
+def test_the_verdict_can_be_read_without_javascript(tmp_path: Path):
+    _, text, _ = report(tmp_path, objectives=["p95<1ms"])
+    said = text.split("<noscript>")[1].split("</noscript>")[0]
+    assert "fail" in said
+    assert "p95 is" in said
+
+
+def test_the_report_is_made_again_with_a_baseline(tmp_path: Path, capsys):
+    MadeRun(run="base", seconds=30).close(tmp_path)
+    folder = MadeRun(run="mine", seconds=30, slower=2.0).close(tmp_path)
+    assert main(["report", "mine", "--baseline", "base", "--results", str(tmp_path)]) == 0
+    assert str(folder.report) in capsys.readouterr().out
+    data = data_of(folder.report.read_text())
+    assert data["baseline"] == "base"
+    assert ["all requests", "p95", "yes"] in [[row[0], row[1], row[6]] for row in data["tables"]["baseline"]]
+
+
+def test_an_unlike_baseline_is_refused(tmp_path: Path, capsys):
+    MadeRun(run="base", users=9).close(tmp_path)
+    MadeRun(run="mine").close(tmp_path)
+    assert main(["report", "mine", "--baseline", "base", "--results", str(tmp_path)]) == 2
+    assert "--allow-unlike" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""``loadstone compare``: differences, refusals, exit codes, JUnit and Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from loadstone.cli.main import main
+from loadstone.errors import SettingsError
+from loadstone.gate.change import parse_change_objectives
+from support.closed_runs import HOSTILE, MadeRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINK = "[x](http://evil)|`"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    usual = {"seconds": 60, "rate": 100, "names": [("GET", HOSTILE + LINK), ("POST", "/predict")]}
+    MadeRun(run="base", **usual).close(results)
+    MadeRun(run="same", seed=2, **usual).close(results)
+    MadeRun(run="slow", seed=3, slower=1.3, **usual).close(results)
+    MadeRun(run="more-users", seed=4, users=9, **usual).close(results)
+    MadeRun(run="nothing", rate=0, seconds=60).close(results)
+    return results
+
+
+def compare(results: Path, *arguments: str) -> int:
+    return main(["compare", *arguments, "--results", str(results)])
+
+
+def test_a_slower_run_is_marked_and_misses_its_objective(results: Path, capsys):
+    assert compare(results, "base", "slow", "--objective", "p95<=+5%") == 1
+    said = capsys.readouterr().out
+    assert "p95<=+5%: missed" in said
+    assert "verdict: fail" in said
+
+
+def test_an_equal_run_holds_a_wide_objective(results: Path, capsys):
+    assert compare(results, "base", "same", "--objective", "p95<=+25%", "failures<=+5pp", "rps>=-5%") == 0
+    assert "verdict: pass" in capsys.readouterr().out
+
+
+def test_a_limit_inside_the_interval_cannot_be_decided(results: Path, capsys):
+    assert compare(results, "base", "slow", "--objective", "p95<=+30%") == 3
+    assert "undecided" in capsys.readouterr().out
+
+
+def test_without_objectives_a_difference_is_no_failure(results: Path):
+    assert compare(results, "base", "slow") == 0
+
+
+def test_unlike_runs_are_refused_with_what_differs_unless_told_otherwise(results: Path, capsys):
+    assert compare(results, "base", "more-users") == 2
+    assert "other users (5 and 9)" in capsys.readouterr().err
+    assert compare(results, "base", "more-users", "--allow-unlike") == 0
+    assert "other users (5 and 9)" in capsys.readouterr().out
+
+
+def test_an_objective_on_one_request_looks_at_that_alone(results: Path, capsys):
+    assert compare(results, "base", "slow", "--objective", "p50[POST /predict]<=+5%") == 1
+    assert compare(results, "base", "slow", "--objective", "p50[/nowhere]<=+5%") == 2
+    assert "POST /predict" in capsys.readouterr().err
+
+
+def test_a_run_without_a_request_is_inconclusive(results: Path):
+    assert compare(results, "base", "nothing", "--allow-unlike", "--objective", "p95<=+5%") == 3
+
+
+def test_junit_has_one_case_per_objective(results: Path, tmp_path: Path):
+    compare(results, "base", "slow", "--objective", "p95<=+5%", "rps>=-5%", "--junit", str(tmp_path / "j.xml"))
+    suite = ET.parse(tmp_path / "j.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+    assert [case.get("name") for case in suite.iter("testcase")] == ["p95<=+5%", "rps>=-5%"]
+
+
+def test_markdown_shows_hostile_names_as_they_are_and_nothing_else(results: Path, tmp_path: Path):
+    target = tmp_path / "out.md"
+    compare(results, "base", "slow", "--markdown", str(target))
+    text = target.read_text()
+    assert "<script" not in text
+    assert "[x](" not in text
+    tables = [line for line in text.splitlines() if line.startswith("| GET")]
+    assert len(tables) == 6
+    assert {line.replace("\\|", "").count("|") for line in tables} == {8}
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_compared(results: Path, capsys):
+    assert compare(results, "base", "slow", "--junit", "nowhere/at/all.xml") == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("p95<=5ms", "METRIC OPERATOR CHANGE"),
+        ("p95<=+5pp", "given in %"),
+        ("failures<=+1%", "percentage points"),
+        ("p0<=+1%", "no percentile"),
+        ("p95<=5%", "METRIC OPERATOR CHANGE"),
+    ],
+)
+def test_a_wrong_objective_is_told_with_what_is_allowed(text: str, told: str):
+    with pytest.raises(SettingsError, match=told):
+        parse_change_objectives([text])
+
+
+def test_every_wrong_objective_is_told_at_once():
+    with pytest.raises(SettingsError) as raised:
+        parse_change_objectives(["x", "y", "p95<=+5%"])
+    assert len(raised.value.problems) == 2

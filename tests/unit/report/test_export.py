@@ -1,0 +1,115 @@
+"""Exporting a run: every row, every format, nothing overwritten, nothing that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.cli.main import main
+from loadstone.report.export import What, export, export_file
+from loadstone.report.export_formats import FormatName
+from support.closed_runs import MadeRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMULA = "=HYPERLINK(1)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    made = MadeRun(names=[("GET", FORMULA), ("POST", "/predict")], error="@SUM(1)", failure_share=0.2)
+    return made.close(tmp_path_factory.mktemp("results"))
+
+
+def exported(folder, what: What, form: FormatName) -> bytes:
+    file = io.BytesIO()
+    export(folder, what, form, file, lambda _: None)
+    return file.getvalue() if not file.closed else b""
+
+
+def rows_of_csv(folder, what: What) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(exported(folder, what, FormatName.CSV).decode())))
+
+
+@pytest.mark.parametrize("what", [What.REQUESTS, What.ROLLUPS, What.USAGE])
+def test_csv_and_jsonl_hold_every_row_of_the_archive(folder, what: What):
+    path = getattr(folder, what.value)
+    count = pq.read_metadata(path).num_rows
+    assert len(rows_of_csv(folder, what)) == count > 0
+    assert len(exported(folder, what, FormatName.JSONL).splitlines()) == count
+
+
+def test_durations_in_csv_are_those_of_the_archive(folder):
+    archived = pq.read_table(folder.requests)["rt_us"].to_pylist()
+    assert [int(row["rt_us"]) for row in rows_of_csv(folder, What.REQUESTS)] == archived
+
+
+def test_moments_are_iso_8601_to_the_nanosecond(folder):
+    row = rows_of_csv(folder, What.REQUESTS)[1]
+    assert row["end"] == "2026-09-21T14:13:20.025000000Z"
+
+
+def test_a_parquet_export_is_equal_to_the_archive(folder, tmp_path: Path):
+    target = tmp_path / "out.parquet"
+    export_file(folder, What.ROLLUPS, FormatName.PARQUET, target, lambda _: None)
+    assert pq.read_table(target).equals(pq.read_table(folder.rollups))
+
+
+def test_names_and_errors_that_are_formulas_are_disarmed_in_csv(folder):
+    rows = rows_of_csv(folder, What.REQUESTS)
+    assert {row["name"] for row in rows} == {"'" + FORMULA, "/predict"}
+    assert {row["error"] for row in rows} == {"", "'@SUM(1)"}
+
+
+def test_jsonl_holds_names_as_they_are(folder):
+    names = {json.loads(line)["name"] for line in exported(folder, What.REQUESTS, FormatName.JSONL).splitlines()}
+    assert names == {FORMULA, "/predict"}
+
+
+def test_the_stats_are_those_of_run_json_with_a_total_at_the_end(folder):
+    rows = rows_of_csv(folder, What.STATS)
+    total = json.loads(folder.run_json.read_text())["summary"]["run"]["total"]
+    assert [row["name"] for row in rows] == ["'" + FORMULA, "/predict", ""]
+    assert (int(rows[-1]["requests"]), float(rows[-1]["p95_ms"])) == (total["requests"], total["p95_ms"])
+
+
+def test_a_run_without_requests_gives_a_header_and_no_row(tmp_path: Path):
+    empty = MadeRun(rate=0, usage=False).close(tmp_path)
+    text = exported(empty, What.REQUESTS, FormatName.CSV).decode()
+    assert text.splitlines() == ['"start","end","rt_us","ttfb_us","method","name","ok","status","error","bytes","worker","boot"']  # fmt: skip  # noqa: E501
+    assert exported(empty, What.REQUESTS, FormatName.JSONL) == b""
+
+
+def test_an_existing_file_is_not_overwritten_unless_forced(folder, tmp_path: Path, capsys):
+    target = tmp_path / "mine.csv"
+    target.write_text("mine")
+    arguments = ["export", "latest", "--results", str(folder.path.parent), "--output", str(target)]
+    assert main(arguments) == 2
+    assert target.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+    assert main([*arguments, "--force"]) == 0
+    assert len(target.read_text().splitlines()) == 801
+
+
+def test_progress_ends_with_rows_per_second(folder, tmp_path: Path, capsys):
+    target = tmp_path / "stats.csv"
+    main(["export", "latest", "--what", "stats", "--results", str(folder.path.parent), "--output", str(target)])
+    said = capsys.readouterr().err
+    assert said.startswith("3 rows of stats in ")
+    assert said.rstrip().endswith("rows/s")
+
+
+def test_an_unknown_run_is_told_with_those_that_exist(folder, capsys):
+    assert main(["export", "nothing", "--results", str(folder.path.parent)]) == 2
+    assert folder.run in capsys.readouterr().err
+
+
+def test_a_failed_export_leaves_no_file(folder, tmp_path: Path, capsys):
+    assert main(["export", "latest", "--results", str(folder.path.parent), "-o", str(tmp_path / "no" / "x.csv")]) == 4
+    assert list(tmp_path.iterdir()) == []

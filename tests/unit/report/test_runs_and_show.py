@@ -1,0 +1,73 @@
+"""``loadstone runs`` and ``loadstone show``: what people see of the runs they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.cli.main import main
+from support.closed_runs import MadeRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    MadeRun(run="20260920-120000-aaaa", users=7).close(results)
+    MadeRun(run="20260921-120000-bbbb", objectives=["p95<1ms"], users=1234).close(results)
+    (results / "20260922-120000-cccc" / "journal").mkdir(parents=True)
+    (results / "20260922-120000-dddd" / "journal").mkdir(parents=True)
+    (results / "20260922-120000-dddd" / "run.json").write_text("{")
+    return results
+
+
+def line_of(text: str, run: str) -> str:
+    return next(line for line in text.splitlines() if run in line)
+
+
+def test_each_run_is_one_line_with_its_figures_and_its_verdict(results: Path, capsys):
+    assert main(["runs", "--results", str(results)]) == 0
+    said = capsys.readouterr().out
+    held = line_of(said, "aaaa")
+    assert all(word in held for word in ("2026-09-21 14:13:20", "scenario.py", " 7 ", "40.0", "%", "pass"))
+    assert "1,234" in line_of(said, "bbbb")
+    assert "fail" in line_of(said, "bbbb")
+
+
+def test_runs_that_are_open_or_damaged_are_listed_as_that(results: Path, capsys):
+    main(["runs", "--results", str(results)])
+    said = capsys.readouterr().out
+    assert "open" in line_of(said, "cccc")
+    assert "damaged" in line_of(said, "dddd")
+
+
+def test_only_the_newest_are_shown_when_asked_for(results: Path, capsys):
+    main(["runs", "--newest", "1", "--results", str(results)])
+    said = capsys.readouterr().out
+    assert "dddd" in said
+    assert "aaaa" not in said
+
+
+def test_no_run_is_said_and_is_no_failure(tmp_path: Path, capsys):
+    assert main(["runs", "--results", str(tmp_path / "none")]) == 0
+    assert "loadstone run" in capsys.readouterr().out
+
+
+def test_a_run_is_shown_by_the_beginning_of_its_id_whatever_its_verdict(results: Path, capsys):
+    assert main(["show", "20260921", "--results", str(results)]) == 0
+    said = capsys.readouterr().out
+    assert "verdict: fail" in said
+    assert "p95<1ms" in said
+
+
+def test_an_ambiguous_beginning_is_refused_with_the_candidates(results: Path, capsys):
+    assert main(["show", "202609", "--results", str(results)]) == 2
+    assert "aaaa" in capsys.readouterr().err
+
+
+def test_a_run_that_is_still_open_says_how_to_close_it(results: Path, capsys):
+    assert main(["show", "20260922-120000-cccc", "--results", str(results)]) == 4
+    assert "loadstone recover" in capsys.readouterr().err
