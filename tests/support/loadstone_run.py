@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
 
+    from redis import Redis
+
 SCENARIOS = Path(__file__).parents[1] / "runs" / "scenarios"
 REPOSITORY = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -130,7 +132,18 @@ class LoadstoneRun:
 
     def run_json(self) -> dict[str, Any]:
         """The contents of its run.json."""
-        return dict(json.loads((self.run_folder() / "run.json").read_text()))
+        return self.document(self.run_folder())
+
+    @staticmethod
+    def document(folder: Path) -> dict[str, Any]:
+        """The contents of a folder's run.json."""
+        return dict(json.loads((folder / "run.json").read_text()))
+
+    @staticmethod
+    def live(client: Redis) -> dict[str, Any] | None:
+        """The newest live snapshot of the one run on a stream server of the test's own."""
+        found = [json.loads(text) for key in client.scan_iter(match="live:*") if (text := client.get(key))]
+        return dict(found[0]) if found else None
 
     def events(self) -> list[dict[str, Any]]:
         """The run's events."""
