@@ -43,7 +43,9 @@ def _console() -> Console:
 
 def _requests(run: dict[str, Any]) -> Table:
     whole = run["summary"]["run"]
-    table = Table(title=f"run {run['id']}: {run['users']} users on {run['host']}", title_justify="left")
+    # names and addresses go in as Text: as plain strings their brackets would be taken for formatting
+    title = Text(f"run {run['id']}: {run['users']} users on {run['host']}", "table.title")
+    table = Table(title=title, title_justify="left")
     table.add_column("request", overflow="fold")
     for name in ("requests", "failures", "req/s", "mean ms", "p50", "p95", "p99", "max"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -76,7 +78,7 @@ def _objectives(run: dict[str, Any]) -> Table:
     words = {True: Text("held", "green"), False: Text("missed", "red"), None: Text("not measured", "yellow")}
     for result in run["objectives"]:
         value = "-" if result["value"] is None else f"{result['value']:,.4g} {result['unit'] or ''}".strip()
-        table.add_row(result["text"], value, words[result["ok"]])
+        table.add_row(Text(result["text"]), value, words[result["ok"]])
     return table
 
 
