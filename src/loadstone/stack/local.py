@@ -207,6 +207,7 @@ class LocalStack:
                 "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
                 "target": json.dumps(describe_target(self.host)) if self.target else None,
                 "launch": self.launch,
+                "live_url": self.live_url,
             }
         )
 
