@@ -30,12 +30,12 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need nothing but Python packages
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest tests/unit tests/runs/test_options.py $(ARGS)
 
 .PHONY: test-services
-test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
+test-services: $(DEV_SET) ## Run the tests against real servers, fetched first, and the longer whole runs
 	-@$(PY) tests/services/fetch.py
-	$(PY) -m pytest tests/services $(ARGS)
+	$(PY) -m pytest tests/services tests/runs --ignore tests/runs/test_options.py $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first

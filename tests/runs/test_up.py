@@ -37,7 +37,7 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
         counting_server.reset()
         swarm(url, users=users)
         time.sleep(4)
-        httpx.get(f"{url}/stop", trust_env=False, timeout=90)
+        httpx.post(f"{url}/stop", trust_env=False, timeout=90).raise_for_status()
         wait_until_closed(up.results, number)
         run = closed(up.results)[-1]
         assert (run["requests"], run["users"]) == (counting_server.count().total, users)

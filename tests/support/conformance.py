@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-TIMEOUTS: Final = {"HttpUser": {}, "FastHttpUser": {"network_timeout": 1.0, "connection_timeout": 1.0}}
+TIMEOUTS: Final = {"HttpUser": {}, "FastHttpUser": {"network_timeout": 20.0, "connection_timeout": 20.0}}
 
 Scenario = Callable[[Any], Any]
 """Uses a user's client; what it returns is the response that is compared."""

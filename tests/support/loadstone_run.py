@@ -121,8 +121,8 @@ class LoadstoneRun:
         for process in self._seen.values():
             if process.is_running():
                 process.kill()
-        if self.process is not None and self.process.stdout is not None:
-            self.process.stdout.close()
+        if self.process is not None:
+            self.process.communicate()
 
     def _parts(self, words: tuple[str, ...]) -> Iterator[psutil.Process]:
         self._remember()

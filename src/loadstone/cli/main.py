@@ -9,7 +9,21 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 import loadstone
-from loadstone.cli import collector, compare, export, influx, recover, report, run, runs, show, up, usage, worker
+from loadstone.cli import (
+    collector,
+    compare,
+    doctor,
+    export,
+    influx,
+    recover,
+    report,
+    run,
+    runs,
+    show,
+    up,
+    usage,
+    worker,
+)
 from loadstone.errors import LoadstoneError, SettingsError
 
 if TYPE_CHECKING:
@@ -28,6 +42,7 @@ _VERBS: Final = {
     "report": report,
     "recover": recover,
     "influx": influx,
+    "doctor": doctor,
     "collector": collector,
     "usage": usage,
 }

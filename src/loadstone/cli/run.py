@@ -47,5 +47,7 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
         if stack.remote_redis_url and settings.bind != "127.0.0.1":
             view.note(stack.join_command())
         folder = Conductor(stack, view, lambda: stop.count).conduct()
+    if folder is None:
+        return ExitCode.INTERRUPTED
     write_gate_files(arguments, judged_run(load_run(folder)))
     return print_summary(folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -62,6 +63,7 @@ class Aggregator:
     results: Path
     consumer: Consumer
     feed: InfluxFeed | None = None
+    lease: Lease | None = None
     board: LiveBoard | None = None
     now_ns: Callable[[], int] = time.time_ns
     runs: dict[str, OpenRun] = field(default_factory=dict)
@@ -157,10 +159,11 @@ class Aggregator:
             run.unpublished = []
 
     def _close_complete(self) -> None:
-        for name in [name for name, run in self.runs.items() if run.state.is_complete(self.now_ns())]:
+        for name in [name for name, run in self.runs.items() if run.may_close(self.now_ns())]:
             run = self.runs[name]
-            result = close_run(run.folder, now_ns=self.now_ns())
-            _report(run.folder)
+            with self.lease.kept() if self.lease else nullcontext():
+                result = close_run(run.folder, now_ns=self.now_ns())
+                _report(run.folder)
             if self.feed:
                 for lines in run.last_points(result.document):
                     run.unpublished += lines
@@ -202,7 +205,7 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None
     with serving(settings.live_bind, settings.live_port, settings.results) as board:
-        make = partial(_aggregator, client, settings, board)
+        make = partial(_aggregator, client, lease, settings, board)
         try:
             while not stopped():
                 try:
@@ -214,6 +217,7 @@ def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
                     time.sleep(_PAUSE_S)
         finally:
             _leave(aggregator, lease)
+            client.close()
 
 
 def _turn(aggregator: Aggregator | None, lease: Lease, make: Callable[[], Aggregator]) -> Aggregator | None:
@@ -230,10 +234,10 @@ def _turn(aggregator: Aggregator | None, lease: Lease, make: Callable[[], Aggreg
     return aggregator
 
 
-def _aggregator(client: Redis, settings: CollectorSettings, board: LiveBoard | None) -> Aggregator:
+def _aggregator(client: Redis, lease: Lease, settings: CollectorSettings, board: LiveBoard | None) -> Aggregator:
     streams: Sequence[str] = tuple(_KINDS)
     consumer = Consumer(client, AGGREGATORS, AGGREGATORS, streams)
-    return Aggregator(client, settings.results, consumer, _feed(client, settings), board)
+    return Aggregator(client, settings.results, consumer, _feed(client, settings), lease, board)
 
 
 def _feed(client: Redis, settings: CollectorSettings) -> InfluxFeed | None:

@@ -7,7 +7,7 @@ dirty; such buckets are computed anew from the journal when the run closes.
 from __future__ import annotations
 
 from bisect import insort
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadstone.collector.deltas import SLOWEST
 from loadstone.domain.rollup import Rollup
@@ -47,9 +47,14 @@ class Bucket:
 
     def add_slow(self, slow: Slow) -> None:
         """Keep a request if it is one of the ten slowest."""
-        insort(self.slow, slow)
+        insort(self.slow, slow, key=_without_text)
         del self.slow[:-SLOWEST]
         self.has_news = True
+
+
+def _without_text(slow: Slow) -> tuple[Any, ...]:
+    """What slow requests are ordered by: all but the error, which may be None and says nothing about an order."""
+    return slow[:-1]
 
 
 class Buckets:

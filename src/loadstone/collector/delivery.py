@@ -22,6 +22,10 @@ MOST_LINES: Final = 10_000
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 15.0
 _GROWTH: Final = 8
+_FEWEST_LINES: Final = 500
+"""A request is not made smaller than this because its answer takes too long: that would be no help."""
+
+_UNDECIDED: Final = frozenset({Meaning.AWAY, Meaning.REFUSED, Meaning.SLOW})
 log = logging.getLogger("loadstone.influx")
 
 
@@ -85,16 +89,19 @@ class Delivery:
         return rejected
 
     def _send(self, lines: Sequence[str]) -> Answer:
-        """Send until InfluxDB has decided: stored, rejected or too large."""
+        """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
         data = "\n".join(lines).encode()
         while True:
             self._wait(0)
             answer = self._sink.write(data)
-            if answer.meaning not in {Meaning.AWAY, Meaning.REFUSED}:
+            if answer.meaning not in _UNDECIDED:
                 self._note_decision(answer, len(lines))
                 return answer
             self._note_failure(answer)
             self._wait(self._pause_s(answer))
+            if answer.meaning is Meaning.SLOW and len(lines) > _FEWEST_LINES:
+                self._most_lines = max(_FEWEST_LINES, len(lines) // 2)
+                return answer
             if answer.meaning is Meaning.REFUSED:
                 self._sink.reload_token()
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadstone.errors import UsageError
 
@@ -45,6 +45,7 @@ class Meaning(Enum):
     REFUSED = "refused"  # not before a person has mended token, bucket or address
     REJECTED = "rejected"  # at least one of the lines is not acceptable
     TOO_LARGE = "too large"
+    SLOW = "slow"  # no answer in time: try again with less
 
 
 _MEANINGS: Final = {
@@ -101,6 +102,8 @@ class InfluxClient:
             self._write.write(settings.influx_bucket, settings.influx_org, lines)
         except ApiException as error:
             return self._understood(error)
+        except ReadTimeoutError as error:
+            return Answer(Meaning.SLOW, str(error)[:_REASON_LIMIT])
         except (HTTPError, OSError) as error:
             return Answer(Meaning.AWAY, str(error)[:_REASON_LIMIT])
         return Answer(Meaning.STORED)

@@ -31,6 +31,8 @@ def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
         "started_ns": about.started_ns,
         "ramp_done_ns": about.ramp_done_ns,
         "stopping_ns": about.stopping_ns,
+        "interrupted": about.interrupted,
+        "target_exited": about.target_exited is not None,
         "users": about.users,
         "target_users": about.target_users,
         "workers": about.workers,

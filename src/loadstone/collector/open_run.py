@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.fold import RunState
+from loadstone.archive.fold import MASTER_LOST_AFTER_S, RunState
+from loadstone.archive.frame import EntryKind
 from loadstone.archive.journal import JournalWriter, read_journal
 from loadstone.collector.points import Points, apply_entry, decoded
 from loadstone.collector.summary_lines import summary_lines
@@ -16,18 +18,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from loadstone.archive.folder import RunFolder
-    from loadstone.archive.frame import EntryKind
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event, UsageTick
 
 __all__ = ["OpenRun"]
+
+_SILENCE_S: Final = 0.4
+"""A stopped run of which nothing came for this long has no backlog. Workers ship twice a second."""
 
 
 @dataclass(slots=True)
 class OpenRun:
     """Its locked folder, its journal, what is known of it, and its points if there is an InfluxWriter.
 
-    ``position`` counts the entries of its journal; ``unpublished`` are lines that the stream did not take yet.
+    ``position`` counts the entries of its journal; ``unpublished`` are lines that the stream did not take yet;
+    ``arrived_s`` is when the last batch or event came (monotonic).
     """
 
     folder: RunFolder
@@ -37,6 +42,7 @@ class OpenRun:
     points: Points | None = None
     position: int = 0
     unpublished: list[str] = field(default_factory=list)
+    arrived_s: float = field(default_factory=time.monotonic)
     _last_points: Iterator[list[str]] | None = None
 
     @classmethod
@@ -61,7 +67,19 @@ class OpenRun:
         """Write one entry into the journal and take it in. Raises `ArchiveError` when the disk is full."""
         self.journal.append(kind, stream_id, blob)
         self.position += 1
+        if kind is not EntryKind.USAGE:
+            self.arrived_s = time.monotonic()
         apply_entry(stream_id, content, self.state, self.points)
+
+    def may_close(self, now_ns: int) -> bool:
+        """Whether the run is complete and nothing more comes in.
+
+        After an outage of the stream its last words may be old when they arrive, so silence is measured by arrival:
+        a backlog is drained first, and a master is only lost when nobody said anything for that long here.
+        """
+        silent_s = time.monotonic() - self.arrived_s
+        enough_s = MASTER_LOST_AFTER_S if self.state.about.stopped_ns is None else _SILENCE_S
+        return silent_s >= enough_s and self.state.is_complete(now_ns)
 
     def last_points(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
         """The points that only the end of the run can tell, given its run.json; asked again, those not taken yet."""

@@ -35,7 +35,7 @@ class Points:
     """The points of one run. Spans that are limited to some buckets compute just these anew, and nothing else."""
 
     def __init__(self, run: str, *, spans: Spans | None = None) -> None:
-        self.spans = spans or Spans()
+        self.spans = Spans() if spans is None else spans
         self._rollups = RollupLines(run)
         self._run = run
         self._lines: list[str] = []

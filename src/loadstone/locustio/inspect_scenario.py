@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["inspect_scenario", "scenario_files"]
 
@@ -45,11 +45,26 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> dict[str
 
 
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
-    from locust.main import merge_locustfiles_content  # noqa: PLC0415  (patches the process; only wanted here)
+    from locust import main  # noqa: PLC0415  (patches the process; only wanted here)
 
+    load_tests = _none_unless_collected(main.load_locustfile_pytest)  # type: ignore[attr-defined]
+    main.load_locustfile_pytest = load_tests  # type: ignore[attr-defined, assignment]
     expanded = [found for file in files for found in _expand(Path(file))]
-    users, _, _, shape = merge_locustfiles_content(expanded)
+    users, _, _, shape = main.merge_locustfiles_content(expanded)
     return users, type(shape).__name__ if shape else None
+
+
+def _none_unless_collected(load: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """Where there is no user class, Locust looks for tests of pytest; a file that pytest refuses holds none either."""
+
+    def loaded(path: str) -> dict[str, Any]:
+        try:
+            return load(path)
+        except Exception as error:  # noqa: BLE001  (pytest's settings may make anything an error)
+            print(f"pytest finds no user in {path}: {error}", file=sys.stderr)  # noqa: T201
+            return {}
+
+    return loaded
 
 
 def _expand(file: Path) -> list[str]:

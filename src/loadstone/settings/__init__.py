@@ -11,6 +11,7 @@ from loadstone.settings.load import (
 )
 from loadstone.settings.records import (
     CollectorSettings,
+    DoctorSettings,
     HookSettings,
     InfluxSettings,
     RunSettings,
@@ -20,6 +21,7 @@ from loadstone.settings.records import (
 
 __all__ = [
     "CollectorSettings",
+    "DoctorSettings",
     "HookSettings",
     "InfluxSettings",
     "RunSettings",

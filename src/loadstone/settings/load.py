@@ -41,6 +41,7 @@ class Setting:
     repeatable: bool
     flag: bool
     short: str | None
+    variable: str | None
 
     @property
     def option(self) -> str:
@@ -49,8 +50,8 @@ class Setting:
 
     @property
     def env(self) -> str:
-        """The environment variable, such as ``LOADSTONE_RUN_TIME``."""
-        return ENV_PREFIX + self.name.upper()
+        """The environment variable, such as ``LOADSTONE_RUN_TIME``, or the one that others call it by already."""
+        return self.variable or ENV_PREFIX + self.name.upper()
 
 
 def setting(
@@ -62,10 +63,11 @@ def setting(
     repeatable: bool = False,
     flag: bool = False,
     short: str | None = None,
+    variable: str | None = None,
 ) -> Any:
     """A field of a settings record. ``default`` is text like any other value; None means "not set"."""
     shown = {"parse": parse, "help": help, "default": default, "metavar": metavar}
-    return field(metadata={**shown, "repeatable": repeatable, "flag": flag, "short": short})
+    return field(metadata={**shown, "repeatable": repeatable, "flag": flag, "short": short, "variable": variable})
 
 
 def describe(record: type[Any]) -> Iterator[Setting]:

@@ -13,7 +13,15 @@ from loadstone.settings.load import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CollectorSettings", "HookSettings", "InfluxSettings", "RunSettings", "UsageSettings", "WorkerSettings"]
+__all__ = [
+    "CollectorSettings",
+    "DoctorSettings",
+    "HookSettings",
+    "InfluxSettings",
+    "RunSettings",
+    "UsageSettings",
+    "WorkerSettings",
+]
 
 _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
@@ -35,7 +43,9 @@ class InfluxSettings:
     """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
 
     influx_url: str | None = setting(
-        parse.http_url, "InfluxDB that gets every request, besides the archive; without it none does", metavar="URL"
+        parse.http_url,
+        "address of an InfluxDB that gets every request besides the archive",
+        metavar="URL",
     )
     influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
     influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
@@ -117,6 +127,18 @@ class RunSettings(InfluxSettings):
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
     live_port: int = setting(parse.port, "port of the live page (0: a free one)", default="0", metavar="PORT")
     target_port: int = setting(parse.port, "port of the demo target (0: a free one)", default="0", metavar="PORT")
+    model: str | None = setting(
+        parse.text,
+        "what the demo target serves, such as models:/NAME@ALIAS; without it a small model is trained",
+        metavar="URI",
+        variable="MODEL_URI",
+    )
+    registry: str | None = setting(
+        parse.text,
+        "MLflow registry that has --model (default: the demo's own, in .cache/demo)",
+        metavar="URI",
+        variable="MLFLOW_TRACKING_URI",
+    )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
         "processes of the target on this machine, whose CPU and memory are recorded with their children's",
@@ -187,6 +209,14 @@ class CollectorSettings(InfluxSettings):
         "run one of the two services alone: aggregator or writer",
         metavar="SERVICE",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings(InfluxSettings):
+    """What ``loadstone doctor`` is to look at; what is not named is not checked."""
+
+    redis_url: str | None = setting(parse.redis_url, "Redis or Valkey to check", metavar="URL")
+    host: str | None = setting(parse.http_url, "base address of the target", metavar="URL", short="-H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,14 @@ from loadstone.stack.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.settings import RunSettings
+
 __all__ = ["DemoTarget", "describe_target", "target_folder"]
 
 _READY_WITHIN_S: Final = 120.0
 _BIND: Final = "127.0.0.1"
+_QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""A load test talks to nobody else, and onnxruntime would leave a file in the temporary folder."""
 
 
 def target_folder() -> Path:
@@ -33,45 +37,51 @@ def target_folder() -> Path:
 
 @dataclass(slots=True)
 class DemoTarget:
-    """The demo target's two steps: train a model unless there is one, then serve it."""
+    """The demo target's two steps: train a model unless there is one or another is named, then serve it."""
 
-    train: Part
+    train: Part | None
     serve: Part
     host: str
 
     @classmethod
-    def prepare(cls, logs: Path, port: int) -> DemoTarget:
-        """Lay out both processes; nothing is started yet. The registry is kept beside the target between runs."""
+    def prepare(cls, settings: RunSettings, logs: Path) -> DemoTarget:
+        """Lay out both processes; nothing is started yet. The demo's own registry is kept between runs."""
         folder = target_folder()
-        port = port or free_port(_BIND)
+        port = settings.target_port or free_port(_BIND)
         state = folder.parent / ".cache" / "demo"
         state.mkdir(parents=True, exist_ok=True)
-        env = {
-            "PYTHONPATH": str(folder),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
-            "TARGET_HOST": _BIND,
-            "TARGET_PORT": str(port),
-        }
-        argv = [sys.executable, "-m", "inference"]
-        train = Part(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=state)
-        serve = Part(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=state)
-        return cls(train, serve, f"http://{_BIND}:{port}")
+        env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
+        env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
+        if settings.model:  # only then another registry is meant, and nothing is ever put into that
+            env |= {"MODEL_URI": settings.model}
+            env |= {"MLFLOW_TRACKING_URI": settings.registry} if settings.registry else {}
+        argv, cwd = [sys.executable, "-m", "inference"], None if settings.model else state
+        train = Part(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
+        serve = Part(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
+        return cls(None if settings.model else train, serve, f"http://{_BIND}:{port}")
 
     def start(self, interrupted: Callable[[], bool]) -> None:
         """Train if need be, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
-        self.train.start()
         deadline = time.monotonic() + _READY_WITHIN_S
-        while self.train.alive and time.monotonic() < deadline and not interrupted():
-            time.sleep(0.05)
+        if self.train:
+            self._have_a_model(self.train, deadline, interrupted)
         if interrupted():
             return
-        if self.train.exit_code != 0:
-            raise self._failure(self.train)
         self.serve.start()
         while not self._ready() and not interrupted():
             if not self.serve.alive or time.monotonic() > deadline:
                 raise self._failure(self.serve)
             time.sleep(0.05)
+
+    def _have_a_model(self, train: Part, deadline: float, interrupted: Callable[[], bool]) -> None:
+        train.start()
+        try:
+            while train.alive and time.monotonic() < deadline and not interrupted():
+                time.sleep(0.05)
+            if train.exit_code != 0 and not interrupted():
+                raise self._failure(train)
+        finally:
+            train.stop()
 
     def _ready(self) -> bool:
         try:

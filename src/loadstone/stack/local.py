@@ -147,12 +147,9 @@ class LocalStack:
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if self.host:
             return
-        demo = DemoTarget.prepare(self.folder, self.settings.target_port)
+        demo = DemoTarget.prepare(self.settings, self.folder)
         self.target, self.host = demo.serve, demo.host
-        try:
-            demo.start(interrupted)
-        finally:
-            demo.train.stop()
+        demo.start(interrupted)
 
     def _samples_usage(self) -> bool:
         return bool(self.settings.target_pid) or self.target is not None
@@ -205,11 +202,16 @@ class LocalStack:
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
                 "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
-                "target": json.dumps(describe_target(self.host)) if self.target else None,
+                "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
             }
         )
+
+    def _target_info(self) -> str | None:
+        """Only our own target is asked: a stranger's gets no request but the users', so counts on both sides agree."""
+        found = describe_target(self.host) if self.target else None
+        return json.dumps(found) if found else None
 
     def run_time(self) -> float | None:
         """How long the master lets the run last, in seconds; None where something else ends it."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["Consumer", "StreamEntry", "first_unfinished", "order", "trim_finished"]
+__all__ = ["Consumer", "StreamEntry", "first_unfinished", "is_finished", "order", "trim_finished"]
 
 _RUN: Final = b"run"
 _BLOB: Final = b"b"
@@ -92,6 +92,7 @@ class Consumer:
 
 
 def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
+    """Whatever is in it can be looked at: a run that is no text comes out as one that no run can have."""
     values = fields or {}
     return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
 
@@ -116,6 +117,15 @@ def first_unfinished(client: Redis, stream: str, group: str) -> str | None:
     groups: Any = client.xinfo_groups(stream)
     found = [info for info in groups if _text(info["name"]) == group]
     return _first_unfinished(client, stream, found[0]) if found else None
+
+
+def is_finished(client: Redis, stream: str, group: str) -> bool:
+    """Whether a group has acknowledged all that was ever put into a stream, which may not be there at all."""
+    if not client.exists(stream):
+        return True
+    about: Any = client.xinfo_stream(stream)
+    first = first_unfinished(client, stream, group)
+    return first is not None and order(first) > order(_text(about["last-generated-id"]))
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:

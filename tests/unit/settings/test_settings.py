@@ -124,4 +124,4 @@ def test_every_default_is_valid_and_every_setting_says_what_it_is_for(record):
     load(record, environ={})
     for each in describe(record):
         assert each.help, each.name
-        assert each.help[0].islower() or each.help.split()[0] in {"Redis", "CPU"}, each.help
+        assert each.help[0].islower() or each.help.split()[0] in {"Redis", "CPU", "InfluxDB", "MLflow"}, each.help

@@ -21,11 +21,11 @@ def target(trained: Path):
         yield started
 
 
-def test_nothing_that_can_be_sent_makes_the_target_fail_or_break_its_own_schema(target: Any):
+def test_nothing_that_can_be_sent_makes_the_target_fail_or_break_its_own_schema(target: Any, tmp_path: Path):
     # A forest refuses numbers beyond single precision, which no signature can say: that 422 is the model's own.
     options = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "60", "--seed", "1", "--no-color"]
     command = [*PROGRAM, "run", f"{target.url}/openapi.json", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout[-6000:]
 
 

@@ -96,7 +96,7 @@ def _ask_again(pool: Pool, wire: bytes, options: Options) -> tuple[Connection, b
 
 
 def _first_bytes(connection: Connection, wire: bytes, options: Options) -> bytes:
-    connection.limit(perf_counter_ns() + options.limits.read_ns)
+    connection.limit(perf_counter_ns() + options.limits.first_wait_ns)
     try:
         connection.send(wire)
     except OSError as error:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from loadstone.locustio.lean.errors import MalformedResponseError
 
+_FIELD_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n"
+HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n((?:" + _FIELD_LINE + rb")*+)\r\n"
+)
+"""A whole head: HTTP minor version, status, reason phrase, and all fields in one piece."""
+DECISIVE = re.compile(
+    rb"^(content-(?:length|encoding)|transfer-encoding|connection|set-cookie):([^\r]*+)", re.IGNORECASE | re.MULTILINE
+)
+"""The fields that decide how the body is read and what becomes of the connection."""
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
-FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\r\n")
+FIELD = re.compile(_FIELD_LINE)
 PREFIX = b"HTTP/1."
 BARE_LF = re.compile(rb"(?<!\r)\n")
 FOLD = re.compile(rb"\r\n[ \t]+")
-LENGTH = re.compile(r"[0-9]{1,18}")
+LENGTH = re.compile(rb"[0-9]{1,18}")
 
 UNTIL_CLOSE = -1
 """Value of `Head.length` for a body that only the end of the connection delimits."""
@@ -63,19 +71,37 @@ class ResponseHeaders(Mapping[str, str]):
     getlist = get_all
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """One parsed head; `length` is bytes, UNTIL_CLOSE or CHUNKED, and 0 where the status forbids a body."""
 
-    status: int
-    reason: str
-    headers: ResponseHeaders
-    length: int
-    closes: bool
-    encoding: str
-    sets_cookies: bool
-    ordinary: bool
-    """Whether it is a success that neither redirects nor sets cookies."""
+    __slots__ = ("_fields", "_headers", "_reason", "closes", "encoding", "length", "ordinary", "sets_cookies", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, fields: bytes, decisive: dict[bytes, bytes], *, http_1_1: bool
+    ) -> None:
+        self._reason, self._fields = reason, fields
+        self._headers: ResponseHeaders | None = None
+        self.status = status
+        self.length, sound = _framing(status, decisive)
+        self.closes = not sound or self.length == UNTIL_CLOSE or _closes(http_1_1, decisive.get(b"connection"))
+        self.encoding = decisive.get(b"content-encoding", b"").decode("latin-1").lower()
+        self.sets_cookies = b"set-cookie" in decisive
+        self.ordinary = status in SUCCESS and not self.sets_cookies
+        """Whether it is a success that neither redirects nor sets cookies."""
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase."""
+        return self._reason.decode("latin-1")
+
+    @property
+    def headers(self) -> ResponseHeaders:
+        """The fields, taken apart when first asked for."""
+        if self._headers is None:
+            lines = self._fields.decode("latin-1").split("\r\n")[:-1]
+            parted = (line.partition(":") for line in lines)
+            self._headers = ResponseHeaders(tuple((name, value.strip(" \t")) for name, _, value in parted))
+        return self._headers
 
 
 _remembered: dict[bytes, Head] = {}
@@ -112,61 +138,64 @@ def show(data: bytes) -> str:
 
 
 def _parse(raw: bytes) -> Head:
+    match = HEAD.fullmatch(raw) or HEAD.fullmatch(_unfolded(raw))
+    if match is None:
+        raise _fault(_unfolded(raw))
+    minor, status, reason, fields = match.groups()
+    decisive: dict[bytes, bytes] = {}
+    for name, value in DECISIVE.findall(fields):
+        key = name.lower()
+        decisive[key] = decisive[key] + b"," + value.strip() if key in decisive else value.strip()
+    return Head(int(status), reason or b"", fields, decisive, http_1_1=minor == b"1")
+
+
+def _unfolded(raw: bytes) -> bytes:
+    """Give the head with folded fields joined (RFC 9112 section 5.2)."""
+    line, end, fields = raw.partition(b"\r\n")
+    return line + end + FOLD.sub(b" ", fields)
+
+
+def _fault(raw: bytes) -> MalformedResponseError:
+    """Find out which rule a head breaks that is known to break one."""
     reject_bad_start(raw)
     line = STATUS_LINE.match(raw)
     if line is None:
-        raise MalformedResponseError("malformed response: bad status line", show(raw))
-    headers = ResponseHeaders(_fields(raw, line.end()))
-    status = int(line[2])
-    length, sound = _framing(status, headers)
-    return Head(
-        status=status,
-        reason=(line[3] or b"").decode("latin-1"),
-        headers=headers,
-        length=length,
-        closes=not sound or length == UNTIL_CLOSE or _closes(line[1] == b"1", headers),
-        encoding=headers.get("content-encoding", "").strip().lower(),
-        sets_cookies="set-cookie" in headers,
-        ordinary=status in SUCCESS and "set-cookie" not in headers,
-    )
-
-
-def _fields(raw: bytes, start: int) -> tuple[tuple[str, str], ...]:
-    block = FOLD.sub(b" ", raw[start:-2]) if b"\r\n " in raw or b"\r\n\t" in raw else raw[start:-2]
-    pairs, at = [], 0
-    while at < len(block):
-        field = FIELD.match(block, at)
-        if field is None:
-            raise MalformedResponseError("malformed response: bad header field", show(block[at:]))
-        pairs.append((field[1].decode("ascii"), field[2].decode("latin-1")))
+        return MalformedResponseError("malformed response: bad status line", show(raw))
+    at = line.end()
+    while field := FIELD.match(raw, at):
         at = field.end()
-    return tuple(pairs)
+    return MalformedResponseError("malformed response: bad header field", show(raw[at:]))
 
 
-def _framing(status: int, headers: ResponseHeaders) -> tuple[int, bool]:
+def _framing(status: int, decisive: dict[bytes, bytes]) -> tuple[int, bool]:
     """Give the length (RFC 9112 section 6.3) and whether the connection can be trusted after this message."""
-    coding = headers.get("transfer-encoding")
-    length = _content_length(headers)
+    coding = decisive.get(b"transfer-encoding")
+    length = _content_length(decisive.get(b"content-length"))
     if status in BODYLESS or status in INFORMATIONAL:
         return 0, coding is None
     if coding is not None:
-        if coding.strip().lower() != "chunked":
-            raise MalformedResponseError("malformed response: only the transfer coding 'chunked' can be read", coding)
+        if coding.lower() != b"chunked":
+            raise MalformedResponseError(
+                "malformed response: only the transfer coding 'chunked' can be read", show(coding)
+            )
         return CHUNKED, length is None
     return (UNTIL_CLOSE if length is None else length), True
 
 
-def _content_length(headers: ResponseHeaders) -> int | None:
-    value = headers.get("content-length")
+def _content_length(value: bytes | None) -> int | None:
     if value is None:
         return None
-    lengths = {part.strip() for part in value.split(",")}
+    if LENGTH.fullmatch(value):
+        return int(value)
+    lengths = {part.strip() for part in value.split(b",")}
     length = lengths.pop()
     if lengths or not LENGTH.fullmatch(length):
-        raise MalformedResponseError("malformed response: Content-Length is not one decimal number", value[:60])
+        raise MalformedResponseError("malformed response: Content-Length is not one decimal number", show(value))
     return int(length)
 
 
-def _closes(http_1_1: bool, headers: ResponseHeaders) -> bool:  # noqa: FBT001  # positional in one place
-    options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
-    return "close" in options or not (http_1_1 or "keep-alive" in options)
+def _closes(http_1_1: bool, connection: bytes | None) -> bool:  # noqa: FBT001  # positional in one place
+    if connection is None:
+        return not http_1_1
+    options = {option.strip().lower() for option in connection.split(b",")}
+    return b"close" in options or not (http_1_1 or b"keep-alive" in options)

@@ -6,7 +6,7 @@ what the connection delivered for this response; bytes beyond its end make the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,11 @@ class Limits:
     response_ns: int
     max_head_bytes: int
     max_body_bytes: int
+    first_wait_ns: int = field(init=False)
+    """How long a response may take to begin: the shorter of both times."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first_wait_ns", min(self.read_ns, self.response_ns))
 
 
 class Reader:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from locust import log, stats
@@ -68,8 +68,12 @@ def fire_request(
             log.unhandled_greenlet_exception = True
 
 
+@lru_cache(maxsize=8)
 def firing(event: EventHook) -> Callable[..., None]:
-    """Give what fires `event` with keywords: `fire_request`, or its own `fire` if that is not Locust's."""
+    """Give what fires `event` with keywords: `fire_request`, or its own `fire` if that is not Locust's.
+
+    All users share what is given for an event.
+    """
     if type(event).fire is not STOCK_FIRE or "fire" in vars(event):
         return event.fire
     return partial(fire_request, event)

@@ -33,6 +33,15 @@ VALID = LocustUserAgent.valid_response_codes
 REDIRECTS = LocustUserAgent.redirect_response_codes
 MS = 1_000_000  # ns
 US = 1_000  # ns
+INSTEAD = {
+    "headers": "; set default_headers on the user class, or pass headers to a request",
+    "auth": "; pass auth to a request, or put user and password into the host",
+    "cookies": "; use cookiejar",
+    "verify": "; set insecure on the user class",
+    "cert": "; set ssl_context_factory on the user class",
+    "proxies": "; proxies are not supported",
+    "client": "; close() closes its connections, cookiejar has its cookies",
+}
 
 
 class LeanHttpSession:
@@ -41,16 +50,30 @@ class LeanHttpSession:
     `user` may be None; its `context()` is part of every event. Not to be shared between threads.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_book",
+        "_fire",
+        "_has_context",
+        "_jar",
+        "_options",
+        "_pools",
+        "_settings",
+        "_user",
+        "request_name",
+        "switched",
+    )
+
     def __init__(
         self, base_url: str, request_event: EventHook, user: Any, settings: ClientSettings, headers: Any
     ) -> None:
+        self._pools: dict[Origin, Pool] = {}
         self._book = shared_book(base_url, tuple((headers or {}).items()))
         self._fire = firing(request_event)
         self._user = user
         self._has_context = user is not None and type(user).context is not User.context
         self._settings = settings
         self._options = settings.options
-        self._pools: dict[Origin, Pool] = {}
         self._jar: LeanCookieJar | None = None
         self.request_name: str | None = None
         self.switched = False
@@ -58,6 +81,10 @@ class LeanHttpSession:
 
     def __del__(self) -> None:
         self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to use instead of an attribute that the clients of Locust's own classes have."""
+        raise AttributeError(f"LeanHttpUser's client has no {name!r}{INSTEAD.get(name, '')}")
 
     @property
     def base_url(self) -> str:

@@ -251,6 +251,10 @@ def test_a_response_that_drips_for_ever_fails_after_the_response_timeout(make_cl
     assert "not complete after 0.2 s" in error or "silent" in error
 
 
+def test_a_response_that_never_begins_fails_after_the_response_timeout_if_that_is_shorter(make_client: Any, raw: Any):
+    assert "timed out" in outcome(make_client, raw, 5, response_timeout=0.1)[2]
+
+
 def test_many_requests_on_one_connection_outlive_the_lazy_timer(make_client: Any, raw: RawServer):
     client = make_client(raw.answers([step for _ in range(30) for step in (raw.take, 0.01, OK)]), network_timeout=0.08)
     assert [client.get("/").content for _ in range(30)] == [b"ok"] * 30

@@ -269,6 +269,15 @@ def test_a_name_that_loadstone_has_not_is_an_attribute_error():
         _ = loadstone.nothing
 
 
+@pytest.mark.parametrize("name", ["headers", "auth", "cookies", "verify", "cert", "proxies", "client"])
+def test_what_other_clients_have_is_refused_with_what_to_use_instead(name: str):
+    client = type("Switched", (LeanHttpUser,), {"host": "http://127.0.0.1:9"})(Environment()).client
+    with pytest.raises(AttributeError, match=f"has no '{name}'; "):
+        getattr(client, name)
+    with pytest.raises(AttributeError):
+        setattr(client, name, None)
+
+
 def test_a_user_without_host_says_what_to_give():
     from locust.exception import StopTest
 

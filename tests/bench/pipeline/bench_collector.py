@@ -1,0 +1,251 @@
+"""Aggregator and InfluxWriter: CPU per sample, bytes, memory, and how soon a request is visible to a query."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.collector.aggregator import Aggregator
+from loadstone.collector.delivery import Delivery
+from loadstone.collector.influx_client import InfluxClient
+from loadstone.collector.influx_feed import InfluxFeed
+from loadstone.collector.influx_ledger import SharedLedger
+from loadstone.collector.influx_writer import InfluxWriter
+from loadstone.domain.batch import Batch, Columns, encode_batch
+from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
+from loadstone.stream.consumer import Consumer
+from support import run_maker
+from support.collecting import collector_settings, program, ship, wait_for_influx
+from support.influx_server import InfluxServer
+from support.instant_server import InstantServer
+from support.processes import wait_until
+from support.run_maker import SECOND, BootMaker, RunMaker
+from support.servers import server_binary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import redis
+
+    from support.redis_server import RedisServer
+
+ROUNDS = int(os.environ.get("LOADSTONE_BENCH_ROUNDS", "5"))
+WORKERS, NAMES = 8, 10
+SEED = 7
+
+
+@pytest.fixture
+def influxdb(tmp_path: Path) -> Iterator[InfluxServer]:
+    server = InfluxServer(server_binary("influxd"), server_binary("nginx"), tmp_path / "influxdb")
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+class Load:
+    """Batches as eight workers at full rate send them: log-normal times, ten names, 1 % errors."""
+
+    def __init__(self, per_batch: int) -> None:
+        self.per_batch = per_batch
+        self.boots = [BootMaker(worker=number) for number in range(WORKERS)]
+        self.random = np.random.default_rng(SEED)
+        self.names = tuple(("POST", f"/predict/{number}") for number in range(NAMES))
+
+    def batch(self, boot: BootMaker, begin_ns: int, end_ns: int, **changes: object) -> Batch:
+        n = self.per_batch
+        base = boot.batch([], at_s=(end_ns - run_maker.START) / SECOND, **changes)
+        boot.produced += n
+        columns = Columns(
+            end_ns=np.linspace(begin_ns, end_ns, n, endpoint=False, dtype=np.int64),
+            duration_us=self.random.lognormal(9, 0.6, n).astype(np.int64),
+            ttfb_us=self.random.lognormal(8, 0.5, n).astype(np.int32),
+            bytes=np.full(n, 120, np.int64),
+            status=np.full(n, 200, np.int32),
+            name=self.random.integers(0, NAMES, n, np.int32),
+            error=np.where(self.random.random(n) < 0.01, 0, -1).astype(np.int32),
+        )
+        values = {field: getattr(base, field) for field in Batch.__slots__}
+        errors = ("HTTPError('503 Server Error')",)
+        return Batch(
+            **(values | {"columns": columns, "names": self.names, "errors": errors, "produced": boot.produced})
+        )
+
+
+def fill(client: redis.Redis, load: Load, batches: int, first: int = 0) -> int:
+    """Put batches of half a second each, of every worker, into the stream; how many samples these are."""
+    for number in range(first, first + batches):
+        begin = run_maker.START + number * SECOND // 2
+        for boot in load.boots:
+            blob = encode_batch(load.batch(boot, begin + boot.worker, begin + SECOND // 2 + boot.worker))
+            client.xadd(SAMPLES, {"run": "r", "b": blob})
+    return batches * WORKERS * load.per_batch
+
+
+def told(title: str, rates: list[float], unit: str) -> None:
+    print(f"\n{title}: median {median(rates):,.0f} {unit} (spread {min(rates):,.0f} to {max(rates):,.0f})")
+
+
+def aggregator_of(client: redis.Redis, folder: Path, *, influx: bool) -> Aggregator:
+    feed = InfluxFeed(client, SharedLedger(client, WRITERS), folder) if influx else None
+    made = Aggregator(client, folder, Consumer(client, AGGREGATORS, AGGREGATORS, (EVENTS, SAMPLES, USAGE)), feed)
+    made.resume()
+    return made
+
+
+def taken_in(aggregator: Aggregator) -> int:
+    run = aggregator.runs.get("r")
+    return sum(total.n for total in run.state.totals.values()) if run else 0
+
+
+def bench_aggregator(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples per second of its own CPU, journal and points included."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    client, load = valkey.client(), Load(300)
+    for influx in (True, False):
+        rates = []
+        for number in range(ROUNDS):
+            client.flushall()
+            aggregator = aggregator_of(client, tmp_path / f"{influx}-{number}", influx=influx)
+            ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
+            load.boots = [BootMaker(worker=worker, boot=f"{number}-{worker}") for worker in range(WORKERS)]
+            samples = fill(client, load, 60)
+            begun = time.process_time()
+            while taken_in(aggregator) < samples:
+                aggregator.step()
+            aggregator.sync()
+            rates.append(samples / (time.process_time() - begun))
+            aggregator.close()
+        told(f"Aggregator {'with' if influx else 'without'} points, batches of 300", rates, "samples/s per core")
+
+
+def bench_influx_writer(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points per second of its own CPU and of wall time, against a server that answers at once."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    client, load, cpu, wall = valkey.client(), Load(300), [], []
+    with InstantServer(tmp_path) as server:
+        settings = collector_settings(valkey.url, tmp_path, server.url)
+        sink = InfluxClient(settings, now_s=time.time)
+        ledger = SharedLedger(client, WRITERS)
+        for number in range(ROUNDS):
+            writer = InfluxWriter(client, ledger, name=f"w{number}", now_ns=time.time_ns)
+            writer.join()
+            samples = fill(client, load, 60, first=60 * number)
+            begun, begun_cpu = time.monotonic(), time.process_time()
+            delivery = Delivery(sink, lambda _: None, refused_pause_s=1)
+            while ledger.read("r").stored < samples * (number + 1):
+                writer.step(delivery)
+            cpu.append(samples / (time.process_time() - begun_cpu))
+            wall.append(samples / (time.monotonic() - begun))
+        sink.close()
+    told("InfluxWriter, batches of 300", cpu, "points/s per core")
+    told("InfluxWriter, batches of 300", wall, "points/s of wall time")
+
+
+def bench_stream_bytes() -> None:
+    """Bytes of a request in the stream, and of its line."""
+    from loadstone.collector.request_lines import request_lines
+
+    for n in (50, 300, 2500):
+        load = Load(n)
+        batch = load.batch(load.boots[0], run_maker.START, run_maker.START + SECOND)
+        lines = "\n".join(request_lines(batch, batch.names))
+        print(f"\nbatch of {n}: {len(encode_batch(batch)) / n:.1f} bytes a request; its line {len(lines) / n:.0f}")
+
+
+def bench_aggregator_memory(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resident memory while two million requests pass: bounded by open seconds and names, not by their number."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    client, load, own = valkey.client(), Load(250), psutil.Process()
+    aggregator = aggregator_of(client, tmp_path, influx=True)
+    ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
+    samples = 0
+    for part in range(10):
+        samples += fill(client, load, 100, first=100 * part)
+        while taken_in(aggregator) < samples:
+            aggregator.step()
+        aggregator.sync()
+        client.xtrim("points", maxlen=0)
+        points = aggregator.runs["r"].points
+        kept = len(points.spans) if points else 0
+        print(f"\n{samples:>9,} requests: {own.memory_info().rss / 1e6:.0f} MB, {kept} buckets kept")
+    aggregator.close()
+
+
+def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the end of a request to its being counted by a query, at 5,000 requests/s for 15 s, services as programs."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    settings = collector_settings(valkey.url, tmp_path, influxdb.url, influx_timeout="10s")
+    seen: list[tuple[int, int]] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.05):
+            asked_ns = time.time_ns()
+            seen.append((time.time_ns() if (n := influxdb.count("request", "rt_ms")) else asked_ns, n))
+
+    client, load, ends = valkey.client(), Load(313), []
+    aggregator = program(settings, "aggregator", tmp_path / "a.log").start()
+    writer = program(settings, "writer", tmp_path / "w.log").start()
+    try:
+        time.sleep(2)
+        ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
+        looker = threading.Thread(target=look)
+        looker.start()
+        for _ in range(30 * WORKERS):
+            boot = load.boots[_ % WORKERS]  # the workers ship one after the other, each every half second
+            time.sleep(0.5 / WORKERS)
+            now = time.time_ns()
+            batch = load.batch(boot, now - SECOND // 2, now)
+            ends.append(batch.columns.end_ns)
+            client.xadd(SAMPLES, {"run": "r", "b": encode_batch(batch)})
+        total = sum(map(len, ends))
+        wait_until(lambda: bool(seen) and seen[-1][1] == total, "all is visible", timeout_s=30)
+        ended.set()
+        looker.join()
+    finally:
+        ended.set()
+        writer.kill()
+        aggregator.kill()
+    visible = np.array([n for _, n in seen])
+    order = np.concatenate(ends)
+    when = np.array([at for at, _ in seen])[np.searchsorted(visible, np.arange(1, len(order) + 1))]
+    took_ms = (when - order) / 1e6
+    p50, p99 = np.percentile(took_ms, (50, 99))
+    print(f"\nvisible after: median {p50:.0f} ms, p99 {p99:.0f} ms, worst {took_ms.max():.0f} ms of {len(order):,}")
+
+
+def bench_a_million_requests(
+    valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million requests of eight workers, sent as fast as they can be: points, rows and requests agree."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns())
+    settings = collector_settings(valkey.url, tmp_path, influxdb.url, influx_timeout="30s")
+    client, load = valkey.client(), Load(500)
+    parts = [program(settings, only, tmp_path / f"{only}.log").start() for only in ("aggregator", "writer")]
+    try:
+        begun = time.monotonic()
+        run = RunMaker().started(0, workers=range(WORKERS))
+        ship(client, run.entries)
+        total = fill(client, load, 250)
+        ending = RunMaker(events=run.events)
+        for boot in load.boots:
+            ending.add(boot.batch([], at_s=126, final=True))
+        ship(client, ending.stopped(126, requests=total).entries)
+        ledger = wait_for_influx(client, tmp_path, timeout_s=300)
+        took_s = time.monotonic() - begun
+    finally:
+        for part in parts:
+            part.kill()
+    rows = pq.read_metadata(tmp_path / "r" / "requests.parquet").num_rows
+    assert total == rows == ledger["stored"] == influxdb.count("request", "rt_ms") == 1_000_000
+    print(f"\n{total:,} requests = {rows:,} rows = {ledger['stored']:,} points after {took_s:.0f} s on this machine")

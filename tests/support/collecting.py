@@ -1,0 +1,107 @@
+"""The collector under test: its services in threads of the test's process, or as programs that can be killed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from loadstone.archive.frame import EntryKind
+from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.writer_service import serve_writer
+from loadstone.settings import CollectorSettings, load
+from loadstone.stream.client import EVENTS, SAMPLES, USAGE
+from support.processes import ServerProcess, wait_until
+from support.run_maker import SECOND, BootMaker, RunMaker, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import redis
+
+    from loadstone.archive.frame import Entry
+
+STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
+
+
+def collector_settings(redis_url: str, results: Path, influx_url: str | None, **more: str) -> CollectorSettings:
+    """Settings that do not wait long for anything."""
+    options = {"redis_url": redis_url, "results": str(results), "influx_url": influx_url}
+    return load(CollectorSettings, {"influx_timeout": "1s", "influx_retry": "0.2s", **options, **more}, environ={})
+
+
+@contextmanager
+def threads(settings: CollectorSettings, *services: Any) -> Iterator[None]:
+    """Run services (default: Aggregator and writer) in threads for as long as the context lasts."""
+    ended = threading.Event()
+    chosen = services or (serve_aggregator, serve_writer)
+    running = [threading.Thread(target=serve, args=(settings, ended.is_set)) for serve in chosen]
+    for thread in running:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in running:
+            thread.join()
+
+
+def program(settings: CollectorSettings, only: str, log: Path) -> ServerProcess:
+    """One service as a program: ``.start() .kill() .stop()``."""
+    named = {
+        "redis-url": settings.redis_url,
+        "results": str(settings.results),
+        "influx-url": settings.influx_url,
+        "influx-timeout": str(settings.influx_timeout),
+        "influx-retry": str(settings.influx_retry),
+    }
+    options = [part for name, value in named.items() if value for part in (f"--{name}", value)]
+    command = [sys.executable, "-m", "loadstone", "collector", "--only", only, *options]
+    return ServerProcess(command, log=log, ready=lambda: True)
+
+
+def ship(client: redis.Redis, entries: Iterable[Entry], run: str = "r") -> None:
+    """Put the entries of a run into their streams."""
+    for entry in entries:
+        client.xadd(STREAMS[entry.kind], {"run": run, "b": entry.blob})
+
+
+def small_run(
+    run: str = "r", *, workers: int = 2, batches: int = 8, per_batch: int = 50, ends: bool = True, **changes: Any
+) -> RunMaker:
+    """A run of half-second batches; every worker's samples end at moments of its own."""
+    made = RunMaker(run).started(0, workers=range(1, workers + 1))
+    boots = [BootMaker(worker=number, run=run) for number in range(1, workers + 1)]
+    for number in range(batches):
+        for boot in boots:
+            first = number / 2 + boot.worker / SECOND
+            made.add(boot.batch(samples(per_batch, first, first + 0.4, **changes), at_s=number / 2 + 0.5))
+    if ends:
+        for boot in boots:
+            made.add(boot.batch([], at_s=batches / 2 + 0.6, final=True))
+        made.stopped(batches / 2 + 0.7, requests=workers * batches * per_batch)
+    return made
+
+
+def run_json(results: Path, run: str = "r") -> dict[str, Any]:
+    """The content of a run's run.json; empty as long as there is none."""
+    path = results / run / "run.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def influx_ledger(results: Path, run: str = "r") -> dict[str, int]:
+    """InfluxDB's ledger in run.json; empty as long as there is none."""
+    return dict(run_json(results, run).get("ledgers", {}).get("influx", {}))
+
+
+def wait_for_influx(client: redis.Redis, results: Path, run: str = "r", timeout_s: float = 30) -> dict[str, int]:
+    """Wait until a run is closed and InfluxDB has it; its InfluxDB ledger."""
+    wait_until(
+        lambda: bool(influx_ledger(results, run)) and not client.sismember("influx_open", run),
+        f"run {run} is closed and in InfluxDB: {influx_ledger(results, run)}",
+        timeout_s=timeout_s,
+    )
+    return influx_ledger(results, run)
