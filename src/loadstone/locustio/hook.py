@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadstone.locustio import connections, fasthttp_liveness
+from loadstone.locustio import connections, fasthttp_liveness, web_ui
 from loadstone.locustio.inspect_scenario import scenario_files
 from loadstone.locustio.master import MasterHook, quit_gracefully
 from loadstone.locustio.worker import WorkerHook
@@ -69,16 +69,18 @@ class _Hook:
         if not isinstance(runner, MasterRunner):
             self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
         if not isinstance(runner, WorkerRunner):
-            self._parts.insert(0, _attach_master(environment, MasterHook(environment, settings, redis_url)))
+            self._parts.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
             quit_gracefully(runner)
 
 
-def _attach_master(environment: Environment, hook: MasterHook) -> MasterHook:
+def _attach_master(environment: Environment, settings: HookSettings, hook: MasterHook) -> MasterHook:
     events = environment.events
     events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.test_stop.add_listener(lambda **_: hook.end())
+    if environment.web_ui is not None:
+        web_ui.install(environment.web_ui, settings)
     return hook
 
 

@@ -164,6 +164,9 @@ class HookSettings:
     target: dict[str, Any] | None = setting(_json_object, "what the target says of itself")
     limits: dict[str, Any] | None = setting(_json_object, "CPU and memory limits that the target runs with")
     launch: str | None = setting(parse.text, "who started these processes, to find the run again")
+    live_url: str | None = setting(parse.http_url, "where the live page is, to show it in Locust's web UI")
+    live_link: str | None = setting(parse.http_url, "where browsers find the live page, if that is another address")
+    grafana_link: str | None = setting(parse.http_url, "where browsers find Grafana")
     fast_http_mend: bool = setting(
         parse.boolean, "mend FastHttpUser's lost keep-alive above 1,000 users a process", default="yes"
     )

@@ -204,6 +204,7 @@ class LocalStack:
                 "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
                 "target": self._target_info(),
                 "launch": self.launch,
+                "live_url": self.live_url,
             }
         )
 
