@@ -51,7 +51,7 @@ def _requests(run: dict[str, Any]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in whole["names"]:
         table.add_row(Text(f"{row['method']} {row['name']}".strip()), *_figures(row))
-    table.add_row("all, ramp included", *_figures(whole["total"]), style="bold")
+    table.add_row("all", *_figures(whole["total"]), style="bold")
     return table
 
 
