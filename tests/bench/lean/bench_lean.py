@@ -88,8 +88,6 @@ def bench_many_users(nginx: NginxServer):
     print("|---|---|---|---|---|---|---|---|---|---|")
     for users in MANY_USERS:
         for name, mend in (("LeanHttpUser", ()), (BASE, ()), (BASE, ("--mend",)), ("HttpUser", ())):
-            if name == "HttpUser" and users > MANY_USERS[0]:
-                continue  # 1,000 users take nearly half of a core
             options = ("--recorder", *mend, "--wait", *THINK_S)
             run = generate(name, nginx.url, *options, core=GENERATOR_CORE, seconds=10, users=users)
             print_many(users, f"{name}{', mended' if mend else ''}", run)
