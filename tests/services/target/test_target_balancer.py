@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from balancing import balanced, free_port
+from support.balancing import balanced, free_port
 from target_helpers import ROOT, TargetProcess, end
 
 if TYPE_CHECKING:
