@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,15 @@ def install(events: Events) -> None:
     hook = _Hook()
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda **_: hook.begin())
+    _hide_from_pytest()
+
+
+def _hide_from_pytest() -> None:
+    """Where no file has a user class, Locust has pytest collect them all: this one would be loaded a second time."""
+    main: Any = sys.modules.get("locust.main")
+    if main is not None:
+        collect = main.load_locustfile_pytest
+        main.load_locustfile_pytest = lambda path: {} if Path(path).name == PLUGIN_FILE.name else collect(path)
 
 
 class _Hook:
