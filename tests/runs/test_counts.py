@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-import time
+import signal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
+from support.counting_server import CountingServer
+from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 FAILING = {"/fragile": 0.3}
 ROUNDING = 0.004
@@ -34,50 +37,48 @@ def assert_all_counts_are(run, requests: int, failures: int) -> None:
     assert (ledger["produced"], ledger["dropped"], ledger["unknown"]) == (requests, 0, 0)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
-def test_every_count_is_equal_with_failures_among_the_requests(new_run, counting_server, workers):
-    counting_server.configure(failures=FAILING)
-    run = new_run("mixed", "--host", counting_server.url, "-u", "16", "-r", "50", "-t", "5s", "--workers", str(workers))
-    run.run()
-    count = counting_server.count()
-    assert count.total > 500
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """One run with two workers, failures among its requests and an objective that holds; what the server received."""
+    folder = tmp_path_factory.mktemp("two-workers")
+    with CountingServer(folder / "server") as server:
+        server.configure(failures=FAILING, latency_ms=3)
+        load = ("--host", server.url, "-u", "16", "-r", "50", "-t", "4s", "--workers", "2")
+        run = LoadstoneRun(folder / "run", ("-f", str(SCENARIOS / "mixed.py"), *load, "--objective", "p99<30s"))
+        run.start()
+        run.wait_for(lambda: server.count().total > 100 or None)
+        assert run.ports()
+        code = run.finish()
+        yield run, server.count(), code
+        run.kill_leftovers()
+
+
+def test_every_count_is_equal_with_failures_among_the_requests(two_workers):
+    run, count, _ = two_workers
+    assert count.total > 300
     assert count.statuses[500] > 10
     assert_all_counts_are(run, count.total, count.statuses[500])
-    assert run.run_json()["workers"] == workers
+    assert run.run_json()["workers"] == 2
+
+
+def test_a_run_whose_objectives_hold_passes_and_leaves_nothing_behind(two_workers):
+    run, _, code = two_workers
+    found = run.run_json()
+    assert found["objectives"][0]["ok"] is True
+    if found["verdict"] == "inconclusive":  # a machine too busy to measure says so, and that is right
+        assert (code, bool(found["reasons"])) == (3, True)
+    else:
+        assert (code, found["verdict"], found["reasons"]) == (0, "pass", [])
     assert not run.left_behind()
 
 
-def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, counting_server, valkey):
-    counting_server.configure(failures=FAILING)
-    run = new_run(
-        "mixed",
-        *("--host", counting_server.url, "-u", "20", "-r", "50", "-t", "14s", "--workers", "1"),
-        *("--redis-url", valkey.url),
-    ).start()
-    master = run.part("locust", "--master ")
-    port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]
-    run.wait_for(lambda: counting_server.count().total > 50 or None)
-    late = new_run(
-        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", valkey.url, verb="worker"
-    ).start()
-    run.finish()
-    late.finish()
-    count = counting_server.count()
-    assert_all_counts_are(run, count.total, count.statuses[500])
-    boots = run.run_json()["boots"]
-    assert len(boots) == 2
-    assert all(boot["final"] and boot["produced"] > 0 for boot in boots)
-    assert any(event["kind"] == "worker_joined" for event in run.events())
-
-
-def test_statistics_of_the_archive_are_those_of_its_raw_rows(new_run, counting_server):
-    counting_server.configure(failures=FAILING, latency_ms=3)
-    run = new_run("mixed", "--host", counting_server.url, "-u", "10", "-r", "50", "-t", "5s")
-    run.run()
+def test_statistics_of_the_archive_are_those_of_its_raw_rows(two_workers):
+    run, _, _ = two_workers
     table = pq.read_table(run.run_folder() / "requests.parquet").to_pydict()
     durations = np.array(table["rt_us"]) / 1000
     with (run.run_folder() / "stats.csv").open(newline="") as file:
         rows = {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 4
     for (method, name), row in rows.items():
         mine = [
             name == "Aggregated" or (m, n) == (method, name)
@@ -91,41 +92,75 @@ def test_statistics_of_the_archive_are_those_of_its_raw_rows(new_run, counting_s
             assert float(row[column]) == pytest.approx(exact, rel=ROUNDING, abs=0.51), (name, column)
 
 
-def test_requests_in_flight_at_the_end_may_finish(new_run, counting_server):
-    run = new_run("slow", "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "3500ms")
+def test_a_second_run_gets_a_folder_of_its_own_and_may_ask_for_nothing(two_workers, new_run, counting_server):
+    first, _, _ = two_workers
+    before = (first.run_folder() / "run.json").read_bytes()
+    again = new_run("idle", "--host", counting_server.url, "-u", "2", "-r", "10", "-t", "2s")
+    again.folder = first.folder
+    assert again.run() == 3, "without a request there is nothing to judge"
+    new, old = sorted((path for path in first.results.iterdir() if path.is_dir()), reverse=True)
+    assert (old / "run.json").read_bytes() == before
+    found = again.document(new)
+    assert (found["requests"], found["verdict"]) == (0, "inconclusive")
+    assert any("no request" in reason for reason in found["reasons"])
+    assert counting_server.count().total == 0
+    new.rename(first.folder / "second")
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_every_count_is_equal_with_another_number_of_workers(new_run, counting_server, workers):
+    counting_server.configure(failures=FAILING)
+    run = new_run("mixed", "--host", counting_server.url, "-u", "16", "-r", "50", "-t", "3s", "--workers", str(workers))
     run.run()
-    found = run.run_json()
+    count = counting_server.count()
+    assert count.total > 100
+    assert_all_counts_are(run, count.total, count.statuses[500])
+    assert run.run_json()["workers"] == workers
+    assert len(run.run_json()["boots"]) == workers
+
+
+def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, counting_server, valkey):
+    counting_server.configure(failures=FAILING)
+    run = new_run(
+        "mixed",
+        *("--host", counting_server.url, "-u", "20", "-r", "50", "-t", "90s", "--workers", "1"),
+        *("--redis-url", valkey.url),
+    ).start()
+    master = run.part("locust", "--master ")
+    port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]
+    run.wait_for(lambda: counting_server.count().total > 50 or None)
+    late = new_run(
+        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", valkey.url, verb="worker"
+    ).start()
+    run.wait_for(lambda: (run.live(valkey.client()) or {}).get("workers") == 2 or None)
+    seen = counting_server.count().total
+    run.wait_for(lambda: counting_server.count().total > seen + 400 or None)
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, run.output
+    late.finish()
+    count = counting_server.count()
+    assert_all_counts_are(run, count.total, count.statuses[500])
+    boots = run.run_json()["boots"]
+    assert len(boots) == 2
+    assert all(boot["final"] and boot["produced"] > 0 for boot in boots)
+    assert any(event["kind"] == "worker_joined" for event in run.events())
+
+
+def test_requests_in_flight_at_the_end_may_finish_and_several_scenarios_run_together(new_run, counting_server):
+    slow = str(SCENARIOS / "slow.py")
+    run = new_run("mixed", slow, "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "2500ms")
+    run.run()
+    found, count = run.run_json(), counting_server.count()
+    assert {"GET /home", "GET /slow"} <= set(count.requests)
     assert found["aborted"] == 0
-    assert found["requests"] == counting_server.count().total
+    assert found["requests"] == count.total
 
 
 def test_requests_cut_off_at_the_end_are_counted_as_aborted(new_run, counting_server):
-    run = new_run("slow", "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "3500ms", "--stop-timeout", "0")
+    run = new_run("slow", "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "2500ms", "--stop-timeout", "0")
     run.run()
     found, received = run.run_json(), counting_server.count().total
     assert found["requests"] == run.rows() == found["locust"]["requests"]
     # a user that is killed while it sends may have its request received or not
     assert found["requests"] < received <= found["requests"] + found["aborted"]
     assert found["aborted"] <= found["users"]
-
-
-def test_a_run_without_a_request_is_archived_and_inconclusive(new_run, counting_server):
-    run = new_run("idle", "--host", counting_server.url, "-u", "2", "-r", "10", "-t", "2s")
-    assert run.run() == 3
-    found = run.run_json()
-    assert (found["requests"], found["verdict"]) == (0, "inconclusive")
-    assert any("no request" in reason for reason in found["reasons"])
-    assert counting_server.count().total == 0
-
-
-def test_two_runs_one_after_the_other_get_a_folder_each(new_run, counting_server):
-    first = new_run("mixed", "--host", counting_server.url, "-u", "2", "-r", "10", "-t", "2s")
-    first.run()
-    time.sleep(1)
-    before = (first.run_folder() / "run.json").read_bytes()
-    again = new_run("mixed", "--host", counting_server.url, "-u", "2", "-r", "10", "-t", "2s")
-    again.folder = first.folder
-    again.run()
-    folders = sorted(path for path in first.results.iterdir() if path.is_dir())
-    assert len(folders) == 2
-    assert (folders[0] / "run.json").read_bytes() == before

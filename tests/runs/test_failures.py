@@ -1,60 +1,64 @@
-"""Parts are killed in mid-run: the run goes on, and its numbers stay right or say how wrong they may be."""
+"""Parts are killed in mid-run: the run goes on, and its numbers stay right or say how wrong they may be.
+
+Each run is ended by an interrupt as soon as what the test is about has happened, however long that takes.
+"""
 
 from __future__ import annotations
 
 import signal
 
-BUSY = ("-u", "20", "-r", "50")
+BUSY = ("-u", "20", "-r", "50", "-t", "90s")
 
 
-def users_over_time(run) -> list[tuple[float, int]]:
-    begun = next(event["at_ns"] for event in run.events() if event["kind"] == "started")
-    return [((e["at_ns"] - begun) / 1e9, e["data"]["users"]) for e in run.events() if e["kind"] == "users"]
+def received(counting_server, more: int, since: int = 0):
+    """A condition: the server has received this many requests, or that many since then."""
+    return lambda: counting_server.count().total > since + more or None
 
 
-def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_run, counting_server):
-    run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "22s", "--workers", "3").start()
-    run.wait_for(lambda: counting_server.count().total > 400 or None)
+def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_run, counting_server, valkey):
+    load = (*BUSY, "--workers", "3", "--redis-url", valkey.url)
+    run = new_run("mixed", "--host", counting_server.url, *load).start()
+    client = valkey.client()
+    run.wait_for(received(counting_server, 400))
     run.part("--worker ").send_signal(signal.SIGKILL)
-    run.finish()
+    run.wait_for(lambda: run.live(client)["users"] < 20 or None)
+    run.wait_for(lambda: run.live(client)["users"] == 20 or None)
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, run.output
     found = run.run_json()
     lost = [boot for boot in found["boots"] if not boot["final"]]
     assert len(lost) == 1
-    ledger = found["ledgers"]["archive"]
-    received = counting_server.count().total
-    assert ledger["stored"] <= received <= ledger["stored"] + ledger["unknown"]
-    assert 0 < ledger["unknown"] < received / 2
+    ledger, total = found["ledgers"]["archive"], counting_server.count().total
+    assert ledger["stored"] <= total <= ledger["stored"] + ledger["unknown"]
+    assert 0 < ledger["unknown"] < total / 2
     assert all(boot["produced"] == boot["stored"] + boot["dropped"] for boot in found["boots"] if boot["final"])
-    lost_at = next(e["at_ns"] for e in run.events() if e["kind"] == "worker_lost")
+    lost_at = next(event["at_ns"] for event in run.events() if event["kind"] == "worker_lost")
     later = [event for event in run.events() if event["kind"] == "users" and event["at_ns"] > lost_at]
     back_at = next(event["at_ns"] for event in later if event["data"]["users"] == 20)
-    assert back_at - lost_at < 10e9
+    assert back_at - lost_at < 10e9, "the issue's own bound, far above what it takes"
     assert not run.left_behind()
 
 
-def test_a_killed_aggregator_is_restarted_and_nothing_is_lost_or_counted_twice(new_run, counting_server):
-    run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "12s").start()
-    run.wait_for(lambda: counting_server.count().total > 200 or None)
-    run.part("loadstone", "collector").send_signal(signal.SIGKILL)
-    run.finish()
-    found, received = run.run_json(), counting_server.count().total
-    assert (run.rows(), found["requests"], found["ledgers"]["archive"]["produced"]) == (received,) * 3
-    assert any(event["kind"] == "restarted" for event in run.events())
-    assert not run.left_behind()
-
-
-def test_a_killed_stream_server_is_restarted_and_nothing_is_lost(new_run, counting_server):
-    run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "12s").start()
-    run.wait_for(lambda: counting_server.count().total > 200 or None)
-    run.part("valkey-server").send_signal(signal.SIGKILL)
-    run.finish()
-    found, received = run.run_json(), counting_server.count().total
-    assert (run.rows(), found["requests"], found["ledgers"]["archive"]["dropped"]) == (received, received, 0)
+def test_a_killed_aggregator_and_a_killed_stream_server_lose_nothing_and_count_nothing_twice(new_run, counting_server):
+    run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
+    run.wait_for(received(counting_server, 200))
+    for words in (("loadstone", "collector"), ("valkey-server",)):
+        fallen = run.part(*words)
+        fallen.send_signal(signal.SIGKILL)
+        run.wait_for(lambda gone=fallen, words=words: run.part(*words).pid != gone.pid or None)
+        run.wait_for(received(counting_server, 300, since=counting_server.count().total))
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, run.output
+    found, total = run.run_json(), counting_server.count().total
+    ledger = found["ledgers"]["archive"]
+    assert (run.rows(), found["requests"], ledger["produced"], ledger["dropped"]) == (total, total, total, 0)
+    restarted = {event["data"]["part"] for event in run.events() if event["kind"] == "restarted"}
+    assert restarted == {"aggregator", "valkey"}
     assert not run.left_behind()
 
 
 def test_a_target_that_is_killed_under_load_fails_the_run(new_run):
-    run = new_run(None, "-u", "5", "-r", "10", "-t", "40s", "--workers", "1").start()
+    run = new_run(None, "-u", "5", "-r", "10", "-t", "90s", "--workers", "1").start()
     run.wait_for(lambda: next(iter(run.results.glob("*/journal")), None), timeout_s=60)
     run.part("inference", "serve").send_signal(signal.SIGKILL)
     assert run.finish() == 1, run.output
@@ -65,10 +69,10 @@ def test_a_target_that_is_killed_under_load_fails_the_run(new_run):
 
 
 def test_a_killed_master_leaves_an_archived_inconclusive_run(new_run, counting_server):
-    run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "60s").start()
-    run.wait_for(lambda: counting_server.count().total > 200 or None)
+    run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
+    run.wait_for(received(counting_server, 200))
     run.part("--master ").send_signal(signal.SIGKILL)
-    assert run.finish(120) == 3, run.output
+    assert run.finish(110) == 3, run.output
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
     assert any("master" in reason for reason in found["reasons"])
@@ -79,8 +83,9 @@ def test_a_killed_master_leaves_an_archived_inconclusive_run(new_run, counting_s
 def test_an_interrupted_run_is_archived_and_leaves_nothing(new_run, counting_server):
     for number in (signal.SIGINT, signal.SIGTERM):
         counting_server.reset()
-        run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "60s").start()
-        run.wait_for(lambda: counting_server.count().total > 100 or None)
+        run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
+        run.wait_for(received(counting_server, 20))
+        assert run.ports()
         run.send(number)
         assert run.finish() == 130, run.output
         found = run.run_json()
@@ -90,8 +95,10 @@ def test_an_interrupted_run_is_archived_and_leaves_nothing(new_run, counting_ser
 
 
 def test_an_interrupt_before_the_run_begins_leaves_nothing(new_run, counting_server):
-    run = new_run("mixed", "--host", counting_server.url, *BUSY, "-t", "60s").start()
-    run.part("valkey-server")
-    run.send(signal.SIGINT)
-    assert run.finish() == 130, run.output
-    assert not run.left_behind()
+    for early in (("valkey-server",), ("--worker ",)):
+        run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
+        run.part(*early)
+        run.send(signal.SIGINT)
+        assert run.finish() == 130, run.output
+        assert counting_server.count().total == 0
+        assert not run.left_behind()

@@ -36,7 +36,7 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
     for number, users in enumerate((4, 7), start=1):
         counting_server.reset()
         swarm(url, users=users)
-        time.sleep(4)
+        up.wait_for(lambda: counting_server.count().total > 50 or None)
         httpx.post(f"{url}/stop", trust_env=False, timeout=90).raise_for_status()
         wait_until_closed(up.results, number)
         run = closed(up.results)[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import pyarrow.parquet as pq
 
+from support.processes import port_answers
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
+
+    from redis import Redis
 
 SCENARIOS = Path(__file__).parents[1] / "runs" / "scenarios"
 REPOSITORY = Path(__file__).parents[2]
@@ -33,6 +38,7 @@ class LoadstoneRun:
     process: subprocess.Popen[str] | None = None
     output: str = ""
     _seen: dict[int, psutil.Process] = field(default_factory=dict)
+    _ports: set[int] = field(default_factory=set)
 
     @property
     def results(self) -> Path:
@@ -92,10 +98,31 @@ class LoadstoneRun:
             time.sleep(0.05)
         raise AssertionError(f"nothing found within {timeout_s} s")
 
+    def ports(self) -> set[int]:
+        """The TCP ports that it and the processes below it listen on now."""
+        self._remember()
+        for process in self._alive():
+            with contextlib.suppress(psutil.Error):
+                found = process.net_connections("tcp")
+                self._ports |= {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
+        return self._ports
+
+    def kill_everything(self) -> None:
+        """End it and every process below it as a power cut would: the one that watches first, and nobody in order."""
+        self._remember()
+        for process in self._alive():
+            process.kill()
+        assert self.process is not None
+        self.output, _ = self.process.communicate(timeout=30)
+
+    def left_running(self) -> list[str]:
+        """Processes of it that still run, and ports that `ports` saw and that still answer."""
+        processes = [" ".join(process.cmdline()) for process in self._alive()]
+        return processes + [f"port {port}" for port in self._ports if port_answers(port)]
+
     def left_behind(self) -> list[str]:
-        """Processes of it that still run and temporary files that are still there."""
-        alive = [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-        return [" ".join(p.cmdline()) for p in alive] + [str(path) for path in self.temporary.iterdir()]
+        """What still runs, and temporary files that are still there."""
+        return self.left_running() + [str(path) for path in self.temporary.iterdir()]
 
     def run_folder(self) -> Path:
         """The folder of its one run."""
@@ -105,7 +132,18 @@ class LoadstoneRun:
 
     def run_json(self) -> dict[str, Any]:
         """The contents of its run.json."""
-        return dict(json.loads((self.run_folder() / "run.json").read_text()))
+        return self.document(self.run_folder())
+
+    @staticmethod
+    def document(folder: Path) -> dict[str, Any]:
+        """The contents of a folder's run.json."""
+        return dict(json.loads((folder / "run.json").read_text()))
+
+    @staticmethod
+    def live(client: Redis) -> dict[str, Any] | None:
+        """The newest live snapshot of the one run on a stream server of the test's own."""
+        found = [json.loads(text) for key in client.scan_iter(match="live:*") if (text := client.get(key))]
+        return dict(found[0]) if found else None
 
     def events(self) -> list[dict[str, Any]]:
         """The run's events."""
@@ -123,6 +161,9 @@ class LoadstoneRun:
                 process.kill()
         if self.process is not None:
             self.process.communicate()
+
+    def _alive(self) -> list[psutil.Process]:
+        return [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
     def _parts(self, words: tuple[str, ...]) -> Iterator[psutil.Process]:
         self._remember()

@@ -47,8 +47,8 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> dict[str
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
     from locust import main  # noqa: PLC0415  (patches the process; only wanted here)
 
-    load_tests = _none_unless_collected(main.load_locustfile_pytest)  # type: ignore[attr-defined]
-    main.load_locustfile_pytest = load_tests  # type: ignore[attr-defined, assignment]
+    patched: Any = main
+    patched.load_locustfile_pytest = _none_unless_collected(patched.load_locustfile_pytest)
     expanded = [found for file in files for found in _expand(Path(file))]
     users, _, _, shape = main.merge_locustfiles_content(expanded)
     return users, type(shape).__name__ if shape else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,7 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     """Print the summary of a closed run. Its exit code."""
     console = console or _console()
     run = json.loads(folder.run_json.read_text())
-    console.print(_requests(folder, run))
+    console.print(_requests(run))
     if run["objectives"]:
         console.print(_objectives(run))
     console.print(_verdict(run))
@@ -42,35 +41,32 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=max(_NARROWEST, console.width))
 
 
-def _requests(folder: RunFolder, run: dict[str, Any]) -> Table:
-    table = Table(title=f"run {run['id']}: {run['users']} users on {run['host']}", title_justify="left")
+def _requests(run: dict[str, Any]) -> Table:
+    whole = run["summary"]["run"]
+    # names and addresses go in as Text: as plain strings their brackets would be taken for formatting
+    title = Text(f"run {run['id']}: {run['users']} users on {run['host']}", "table.title")
+    table = Table(title=title, title_justify="left")
     table.add_column("request", overflow="fold")
     for name in ("requests", "failures", "req/s", "mean ms", "p50", "p95", "p99", "max"):
         table.add_column(name, justify="right", no_wrap=True)
-    with folder.stats_csv.open(newline="") as file:
-        for row in csv.DictReader(file):
-            total = row["Name"] == "Aggregated"
-            label = "all" if total else f"{row['Type']} {row['Name']}".strip()
-            table.add_row(label, *_figures(row), style="bold" if total else None)
+    for row in whole["names"]:
+        table.add_row(Text(f"{row['method']} {row['name']}".strip()), *_figures(row))
+    table.add_row("all", *_figures(whole["total"]), style="bold")
     return table
 
 
-def _figures(row: dict[str, str]) -> list[str]:
-    requests, failures = int(row["Request Count"]), int(row["Failure Count"])
-    share = f" ({failures / requests:.1%})" if failures else ""
+def _figures(row: dict[str, Any]) -> list[str]:
+    share = f" ({row['failures_pct']:.1f}%)" if row["failures"] else ""
     return [
-        f"{requests:,}",
-        f"{failures:,}{share}",
-        f"{float(row['Requests/s']):,.1f}",
-        _ms(row["Average Response Time"]),
-        *(_ms(row[column]) for column in ("50%", "95%", "99%", "100%")),
+        f"{row['requests']:,}",
+        f"{row['failures']:,}{share}",
+        "-" if row["rps"] is None else f"{row['rps']:,.1f}",
+        *(_ms(row[name]) for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")),
     ]
 
 
-def _ms(text: str) -> str:
-    try:
-        value = float(text)
-    except ValueError:
+def _ms(value: float | None) -> str:
+    if value is None:
         return "-"
     return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004  (a second)
 
@@ -82,7 +78,7 @@ def _objectives(run: dict[str, Any]) -> Table:
     words = {True: Text("held", "green"), False: Text("missed", "red"), None: Text("not measured", "yellow")}
     for result in run["objectives"]:
         value = "-" if result["value"] is None else f"{result['value']:,.4g} {result['unit'] or ''}".strip()
-        table.add_row(result["text"], value, words[result["ok"]])
+        table.add_row(Text(result["text"]), value, words[result["ok"]])
     return table
 
 

@@ -25,6 +25,6 @@ class Reader(HttpUser):
 class Stages(LoadTestShape):
     def tick(self):
         at = self.get_run_time()
-        if at < 3:
+        if at < 2:
             return 2, 10
-        return (6, 10) if at < 6 else None
+        return (6, 10) if at < 4.5 else None

@@ -293,10 +293,8 @@ def test_a_run_whose_master_fell_silent_is_closed_as_master_lost(deployment: Dep
 def serving(url: str, results: Path) -> Iterator[threading.Event]:
     """An Aggregator that serves in a thread, until the event is set."""
     stop = threading.Event()
-    thread = threading.Thread(
-        target=serve,
-        args=(load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={}), stop.is_set),
-    )
+    settings = load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={})
+    thread = threading.Thread(target=serve, args=(settings, stop.is_set))
     thread.start()
     try:
         yield stop

@@ -1,0 +1,126 @@
+"""The terminal while a run goes on: all that matters on one line, or in a panel that redraws itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from loadstone.report.live_view import PlainView, RichView, open_view
+
+SECOND = 1_000_000_000
+BEGUN = 1_790_000_000 * SECOND
+USAGE = {
+    "service": "target",
+    "container": "pid-7",
+    "cpu_cores": 1.25,
+    "cpu_limit": 2.0,
+    "mem_bytes": 300 * 2**20,
+    "mem_limit": 512 * 2**20,
+}
+
+
+def live(at_s: float = 65, **changes: Any) -> dict[str, Any]:
+    return {
+        "run": "20261123-101500-beef",
+        "now_ns": BEGUN + round(at_s * SECOND),
+        "started_ns": BEGUN,
+        "ramp_done_ns": BEGUN + 10 * SECOND,
+        "stopping_ns": None,
+        "users": 40,
+        "target_users": 50,
+        "requests": 12_345,
+        "failures": 67,
+        "rps": 1234.56,
+        "failure_share": 0.0125,
+        "p50_ms": 1.5,
+        "p95_ms": 20.25,
+        "usage": [USAGE],
+    } | changes
+
+
+def test_a_plain_line_holds_everything_that_matters(capsys: pytest.CaptureFixture[str]):
+    with PlainView() as view:
+        view.show(live(), 55)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.split(r"  +", line) == [
+        "time 1:05",
+        "users 40/50",
+        "requests/s 1,234.6",
+        "requests 12,345",
+        "failures 67 (1.2% now)",
+        "p50 1.5 ms",
+        "p95 20.2 ms",
+        "target 1.25/2 CPU, 300/512 MiB",
+        "left 0:55",
+    ]
+
+
+def test_a_target_without_limits_is_shown_without_them(capsys: pytest.CaptureFixture[str]):
+    PlainView().show(live(usage=[USAGE | {"cpu_limit": None, "mem_limit": None}]), None)
+    line = capsys.readouterr().out
+    assert "target 1.25 CPU, 300 MiB" in line
+    assert "left" not in line, "a run without a planned end has no time left"
+
+
+def test_plain_lines_come_at_most_every_five_seconds_and_notes_at_once(capsys: pytest.CaptureFixture[str]):
+    view = PlainView()
+    for tenth in range(600, 721):
+        view.show(live(tenth / 10), None)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    view.note("a worker was lost")
+    assert capsys.readouterr().out == "a worker was lost\n"
+
+
+def test_before_the_run_has_begun_the_clock_stands_at_zero(capsys: pytest.CaptureFixture[str]):
+    PlainView().show(live(started_ns=None, users=0, usage=[]), -0.3)
+    line = capsys.readouterr().out
+    assert line.startswith("time 0:00  users 0/50")
+    assert line.endswith("left 0:00\n"), "never less than nothing"
+
+
+def test_where_nobody_can_see_it_redraw_lines_are_plain(capsys: pytest.CaptureFixture[str]):
+    assert isinstance(open_view(plain=False), PlainView), "the output of tests is no terminal"
+    assert isinstance(open_view(plain=True), PlainView)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console that draws as on a terminal of 160 columns."""
+    for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "160"), ("TERM", "xterm-256color")):
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase"),
+    [
+        ({"ramp_done_ns": None}, "ramping up"),
+        ({}, "all users running"),
+        ({"stopping_ns": BEGUN + 64 * SECOND}, "stopping"),
+    ],
+)
+@pytest.mark.usefixtures("terminal")
+def test_the_panel_names_the_run_its_phase_and_its_figures(
+    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], phase: str
+):
+    with RichView() as view:
+        view.show(live(**changes), 55)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
+    for word in ("run 20261123-101500-beef", phase, "40/50", "1,234.6", "12,345", "20.2 ms", "1.25/2 CPU", "0:55"):
+        assert word in shown
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_newest_notes_are_below_the_panel_and_the_oldest_go(capsys: pytest.CaptureFixture[str]):
+    with RichView() as view:
+        view.note("note 0, before any figures")
+        view.show(live(), None)
+        for number in range(1, 8):
+            view.note(f"note {number}")
+        capsys.readouterr()
+        view.show(live(), None)
+    last = capsys.readouterr().out
+    assert [f"note {number}" in last for number in range(8)] == [False] * 3 + [True] * 5

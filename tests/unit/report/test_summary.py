@@ -1,0 +1,105 @@
+"""What a person reads when a run is over: figures, objectives, verdict, reasons, and where everything is."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from loadstone.archive.close import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.report.summary import print_summary
+from support.run_maker import SECOND, START, BootMaker, RunMaker, samples, write_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def closed_run(
+    folder: Path, *objectives: str, name: str = "/quick", failing: int = 0, killed: bool = False, **identity: Any
+) -> RunFolder:
+    """A run of four seconds with 100 quick requests and ``failing`` slow ones, closed."""
+    run, boot = RunMaker().started(objectives=list(objectives), **identity), BootMaker()
+    run.add(boot.batch(samples(100, 0, 3, name=("GET", name), duration_us=3000)))
+    if failing:
+        slow = {"name": ("POST", "/slow"), "duration_us": 1_500_000, "error": "HTTPError('500')", "status": 500}
+        run.add(boot.batch(samples(failing, 3, 4, **slow)))
+    run.stopped(4, requests=100 + failing, failures=failing)
+    if not killed:
+        run.add(boot.batch(at_s=4, final=True))
+    target = RunFolder(folder / "r").create()
+    write_journal(target.journal, run.entries)
+    close_run(target, now_ns=START + 20 * SECOND)
+    return target
+
+
+def summary(folder: RunFolder) -> tuple[int, str]:
+    """Exit code and text of a summary on a wide terminal without colours."""
+    out = io.StringIO()
+    return print_summary(folder, Console(file=out, width=160, no_color=True)), out.getvalue()
+
+
+def cells(text: str, label: str) -> list[str]:
+    """The cells of the row that begins with a label."""
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    return next(row for row in rows if row[0] == label)
+
+
+def test_every_request_name_has_its_row_and_all_of_them_together(tmp_path: Path):
+    code, text = summary(closed_run(tmp_path, failing=25))
+    assert cells(text, "GET /quick")[1:3] == ["100", "0"]
+    assert cells(text, "GET /quick")[4:6] == ["3.0", "3.0"]
+    assert cells(text, "POST /slow")[1:3] == ["25", "25 (100.0%)"]
+    assert cells(text, "POST /slow")[8] == "1,500", "from a second on without a fraction"
+    assert cells(text, "all")[1:3] == ["125", "25 (20.0%)"]
+    assert code == 0
+    assert "verdict: pass" in text
+    assert "no objective judges failures" in text
+
+
+def test_objectives_are_shown_with_what_was_measured(tmp_path: Path):
+    objectives = ("p95[GET /quick]<500ms", "failures<=10%", "cpu(target)<90%")
+    code, text = summary(closed_run(tmp_path, *objectives, failing=25))
+    assert cells(text, objectives[0])[1:] == ["3 ms", "held"]
+    assert cells(text, objectives[1])[1:] == ["20 %", "missed"]
+    assert cells(text, objectives[2])[1:] == ["-", "not measured"]
+    assert code == 1
+    assert "verdict: fail" in text
+    assert any("failures" in line and line.startswith("  ") for line in text.splitlines()), "the reason"
+
+
+def test_what_is_not_known_for_certain_is_said(tmp_path: Path):
+    code, text = summary(closed_run(tmp_path, killed=True))
+    assert "100 requests produced, 100 stored, 0 dropped" in text
+    assert "unknown" in text
+    assert code in {0, 3}
+
+
+def test_a_run_without_a_request_says_so_and_is_inconclusive(tmp_path: Path):
+    run = RunMaker().started().stopped(4).add(BootMaker().batch(at_s=4, final=True))
+    folder = RunFolder(tmp_path / "r").create()
+    write_journal(folder.journal, run.entries)
+    close_run(folder, now_ns=START + 20 * SECOND)
+    code, text = summary(folder)
+    assert code == 3
+    assert "verdict: inconclusive" in text
+    assert "no request at all" in text
+    assert cells(text, "all")[1:3] == ["0", "0"]
+
+
+def test_the_folder_is_named_in_one_line_however_long_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    deep = tmp_path / ("a" * 120) / ("b" * 60)
+    deep.mkdir(parents=True)
+    folder = closed_run(deep)
+    print_summary(folder)
+    assert f"Everything of this run is in {folder.path}" in capsys.readouterr().out.splitlines()
+
+
+def test_text_of_a_run_is_never_taken_for_formatting(tmp_path: Path):
+    objective = "p95[GET /items/[red]]<1us"
+    _, text = summary(closed_run(tmp_path, objective, host="http://[::1]:80/[bold]", name="/items/[red]/[/end]"))
+    for given in (objective, "http://[::1]:80/[bold]", "GET /items/[red]/[/end]"):
+        assert given in text
