@@ -47,6 +47,7 @@ def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
         page.open(address, f"window.loadstone && {SEEN} > 4")
         assert fits(page, 1280)
         assert_accessible(page, axe)
+        assert "No request failed" not in page.evaluate("document.body.innerText")  # nobody knows that yet
         page.wait_for(VERDICT, within_s=60)
         lines = drawn(page, "rate")
         shown = page.evaluate("window.loadstone.view.page.started_at")

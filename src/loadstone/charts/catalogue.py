@@ -134,6 +134,20 @@ TABLES: Final = (
         empty="No usage was recorded.",
     ),
     TableSpec(
+        id="usage_now",
+        title="What the target uses",
+        columns=(
+            Column("container"),
+            Column("CPU, cores", "number"),
+            Column("CPU limit, cores", "number"),
+            Column("throttled, %", "number"),
+            Column("memory", "bytes"),
+            Column("memory limit", "bytes"),
+            Column("out of memory", "count"),
+        ),
+        empty="No usage was recorded yet.",
+    ),
+    TableSpec(
         id="workers",
         title="Workers",
         columns=(

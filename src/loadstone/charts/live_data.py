@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.charts.catalogue import label_of
 from loadstone.charts.happenings import MARKED, event_name, event_words
+from loadstone.charts.usage_series import container_label
 from loadstone.domain.facts import RunFacts
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.rollup import merged
@@ -15,7 +15,7 @@ from loadstone.domain.window import Window
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from loadstone.archive.fold import BootState, RunState
     from loadstone.domain.ledger import BootLedger, Ledger
@@ -45,9 +45,9 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
                 [each.text, each.value, each.unit, _OK_WORDS[each.ok], each.reason] for each in live_objectives(state)
             ],
             "names": _names(state, now_ns),
-            "usage": [_usage(row) for _, row in state.usage.values()],
+            "usage_now": [_usage(row) for _, row in state.usage.values()],
             "workers": [_worker(boot, now_ns) for boot in state.boots.values()],
-            "ledger": [_ledger(ledger)],
+            "ledger": [_ledger(ledger, _lost(state, now_ns))],
             "events": [list(event) for event in _events(state, begin)],
         },
         "identity": [],
@@ -92,7 +92,8 @@ def _phase(state: RunState) -> str:
 
 def _elapsed(state: RunState, now_ns: int) -> str:
     minutes, seconds = divmod(max(0, now_ns - (state.about.started_ns or now_ns)) // _NS, 60)
-    return f"For {minutes}:{seconds:02d} on {state.about.identity.get('host') or 'its target'}."
+    host = state.about.identity.get("host") or "its target"
+    return f"For {minutes}:{seconds:02d} on {host}. Objectives are of the newest minute, the rest as it stands now."
 
 
 def _events(state: RunState, begin: int) -> Iterator[tuple[int, str, str]]:
@@ -132,13 +133,14 @@ def _name_row(label: str, rollup: Rollup, seconds: float) -> list[Any]:
 
 
 def _usage(usage: Any) -> list[Any]:
-    values = (usage.cpu_cores, None, usage.cpu_limit, usage.throttled_pct, usage.mem_bytes, usage.mem_limit, usage.oom)
-    return [usage.container, *values]
+    values = (usage.cpu_cores, usage.cpu_limit, usage.throttled_pct, usage.mem_bytes, usage.mem_limit, usage.oom)
+    return [container_label(usage.service, usage.container), *values]
 
 
 def _worker(boot: BootState, now_ns: int) -> list[Any]:
     ledger, newest = boot.ledger, boot.newest
-    numbers = [ledger.produced, ledger.stored, ledger.dropped, ledger.unknown(now_ns)]
+    unknown = ledger.unknown(now_ns) if ledger.is_lost else None  # what a running worker holds is not lost
+    numbers = [ledger.produced, ledger.stored, ledger.dropped, unknown]
     if newest is None:
         return [str(ledger.worker), _worker_state(ledger), None, None, None, None, *numbers]
     lags = sorted(newest.loop_lag_us)
@@ -153,7 +155,10 @@ def _worker_state(ledger: BootLedger) -> str:
     return "lost" if ledger.is_lost else "running"
 
 
-def _ledger(ledger: Ledger) -> list[Any]:
-    found: Mapping[str, Any] = asdict(ledger)
-    numbers = [found[name] for name in ("produced", "stored", "dropped", "unknown")]
+def _lost(state: RunState, now_ns: int) -> int:
+    return sum(ledger.unknown(now_ns) for ledger in state.ledgers() if ledger.is_lost)
+
+
+def _ledger(ledger: Ledger, unknown: int) -> list[Any]:
+    numbers = (ledger.produced, ledger.stored, ledger.dropped, unknown)
     return ["archive", *numbers, "yes" if ledger.balances else "no"]

@@ -90,7 +90,7 @@ def tab_rows(state: Mapping[str, Any]) -> list[dict[str, str]]:
     """The tab's rows: objectives as they stand, then CPU and memory of every container."""
     tables = state.get("tables", {})
     rows = [_objective_row(row) for row in tables.get("objectives", [])]
-    return [*rows, *(row for usage in tables.get("usage", []) for row in _usage_rows(usage))]
+    return [*rows, *(row for usage in tables.get("usage_now", []) for row in _usage_rows(usage))]
 
 
 def _extend(web_ui: WebUI, key: str, items: list[dict[str, Any]]) -> None:
@@ -119,7 +119,7 @@ def _file(state: LiveState, name: str) -> Response:
     try:
         content = state.read(f"runs/{run}/{name}")
     except (OSError, HTTPException):
-        abort(HTTPStatus.NOT_FOUND)
+        abort(HTTPStatus.NOT_FOUND, description=f"Run {run} has no {name} yet: it is written when the run is closed.")
     if name.endswith(".csv"):
         headers = {"Content-Disposition": f'attachment; filename="{run}-{name}"'}
         return Response(content, mimetype="text/csv", headers=headers)
@@ -144,7 +144,7 @@ def _objective_row(row: list[Any]) -> dict[str, str]:
 
 
 def _usage_rows(usage: list[Any]) -> Iterator[dict[str, str]]:
-    container, cores, _, cores_limit, throttled, mem_bytes, mem_limit, *_ = usage
+    container, cores, cores_limit, throttled, mem_bytes, mem_limit, *_ = usage
     held_back = f"held back {throttled:.1f} %" if throttled else ""
     yield _row(f"{container}: CPU", f"{cores:.2f} cores", f"{cores_limit:g} cores" if cores_limit else "", held_back)
     limit = f"{mem_limit / _MIB:.0f} MiB" if mem_limit else ""

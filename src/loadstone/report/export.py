@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exported", "What", "default_target", "export", "export_file"]
 
-BATCH_ROWS: Final = 64 * 1024
+BATCH_ROWS: Final = 32 * 1024
 """Rows in memory at a time."""
 _TOLD_EVERY_S: Final = 1.0
 
@@ -95,7 +95,7 @@ def _source(folder: RunFolder, what: What) -> tuple[int, pa.Schema, Iterator[Any
         return len(table), table.schema, iter(table.to_batches())
     path = {What.REQUESTS: folder.requests, What.ROLLUPS: folder.rollups, What.USAGE: folder.usage}[what]
     try:
-        source = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        source = pq.ParquetFile(path, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise ArchiveError(
             f"{path} cannot be read: {error}", hint=f"Build it again with `loadstone recover {folder.run}`"

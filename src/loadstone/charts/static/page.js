@@ -80,8 +80,8 @@
   }
 
   function tableSection(spec, page) {
-    const rows = page.tables[spec.id] || [];
-    if (spec.id === "baseline" && !rows.length) return null;
+    const rows = page.tables[spec.id];
+    if (!rows || (spec.id === "baseline" && !rows.length)) return null;
     const title = spec.id === "baseline" ? spec.title + " " + page.baseline : spec.title;
     return element("section", { id: "table-" + spec.id },
       element("h2", {}, title), rows.length ? table(spec, rows) : element("p", { class: "muted" }, spec.empty));
@@ -147,7 +147,7 @@
   const slots = {};
   const slot = (name) => (slots[name] = element("div", { "data-part": name }));
 
-  const UPPER = ["objectives", "baseline"], LOWER = ["names", "errors", "usage", "workers", "ledger", "events"];
+  const UPPER = ["objectives", "baseline"], LOWER = ["names", "errors", "usage", "usage_now", "workers", "ledger", "events"];
   const sections = (ids, page) => catalogue.tables.filter((spec) => ids.includes(spec.id)).map((spec) => tableSection(spec, page)).filter(Boolean);
 
   function fill(page) {
@@ -188,7 +188,7 @@
     for (const { id } of charts) {
       if (id === "heat") { result.heat = { counts: seconds.map((t) => points.get(t).heat || []) }; continue; }
       const labels = new Set(seconds.flatMap((t) => Object.keys(points.get(t)[id] || {})));
-      result[id] = Object.fromEntries([...labels].map((label) => [label, seconds.map((t) => points.get(t)[id]?.[label] ?? null)]));
+      result[id] = Object.fromEntries([...labels].map((label) => [label, seconds.map((t) => points.get(t)[id]?.[label] ?? (id === "names_rate" ? 0 : null))]));
     }
     return [seconds, result];
   }
