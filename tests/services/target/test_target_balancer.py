@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from support.balancing import balanced, free_port
 from target_helpers import ROOT, TargetProcess, end
+
+from support.balancing import balanced, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
