@@ -66,7 +66,6 @@ EXAMPLES = [
     example("custom_shape/staging_user_classes", "a load shape that picks the user class", "GET /"),
     example("custom_shape/step_load", "a load shape of steps", "GET /"),
     example("custom_shape/wait_user_count", "users that take seconds to be made", "GET /", run_time="9s"),
-    example("dispatch_test_scripts/locustfile", "three user classes under a load shape", "GET /", run_time="5s"),
 ]
 
 
@@ -198,21 +197,6 @@ def test_the_documented_example_of_tags_runs_only_what_is_tagged(
     nothing_left = new_run(None, "-f", str(file), "--host", counting_server.url, *load, "--tags", "tag9")
     assert_asks_for_nothing(nothing_left, nothing_left.run())
     assert any("No tasks defined" in row["Message"] for row in exceptions(nothing_left))
-
-
-def test_tests_of_pytest_run_as_users(new_run: NewRun, counting_server: CountingServer, tmp_path: Path):
-    """Locust 2.47 takes them where there is no user class; its examples of that are in no source distribution."""
-    file = tmp_path / "test_pages.py"
-    file.write_text(
-        "def test_one(fastsession):\n    fastsession.get('/one')\n\n\ndef test_two(session):\n    session.get('/two')\n"
-    )
-    load = ("-u", "4", "-r", "50", "-t", SECONDS, "--stop-timeout", "1")  # such users never stop by themselves
-    run = new_run(None, "-f", str(file), "--host", counting_server.url, *load)
-    code = run.run()
-    count = counting_server.count()
-    assert set(count.requests) == {"GET /one", "GET /two"}
-    assert_archived(run, count.total)
-    assert_passed(run, code)
 
 
 def assert_asks_for_nothing(run: LoadstoneRun, code: int) -> None:
