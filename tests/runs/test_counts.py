@@ -124,7 +124,7 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     run = new_run(
         "mixed",
         *("--host", counting_server.url, "-u", "20", "-r", "50", "-t", "90s", "--workers", "1"),
-        *("--redis-url", valkey.url),
+        *("--redis-url", valkey.url, "--stop-timeout", "2"),
     ).start()
     master = run.part("locust", "--master ")
     port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]

@@ -117,7 +117,7 @@ class LoadstoneRun:
 
     def left_running(self) -> list[str]:
         """Processes of it that still run, and ports that `ports` saw and that still answer."""
-        processes = [" ".join(process.cmdline()) for process in self._alive()]
+        processes = [str(process) for process in self._alive()]
         return processes + [f"port {port}" for port in self._ports if port_answers(port)]
 
     def left_behind(self) -> list[str]:
@@ -163,7 +163,7 @@ class LoadstoneRun:
             self.process.communicate()
 
     def _alive(self) -> list[psutil.Process]:
-        return [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in self._seen.values() if process.is_running() and not _is_zombie(process)]
 
     def _parts(self, words: tuple[str, ...]) -> Iterator[psutil.Process]:
         self._remember()
@@ -181,3 +181,11 @@ class LoadstoneRun:
             self._seen |= {process.pid: process for process in [root, *root.children(recursive=True)]}
         except psutil.NoSuchProcess:
             return
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    """Whether it has ended, and only who started it has not asked for its exit code yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
