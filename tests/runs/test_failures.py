@@ -87,18 +87,16 @@ def test_a_killed_master_leaves_an_archived_inconclusive_run(new_run, counting_s
     assert not run.left_behind()
 
 
-def test_an_interrupted_run_is_archived_and_leaves_nothing(new_run, counting_server):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        counting_server.reset()
-        run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
-        run.wait_for(received(counting_server, 20))
-        assert run.ports()
-        run.send(number)
-        assert run.finish() == 130, run.output
-        found = run.run_json()
-        assert (run.rows(), found["requests"]) == (counting_server.count().total,) * 2
-        assert "interrupted" in " ".join(found["reasons"])
-        assert not run.left_behind()
+def test_a_run_that_is_told_to_end_is_archived_and_leaves_nothing(new_run, counting_server):
+    run = new_run("mixed", "--host", counting_server.url, *BUSY).start()
+    run.wait_for(received(counting_server, 20))
+    assert run.ports()
+    run.send(signal.SIGTERM)
+    assert run.finish() == 130, run.output
+    found = run.run_json()
+    assert (run.rows(), found["requests"]) == (counting_server.count().total,) * 2
+    assert "interrupted" in " ".join(found["reasons"])
+    assert not run.left_behind()
 
 
 def test_an_interrupt_before_the_run_begins_leaves_nothing(new_run, counting_server):
