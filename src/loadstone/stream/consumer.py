@@ -129,8 +129,9 @@ def is_finished(client: Redis, stream: str, group: str) -> bool:
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
-    if group["pending"]:
-        lowest: Any = client.xpending(stream, group["name"])["min"]
+    """Never too high: what the group has finished since it was looked at only makes the true one higher."""
+    lowest: Any = client.xpending(stream, group["name"])["min"] if group["pending"] else None
+    if lowest is not None:
         return _text(lowest)
     milliseconds, sequence = order(_text(group["last-delivered-id"]))
     return f"{milliseconds}-{sequence + 1}"
