@@ -6,8 +6,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from loadstone.collector.backfill import WANTED
 from loadstone.stream.client import SAMPLES
 from support import run_maker
@@ -17,6 +15,8 @@ from support.run_maker import SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from support.counting_server import CountingServer
     from support.faulty_influx import FaultyInflux
