@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from loadstone.collector.backfill import WANTED
+from loadstone.collector.wanted import WANTED
 from loadstone.stream.client import SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
