@@ -87,6 +87,15 @@ class LoadstoneRun:
         """The youngest process below it whose command line holds all these words, once there is one."""
         return self.wait_for(lambda: next(iter(sorted(self._parts(words), key=lambda p: -p.create_time())), None))
 
+    def service(self, name: str) -> psutil.Process:
+        """The youngest collector below it that runs this service alone: aggregator or writer."""
+
+        def look() -> psutil.Process | None:
+            serving = [process for process in self._parts(("loadstone", "collector")) if _serves(process, name)]
+            return max(serving, key=lambda process: process.create_time(), default=None)
+
+        return self.wait_for(look)
+
     def wait_for(self, look: Callable[[], T | None], timeout_s: float = 40) -> T:
         """What ``look`` finds, as soon as it finds something."""
         deadline = time.monotonic() + timeout_s
@@ -189,3 +198,10 @@ def _is_zombie(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def _serves(process: psutil.Process, name: str) -> bool:
+    try:
+        return process.environ().get("LOADSTONE_ONLY") == name
+    except psutil.Error:
+        return False
