@@ -49,6 +49,10 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/unit/test_layers.py tests/unit/test_repository.py
 
+.PHONY: dashboards
+dashboards: $(DEV_SET) ## Write the JSON of the Grafana boards again
+	cd dashboards && ../$(PY) -m boards
+
 .PHONY: format
 format: $(DEV_SET) ## Format the code and mend what can be mended
 	$(PY) -m ruff check --fix-only
