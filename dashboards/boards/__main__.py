@@ -1,4 +1,4 @@
-"""Write every board to ``dashboards/``: ``python -m boards [FOLDER]``."""
+"""Write every board and the alert rules into the repository: ``python -m boards [FOLDER]``."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 from boards.catalogue import write
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1])
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2])

@@ -1,10 +1,11 @@
-"""All boards, and the files that they become."""
+"""All boards and alert rules, and the files that they become."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
+from boards.alerts import alert_file
 from boards.capacity_board import CAPACITY_BOARD
 from boards.compare_board import COMPARE_BOARD
 from boards.endpoint_board import ENDPOINT_BOARD
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from boards.board import Board
 
-__all__ = ["BOARDS", "rendered", "write"]
+__all__ = ["ALERTS_FILE", "BOARDS", "rendered", "write"]
 
 BOARDS: Final[tuple[Board, ...]] = (
     RUN_BOARD,
@@ -30,15 +31,21 @@ BOARDS: Final[tuple[Board, ...]] = (
 )
 
 
+ALERTS_FILE: Final = "grafana/provisioning/alerting/loadstone.yaml"
+
+
 def rendered() -> dict[str, str]:
-    """The text of each file, by its name."""
-    return {f"{board.uid}.json": _text(board) for board in BOARDS}
+    """The text of each file, by its path in the repository."""
+    boards = {f"dashboards/{board.uid}.json": _text(board) for board in BOARDS}
+    return {**boards, ALERTS_FILE: alert_file()}
 
 
-def write(folder: Path) -> None:
-    """Write all files."""
+def write(root: Path) -> None:
+    """Write all files below a folder."""
     for name, text in rendered().items():
-        (folder / name).write_text(text, encoding="utf-8")
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
 
 
 def _text(board: Board) -> str:

@@ -6,12 +6,11 @@ the service `balancer` is a double: two containers whose usage a thread publishe
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from loadstone.domain.event import Usage, UsageTick, encode_usage
 from loadstone.stream.client import USAGE
@@ -19,7 +18,6 @@ from loadstone.stream.producer import add
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from redis import Redis
@@ -32,6 +30,8 @@ __all__ = ["MIB", "BoardRuns", "balancer_rows", "run_for_boards"]
 
 MIB = 2**20
 USERS = 12
+SATURATED = 22
+"""By this second the double's first container has been at all of its limits."""
 OBJECTIVES = ("--objective", "p95<500ms", "--objective", "failures<=1%", "--objective", "mean<250ms")
 
 
@@ -56,29 +56,36 @@ def balancer_rows(second: int) -> tuple[Usage, ...]:
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def publishing(client: Redis, source: str) -> Iterator[None]:
-    """Publish the double's usage each second, as a sampler does."""
-    ended = threading.Event()
+class Publisher(threading.Thread):
+    """Publishes the double's usage each second, as a sampler does; ``second`` is the next one."""
 
-    def publish() -> None:
-        second = 0
-        while not ended.wait(1 - time.time() % 1):
-            tick = UsageTick(at_ns=time.time_ns(), source=source, seq=second, rows=balancer_rows(second))
-            add(client, USAGE, encode_usage(tick))
-            second += 1
+    def __init__(self, client: Redis) -> None:
+        super().__init__()
+        self.second = 0
+        self._client = client
+        self._ended = threading.Event()
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    def run(self) -> None:
+        """Publish until it is stopped."""
+        while not self._ended.wait(1 - time.time() % 1):
+            rows = balancer_rows(self.second)
+            tick = UsageTick(at_ns=time.time_ns(), source="double", seq=self.second, rows=rows)
+            add(self._client, USAGE, encode_usage(tick))
+            self.second += 1
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._ended.set()
+        self.join()
 
 
-def run_for_boards(folder: Path, influx: InfluxServer, valkey: RedisServer, target: CountingServer) -> BoardRuns:
-    """Run both, one after the other. About half a minute."""
+def run_for_boards(
+    folder: Path, influx: InfluxServer, valkey: RedisServer, target: CountingServer, *, steady: int = 250
+) -> BoardRuns:
+    """Run both, one after the other, about 40 s. ``steady``: requests that are awaited after the worker's loss."""
     target.configure(latency_ms=3, failures={"/fragile": 0.3})
     common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-u", str(USERS), "-r", "10", "--plain",
               "--influx-url", influx.url, "--redis-url", valkey.url, *OBJECTIVES)  # fmt: skip
@@ -89,8 +96,10 @@ def run_for_boards(folder: Path, influx: InfluxServer, valkey: RedisServer, targ
         quiet.run()
         client = valkey.client()
         client.delete(*client.scan_iter(match="live:*"))  # so that the live snapshot is the next run's
-        with publishing(client, "double"):
-            _lose_a_worker(eventful.start(), client, target)
+        with Publisher(client) as publisher:
+            _lose_a_worker(eventful.start(), client, target, steady)
+            eventful.wait_for(lambda: publisher.second > SATURATED or None)
+            eventful.send(signal.SIGINT)
         assert eventful.finish() == 130, eventful.output
     finally:
         for run in (quiet, eventful):
@@ -102,7 +111,7 @@ def run_for_boards(folder: Path, influx: InfluxServer, valkey: RedisServer, targ
     return BoardRuns(influx=influx, quiet=quiet.run_folder(), eventful=eventful.run_folder())
 
 
-def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer) -> None:
+def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer, steady: int) -> None:
     def users() -> int | None:
         return (run.live(client) or {}).get("users")
 
@@ -115,5 +124,4 @@ def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer) -> 
     run.part("--worker ").send_signal(signal.SIGKILL)
     run.wait_for(lambda: users() != USERS or None)
     run.wait_for(lambda: users() == USERS or None)
-    received(250)
-    run.send(signal.SIGINT)
+    received(steady)
