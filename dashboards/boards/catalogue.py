@@ -1,4 +1,4 @@
-"""All boards and alert rules, and the files that they become."""
+"""All boards, alert rules and their reference page, and the files that they become."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from boards.capacity_board import CAPACITY_BOARD
 from boards.compare_board import COMPARE_BOARD
 from boards.endpoint_board import ENDPOINT_BOARD
 from boards.health_board import HEALTH_BOARD
+from boards.page import boards_page
 from boards.run_board import RUN_BOARD
 from boards.runs_board import RUNS_BOARD
 from boards.sdk import JSONEncoder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from boards.board import Board
 
-__all__ = ["ALERTS_FILE", "BOARDS", "rendered", "write"]
+__all__ = ["ALERTS_FILE", "BOARDS", "PAGE_FILE", "rendered", "write"]
 
 BOARDS: Final[tuple[Board, ...]] = (
     RUN_BOARD,
@@ -31,13 +32,14 @@ BOARDS: Final[tuple[Board, ...]] = (
 )
 
 
+PAGE_FILE: Final = "docs/reference/boards.md"
 ALERTS_FILE: Final = "grafana/provisioning/alerting/loadstone.yaml"
 
 
 def rendered() -> dict[str, str]:
     """The text of each file, by its path in the repository."""
     boards = {f"dashboards/{board.uid}.json": _text(board) for board in BOARDS}
-    return {**boards, ALERTS_FILE: alert_file()}
+    return {**boards, ALERTS_FILE: alert_file(), PAGE_FILE: boards_page(BOARDS)}
 
 
 def write(root: Path) -> None:

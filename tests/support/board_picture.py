@@ -63,11 +63,12 @@ def board_page(uid: str, ask: Callable[[str], Rows], events: Rows, start_ns: int
     parts = []
     for panel in found["panels"]:
         answers = [(target, ask(target["query"])) for target in panel.get("targets", [])]
+        unit = panel["fieldConfig"]["defaults"]["unit"]
         drawn = _chart(panel, answers, events, start_ns, step_s)
         if drawn:
             data.append({"id": panel["id"], **drawn})
         inside = f'<div id="panel-{panel["id"]}"></div>' if drawn else _words(panel, answers)
-        title = html.escape(panel["title"])
+        title = html.escape(panel["title"] + (", MiB" if drawn and unit == "bytes" else ""))
         span = f'style="grid-column: span {panel["gridPos"]["w"]}"'
         parts.append(f'<section {span}><h3 title="{html.escape(panel["description"])}">{title}</h3>{inside}</section>')
     return _page(found["title"], "".join(parts), data)
@@ -93,7 +94,8 @@ def _chart(
     panel: dict[str, Any], answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: int, step_s: int
 ) -> dict[str, Any] | None:
     if panel["type"] == "timeseries":
-        return _lines(answers, events, start_ns)
+        unit = panel["fieldConfig"]["defaults"]["unit"]
+        return _lines(answers, events, start_ns, 2**20 if unit == "bytes" else 1)
     if panel["type"] == "heatmap":
         return _heat(answers[0][1], start_ns, step_s)
     if panel["type"] == "xychart":
@@ -103,7 +105,7 @@ def _chart(
     return None
 
 
-def _lines(answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: int) -> dict[str, Any]:
+def _lines(answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: int, by: float) -> dict[str, Any]:
     series: dict[str, dict[float, Any]] = {}
     for target, rows in answers:
         tags = (
@@ -116,9 +118,13 @@ def _lines(answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: i
                 label = _label(target["alias"], column, row)
                 series.setdefault(label, {})[(row["time"] - start_ns) / NS] = row[column]
     times = sorted({at for points in series.values() for at in points})
-    values = {label: [points.get(at) for at in times] for label, points in sorted(series.items())}
+    values = {label: [_scaled(points.get(at), by) for at in times] for label, points in sorted(series.items())}
     marks = [{"t": (row["time"] - start_ns) / NS, "kind": row["kind"]} for row in events] if times else []
     return {"chart": "lines", "page": {"t": times, "charts": {"lines": values}, "events": marks, "window": None}}
+
+
+def _scaled(value: Any, by: float) -> Any:
+    return value if value is None or by == 1 else value / by
 
 
 def _heat(rows: Rows, start_ns: int, step_s: int) -> dict[str, Any]:

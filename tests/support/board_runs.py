@@ -46,11 +46,11 @@ class BoardRuns:
 
 def balancer_rows(second: int) -> tuple[Usage, ...]:
     """What the two containers of the double use in their n-th second: one saturates, and is killed for memory once."""
-    heat = min(1.0, 0.06 * second)
-    killed = int(second >= 14)
+    heat, killed = min(1.0, 0.06 * second), int(second >= 14)
+    mem_bytes = min(100 + second, 126) * MIB
     return (
         Usage(service="balancer", container="balancer 1/a", cpu_cores=2 * heat, cpu_limit=2.0, throttled_pct=60 * heat,
-              mem_bytes=(100 + second) * MIB, mem_limit=128 * MIB, rx_bps=1e6 * heat, tx_bps=2e6 * heat, oom=killed),
+              mem_bytes=mem_bytes, mem_limit=128 * MIB, rx_bps=1e6 * heat, tx_bps=2e6 * heat, oom=killed),
         Usage(service="balancer", container="balancer-2", cpu_cores=0.5, cpu_limit=2.0, throttled_pct=0.0,
               mem_bytes=64 * MIB, mem_limit=128 * MIB, rx_bps=5e5, tx_bps=1e6),
     )  # fmt: skip
@@ -83,13 +83,22 @@ class Publisher(threading.Thread):
 
 
 def run_for_boards(
-    folder: Path, influx: InfluxServer, valkey: RedisServer, target: CountingServer, *, steady: int = 250
+    folder: Path,
+    influx: InfluxServer,
+    valkey: RedisServer,
+    target: CountingServer,
+    *,
+    steady: int = 250,
+    quiet_s: int = 5,
 ) -> BoardRuns:
-    """Run both, one after the other, about 40 s. ``steady``: requests that are awaited after the worker's loss."""
+    """Run both, one after the other, about 40 s.
+
+    ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run.
+    """
     target.configure(latency_ms=3, failures={"/fragile": 0.3})
     common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-u", str(USERS), "-r", "10", "--plain",
               "--influx-url", influx.url, "--redis-url", valkey.url, *OBJECTIVES)  # fmt: skip
-    quiet = LoadstoneRun(folder / "quiet", (*common, "-t", "5s", "--workers", "2"))
+    quiet = LoadstoneRun(folder / "quiet", (*common, "-t", f"{quiet_s}s", "--workers", "2"))
     pids = ("--target-pid", str(target.pid))
     eventful = LoadstoneRun(folder / "eventful", (*common, *pids, "-t", "120s", "--workers", "3"))
     try:

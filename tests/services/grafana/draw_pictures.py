@@ -40,7 +40,7 @@ def runs(
     valkey = RedisServer(valkey_binary, folder / "valkey")
     try:
         with CountingServer(folder / "target") as target:
-            yield run_for_boards(folder, influx.start(), valkey.start(), target, steady=STEADY)
+            yield run_for_boards(folder, influx.start(), valkey.start(), target, steady=STEADY, quiet_s=30)
     finally:
         valkey.close()
         influx.kill()
@@ -51,7 +51,7 @@ def seen(runs: BoardRuns, uid: str) -> Shown:
     quiet, run = Facts(runs.quiet), Facts(runs.eventful)
     variables = {
         "run": run.id, "baseline": quiet.id, "runs": (run.id,), "name": ALL, "service": ALL, "res": "1",
-        "objective": "",
+        "objective": "250",
     }  # fmt: skip
     start_ms, end_ms = epoch_ms(run.document["started_at"]), epoch_ms(run.document["ended_at"])
     if uid == "loadstone-compare":

@@ -246,30 +246,40 @@ def overlay(columns: Callable[[Figures, Callable[[str], OneOf]], dict[str, Any]]
     return found
 
 
+def change(new: Any, old: Any) -> Any:
+    """By how many percent the new is higher; of percentiles, what their histograms leave open."""
+    if isinstance(new, Near) and isinstance(old, Near):
+        ratio = 100 * new.value / old.value
+        return Between(ratio * (1 - 2 * _EDGE) - 100, ratio * (1 + 2 * _EDGE) - 100)
+    return (new / old - 1) * 100
+
+
 def differences(view: View) -> Rows:
     base = Summary(view.baseline)
-
-    def percent(new: Any, old: Any) -> Any:
-        """By how many percent the new is higher; InfluxQL makes 0 of a division by an unknown baseline."""
-        if new is None:
-            return None
-        if isinstance(new, Near) and isinstance(old, Near):
-            ratio = 100 * new.value / old.value
-            return Between(ratio * (1 - 2 * _EDGE) - 100, ratio * (1 + 2 * _EDGE) - 100)
-        return (new / old - 1) * 100 if old else -100
-
     return [
         {
             "run": each.id,
-            "requests/s, more is better": percent(each.rps, base.rps),
+            "requests/s, more is better": change(each.rps, base.rps),
             "failed, points, less is better": each.figures.failed_pct - base.figures.failed_pct,
-            "mean, less is better": percent(each.figures.mean, base.figures.mean),
-            "p95, less is better": percent(each.percentile(95), base.percentile(95)),
-            "p99, less is better": percent(each.percentile(99), base.percentile(99)),
-            "CPU, less is better": percent(each.usage.get("cpu_cores"), base.usage.get("cpu_cores")),
-            "memory, less is better": percent(each.usage.get("mem_bytes"), base.usage.get("mem_bytes")),
+            "mean, less is better": change(each.figures.mean, base.figures.mean),
+            "p95, less is better": change(each.percentile(95), base.percentile(95)),
+            "p99, less is better": change(each.percentile(99), base.percentile(99)),
         }
         for each in map(Summary, chosen_runs(view))
+    ]
+
+
+def usage_differences(view: View) -> Rows:
+    """Only of runs whose target was measured, and only if the baseline's was."""
+    base = Summary(view.baseline).usage
+    return [
+        {
+            "run": each.id,
+            "CPU, less is better": change(each.usage["cpu_cores"], base["cpu_cores"]),
+            "memory, less is better": change(each.usage["mem_bytes"], base["mem_bytes"]),
+        }
+        for each in map(Summary, chosen_runs(view))
+        if each.usage and base
     ]
 
 
@@ -301,6 +311,7 @@ def base_value(value: Callable[[Summary], Any], field: str) -> Callable[[View], 
 
 COMPARE: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Difference to the baseline", "A"): differences,
+    ("Difference to the baseline", "B"): usage_differences,
     ("Figures", "A"): figures_of_runs,
     ("Users", "A"): overlay(lambda _, sampled: {"users": sampled("users")}),
     ("Requests per second", "A"): overlay(lambda figures, _: {"requests/s": figures.n / 10}),

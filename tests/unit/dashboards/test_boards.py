@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from boards.catalogue import BOARDS, rendered
+from boards.catalogue import BOARDS, PAGE_FILE, rendered
 from boards.sdk import JSONEncoder, models, register_default_plugins
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,7 +34,8 @@ def every_query(board: dict[str, Any]) -> list[str]:
 
 
 def test_the_checked_in_boards_are_what_the_generator_makes():
-    files = [*FOLDER.glob("*.json"), *(ROOT / "grafana" / "provisioning" / "alerting").iterdir()]
+    alerting = ROOT / "grafana" / "provisioning" / "alerting"
+    files = [*FOLDER.glob("*.json"), *alerting.iterdir(), ROOT / PAGE_FILE]
     checked_in = {str(path.relative_to(ROOT)): path.read_text() for path in files}
     assert checked_in == rendered(), "run `make dashboards`"
 
@@ -140,3 +141,8 @@ def test_boards_link_to_each_other(board: dict[str, Any]):
     targets = {link["url"]: link for link in board["links"]}
     assert set(targets) == {f"/d/{each.uid}" for each in BOARDS} - {f"/d/{board['uid']}"}
     assert all(link["includeVars"] for link in targets.values())
+
+
+def test_every_board_has_its_picture(board: dict[str, Any]):
+    picture = ROOT / "docs" / "images" / f"{board['uid']}.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
