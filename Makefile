@@ -49,6 +49,14 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/unit/test_layers.py tests/unit/test_repository.py
 
+.PHONY: dashboards
+dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
+	cd dashboards && ../$(PY) -m boards
+
+.PHONY: dashboards-pictures
+dashboards-pictures: $(DEV_SET) servers ## Draw docs/images of the boards from a real run
+	$(PY) -m pytest tests/services/grafana -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
+
 .PHONY: format
 format: $(DEV_SET) ## Format the code and mend what can be mended
 	$(PY) -m ruff check --fix-only
@@ -57,6 +65,10 @@ format: $(DEV_SET) ## Format the code and mend what can be mended
 .PHONY: bench
 bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
 	$(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+
+.PHONY: bench-dashboards
+bench-dashboards: $(DEV_SET) servers ## Time every panel of the Grafana boards on a run of ten million requests
+	$(PY) -m pytest tests/bench/dashboards -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: servers
 servers: $(DEV_SET) ## Fetch the real servers for the tests into .cache/servers (no root needed)

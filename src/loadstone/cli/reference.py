@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.settings import (
     CollectorSettings,
     DoctorSettings,
+    GrafanaSettings,
     HookSettings,
     InfluxSettings,
     RunSettings,
@@ -24,6 +25,10 @@ __all__ = ["settings_page"]
 _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone run` and `loadstone up`": (RunSettings, "Arguments not listed here go to the scenario."),
     "`loadstone influx backfill RUN`": (InfluxSettings, "And `--results`, the folder of the runs."),
+    "`loadstone grafana push` and `loadstone grafana annotate RUN`": (
+        GrafanaSettings,
+        "And `--results`, the folder of the runs.",
+    ),
     "`loadstone doctor`": (DoctorSettings, "What is not named is not checked."),
     "`loadstone worker`": (WorkerSettings, "Arguments not listed here go to the scenario."),
     "`loadstone collector`": (CollectorSettings, "Aggregator and InfluxWriter as services."),

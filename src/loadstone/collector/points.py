@@ -14,6 +14,7 @@ from loadstone.archive.frame import EntryKind
 from loadstone.collector.point_lines import container_line, event_line, worker_line
 from loadstone.collector.rollup_lines import RollupLines
 from loadstone.collector.spans import Spans
+from loadstone.collector.summary_lines import announced_objectives
 from loadstone.domain.batch import Batch, decode_batch
 from loadstone.domain.event import Event, EventKind, decode_event, decode_usage
 from loadstone.errors import FormatError
@@ -62,6 +63,8 @@ class Points:
             self._say(event_line(event, at_ns))
         if event.kind is EventKind.STARTED:
             self.spans.begin(event.at_ns // _NS)
+            for line in announced_objectives(event):
+                self._say(line)
         self._advance(state)
 
     def apply_usage(self, tick: UsageTick) -> None:

@@ -1,17 +1,24 @@
-"""``run_summary`` and ``objective``: what a closed run came to, from its run.json."""
+"""``run_summary`` and ``objective``: what a closed run came to, from its run.json; objectives also when it starts."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.archive.survey import iso
 from loadstone.collector.lines import FieldValue, point, tags
 from loadstone.collector.rollup_lines import TARGET_SERVICE
+from loadstone.domain.objective import parse_objectives
+from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["summary_lines"]
+    from loadstone.domain.event import Event
+    from loadstone.domain.objective import Objective
+
+__all__ = ["announced_objectives", "summary_lines"]
 
 _MS: Final = 1_000_000
 _FIGURES: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "rps", "failures_pct")
@@ -38,6 +45,26 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
         # Two objectives may have one metric: a nanosecond tells them apart.
         lines.append(point("objective" + tags({**run, "metric": result["metric"]}), fields, start_ms * _MS + number))
     return [line for line in lines if line]
+
+
+def announced_objectives(started: Event) -> list[str]:
+    """The ``objective`` points of a run that starts: the limits only, where its end will complete them.
+
+    Objectives that cannot be understood have no point; the verdict tells what is wrong with them.
+    """
+    start_ms = _epoch_ms(iso(started.at_ns)) or 0
+    found: list[Objective] = []
+    for line in started.data.get("objectives") or ():
+        with suppress(SettingsError):
+            found.extend(parse_objectives([str(line)]))
+    return [
+        point(
+            "objective" + tags({"run": started.run, "metric": each.key}),
+            {"limit": each.limit, "text": each.text},
+            start_ms * _MS + number,
+        )
+        for number, each in enumerate(found)
+    ]
 
 
 def _summary(document: Mapping[str, Any], start_ms: int) -> dict[str, FieldValue]:

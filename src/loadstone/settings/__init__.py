@@ -12,6 +12,7 @@ from loadstone.settings.load import (
 from loadstone.settings.records import (
     CollectorSettings,
     DoctorSettings,
+    GrafanaSettings,
     HookSettings,
     InfluxSettings,
     RunSettings,
@@ -22,6 +23,7 @@ from loadstone.settings.records import (
 __all__ = [
     "CollectorSettings",
     "DoctorSettings",
+    "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
     "RunSettings",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CollectorSettings",
     "DoctorSettings",
+    "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
     "RunSettings",
@@ -217,6 +218,40 @@ class DoctorSettings(InfluxSettings):
 
     redis_url: str | None = setting(parse.redis_url, "Redis or Valkey to check", metavar="URL")
     host: str | None = setting(parse.http_url, "base address of the target", metavar="URL", short="-H")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrafanaSettings:
+    """What ``loadstone grafana`` is told."""
+
+    url: str | None = setting(
+        parse.http_url, "address of your Grafana", metavar="URL", variable="LOADSTONE_GRAFANA_URL"
+    )
+    token_file: Path | None = setting(
+        parse.path,
+        "file that holds the token of a service account, and nothing else",
+        metavar="FILE",
+        variable="LOADSTONE_GRAFANA_TOKEN_FILE",
+    )
+    dashboards: Path | None = setting(
+        parse.path,
+        "folder of the boards to push (the repository's without it)",
+        metavar="DIR",
+        variable="LOADSTONE_GRAFANA_DASHBOARDS",
+    )
+    influx_url: str | None = setting(
+        parse.http_url, "address of InfluxDB as Grafana reaches it, for the data source", metavar="URL"
+    )
+    influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
+    influx_token_file: Path | None = setting(
+        parse.path, "file that holds a token that reads the bucket, and nothing else", metavar="FILE"
+    )
+    board: str | None = setting(
+        parse.text,
+        "uid of the one board on which a run is marked (all boards that ask for the tag without it)",
+        metavar="UID",
+        variable="LOADSTONE_GRAFANA_BOARD",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import requests
 
+from loadstone.locustio.lean.response import LeanResponse
+from loadstone.locustio.lean.template import TemplateBook
 from loadstone.locustio.recorder import Recorder
 
 
@@ -38,6 +40,17 @@ def requests_answer(*, history: bool = False) -> requests.Response:
     answer.elapsed = dt.timedelta(microseconds=1500)
     answer.history = [requests.Response()] if history else []
     return answer
+
+
+def lean_answer(ttfb_us: int) -> LeanResponse:
+    return LeanResponse(TemplateBook("http://h", ()).template("GET", "http://h/", None), b"", None, ttfb_us)
+
+
+def test_a_lean_response_tells_its_time_to_first_byte():
+    recorder = Recorder()
+    fire(recorder, response=lean_answer(ttfb_us=345))
+    fire(recorder, response=lean_answer(ttfb_us=-1))
+    assert recorder.take()[0].ttfb_us.tolist() == [345, -1]
 
 
 def test_a_request_becomes_one_value_in_each_column():

@@ -68,6 +68,7 @@ class LeanResponse:
 
     error: BaseException | None = None
     elapsed_us = -1
+    ttfb_us = -1
     encoding: str | None = None
     """Set it before `text` to decode with another charset than the response names."""
     js: Any = None

@@ -1,0 +1,149 @@
+"""Compare: a few runs laid over each other from their beginnings, and their differences to a baseline."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from boards import panels, variables
+from boards.board import ALIGNED_RANGE, Board, Row
+from boards.influx import EVER, SHOWN, series, table
+from boards.shared import LATENCY, TO_RUN, VERDICT_WORDS, help_text
+
+__all__ = ["COMPARE_BOARD"]
+
+_HELP: Final = (
+    "Choose a *Baseline* and two to five *Runs*. Time counts from the beginning of each run: the axis starts at "
+    "2100-01-01 00:00 UTC, so choose a length, not a date. **Empty?** Put the time range back to "
+    "2100-01-01 00:00:00 to 00:30:00 UTC. Differences appear once the baseline has ended."
+)
+_WORSE: Final = 5
+_CHOSEN: Final = '"run" =~ /^(${baseline:regex}|${runs:regex})$/'
+_PER_ALIGNED: Final = "/ 10"
+"""``rollup_aligned`` has spans of ten seconds."""
+
+
+def _overlay(title: str, why: str, unit: str, select: str) -> Any:
+    query = f'SELECT {select} FROM "rollup_aligned" WHERE {_CHOSEN} AND {SHOWN} GROUP BY "run"'
+    return panels.timeseries(title, why, unit, series(query, "$tag_run"))
+
+
+def _percent(field: str, base: str, title: str) -> str:
+    return f'("{field}" / 0${{base_{base}:raw}} - 1) * 100 AS "{title}"'
+
+
+_LESS: Final = ("mean, less is better", "p95, less is better", "p99, less is better")
+_CPU: Final = "CPU, less is better"
+_MORE: Final = "requests/s, more is better"
+_MEMORY: Final = "memory, less is better"
+_FAILED: Final = "failed, points, less is better"
+
+
+def _differences() -> Any:
+    mean, p95, p99 = _LESS
+    load = (
+        _percent("rps", "rps", _MORE),
+        f'"failures_pct" - 0${{base_failures:raw}} AS "{_FAILED}"',
+        _percent("mean_ms", "mean", mean),
+        _percent("p95_ms", "p95", p95),
+        _percent("p99_ms", "p99", p99),
+    )
+    usage = (_percent("target_cpu_cores", "cpu", _CPU), _percent("target_mem_bytes", "memory", _MEMORY))
+    return panels.table(
+        "Difference to the baseline",
+        "By how many percent each run differs from the baseline (failed requests: percentage points).",
+        _compared(load, '"rps" * 0${base_rps:raw}', "A"),
+        _compared(usage, '"target_cpu_cores" * 0${base_cpu:raw}', "B"),
+        columns={
+            _MORE: _colored(panels.BAD, panels.GOOD),
+            **{name: _colored(panels.GOOD, panels.BAD) for name in (*_LESS, _CPU, _MEMORY)},
+            _FAILED: {**_colored(panels.GOOD, panels.BAD, 0.1), "decimals": 3},
+        },
+        unit="percent",
+        merged=True,
+    )
+
+
+def _compared(columns: tuple[str, ...], known: str, ref: str) -> Any:
+    """The differences of runs for which, and for whose baseline, something is known: InfluxQL makes 0 of x/0."""
+    text = f'SELECT {", ".join(columns)} FROM "run_summary" WHERE {_CHOSEN} AND {EVER} AND {known} > 0 GROUP BY "run"'
+    return table(text, ref)
+
+
+def _colored(low: str, high: str, limit: float = _WORSE) -> dict[str, Any]:
+    steps = [(None, low), (-limit, "text"), (limit, high)]
+    return {
+        "decimals": 1,
+        "custom.cellOptions": {"type": "color-text"},
+        "thresholds": {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]},
+    }
+
+
+def _figures() -> Any:
+    return panels.table(
+        "Figures",
+        "What the chosen runs came to.",
+        table(
+            'SELECT "verdict" AS "verdict", "users_peak" AS "users", "rps" AS "requests/s", '
+            '"failures_pct" AS "failed", "mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99", '
+            '"target_cpu_cores" AS "CPU", "target_mem_bytes" AS "memory", '
+            '"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" '
+            f'FROM "run_summary" WHERE {_CHOSEN} AND {EVER} GROUP BY "run"'
+        ),
+        columns={
+            "run": TO_RUN,
+            "verdict": {"mappings": [each.to_json() for each in VERDICT_WORDS]},
+            "failed": {"unit": "percent"},
+            "memory": {"unit": "bytes"},
+            **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "p50", "p95", "p99")},
+        },
+        hidden=("Time", "from_ms", "to_ms"),
+    )
+
+
+COMPARE_BOARD: Final = Board(
+    uid="loadstone-compare",
+    description="Runs over each other from t = 0, and by how much they differ from a baseline.",
+    variables=(variables.BASELINE, variables.RUNS, *variables.BASELINE_FIGURES),
+    range=ALIGNED_RANGE,
+    refresh="",
+    rows=(
+        Row(3, ((24, help_text(_HELP)),)),
+        Row(6, ((24, _differences()),)),
+        Row(6, ((24, _figures()),)),
+        Row(
+            8,
+            (
+                (12, _overlay("Users", "Active users of each run.", "short", '"users"')),
+                (
+                    12,
+                    _overlay(
+                        "Requests per second",
+                        "Requests of each run that end each second.",
+                        "reqps",
+                        f'"n" {_PER_ALIGNED} AS "requests/s"',
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            9,
+            (
+                (12, _overlay("Mean", "Mean response time of each run.", LATENCY, '"rt_sum" / "n" AS "mean"')),
+                (12, _overlay("p95", "The 95th percentile of each run.", LATENCY, '"p95"')),
+            ),
+        ),
+        Row(
+            8,
+            (
+                (
+                    8,
+                    _overlay(
+                        "Failed", "Share of failed requests of each run.", "percent", '100 * "err" / "n" AS "failed"'
+                    ),
+                ),
+                (8, _overlay("CPU", "CPU of the target in each run, in cores.", "short", '"target_cpu_cores"')),
+                (8, _overlay("Memory", "Memory of the target in each run.", "bytes", '"target_mem_bytes"')),
+            ),
+        ),
+    ),
+)

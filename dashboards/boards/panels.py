@@ -1,0 +1,213 @@
+"""The kinds of panels that the boards have. Each needs a title, one sentence that says what it tells, and a unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from boards import sdk
+from boards.influx import SOURCE, Built
+from boards.sdk import common, common_models, models
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from boards.influx import Query
+
+__all__ = ["BAD", "GOOD", "MEH", "Column", "heatmap", "pie", "stat", "table", "text", "timeseries", "xychart"]
+
+P = TypeVar("P")
+GOOD: Final = "green"
+MEH: Final = "yellow"
+BAD: Final = "red"
+NEUTRAL: Final = "text"
+Column = dict[str, Any]
+"""What is special about a column or series: ids of Grafana's field options with their values."""
+Thresholds = tuple[tuple[float | None, str], ...]
+
+
+def timeseries(
+    title: str,
+    why: str,
+    unit: str,
+    *queries: Query,
+    columns: Mapping[str, Column] | None = None,
+    stacked: bool = False,
+    bars: bool = False,
+    points: bool = False,
+    low: float | None = 0,
+    high: float | None = None,
+) -> sdk.timeseries.Panel:
+    """Values over time. ``points`` is for values that are no curve, such as those of different runs."""
+    panel = _filled(sdk.timeseries.Panel(), title, why, unit, queries, columns, low, high)
+    legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
+    panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).show_legend(True).calcs([]))
+    panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
+    panel.line_width(1).fill_opacity(60 if bars else 5).span_nulls(val_span(bars))
+    panel.show_points(common_models.VisibilityMode.ALWAYS if points else common_models.VisibilityMode.AUTO)
+    if bars:
+        panel.draw_style(common_models.GraphDrawStyle.BARS)
+    if points:
+        panel.draw_style(common_models.GraphDrawStyle.POINTS).point_size(8)
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+    return panel
+
+
+def val_span(bars: bool) -> bool | float:  # noqa: FBT001
+    """How long a gap (ms) a line crosses: a quiet second has no percentile, a dead minute shows as a hole."""
+    return False if bars else 5000.0
+
+
+def stat(
+    title: str,
+    why: str,
+    unit: str,
+    query: Query,
+    *,
+    steps: Thresholds = ((None, NEUTRAL),),
+    field: str = "",
+    mappings: Sequence[models.ValueMapping] = (),
+    empty: str = "-",
+    columns: Mapping[str, Column] | None = None,
+    background: bool = False,
+) -> sdk.stat.Panel:
+    """One value, large. ``field``: the column that is shown, where the query has more."""
+    panel = _filled(sdk.stat.Panel(), title, why, unit, (query,), columns, None, None)
+    shown = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
+    panel.reduce_options(shown.fields(f"/^{field}$/" if field else ""))
+    colored = common_models.BigValueColorMode
+    panel.color_mode(colored.BACKGROUND_SOLID if background else colored.VALUE)
+    panel.graph_mode(common_models.BigValueGraphMode.NONE).text_mode(common_models.BigValueTextMode.VALUE)
+    panel.thresholds(thresholds(steps)).mappings(list(mappings)).no_value(empty)
+    return panel
+
+
+def table(
+    title: str,
+    why: str,
+    *queries: Query,
+    columns: Mapping[str, Column] | None = None,
+    unit: str = "short",
+    hidden: Sequence[str] = ("Time",),
+    sort: tuple[str, bool] | None = None,
+    merged: bool = False,
+) -> sdk.table.Panel:
+    """Rows. ``hidden`` columns are kept for links; ``sort`` is a column and whether it descends.
+
+    ``merged``: the rows of several queries become one table, joined by the columns that all of them have.
+    """
+    panel = _filled(sdk.table.Panel(), title, why, unit, queries, columns, None, None)
+    for name in hidden:
+        panel.override_by_name(name, _properties({"custom.hidden": True}))
+    if merged:
+        drop = {"id": "filterFieldsByName", "options": {"exclude": {"names": ["Time"]}}}
+        panel.transformations([_transformation(drop), _transformation({"id": "merge", "options": {}})])
+    if sort:
+        panel.sort_by([common.TableSortByFieldState().display_name(sort[0]).desc(sort[1])])
+    panel.show_header(True).filterable(True)
+    return panel
+
+
+def heatmap(title: str, why: str, unit: str, query: Query) -> sdk.heatmap.Panel:
+    """Counts in buckets over time: the columns are the buckets, named by their upper bounds in ``unit``."""
+    models_ = sdk.heatmap_models
+    panel = _filled(sdk.heatmap.Panel(), title, why, "short", (query,), None, None, None)
+    panel.calculate(False).rows_frame(
+        sdk.heatmap.RowsHeatmapOptions().value("requests").layout(common_models.HeatmapCellLayout.LE)
+    )
+    colors = sdk.heatmap.HeatmapColorOptions().mode(models_.HeatmapColorMode.SCHEME).scheme("Oranges")
+    panel.color(colors.scale(models_.HeatmapColorScale.EXPONENTIAL).exponent(0.5).steps(64).fill("dark-orange"))
+    panel.y_axis(sdk.heatmap.YAxisConfig().unit(unit)).cell_gap(1).show_legend()
+    panel.tooltip(sdk.heatmap.HeatmapTooltip().mode(common_models.TooltipDisplayMode.SINGLE).y_histogram(True))
+    return panel.cell_values(sdk.heatmap.CellValues().unit("short"))
+
+
+def xychart(title: str, why: str, unit: str, query: Query, *, x: str, x_unit: str, y: str) -> sdk.xychart.Panel:
+    """One column against another, one point a row."""
+    panel = _filled(sdk.xychart.Panel(), title, why, unit, (query,), {x: {"unit": x_unit}}, 0, None)
+    matched = sdk.xychart_models
+    series = (
+        sdk.xychart.XYSeriesConfig()
+        .x(sdk.xychart.XychartXYSeriesConfigX().matcher(sdk.xychart.MatcherConfig().id("byName").options(x)))
+        .y(sdk.xychart.XychartXYSeriesConfigY().matcher(sdk.xychart.MatcherConfig().id("byName").options(y)))
+    )
+    legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST).show_legend(False)
+    panel.mapping(matched.SeriesMapping.MANUAL).series([series])
+    panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).calcs([]))
+    panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.SINGLE))
+    return panel.show(matched.XYShowMode.POINTS)
+
+
+def pie(title: str, why: str, unit: str, query: Query) -> sdk.piechart.Panel:
+    """Shares of a whole."""
+    panel = _filled(sdk.piechart.Panel(), title, why, unit, (query,), None, None, None)
+    kinds = sdk.piechart_models
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+    panel.pie_type(kinds.PieChartType.DONUT).display_labels([kinds.PieChartLabels.PERCENT])
+    panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.SINGLE))
+    legend = sdk.piechart.PieChartLegendOptions().values([kinds.PieChartLegendValues.PERCENT]).show_legend(True)
+    legend.display_mode(common_models.LegendDisplayMode.TABLE).placement(common_models.LegendPlacement.RIGHT)
+    return panel.legend(legend.calcs([]))
+
+
+def text(title: str, why: str, content: str) -> sdk.text.Panel:
+    """Words: what to do with this board."""
+    panel = sdk.text.Panel().title(title).description(why).datasource(SOURCE).unit("none")
+    return panel.mode(sdk.text_models.TextMode.MARKDOWN).content(content)
+
+
+def thresholds(steps: Thresholds) -> sdk.dashboard.ThresholdsConfig:
+    """Colours from these values on; the first has none."""
+    made = [models.Threshold(value=value, color=color) for value, color in steps]
+    return sdk.dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
+
+
+def words(colors: Mapping[str, str]) -> list[models.ValueMapping]:
+    """Colours for words."""
+    options = {word: models.ValueMappingResult(text=word, color=color) for word, color in colors.items()}
+    return [models.ValueMap(options=options)]
+
+
+def ranges(*spans: tuple[float | None, float | None, str, str]) -> list[models.ValueMapping]:
+    """Words and colours for ranges of values: from, to, word, colour."""
+    return [
+        models.RangeMap(
+            options=models.DashboardRangeMapOptions(
+                from_val=low, to=high, result=models.ValueMappingResult(text=word, color=color)
+            )
+        )
+        for low, high, word, color in spans
+    ]
+
+
+def _filled(
+    made: P,
+    title: str,
+    why: str,
+    unit: str,
+    queries: Sequence[Query],
+    columns: Mapping[str, Column] | None,
+    low: float | None,
+    high: float | None,
+) -> P:
+    panel: Any = made  # the builders of all kinds have these methods, and no type in common
+    panel.title(title).description(why).datasource(SOURCE).unit(unit)
+    panel.targets([Built(query) for query in queries])
+    if low is not None:
+        panel.min(low)
+    if high is not None:
+        panel.max(high)
+    for name, column in (columns or {}).items():
+        if name.startswith("/"):
+            panel.override_by_regexp(name, _properties(column))
+        else:
+            panel.override_by_name(name, _properties(column))
+    return made
+
+
+def _properties(column: Column) -> list[models.DynamicConfigValue]:
+    return [models.DynamicConfigValue(id_val=key, value=value) for key, value in column.items()]
+
+
+def _transformation(values: Mapping[str, Any]) -> models.DataTransformerConfig:
+    return models.DataTransformerConfig(id_val=values["id"], options=values["options"])

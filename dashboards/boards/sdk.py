@@ -1,0 +1,53 @@
+"""Grafana's foundation SDK, imported in one place: it warns at import that a newer, unprovisionable format exists."""
+
+from __future__ import annotations
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from grafana_foundation_sdk.builders import (
+        bargauge,
+        common,
+        dashboard,
+        heatmap,
+        piechart,
+        stat,
+        table,
+        text,
+        timeseries,
+        xychart,
+    )
+    from grafana_foundation_sdk.cog.builder import Builder
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.cog.variants import Dataquery
+    from grafana_foundation_sdk.models import common as common_models
+    from grafana_foundation_sdk.models import dashboard as models
+    from grafana_foundation_sdk.models import heatmap as heatmap_models
+    from grafana_foundation_sdk.models import piechart as piechart_models
+    from grafana_foundation_sdk.models import text as text_models
+    from grafana_foundation_sdk.models import xychart as xychart_models
+
+__all__ = [
+    "Builder",
+    "Dataquery",
+    "JSONEncoder",
+    "bargauge",
+    "common",
+    "common_models",
+    "dashboard",
+    "heatmap",
+    "heatmap_models",
+    "models",
+    "piechart",
+    "piechart_models",
+    "register_default_plugins",
+    "stat",
+    "table",
+    "text",
+    "text_models",
+    "timeseries",
+    "xychart",
+    "xychart_models",
+]

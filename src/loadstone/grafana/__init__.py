@@ -1,0 +1,1 @@
+"""Boards, data source and runs in somebody's own Grafana, over its HTTP API."""

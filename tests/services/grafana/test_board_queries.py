@@ -1,0 +1,119 @@
+"""Every query of every board against a real InfluxDB after real runs: its rows are what the run folders give.
+
+Queries are expanded as Grafana expands them, for several viewers: all of a run with everything chosen, a part of it
+with one awkward name, coarser resolutions, several values. A query that finds nothing fails unless EMPTY allows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.boards import EXPECTED
+from support.boards.run_board import epoch_ms
+from support.boards.values import difference
+from support.boards.view import View
+from support.grafana_queries import ALL, BOARDS, Shown, expand, queries, variable_values
+
+if TYPE_CHECKING:
+    from support.board_runs import BoardRuns
+    from support.boards.facts import Facts
+    from support.grafana_queries import BoardQuery
+
+AWKWARD = """Bob's "special" item/7 (a|b) 100% $x^2 [k] \\d+"""
+ALIGNED_MS = 4_102_444_800_000
+QUERIES = [query for path in sorted(BOARDS.glob("*.json")) for query in queries(path.stem)]
+EMPTY: dict[tuple[str, str, str], str] = {}
+"""Queries that may find nothing here, and why."""
+
+
+def whole(facts: dict[str, Facts], run: str) -> Shown:
+    """A viewer who came by the verdict's link: ten seconds before the start to five after the end, all chosen."""
+    document = facts[run].document
+    others = tuple(each for each in facts if each != run)
+    variables = {
+        "run": run, "baseline": others[0], "runs": (run, *others), "name": ALL, "service": ALL, "res": "1",
+        "objective": "500",
+    }  # fmt: skip
+    start_ms, end_ms = epoch_ms(document["started_at"]), epoch_ms(document["ended_at"])
+    return Shown(from_ms=start_ms - 10_000, to_ms=end_ms + 5_000, variables=variables)
+
+
+def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
+    """What the tests look at."""
+    shown = whole(facts, run)
+    middle_ms = (shown.from_ms + shown.to_ms) // 2
+
+    def changed(shown: Shown, **variables: Any) -> Shown:
+        return replace(shown, variables={**shown.variables, **variables})
+
+    return {
+        "everything": shown,
+        "one awkward name, one service, from the middle on": changed(
+            replace(shown, from_ms=middle_ms + 137), name=(AWKWARD,), service=("balancer",)
+        ),
+        "two names at ten seconds, in few points": changed(
+            replace(shown, points=10), name=("/fragile", AWKWARD), service=("balancer", "target"), res="10"
+        ),
+        "minutes, without an objective": changed(
+            replace(shown, from_ms=shown.from_ms - 60_000), res="60", objective=""
+        ),
+    }
+
+
+def aligned(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
+    """What the tests look at on a board whose time counts from the beginning of each run."""
+    shown = whole(facts, run)
+    begin = replace(shown, from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 1_800_000)
+    (other,) = (each for each in facts if each != run)
+    alone = {**shown.variables, "baseline": run, "runs": (other,)}
+    return {
+        "both": begin,
+        "the other way round, without the beginning": replace(begin, from_ms=ALIGNED_MS + 1, variables=alone),
+    }
+
+
+def answer(board_runs: BoardRuns, facts: dict[str, Facts], query: BoardQuery, shown: Shown) -> list[dict[str, Any]]:
+    rows = board_runs.influx.query(expand(query, with_hidden(board_runs, query, shown)))
+    return [without_time_of_totals(row) for row in rows]
+
+
+def with_hidden(board_runs: BoardRuns, query: BoardQuery, shown: Shown) -> Shown:
+    """Fill in the hidden variables of the board as Grafana does: the first value of each query's answer."""
+    hidden = {}
+    for each in queries(query.board):
+        name = each.owner.removeprefix("variable ")
+        if each.owner.startswith("variable base_"):
+            values = variable_values(board_runs.influx.query(expand(each, shown)), each.text)
+            hidden[name] = values[0] if values else ""
+    return replace(shown, variables={**shown.variables, **hidden})
+
+
+def without_time_of_totals(row: dict[str, Any]) -> dict[str, Any]:
+    """SHOW TAG VALUES names the tag in each row."""
+    return {key: value for key, value in row.items() if key != "key"}
+
+
+def test_every_query_has_an_expectation_and_every_expectation_a_query():
+    known = {(board, *key) for board, expected in EXPECTED.items() for key in expected}
+    assert {query.key for query in QUERIES} == known
+    assert len(QUERIES) == len(known)
+    assert EMPTY.keys() <= known
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: "-".join(query.key))
+def test_a_query_returns_what_the_archive_gives(board_runs: BoardRuns, facts: dict[str, Facts], query: BoardQuery):
+    board, owner, ref = query.key
+    expected = EXPECTED[board][owner, ref]
+    wrong, found_any = {}, False
+    seen = aligned if board == "compare" else viewers
+    for name, shown in seen(facts, board_runs.eventful.name).items():
+        view = View(facts, shown)
+        rows = answer(board_runs, facts, query, shown)
+        found_any = found_any or bool(rows)
+        if told := difference(expected(view), rows):
+            wrong[name] = f"{told}\n{expand(query, with_hidden(board_runs, query, shown))}"
+    assert wrong == {}
+    assert found_any or query.key in EMPTY

@@ -1,0 +1,136 @@
+"""Two real runs in one InfluxDB for the boards: a quiet one, and one with failures, two services and a lost worker.
+
+The service `target` is measured as it is. Limits, throttling, network and out-of-memory kills need root to be had, so
+the service `balancer` is a double: two containers whose usage a thread publishes each second on the real stream.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from loadstone.domain.event import Usage, UsageTick, encode_usage
+from loadstone.stream.client import USAGE
+from loadstone.stream.producer import add
+from support.loadstone_run import SCENARIOS, LoadstoneRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redis import Redis
+
+    from support.counting_server import CountingServer
+    from support.influx_server import InfluxServer
+    from support.redis_server import RedisServer
+
+__all__ = ["MIB", "BoardRuns", "balancer_rows", "run_for_boards"]
+
+MIB = 2**20
+USERS = 12
+SATURATED = 22
+"""By this second the double's first container has been at all of its limits."""
+OBJECTIVES = ("--objective", "p95<500ms", "--objective", "failures<=1%", "--objective", "mean<250ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardRuns:
+    """The folders of both runs, and the InfluxDB that holds them."""
+
+    influx: InfluxServer
+    quiet: Path
+    eventful: Path
+
+
+def balancer_rows(second: int) -> tuple[Usage, ...]:
+    """What the two containers of the double use in their n-th second: one saturates, and is killed for memory once."""
+    heat, killed = min(1.0, 0.06 * second), int(second >= 14)
+    mem_bytes = min(100 + second, 126) * MIB
+    return (
+        Usage(service="balancer", container="balancer 1/a", cpu_cores=2 * heat, cpu_limit=2.0, throttled_pct=60 * heat,
+              mem_bytes=mem_bytes, mem_limit=128 * MIB, rx_bps=1e6 * heat, tx_bps=2e6 * heat, oom=killed),
+        Usage(service="balancer", container="balancer-2", cpu_cores=0.5, cpu_limit=2.0, throttled_pct=0.0,
+              mem_bytes=64 * MIB, mem_limit=128 * MIB, rx_bps=5e5, tx_bps=1e6),
+    )  # fmt: skip
+
+
+class Publisher(threading.Thread):
+    """Publishes the double's usage each second, as a sampler does; ``second`` is the next one."""
+
+    def __init__(self, client: Redis) -> None:
+        super().__init__()
+        self.second = 0
+        self._client = client
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Publish until it is stopped."""
+        while not self._ended.wait(1 - time.time() % 1):
+            rows = balancer_rows(self.second)
+            tick = UsageTick(at_ns=time.time_ns(), source="double", seq=self.second, rows=rows)
+            add(self._client, USAGE, encode_usage(tick))
+            self.second += 1
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def run_for_boards(
+    folder: Path,
+    influx: InfluxServer,
+    valkey: RedisServer,
+    target: CountingServer,
+    *,
+    steady: int = 250,
+    quiet_s: int = 5,
+) -> BoardRuns:
+    """Run both, one after the other, about 40 s.
+
+    ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run.
+    """
+    target.configure(latency_ms=3, failures={"/fragile": 0.3})
+    common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-u", str(USERS), "-r", "10", "--plain",
+              "--influx-url", influx.url, "--redis-url", valkey.url, *OBJECTIVES)  # fmt: skip
+    quiet = LoadstoneRun(folder / "quiet", (*common, "-t", f"{quiet_s}s", "--workers", "2"))
+    pids = ("--target-pid", str(target.pid))
+    eventful = LoadstoneRun(folder / "eventful", (*common, *pids, "-t", "120s", "--workers", "3"))
+    try:
+        quiet.run()
+        client = valkey.client()
+        client.delete(*client.scan_iter(match="live:*"))  # so that the live snapshot is the next run's
+        with Publisher(client) as publisher:
+            _lose_a_worker(eventful.start(), client, target, steady)
+            eventful.wait_for(lambda: publisher.second > SATURATED or None)
+            eventful.send(signal.SIGINT)
+        assert eventful.finish() == 130, eventful.output
+    finally:
+        for run in (quiet, eventful):
+            if run.process is not None:
+                run.kill_leftovers()
+    for run in (quiet, eventful):
+        ledger = run.run_json()["ledgers"]["influx"]
+        assert ledger == {"stored": run.rows(), "rejected": 0, "pending": 0}
+    return BoardRuns(influx=influx, quiet=quiet.run_folder(), eventful=eventful.run_folder())
+
+
+def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer, steady: int) -> None:
+    def users() -> int | None:
+        return (run.live(client) or {}).get("users")
+
+    def received(more: int) -> None:
+        begun = target.count().total
+        run.wait_for(lambda: target.count().total > begun + more or None)
+
+    run.wait_for(lambda: users() == USERS or None)
+    received(100)
+    run.part("--worker ").send_signal(signal.SIGKILL)
+    run.wait_for(lambda: users() != USERS or None)
+    run.wait_for(lambda: users() == USERS or None)
+    received(steady)

@@ -1,0 +1,207 @@
+"""A run folder as the boards' tests read it: requests, usage, events and workers, without loadstone's own sums."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.frame import EntryKind
+from loadstone.archive.journal import read_journal
+from loadstone.domain.batch import Batch, decode_batch
+from support.archive_reader import rows
+from support.boards.values import Near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["MS", "NS", "Facts", "Figures", "Request", "Tick", "kind_of"]
+
+NS: Final = 1_000_000_000
+MS: Final = 1_000_000
+
+
+class Request(NamedTuple):
+    """One row of requests.parquet."""
+
+    end_ns: int
+    rt_ms: float
+    ok: bool
+    status: int
+    error: str | None
+    size: int
+    method: str
+    name: str
+    worker: str
+    ttfb_ms: float | None
+
+
+class Tick(NamedTuple):
+    """One row of usage.parquet; shares in percent of the limit, None where there is none."""
+
+    at_ns: int
+    service: str
+    container: str
+    cpu_cores: float
+    cpu_limit: float | None
+    cpu_pct: float | None
+    throttled_pct: float | None
+    mem_bytes: int
+    mem_limit: int | None
+    mem_pct: float | None
+    rx_bps: float | None
+    tx_bps: float | None
+    oom: int
+
+
+class WorkerPoint(NamedTuple):
+    """What a worker said of itself in one batch, with the samples of it that had been stored by then."""
+
+    at_ns: int
+    worker: str
+    batch: Batch
+    stored: int
+    arrived_ms: int
+
+
+class Figures:
+    """Counts and response times (ms) of some requests, computed from these alone."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.n = len(requests)
+        self.err = sum(not each.ok for each in requests)
+        self._times = np.array([each.rt_ms for each in requests])
+
+    @property
+    def total_ms(self) -> float:
+        """Sum of response times."""
+        return float(self._times.sum())
+
+    @property
+    def mean(self) -> float | None:
+        """Mean response time; None without requests."""
+        return self.total_ms / self.n if self.n else None
+
+    @property
+    def longest(self) -> float | None:
+        """Longest response time; None without requests."""
+        return float(self._times.max()) if self.n else None
+
+    @property
+    def failed_pct(self) -> float:
+        """Share of failed requests; InfluxQL makes 0 of 0/0."""
+        return 100 * self.err / self.n if self.n else 0.0
+
+    def percentile(self, percent: float) -> Near | None:
+        """A percentile by nearest rank; None without requests."""
+        return Near(float(np.percentile(self._times, percent, method="inverted_cdf"))) if self.n else None
+
+    def percentiles(self, *percents: int) -> dict[str, Near | None]:
+        """Percentiles as columns."""
+        return {f"p{percent}": self.percentile(percent) for percent in percents}
+
+    def within(self, limit_ms: float) -> int:
+        """How many took at most so long."""
+        return int((self._times <= limit_ms).sum())
+
+
+class Facts:
+    """One closed run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.document: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        self.id: str = self.document["id"]
+
+    @cached_property
+    def requests(self) -> list[Request]:
+        """All requests, by their ends."""
+        read = [
+            Request(
+                row["end"],
+                row["rt_us"] / 1000,
+                row["ok"],
+                row["status"] or 0,
+                row["error"],
+                row["bytes"],
+                row["method"],
+                row["name"],
+                str(row["worker"]),
+                None if row["ttfb_us"] is None else row["ttfb_us"] / 1000,
+            )
+            for row in rows(self.folder / "requests.parquet")
+        ]
+        return sorted(read)
+
+    @cached_property
+    def usage(self) -> list[Tick]:
+        """All ticks of usage."""
+        return [
+            Tick(
+                row["at"],
+                row["service"],
+                row["container"],
+                row["cpu_cores"],
+                row["cpu_limit"],
+                _share(row["cpu_cores"], row["cpu_limit"]),
+                row["throttled_pct"],
+                row["mem_bytes"],
+                row["mem_limit"],
+                _share(row["mem_bytes"], row["mem_limit"]),
+                row["rx_bps"],
+                row["tx_bps"],
+                row["oom"],
+            )
+            for row in rows(self.folder / "usage.parquet")
+        ]
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """All events, in order."""
+        return [json.loads(line) for line in (self.folder / "events.jsonl").read_text().splitlines()]
+
+    @cached_property
+    def workers(self) -> list[WorkerPoint]:
+        """At most one point a second for each boot, and its last one, from the batches as they came."""
+        seen: set[tuple[str, int]] = set()
+        stored: dict[str, int] = defaultdict(int)
+        newest: dict[str, int] = {}
+        found = []
+        for entry in read_journal(RunFolder(self.folder).journal):
+            if entry.kind is not EntryKind.SAMPLES:
+                continue
+            batch = decode_batch(entry.blob)
+            if (batch.boot, batch.seq) in seen:
+                continue
+            seen.add((batch.boot, batch.seq))
+            stored[batch.boot] += len(batch.columns)
+            if batch.final or newest.get(batch.boot) != batch.sent_ns // NS:
+                newest[batch.boot] = batch.sent_ns // NS
+                arrived_ms = int(entry.stream_id.partition("-")[0])
+                found.append(WorkerPoint(batch.sent_ns, str(batch.worker), batch, stored[batch.boot], arrived_ms))
+        return found
+
+    def spans(self, requests: Iterable[Request], width_s: float) -> dict[int, list[Request]]:
+        """Requests by the beginning (ns) of the span in which they ended."""
+        width_ns = int(width_s * NS)
+        found: dict[int, list[Request]] = defaultdict(list)
+        for each in requests:
+            found[each.end_ns - each.end_ns % width_ns].append(each)
+        return found
+
+
+def kind_of(request: Request) -> str:
+    """The kind of a failure, as docs/reference/measurements.md defines it."""
+    if request.status >= 400:
+        return f"http_{request.status}"
+    name = (request.error or "").partition("(")[0]
+    return name if "(" in (request.error or "") and name.replace(".", "").isidentifier() else "other"
+
+
+def _share(used: float, limit: float | None) -> float | None:
+    return 100 * used / limit if limit else None
