@@ -38,14 +38,28 @@ def _import_locust_unpatched() -> None:
 _import_locust_unpatched()
 
 
+def _plain_environment() -> dict[str, str]:
+    """The environment without the settings of a target: those of the person who runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI")):
+            del os.environ[name]
+    return dict(os.environ)
+
+
+_ENVIRONMENT = _plain_environment()
+
+
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
-    """Let no test hand its environment variables on: MLflow writes every registry it is pointed at into them."""
-    before = dict(os.environ)
+    """Let no test, and no fixture that it was the first to use, hand environment variables on.
+
+    MLflow writes every registry it is pointed at into them.
+    """
     yield
-    if os.environ != before:
+    plain = {**_ENVIRONMENT, "PYTEST_CURRENT_TEST": os.environ["PYTEST_CURRENT_TEST"]}
+    if os.environ != plain:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(plain)
 
 
 @pytest.fixture(scope="session")

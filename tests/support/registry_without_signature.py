@@ -14,6 +14,7 @@ def main(tracking_uri: str, name: str) -> None:
         from sklearn.dummy import DummyRegressor
 
         mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_registry_uri(tracking_uri)
         model = DummyRegressor().fit([[0.0]], [1.0])
         with mlflow.start_run():
             mlflow.sklearn.log_model(model, name="model", registered_model_name=name, pip_requirements=["scikit-learn"])

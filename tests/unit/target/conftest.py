@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 for folder in (ROOT / "target", Path(__file__).parent):
@@ -40,18 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             for line in _THIRD_PARTY:
                 item.add_marker(pytest.mark.filterwarnings(line), append=False)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _plain_environment() -> Iterator[None]:
-    """Settings of the person who runs the tests must not reach them."""
-    before = dict(os.environ)
-    for name in list(os.environ):
-        if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI")):
-            del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
