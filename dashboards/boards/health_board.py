@@ -44,10 +44,10 @@ def _sum(title: str, why: str, field: str, unit: str = "short", **more: Any) -> 
 def _missing() -> Any:
     return panels.stat(
         "Workers missing",
-        "How many workers there were at most, less those at the end of the shown time.",
+        "Workers at the beginning of the shown time, less those at its end.",
         "short",
         series(
-            'SELECT max("workers") - last("workers") AS "missing" FROM "rollup_all" '
+            'SELECT first("workers") - last("workers") AS "missing" FROM "rollup_all" '
             f"WHERE {RUN} AND \"res\" = '1s' AND {SHOWN}"
         ),
         steps=((None, panels.GOOD), (1, panels.BAD)),

@@ -104,7 +104,7 @@ def table(
         panel.transformations([_transformation(drop), _transformation({"id": "merge", "options": {}})])
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort[0]).desc(sort[1])])
-    panel.show_header(True).filterable(True)
+    panel.show_header(True).filterable(True).cell_options(common_models.TableAutoCellOptions())
     return panel
 
 
