@@ -144,7 +144,7 @@ HEALTH_BOARD: Final = Board(
                 (9, _per_worker("Users of each worker", "Users that each worker runs.", "short", '"users"')),
                 (
                     6,
-                    panels.pie(
+                    panels.bars(
                         "Share of each worker",
                         "How the recorded requests are shared out among the workers.",
                         "short",
