@@ -25,12 +25,12 @@ _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {SHOWN}'
 def _banner() -> Any:
     return panels.stat(
         "Was the generator the bottleneck?",
-        "Yes, when the event loop of a worker ran 10 ms late or more: latencies are then partly its own.",
+        "When the event loop of a worker runs 10 ms late or more, latencies of that moment are partly its own.",
         "string",
         series(f'SELECT max("loop_lag_ms") AS "lag" {_WORKERS}'),
         mappings=panels.ranges(
             (None, _LAG_MS, "no: the workers kept up", panels.GOOD),
-            (_LAG_MS, None, "yes: do not trust the latencies", panels.BAD),
+            (_LAG_MS, None, "at times: see the lateness", panels.BAD),
         ),
         background=True,
     )
