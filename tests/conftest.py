@@ -38,10 +38,14 @@ def _import_locust_unpatched() -> None:
 _import_locust_unpatched()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def patched_locust_processes() -> None:
-    """Let Locust processes that tests start be patched as usual, even if a module of tests has set the variable."""
-    os.environ.pop("LOCUST_SKIP_MONKEY_PATCH", None)
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """Let no test hand its environment variables on: MLflow writes every registry it is pointed at into them."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

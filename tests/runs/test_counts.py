@@ -107,16 +107,25 @@ def test_a_second_run_gets_a_folder_of_its_own_and_may_ask_for_nothing(two_worke
     new.rename(first.folder / "second")
 
 
-@pytest.mark.parametrize("workers", [1, 8])
-def test_every_count_is_equal_with_another_number_of_workers(new_run, counting_server, workers):
+def test_every_count_is_equal_with_eight_workers(new_run, counting_server):
     counting_server.configure(failures=FAILING)
-    run = new_run("mixed", "--host", counting_server.url, "-u", "16", "-r", "50", "-t", "3s", "--workers", str(workers))
+    run = new_run("mixed", "--host", counting_server.url, "-u", "16", "-r", "50", "-t", "3s", "--workers", "8")
     run.run()
     count = counting_server.count()
     assert count.total > 100
     assert_all_counts_are(run, count.total, count.statuses[500])
-    assert run.run_json()["workers"] == workers
-    assert len(run.run_json()["boots"]) == workers
+    assert run.run_json()["workers"] == len(run.run_json()["boots"]) == 8
+
+
+def test_one_worker_runs_several_scenarios_and_requests_in_flight_at_the_end_may_finish(new_run, counting_server):
+    counting_server.configure(failures=FAILING)
+    load = ("--host", counting_server.url, "-u", "10", "-r", "100", "-t", "2500ms", "--workers", "1")
+    run = new_run("mixed", str(SCENARIOS / "slow.py"), *load)
+    run.run()
+    count = counting_server.count()
+    assert {"GET /home", "GET /slow"} <= set(count.requests)
+    assert_all_counts_are(run, count.total, count.statuses[500])
+    assert (run.run_json()["aborted"], run.run_json()["workers"]) == (0, 1)
 
 
 def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, counting_server, valkey):
@@ -124,7 +133,7 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     run = new_run(
         "mixed",
         *("--host", counting_server.url, "-u", "20", "-r", "50", "-t", "90s", "--workers", "1"),
-        *("--redis-url", valkey.url),
+        *("--redis-url", valkey.url, "--stop-timeout", "2"),
     ).start()
     master = run.part("locust", "--master ")
     port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]
@@ -144,16 +153,6 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     assert len(boots) == 2
     assert all(boot["final"] and boot["produced"] > 0 for boot in boots)
     assert any(event["kind"] == "worker_joined" for event in run.events())
-
-
-def test_requests_in_flight_at_the_end_may_finish_and_several_scenarios_run_together(new_run, counting_server):
-    slow = str(SCENARIOS / "slow.py")
-    run = new_run("mixed", slow, "--host", counting_server.url, "-u", "10", "-r", "100", "-t", "2500ms")
-    run.run()
-    found, count = run.run_json(), counting_server.count()
-    assert {"GET /home", "GET /slow"} <= set(count.requests)
-    assert found["aborted"] == 0
-    assert found["requests"] == count.total
 
 
 def test_requests_cut_off_at_the_end_are_counted_as_aborted(new_run, counting_server):

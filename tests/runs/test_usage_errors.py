@@ -71,6 +71,11 @@ def test_results_that_cannot_be_written_are_named(new_run, counting_server, tmp_
     assert (tmp_path / "a-file").read_text() == "precious"
 
 
+def test_a_model_that_the_registry_does_not_have_is_named(new_run, tmp_path: Path):
+    run = new_run(None, "--registry", f"sqlite:///{tmp_path / 'registry.db'}", "--model", "models:/absent/1")
+    refuse(run, "models:/absent/1", "not in the registry")
+
+
 def test_a_model_without_a_signature_is_refused(new_run, tmp_path: Path):
     registry = f"sqlite:///{tmp_path / 'registry.db'}"
     program = REPOSITORY / "tests" / "support" / "registry_without_signature.py"

@@ -1,177 +1,148 @@
-"""A run during which parts fall and come back, one at a time and all together: nothing lost, nothing twice.
+"""Runs of real Locust processes during which parts are killed and stopped: nothing is lost, and nothing counts twice.
 
-The services are programs of their own, killed with -9; Redis and InfluxDB are real. The workers are made: batches at
-the pace of real ones, sent again when Redis does not answer, as the Shipper does.
+What the target received is what was sent; the archive and InfluxDB have to agree with it.
 """
 
 from __future__ import annotations
 
-import threading
+import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
-
-from loadstone.domain.event import EventKind
-from support import run_maker
-from support.collecting import collector_settings, program, run_json, ship, wait_for_influx
-from support.processes import wait_until
-from support.run_maker import SECOND, BootMaker, RunMaker, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    import psutil
+
+    from support.counting_server import CountingServer
     from support.influx_server import InfluxServer
-    from support.processes import ServerProcess
+    from support.loadstone_run import LoadstoneRun
     from support.redis_server import RedisServer
 
-PER_BATCH = 200
-KILLED_WORKER = 3
+AWAY_S = 30
+LOAD = ("-u", "20", "-r", "50", "-t", "5m", "--workers", "3", "--influx-drain", "90s", "--plain")
 
 
-@pytest.fixture(autouse=True)
-def recent_runs(monkeypatch: pytest.MonkeyPatch):
-    """A run of long ago would be closed for want of a master."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
+@dataclass(slots=True)
+class FallingRun:
+    """A run under way, and the servers that it depends on."""
 
+    run: LoadstoneRun
+    target: CountingServer
+    valkey: RedisServer
+    influxdb: InfluxServer
 
-class Rig:
-    """A run under way: three workers that send a batch each half second until `finish`."""
+    def wait_for_more(self) -> None:
+        """Wait until the target has received more, and InfluxDB has got more."""
+        received, stored = self.target.count().total + 300, self._in_influx() + 300
+        self.run.wait_for(lambda: self.target.count().total > received or None)
+        self.run.wait_for(lambda: self._in_influx() > stored or None, timeout_s=60)
 
-    def __init__(self, valkey: RedisServer, influxdb: InfluxServer, folder: Path) -> None:
-        self.valkey, self.influxdb, self.results = valkey, influxdb, folder / "results"
-        settings = collector_settings(valkey.url, self.results, influxdb.url, influx_timeout="10s")
-        self.aggregator = program(settings, "aggregator", folder / "aggregator.log")
-        self.writer = program(settings, "writer", folder / "writer.log")
-        self.sent = 0
-        self._boots = {number: BootMaker(worker=number) for number in (1, 2, KILLED_WORKER)}
-        self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-        self._run = RunMaker()
-        self._at_s = 0.0
+    def kill_service(self, name: str) -> None:
+        """Kill the Aggregator or the writer and wait until it was started again."""
+        fallen = self.run.service(name)
+        fallen.kill()
+        self.run.wait_for(lambda: self.run.service(name).pid != fallen.pid or None)
 
-    def start(self) -> Rig:
-        self.aggregator.start()
-        self.writer.start()
-        self._run.started(0, workers=sorted(self._boots))
-        self._send()
-        self._thread.start()
-        return self
+    def kill_redis(self) -> None:
+        self.valkey.kill()
+        time.sleep(1)
+        self.valkey.start()
 
     def kill_worker(self) -> None:
-        """Its last batch stays its last; the master misses it."""
-        self._boots.pop(KILLED_WORKER)
+        """Kill a worker and wait until the master has missed it and its users run again."""
+        worker: psutil.Process = self.run.part("--worker ")
+        worker.kill()
+        client = self.valkey.client()
+        self.run.wait_for(lambda: self.run.live(client)["users"] < 20 or None)
+        self.run.wait_for(lambda: self.run.live(client)["users"] == 20 or None)
 
-    def finish(self) -> None:
-        """End the run properly."""
-        self._finished.set()
-        self._thread.join()
-        if KILLED_WORKER not in self._boots:
-            self._run.event(EventKind.WORKER_LOST, self._at_s, worker=KILLED_WORKER)
-        for boot in self._boots.values():
-            self._run.add(boot.batch([], at_s=self._at_s + 0.1, final=True))
-        self._run.stopped(self._at_s + 0.2, requests=self.sent)
-        self._send()
+    def stop_influxdb(self, meanwhile: Callable[[FallingRun], None] = lambda _: None) -> None:
+        """Have InfluxDB away for half a minute, while the run goes on."""
+        begun_s, received = time.monotonic(), self.target.count().total
+        self.influxdb.stop()
+        meanwhile(self)
+        time.sleep(max(0.0, begun_s + AWAY_S - time.monotonic()))
+        assert self.target.count().total > received + 1000
+        assert self.run.live(self.valkey.client())["influx"]["pending"] > 1000
+        self.influxdb.start()
 
-    def close(self) -> None:
-        self._finished.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self.writer.kill()
-        self.aggregator.kill()
+    def end(self) -> None:
+        """End the run; InfluxDB gets time to take in the rest."""
+        self.run.send(signal.SIGINT)
+        assert self.run.finish(150) == 130, self.run.output
+        assert not self.run.left_behind()
 
-    def _work(self) -> None:
-        while not self._finished.wait(0.25):
-            for boot in list(self._boots.values()):
-                first = self._at_s + boot.worker / SECOND
-                self._run.add(boot.batch(samples(PER_BATCH, first, first + 0.2), at_s=self._at_s + 0.25))
-                self.sent += PER_BATCH
-            self._run.event(EventKind.USERS, self._at_s, users=5, target_users=5, workers=len(self._boots))
-            self._at_s += 0.25
-            self._send()
+    def check_sinks_agree(self) -> int:
+        """The ledgers balance and add up, and archive and InfluxDB hold the same number, which is returned."""
+        ledgers = self.run.run_json()["ledgers"]
+        stored = int(ledgers["archive"]["stored"])
+        assert ledgers["archive"]["balances"]
+        assert ledgers["archive"]["produced"] == stored
+        assert ledgers["influx"] == {"stored": stored, "rejected": 0, "pending": 0}, self.run.output
+        rollups = self.influxdb.query('SELECT sum("n") AS "n" FROM "rollup_all" WHERE "res"=\'1s\'')
+        assert (self.run.rows(), self._in_influx(), rollups[0]["n"]) == (stored,) * 3
+        return stored
 
-    def _send(self) -> None:
-        """Until it is there: whoever sends again may send twice."""
-        entries, self._run.entries = self._run.entries, []
-        for _ in range(600):
-            try:
-                ship(self.valkey.client(), entries)
-            except (redis.RedisError, OSError):
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("Redis did not come back")
+    def unknown(self) -> int:
+        """The archive's bound for what a killed worker may have taken with it."""
+        return int(self.run.run_json()["ledgers"]["archive"]["unknown"])
+
+    def _in_influx(self) -> int:
+        return self.influxdb.count("request", "rt_ms") if self.influxdb.running else 0
 
 
 @pytest.fixture
-def rig(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(valkey, influxdb, tmp_path)
-    try:
-        yield made.start()
-    finally:
-        made.close()
+def falling(
+    new_run, counting_server: CountingServer, valkey: RedisServer, influxdb: InfluxServer
+) -> Iterator[FallingRun]:
+    places = ("--host", counting_server.url, "--redis-url", valkey.url, "--influx-url", influxdb.url)
+    made = FallingRun(new_run("mixed", *places, *LOAD).start(), counting_server, valkey, influxdb)
+    made.wait_for_more()
+    return made
 
 
-def kill_and_restart(part: ServerProcess) -> None:
-    part.kill()
-    time.sleep(0.5)
-    part.start()
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(FallingRun.stop_influxdb, id="InfluxDB-away"),
+        pytest.param(FallingRun.kill_redis, id="Redis-killed"),
+        pytest.param(lambda falling: falling.kill_service("writer"), id="writer-killed"),
+        pytest.param(lambda falling: falling.kill_service("aggregator"), id="aggregator-killed"),
+    ],
+)
+def test_when_one_part_falls_nothing_is_lost_and_nothing_counts_twice(falling: FallingRun, fault):
+    fault(falling)
+    falling.wait_for_more()
+    falling.end()
+    assert falling.check_sinks_agree() == falling.target.count().total
+    assert falling.unknown() == 0
 
 
-def influxdb_away(rig: Rig, seconds: float = 4) -> None:
-    rig.influxdb.stop()
-    time.sleep(seconds)
-    rig.influxdb.start()
+def test_when_a_worker_is_killed_the_archive_and_influxdb_agree_and_its_loss_is_bounded(falling: FallingRun):
+    falling.kill_worker()
+    falling.wait_for_more()
+    falling.end()
+    stored, received = falling.check_sinks_agree(), falling.target.count().total
+    assert stored <= received <= stored + falling.unknown()
 
 
-def redis_killed(rig: Rig) -> None:
-    rig.valkey.kill()
-    time.sleep(1)
-    rig.valkey.start()
+def everything_else_killed(falling: FallingRun) -> None:
+    falling.kill_service("writer")
+    falling.kill_redis()
+    falling.kill_service("aggregator")
+    falling.kill_worker()
 
 
-FAULTS = {
-    "InfluxDB away": influxdb_away,
-    "Redis killed": redis_killed,
-    "writer killed": lambda rig: kill_and_restart(rig.writer),
-    "aggregator killed": lambda rig: kill_and_restart(rig.aggregator),
-    "worker killed": lambda rig: rig.kill_worker(),
-}
-
-
-def check(rig: Rig) -> None:
-    """The ledgers balance, and counts agree: sent, archived, stored."""
-    rig.finish()
-    with rig.valkey.client() as client:
-        ledger = wait_for_influx(client, rig.results, timeout_s=60)
-    document = run_json(rig.results)
-    assert document["ledgers"]["archive"]["balances"]
-    assert document["requests"] == document["ledgers"]["archive"]["stored"] == rig.sent
-    assert ledger == {"stored": rig.sent, "rejected": 0, "pending": 0}
-    assert rig.influxdb.count("request", "rt_ms") == rig.sent
-    rollups = rig.influxdb.query('SELECT sum("n") AS "n" FROM "rollup_all" WHERE "res"=\'1s\'')
-    assert rollups[0]["n"] == rig.sent
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_nothing_is_lost_and_nothing_is_twice_when_one_part_falls(rig: Rig, fault: str):
-    wait_until(lambda: rig.influxdb.count("request", "rt_ms") > 0, "the first points are there", timeout_s=30)
-    FAULTS[fault](rig)
-    time.sleep(1)
-    check(rig)
-
-
-def test_nothing_is_lost_and_nothing_is_twice_when_every_part_falls_in_one_run(rig: Rig):
-    wait_until(lambda: rig.influxdb.count("request", "rt_ms") > 0, "the first points are there", timeout_s=30)
-    rig.influxdb.kill()
-    kill_and_restart(rig.writer)
-    redis_killed(rig)
-    kill_and_restart(rig.aggregator)
-    rig.influxdb.start()
-    time.sleep(1)
-    kill_and_restart(rig.writer)
-    rig.kill_worker()
-    time.sleep(1)
-    check(rig)
+def test_when_every_part_falls_in_one_run_nothing_is_lost_but_what_the_killed_worker_held(falling: FallingRun):
+    falling.stop_influxdb(everything_else_killed)
+    falling.kill_service("writer")
+    falling.wait_for_more()
+    falling.end()
+    stored, received = falling.check_sinks_agree(), falling.target.count().total
+    assert stored <= received <= stored + falling.unknown()
+    restarted = [event["data"]["part"] for event in falling.run.events() if event["kind"] == "restarted"]
+    assert {"aggregator", "writer"} <= set(restarted)

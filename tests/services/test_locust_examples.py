@@ -199,6 +199,22 @@ def test_the_documented_example_of_tags_runs_only_what_is_tagged(
     assert any("No tasks defined" in row["Message"] for row in exceptions(nothing_left))
 
 
+def test_tests_of_pytest_run_as_users(new_run: NewRun, counting_server: CountingServer, tmp_path: Path):
+    """Locust 2.47 takes them where there is no user class; its examples of that are in no source distribution."""
+    file = tmp_path / "test_pages.py"
+    file.write_text(
+        "def test_one(fastsession):\n    fastsession.get('/one')\n\n\ndef test_two(session):\n    session.get('/two')\n"
+    )
+    counting_server.configure(latency_ms=20)  # such users have no wait time and never stop by themselves
+    load = ("-u", "4", "-r", "50", "-t", SECONDS, "--stop-timeout", "1")
+    run = new_run(None, "-f", str(file), "--host", counting_server.url, *load)
+    code = run.run()
+    count = counting_server.count()
+    assert set(count.requests) == {"GET /one", "GET /two"}
+    assert_archived(run, count.total)
+    assert_passed(run, code)
+
+
 def assert_asks_for_nothing(run: LoadstoneRun, code: int) -> None:
     """Inconclusive: the example does its work without a single request, so there is nothing to judge."""
     assert code == 3, run.output

@@ -157,9 +157,10 @@ class InfluxServer:
             for values in series["values"]
         ]
 
-    def count(self, measurement: str, field: str, db: str = DATABASE) -> int:
-        """Count the points of a measurement that have a field."""
-        rows = self.query(f'SELECT count("{field}") AS "n" FROM "{measurement}"', db)
+    def count(self, measurement: str, field: str, where: str = "", db: str = DATABASE) -> int:
+        """Count the points of a measurement that have a field, and for which ``where`` (InfluxQL) holds."""
+        condition = f" WHERE {where}" if where else ""
+        rows = self.query(f'SELECT count("{field}") AS "n" FROM "{measurement}"{condition}', db)
         return int(rows[0]["n"]) if rows else 0
 
     def _ask(self, method: str, parameters: dict[str, str]) -> dict[str, Any]:

@@ -87,6 +87,15 @@ class LoadstoneRun:
         """The youngest process below it whose command line holds all these words, once there is one."""
         return self.wait_for(lambda: next(iter(sorted(self._parts(words), key=lambda p: -p.create_time())), None))
 
+    def service(self, name: str) -> psutil.Process:
+        """The youngest collector below it that runs this service alone: aggregator or writer."""
+
+        def look() -> psutil.Process | None:
+            serving = [process for process in self._parts(("loadstone", "collector")) if _serves(process, name)]
+            return max(serving, key=lambda process: process.create_time(), default=None)
+
+        return self.wait_for(look)
+
     def wait_for(self, look: Callable[[], T | None], timeout_s: float = 40) -> T:
         """What ``look`` finds, as soon as it finds something."""
         deadline = time.monotonic() + timeout_s
@@ -117,7 +126,7 @@ class LoadstoneRun:
 
     def left_running(self) -> list[str]:
         """Processes of it that still run, and ports that `ports` saw and that still answer."""
-        processes = [" ".join(process.cmdline()) for process in self._alive()]
+        processes = [str(process) for process in self._alive()]
         return processes + [f"port {port}" for port in self._ports if port_answers(port)]
 
     def left_behind(self) -> list[str]:
@@ -163,7 +172,7 @@ class LoadstoneRun:
             self.process.communicate()
 
     def _alive(self) -> list[psutil.Process]:
-        return [p for p in self._seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in self._seen.values() if process.is_running() and not _is_zombie(process)]
 
     def _parts(self, words: tuple[str, ...]) -> Iterator[psutil.Process]:
         self._remember()
@@ -181,3 +190,18 @@ class LoadstoneRun:
             self._seen |= {process.pid: process for process in [root, *root.children(recursive=True)]}
         except psutil.NoSuchProcess:
             return
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    """Whether it has ended, and only who started it has not asked for its exit code yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _serves(process: psutil.Process, name: str) -> bool:
+    try:
+        return process.environ().get("LOADSTONE_ONLY") == name
+    except psutil.Error:
+        return False

@@ -46,13 +46,18 @@ class WorkersInWindow:
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
-        if batch.clock_offset_ms is not None and batch.sent_ns in self._window:
+        if batch.clock_offset_ms is not None and _rightly_sent_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """One record per worker, ascending."""
         return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
+
+
+def _rightly_sent_ns(sent_ns: int, offset_ms: float) -> int:
+    """When a batch was made by the stream server's clock: a clock far enough off would put itself out of the window."""
+    return sent_ns - round(offset_ms * 1_000_000)
 
 
 def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.frame import EntryKind
@@ -21,12 +21,13 @@ from loadstone.collector.names import CAPPED_BY_WRITER, LocalNames
 from loadstone.collector.points import Points, fold_points
 from loadstone.collector.request_lines import request_lines
 from loadstone.collector.summary_lines import summary_lines
+from loadstone.collector.turn import TurnLostError
+from loadstone.collector.wanted import forget_backfill, wanted_backfills
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
 from loadstone.domain.ledger import SeqTracker
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import SAMPLES
-from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,22 +35,18 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.archive.frame import Entry
     from loadstone.collector.delivery import Delivery
     from loadstone.collector.influx_ledger import SharedLedger
+    from loadstone.collector.influx_writer import InfluxWriter
     from loadstone.collector.names import Names
     from loadstone.domain.batch import Batch
 
-__all__ = ["WANTED", "Backfill", "names_in_journal", "write_run"]
+    Entries = Callable[[], Iterable[Entry]]
 
-WANTED: Final = "backfill"
-"""Redis hash: run to a token that is new with every cut of the streams."""
+__all__ = ["Backfill", "names_in_journal", "write_run"]
 
-_LEASE_MS: Final = 60_000
 _FROM_JOURNAL: Final = "0-0"
-_FORGET: Final = """
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
-return 0
-"""
 log = logging.getLogger("loadstone.influx")
 
 
@@ -61,11 +58,12 @@ def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
     _require_journal(folder)
     ledger = {"stored": 0, "rejected": 0, "pending": 0}
     seen: dict[str, SeqTracker] = {}
-    batches = (batch for batch in _batches(folder) if seen.setdefault(batch.boot, SeqTracker()).add(batch.seq))
+    entries = partial(read_journal, folder.journal)
+    batches = (batch for batch in _batches(folder, entries) if seen.setdefault(batch.boot, SeqTracker()).add(batch.seq))
     for settled in _write_batches(batches, names_in_journal(folder), delivery):
         ledger["stored"] += sum(each.stored for each in settled)
         ledger["rejected"] += sum(each.rejected for each in settled)
-    _write_points(folder, delivery)
+    _write_points(folder, entries, delivery.deliver)
     return ledger
 
 
@@ -80,41 +78,48 @@ def names_in_journal(folder: RunFolder) -> Names:
 
 
 class Backfill:
-    """Does the backfills that the Aggregator asked for, each by one writer at a time."""
+    """Does the backfills that are wanted, when it is this writer's turn: no other writes points meanwhile."""
 
-    def __init__(self, client: Redis, ledger: SharedLedger, names_of: Callable[[str], Names], results: Path) -> None:
+    def __init__(self, client: Redis, ledger: SharedLedger, writer: InfluxWriter, results: Path) -> None:
         self._client = client
         self._ledger = ledger
-        self._names_of = names_of
+        self._writer = writer
         self._results = results
-        self._holder = uuid.uuid4().hex
 
     def do_wanted(self, delivery: Delivery) -> None:
         """Do every backfill that is wanted. Raises stream failures and `ArchiveError`; what is done stays done."""
-        wanted: Any = self._client.hgetall(WANTED)
-        for run, token in wanted.items():
-            lease = Lease(self._client, f"lease:backfill:{run.decode()}", self._holder, life_ms=_LEASE_MS)
-            if lease.take():
-                self._write(RunFolder(self._results / run.decode()), delivery, lease)
-                self._client.eval(_FORGET, 1, WANTED, run.decode(), token.decode())
-                lease.release()
+        number = self._writer.turn.number
+        wanted = wanted_backfills(self._client) if number else {}
+        try:
+            for run, token in wanted.items():
+                self._write(RunFolder(self._results / run), delivery, number)
+                forget_backfill(self._client, run, token)
+        except TurnLostError:
+            log.warning("backfill=left cause='another writer has the turn'")
 
-    def _write(self, folder: RunFolder, delivery: Delivery, lease: Lease) -> None:
+    def _write(self, folder: RunFolder, delivery: Delivery, number: int) -> None:
         begun_s = time.monotonic()
         if not folder.journal.is_dir():
             log.error("run=%s backfill=impossible cause='its journal is not in %s'", folder.run, self._results)
             return
         closed = folder.is_closed
-        missing = (batch for batch in _batches(folder) if not self._ledger.counted(batch.run, batch))
+        signing = partial(self._entries, folder)
+        missing = (batch for batch in _batches(folder, signing) if not self._ledger.counted(batch.run, batch))
         samples = 0
-        for settled in _write_batches(missing, self._names_of(folder.run), delivery):
+        for settled in _write_batches(missing, self._writer.names_of(folder.run), delivery):
             self._ledger.settle(settled)
             samples += sum(each.stored for each in settled)
-            lease.take()
-        _write_points(folder, delivery)
+        guard = partial(self._writer.turn.writing, number, frozenset({folder.run}))
+        _write_points(folder, signing, partial(delivery.deliver, guard=guard))
         if closed:
             self._ledger.note_all_points_stored(folder.run)
         log.warning("run=%s backfill=done samples=%d seconds=%.1f", folder.run, samples, time.monotonic() - begun_s)
+
+    def _entries(self, folder: RunFolder) -> Iterator[Entry]:
+        """The journal, with signs of life while it is read: nothing may have to be sent for a long time."""
+        for entry in read_journal(folder.journal):
+            self._writer.sign()
+            yield entry
 
 
 def _require_journal(folder: RunFolder) -> None:
@@ -125,8 +130,8 @@ def _require_journal(folder: RunFolder) -> None:
         )
 
 
-def _batches(folder: RunFolder) -> Iterator[Batch]:
-    for entry in read_journal(folder.journal):
+def _batches(folder: RunFolder, entries: Entries) -> Iterator[Batch]:
+    for entry in entries():
         if entry.kind is EntryKind.SAMPLES:
             try:
                 yield decode_batch(entry.blob)
@@ -158,19 +163,19 @@ def _deliver(taken: list[tuple[Batch, int]], lines: list[str], delivery: Deliver
     return found
 
 
-def _write_points(folder: RunFolder, delivery: Delivery) -> None:
+def _write_points(folder: RunFolder, entries: Entries, deliver: Callable[[list[str]], object]) -> None:
     lines: list[str] = []
-    for some in _points(folder):
+    for some in _points(folder, entries):
         lines += some
         if len(lines) >= MOST_LINES:
-            delivery.deliver(lines)
+            deliver(lines)
             lines = []
-    delivery.deliver(lines)
+    deliver(lines)
 
 
-def _points(folder: RunFolder) -> Iterator[list[str]]:
+def _points(folder: RunFolder, entries: Entries) -> Iterator[list[str]]:
     points = Points(folder.run)
-    yield from fold_points(points, read_journal(folder.journal))
+    yield from fold_points(points, entries())
     if folder.is_closed:
-        yield from points.finish(lambda: read_journal(folder.journal))
+        yield from points.finish(entries)
         yield summary_lines(load_run(folder))

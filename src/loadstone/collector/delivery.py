@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from loadstone.collector.influx_client import Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from loadstone.collector.influx_client import Answer
 
@@ -69,8 +71,13 @@ class Delivery:
         """Whether the last request was not taken."""
         return self._told is not None
 
-    def deliver(self, lines: Sequence[str]) -> list[Rejection]:
-        """Return when every line is stored or rejected; the rejected ones, in order."""
+    def deliver(
+        self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> list[Rejection]:
+        """Return when every line is stored or rejected; the rejected ones, in order.
+
+        ``guard`` is entered around each request; what it raises ends the delivery.
+        """
         rejected: list[Rejection] = []
         spans = [(0, len(lines))] if lines else []
         while spans:
@@ -78,7 +85,7 @@ class Delivery:
             if stop - start > self._most_lines:
                 spans += [(start + self._most_lines, stop), (start, start + self._most_lines)]
                 continue
-            answer = self._send(lines[start:stop])
+            answer = self._send(lines[start:stop], guard)
             if answer.meaning is not Meaning.STORED:
                 # The first half goes first: a later point replaces an earlier one of the same key.
                 middle = (start + stop) // 2
@@ -88,12 +95,13 @@ class Delivery:
                     rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
         return rejected
 
-    def _send(self, lines: Sequence[str]) -> Answer:
+    def _send(self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]]) -> Answer:
         """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
         data = "\n".join(lines).encode()
         while True:
             self._wait(0)
-            answer = self._sink.write(data)
+            with guard():
+                answer = self._sink.write(data)
             if answer.meaning not in _UNDECIDED:
                 self._note_decision(answer, len(lines))
                 return answer

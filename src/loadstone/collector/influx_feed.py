@@ -16,7 +16,7 @@ import redis
 from loadstone.archive.close import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.runs import load_run
-from loadstone.collector.backfill import WANTED
+from loadstone.collector.wanted import WANTED, want_backfill
 from loadstone.errors import ArchiveError
 from loadstone.stream.client import AGGREGATORS, POINTS, SAMPLES, WRITERS
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
@@ -88,7 +88,7 @@ class InfluxFeed:
     def closed(self, run: str) -> None:
         """A run is closed and all its points are published: if it was ever cut, backfill it once more as a whole."""
         if self._client.sismember(_CUT, run):
-            self._want_backfill([run])
+            want_backfill(self._client, [run])
             self._client.srem(_CUT, run)
 
     def trim(self) -> None:
@@ -148,7 +148,7 @@ class InfluxFeed:
     def _relieve(self) -> None:
         """The journal has everything that goes: the writers take it from there."""
         runs = self._open_runs()
-        self._want_backfill(runs)
+        want_backfill(self._client, runs)
         if runs:
             self._client.sadd(_CUT, *runs)
         before = self._client.xlen(SAMPLES)
@@ -156,8 +156,3 @@ class InfluxFeed:
         self._client.xtrim(POINTS, maxlen=0, approximate=False)
         cut = int(str(before)) - int(str(self._client.xlen(SAMPLES)))
         log.error("state=half_full cut_entries=%d nothing_lost=yes action='backfill from the journal'", cut)
-
-    def _want_backfill(self, runs: Sequence[str]) -> None:
-        if runs:
-            token = str(time.time_ns())
-            self._client.hset(WANTED, mapping=dict.fromkeys(runs, token))

@@ -1,7 +1,7 @@
 """InfluxWriter: raw requests from the stream `samples`, and ready points from the stream `points`, into InfluxDB.
 
 Any number of writers share the samples; entries of a crashed one are claimed by another. Points are written by one
-writer at a time (a lease), in their order, because a later point may replace an earlier one. An entry is acknowledged
+writer at a time (`Turn`), in their order, because a later point may replace an earlier one. An entry is acknowledged
 after InfluxDB has stored or rejected all its lines, so whatever breaks in between, it is written again, identically.
 """
 
@@ -11,17 +11,18 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadstone.collector.delivery import MOST_LINES
 from loadstone.collector.influx_ledger import Settled
 from loadstone.collector.names import SharedNames
 from loadstone.collector.request_lines import request_lines
+from loadstone.collector.turn import Turn, TurnLostError
 from loadstone.domain.batch import decode_batch
 from loadstone.errors import FormatError
 from loadstone.stream.client import POINTS, SAMPLES, WRITERS
 from loadstone.stream.consumer import Consumer
-from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,7 +47,8 @@ _BLOCK_MS: Final = 200
 _FEWEST_ENTRIES, _MOST_ENTRIES = 4, 512
 _LINES_A_ROUND: Final = 2 * MOST_LINES
 _RUNS_KNOWN: Final = 32
-_POINTS_LEASE: Final = "lease:points"
+_POINTS_ENTRIES: Final = 8
+"""The Aggregator puts up to 5,000 lines into an entry of points."""
 log = logging.getLogger("loadstone.influx")
 
 
@@ -76,16 +78,26 @@ class _Round:
 
 
 class InfluxWriter:
-    """One of the writers. Its methods raise `loadstone.stream.client.FAILURES`; nothing is lost then."""
+    """One of the writers. Its methods raise `loadstone.stream.client.FAILURES`; nothing is lost then.
 
-    def __init__(self, client: Redis, ledger: SharedLedger, *, name: str, now_ns: Callable[[], int]) -> None:
+    A turn to write points outlives the longest request, ``longest_write_s``: else it would be lost with each of them.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        ledger: SharedLedger,
+        *,
+        name: str,
+        now_ns: Callable[[], int],
+        longest_write_s: float = 0.0,
+    ) -> None:
         self._client = client
         self._ledger = ledger
         self._now_ns = now_ns
         self._samples = Consumer(client, WRITERS, name, (SAMPLES,))
         self._points = Consumer(client, WRITERS, "points", (POINTS,))
-        self._lease = Lease(client, _POINTS_LEASE, name, life_ms=CLAIM_AFTER_MS)
-        self._has_lease = False
+        self.turn = Turn(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
         self._names: OrderedDict[str, SharedNames] = OrderedDict()
         self._count = _FEWEST_ENTRIES
         self._held: list[StreamEntry] = []
@@ -96,33 +108,30 @@ class InfluxWriter:
         self._samples.join()
         self._points.join()
         self._held = []
-        self._has_lease = False
+        self.turn.number = 0
         self._samples.rewind()
 
     def step(self, delivery: Delivery) -> bool:
         """Read, write and acknowledge once. False when there was nothing to do."""
-        self._held = self._read()
-        if not self._held:
-            return False
-        round_ = self._round(self._held)
-        rejected = delivery.deliver(round_.lines)
-        self._bury(round_, rejected)
-        self._ledger.settle(round_.settled(rejected))
-        self._learn_size(round_)
-        self._held = []
-        return True
+        self._held = self._read_samples()
+        wrote = bool(self._held)
+        if wrote:
+            self._write(self._held, delivery.deliver)
+            self._held = []
+        return self._write_points(delivery) or wrote
 
     def sign(self) -> None:
-        """Give a sign of life, if one is due: for the entries in hand and for the lease on the points."""
+        """Give a sign of life, if one is due: for the samples in hand and for the turn to write points."""
         if time.monotonic() - self._signed_at_s >= _SIGN_EVERY_S:
             self._signed_at_s = time.monotonic()
-            self._samples.keep(entry for entry in self._held if entry.stream == SAMPLES)
-            self._take_lease()
+            self._samples.keep(self._held)
+            if self.turn.take():
+                self._points.rewind()
 
     def leave(self) -> None:
         """Let other writers have at once what this one holds."""
-        self._samples.keep((entry for entry in self._held if entry.stream == SAMPLES), idle_ms=CLAIM_AFTER_MS)
-        self._lease.release()
+        self._samples.keep(self._held, idle_ms=CLAIM_AFTER_MS)
+        self.turn.release()
 
     def names_of(self, run: str) -> SharedNames:
         """The names of one run."""
@@ -132,20 +141,32 @@ class InfluxWriter:
             self._names.popitem(last=False)
         return found
 
-    def _read(self) -> list[StreamEntry]:
+    def _read_samples(self) -> list[StreamEntry]:
         self.sign()
         entries = self._samples.read(count=self._count, block_ms=_BLOCK_MS)
-        if self._has_lease:
-            entries += self._points.read(count=self._count, block_ms=None)
         if time.monotonic() - self._claimed_at_s >= _CLAIM_EVERY_S:
             self._claimed_at_s = time.monotonic()
             entries += self._samples.claim(idle_ms=CLAIM_AFTER_MS, count=self._count)
         return entries
 
-    def _take_lease(self) -> None:
-        had, self._has_lease = self._has_lease, bool(self._lease.take())
-        if self._has_lease and not had:
-            self._points.rewind()
+    def _write_points(self, delivery: Delivery) -> bool:
+        number = self.turn.number
+        entries = self.turn.read(self._points, count=_POINTS_ENTRIES)
+        runs = frozenset(entry.run for entry in entries)
+        try:
+            if entries:
+                self._write(entries, partial(delivery.deliver, guard=partial(self.turn.writing, number, runs)))
+        except TurnLostError:
+            log.warning("points=left cause='another writer has the turn'")
+        return bool(entries)
+
+    def _write(self, entries: Sequence[StreamEntry], deliver: Callable[[Sequence[str]], list[Rejection]]) -> None:
+        round_ = self._round(entries)
+        rejected = deliver(round_.lines)
+        self._bury(round_, rejected)
+        self._ledger.settle(round_.settled(rejected))
+        if entries[0].stream == SAMPLES:
+            self._learn_size(round_)
 
     def _round(self, entries: Iterable[StreamEntry]) -> _Round:
         round_ = _Round()

@@ -59,9 +59,10 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
     sink = InfluxClient(settings, now_s=time.time)
     client = connect(settings.redis_url)
     ledger = SharedLedger(client, WRITERS)
-    writer = InfluxWriter(client, ledger, name=_name(), now_ns=time.time_ns)
+    timeout_s = settings.influx_timeout
+    writer = InfluxWriter(client, ledger, name=_name(), now_ns=time.time_ns, longest_write_s=timeout_s)
     delivery = Delivery(sink, _Patience(writer, stopped), refused_pause_s=settings.influx_retry)
-    backfill = Backfill(client, ledger, writer.names_of, settings.results)
+    backfill = Backfill(client, ledger, writer, settings.results)
     try:
         while not stopped():
             _work(writer, delivery, backfill, stopped)

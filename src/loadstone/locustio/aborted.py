@@ -10,6 +10,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from gevent import GreenletExit
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
@@ -31,10 +32,26 @@ _IN_FLIGHT: Final[frozenset[CodeType]] = frozenset(
 def count_aborted(user_classes: Iterable[type[User]], count: Callable[[], None]) -> None:
     """Make every user of these classes call ``count`` when it is killed with a request in flight."""
     for user_class in user_classes:
-        user_class.on_stop = _watching(user_class.on_stop, count)  # type: ignore[method-assign]
+        user_class.on_stop = _watching_on_stop(user_class.on_stop, count)  # type: ignore[method-assign]
+        user_class.run = _watching_run(user_class.run, count)  # type: ignore[method-assign, misc]
 
 
-def _watching(on_stop: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
+def _watching_run(run: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
+    """Kinds of users that never come to their ``on_stop``: those with a ``run`` of their own, as tests of pytest."""
+
+    @functools.wraps(run)
+    def watched(user: User) -> Any:
+        try:
+            return run(user)
+        except GreenletExit as killed:
+            if _was_in_flight(killed.__traceback__):
+                count()
+            raise
+
+    return watched
+
+
+def _watching_on_stop(on_stop: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
     @functools.wraps(on_stop)
     def watched(user: User) -> Any:
         if _was_in_flight(sys.exc_info()[2]):

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from locust.rpc.protocol import Message
 from locust.runners import MasterRunner
 
 from loadstone.domain.event import EventKind
@@ -140,12 +141,17 @@ def quit_gracefully(runner: Any) -> None:
     """Make ``runner.quit`` stop the test first.
 
     Locust's master quits without waiting for its workers, so users in flight are cut off and the workers' last
-    reports are lost. ``stop`` waits for both.
+    reports are lost. ``stop`` waits for both. It also forgets the workers that have stopped, so those from elsewhere
+    would not hear of the end and wait a minute for their master: they are told here.
     """
     quit_at_once = runner.quit
 
     def quit_after_stop() -> None:
+        workers = [client.id for client in runner.clients.all]
         runner.stop()
+        for worker in workers:
+            if worker not in runner.clients:
+                runner.server.send_to_client(Message("quit", None, worker))
         quit_at_once()
 
     runner.quit = quit_after_stop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +24,9 @@ __all__ = ["WorkerHook"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _EXCEPTIONS_EVERY_S: Final = 2.0
-_ORPHANED_AFTER_S: Final = 7.0
-"""The master answers a heartbeat every second; seven missed ones leave three of the ten seconds for stopping users."""
+_LOOK_EVERY_S: Final = 1.0
+_ORPHANED_AFTER_LOOKS: Final = 7
+"""The master answers a heartbeat every second; seven missed ones leave two of the ten seconds for stopping users."""
 _ORPHAN_EXIT_CODE: Final = 3
 log = logging.getLogger("loadstone.worker")
 
@@ -129,12 +129,13 @@ class WorkerHook:
         self._exceptions.clear()
 
     def _watch_master(self, runner: WorkerRunner) -> None:
-        while True:
-            gevent.sleep(1)
-            heard = runner.last_heartbeat_timestamp
-            if heard and time.time() - heard > _ORPHANED_AFTER_S:
-                gevent.spawn(self._leave_as_orphan, runner)
-                return
+        """Looks in vain are counted, no clock is read: it may be set, or this process may have slept with it."""
+        heard, in_vain = runner.last_heartbeat_timestamp, 0
+        while in_vain < _ORPHANED_AFTER_LOOKS:
+            gevent.sleep(_LOOK_EVERY_S)
+            before, heard = heard, runner.last_heartbeat_timestamp
+            in_vain = in_vain + 1 if heard is not None and heard == before else 0
+        gevent.spawn(self._leave_as_orphan, runner)
 
     def _leave_as_orphan(self, runner: WorkerRunner) -> None:
         log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["DemoTarget", "describe_target", "target_folder"]
 
 _READY_WITHIN_S: Final = 120.0
+_TROUBLE_FOR_S: Final = 5.0
+"""How long a registry may be away, or without the model that was named, before that counts as a wrong setting."""
+
 _BIND: Final = "127.0.0.1"
 _QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """A load test talks to nobody else, and onnxruntime would leave a file in the temporary folder."""
@@ -68,9 +71,14 @@ class DemoTarget:
         if interrupted():
             return
         self.serve.start()
-        while not self._ready() and not interrupted():
-            if not self.serve.alive or time.monotonic() > deadline:
+        untroubled = time.monotonic()
+        while (answer := self._ask_ready()) is not None and not interrupted():
+            now = time.monotonic()
+            if not self.serve.alive or now > deadline:
                 raise self._failure(self.serve)
+            untroubled = untroubled if answer else now
+            if now - untroubled > _TROUBLE_FOR_S:
+                raise UsageError(f"the demo target has no model: {answer}")
             time.sleep(0.05)
 
     def _have_a_model(self, train: Part, deadline: float, interrupted: Callable[[], bool]) -> None:
@@ -83,11 +91,13 @@ class DemoTarget:
         finally:
             train.stop()
 
-    def _ready(self) -> bool:
+    def _ask_ready(self) -> str | None:
+        """None when it is ready; else what it says is in the way, which may be nothing."""
         try:
-            return httpx.get(f"{self.host}/ready", timeout=1, trust_env=False).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
+            answer = httpx.get(f"{self.host}/ready", timeout=1, trust_env=False)
+            return None if answer.status_code == httpx.codes.OK else str(answer.json().get("why") or "")
+        except (httpx.HTTPError, ValueError):
+            return ""
 
     def _failure(self, part: Part) -> UsageError | PlatformError:
         said = (part.tail() or "it said nothing").splitlines()[-1]

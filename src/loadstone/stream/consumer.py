@@ -16,6 +16,13 @@ __all__ = ["Consumer", "StreamEntry", "first_unfinished", "is_finished", "order"
 
 _RUN: Final = b"run"
 _BLOB: Final = b"b"
+_READ_AS_HOLDER: Final = """
+if redis.call('HGET', KEYS[1], 'number') ~= ARGV[1] then return {} end
+local read = {'XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4], 'STREAMS'}
+for at = 2, #KEYS do read[#read + 1] = KEYS[at] end
+for at = 5, #ARGV do read[#read + 1] = ARGV[at] end
+return redis.call(unpack(read))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,17 @@ class Consumer:
         catching_up = any(cursor != ">" for cursor in self._cursor.values())
         block = None if catching_up else block_ms
         answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
+        return self._taken(answer)
+
+    def read_as_holder(self, lease: str, number: int, *, count: int) -> list[StreamEntry]:
+        """As `read` without waiting; nothing unless the lease of that key has this fencing number, in one step."""
+        keys = (lease, *self._streams)
+        arguments = (str(number), self._group, self._name, str(count), *map(str, self._cursor.values()))
+        answer: Any = self._client.eval(_READ_AS_HOLDER, len(keys), *keys, *arguments)
+        found = [(stream, [(id_, _pairs(values)) for id_, values in entries]) for stream, entries in answer or []]
+        return self._taken(found)
+
+    def _taken(self, answer: Any) -> list[StreamEntry]:
         found = {stream.decode(): entries for stream, entries in answer or []}
         self._advance(found)
         return [_entry(stream, *each) for stream in self._streams for each in found.get(stream, [])]
@@ -89,6 +107,10 @@ class Consumer:
                 continue
             entries = found.get(stream, [])
             self._cursor[stream] = entries[-1][0].decode() if entries else ">"
+
+
+def _pairs(values: list[bytes] | None) -> dict[bytes, bytes] | None:
+    return dict(zip(values[::2], values[1::2], strict=True)) if values else None
 
 
 def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
@@ -129,8 +151,9 @@ def is_finished(client: Redis, stream: str, group: str) -> bool:
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
-    if group["pending"]:
-        lowest: Any = client.xpending(stream, group["name"])["min"]
+    """Never too high: what the group has finished since it was looked at only makes the true one higher."""
+    lowest: Any = client.xpending(stream, group["name"])["min"] if group["pending"] else None
+    if lowest is not None:
         return _text(lowest)
     milliseconds, sequence = order(_text(group["last-delivered-id"]))
     return f"{milliseconds}-{sequence + 1}"

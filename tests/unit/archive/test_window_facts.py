@@ -67,6 +67,12 @@ def test_cpu_and_clock_are_means_and_an_unknown_clock_stays_unknown():
     assert (unknown.worker, unknown.clock_offset_ms) == (1, None)
 
 
+def test_a_clock_that_is_an_hour_ahead_is_told_although_it_dates_every_batch_after_the_window():
+    boot = BootMaker(0)
+    (worker,) = workers_of(*(boot.batch(at_s=3600 + at_s, clock_offset_ms=3_600_000.0) for at_s in (11, 12, 13)))
+    assert worker.clock_offset_ms == 3_600_000.0
+
+
 def row(cpu, mem=0, **more):
     return Usage(**({"service": "target", "container": "a", "cpu_cores": cpu, "mem_bytes": mem} | more))
 

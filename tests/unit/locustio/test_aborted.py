@@ -59,6 +59,14 @@ def test_a_user_killed_while_it_thinks_counts_none(counting_server: CountingServ
     assert counting_server.count().total == 1
 
 
+def test_a_user_that_runs_in_its_own_way_is_counted_too(counting_server: CountingServer):
+    class Own(LeanHttpUser):
+        def run(self):
+            self.client.get("/slow?ms=5000")
+
+    assert aborted_when_killed(Own, counting_server.url) == 1
+
+
 def test_the_own_on_stop_of_a_user_still_runs(counting_server: CountingServer):
     said: list[str] = []
 

@@ -99,6 +99,24 @@ def test_a_stream_is_cut_only_behind_what_every_group_has_finished(valkey: Redis
     assert client.xlen(SAMPLES) == 0
 
 
+def test_a_group_may_finish_all_it_had_while_the_stream_is_being_cut(valkey: RedisServer, monkeypatch):
+    client, reader = valkey.client(), consumer(valkey)
+    for number in range(3):
+        add(client, SAMPLES, b"%d" % number, run="r")
+    reader.read(count=10, block_ms=1)
+    entries = reader.read(count=2, block_ms=1)
+    look = client.xinfo_groups
+
+    def look_before_it_finishes(stream: str):
+        groups = look(stream)
+        reader.acknowledge(entries)
+        return groups
+
+    monkeypatch.setattr(client, "xinfo_groups", look_before_it_finishes)
+    trim_finished(client, SAMPLES)
+    assert client.xlen(SAMPLES) == 1, "what was not delivered yet is still there"
+
+
 def test_a_stream_without_groups_stays_whole(valkey: RedisServer):
     client = valkey.client()
     add(client, SAMPLES, b"x", run="r")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 import socket
 import ssl
 import subprocess
@@ -18,11 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-# pytest has imported ssl long ago, too late for Locust to patch it; the servers below run in real threads instead.
-os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")
-
-# isort: split
 from locust.env import Environment
 
 from loadstone import LeanHttpUser
