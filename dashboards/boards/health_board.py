@@ -25,12 +25,12 @@ _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {SHOWN}'
 def _banner() -> Any:
     return panels.stat(
         "Was the generator the bottleneck?",
-        "Yes, when the event loop of a worker ran 10 ms late or more: latencies are then partly its own.",
+        "When the event loop of a worker runs 10 ms late or more, latencies of that moment are partly its own.",
         "string",
         series(f'SELECT max("loop_lag_ms") AS "lag" {_WORKERS}'),
         mappings=panels.ranges(
             (None, _LAG_MS, "no: the workers kept up", panels.GOOD),
-            (_LAG_MS, None, "yes: do not trust the latencies", panels.BAD),
+            (_LAG_MS, None, "at times: see the lateness", panels.BAD),
         ),
         background=True,
     )
@@ -44,10 +44,10 @@ def _sum(title: str, why: str, field: str, unit: str = "short", **more: Any) -> 
 def _missing() -> Any:
     return panels.stat(
         "Workers missing",
-        "How many workers there were at most, less those at the end of the shown time.",
+        "Workers at the beginning of the shown time, less those at its end.",
         "short",
         series(
-            'SELECT max("workers") - last("workers") AS "missing" FROM "rollup_all" '
+            'SELECT first("workers") - last("workers") AS "missing" FROM "rollup_all" '
             f"WHERE {RUN} AND \"res\" = '1s' AND {SHOWN}"
         ),
         steps=((None, panels.GOOD), (1, panels.BAD)),
@@ -144,7 +144,7 @@ HEALTH_BOARD: Final = Board(
                 (9, _per_worker("Users of each worker", "Users that each worker runs.", "short", '"users"')),
                 (
                     6,
-                    panels.pie(
+                    panels.bars(
                         "Share of each worker",
                         "How the recorded requests are shared out among the workers.",
                         "short",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from boards.influx import Query
 
-__all__ = ["BAD", "GOOD", "MEH", "Column", "heatmap", "pie", "stat", "table", "text", "timeseries", "xychart"]
+__all__ = ["BAD", "GOOD", "MEH", "Column", "bars", "heatmap", "stat", "table", "text", "timeseries", "xychart"]
 
 P = TypeVar("P")
 GOOD: Final = "green"
@@ -104,7 +104,7 @@ def table(
         panel.transformations([_transformation(drop), _transformation({"id": "merge", "options": {}})])
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort[0]).desc(sort[1])])
-    panel.show_header(True).filterable(True)
+    panel.show_header(True).filterable(True).cell_options(common_models.TableAutoCellOptions())
     return panel
 
 
@@ -138,16 +138,14 @@ def xychart(title: str, why: str, unit: str, query: Query, *, x: str, x_unit: st
     return panel.show(matched.XYShowMode.POINTS)
 
 
-def pie(title: str, why: str, unit: str, query: Query) -> sdk.piechart.Panel:
-    """Shares of a whole."""
-    panel = _filled(sdk.piechart.Panel(), title, why, unit, (query,), None, None, None)
-    kinds = sdk.piechart_models
+def bars(title: str, why: str, unit: str, query: Query) -> sdk.bargauge.Panel:
+    """One bar for each series, to compare their newest values."""
+    panel = _filled(sdk.bargauge.Panel(), title, why, unit, (query,), None, 0, None)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
-    panel.pie_type(kinds.PieChartType.DONUT).display_labels([kinds.PieChartLabels.PERCENT])
-    panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.SINGLE))
-    legend = sdk.piechart.PieChartLegendOptions().values([kinds.PieChartLegendValues.PERCENT]).show_legend(True)
-    legend.display_mode(common_models.LegendDisplayMode.TABLE).placement(common_models.LegendPlacement.RIGHT)
-    return panel.legend(legend.calcs([]))
+    panel.orientation(common_models.VizOrientation.HORIZONTAL).display_mode(common_models.BarGaugeDisplayMode.BASIC)
+    legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST).show_legend(False)
+    panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).calcs([]))
+    return panel.thresholds(thresholds(((None, "blue"),)))
 
 
 def text(title: str, why: str, content: str) -> sdk.text.Panel:

@@ -11,7 +11,6 @@ with warnings.catch_warnings():
         common,
         dashboard,
         heatmap,
-        piechart,
         stat,
         table,
         text,
@@ -25,7 +24,6 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models import common as common_models
     from grafana_foundation_sdk.models import dashboard as models
     from grafana_foundation_sdk.models import heatmap as heatmap_models
-    from grafana_foundation_sdk.models import piechart as piechart_models
     from grafana_foundation_sdk.models import text as text_models
     from grafana_foundation_sdk.models import xychart as xychart_models
 
@@ -40,8 +38,6 @@ __all__ = [
     "heatmap",
     "heatmap_models",
     "models",
-    "piechart",
-    "piechart_models",
     "register_default_plugins",
     "stat",
     "table",

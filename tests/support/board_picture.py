@@ -116,11 +116,16 @@ def _lines(answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: i
         for row in rows:
             for column in row.keys() - tags - {"time"}:
                 label = _label(target["alias"], column, row)
-                series.setdefault(label, {})[(row["time"] - start_ns) / NS] = row[column]
+                series.setdefault(label, {})[_whole_second(row["time"], start_ns)] = row[column]
     times = sorted({at for points in series.values() for at in points})
     values = {label: [_scaled(points.get(at), by) for at in times] for label, points in sorted(series.items())}
     marks = [{"t": (row["time"] - start_ns) / NS, "kind": row["kind"]} for row in events] if times else []
     return {"chart": "lines", "page": {"t": times, "charts": {"lines": values}, "events": marks, "window": None}}
+
+
+def _whole_second(at_ns: int, start_ns: int) -> float:
+    """Points of different workers and containers get common times, which the report's charts need for lines."""
+    return float(round((at_ns - start_ns) / NS))
 
 
 def _scaled(value: Any, by: float) -> Any:

@@ -476,11 +476,9 @@ def lag_s(point: WorkerPoint) -> float:
 
 
 def missing(view: View) -> Rows:
-    spans = sorted(view.run.spans(view.requests(), 1))
-    told = [view.sampled(at_ns + NS, "workers") for at_ns in spans]
-    most = {value for each in told for value in each.values if value is not None}
-    last = [value for value in told[-1].values if value is not None]
-    return [{"missing": OneOf(tuple(high - low for high in most for low in last))}]
+    spans = view.run.spans(view.requests(), 1)
+    first, last = (view.sampled(at_ns + NS, "workers").values for at_ns in (min(spans), max(spans)))
+    return [{"missing": OneOf(tuple(before - after for before in first for after in last))}]
 
 
 def workers_there(view: View) -> Rows:

@@ -234,6 +234,18 @@ def test_events_of_one_kind_at_one_moment_are_two_points():
     assert sorted(lost) == ["worker=1", "worker=2"]
 
 
+def test_the_limits_of_objectives_are_stored_when_the_run_starts():
+    run = RunMaker("r").started(0, objectives=["p95<500ms", "nonsense", "p95<1s", "failures<=1%"])
+    stored = folded(run.entries)
+    points = sorted((key.time_ns, fields) for key, fields in stored.items() if key.measurement == "objective")
+    assert [fields for _, fields in points] == [
+        {"limit": 500, "text": "p95<500ms"},
+        {"limit": 1000, "text": "p95<1s"},
+        {"limit": 1, "text": "failures<=1%"},
+    ]
+    assert len({at_ns for at_ns, _ in points}) == 3
+
+
 def test_a_worker_point_a_second_carries_the_ledger():
     stored = folded(small_run(workers=1, batches=6, per_batch=10).entries)
     worker = of(stored, "worker", worker="1")

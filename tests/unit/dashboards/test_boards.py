@@ -17,6 +17,7 @@ from boards.sdk import JSONEncoder, models, register_default_plugins
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "dashboards"
 SCHEMA = Path(__file__).with_name("dashboard.schema.json")
+PANEL_SCHEMAS = Path(__file__).with_name("panels.schema.json")
 MEASUREMENTS = (ROOT / "docs" / "reference" / "measurements.md").read_text()
 VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(?!tag_|col\b|timeFilter\b|__interval\b|/|\{)(\w+)")
 GRAFANAS_OWN = {"__from", "__to", "__url_time_range", "__data"}
@@ -62,8 +63,11 @@ def test_a_spoilt_board_is_found(spoil: Any):
 
 def test_a_board_survives_the_round_trip_through_the_sdk(board: dict[str, Any]):
     register_default_plugins()
-    read = models.Dashboard.from_json(board)
-    assert json.loads(json.dumps(read, cls=JSONEncoder)) == board
+    read = json.loads(json.dumps(models.Dashboard.from_json(board), cls=JSONEncoder))
+    for panel in read["panels"]:
+        if panel["type"] == "table":
+            del panel["options"]["footer"]  # the SDK adds one to every table; Grafana's types know none
+    assert read == board
 
 
 def test_ids_are_unique(board: dict[str, Any]):
@@ -146,3 +150,24 @@ def test_boards_link_to_each_other(board: dict[str, Any]):
 def test_every_board_has_its_picture(board: dict[str, Any]):
     picture = ROOT / "docs" / "images" / f"{board['uid']}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def wrong_with(panel: dict[str, Any], part: str) -> list[str]:
+    found = panel.get("options") if part == "options" else panel["fieldConfig"]["defaults"].get("custom")
+    if found is None:
+        return []
+    schema = json.loads(PANEL_SCHEMAS.read_text())[panel["type"]][part]
+    return [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(found)]
+
+
+@pytest.mark.parametrize("part", ["options", "custom"])
+def test_the_options_of_every_panel_are_as_grafanas_types_say(board: dict[str, Any], part: str):
+    assert {panel["title"]: told for panel in board["panels"] if (told := wrong_with(panel, part))} == {}
+
+
+@pytest.mark.parametrize("kind", ["timeseries", "stat", "table", "heatmap", "xychart", "bargauge", "text"])
+def test_an_option_that_grafana_does_not_know_is_found(kind: str):
+    boards = [json.loads(path.read_text()) for path in FOLDER.glob("*.json")]
+    panel = next(panel for board in boards for panel in board["panels"] if panel["type"] == kind)
+    panel["options"]["colourOfTheSky"] = "blue"
+    assert any("colourOfTheSky" in told for told in wrong_with(panel, "options"))
