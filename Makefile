@@ -73,7 +73,10 @@ lock: $(VENV)/.uv ## Compile requirements/*.txt again (UPGRADE=1: with the newes
 	$(COMPILE) $(WITHIN) --extra run --extra target --extra build -o requirements/run.txt
 	$(COMPILE) $(WITHIN) --extra worker -o requirements/worker.txt
 	$(COMPILE) $(WITHIN) --extra collector -o requirements/collector.txt
+	$(COMPILE) $(WITHIN) --extra cli -o requirements/cli.txt
+	$(COMPILE) $(WITHIN) --extra serve -o requirements/serve.txt
 	$(COMPILE) $(WITHIN) --extra target -o requirements/target.txt
+	$(COMPILE) $(WITHIN) --extra registry -o requirements/registry.txt
 
 .PHONY: clean
 clean: ## Remove the environment, the fetched servers and all caches (results/ is kept)

@@ -12,6 +12,7 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.locustio import connections, fasthttp_liveness, web_ui
+from loadstone.locustio.heartbeat import show_life
 from loadstone.locustio.inspect_scenario import scenario_files
 from loadstone.locustio.master import MasterHook, quit_gracefully
 from loadstone.locustio.worker import WorkerHook
@@ -78,6 +79,8 @@ class _Hook:
         runner = environment.runner
         if not isinstance(runner, MasterRunner):
             self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
+        if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
+            gevent.spawn(show_life, runner, settings.heartbeat_file)
         if not isinstance(runner, WorkerRunner):
             self._parts.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):

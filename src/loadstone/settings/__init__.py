@@ -14,18 +14,22 @@ from loadstone.settings.records import (
     DoctorSettings,
     HookSettings,
     InfluxSettings,
+    InfluxSetupSettings,
     RunSettings,
     UsageSettings,
     WorkerSettings,
 )
+from loadstone.settings.stack import StackSettings
 
 __all__ = [
     "CollectorSettings",
     "DoctorSettings",
     "HookSettings",
     "InfluxSettings",
+    "InfluxSetupSettings",
     "RunSettings",
     "Setting",
+    "StackSettings",
     "UsageSettings",
     "WorkerSettings",
     "as_environment",

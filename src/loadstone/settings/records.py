@@ -18,6 +18,7 @@ __all__ = [
     "DoctorSettings",
     "HookSettings",
     "InfluxSettings",
+    "InfluxSetupSettings",
     "RunSettings",
     "UsageSettings",
     "WorkerSettings",
@@ -60,6 +61,20 @@ class InfluxSettings:
         "how long to wait after InfluxDB refused token, bucket or address",
         default="30s",
         metavar="TIME",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluxSetupSettings(InfluxSettings):
+    """What the stack's one-shot that prepares InfluxDB is told, by environment only."""
+
+    influx_retention: float = setting(parse.duration_s, "how long points are kept, 0 for ever", default="30d")
+    influx_admin_token_file: Path = setting(
+        parse.path, "file with the admin token that InfluxDB was set up with", default="/run/secrets/admin_token"
+    )
+    influx_reader: str = setting(parse.text, "name of the user that may only read", default="grafana")
+    influx_reader_password_file: Path = setting(
+        parse.path, "file with that user's password", default="/run/secrets/grafana_password"
     )
 
 
@@ -167,6 +182,9 @@ class HookSettings:
     live_url: str | None = setting(parse.http_url, "where the live page is, to show it in Locust's web UI")
     live_link: str | None = setting(parse.http_url, "where browsers find the live page, if that is another address")
     grafana_link: str | None = setting(parse.http_url, "where browsers find Grafana")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file that a worker touches while it hears its master, for health checks"
+    )
     fast_http_mend: bool = setting(
         parse.boolean, "mend FastHttpUser's lost keep-alive above 1,000 users a process", default="yes"
     )
@@ -233,3 +251,12 @@ class UsageSettings:
         repeatable=True,
     )
     service: str = setting(parse.text, "name under which they are recorded", default="target", metavar="NAME")
+    cadvisor_url: str | None = setting(parse.http_url, "cAdvisor to ask about containers", metavar="URL")
+    docker_socket: Path | None = setting(
+        parse.path, "socket of the Docker Engine, asked about containers where no cAdvisor answers", metavar="FILE"
+    )
+    compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
+    balancer_url: str | None = setting(parse.http_url, "HAProxy's statistics page", metavar="URL")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file touched with every sample, for health checks", metavar="FILE"
+    )
