@@ -42,6 +42,10 @@ test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chro
 	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/browser $(ARGS)
 
+.PHONY: test-stack
+test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=true may install one from Debian)
+	$(PY) -m pytest tests/stack --timeout 900 $(ARGS)
+
 .PHONY: check
 check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m ruff check

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadstone.locustio import connections, fasthttp_liveness, web_ui
+from loadstone.locustio import connections, fasthttp_liveness, steering, web_ui
 from loadstone.locustio.heartbeat import show_life
 from loadstone.locustio.inspect_scenario import scenario_files
 from loadstone.locustio.master import MasterHook, quit_gracefully
@@ -93,7 +93,9 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.test_stop.add_listener(lambda **_: hook.end())
     if environment.web_ui is not None:
-        web_ui.install(environment.web_ui, settings)
+        live = web_ui.install(environment.web_ui, settings)
+        if isinstance(environment.runner, MasterRunner):
+            steering.install(environment.web_ui, hook, live)
     return hook
 
 

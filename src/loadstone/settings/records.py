@@ -19,6 +19,7 @@ __all__ = [
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
+    "RunRequest",
     "RunSettings",
     "UsageSettings",
     "WorkerSettings",
@@ -163,7 +164,28 @@ class RunSettings(InfluxSettings):
     influx_drain: float = setting(
         parse.duration_s, "how long to wait at the end until InfluxDB has everything", default="30s", metavar="TIME"
     )
+    stack: bool = setting(
+        parse.boolean, "drive the running compose stack instead of starting everything here", default="no", flag=True
+    )
+    stack_url: str = setting(
+        parse.http_url, "where the stack's Locust web UI is", default="http://127.0.0.1:8089", metavar="URL"
+    )
     plain: bool = setting(parse.boolean, "plain lines instead of the live view", default="no", flag=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a running master is asked for over HTTP (`loadstone run --stack`), for one run."""
+
+    users: int = setting(parse.whole_number(1), "peak number of users", default="50")
+    spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
+    host: str | None = setting(parse.http_url, "base address of the target; without it that of the stack")
+    run_time: float | None = setting(parse.duration_s, "when the run ends, from its start")
+    steady_state: float | None = setting(parse.duration_s, "when it ends, from ramp and warm-up done")
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives leave out", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "what must hold in the window", repeatable=True)
+    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    launch: str | None = setting(parse.text, "who asked, to find the run again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +278,7 @@ class UsageSettings:
         parse.path, "socket of the Docker Engine, asked about containers where no cAdvisor answers", metavar="FILE"
     )
     compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
-    balancer_url: str | None = setting(parse.http_url, "HAProxy's statistics page", metavar="URL")
+    balancer_url: str | None = setting(parse.http_url, "address of HAProxy's statistics page", metavar="URL")
     heartbeat_file: Path | None = setting(
         parse.path, "file touched with every sample, for health checks", metavar="FILE"
     )
