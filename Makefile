@@ -82,6 +82,21 @@ lock: $(VENV)/.uv ## Compile requirements/*.txt again (UPGRADE=1: with the newes
 	$(COMPILE) $(WITHIN) --extra target -o requirements/target.txt
 	$(COMPILE) $(WITHIN) --extra registry -o requirements/registry.txt
 
+# Where the images are pushed, and under which tag; `docker login` beforehand. REGISTRY is a host with a prefix, or the
+# name of an account on Docker Hub.
+REGISTRY ?= loadstone
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES = collector locust-master locust-worker registry target
+
+.PHONY: images
+images: ## Build the images of the stack: REGISTRY=... TAG=...
+	LOADSTONE_IMAGES=$(REGISTRY) LOADSTONE_TAG=$(TAG) docker compose build \
+		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD)
+
+.PHONY: push
+push: images ## Build the images and push them: REGISTRY=... TAG=...
+	for image in $(IMAGES); do docker push $(REGISTRY)/$$image:$(TAG) || exit 1; done
+
 .PHONY: clean
 clean: ## Remove the environment, the fetched servers and all caches (results/ is kept)
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

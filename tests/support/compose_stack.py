@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 import urllib.error
@@ -25,6 +26,7 @@ __all__ = ["ComposeStack"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STANDINS: Final = ROOT / "tests" / "stack" / "standins.yaml"
+CALM: Final = ROOT / "tests" / "stack" / "calm.py"
 PROJECT: Final = "loadstone-test"
 UID, GID = 12345, 12346
 UP_TIMEOUT_S: Final = 420
@@ -41,9 +43,14 @@ class ComposeStack:
         self.folder = folder
         self.results = folder / "results"
         self.ports = {name: free_port() for name in ("LOCUST_PORT", "LIVE_PORT", "GRAFANA_PORT", "MLFLOW_PORT")}
+        self.scenario = folder / "scenario"
         self.settings = {**self._machine_settings(), **settings}
         self.scales: dict[str, int] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "locust-worker", self.scenario)
+        shutil.copy(CALM, self.scenario)
+        for path in (folder, *folder.parents):  # workers run as another user and read the scenario
+            if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
+                path.chmod(path.stat().st_mode | 0o055)
 
     def compose(self, *arguments: str, timeout_s: float = UP_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Run one compose command with these settings."""
@@ -82,7 +89,10 @@ class ComposeStack:
 
     def down(self, *arguments: str) -> None:
         """Stop and remove the containers; with ``-v`` the volumes too."""
-        self.must("down", "--remove-orphans", "-t", "20", *arguments)
+        command = ("down", "--remove-orphans", "-t", "20", *arguments)
+        if "active endpoints" in self.compose(*command).stderr:  # the engine is still letting go of a killed container
+            time.sleep(5)
+        self.must(*command)
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """All containers of the project, or of one service, those that have ended too."""
@@ -118,7 +128,9 @@ class ComposeStack:
         return f"http://127.0.0.1:{self.ports['LOCUST_PORT']}"
 
     def start_run(self, users: int, spawn_rate: int) -> None:
-        """As Locust's own form does."""
+        """As Locust's own form does, once every worker is there: after a run they take Locust's stop-timeout."""
+        workers = self.scales["locust-worker"]
+        wait_until(lambda: self.steering()["workers"] == workers, f"{workers} workers have joined", timeout_s=60)
         answer = ask(f"{self.locust}/swarm", {"user_count": str(users), "spawn_rate": str(spawn_rate)})
         assert answer["success"], answer
 
@@ -177,6 +189,8 @@ class ComposeStack:
             "LOADSTONE_UID": str(UID),
             "LOADSTONE_GID": str(GID),
             "RESULTS_FOLDER": str(self.results),
+            "SCENARIO_FOLDER": str(self.scenario),
+            "SCENARIO": CALM.name,
             "OPEN_FILES": str(files),
             # HAProxy needs two files for each connection, and some for itself.
             "BALANCER_MAXCONN": str(min(12_000, (files - 1000) // 2)),

@@ -25,16 +25,17 @@ _LOOK_EVERY_S: Final = 0.5
 _SHOW_EVERY_S: Final = 5.0
 _DEFAULT_RUN_TIME_S: Final = 60.0
 _MASTER_AWAY_S: Final = 60.0
+_WORKERS_WITHIN_S: Final = 60.0
 _FOLDER_WITHIN_S: Final = 30.0
 _CLOSES_WITHIN_S: Final = 900.0
 _GOING_ON: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
 _NOT_FOR_STACKS: Final = {
-    "locustfile": "set SCENARIO_FOLDER and SCENARIO of the stack",
-    "tags": "put them into the scenario",
-    "exclude_tags": "put them into the scenario",
-    "target_pid": "the stack records every container",
-    "redis_url": "the stack has its own",
-    "influx_url": "the stack has its own",
+    "locustfile": "Set SCENARIO_FOLDER and SCENARIO of the stack",
+    "tags": "Put them into the scenario",
+    "exclude_tags": "Put them into the scenario",
+    "target_pid": "The stack records every container",
+    "redis_url": "The stack has its own",
+    "influx_url": "The stack has its own",
 }
 
 
@@ -43,7 +44,7 @@ def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
     parse_objectives(settings.objective)
     for name, cure in _NOT_FOR_STACKS.items():
         if getattr(settings, name):
-            raise UsageError(f"--{name.replace('_', '-')} does not go with --stack", hint=cure.capitalize())
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --stack", hint=cure)
     if arguments:
         raise UsageError(f"{' '.join(arguments)} does not go with --stack", hint="Set it in the stack's scenario")
 
@@ -87,7 +88,12 @@ class StackRun:
         return found
 
     def _start(self) -> None:
-        answer = self._client.post("/loadstone/runs", json=self._request())
+        """Workers are away for Locust's stop-timeout after each run, and for a moment after the stack came up."""
+        request, deadline = self._request(), time.monotonic() + _WORKERS_WITHIN_S
+        answer = self._client.post("/loadstone/runs", json=request)
+        while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+            answer = self._client.post("/loadstone/runs", json=request)
         if answer.status_code == HTTPStatus.ACCEPTED:
             return
         try:

@@ -17,7 +17,7 @@ __all__ = ["Measured", "parse_exposition"]
 
 _LINE: Final = re.compile(
     r"""(?P<name>[a-zA-Z_:][\w:]*)
-        (?:\{(?P<labels>(?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?
+        (?:\{(?P<labels>(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*)\})?
         \s+(?P<value>\S+)
         (?:\s+(?P<at_ms>-?\d+))?\s*""",
     re.VERBOSE,
