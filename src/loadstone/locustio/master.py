@@ -13,6 +13,7 @@ from locust.runners import MasterRunner
 from loadstone.domain.event import EventKind
 from loadstone.locustio.announcer import Announcer
 from loadstone.locustio.identity import identity_of
+from loadstone.locustio.rebalancing import Rebalancer
 from loadstone.locustio.run_id import RUN_OPTION, SEED_OPTION, new_run_id
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class _Seen:
     def __init__(self) -> None:
         self._workers: dict[str, int] = {}
         self._target: int | None = None
+        self._rebalancer = Rebalancer()
 
     def compare(self, runner: Runner, announcer: Announcer) -> None:
         if isinstance(runner, MasterRunner):
@@ -161,6 +163,7 @@ class _Seen:
             announcer.say(EventKind.WORKER_JOINED, worker=worker)
         for worker in lost:
             announcer.say(EventKind.WORKER_LOST, worker=worker)
+        self._rebalancer.look(runner, lost=bool(lost))
         self._workers = there
 
 

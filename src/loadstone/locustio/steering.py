@@ -65,15 +65,15 @@ class _Steering:
     def start(self) -> tuple[Response, HTTPStatus]:
         if not request.is_json:  # a form of another site cannot send JSON unasked
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
+        try:
+            wanted = load(RunRequest, _texts(request.get_json()), environ={})
+        except SettingsError as error:
+            return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} goes on; it has to end first")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
-        try:
-            wanted = load(RunRequest, _texts(request.get_json()), environ={})
-        except SettingsError as error:
-            return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
         self._begin(runner, wanted)
         return jsonify({"launch": wanted.launch}), HTTPStatus.ACCEPTED
 
@@ -100,9 +100,9 @@ class _Steering:
 
 def _texts(body: Any) -> Mapping[str, Any]:
     """The fields of a request as options are given; what is no field is refused by name."""
-    known = {each.name for each in describe(RunRequest)}
     if not isinstance(body, dict):
         raise SettingsError(["the request must be a JSON object"])
+    known = {each.name for each in describe(RunRequest)}
     if unknown := sorted(set(body) - known):
         raise SettingsError([f"{name} is not known, allowed are {', '.join(sorted(known))}" for name in unknown])
     return {name: value if isinstance(value, list) else str(value) for name, value in body.items() if value is not None}
