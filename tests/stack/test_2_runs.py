@@ -46,16 +46,21 @@ def influx_counts(stack: ComposeStack, run: str) -> int:
     return int(rows[0]["n"])
 
 
+def failures_of(stack: ComposeStack, run: dict[str, Any]) -> str:
+    """What failed, and what the balancer has to say."""
+    return (stack.results / run["id"] / "failures.csv").read_text() + stack.logs("balancer", "target")
+
+
 def test_two_thousand_users_are_counted_the_same_everywhere(stack: ComposeStack):
     before = stack.predictions()
-    stack.start_run(USERS, 500)
+    stack.start_run(USERS, 150)
     steady(stack, USERS)
     time.sleep(15)
     run = stack.stop_run()
     ledger, locust = run["ledgers"], locust_totals(stack)
     served = {name: count - before[name] for name, count in stack.predictions().items()}
     stored = requests_in_archive(run)
-    assert locust == {"requests": stored, "failures": 0}
+    assert locust == {"requests": stored, "failures": 0}, failures_of(stack, run)
     assert (ledger["archive"]["dropped"], ledger["archive"]["unknown"]) == (0, 0)
     assert ledger["influx"] == {"stored": stored, "rejected": 0, "pending": 0}
     assert influx_counts(stack, run["id"]) == stored
@@ -107,7 +112,7 @@ def test_scaling_and_loss_in_mid_run_fail_no_request_and_the_ledgers_balance(sta
     run = stack.stop_run()
     requests_in_archive(run)
     assert moved_within_s < 10
-    assert run["summary"]["run"]["total"]["failures"] == 0
+    assert run["summary"]["run"]["total"]["failures"] == 0, failures_of(stack, run)
     assert run["ledgers"]["influx"]["stored"] == run["ledgers"]["archive"]["stored"]
     assert influx_counts(stack, run["id"]) == run["ledgers"]["archive"]["stored"]
     kinds = (stack.results / run["id"] / "events.jsonl").read_text()
