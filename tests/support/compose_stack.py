@@ -158,7 +158,9 @@ class ComposeStack:
         file = self.results / run / "run.json"
 
         def complete() -> bool:
-            return file.exists() and not json.loads(file.read_text())["ledgers"].get("influx", {}).get("pending", 1)
+            if not file.exists():
+                return False
+            return bool(json.loads(file.read_text())["ledgers"].get("influx", {}).get("pending") == 0)
 
         wait_until(complete, f"{file} is there and InfluxDB has everything", timeout_s=timeout_s)
         found: dict[str, Any] = json.loads(file.read_text())
