@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.docker_engine import DockerEngine
 
 OFFICIAL = ["registry:2.8.3"]
-STANDIN = ["loadstone-standin/servers", "docker-registry", "serve", "/etc/docker/registry/config.yml"]
+STANDIN = ["loadstone-standin/servers", "docker-registry", "serve", "/standin/registry.yml"]
 """Debian's package of the same program."""
 PUSHED = ("collector", "locust-worker")
 
@@ -37,9 +37,11 @@ def registry(engine: DockerEngine) -> Iterator[str]:
         except OSError:
             return False
 
-    wait_until(answers, "the registry answers", timeout_s=60)
-    yield f"127.0.0.1:{port}"
-    engine.must("rm", "-f", name)
+    try:
+        wait_until(answers, "the registry answers", timeout_s=60)
+        yield f"127.0.0.1:{port}"
+    finally:
+        engine.must("rm", "-f", name)
 
 
 def test_make_push_publishes_the_images_with_tag_version_and_revision(engine: DockerEngine, registry: str):
