@@ -42,6 +42,10 @@ test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chro
 	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/browser $(ARGS)
 
+.PHONY: test-stack
+test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=true may install one from Debian)
+	$(PY) -m pytest tests/stack --timeout 900 $(ARGS)
+
 .PHONY: check
 check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m ruff check
@@ -85,7 +89,25 @@ lock: $(VENV)/.uv ## Compile requirements/*.txt again (UPGRADE=1: with the newes
 	$(COMPILE) $(WITHIN) --extra run --extra target --extra build -o requirements/run.txt
 	$(COMPILE) $(WITHIN) --extra worker -o requirements/worker.txt
 	$(COMPILE) $(WITHIN) --extra collector -o requirements/collector.txt
+	$(COMPILE) $(WITHIN) --extra cli -o requirements/cli.txt
+	$(COMPILE) $(WITHIN) --extra serve -o requirements/serve.txt
 	$(COMPILE) $(WITHIN) --extra target -o requirements/target.txt
+	$(COMPILE) $(WITHIN) --extra registry -o requirements/registry.txt
+
+# Where the images are pushed, and under which tag; `docker login` beforehand. REGISTRY is a host with a prefix, or the
+# name of an account on Docker Hub.
+REGISTRY ?= loadstone
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES = collector locust-master locust-worker registry target
+
+.PHONY: images
+images: ## Build the images of the stack: REGISTRY=... TAG=...
+	LOADSTONE_IMAGES=$(REGISTRY) LOADSTONE_TAG=$(TAG) docker compose build \
+		--build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD)
+
+.PHONY: push
+push: images ## Build the images and push them: REGISTRY=... TAG=...
+	for image in $(IMAGES); do docker push $(REGISTRY)/$$image:$(TAG) || exit 1; done
 
 .PHONY: clean
 clean: ## Remove the environment, the fetched servers and all caches (results/ is kept)

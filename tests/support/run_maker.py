@@ -10,7 +10,7 @@ import numpy as np
 from loadstone.archive.frame import Entry, EntryKind
 from loadstone.archive.journal import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
-from loadstone.domain.event import Event, EventKind, Usage, UsageTick, encode_event, encode_usage
+from loadstone.domain.event import Balance, Event, EventKind, Usage, UsageTick, encode_event, encode_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,9 +124,10 @@ class RunMaker:
         self.entries.append(Entry(EntryKind.EVENTS, f"e-{len(self.entries)}", encode_event(event)))
         return self
 
-    def usage(self, at_s: float, *rows: Usage) -> RunMaker:
+    def usage(self, at_s: float, *rows: Usage, balances: tuple[Balance, ...] = ()) -> RunMaker:
         """A usage tick ``at_s`` after `START`."""
-        tick = UsageTick(at_ns=START + round(at_s * SECOND), source="psutil", seq=self.ticks, rows=rows)
+        at_ns = START + round(at_s * SECOND)
+        tick = UsageTick(at_ns=at_ns, source="psutil", seq=self.ticks, rows=rows, balances=balances)
         self.ticks += 1
         self.entries.append(Entry(EntryKind.USAGE, f"u-{len(self.entries)}", encode_usage(tick)))
         return self

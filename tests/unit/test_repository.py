@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SETS = {
     "worker": ["worker"],
     "collector": ["collector"],
+    "cli": ["cli"],
+    "serve": ["serve"],
     "target": ["target"],
+    "registry": ["registry"],
     "run": ["run", "target", "build"],
     "dev": ["dev"],
 }

@@ -20,6 +20,8 @@ from loadstone.cli import (
     report,
     run,
     runs,
+    secrets,
+    setup,
     show,
     up,
     usage,
@@ -47,6 +49,8 @@ _VERBS: Final = {
     "doctor": doctor,
     "collector": collector,
     "usage": usage,
+    "setup": setup,
+    "secrets": secrets,
 }
 _SERVICES: Final = frozenset({"collector", "usage"})
 _PASSES_ARGUMENTS_ON: Final = frozenset({"run", "up", "worker"})

@@ -1,4 +1,4 @@
-"""Run a load test here, headless, and judge it.
+"""Run a load test here or, with --stack, in the compose stack that is up, and judge it.
 
 Arguments not listed here go to the scenario: its own custom arguments work as they do with Locust.
 """
@@ -13,15 +13,18 @@ from loadstone.cli.signals import StopFlag
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.judged import judged_run
-from loadstone.report.live_view import open_view
+from loadstone.report.live_view import PlainView, open_view
 from loadstone.report.summary import print_summary
 from loadstone.settings import RunSettings
 from loadstone.stack.local import LocalStack
 from loadstone.stack.preflight import preflight
+from loadstone.stack.remote import StackRun, check_fits_stack
 from loadstone.stack.run import Conductor
 
 if TYPE_CHECKING:
     import argparse
+
+    from loadstone.archive.folder import RunFolder
 
 __all__ = ["configure", "execute"]
 
@@ -37,17 +40,29 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     settings = settings_from(RunSettings, arguments)
     check_gate_options(arguments)
     stop = StopFlag.install()
-    scenario = preflight(settings, rest)
-    with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
-        stack.start(stop)
-        if stop():
-            return ExitCode.INTERRUPTED
-        view.note(f"live page {stack.live_url}")
-        view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
-        if stack.remote_redis_url and settings.bind != "127.0.0.1":
-            view.note(stack.join_command())
-        folder = Conductor(stack, view, lambda: stop.count).conduct()
+    folder = _drive_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
     write_gate_files(arguments, judged_run(load_run(folder)))
     return print_summary(folder)
+
+
+def _drive_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
+    """A run of the stack that is up."""
+    check_fits_stack(settings, rest)
+    with PlainView() as view:
+        return StackRun(settings, view, stop).drive()
+
+
+def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
+    """A run of processes started for it."""
+    scenario = preflight(settings, rest)
+    with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
+        stack.start(stop)
+        if stop():
+            return None
+        view.note(f"live page {stack.live_url}")
+        view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        if stack.remote_redis_url and settings.bind != "127.0.0.1":
+            view.note(stack.join_command())
+        return Conductor(stack, view, lambda: stop.count).conduct()

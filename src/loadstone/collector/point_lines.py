@@ -13,13 +13,14 @@ from loadstone.domain.histogram import bucket_indexes
 
 if TYPE_CHECKING:
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event, Usage
+    from loadstone.domain.event import Balance, Event, Usage
     from loadstone.domain.ledger import BootLedger
     from loadstone.domain.rollup import Rollup
 
 __all__ = [
     "ALIGNED_EPOCH_S",
     "Slow",
+    "balancer_line",
     "container_line",
     "errors_line",
     "event_line",
@@ -93,6 +94,17 @@ def container_line(run: str, usage: Usage, at_ns: int) -> str:
     }
     series = "container" + tags({"run": run, "service": usage.service, "container": usage.container})
     return point(series, fields, at_ns)
+
+
+def balancer_line(run: str, balance: Balance, at_ns: int) -> str:
+    """What a load balancer did for one service since the tick before."""
+    fields: dict[str, FieldValue] = {
+        "queue": balance.queue,
+        "retries": balance.retries,
+        "redispatches": balance.redispatches,
+        "up": balance.up,
+    }
+    return point("balancer" + tags({"run": run, "service": balance.service}), fields, at_ns)
 
 
 def errors_line(run: str, name: tuple[str, str], kind: str, found: tuple[int, int, str], at_ns: int) -> str:

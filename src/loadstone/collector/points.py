@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.fold import RunState
 from loadstone.archive.frame import EntryKind
-from loadstone.collector.point_lines import container_line, event_line, worker_line
+from loadstone.collector.point_lines import balancer_line, container_line, event_line, worker_line
 from loadstone.collector.rollup_lines import RollupLines
 from loadstone.collector.spans import Spans
 from loadstone.collector.summary_lines import announced_objectives
@@ -72,6 +72,8 @@ class Points:
         self._rollups.note_usage(tick)
         for row in tick.rows:
             self._say(container_line(self._run, row, tick.at_ns))
+        for balance in tick.balances:
+            self._say(balancer_line(self._run, balance, tick.at_ns))
 
     def take(self) -> list[str]:
         """The lines since the last call."""

@@ -1,4 +1,4 @@
-"""Event and UsageTick: what happened to a run, and what containers and processes used at one moment."""
+"""Event and UsageTick: what happened to a run, and what containers, processes and balancers did at one moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import Any
 
 from loadstone.errors import FormatError
 
-__all__ = ["Event", "EventKind", "Usage", "UsageTick", "decode_event", "decode_usage", "encode_event", "encode_usage"]
+__all__ = [
+    "Balance",
+    "Event",
+    "EventKind",
+    "Usage",
+    "UsageTick",
+    "decode_event",
+    "decode_usage",
+    "encode_event",
+    "encode_usage",
+]
 
 
 class EventKind(StrEnum):
@@ -50,7 +60,8 @@ class Usage:
     """What one container or process used at one tick.
 
     Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
-    ``throttled_pct`` is the share of scheduling periods in which it was held back; ``oom`` counts out-of-memory kills.
+    ``throttled_pct`` is the share of scheduling periods in which it was held back; ``oom`` counts out-of-memory kills
+    since the tick before.
     """
 
     service: str
@@ -66,13 +77,28 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What a load balancer did for one service: ``queue`` requests wait now, ``up`` servers are there now.
+
+    Since the tick before ``retries`` connections were tried again and ``redispatches`` requests went to another server.
+    """
+
+    service: str
+    queue: int
+    retries: int
+    redispatches: int
+    up: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTick:
-    """All containers or processes at one moment. ``(source, seq)`` is unique."""
+    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
 
     at_ns: int
     source: str
     seq: int
     rows: tuple[Usage, ...]
+    balances: tuple[Balance, ...] = ()
 
 
 def encode_event(event: Event) -> bytes:
@@ -100,6 +126,7 @@ def decode_usage(blob: bytes) -> UsageTick:
     try:
         values = json.loads(blob)
         rows = tuple(Usage(**row) for row in values.pop("rows"))
-        return UsageTick(rows=rows, **values)
+        balances = tuple(Balance(**row) for row in values.pop("balances", ()))
+        return UsageTick(rows=rows, balances=balances, **values)
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"not a usage tick: {error}") from error

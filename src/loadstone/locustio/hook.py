@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadstone.locustio import connections, fasthttp_liveness, web_ui
+from loadstone.locustio import connections, fasthttp_liveness, steering, web_ui
+from loadstone.locustio.heartbeat import show_life
 from loadstone.locustio.inspect_scenario import scenario_files
 from loadstone.locustio.master import MasterHook, quit_gracefully
 from loadstone.locustio.worker import WorkerHook
@@ -78,6 +79,8 @@ class _Hook:
         runner = environment.runner
         if not isinstance(runner, MasterRunner):
             self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
+        if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
+            gevent.spawn(show_life, runner, settings.heartbeat_file)
         if not isinstance(runner, WorkerRunner):
             self._parts.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
@@ -90,7 +93,9 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.test_stop.add_listener(lambda **_: hook.end())
     if environment.web_ui is not None:
-        web_ui.install(environment.web_ui, settings)
+        live = web_ui.install(environment.web_ui, settings)
+        if isinstance(environment.runner, MasterRunner):
+            steering.install(environment.web_ui, hook, live)
     return hook
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -13,13 +14,14 @@ from locust.runners import MasterRunner
 from loadstone.domain.event import EventKind
 from loadstone.locustio.announcer import Announcer
 from loadstone.locustio.identity import identity_of
+from loadstone.locustio.rebalancing import Rebalancer
 from loadstone.locustio.run_id import RUN_OPTION, SEED_OPTION, new_run_id
 
 if TYPE_CHECKING:
     from locust.env import Environment
     from locust.runners import Runner
 
-    from loadstone.settings import HookSettings
+    from loadstone.settings import HookSettings, RunRequest
 
 __all__ = ["MasterHook"]
 
@@ -32,8 +34,10 @@ class MasterHook:
     """Names the runs of this process, ends them in time and says what happens to them."""
 
     def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+        self.run: str | None = None
         self._environment = environment
-        self._settings = settings
+        self._given = self._settings = settings
+        self._expected: RunRequest | None = None
         self._redis_url = redis_url
         self._announcer: Announcer | None = None
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -41,7 +45,8 @@ class MasterHook:
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
-        run = new_run_id()
+        self._settings, self._expected = _with_request(self._given, self._expected), None
+        self.run = run = new_run_id()
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._announcer = Announcer(self._redis_url, run, self._now_ns)
@@ -50,6 +55,15 @@ class MasterHook:
         self._greenlets = [gevent.spawn(self._watch)]
         if self._settings.run_time is not None:
             self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
+
+    def expect(self, wanted: RunRequest) -> None:
+        """The next run is to be like this, and only that one."""
+        self._expected = wanted
+
+    def interrupt(self) -> None:
+        """Somebody ends the run early."""
+        if self._announcer is not None:
+            self._announcer.say(EventKind.INTERRUPTED)
 
     def ramp_done(self, user_count: int) -> None:
         """All users run. With a load shape this happens after every stage; the first one opens the window."""
@@ -108,12 +122,28 @@ class MasterHook:
             )
 
 
+def _with_request(settings: HookSettings, wanted: RunRequest | None) -> HookSettings:
+    """The settings of one run: those of the process, with what was asked for in their place."""
+    if wanted is None:
+        return settings
+    return replace(
+        settings,
+        run_time=wanted.run_time,
+        steady_state=wanted.steady_state,
+        warmup=wanted.warmup,
+        objective=wanted.objective,
+        seed=wanted.seed,
+        launch=wanted.launch,
+    )
+
+
 class _Seen:
     """What the master saw a second ago, to tell what changed."""
 
     def __init__(self) -> None:
         self._workers: dict[str, int] = {}
         self._target: int | None = None
+        self._rebalancer = Rebalancer()
 
     def compare(self, runner: Runner, announcer: Announcer) -> None:
         if isinstance(runner, MasterRunner):
@@ -134,6 +164,7 @@ class _Seen:
             announcer.say(EventKind.WORKER_JOINED, worker=worker)
         for worker in lost:
             announcer.say(EventKind.WORKER_LOST, worker=worker)
+        self._rebalancer.look(runner, lost=bool(lost))
         self._workers = there
 
 

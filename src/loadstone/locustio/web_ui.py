@@ -70,10 +70,10 @@ class LiveState:
         return content
 
 
-def install(web_ui: WebUI, settings: HookSettings) -> None:
-    """Add the tab, the links and their routes; nothing where no live page was told of."""
+def install(web_ui: WebUI, settings: HookSettings) -> LiveState | None:
+    """Add the tab, the links and their routes. The live state; None, and nothing, where no live page was told of."""
     if settings.live_url is None:
-        return
+        return None
     state = LiveState(settings.live_url)
     links = [{"title": "loadstone live page", "href": settings.live_link or settings.live_url}]
     if settings.grafana_link:
@@ -84,6 +84,7 @@ def install(web_ui: WebUI, settings: HookSettings) -> None:
     _extend(web_ui, "extended_tables", [{"key": _TAB, "structure": structure}])
     _extend(web_ui, "extended_csv_files", [*links, *files])
     _add_routes(web_ui, state, links[0]["href"])
+    return state
 
 
 def tab_rows(state: Mapping[str, Any]) -> list[dict[str, str]]:

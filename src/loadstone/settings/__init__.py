@@ -15,10 +15,13 @@ from loadstone.settings.records import (
     GrafanaSettings,
     HookSettings,
     InfluxSettings,
+    InfluxSetupSettings,
+    RunRequest,
     RunSettings,
     UsageSettings,
     WorkerSettings,
 )
+from loadstone.settings.stack import StackSettings
 
 __all__ = [
     "CollectorSettings",
@@ -26,8 +29,11 @@ __all__ = [
     "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
+    "InfluxSetupSettings",
+    "RunRequest",
     "RunSettings",
     "Setting",
+    "StackSettings",
     "UsageSettings",
     "WorkerSettings",
     "as_environment",

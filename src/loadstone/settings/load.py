@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from loadstone.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 __all__ = [
     "ENV_PREFIX",
@@ -26,6 +26,8 @@ __all__ = [
 
 ENV_PREFIX: Final = "LOADSTONE_"
 _REPEATED: Final = "\n"
+_FILE_SUFFIX: Final = "_FILE"
+"""``NAME_FILE`` names a file that holds the value of ``NAME``: what the environment must not show."""
 T = TypeVar("T")
 
 
@@ -135,10 +137,19 @@ def _raw_value(
         return (_REPEATED.join(given) if isinstance(given, list) else given), each.option
     if environ.get(each.env):
         return environ[each.env], each.env
+    if file_name := environ.get(each.env + _FILE_SUFFIX):
+        return _content_of(file_name, each.env + _FILE_SUFFIX), each.env + _FILE_SUFFIX
     if each.name in file:
         value = file[each.name]
         return (_REPEATED.join(map(str, value)) if isinstance(value, list) else str(value)), f"{each.name} in the file"
     return each.default, each.option
+
+
+def _content_of(name: str, variable: str) -> str:
+    try:
+        return Path(name).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{variable} names {name}, which cannot be read: {error}") from error
 
 
 def _parsed(each: Setting, raw: str | None) -> Any:

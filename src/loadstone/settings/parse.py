@@ -26,8 +26,8 @@ __all__ = [
     "words",
 ]
 
-_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h)")
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
 _MAX_PORT: Final = 65535
 
 

@@ -19,6 +19,8 @@ __all__ = [
     "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
+    "InfluxSetupSettings",
+    "RunRequest",
     "RunSettings",
     "UsageSettings",
     "WorkerSettings",
@@ -61,6 +63,20 @@ class InfluxSettings:
         "how long to wait after InfluxDB refused token, bucket or address",
         default="30s",
         metavar="TIME",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluxSetupSettings(InfluxSettings):
+    """What the stack's one-shot that prepares InfluxDB is told, by environment only."""
+
+    influx_retention: float = setting(parse.duration_s, "how long points are kept, 0 for ever", default="30d")
+    influx_admin_token_file: Path = setting(
+        parse.path, "file with the admin token that InfluxDB was set up with", default="/run/secrets/admin_token"
+    )
+    influx_reader: str = setting(parse.text, "name of the user that may only read", default="grafana")
+    influx_reader_password_file: Path = setting(
+        parse.path, "file with that user's password", default="/run/secrets/grafana_password"
     )
 
 
@@ -149,7 +165,28 @@ class RunSettings(InfluxSettings):
     influx_drain: float = setting(
         parse.duration_s, "how long to wait at the end until InfluxDB has everything", default="30s", metavar="TIME"
     )
+    stack: bool = setting(
+        parse.boolean, "drive the running compose stack instead of starting everything here", default="no", flag=True
+    )
+    stack_url: str = setting(
+        parse.http_url, "where the stack's Locust web UI is", default="http://127.0.0.1:8089", metavar="URL"
+    )
     plain: bool = setting(parse.boolean, "plain lines instead of the live view", default="no", flag=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a running master is asked for over HTTP (`loadstone run --stack`), for one run."""
+
+    users: int = setting(parse.whole_number(1), "peak number of users", default="50")
+    spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
+    host: str | None = setting(parse.http_url, "base address of the target; without it that of the stack")
+    run_time: float | None = setting(parse.duration_s, "when the run ends, from its start")
+    steady_state: float | None = setting(parse.duration_s, "when it ends, from ramp and warm-up done")
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives leave out", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "what must hold in the window", repeatable=True)
+    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    launch: str | None = setting(parse.text, "who asked, to find the run again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +205,9 @@ class HookSettings:
     live_url: str | None = setting(parse.http_url, "where the live page is, to show it in Locust's web UI")
     live_link: str | None = setting(parse.http_url, "where browsers find the live page, if that is another address")
     grafana_link: str | None = setting(parse.http_url, "where browsers find Grafana")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file that a worker touches while it hears its master, for health checks"
+    )
     fast_http_mend: bool = setting(
         parse.boolean, "mend FastHttpUser's lost keep-alive above 1,000 users a process", default="yes"
     )
@@ -268,3 +308,12 @@ class UsageSettings:
         repeatable=True,
     )
     service: str = setting(parse.text, "name under which they are recorded", default="target", metavar="NAME")
+    cadvisor_url: str | None = setting(parse.http_url, "cAdvisor to ask about containers", metavar="URL")
+    docker_socket: Path | None = setting(
+        parse.path, "socket of the Docker Engine, asked about containers where no cAdvisor answers", metavar="FILE"
+    )
+    compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
+    balancer_url: str | None = setting(parse.http_url, "address of HAProxy's statistics page", metavar="URL")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file touched with every sample, for health checks", metavar="FILE"
+    )

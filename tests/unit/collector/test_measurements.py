@@ -13,7 +13,7 @@ from loadstone.archive.folder import RunFolder
 from loadstone.collector.points import Points, fold_points
 from loadstone.collector.request_lines import request_lines
 from loadstone.collector.summary_lines import summary_lines
-from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.event import Balance, EventKind, Usage
 from support.line_protocol import parse_line
 from support.run_maker import BootMaker, RunMaker, samples, write_journal
 
@@ -59,7 +59,9 @@ def rich_run(folder: Path) -> list[str]:
     full: dict[str, Any] = {"cpu_limit": 1.0, "mem_limit": 9, "throttled_pct": 1.0, "rx_bps": 1.0, "tx_bps": 2.0}
     for second in range(12):
         run.event(EventKind.USERS, second + 0.1, users=5, target_users=5, workers=1)
-        run.usage(second + 0.2, Usage(service="target", container="t", cpu_cores=0.5, mem_bytes=5, **full))
+        used = Usage(service="target", container="t", cpu_cores=0.5, mem_bytes=5, **full)
+        balance = Balance(service="target", queue=1, retries=2, redispatches=3, up=2)
+        run.usage(second + 0.2, used, balances=(balance,))
         broken = {"error": "HTTPError('x')", "duration_us": 9000} if second == 5 else {}
         taken = samples(20, second, second + 0.9, ttfb_us=500, **broken)
         run.add(batch := worker.batch(taken, at_s=second + 1))

@@ -125,3 +125,17 @@ def test_every_default_is_valid_and_every_setting_says_what_it_is_for(record):
     for each in describe(record):
         assert each.help, each.name
         assert each.help[0].islower() or each.help.split()[0] in {"Redis", "CPU", "InfluxDB", "MLflow"}, each.help
+
+
+def test_a_value_can_stand_in_a_file_that_a_variable_names(tmp_path: Path):
+    (tmp_path / "url").write_text("redis://user:secret@redis:6379/0\n")
+    named = {"LOADSTONE_REDIS_URL_FILE": str(tmp_path / "url")}
+    assert load(HookSettings, environ=named).redis_url == "redis://user:secret@redis:6379/0"
+    assert load(HookSettings, environ={**named, "LOADSTONE_REDIS_URL": "redis://other:1/0"}).redis_url == (
+        "redis://other:1/0"
+    )
+
+
+def test_a_file_of_a_value_that_cannot_be_read_is_wrong_use_and_named(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"LOADSTONE_REDIS_URL_FILE names .*absent, which cannot be read"):
+        load(HookSettings, environ={"LOADSTONE_REDIS_URL_FILE": str(tmp_path / "absent")})

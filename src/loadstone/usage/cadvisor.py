@@ -1,0 +1,115 @@
+"""Readings from cAdvisor's /metrics.
+
+Metrics and labels: https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md. Each value carries its
+own time, so scraping an unchanged sample twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from loadstone.usage.exposition import parse_exposition
+from loadstone.usage.http import get
+from loadstone.usage.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Cadvisor", "readings_of"]
+
+_LABEL: Final = "container_label_com_docker_compose_"
+_MS: Final = 1_000_000
+_COUNTERS: Final = {
+    "container_cpu_usage_seconds_total": "cpu_s",
+    "container_cpu_cfs_periods_total": "periods",
+    "container_cpu_cfs_throttled_periods_total": "throttled",
+    "container_memory_working_set_bytes": "mem_bytes",
+    "container_oom_events_total": "oom",
+    "container_network_receive_bytes_total": "rx_bytes",
+    "container_network_transmit_bytes_total": "tx_bytes",
+    "container_spec_cpu_quota": "quota",
+    "container_spec_cpu_period": "period",
+    "container_spec_memory_limit_bytes": "mem_limit",
+}
+_NAMELESS: Final = (
+    "cAdvisor gives containers without their names: it cannot talk to the engine. With Docker 29 and newer it needs"
+    " version 0.54 or newer and /run/containerd/containerd.sock; see docs/how-to/usage-of-containers.md"
+)
+log = logging.getLogger("loadstone.usage")
+
+
+class Cadvisor:
+    """A cAdvisor, and the compose project whose containers matter."""
+
+    name = "cAdvisor"
+
+    def __init__(self, url: str, project: str | None, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._url = f"{url}/metrics"
+        self._project = project
+        self._now_ns = now_ns
+        self._said_nameless = False
+
+    def read(self) -> list[Reading]:
+        """All containers of the project now. Raises `SourceError`."""
+        readings, nameless = readings_of(get(self._url), self._project, now_ns=self._now_ns())
+        if nameless and not readings and not self._said_nameless:
+            self._said_nameless = True
+            log.error("usage=none containers=%d cause=%r", nameless, _NAMELESS)
+        return readings
+
+
+def readings_of(text: str, project: str | None, *, now_ns: int) -> tuple[list[Reading], int]:
+    """The containers of a compose project (None: of any), and how many containers have no labels at all.
+
+    ``now_ns`` stands in for values without a time. Raises `SourceError` when the text is not cAdvisor's.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    nameless: set[str] = set()
+    for measured in parse_exposition(text, "container_"):
+        field = _COUNTERS.get(measured.name)
+        if field is None:
+            continue
+        labels = measured.labels
+        service = labels.get(f"{_LABEL}service")
+        if not service:
+            _note_nameless(labels, nameless)
+        elif project is None or labels.get(f"{_LABEL}project") == project:
+            values = found.setdefault(labels.get("id", ""), {"service": service, "at_ns": 0})
+            values["number"] = labels.get(f"{_LABEL}container_number") or "1"
+            values[field] = values.get(field, 0) + measured.value  # one value per interface and per CPU
+            if measured.name == "container_cpu_usage_seconds_total":
+                values["at_ns"] = measured.at_ms * _MS if measured.at_ms is not None else now_ns
+    readings = [_reading(id_, values) for id_, values in found.items() if "cpu_s" in values]
+    return readings, len(nameless)
+
+
+def _note_nameless(labels: Mapping[str, str], nameless: set[str]) -> None:
+    """A container without image and labels; groups above the containers, such as ``/docker``, have no such name."""
+    id_ = labels.get("id", "")
+    if not labels.get("name") and len(id_.rstrip("/").rpartition("/")[2].removesuffix(".scope")) >= 64:  # noqa: PLR2004  (a container's id is 64 digits)
+        nameless.add(id_)
+
+
+def _reading(id_: str, values: Mapping[str, Any]) -> Reading:
+    quota, period = values.get("quota", 0), values.get("period", 0)
+    return Reading(
+        id=id_,
+        service=values["service"],
+        container=f"{values['service']}-{values['number']}",
+        at_ns=values["at_ns"],
+        cpu_s=values["cpu_s"],
+        mem_bytes=int(values.get("mem_bytes", 0)),
+        cpu_limit=quota / period if quota > 0 and period > 0 else None,
+        mem_limit=int(values.get("mem_limit", 0)) or None,
+        periods=_whole(values.get("periods")),
+        throttled=_whole(values.get("throttled")),
+        rx_bytes=_whole(values.get("rx_bytes")),
+        tx_bytes=_whole(values.get("tx_bytes")),
+        oom=int(values.get("oom", 0)),
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,234 @@
+"""The shipped compose file, brought up on an engine with ports, results and a project name of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from support.processes import free_port, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable
+
+    from support.docker_engine import DockerEngine
+
+__all__ = ["ComposeStack"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+STANDINS: Final = ROOT / "tests" / "stack" / "standins.yaml"
+CALM: Final = ROOT / "tests" / "stack" / "calm.py"
+PROJECT: Final = "loadstone-test"
+UID, GID = 12345, 12346
+UP_TIMEOUT_S: Final = 420
+BUILD_TIMEOUT_S: Final = 900
+ASK_INFLUX: Final = """
+import base64, sys, urllib.parse, urllib.request
+password, question = sys.argv[1:]
+asked = urllib.parse.urlencode({"db": "loadstone", "q": question, "epoch": "ns"})
+who = base64.b64encode(f"grafana:{password}".encode()).decode()
+request = urllib.request.Request(f"http://influxdb:8086/query?{asked}", headers={"Authorization": f"Basic {who}"})
+print(urllib.request.urlopen(request, timeout=30).read().decode())
+"""
+WANTED_FILES: Final = 65_536
+"""What the stack asks for; where the machine allows less, the tests say so and ask for that."""
+
+
+class ComposeStack:
+    """One project. ``settings`` are those of the file `env`; what the machine demands is set by itself."""
+
+    def __init__(self, engine: DockerEngine, folder: Path, **settings: str) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.results = folder / "results"
+        self.ports = {name: free_port() for name in ("LOCUST_PORT", "LIVE_PORT", "GRAFANA_PORT", "MLFLOW_PORT")}
+        self.scenario = folder / "scenario"
+        self.settings = {**self._machine_settings(), **settings}
+        self.scales: dict[str, int] = {}
+        shutil.copytree(ROOT / "locust-worker", self.scenario)
+        shutil.copy(CALM, self.scenario)
+        for path in (folder, *folder.parents):  # workers run as another user and read the scenario
+            if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
+                path.chmod(path.stat().st_mode | 0o055)
+
+    def compose(self, *arguments: str, timeout_s: float = UP_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+        """Run one compose command with these settings."""
+        env = self.folder / "env"
+        env.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
+        files = [ROOT / "docker-compose.yaml", *([] if self.engine.has_registry else [STANDINS])]
+        named = [part for file in files for part in ("-f", str(file))]
+        options = ["--project-directory", str(ROOT), "--env-file", str(env), "-p", PROJECT]
+        return self.engine.docker("compose", *options, *named, *arguments, timeout_s=timeout_s)
+
+    def must(self, *arguments: str, timeout_s: float = UP_TIMEOUT_S) -> str:
+        """Run one compose command that has to succeed; its standard output."""
+        done = self.compose(*arguments, timeout_s=timeout_s)
+        assert done.returncode == 0, f"compose {' '.join(arguments)}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def build(self) -> None:
+        """Build every image of the repository."""
+        self.must("build", timeout_s=BUILD_TIMEOUT_S)
+
+    def up(self, **scales: int) -> None:
+        """Bring everything up and wait until all that stays is healthy; names with ``_`` stand for those with ``-``."""
+        self.scales |= {name.replace("_", "-"): count for name, count in scales.items()}
+        scaled = [part for name, count in self.scales.items() for part in ("--scale", f"{name}={count}")]
+        done = self.compose("up", "-d", "--no-build", *scaled)
+        assert done.returncode == 0, f"{done.stderr[-3000:]}\n{self.logs()}"
+        self.wait_until_healthy()
+
+    def wait_until_healthy(self, timeout_s: float = 120) -> None:
+        """Wait until every container that stays up is healthy."""
+
+        def all_healthy() -> bool:
+            return all(one["Health"] in {"healthy", ""} for one in self.containers() if one["State"] == "running")
+
+        wait_until(all_healthy, "every service is healthy", timeout_s=timeout_s)
+
+    def down(self, *arguments: str) -> None:
+        """Stop and remove the containers; with ``-v`` the volumes too."""
+        command = ("down", "--remove-orphans", "-t", "20", *arguments)
+        if "active endpoints" in self.compose(*command).stderr:  # the engine is still letting go of a killed container
+            time.sleep(5)
+        self.must(*command)
+
+    def containers(self, service: str | None = None) -> list[dict[str, Any]]:
+        """All containers of the project, or of one service, those that have ended too."""
+        lines = self.must("ps", "-a", "--format", "json", *([service] if service else [])).splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def names(self, service: str) -> list[str]:
+        """The running containers of a service, by number."""
+        return sorted(one["Name"] for one in self.containers(service) if one["State"] == "running")
+
+    def inspect(self, *names: str) -> list[dict[str, Any]]:
+        """What the engine knows of containers."""
+        found: list[dict[str, Any]] = json.loads(self.engine.must("inspect", *names))
+        return found
+
+    def kill(self, name: str) -> int:
+        """Kill a container's first process from outside, as an accident would. Its process id."""
+        pid = int(self.inspect(name)[0]["State"]["Pid"])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def logs(self, *services: str, tail: int = 40) -> str:
+        """The last lines of what services said."""
+        return self.compose("logs", "--no-color", "--tail", str(tail), *services).stdout
+
+    def inside(self, service: str, *command: str, index: int = 1) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container."""
+        return self.compose("exec", "-T", "--index", str(index), service, *command)
+
+    @property
+    def locust(self) -> str:
+        """Locust's web UI."""
+        return f"http://127.0.0.1:{self.ports['LOCUST_PORT']}"
+
+    def start_run(self, users: int, spawn_rate: int) -> None:
+        """As Locust's own form does, once every worker is there: after a run they take Locust's stop-timeout."""
+        workers = self.scales["locust-worker"]
+        wait_until(lambda: self.steering()["workers"] == workers, f"{workers} workers have joined", timeout_s=60)
+        answer = ask(f"{self.locust}/swarm", {"user_count": str(users), "spawn_rate": str(spawn_rate)})
+        assert answer["success"], answer
+
+    def stop_run(self) -> dict[str, Any]:
+        """Stop the run that goes on, wait until it is archived, and read its run.json."""
+        run = self.steering()["run"]
+        ask(f"{self.locust}/stop", {})
+        return self.archived(run)
+
+    def steering(self) -> dict[str, Any]:
+        """What the master says of the run that goes on, or was the last."""
+        found: dict[str, Any] = ask(f"{self.locust}/loadstone/runs")
+        return found
+
+    def archived(self, run: str, timeout_s: float = 90) -> dict[str, Any]:
+        """The run.json of a run, once it is closed and InfluxDB has it."""
+        file = self.results / run / "run.json"
+
+        def complete() -> bool:
+            if not file.exists():
+                return False
+            return bool(json.loads(file.read_text())["ledgers"].get("influx", {}).get("pending") == 0)
+
+        wait_until(complete, f"{file} is there and InfluxDB has everything", timeout_s=timeout_s)
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret of the stack, read by root from the store that only `init` has."""
+        volume = self.engine.must("volume", "inspect", f"{PROJECT}_secrets-store", "-f", "{{.Mountpoint}}").strip()
+        values: dict[str, str] = json.loads((Path(volume) / "secrets.json").read_text())
+        return values
+
+    def influx(self, question: str) -> list[dict[str, Any]]:
+        """Rows of an InfluxQL question; columns and tags by name. Asked as Grafana asks."""
+        done = self.inside("collector", "python", "-c", ASK_INFLUX, self.secrets()["grafana_influx_password"], question)
+        assert done.returncode == 0, done.stderr
+        return [
+            {**series.get("tags", {}), **dict(zip(series["columns"], values, strict=True))}
+            for result in json.loads(done.stdout)["results"]
+            for series in result.get("series", [])
+            for values in series["values"]
+        ]
+
+    def predictions(self) -> dict[str, int]:
+        """What each replica of the target says that it answered with success since it started, by container."""
+        return {name: self._predictions_of(name) for name in self.names("target")}
+
+    def _predictions_of(self, name: str) -> int:
+        program = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
+        text = self.engine.must("exec", name, "python", "-c", program)
+        lines = (line for line in text.splitlines() if line.startswith("target_predict_requests_total"))
+        return sum(int(float(line.rpartition(" ")[2])) for line in lines if 'outcome="ok"' in line)
+
+    def _machine_settings(self) -> dict[str, str]:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+        standins = {} if self.engine.has_registry else {"PYTHON_IMAGE": "loadstone-standin/python"}
+        return {
+            **{name: str(port) for name, port in self.ports.items()},
+            **standins,
+            "LOADSTONE_IMAGES": PROJECT,
+            "LOADSTONE_UID": str(UID),
+            "LOADSTONE_GID": str(GID),
+            "RESULTS_FOLDER": str(self.results),
+            "SCENARIO_FOLDER": str(self.scenario),
+            "SCENARIO": CALM.name,
+            "OPEN_FILES": str(files),
+            # HAProxy needs two files for each connection, and some for itself.
+            "BALANCER_MAXCONN": str(min(12_000, (files - 1000) // 2)),
+            "DOCKER_SOCKET": str(self.engine.socket),
+            "DOCKER_GID": str(self.engine.socket.stat().st_gid),
+        }
+
+
+def ask(url: str, form: dict[str, str] | None = None, timeout_s: float = 30) -> Any:
+    """GET, or POST a form, and read JSON; connections that are refused for a moment are tried again."""
+    data = urllib.parse.urlencode(form).encode() if form is not None else None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            with opener.open(url, data, timeout=10) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, ConnectionError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def values_of(rows: Iterable[dict[str, Any]], key: str) -> list[Any]:
+    """One column."""
+    return [row[key] for row in rows]

@@ -1,0 +1,292 @@
+"""Counters of containers become usage, from cAdvisor or the Docker Engine, whatever is restarted or missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadstone.settings import UsageSettings, load
+from loadstone.usage.balancer import Balancer
+from loadstone.usage.cadvisor import Cadvisor, readings_of
+from loadstone.usage.containers import containers_of
+from loadstone.usage.docker_engine import reading_of
+from loadstone.usage.exposition import parse_exposition
+from loadstone.usage.reading import Gauges, Reading, SourceError
+from support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIXTURE = Path(__file__).parent / "cadvisor" / "prometheus_metrics.txt"
+SECOND = 1_000_000_000
+AT_MS = 1_395_066_363_000
+ID = "/docker/" + "a1" * 32
+
+
+def labelled(text: str, service: str, number: int, *, project: str = "loadstone", id_: str = "testcontainer") -> str:
+    """The fixture's container as one of a compose project."""
+    names = f'container_label_com_docker_compose_project="{project}",container_label_com_docker_compose_service='
+    names += f'"{service}",container_label_com_docker_compose_container_number="{number}"'
+    return text.replace('container_label_foo_label="bar"', names).replace('id="testcontainer"', f'id="{id_}"')
+
+
+def exposition(at_ms: int = AT_MS, **values: float) -> str:
+    """One container of cAdvisor's, with these values and no others."""
+    labels = f'{{id="{ID}",name="x-target-1",container_label_com_docker_compose_project="loadstone",'
+    labels += (
+        'container_label_com_docker_compose_service="target",container_label_com_docker_compose_container_number="1"}'
+    )
+    return "".join(f"container_{name}{labels} {value} {at_ms}\n" for name, value in values.items())
+
+
+def only(text: str) -> Reading:
+    (reading,), _ = readings_of(text, "loadstone", now_ns=0)
+    return reading
+
+
+def test_every_value_of_cadvisors_own_expected_output_is_read():
+    lines = [line for line in FIXTURE.read_text().splitlines() if not line.startswith("#")]
+    found = list(parse_exposition(FIXTURE.read_text()))
+    assert len(found) == len(lines) == 15
+    specs = {measured.name for measured in found if measured.at_ms is None}  # these have no time of their own
+    assert specs == {"container_spec_cpu_period", "container_spec_cpu_quota", "container_start_time_seconds"}
+    assert {measured.at_ms for measured in found} == {AT_MS, None}
+    assert {measured.labels["id"] for measured in found} == {"testcontainer"}
+
+
+def test_the_fixtures_container_is_one_reading_with_its_cpus_and_interfaces_added_up():
+    reading = only(labelled(FIXTURE.read_text(), "target", 2))
+    assert reading.cpu_s == pytest.approx(14e-9)
+    assert (reading.service, reading.container, reading.at_ns) == ("target", "target-2", AT_MS * 1_000_000)
+    assert (reading.periods, reading.throttled) == (723, 18)
+    assert reading.mem_bytes == 9
+
+
+def test_several_replicas_are_told_apart_and_other_projects_are_left_out():
+    fixture = FIXTURE.read_text()
+    text = "".join(
+        labelled(fixture, service, number, project=project, id_=f"/docker/{service}{number}")
+        for service, number, project in (("target", 1, "p"), ("target", 2, "p"), ("redis", 1, "p"), ("db", 1, "other"))
+    )
+    readings, _ = readings_of(text, "p", now_ns=0)
+    assert [reading.container for reading in readings] == ["target-1", "target-2", "redis-1"]
+
+
+def test_counters_become_gauges_over_the_samples_own_times():
+    gauges = Gauges()
+    common = {"spec_cpu_quota": 50_000, "spec_cpu_period": 100_000, "spec_memory_limit_bytes": 1000}
+    first = {"cpu_usage_seconds_total": 10, "cpu_cfs_periods_total": 100, "cpu_cfs_throttled_periods_total": 10}
+    later = {"cpu_usage_seconds_total": 10.5, "cpu_cfs_periods_total": 120, "cpu_cfs_throttled_periods_total": 15}
+    network = {"network_receive_bytes_total": 100, "network_transmit_bytes_total": 50, "oom_events_total": 1}
+    more = {"network_receive_bytes_total": 300, "network_transmit_bytes_total": 150, "oom_events_total": 3}
+    assert gauges.take([only(exposition(**common, **first, **network))]) == ()
+    (usage,) = gauges.take([only(exposition(AT_MS + 2000, **common, **later, **more, memory_working_set_bytes=400))])
+    assert (usage.cpu_cores, usage.cpu_limit, usage.throttled_pct) == (0.25, 0.5, 25.0)
+    assert (usage.mem_bytes, usage.mem_limit, usage.oom) == (400, 1000, 2)
+    assert (usage.rx_bps, usage.tx_bps) == (100, 50)
+
+
+def test_no_limit_is_none_and_not_zero():
+    reading = only(exposition(cpu_usage_seconds_total=1, spec_memory_limit_bytes=0, spec_cpu_period=100_000))
+    assert (reading.cpu_limit, reading.mem_limit) == (None, None)
+
+
+def test_scraping_an_unchanged_sample_again_gives_nothing():
+    gauges, reading = Gauges(), only(exposition(cpu_usage_seconds_total=1))
+    assert [gauges.take([reading]) for _ in range(3)] == [(), (), ()]
+
+
+def test_a_restarted_container_whose_counters_fell_to_zero_counts_from_there():
+    gauges = Gauges()
+    gauges.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=5, network_receive_bytes_total=9999))])
+    again = exposition(AT_MS + 1000, cpu_usage_seconds_total=0.5, oom_events_total=0, network_receive_bytes_total=10)
+    (usage,) = gauges.take([only(again)])
+    assert (usage.cpu_cores, usage.oom, usage.rx_bps) == (0.5, 0, 10)
+
+
+def test_a_container_made_anew_is_a_new_one_and_the_old_one_is_forgotten():
+    gauges = Gauges()
+    first = only(exposition(cpu_usage_seconds_total=1000))
+    new = only(exposition(AT_MS + 1000, cpu_usage_seconds_total=1).replace(ID, "/docker/" + "b2" * 32))
+    gauges.take([first])
+    assert gauges.take([new]) == ()
+    assert gauges.take([first]) == ()
+
+
+@pytest.mark.parametrize("text", ["<html>no</html>", "container_cpu_usage_seconds_total{id=} 1", "container_x nothing"])
+def test_what_is_no_exposition_is_said(text: str):
+    text = text if text.startswith("container_") else f"container_{text}"
+    with pytest.raises(SourceError, match="no line of Prometheus"):
+        list(parse_exposition(text, "container_"))
+
+
+def test_labels_with_quotes_commas_and_braces_are_read_whole():
+    (measured,) = parse_exposition(r'container_x{a="say \"hi\", {you}\\",b="two\nlines"} 1.5e3')
+    assert measured.labels == {"a": 'say "hi", {you}\\', "b": "two\nlines"}
+    assert (measured.value, measured.at_ms) == (1500, None)
+
+
+@contextmanager
+def answering(answer: Callable[[str], str | None], socket: Path | None = None) -> Iterator[str]:
+    """A server that answers paths, on a port or a socket: a double of cAdvisor, HAProxy or the Docker Engine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = answer(self.path)
+            self.send_response(200 if text is not None else 500)
+            self.end_headers()
+            self.wfile.write(("broken" if text is None else text).encode())
+
+        def log_message(self, *_: Any) -> None: ...
+
+        def address_string(self) -> str:
+            return "client"
+
+    port = free_port()
+    kind = socketserver.ThreadingUnixStreamServer if socket else socketserver.ThreadingTCPServer
+    with kind(str(socket) if socket else ("127.0.0.1", port), Handler) as server:  # type: ignore[arg-type]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_missing_names_are_said_in_plain_words_once(caplog: pytest.LogCaptureFixture):
+    nameless = f'container_cpu_usage_seconds_total{{id="{ID}"}} 1 {AT_MS}\n'
+    groups = f'container_cpu_usage_seconds_total{{id="/docker"}} 1 {AT_MS}\n'
+    with answering(lambda _: groups + nameless) as url, caplog.at_level(logging.ERROR):
+        source = Cadvisor(url, "loadstone")
+        assert [source.read(), source.read()] == [[], []]
+    (record,) = caplog.records
+    assert "containers=1" in record.getMessage()
+    assert "without their names" in record.getMessage()
+
+
+def test_groups_above_the_containers_are_not_missing_names():
+    _, nameless = readings_of(f'container_cpu_usage_seconds_total{{id="/docker"}} 1 {AT_MS}\n', None, now_ns=0)
+    assert nameless == 0
+
+
+STATS: dict[str, Any] = {
+    "cpu_stats": {
+        "cpu_usage": {"total_usage": 3_000_000_000},
+        "throttling_data": {"periods": 100, "throttled_periods": 7},
+    },
+    "memory_stats": {"usage": 1000, "stats": {"total_inactive_file": 300}, "limit": 5000},
+    "networks": {"eth0": {"rx_bytes": 10, "tx_bytes": 1}, "eth1": {"rx_bytes": 5, "tx_bytes": 2}},
+}
+CONTAINER: dict[str, Any] = {
+    "Id": "c1",
+    "Labels": {"com.docker.compose.service": "target", "com.docker.compose.container-number": "3"},
+}
+
+
+def test_the_engines_statistics_are_a_reading_with_the_limits_that_compose_set():
+    reading = reading_of(CONTAINER, STATS, {"NanoCpus": 500_000_000, "Memory": 4000}, oom=1, now_ns=5)
+    assert reading == Reading(
+        id="c1",
+        service="target",
+        container="target-3",
+        at_ns=5,
+        cpu_s=3,
+        mem_bytes=700,
+        cpu_limit=0.5,
+        mem_limit=4000,
+        periods=100,
+        throttled=7,
+        rx_bytes=15,
+        tx_bytes=3,
+        oom=1,
+    )
+
+
+def test_version_2_of_control_groups_and_quota_with_period_are_read_too():
+    stats = {**STATS, "memory_stats": {"usage": 1000, "stats": {"inactive_file": 400}}}
+    reading = reading_of(CONTAINER, stats, {"CpuQuota": 150_000, "CpuPeriod": 100_000, "Memory": 0}, oom=0, now_ns=1)
+    assert reading is not None
+    assert (reading.mem_bytes, reading.cpu_limit, reading.mem_limit) == (600, 1.5, None)
+
+
+def test_a_container_that_has_just_ended_is_left_out():
+    assert reading_of(CONTAINER, {"cpu_stats": {}, "memory_stats": {}}, {}, oom=0, now_ns=1) is None
+
+
+def engine_answers(path: str) -> str:
+    """The Docker Engine's answers for one container."""
+    if path.startswith("/v1.41/containers/json"):
+        return json.dumps([CONTAINER])
+    if path.startswith("/v1.41/events"):
+        return ""
+    return json.dumps({"HostConfig": {"Memory": 4000}} if path.endswith("/c1/json") else STATS)
+
+
+def test_the_engine_is_asked_where_no_cadvisor_answers_and_left_when_one_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    socket, at_ms, answers = tmp_path / "docker.sock", [AT_MS], [None]
+
+    def cadvisor(_path: str) -> str | None:
+        at_ms[0] += 1000
+        return answers[0] and exposition(at_ms[0], cpu_usage_seconds_total=1)
+
+    with answering(cadvisor) as url, answering(engine_answers, socket), caplog.at_level(logging.INFO):
+        environ = {"LOADSTONE_CADVISOR_URL": url, "LOADSTONE_DOCKER_SOCKET": str(socket)}
+        containers = containers_of(load(UsageSettings, environ={**environ, "LOADSTONE_COMPOSE_PROJECT": "loadstone"}))
+        assert containers is not None
+        assert containers.take() == ()
+        (usage,) = containers.take()
+        assert (usage.container, usage.mem_limit) == ("target-3", 4000)
+        answers[0] = "yes"  # type: ignore[call-overload]
+        containers.take()
+        (usage,) = containers.take()
+        assert usage.container == "target-1"
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["usage_of_containers='the Docker Engine'", "usage_of_containers='cAdvisor'"]
+
+
+def test_no_source_that_answers_is_said_once_with_every_cause(caplog: pytest.LogCaptureFixture):
+    environ = {"LOADSTONE_CADVISOR_URL": f"http://127.0.0.1:{free_port()}", "LOADSTONE_DOCKER_SOCKET": "/dev/null"}
+    containers = containers_of(load(UsageSettings, environ=environ))
+    assert containers is not None
+    with caplog.at_level(logging.INFO):
+        assert [containers.take(), containers.take()] == [(), ()]
+    (record,) = caplog.records
+    assert "does not answer" in record.getMessage()
+
+
+def haproxy_page(queue: int, retries: int, redispatches: int, up: int) -> str:
+    """HAProxy's statistics as far as they are read; the columns that are not are left out."""
+    return (
+        "# pxname,svname,qcur,wretr,wredis,act,\n"
+        "predictions,FRONTEND,,,,,\n"
+        f"replicas,replica-1,0,{retries},{redispatches},1,\n"
+        f"replicas,BACKEND,{queue},{retries},{redispatches},{up},\n"
+        "statistics,FRONTEND,,,,,\nstatistics,BACKEND,9,9,9,9,\n"
+    )
+
+
+def test_the_balancers_totals_become_increases_and_survive_its_restart():
+    pages = iter([haproxy_page(0, 5, 1, 3), haproxy_page(2, 9, 1, 2), haproxy_page(0, 1, 0, 3)])
+    with answering(lambda _: next(pages)) as url:
+        balancer = Balancer(url)
+        assert balancer.read() == ()
+        (first,) = balancer.read()
+        (second,) = balancer.read()
+    assert (first.service, first.queue, first.retries, first.redispatches, first.up) == ("target", 2, 4, 0, 2)
+    assert (second.retries, second.redispatches, second.up) == (1, 0, 3)
+
+
+def test_what_is_no_statistics_page_is_said():
+    with answering(lambda _: "<html>") as url, pytest.raises(SourceError, match="not HAProxy's"):
+        Balancer(url).read()
