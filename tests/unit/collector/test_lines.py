@@ -69,7 +69,7 @@ def test_a_value_that_influxdb_refuses_is_left_out(value: float | None):
         st.builds(
             Sample,
             end_s=st.floats(0, 1000),
-            duration_us=st.integers(0, 2**62),
+            duration_us=st.integers(0, 2**53),  # 285 years: what a float holds exactly
             name=st.tuples(HOSTILE, HOSTILE),
             error=st.none() | HOSTILE,
             status=st.integers(-1, 999),
