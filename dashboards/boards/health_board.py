@@ -84,6 +84,11 @@ def _ledger() -> Any:
     )
 
 
+def _delivered(title: str, why: str, field: str, during: str, unit: str = "short", **more: Any) -> Any:
+    query = f'SELECT max("{field}") AS "{title}" FROM "delivery" WHERE {RUN} AND {during}'
+    return panels.stat(title, why, unit, series(query), **more)
+
+
 def _lost() -> Any:
     return panels.table(
         "Workers that joined, were lost or restarted",
@@ -180,6 +185,33 @@ HEALTH_BOARD: Final = Board(
             ),
         ),
         Row(7, ((8, _per_worker("Memory of each worker", "Resident memory.", "bytes", '"rss"')), (16, _lost()))),
-        Row(4, ((12, _ledger()), (12, help_text(_HELP)))),
+        Row(
+            4,
+            (
+                (4, _delivered("In InfluxDB", "Requests of the run that InfluxDB has.", "stored", EVER)),
+                (
+                    4,
+                    _delivered(
+                        "Refused by InfluxDB",
+                        "Requests of the run that InfluxDB does not take; their lines and its reason are kept.",
+                        "rejected",
+                        EVER,
+                        steps=((None, panels.GOOD), (1, panels.BAD)),
+                    ),
+                ),
+                (
+                    4,
+                    _delivered(
+                        "Longest time until visible",
+                        "Longest time from the end of a request until these boards could show it.",
+                        "visible_s",
+                        SHOWN,
+                        "s",
+                    ),
+                ),
+                (12, _ledger()),
+            ),
+        ),
+        Row(4, ((24, help_text(_HELP)),)),
     ),
 )

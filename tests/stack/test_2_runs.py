@@ -113,6 +113,33 @@ def test_scaling_workers_and_losing_one_in_mid_run_fails_no_request_and_the_ledg
     assert kinds.count('"worker_joined"') >= 4
 
 
+def test_replicas_that_come_and_go_in_mid_run_fail_no_request(stack: ComposeStack):
+    users = 400
+    stack.start_run(users, 200)
+    steady(stack, users)
+    for replicas in (1, REPLICAS):
+        stack.up(target=replicas)
+        time.sleep(4)
+    run = stack.stop_run()
+    assert requests_in_archive(run) > 0
+    assert run["summary"]["run"]["total"]["failures"] == 0, failures_of(stack, run)
+
+
+def test_losing_any_part_in_mid_run_fails_and_loses_no_request(stack: ComposeStack):
+    users = 400
+    stack.start_run(users, 200)
+    steady(stack, users)
+    for service in ("target", "redis", "influxdb", "collector"):
+        stack.lose(service)
+        time.sleep(3)
+    run = stack.stop_run()
+    stored = requests_in_archive(run)
+    assert locust_totals(stack) == {"requests": stored, "failures": 0}, failures_of(stack, run)
+    assert (run["ledgers"]["archive"]["dropped"], run["ledgers"]["archive"]["unknown"]) == (0, 0)
+    assert run["ledgers"]["influx"] == {"stored": stored, "rejected": 0, "pending": 0}
+    assert influx_counts(stack, run["id"]) == stored
+
+
 def losses(stack: ComposeStack) -> int:
     """Workers that the master has missed: a replacement may join before, so their number need not fall."""
     return stack.logs("locust-master", tail=10_000).count("failed to send heartbeat, setting state to missing")

@@ -122,6 +122,17 @@ class ComposeStack:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def lose(self, service: str) -> None:
+        """Kill the first container of a service, and wait until its restart policy has brought it back."""
+        name = self.names(service)[0]
+        pid = self.kill(name)
+
+        def back() -> bool:
+            state = self.inspect(name)[0]["State"]
+            return state["Pid"] not in {0, pid} and state["Health"]["Status"] == "healthy"
+
+        wait_until(back, f"{name} is back", timeout_s=60)
+
     def logs(self, *services: str, tail: int = 40) -> str:
         """The last lines of what services said."""
         return self.compose("logs", "--no-color", "--tail", str(tail), *services).stdout

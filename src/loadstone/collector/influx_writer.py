@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.collector.arrivals import Arrivals
 from loadstone.collector.delivery import MOST_LINES
 from loadstone.collector.influx_ledger import Settled
 from loadstone.collector.names import SharedNames
@@ -98,6 +99,7 @@ class InfluxWriter:
         self._samples = Consumer(client, WRITERS, name, (SAMPLES,))
         self._points = Consumer(client, WRITERS, "points", (POINTS,))
         self.turn = Turn(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
+        self._arrivals = Arrivals(client, ledger, name)
         self._names: OrderedDict[str, SharedNames] = OrderedDict()
         self._count = _FEWEST_ENTRIES
         self._held: list[StreamEntry] = []
@@ -118,6 +120,8 @@ class InfluxWriter:
         if wrote:
             self._write(self._held, delivery.deliver)
             self._held = []
+        if told := self._arrivals.lines():
+            delivery.deliver(told)
         return self._write_points(delivery) or wrote
 
     def sign(self) -> None:
@@ -164,8 +168,10 @@ class InfluxWriter:
         round_ = self._round(entries)
         rejected = deliver(round_.lines)
         self._bury(round_, rejected)
-        self._ledger.settle(round_.settled(rejected))
+        settled = round_.settled(rejected)
+        self._ledger.settle(settled)
         if entries[0].stream == SAMPLES:
+            self._arrivals.note(settled)
             self._learn_size(round_)
 
     def _round(self, entries: Iterable[StreamEntry]) -> _Round:

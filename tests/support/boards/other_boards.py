@@ -28,6 +28,8 @@ ALIGNED_NS: Final = 4_102_444_800 * NS
 MIB: Final = 2**20
 SLOWEST: Final = 10
 MOST_SHOWN: Final = 20
+VISIBLE_S: Final = 30.0
+"""How long a request may take to be visible, with a worker that is killed and machines that are busy."""
 _EDGE: Final = 0.008
 """A bound in ms is known to one bucket of the histogram: 1/128 of its value."""
 
@@ -537,6 +539,9 @@ HEALTH: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Memory of each worker", "A"): per_worker("rss", lambda point: point.batch.rss_bytes),
     ("Workers that joined, were lost or restarted", "A"): happenings,
     ("Ledger of the archive", "A"): ledger,
+    ("In InfluxDB", "A"): lambda view: [{"In InfluxDB": len(view.run.requests)}],
+    ("Refused by InfluxDB", "A"): lambda _: [{"Refused by InfluxDB": 0}],
+    ("Longest time until visible", "A"): lambda _: [{"Longest time until visible": Between(0.001, VISIBLE_S)}],
     **{
         key: run_board.EXPECTED[key]
         for key in (

@@ -10,15 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.close import close_run
 from loadstone.archive.folder import RunFolder
+from loadstone.collector.arrivals import Arrivals
+from loadstone.collector.influx_ledger import Settled, SharedLedger
 from loadstone.collector.points import Points, fold_points
 from loadstone.collector.request_lines import request_lines
 from loadstone.collector.summary_lines import summary_lines
 from loadstone.domain.event import Balance, EventKind, Usage
+from loadstone.stream.client import SAMPLES, WRITERS
 from support.line_protocol import parse_line
 from support.run_maker import BootMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from redis import Redis
+
+    from loadstone.domain.batch import Batch
+    from support.redis_server import RedisServer
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "measurements.md"
 TYPES = {float: "float", int: "int", str: "string", bool: "bool"}
@@ -50,7 +58,7 @@ def written(lines: Iterable[str]) -> Columns:
     return dict(found)
 
 
-def rich_run(folder: Path) -> list[str]:
+def rich_run(folder: Path, client: Redis) -> list[str]:
     """The lines of a run that has everything."""
     objectives = ["p95<1ms", "rps>=1"]
     target = {"name": "iris", "version": "3", "alias": "champion"}
@@ -73,8 +81,18 @@ def rich_run(folder: Path) -> list[str]:
     lines += itertools.chain.from_iterable(points.finish(lambda: run.entries))
     lines += request_lines(batch, batch.names)
     lines += request_lines(failed := BootMaker().batch(samples(1, 0, 1, error="x")), failed.names)
+    lines += arrivals(client, batch)
     return lines + summary_lines(close_run(archived, now_ns=None).document)
 
 
-def test_every_measurement_tag_and_field_that_is_written_is_documented_with_its_type_and_none_more(tmp_path: Path):
-    assert written(rich_run(tmp_path)) == documented()
+def arrivals(client: Redis, batch: Batch) -> list[str]:
+    """What a writer tells after it has written a batch."""
+    told = Arrivals(client, SharedLedger(client, WRITERS), "writer-1")
+    told.note([Settled(SAMPLES, "1-0", batch.run, batch, len(batch.columns), 0)])
+    return told.lines()
+
+
+def test_every_measurement_tag_and_field_that_is_written_is_documented_with_its_type_and_none_more(
+    tmp_path: Path, valkey: RedisServer
+):
+    assert written(rich_run(tmp_path, valkey.client())) == documented()
