@@ -138,7 +138,7 @@ def _closing(
 ) -> Closing:
     closed_at_ns = _ns(known["closed_at"]) if "closed_at" in known else now_ns
     found = passed.survey
-    bound_ns = found.state.about.stopped_ns or min(closed_at_ns, found.state.newest_ns + _LONGEST_SILENCE_NS)
+    bound_ns = _bound_ns(found, closed_at_ns)
     facts = facts_of(
         found,
         names=passed.by_name(passed.seconds.window_totals),
@@ -159,6 +159,18 @@ def _closing(
         bound_ns=bound_ns,
         influx=known.get("ledgers", {}).get("influx"),
     )
+
+
+def _bound_ns(found: Survey, closed_at_ns: int) -> int:
+    """Until when a boot that nobody missed may have gone on: the stop, the closing, or the longest silence.
+
+    A run that is closed as of its own last sign of life was closed by nobody: its boots may have outlived that sign.
+    """
+    newest_ns = found.state.newest_ns
+    if found.state.about.stopped_ns:
+        return found.state.about.stopped_ns
+    longest_ns = newest_ns + _LONGEST_SILENCE_NS
+    return min(closed_at_ns, longest_ns) if closed_at_ns > newest_ns else longest_ns
 
 
 def _ns(text: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class BootLedger:
 
     ``produced`` and ``dropped`` (for want of room in the worker's buffer) are the boot's own last totals, ``stored``
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch.
-    ``peak_rate`` is its highest samples/s between two batches. Times are wall clock, ns; 0 or None before they are
-    known. ``lost_at_ns`` is when the master missed its worker.
+    ``peak_rate`` is its highest samples/s between two batches, ``peak_users`` the most users it told. Times are wall
+    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master missed its worker.
     """
 
     boot: str
@@ -88,6 +89,7 @@ class BootLedger:
     aborted: int = 0
     final: bool = False
     peak_rate: float = 0.0
+    peak_users: int = 0
     first_end_ns: int = 0
     last_end_ns: int = 0
     first_sent_ns: int = 0
@@ -106,6 +108,7 @@ class BootLedger:
         self.final = self.final or batch.final
         self._note_ends(batch)
         self._note_rate(batch)
+        self.peak_users = max(self.peak_users, batch.users)
         if batch.seq > self.last_seq:
             self._note_totals(batch)
         return True
@@ -150,16 +153,17 @@ class BootLedger:
         return self.produced - self.stored - self.dropped
 
     def unknown(self, closed_at_ns: int) -> int:
-        """How many samples it may have produced beyond what is stored or dropped, at most; 0 once it said ``final``.
+        """How many requests it may have sent beyond what is stored or dropped, at most; 0 once it said ``final``.
 
-        Its peak rate over the time from its last batch to its death (``lost_at_ns``, else ``closed_at_ns``), what
-        was buffered behind that batch, and what that batch counted but never came.
+        Its peak rate over the time from its last batch to its death (``lost_at_ns``, else ``closed_at_ns``), one
+        request under way for each of its users, what was buffered behind that batch, and what that batch counted
+        but never came.
         """
         if self.final:
             return 0
         died_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
         silent_s = max(0, died_ns - self.last_sent_ns) / _NS
-        return -int(-self.peak_rate * silent_s // 1) + self.buffered + max(0, self.missing)
+        return ceil(self.peak_rate * silent_s) + self.peak_users + self.buffered + max(0, self.missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,15 @@ def test_recovering_needs_no_clock_and_gives_the_same_again(tmp_path):
     assert recover_run(run).document == first.document
 
 
+def test_a_boot_of_a_run_that_nobody_closed_is_bounded_by_the_longest_silence(tmp_path):
+    run = RunFolder(tmp_path / "r").create()
+    write_journal(run.journal, RunMaker().started().add(BootMaker().batch(samples(50, 0, 1))).entries)
+    first = recover_run(run).document
+    (boot,) = first["boots"]
+    assert boot["unknown"] >= 30 * boot["peak_rps"] > 0
+    assert recover_run(run).document == first
+
+
 def test_a_torn_journal_is_recovered_up_to_the_tear(tmp_path):
     run = RunFolder(tmp_path / "r").create()
     write_journal(run.journal, RunMaker().started().add(BootMaker().batch(samples(50, 0, 1))).entries)

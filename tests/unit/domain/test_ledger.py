@@ -11,7 +11,7 @@ from loadstone.domain.ledger import BootLedger, SeqTracker, ledger_of
 SECOND = 1_000_000_000
 
 
-def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False):
+def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False, users=0):
     ends = np.arange(n, dtype=np.int64) + int(sent_s * SECOND) - n
     zeros = np.zeros(n, np.int64)
     small = np.zeros(n, np.int32)
@@ -23,7 +23,7 @@ def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False):
         produced=produced,
         dropped=dropped,
         buffered=buffered,
-        users=1,
+        users=users,
         cpu_pct=0.0,
         rss_bytes=0,
         new_connections=0,
@@ -107,6 +107,12 @@ def test_a_killed_boot_is_bounded_by_its_peak_rate_until_it_was_missed_plus_its_
     killed.lost_at_ns = 15 * SECOND
     assert killed.is_lost
     assert killed.unknown(closed_at_ns=90 * SECOND) == 100 * 4 + 7
+
+
+def test_a_killed_boot_may_have_had_a_request_of_each_user_under_way_even_when_it_was_missed_at_once():
+    killed = boot(batch(0, 0, 0, sent_s=10, users=4), batch(1, 50, 50, sent_s=11, users=20))
+    killed.lost_at_ns = 11 * SECOND
+    assert killed.unknown(closed_at_ns=11 * SECOND) == 20
 
 
 def test_the_peak_rate_is_the_highest_between_two_batches():
