@@ -20,7 +20,7 @@ class RedisServer(ServerProcess):
     """One server on a loopback port, with ``noeviction`` and, unless told otherwise, an append-only file.
 
     ``folder`` keeps the data, so a server that was killed finds it again. ``maxmemory`` is as in redis.conf ("16mb";
-    "0" is no limit).
+    "0" is no limit). ``rules`` are the lines of an ACL file; they have to let the user ``health`` ping.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class RedisServer(ServerProcess):
         maxmemory: str = "0",
         appendonly: bool = True,
         appendfsync: str = "everysec",
+        rules: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -45,6 +46,10 @@ class RedisServer(ServerProcess):
             "maxmemory": maxmemory,
             "maxmemory-policy": "noeviction",
         }
+        self._health = "health" if rules else None
+        if rules:
+            (folder / "users.acl").write_text(rules)
+            settings["aclfile"] = str(folder / "users.acl")
         options = [part for key, value in settings.items() for part in (f"--{key}", value)]
         super().__init__([binary, *options], log=folder / "server.log", ready=self._answers)
 
@@ -53,9 +58,11 @@ class RedisServer(ServerProcess):
         """The address as loadstone's ``--redis-url`` takes it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def client(self) -> redis.Redis:
+    def client(self, username: str | None = None, password: str | None = None) -> redis.Redis:
         """Return a new client (answers are bytes); it is closed together with the server."""
-        client = redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, socket_connect_timeout=5)
+        client = redis.Redis(
+            port=self.port, socket_timeout=10, socket_connect_timeout=5, username=username, password=password
+        )
         self._clients.append(client)
         return client
 
@@ -72,7 +79,7 @@ class RedisServer(ServerProcess):
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=5, retry=AT_ONCE) as client:
+            with redis.Redis(port=self.port, socket_timeout=5, retry=AT_ONCE, username=self._health) as client:
                 return bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
             return False

@@ -67,11 +67,13 @@ def _redis_rules(values: Values) -> str:
     """Redis' ACL file; see https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/.
 
     Locust's processes may add to two streams and ask the time, the usage sampler to a third, and the collector works
-    on everything but the server itself. It holds digests, not passwords.
+    on everything but the server itself. It holds digests, not passwords. Nobody can be the default user, but Redis
+    itself is when it reads its append-only file again after a crash: without its rights transactions would be lost.
     """
     digests = {name: hashlib.sha256(values[f"redis_{name}"].encode()).hexdigest() for name in _ACL_COMMANDS}
     users = [f"user {name} on #{digests[name]} {rules}" for name, rules in _ACL_COMMANDS.items()]
-    return "\n".join(["user default off", "user health on nopass resetkeys -@all +ping", *users, ""])
+    nobody, health = "user default off resetpass ~* &* +@all", "user health on nopass resetkeys -@all +ping"
+    return "\n".join([nobody, health, *users, ""])
 
 
 _ACL_COMMANDS: Final[Mapping[str, str]] = {

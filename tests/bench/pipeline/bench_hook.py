@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ from support.run_maker import BootMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support.redis_server import RedisServer
     from support.starters import StartCountingServer
@@ -38,6 +38,8 @@ ROUNDS = int(os.environ.get("LOADSTONE_BENCH_ROUNDS", "5"))
 FIRES = 200_000
 A_FLUSH = 2500
 SHORT_S, LONG_S = 3, 9
+SATURATED = Path(__file__).with_name("saturated.py")
+SHARE_ROUNDS = 30
 
 SCENARIO = """
 from locust import FastHttpUser, task
@@ -175,3 +177,20 @@ def bench_saturated_worker(valkey: RedisServer, start_counting_server: StartCoun
             f"{name:<20}{rate:>8,.0f}  {median(rates):.2f} ({min(rates):.2f}-{max(rates):.2f})"
             f"  {median(costs):.2f} ({min(costs):.2f}-{max(costs):.2f})"
         )
+
+
+def bench_share_of_a_saturated_worker(valkey: RedisServer, start_counting_server: StartCountingServer) -> None:
+    """What the hook adds where it works, see `saturated`."""
+    command = [sys.executable, str(SATURATED), start_counting_server().url, valkey.url, str(SHARE_ROUNDS)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    found = json.loads(done.stdout.splitlines()[-1])
+    shipping = median(found["shipping_us"])
+    shares = [
+        100 * (each["listener_us"] + shipping) / (each["cpu_us"] - each["listener_us"] / 2) for each in found["rounds"]
+    ]
+    print(f"\none saturated FastHttpUser process, {found['rps']:,.0f} requests/s")
+    told("a request, with every other one recorded", [each["cpu_us"] for each in found["rounds"]])
+    told("the listener, where it works", [each["listener_us"] for each in found["rounds"]])
+    told("packing, sending, loop lag and vitals", found["shipping_us"])
+    print(f"\nthe hook's share: median {median(shares):.2f} % (spread {min(shares):.2f} to {max(shares):.2f} %)")
