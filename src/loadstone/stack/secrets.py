@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["PEOPLE", "Values", "give_results", "make_secrets", "read_for_people"]
+__all__ = ["PEOPLE", "Values", "give_results", "make_secrets", "read_for_people", "redis_rules"]
 
 Values = dict[str, str]
 PEOPLE: Final = "people"
@@ -63,7 +63,7 @@ def _value(name: str) -> Callable[[Values], str]:
     return lambda values: values[name]
 
 
-def _redis_rules(values: Values) -> str:
+def redis_rules(values: Values) -> str:
     """Redis' ACL file; see https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/.
 
     Locust's processes may add to two streams and ask the time, the usage sampler to a third, and the collector works
@@ -104,7 +104,7 @@ def _for_people(values: Values) -> str:
 
 
 _FILES: Final = (
-    _File("redis", "users.acl", _REDIS_USER, _redis_rules),
+    _File("redis", "users.acl", _REDIS_USER, redis_rules),
     _File("locust", "redis_url", _STACK_USER, _redis_url("locust")),
     _File("usage", "redis_url", _STACK_USER, _redis_url("usage")),
     _File("collector", "redis_url", _ROOT, _redis_url("collector")),

@@ -145,18 +145,3 @@ def test_a_producer_may_add_to_its_streams_and_read_nothing(
     for words in (["XLEN", SAMPLES], ["XRANGE", SAMPLES, "-", "+"], ["DEL", SAMPLES], ["CONFIG", "GET", "*"]):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*words)
-
-
-def test_under_the_rules_of_the_stack_a_killed_server_still_has_its_transactions(
-    root: Path, owners: dict[str, tuple[int, int]], start_valkey: StartRedis
-):
-    make_secrets(root, 1, 1)
-    server = start_valkey(rules=(root / "redis/users.acl").read_text())
-    with pytest.raises(redis.AuthenticationError):
-        server.client().ping()
-    transaction = client_of(server, root, "collector").pipeline(transaction=True)
-    transaction.xadd(SAMPLES, {"b": "1"}).hincrby("l", "n").execute()
-    server.kill()
-    server.start()
-    again = client_of(server, root, "collector")
-    assert (again.xlen(SAMPLES), again.hget("l", "n")) == (1, b"1")
