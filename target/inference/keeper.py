@@ -41,6 +41,7 @@ class Keeper:
     Attributes:
         current: what answers requests; None until the first version is loaded.
         draining: set when the process is told to stop.
+        has_looked: a model serves, or its trouble is known.
         refused: why the first model cannot be served at all; set once, and then the process should end.
         trouble: what is wrong with the registry at the moment, for ``/ready`` and ``/info``.
 
@@ -49,6 +50,7 @@ class Keeper:
     def __init__(self, registry: Registry, settings: Settings, metrics: Metrics) -> None:
         self.current: Serving | None = None
         self.draining = False
+        self.has_looked = False
         self.refused: ModelRefusedError | None = None
         self.trouble: str | None = None
         self._registry = registry
@@ -70,7 +72,10 @@ class Keeper:
     async def run(self) -> None:
         """Look at the registry again and again, until the first model is refused or there is no more to do."""
         while self.refused is None:
-            await self._look()
+            try:
+                await self._look()
+            finally:
+                self.has_looked = True
             if self.current is not None and self._settings.poll_s == 0:
                 return
             await asyncio.sleep(self._pause_s())

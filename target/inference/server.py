@@ -1,4 +1,8 @@
-"""The process: binds the port, serves at once, loads the model behind that, and drains when it is told to stop."""
+"""The process: binds the port, loads the model, listens once it can say something, and drains when told to stop.
+
+Until the first look at the registry is over, connections are refused: a balancer that has just found this replica by
+name, and has not checked it yet, sends a refused request elsewhere, but has to pass on an answered one.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from inference.settings import Settings
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_LOOK_S: Final = 0.02  # between two looks whether the first model is there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,23 +74,20 @@ def serve(settings: Settings) -> int:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.stop_timeout_s,
     )
-    host, port = listener.getsockname()[:2]
-    logs.info("listening", host=host, port=port, model_uri=settings.model_uri.text, mode=settings.mode)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(_Server(config, target.keeper, settings.drain_s), target.keeper, listener))
+        runner.run(_run(_Server(config, listener, target.keeper, settings.drain_s), target.keeper, listener))
     if target.keeper.refused is not None:
         raise target.keeper.refused
     return 0
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Bind the port before anything else is started, so that a wrong one is told in one sentence.
+    """Take the port before anything else is started, so that a wrong one is told in one sentence; do not listen yet.
 
     Raises:
         PortTakenError: the address cannot be bound.
 
     """
-    where = f"{settings.host}:{settings.port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
             0
@@ -93,20 +95,43 @@ def bind(settings: Settings) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(settings.backlog)
     except OSError as problem:
-        hint = "stop what listens there, or set TARGET_HOST and TARGET_PORT to a free address"
-        raise PortTakenError(f"{where} cannot be bound ({problem.strerror or problem})", hint) from problem
+        raise _port_taken(settings.host, settings.port, problem) from problem
     return listener
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which on the first signal says so on ``/ready`` for a while before it closes the port."""
+def _port_taken(host: str, port: int, problem: OSError) -> PortTakenError:
+    hint = "stop what listens there, or set TARGET_HOST and TARGET_PORT to a free address"
+    return PortTakenError(f"{host}:{port} cannot be bound ({problem.strerror or problem})", hint)
 
-    def __init__(self, config: uvicorn.Config, keeper: Keeper, drain_s: float) -> None:
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which listens when the keeper has looked, and says on ``/ready`` that it will stop."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, keeper: Keeper, drain_s: float) -> None:
         super().__init__(config)
+        self._listener = listener
         self._keeper = keeper
         self._drain_s = drain_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - as handle_exit's
+        """Listen when a model serves or the registry's trouble is known; stop when there is nothing to listen for.
+
+        Raises:
+            PortTakenError: another process listens there since the port was bound.
+
+        """
+        while not (self._keeper.has_looked or self._keeper.draining):  # noqa: ASYNC110 - no event can be set in a signal handler
+            await asyncio.sleep(_LOOK_S)
+        if self._keeper.draining or self._keeper.refused is not None:
+            self.should_exit = True
+            return
+        host, port = self._listener.getsockname()[:2]
+        try:
+            await super().startup([self._listener])
+        except OSError as problem:
+            raise _port_taken(host, port, problem) from problem
+        logs.info("listening", host=host, port=port)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -52,7 +52,7 @@ def run_command(command: str, folder: Path, **settings: str) -> subprocess.Compl
 class TargetProcess:
     """A real ``python -m inference serve`` with its log lines."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, listens: bool = True, **settings: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "inference", "serve"],
@@ -64,6 +64,8 @@ class TargetProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        if not listens:
+            return
         self.port = int(self.wait_for_line(r"event=listening .*port=(\d+)").group(1))
         self.url = f"http://{settings.get('TARGET_HOST', '127.0.0.1')}:{self.port}"
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -29,17 +30,42 @@ def test_train_cannot_give_out_a_version_number(registry_folder: Path):
     assert "alias" in done.stderr
 
 
-def test_live_answers_before_the_model_is_loaded_and_ready_only_after(trained: Path):
-    target = TargetProcess(trained, TARGET_MODE="naive")
+def test_connections_are_refused_until_the_first_model_serves(trained: Path):
+    """A balancer sends a refused request elsewhere; one that a replica without a model answered, it has to pass on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    target = TargetProcess(trained, listens=False, TARGET_MODE="naive", TARGET_PORT=str(port))
     try:
-        assert target.get("/live").status_code == 200
-        early = target.get("/ready")
-        assert (early.status_code, early.json()["status"]) == (503, "loading")
-        assert target.predict({}).status_code == 503
-        assert target.get("/info").json()["version"] is None
-        target.wait_ready()
-        assert target.get("/info").json()["version"] == "1"
+        target.wait_for_line("event=model_loading")
+        first = _first_answer(f"http://127.0.0.1:{port}")
+        assert first.json() == {"status": "serving", "why": None}
+        assert httpx.get(f"http://127.0.0.1:{port}/info").json()["version"] == "1"
         assert {"listening", "model_loading", "model_serving"} <= target.events()
+    finally:
+        end(target)
+
+
+def _first_answer(url: str) -> httpx.Response:
+    refused = 0
+    while True:
+        try:
+            answer = httpx.get(f"{url}/ready")
+        except httpx.ConnectError:
+            refused += 1
+            assert refused < 10_000
+            time.sleep(0.005)
+        else:
+            assert refused > 0, "the model was there at once, so this test showed nothing"
+            return answer
+
+
+def test_a_signal_while_the_model_is_being_loaded_ends_the_target_with_exit_code_0(trained: Path):
+    target = TargetProcess(trained, listens=False, TARGET_MODE="naive")
+    try:
+        target.wait_for_line("event=model_loading")
+        assert target.stop() == 0
+        assert "listening" not in target.events()
     finally:
         end(target)
 
