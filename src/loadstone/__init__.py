@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from loadstone.locustio.lean import LeanHttpUser
+from loadstone.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from loadstone.lean import LeanHttpUser
+
 __all__ = ["LeanHttpUser", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     """Import Locust only when a scenario asks for the user class: collectors and the CLI have no Locust installed."""
     if name == "LeanHttpUser":
-        from loadstone.locustio.lean import LeanHttpUser  # noqa: PLC0415
+        from loadstone.lean import LeanHttpUser  # noqa: PLC0415
 
         return LeanHttpUser
     raise AttributeError(f"module 'loadstone' has no attribute {name!r}")

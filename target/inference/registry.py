@@ -144,7 +144,7 @@ def _placed(fetched: Path, wanted: Path) -> Path:
 
 @contextmanager
 def _mlflow_errors(registry: str, missing: str) -> Iterator[None]:
-    """Turn whatever MLflow and the stores below it raise into this project's errors."""
+    """PointsLease whatever MLflow and the stores below it raise into this project's errors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's notices to its developers are no news to an operator

@@ -149,9 +149,9 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     late.finish()
     count = counting_server.count()
     assert_all_counts_are(run, count.total, count.statuses[500])
-    boots = run.run_json()["boots"]
-    assert len(boots) == 2
-    assert all(boot["final"] and boot["produced"] > 0 for boot in boots)
+    incarnations = run.run_json()["boots"]
+    assert len(incarnations) == 2
+    assert all(incarnation["final"] and incarnation["produced"] > 0 for incarnation in incarnations)
     assert any(event["kind"] == "worker_joined" for event in run.events())
 
 

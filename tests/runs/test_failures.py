@@ -38,12 +38,16 @@ def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_
     run.send(signal.SIGINT)
     assert run.finish() == 130, run.output
     found = run.run_json()
-    lost = [boot for boot in found["boots"] if not boot["final"]]
+    lost = [incarnation for incarnation in found["boots"] if not incarnation["final"]]
     assert len(lost) == 1
     ledger, total = found["ledgers"]["archive"], counting_server.count().total
     assert ledger["stored"] <= total <= ledger["stored"] + ledger["unknown"]
     assert 0 < ledger["unknown"] < total / 2
-    assert all(boot["produced"] == boot["stored"] + boot["dropped"] for boot in found["boots"] if boot["final"])
+    assert all(
+        incarnation["produced"] == incarnation["stored"] + incarnation["dropped"]
+        for incarnation in found["boots"]
+        if incarnation["final"]
+    )
     lost_at = next(event["at_ns"] for event in run.events() if event["kind"] == "worker_lost")
     later = [event for event in run.events() if event["kind"] == "users" and event["at_ns"] > lost_at]
     back_at = next(event["at_ns"] for event in later if event["data"]["users"] == 20)

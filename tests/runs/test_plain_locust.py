@@ -17,7 +17,7 @@ from support.loadstone_run import REPOSITORY, SCENARIOS
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOOK = REPOSITORY / "src" / "loadstone" / "locustio" / "plugin" / "loadstone_hook.py"
+HOOK = REPOSITORY / "src" / "loadstone" / "hook" / "plugin" / "loadstone_hook.py"
 
 
 def locust(host: str, *arguments: str, redis_url: str = "") -> subprocess.CompletedProcess[str]:

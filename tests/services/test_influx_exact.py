@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.cli.main import main
-from loadstone.collector.lines import clean_tag, clean_text
+from loadstone.influx.line_protocol import clean_tag, clean_text
 from support import run_maker
 from support.collecting import (
     collector_settings,
@@ -22,7 +22,7 @@ from support.collecting import (
     wait_for_influx,
 )
 from support.processes import wait_until
-from support.run_maker import SECOND, BootMaker, RunMaker, Sample, samples
+from support.run_maker import SECOND, IncarnationMaker, RunMaker, Sample, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,9 @@ def test_hostile_names_and_errors_arrive_intact_or_cut_as_documented(
 ):
     texts = HOSTILE + random_texts(400)
     taken = [Sample(number / 1000, name=("GET", text), error=text) for number, text in enumerate(texts)]
-    run = RunMaker().started(0, workers=[1], scenario=HOSTILE[6]).add(BootMaker(worker=1).batch(taken, final=True))
+    run = (
+        RunMaker().started(0, workers=[1], scenario=HOSTILE[6]).add(IncarnationMaker(worker=1).batch(taken, final=True))
+    )
     client = valkey.client()
     ship(client, run.stopped(1, requests=len(taken)).entries)
     with threads(collector_settings(valkey.url, tmp_path, influxdb.url, influx_timeout="10s")):
@@ -140,7 +142,7 @@ def test_two_workers_whose_clocks_are_three_seconds_apart_do_not_collide_and_kee
     valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path
 ):
     run = RunMaker().started(0, workers=[1, 2])
-    right, ahead = BootMaker(worker=1), BootMaker(worker=2)
+    right, ahead = IncarnationMaker(worker=1), IncarnationMaker(worker=2)
     for number in range(20):
         now_s = number / 2
         run.add(right.batch(samples(50, now_s, now_s + 0.4), at_s=now_s + 0.5))

@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from loadstone.collector.wanted import WANTED
+from loadstone.influx.lease import BACKFILL_QUEUE
 from loadstone.stream.client import SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
@@ -66,7 +66,7 @@ def test_when_redis_is_half_full_the_stream_is_cut_the_archive_is_whole_and_a_ba
         for at in range(20, end, 20):
             ship(client, entries[at : min(at + 20, end)])
             time.sleep(0.05)
-        wait_until(lambda: client.exists(WANTED) == 1, "the stream was cut", timeout_s=30)
+        wait_until(lambda: client.exists(BACKFILL_QUEUE) == 1, "the stream was cut", timeout_s=30)
         assert client.xlen(SAMPLES) < 2 * BATCHES * 0.9
         influxdb.start()
         ship(client, entries[end:])

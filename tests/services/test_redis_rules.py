@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from loadstone.stack.secrets import redis_rules
+from loadstone.compose.secrets import redis_rules
 from loadstone.stream.client import SAMPLES
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.frame import EntryKind
-from loadstone.archive.journal import read_journal
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.segments import read_journal
 from loadstone.collector.aggregator import serve as serve_aggregator
 from loadstone.domain.batch import decode_batch
-from loadstone.stack.scenario import PLUGIN
+from loadstone.launch.scenario import PLUGIN
 from support.collecting import collector_settings, threads
 from support.processes import ServerProcess, free_port, port_answers, wait_until
 
@@ -158,8 +158,8 @@ def test_workers_whose_master_vanishes_stop_their_users_ship_what_they_hold_and_
         wait_until(lambda: any(results.glob("*/run.json")), "the run is closed for want of its master", timeout_s=90)
     (folder,) = results.iterdir()
     document = json.loads((folder / "run.json").read_text())
-    boots, ledger = document["boots"], document["ledgers"]["archive"]
-    assert [boot["final"] for boot in boots] == [True, True]
+    incarnations, ledger = document["boots"], document["ledgers"]["archive"]
+    assert [incarnation["final"] for incarnation in incarnations] == [True, True]
     assert ledger["balances"]
     assert ledger["dropped"] == ledger["unknown"] == 0
     assert ledger["stored"] <= counting_server.count().total == received <= ledger["stored"] + document["aborted"]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from loadstone.domain.event import Usage, UsageTick, encode_usage
-from loadstone.stream.client import USAGE
-from loadstone.stream.producer import add
+from loadstone.stream.client import USAGE, add
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 if TYPE_CHECKING:

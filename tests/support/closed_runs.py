@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadstone.archive.close import close_run
+from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.batch import NO_ERROR, Columns
 from loadstone.domain.event import EventKind, Usage
-from support.run_maker import SECOND, START, BootMaker, RunMaker, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, write_journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loadstone.archive.frame import Entry
+    from loadstone.archive.journal.frame import Entry
     from loadstone.domain.batch import Batch
 
 HOSTILE = "<script>alert(1)</script>"
@@ -77,18 +77,20 @@ class MadeRun:
         )
 
     def _add_samples(self, maker: RunMaker) -> None:
-        rng, boot = np.random.default_rng(self.seed), BootMaker(run=self.run)
+        rng, incarnation = np.random.default_rng(self.seed), IncarnationMaker(run=self.run)
         for second in range(self.seconds):
             if self.rate:
                 columns = self.columns(second, rng)
-                boot.produced += self.rate
-                maker.add(self._batch(boot, columns, second))
+                incarnation.produced += self.rate
+                maker.add(self._batch(incarnation, columns, second))
             if self.usage:
                 maker.usage(second + 0.5, _usage(second))
-        maker.add(boot.batch(at_s=self.seconds + 0.1, final=True))
+        maker.add(incarnation.batch(at_s=self.seconds + 0.1, final=True))
 
-    def _batch(self, boot: BootMaker, columns: Columns, second: int) -> Batch:
-        return replace(boot.batch(at_s=second + 1), columns=columns, names=tuple(self.names), errors=(self.error,))
+    def _batch(self, incarnation: IncarnationMaker, columns: Columns, second: int) -> Batch:
+        return replace(
+            incarnation.batch(at_s=second + 1), columns=columns, names=tuple(self.names), errors=(self.error,)
+        )
 
 
 def _usage(second: int) -> Usage:

@@ -8,13 +8,13 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from loadstone.archive.frame import EntryKind
+from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import serve as serve_aggregator
-from loadstone.collector.writer_service import serve_writer
+from loadstone.influx.service import serve_writer
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import EVENTS, SAMPLES, USAGE
 from support.processes import ServerProcess, wait_until
-from support.run_maker import SECOND, BootMaker, RunMaker, samples
+from support.run_maker import SECOND, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from loadstone.archive.frame import Entry
+    from loadstone.archive.journal.frame import Entry
 
 STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
 
@@ -74,14 +74,14 @@ def small_run(
 ) -> RunMaker:
     """A run of half-second batches; every worker's samples end at moments of its own."""
     made = RunMaker(run).started(0, workers=range(1, workers + 1))
-    boots = [BootMaker(worker=number, run=run) for number in range(1, workers + 1)]
+    incarnations = [IncarnationMaker(worker=number, run=run) for number in range(1, workers + 1)]
     for number in range(batches):
-        for boot in boots:
-            first = number / 2 + boot.worker / SECOND
-            made.add(boot.batch(samples(per_batch, first, first + 0.4, **changes), at_s=number / 2 + 0.5))
+        for incarnation in incarnations:
+            first = number / 2 + incarnation.worker / SECOND
+            made.add(incarnation.batch(samples(per_batch, first, first + 0.4, **changes), at_s=number / 2 + 0.5))
     if ends:
-        for boot in boots:
-            made.add(boot.batch([], at_s=batches / 2 + 0.6, final=True))
+        for incarnation in incarnations:
+            made.add(incarnation.batch([], at_s=batches / 2 + 0.6, final=True))
         made.stopped(batches / 2 + 0.7, requests=workers * batches * per_batch)
     return made
 

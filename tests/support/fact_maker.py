@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.facts import RunFacts, ServiceUsage, Window, WorkerFacts
 from loadstone.domain.ledger import Ledger
 from loadstone.domain.rollup import Rollup, merged, roll_up
-from loadstone.domain.window import Window
 
 __all__ = ["facts", "rollup_of", "service", "worker"]
 

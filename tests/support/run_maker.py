@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadstone.archive.frame import Entry, EntryKind
-from loadstone.archive.journal import JournalWriter
+from loadstone.archive.journal.frame import Entry, EntryKind
+from loadstone.archive.journal.segments import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
 from loadstone.domain.event import Balance, Event, EventKind, Usage, UsageTick, encode_event, encode_usage
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["SECOND", "START", "BootMaker", "RunMaker", "Sample", "samples", "write_journal"]
+__all__ = ["SECOND", "START", "IncarnationMaker", "RunMaker", "Sample", "samples", "write_journal"]
 
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND
@@ -61,18 +61,18 @@ def columns_of(taken: Sequence[Sample]) -> tuple[Columns, tuple[tuple[str, str],
 
 
 @dataclass
-class BootMaker:
-    """One boot of one worker; counts its batches and totals as the Shipper does."""
+class IncarnationMaker:
+    """One incarnation of one worker; counts its batches and totals as the Shipper does."""
 
     worker: int = 0
-    boot: str = ""
+    incarnation: str = ""
     run: str = "r"
     seq: int = 0
     produced: int = 0
     dropped: int = 0
 
     def __post_init__(self) -> None:
-        self.boot = self.boot or f"boot-{self.worker}"
+        self.incarnation = self.incarnation or f"boot-{self.worker}"
 
     def batch(self, taken: Sequence[Sample] = (), *, at_s: float | None = None, **changes: Any) -> Batch:
         """The next batch, made ``at_s`` after `START` (default: at the end of its last sample)."""
@@ -82,7 +82,7 @@ class BootMaker:
         values: dict[str, Any] = {
             "run": self.run,
             "worker": self.worker,
-            "boot": self.boot,
+            "incarnation": self.incarnation,
             "seq": self.seq,
             "produced": self.produced,
             "dropped": self.dropped,

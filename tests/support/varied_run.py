@@ -6,16 +6,16 @@ import random
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from loadstone.archive.close import RunResult, close_run
+from loadstone.archive.finalize.finalize import RunResult, close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import EventKind, Usage
-from support.run_maker import SECOND, START, BootMaker, RunMaker, Sample, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, write_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from loadstone.archive.frame import Entry
+    from loadstone.archive.journal.frame import Entry
     from loadstone.domain.batch import Batch
 
 __all__ = ["NAMES", "at", "closed", "varied", "varied_run"]
@@ -60,23 +60,23 @@ def varied_run(workers: int = 3, seconds: int = 8, per_second: int = 60) -> RunM
     run = RunMaker()
     run.event(EventKind.STARTED, 0, users=10, host="http://target", objectives=["p95<10s"], workers=workers, seed=4)
     run.event(EventKind.ROSTER, 0, workers=list(range(workers))).event(EventKind.RAMP_DONE, 2, users=10)
-    boots = [BootMaker(worker) for worker in range(workers)]
+    incarnations = [IncarnationMaker(worker) for worker in range(workers)]
     late: list[Batch] = []
     for second in range(seconds):
         run.event(EventKind.USERS, second, users=second + 1, target_users=10, workers=workers)
         run.usage(second, Usage(service="target", container="a", cpu_cores=second / 4, cpu_limit=2.0, mem_bytes=second))
-        for boot in boots:
-            if boot.worker == 2 and second < 3:
+        for incarnation in incarnations:
+            if incarnation.worker == 2 and second < 3:
                 continue
-            batch = boot.batch(varied(per_second, second, second + 1, seed=second * 10 + boot.worker))
-            if boot.worker == 1:
+            batch = incarnation.batch(varied(per_second, second, second + 1, seed=second * 10 + incarnation.worker))
+            if incarnation.worker == 1:
                 late.append(batch)
             else:
                 run.add(batch)
     for batch in late:
         run.add(batch)
-    total = sum(boot.produced for boot in boots)
+    total = sum(incarnation.produced for incarnation in incarnations)
     run.stopped(seconds, requests=total, failures=0)
-    for boot in boots:
-        run.add(boot.batch(at_s=seconds + 0.2, final=True))
+    for incarnation in incarnations:
+        run.add(incarnation.batch(at_s=seconds + 0.2, final=True))
     return run

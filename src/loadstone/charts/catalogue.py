@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.domain.event import EventKind
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "CHARTS",
     "LATENCY_PERCENTS",
     "LIMIT",
+    "MARKED",
     "MOST_SERIES",
     "OTHER_NAMES",
     "TABLES",
@@ -24,6 +27,8 @@ __all__ = [
     "Column",
     "TableSpec",
     "catalogue",
+    "event_name",
+    "event_words",
     "label_of",
     "own_labels",
 ]
@@ -198,3 +203,31 @@ def own_labels(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     ordered = list(names)
     room = MOST_SERIES if len(ordered) <= MOST_SERIES else MOST_SERIES - 1
     return {name: label_of(*name) for name in ordered[:room]}
+
+
+MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION}
+"""Events that are drawn as a line in every chart, and listed."""
+_WORDS: Final[Mapping[EventKind, Callable[[Mapping[str, Any]], str]]] = {
+    EventKind.STARTED: lambda data: f"{data.get('users', '?')} users on {data.get('host', '?')}",
+    EventKind.RAMP_DONE: lambda data: f"{data.get('users', '?')} users run",
+    EventKind.STAGE: lambda data: f"{data.get('users', '?')} users wanted",
+    EventKind.WORKER_JOINED: lambda data: f"worker {data.get('worker', '?')}",
+    EventKind.WORKER_LOST: lambda data: f"worker {data.get('worker', '?')}",
+    EventKind.ORPHANED: lambda data: f"worker {data.get('worker', '?')}",
+    EventKind.STOPPED: lambda data: f"Locust counted {data.get('requests', '?')} requests",
+    EventKind.TARGET_EXITED: lambda data: f"exit code {data.get('code', '?')}",
+    EventKind.CRASHED: lambda data: f"{data.get('part', '?')}, exit code {data.get('code', '?')}",
+    EventKind.RESTARTED: lambda data: str(data.get("part", "?")),
+    EventKind.NAMES_CAPPED: lambda data: f"more than {data.get('limit', '?')} request names",
+}
+
+
+def event_words(kind: EventKind, data: Mapping[str, Any]) -> str:
+    """What an event says beside its kind."""
+    words = _WORDS.get(kind)
+    return words(data) if words else ""
+
+
+def event_name(kind: EventKind) -> str:
+    """The kind of an event for people."""
+    return kind.replace("_", " ")

@@ -5,24 +5,31 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.charts.catalogue import label_of
-from loadstone.charts.happenings import MARKED, event_name, event_words
-from loadstone.charts.usage_series import container_label
-from loadstone.domain.facts import RunFacts
+from loadstone.charts.binned import heat_rows
+from loadstone.charts.catalogue import (
+    LATENCY_PERCENTS,
+    MARKED,
+    MOST_SERIES,
+    OTHER_NAMES,
+    event_name,
+    event_words,
+    label_of,
+)
+from loadstone.charts.usage_series import container_label, usage_point
+from loadstone.domain.facts import RunFacts, Window
 from loadstone.domain.objective import parse_objective
-from loadstone.domain.rollup import merged
-from loadstone.domain.window import Window
+from loadstone.domain.rollup import Rollup, merged
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from loadstone.archive.fold import BootState, RunState
-    from loadstone.domain.ledger import BootLedger, Ledger
+    from loadstone.archive.run_state import IncarnationState, RunState
+    from loadstone.domain.ledger import IncarnationLedger, Ledger
     from loadstone.domain.objective import ObjectiveResult
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["live_data", "live_objectives"]
+__all__ = ["KEPT_S", "LivePoints", "live_data", "live_objectives"]
 
 _NS: Final = 1_000_000_000
 _RECENT_S: Final = 10
@@ -31,8 +38,8 @@ _OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
 
 def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str, Any]:
     """What a live page shows beside its charts. ``begin``: the second since 1970 that is 0:00."""
-    about, ledger = state.about, state.ledger(now_ns)
-    started = datetime.fromtimestamp((about.started_ns or now_ns) // _NS, UTC)
+    lifecycle, ledger = state.lifecycle, state.ledger(now_ns)
+    started = datetime.fromtimestamp((lifecycle.started_ns or now_ns) // _NS, UTC)
     return {
         "run": run,
         "state": {"phase": _phase(state), "about": _elapsed(state, now_ns), "reasons": [], "notices": []},
@@ -46,7 +53,7 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
             ],
             "names": _names(state, now_ns),
             "usage_now": [_usage(row) for _, row in state.usage.values()],
-            "workers": [_worker(boot, now_ns) for boot in state.boots.values()],
+            "workers": [_worker(incarnation, now_ns) for incarnation in state.incarnations.values()],
             "ledger": [_ledger(ledger, _lost(state, now_ns))],
             "events": [list(event) for event in _events(state, begin)],
         },
@@ -58,7 +65,7 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
 def live_objectives(state: RunState) -> list[ObjectiveResult]:
     """How the objectives stand in the newest minute, from ramp done on. A verdict looks at the whole window."""
     facts = _recent_facts(state)
-    lines = state.about.identity.get("objectives")
+    lines = state.lifecycle.identity.get("objectives")
     results = []
     for line in lines if isinstance(lines, list) else ():
         try:
@@ -70,8 +77,8 @@ def live_objectives(state: RunState) -> list[ObjectiveResult]:
 
 def _recent_facts(state: RunState) -> RunFacts:
     end = state.watermark_second()
-    about = state.about
-    first = -(-((about.ramp_done_ns or about.started_ns or 0) + about.warmup_ns) // _NS)
+    lifecycle = state.lifecycle
+    first = -(-((lifecycle.ramp_done_ns or lifecycle.started_ns or 0) + lifecycle.warmup_ns) // _NS)
     seconds = [second for second in state.open_seconds if first <= second < end]
     names: dict[tuple[str, str], Rollup] = {}
     for name_id in {name_id for second in seconds for name_id in state.open_seconds[second]}:
@@ -82,17 +89,17 @@ def _recent_facts(state: RunState) -> RunFacts:
 
 
 def _phase(state: RunState) -> str:
-    about = state.about
-    if about.stopped_ns:
+    lifecycle = state.lifecycle
+    if lifecycle.stopped_ns:
         return "closing"
-    if about.stopping_ns:
+    if lifecycle.stopping_ns:
         return "stopping"
-    return "running" if about.ramp_done_ns else "ramping up"
+    return "running" if lifecycle.ramp_done_ns else "ramping up"
 
 
 def _elapsed(state: RunState, now_ns: int) -> str:
-    minutes, seconds = divmod(max(0, now_ns - (state.about.started_ns or now_ns)) // _NS, 60)
-    host = state.about.identity.get("host") or "its target"
+    minutes, seconds = divmod(max(0, now_ns - (state.lifecycle.started_ns or now_ns)) // _NS, 60)
+    host = state.lifecycle.identity.get("host") or "its target"
     return f"For {minutes}:{seconds:02d} on {host}. Objectives are of the newest minute, the rest as it stands now."
 
 
@@ -104,7 +111,7 @@ def _events(state: RunState, begin: int) -> Iterator[tuple[int, str, str]]:
 
 def _tiles(state: RunState, ledger: Ledger) -> list[dict[str, Any]]:
     end = state.watermark_second()
-    begin = max(end - _RECENT_S, (state.about.started_ns or 0) // _NS)
+    begin = max(end - _RECENT_S, (state.lifecycle.started_ns or 0) // _NS)
     recent = merged(rollup for at in range(begin, end) for rollup in state.open_seconds.get(at, {}).values())
     p50, p95, p99 = (us / 1000 if recent.n else None for us in recent.percentiles_us((50, 95, 99)))
     tiles: list[tuple[str, str, Any]] = [
@@ -114,14 +121,14 @@ def _tiles(state: RunState, ledger: Ledger) -> list[dict[str, Any]]:
         ("p95 ms", "number", p95),
         ("p99 ms", "number", p99),
         ("requests", "count", ledger.produced),
-        ("workers", "count", state.about.workers),
+        ("workers", "count", state.lifecycle.workers),
     ]
-    users = {"title": "users", "kind": "count", "value": state.about.users, "of": str(state.about.target_users)}
+    users = {"title": "users", "kind": "count", "value": state.lifecycle.users, "of": str(state.lifecycle.target_users)}
     return [users, *({"title": title, "kind": kind, "value": value} for title, kind, value in tiles)]
 
 
 def _names(state: RunState, now_ns: int) -> list[list[Any]]:
-    seconds = max(1.0, (now_ns - (state.about.started_ns or now_ns)) / _NS)
+    seconds = max(1.0, (now_ns - (state.lifecycle.started_ns or now_ns)) / _NS)
     rows = [_name_row(label_of(*state.names[name_id]), rollup, seconds) for name_id, rollup in state.totals.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
     return [_name_row("all requests", merged(state.totals.values()), seconds), *rows] if rows else []
@@ -137,8 +144,8 @@ def _usage(usage: Any) -> list[Any]:
     return [container_label(usage.service, usage.container), *values]
 
 
-def _worker(boot: BootState, now_ns: int) -> list[Any]:
-    ledger, newest = boot.ledger, boot.newest
+def _worker(incarnation: IncarnationState, now_ns: int) -> list[Any]:
+    ledger, newest = incarnation.ledger, incarnation.newest
     unknown = ledger.unknown(now_ns) if ledger.is_lost else None  # what a running worker holds is not lost
     numbers = [ledger.produced, ledger.stored, ledger.dropped, unknown]
     if newest is None:
@@ -149,7 +156,7 @@ def _worker(boot: BootState, now_ns: int) -> list[Any]:
     return [str(ledger.worker), _worker_state(ledger), *health, *numbers]
 
 
-def _worker_state(ledger: BootLedger) -> str:
+def _worker_state(ledger: IncarnationLedger) -> str:
     if ledger.final:
         return "ended"
     return "lost" if ledger.is_lost else "running"
@@ -162,3 +169,103 @@ def _lost(state: RunState, now_ns: int) -> int:
 def _ledger(ledger: Ledger, unknown: int) -> list[Any]:
     numbers = (ledger.produced, ledger.stored, ledger.dropped, unknown)
     return ["archive", *numbers, "yes" if ledger.balances else "no"]
+
+
+KEPT_S: Final = 1800
+"""Seconds that a live page shows."""
+_USAGE: Final = ("service", "container", "cpu_cores", "cpu_limit", "throttled_pct", "mem_bytes", "mem_limit")
+
+
+class LivePoints:
+    """The points of one run; who saw change ``number`` N asks for what came after it.
+
+    ``begin``: second since 1970 from which points count; None before the run has one.
+    """
+
+    def __init__(self) -> None:
+        self.begin: int | None = None
+        self.number = 0
+        self._points: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._prints: dict[int, tuple[int, ...]] = {}
+        self._users: dict[int, dict[str, int]] = {}
+        self._usage: dict[int, dict[str, dict[str, float | None]]] = {}
+        self._own: dict[int, str] = {}
+
+    def update(self, state: RunState) -> None:
+        """Take in what is new."""
+        self._note(state)
+        started_ns = state.lifecycle.started_ns
+        first = min(state.open_seconds, default=None)
+        if self.begin is None and (started_ns or first):
+            self.begin = started_ns // _NS if started_ns else first
+        if self.begin is None:
+            return
+        end = state.watermark_second()
+        for second in range(max(self.begin, end - KEPT_S, first or 0), end):
+            self._update_second(state, second, state.open_seconds.get(second, {}))
+        self._forget(end - KEPT_S)
+
+    def since(self, number: int) -> list[tuple[int, dict[str, Any]]]:
+        """Points that changed after ``number``: seconds since ``begin``, and chart to label to value."""
+        begin = self.begin or 0
+        return [(second - begin, point) for second, (at, point) in sorted(self._points.items()) if at > number]
+
+    @property
+    def oldest(self) -> int:
+        """The first second, since ``begin``, that is still kept."""
+        return min(self._points, default=0) - (self.begin or 0) if self._points else 0
+
+    def _note(self, state: RunState) -> None:
+        lifecycle = state.lifecycle
+        self._users[lifecycle.newest_ns // _NS] = {"users": lifecycle.users, "wanted": lifecycle.target_users}
+        rows: dict[int, list[dict[str, Any]]] = {}
+        for at_ns, usage in state.usage.values():
+            rows.setdefault(at_ns // _NS, []).append({name: getattr(usage, name) for name in _USAGE})
+        for second, found in rows.items():
+            self._usage[second] = usage_point(found)
+
+    def _update_second(self, state: RunState, second: int, rollups: Mapping[int, Rollup]) -> None:
+        users = self._users.get(second) or self._users_before(second)
+        usage = self._usage.get(second, {})
+        sums = [(rollup.n, rollup.err, rollup.rt_sum_us) for rollup in rollups.values()]
+        print_ = (*map(sum, zip(*sums, strict=True)), *users.values(), len(usage))
+        if self._prints.get(second) == print_:
+            return
+        self.number += 1
+        self._prints[second] = print_
+        self._points[second] = (self.number, {"users": users, **usage, **self._requests(state, rollups)})
+
+    def _users_before(self, second: int) -> dict[str, int]:
+        earlier = [at for at in self._users if at <= second]
+        return self._users[max(earlier)] if earlier else {}
+
+    def _requests(self, state: RunState, rollups: Mapping[int, Rollup]) -> dict[str, Any]:
+        total = merged(rollups.values())
+        rate = {"requests": total.n, "failures": total.err}
+        if not total.n:
+            return {"rate": rate}
+        values = total.percentiles_us(LATENCY_PERCENTS.values())
+        latency = {name: us / 1000 for name, us in zip(LATENCY_PERCENTS, values, strict=True)}
+        by_label = self._by_label(state, rollups)
+        return {
+            "rate": rate,
+            "latency": {**latency, "max": total.rt_max_us / 1000},
+            "failures": {"failed": round(100 * total.err_ratio, 4)},
+            "names_rate": {label: rollup.n for label, rollup in by_label.items()},
+            "names_p95": {label: rollup.percentile_us(95) / 1000 for label, rollup in by_label.items()},
+            "heat": heat_rows(total.histogram.counts),
+        }
+
+    def _by_label(self, state: RunState, rollups: Mapping[int, Rollup]) -> dict[str, Rollup]:
+        """The first names of a run keep a series of their own; all further ones share one."""
+        found: dict[str, list[Rollup]] = {}
+        for name_id, rollup in rollups.items():
+            if name_id not in self._own and len(self._own) < MOST_SERIES - 1:
+                self._own[name_id] = label_of(*state.names[name_id])
+            found.setdefault(self._own.get(name_id, OTHER_NAMES), []).append(rollup)
+        return {label: merged(parts) for label, parts in found.items()}
+
+    def _forget(self, before: int) -> None:
+        for kept in (self._points, self._prints, self._users, self._usage):
+            for second in [second for second in kept if second < before]:
+                del kept[second]

@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import replace_file
-from loadstone.archive.runs import load_run
 from loadstone.charts.archive_data import archive_data
 from loadstone.charts.catalogue import catalogue
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.cli.options import add_options, settings_from
 from loadstone.errors import ExitCode
+from loadstone.launch.doctor import examine
 from loadstone.settings import DoctorSettings
-from loadstone.stack.doctor import examine
 
 if TYPE_CHECKING:
     import argparse

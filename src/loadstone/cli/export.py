@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.runs import resolve_run
+from loadstone.archive.closed_run import resolve_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.errors import ExitCode
-from loadstone.report.export import What, default_target, export, export_file, tell_terminal
-from loadstone.report.export_formats import FormatName
+from loadstone.report.export import FormatName, What, default_target, export, export_file, tell_terminal
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadstone.archive.runs import load_run, resolve_run
+from loadstone.archive.closed_run import load_run, resolve_run
 from loadstone.cli.options import add_options, add_results, settings_from
 from loadstone.errors import ExitCode, UsageError
 from loadstone.grafana.annotate import annotate

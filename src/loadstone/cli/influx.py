@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadstone.archive.close import set_influx_ledger
-from loadstone.archive.runs import resolve_run
+from loadstone.archive.closed_run import resolve_run
+from loadstone.archive.finalize.finalize import set_influx_ledger
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
-from loadstone.collector.backfill import write_run
-from loadstone.collector.delivery import Delivery
-from loadstone.collector.influx_client import InfluxClient
 from loadstone.errors import ExitCode, UsageError
+from loadstone.influx.backfill import write_run
+from loadstone.influx.client import InfluxClient
+from loadstone.influx.delivery import Delivery
 from loadstone.settings import InfluxSettings
 
 if TYPE_CHECKING:

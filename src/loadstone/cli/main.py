@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Final
 
-import loadstone
 from loadstone.cli import (
     collector,
     compare,
@@ -28,6 +27,7 @@ from loadstone.cli import (
     worker,
 )
 from loadstone.errors import LoadstoneError, SettingsError
+from loadstone.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         description="Distributed load tests whose every request is kept and whose numbers can be trusted.",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"loadstone {loadstone.__version__}")
+    top.add_argument("--version", action="version", version=f"loadstone {__version__}")
     top.add_argument("--debug", action="store_true", help="show where in the code an error came from")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module in _VERBS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadstone.archive.runs import resolve_run
+from loadstone.archive.closed_run import resolve_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.errors import ExitCode
 from loadstone.report.html_report import make_report

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.archive.runs import load_run
+from loadstone.archive.closed_run import load_run
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
+from loadstone.compose.remote import StackRun, check_fits_stack
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
-from loadstone.gate.judged import judged_run
+from loadstone.gate.verdict_report import report_of_run
+from loadstone.launch.local import LocalStack
+from loadstone.launch.preflight import preflight
+from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import PlainView, open_view
 from loadstone.report.summary import print_summary
 from loadstone.settings import RunSettings
-from loadstone.stack.local import LocalStack
-from loadstone.stack.preflight import preflight
-from loadstone.stack.remote import StackRun, check_fits_stack
-from loadstone.stack.run import Conductor
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     folder = _drive_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
-    write_gate_files(arguments, judged_run(load_run(folder)))
+    write_gate_files(arguments, report_of_run(load_run(folder)))
     return print_summary(folder)
 
 
@@ -65,4 +65,4 @@ def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> R
         view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         if stack.remote_redis_url and settings.bind != "127.0.0.1":
             view.note(stack.join_command())
-        return Conductor(stack, view, lambda: stop.count).conduct()
+        return RunSupervisor(stack, view, lambda: stop.count).conduct()

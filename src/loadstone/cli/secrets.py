@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadstone.compose.secrets import read_for_people
 from loadstone.errors import ExitCode
-from loadstone.stack.secrets import read_for_people
 
 if TYPE_CHECKING:
     import argparse

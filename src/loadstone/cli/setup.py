@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from loadstone.compose.influx_setup import set_up_influx
+from loadstone.compose.secrets import give_results, make_secrets
 from loadstone.errors import ExitCode
 from loadstone.settings import InfluxSetupSettings, StackSettings, load
-from loadstone.stack.influx_setup import set_up_influx
-from loadstone.stack.secrets import give_results, make_secrets
 
 if TYPE_CHECKING:
     import argparse

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
+from loadstone.launch.local import LocalStack
+from loadstone.launch.preflight import preflight
+from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import PlainView
 from loadstone.settings import RunSettings
-from loadstone.stack.local import LocalStack
-from loadstone.stack.preflight import preflight
-from loadstone.stack.run import Conductor
 
 if TYPE_CHECKING:
     import argparse
@@ -36,5 +36,5 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
             view.note(f"runs are archived in {settings.results}; Ctrl-C ends")
             if stack.remote_redis_url and settings.bind != "127.0.0.1":
                 view.note(stack.join_command())
-            Conductor(stack, view, lambda: stop.count).serve()
+            RunSupervisor(stack, view, lambda: stop.count).serve()
     return 0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from loadstone.cli.options import add_options, settings_from
 from loadstone.errors import UsageError
+from loadstone.launch.join import worker_command
 from loadstone.settings import WorkerSettings
-from loadstone.stack.join import worker_command
 from loadstone.stream.client import check, connect
 
 if TYPE_CHECKING:

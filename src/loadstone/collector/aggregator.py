@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.close import close_run
+from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.frame import EntryKind
+from loadstone.archive.journal.frame import EntryKind
 from loadstone.charts.page import write_report
-from loadstone.collector.influx_feed import InfluxFeed, forget_writers
-from loadstone.collector.influx_ledger import SharedLedger
-from loadstone.collector.live import publish_live, snapshot
-from loadstone.collector.live_server import serving
+from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import OpenRun
-from loadstone.collector.points import decoded
 from loadstone.errors import ArchiveError, FormatError, LoadstoneError
+from loadstone.influx.feed import InfluxFeed, forget_writers
+from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.point_stream import decoded
 from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from loadstone.collector.live_board import LiveBoard
+    from loadstone.collector.live.board import LiveBoard
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event, UsageTick
     from loadstone.settings import CollectorSettings

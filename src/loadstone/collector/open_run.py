@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.fold import MASTER_LOST_AFTER_S, RunState
-from loadstone.archive.frame import EntryKind
-from loadstone.archive.journal import JournalWriter, read_journal
-from loadstone.collector.points import Points, apply_entry, decoded
-from loadstone.collector.summary_lines import summary_lines
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.segments import JournalWriter, read_journal
+from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
+from loadstone.influx.encode_summary import summary_lines
+from loadstone.influx.point_stream import PointStream, apply_entry, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ class OpenRun:
     journal: JournalWriter
     state: RunState
     lock: ExitStack
-    points: Points | None = None
+    points: PointStream | None = None
     position: int = 0
     unpublished: list[str] = field(default_factory=list)
     arrived_s: float = field(default_factory=time.monotonic)
@@ -54,7 +54,7 @@ class OpenRun:
         """
         lock = ExitStack()
         lock.enter_context(folder.create().lock())
-        points = None if published is None else Points(folder.run)
+        points = None if published is None else PointStream(folder.run)
         run = cls(folder, JournalWriter(folder.journal), RunState(), lock, points)
         for entry in read_journal(folder.journal):
             run.position += 1
@@ -78,7 +78,7 @@ class OpenRun:
         a backlog is drained first, and a master is only lost when nobody said anything for that long here.
         """
         silent_s = time.monotonic() - self.arrived_s
-        enough_s = MASTER_LOST_AFTER_S if self.state.about.stopped_ns is None else _SILENCE_S
+        enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
         return silent_s >= enough_s and self.state.is_complete(now_ns)
 
     def last_points(self, document: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from loadstone.collector import aggregator
-from loadstone.collector.writer_service import serve_writer
 from loadstone.errors import UsageError
+from loadstone.influx.service import serve_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -44,10 +44,10 @@ _LENGTH: Final = struct.Struct("<I")
 class Columns:
     """The samples of a batch, one array per field, all of the same length n.
 
-    ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within a boot. ``duration_us``: microseconds.
-    ``ttfb_us``: time to first byte in microseconds, -1 if unknown. ``bytes``: length of the response body.
-    ``status``: HTTP status, 0 if there was none. ``name`` and ``error``: indexes into the batch's tables, error -1 is
-    success.
+    ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within an incarnation. ``duration_us``:
+    microseconds. ``ttfb_us``: time to first byte in microseconds, -1 if unknown. ``bytes``: length of the response
+    body. ``status``: HTTP status, 0 if there was none. ``name`` and ``error``: indexes into the batch's tables, error
+    -1 is success.
     """
 
     end_ns: NDArray[np.int64]
@@ -71,17 +71,17 @@ class Columns:
 class Batch:
     """What one worker ships at once: its samples and how it is doing.
 
-    ``boot`` is one life of one worker process in one run; ``seq`` counts its batches from 0 without gaps.
+    ``incarnation`` is one life of one worker process in one run; ``seq`` counts its batches from 0 without gaps.
     ``produced`` and ``dropped`` are running totals of samples up to and including this batch; ``buffered`` is what
     waits in the worker behind this batch. ``loop_lag_us`` holds every lateness of the event loop measured since the
-    batch before, so that a percentile over any window can be computed exactly. Running totals of the boot, too:
+    batch before, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup held it back) and ``aborted`` (requests cut off in
-    flight). ``final`` marks the last batch of a boot.
+    flight). ``final`` marks the last batch of an incarnation.
     """
 
     run: str
     worker: int
-    boot: str
+    incarnation: str
     seq: int
     produced: int
     dropped: int
@@ -107,12 +107,13 @@ class Batch:
         return lags[max(0, -(-99 * len(lags) // 100) - 1)] / 1000 if lags else 0.0
 
 
-_HEADER_FIELDS: Final = tuple(f.name for f in fields(Batch) if f.name != "columns")
+_KEYS: Final = {f.name: f.name for f in fields(Batch) if f.name != "columns"} | {"incarnation": "boot"}
+"""Key in the header by field: version 1 calls an incarnation a boot."""
 
 
 def encode_batch(batch: Batch) -> bytes:
     """The blob of a batch. Encoding an equal batch again gives identical bytes."""
-    header: dict[str, Any] = {name: getattr(batch, name) for name in _HEADER_FIELDS}
+    header: dict[str, Any] = {key: getattr(batch, name) for name, key in _KEYS.items()}
     header["v"] = FORMAT_VERSION
     header["n"] = len(batch.columns)
     head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
@@ -152,7 +153,7 @@ def _split(blob: bytes) -> tuple[dict[str, Any], memoryview]:
 
 
 def _typed(header: dict[str, Any]) -> dict[str, Any]:
-    values = {name: header[name] for name in _HEADER_FIELDS}
+    values = {name: header[key] for name, key in _KEYS.items()}
     values["names"] = tuple((str(method), str(name)) for method, name in values["names"])
     values["errors"] = tuple(map(str, values["errors"]))
     values["loop_lag_us"] = tuple(map(int, values["loop_lag_us"]))

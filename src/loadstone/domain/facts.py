@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.rollup import merged
 
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
     from loadstone.domain.ledger import Ledger
     from loadstone.domain.rollup import Rollup
-    from loadstone.domain.window import Window
 
-__all__ = ["RunFacts", "ServiceUsage", "WorkerFacts"]
+__all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +98,26 @@ class RunFacts:
 def _means(name: str, key: tuple[str, str]) -> bool:
     method, own = key
     return name in {own, f"{method} {own}".strip()}
+
+
+_NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From ``start_ns`` (ramp done, plus warm-up) up to but without ``end_ns`` (stop); wall clock, ns.
+
+    ``opened`` is False when the ramp was never done: then it is the whole run, shown but not judged.
+    """
+
+    start_ns: int
+    end_ns: int
+    opened: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """Its length in seconds, never negative."""
+        return max(0, self.end_ns - self.start_ns) / _NS_PER_S
+
+    def __contains__(self, at_ns: int) -> bool:
+        return self.start_ns <= at_ns < self.end_ns

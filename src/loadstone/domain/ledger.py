@@ -1,7 +1,7 @@
-"""Ledger: where every produced sample is, per boot and for the whole run.
+"""Ledger: where every produced sample is, per incarnation and for the whole run.
 
-A boot that said ``final`` is exact: produced equals stored plus dropped, or the ledger does not balance. A boot that
-was killed cannot say what it still held; for it the ledger gives an upper bound, ``unknown``.
+An incarnation that said ``final`` is exact: produced equals stored plus dropped, or the ledger does not balance. A
+incarnation that was killed cannot say what it still held; for it the ledger gives an upper bound, ``unknown``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.batch import Batch
 
-__all__ = ["BootLedger", "Ledger", "SeqTracker", "ledger_of"]
+__all__ = ["IncarnationLedger", "Ledger", "SeqTracker", "ledger_of"]
 
 _NS: Final = 1_000_000_000
 _SHORTEST_RATE_NS: Final = _NS // 10
@@ -71,16 +71,16 @@ class SeqTracker:
 
 
 @dataclass(slots=True, kw_only=True)
-class BootLedger:
+class IncarnationLedger:
     """Where the samples of one life of one worker process are.
 
-    ``produced`` and ``dropped`` (for want of room in the worker's buffer) are the boot's own last totals, ``stored``
-    counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch.
+    ``produced`` and ``dropped`` (for want of room in the worker's buffer) are the incarnation's own last totals,
+    ``stored`` counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch.
     ``peak_rate`` is its highest samples/s between two batches, ``peak_users`` the most users it told. Times are wall
     clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master missed its worker.
     """
 
-    boot: str
+    incarnation: str
     worker: int
     produced: int = 0
     stored: int = 0
@@ -101,7 +101,7 @@ class BootLedger:
     """All samples that ended before this moment have come, as far as its newest batch tells."""
 
     def apply(self, batch: Batch) -> bool:
-        """Enter one batch of this boot; False, and nothing changes, when its ``seq`` was entered before."""
+        """Enter one batch of this incarnation; False, and nothing changes, when its ``seq`` was entered before."""
         if not self.seqs.add(batch.seq):
             return False
         self.stored += len(batch.columns)
@@ -168,9 +168,10 @@ class BootLedger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Where every sample of a run is: ``produced == stored + dropped`` for every boot that said ``final``.
+    """Where every sample of a run is: ``produced == stored + dropped`` for every incarnation that said ``final``.
 
-    ``unknown`` is an upper bound for the boots that did not. ``unbalanced`` names the ended boots that do not add up.
+    ``unknown`` is an upper bound for the incarnations that did not. ``unbalanced`` names the ended incarnations that do
+    not add up.
     """
 
     produced: int = 0
@@ -182,19 +183,23 @@ class Ledger:
 
     @property
     def balances(self) -> bool:
-        """Whether every ended boot is exact."""
+        """Whether every ended incarnation is exact."""
         return not self.unbalanced
 
 
-def ledger_of(boots: Iterable[BootLedger], closed_at_ns: int) -> Ledger:
-    """The run's ledger; ``off_by`` sums how far the unbalanced boots are off, without regard to sign."""
-    boots = tuple(boots)
-    off = {boot.boot: abs(boot.missing) for boot in boots if boot.final and boot.missing}
+def ledger_of(incarnations: Iterable[IncarnationLedger], closed_at_ns: int) -> Ledger:
+    """The run's ledger; ``off_by`` sums how far the unbalanced incarnations are off, without regard to sign."""
+    incarnations = tuple(incarnations)
+    off = {
+        incarnation.incarnation: abs(incarnation.missing)
+        for incarnation in incarnations
+        if incarnation.final and incarnation.missing
+    }
     return Ledger(
-        produced=sum(boot.produced for boot in boots),
-        stored=sum(boot.stored for boot in boots),
-        dropped=sum(boot.dropped for boot in boots),
-        unknown=sum(boot.unknown(closed_at_ns) for boot in boots),
+        produced=sum(incarnation.produced for incarnation in incarnations),
+        stored=sum(incarnation.stored for incarnation in incarnations),
+        dropped=sum(incarnation.dropped for incarnation in incarnations),
+        unknown=sum(incarnation.unknown(closed_at_ns) for incarnation in incarnations),
         unbalanced=tuple(off),
         off_by=sum(off.values()),
     )

@@ -178,7 +178,9 @@ def _doubts_of_the_ledger(
         if extra and result.ok is not None and _could_change(objective, result, facts, extra)
     }
     if ledger.unbalanced:
-        reason = f"the ledger is out of balance by {ledger.off_by} samples (boots {', '.join(ledger.unbalanced)})"
+        reason = (
+            f"the ledger is out of balance by {ledger.off_by} samples (incarnations {', '.join(ledger.unbalanced)})"
+        )
         yield _Doubt(reason, lambda objective: objective.text in changed)
     elif changed:
         counts = f"{ledger.unknown} unknown and {ledger.dropped} dropped samples"

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.runs import load_run
+from loadstone.archive.closed_run import load_run
 from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode, UsageError
 from loadstone.gate.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
-from loadstone.gate.likeness import differences, refuse_unlike
 from loadstone.gate.seconds import ALL, read_seconds
 
 if TYPE_CHECKING:
@@ -27,7 +26,17 @@ if TYPE_CHECKING:
     from loadstone.gate.change import ChangeObjective
     from loadstone.gate.seconds import RunSeconds
 
-__all__ = ["METRICS", "Change", "ChangeResult", "Comparison", "change_of", "compare_runs", "judge_changes"]
+__all__ = [
+    "METRICS",
+    "Change",
+    "ChangeResult",
+    "Comparison",
+    "change_of",
+    "compare_runs",
+    "differences",
+    "judge_changes",
+    "refuse_unlike",
+]
 
 METRICS: Final = ("p50", "p95", "p99", "mean", "rps", "failures")
 """What is compared for every request name."""
@@ -222,3 +231,54 @@ def _doubts(run: Mapping[str, Any]) -> list[str]:
     return [f"run {run['id']} is inconclusive: {reason}" for reason in run["reasons"]] or [
         f"run {run['id']} is inconclusive"
     ]
+
+
+_SETTING_WORDS: Final = {
+    "users": "users",
+    "spawn_rate": "spawn rate",
+    "tags": "tags",
+    "exclude_tags": "excluded tags",
+    "limits": "limits",
+}
+
+
+def differences(base: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """What makes these two runs unlike, in words; nothing when they are alike."""
+    found = []
+    if _digest(base) != _digest(run):
+        found.append(f"other scenario ({_scenario(base)} and {_scenario(run)}, contents differ)")
+    found += [
+        f"other {word} ({base.get(key)} and {run.get(key)})"
+        for key, word in _SETTING_WORDS.items()
+        if base.get(key) != run.get(key)
+    ]
+    return found + _limits(base, run)
+
+
+def refuse_unlike(base: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Raise `UsageError` when the runs are not alike."""
+    found = differences(base, run)
+    if found:
+        raise UsageError(
+            f"runs {base['id']} and {run['id']} are not alike: {'; '.join(found)}",
+            hint="Compare runs of the same load, or say --allow-unlike",
+        )
+
+
+def _limits(base: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """Limits that the services were seen with."""
+    found = []
+    for service in sorted(set(base["usage"]) & set(run["usage"])):
+        for key, word in (("cpu_limit", "CPU limit"), ("mem_limit", "memory limit")):
+            one, two = base["usage"][service].get(key), run["usage"][service].get(key)
+            if one != two:
+                found.append(f"other {word} of {service} ({one or 'none'} and {two or 'none'})")
+    return found
+
+
+def _digest(run: Mapping[str, Any]) -> Any:
+    return (run.get("scenario") or {}).get("digest")
+
+
+def _scenario(run: Mapping[str, Any]) -> str:
+    return ", ".join((run.get("scenario") or {}).get("files", [])) or "unknown"

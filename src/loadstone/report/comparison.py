@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.gate.bootstrap import CONFIDENCE
-from loadstone.gate.judged import judged_comparison
+from loadstone.gate.verdict_report import report_of_comparison
 
 if TYPE_CHECKING:
     from loadstone.gate.compare import Change, Comparison
@@ -41,12 +41,12 @@ def _console() -> Console:
 
 
 def _table(comparison: Comparison) -> Table:
-    judged = judged_comparison(comparison)
+    report = report_of_comparison(comparison)
     table = Table(title=f"base {comparison.base['id']}, run {comparison.run['id']}", title_justify="left")
-    for at, name in enumerate(judged.header):
+    for at, name in enumerate(report.header):
         table.add_column(name, justify="left" if at in {0, 1, 6} else "right", overflow="fold")
     marked = {(change.method, change.name) for change in comparison.changes if change.differs}
-    for change, row in zip(comparison.changes, judged.rows, strict=True):
+    for change, row in zip(comparison.changes, report.rows, strict=True):
         if (change.method, change.name) in marked | {("", "")}:
             table.add_row(*map(Text, row), style=_style(change))
     return table

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from loadstone.charts.page import write_report
 from loadstone.gate.compare import compare_runs
-from loadstone.gate.judged import judged_comparison
+from loadstone.gate.verdict_report import report_of_comparison
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,4 +21,4 @@ def make_report(folder: RunFolder, baseline: RunFolder | None = None, *, allow_u
     if baseline is None:
         return write_report(folder)
     comparison = compare_runs(baseline, folder, allow_unlike=allow_unlike)
-    return write_report(folder, baseline=judged_comparison(comparison).rows, baseline_id=baseline.run)
+    return write_report(folder, baseline=report_of_comparison(comparison).rows, baseline_id=baseline.run)

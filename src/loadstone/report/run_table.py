@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loadstone.archive.runs import list_runs, load_run
+from loadstone.archive.closed_run import list_runs, load_run
 from loadstone.errors import ArchiveError
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import io
 from typing import Final
 
 from loadstone.domain.event import Balance
-from loadstone.usage.http import get
-from loadstone.usage.reading import SourceError
+from loadstone.usage.reading import SourceError, get
 
 __all__ = ["Balancer", "backends_of"]
 

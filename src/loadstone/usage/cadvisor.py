@@ -7,19 +7,18 @@ own time, so scraping an unchanged sample twice changes nothing.
 from __future__ import annotations
 
 import logging
+import re
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from loadstone.usage.exposition import parse_exposition
-from loadstone.usage.http import get
-from loadstone.usage.reading import Reading
+from loadstone.usage.reading import Reading, SourceError, get
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Cadvisor", "readings_of"]
+__all__ = ["Cadvisor", "Measured", "parse_exposition", "readings_of"]
 
-_LABEL: Final = "container_label_com_docker_compose_"
+_COMPOSE_LABEL: Final = "container_label_com_docker_compose_"
 _MS: Final = 1_000_000
 _COUNTERS: Final = {
     "container_cpu_usage_seconds_total": "cpu_s",
@@ -72,12 +71,12 @@ def readings_of(text: str, project: str | None, *, now_ns: int) -> tuple[list[Re
         if field is None:
             continue
         labels = measured.labels
-        service = labels.get(f"{_LABEL}service")
+        service = labels.get(f"{_COMPOSE_LABEL}service")
         if not service:
             _note_nameless(labels, nameless)
-        elif project is None or labels.get(f"{_LABEL}project") == project:
+        elif project is None or labels.get(f"{_COMPOSE_LABEL}project") == project:
             values = found.setdefault(labels.get("id", ""), {"service": service, "at_ns": 0})
-            values["number"] = labels.get(f"{_LABEL}container_number") or "1"
+            values["number"] = labels.get(f"{_COMPOSE_LABEL}container_number") or "1"
             values[field] = values.get(field, 0) + measured.value  # one value per interface and per CPU
             if measured.name == "container_cpu_usage_seconds_total":
                 values["at_ns"] = measured.at_ms * _MS if measured.at_ms is not None else now_ns
@@ -113,3 +112,51 @@ def _reading(id_: str, values: Mapping[str, Any]) -> Reading:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
+
+
+_LINE: Final = re.compile(
+    r"""(?P<name>[a-zA-Z_:][\w:]*)
+        (?:\{(?P<labels>(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*)\})?
+        \s+(?P<value>\S+)
+        (?:\s+(?P<at_ms>-?\d+))?\s*""",
+    re.VERBOSE,
+)
+_LABEL_PAIR: Final = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
+_ESCAPED: Final = re.compile(r"\\(.)")
+_ESCAPES: Final = {"n": "\n"}
+
+
+class Measured(NamedTuple):
+    """One value with its labels, and its own time in milliseconds where it has one."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+    at_ms: int | None
+
+
+def parse_exposition(text: str, prefix: str = "") -> Iterator[Measured]:
+    """The values whose names begin with ``prefix``. Raises `SourceError` at the first line that is none."""
+    for line in text.splitlines():
+        if not line.startswith("#") and line.strip() and line.startswith(prefix):
+            yield _parsed(line)
+
+
+def _parsed(line: str) -> Measured:
+    match = _LINE.fullmatch(line)
+    value = _number(match["value"]) if match else None
+    if match is None or value is None:
+        raise SourceError(f"this is no line of Prometheus' text format: {line[:120]!r}")
+    labels = {name: _unescaped(text) for name, text in _LABEL_PAIR.findall(match["labels"] or "")}
+    return Measured(match["name"], labels, value, int(match["at_ms"]) if match["at_ms"] else None)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _unescaped(value: str) -> str:
+    return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), value)

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from loadstone.usage.http import get_from_socket
-from loadstone.usage.reading import Reading, SourceError
+from loadstone.usage.reading import Reading, SourceError, get_from_socket
 
 if TYPE_CHECKING:
     from pathlib import Path

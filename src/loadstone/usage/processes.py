@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from loadstone.domain.event import Usage
-from loadstone.usage.cgroup import cgroup_of
+from loadstone.host.cgroup import cgroup_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadstone.usage.cgroup import Cgroup
+    from loadstone.host.cgroup import Cgroup
 
 __all__ = ["ProcessTree"]
 

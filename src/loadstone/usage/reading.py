@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 from loadstone.domain.event import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-__all__ = ["Gauges", "Reading", "Source", "SourceError"]
+__all__ = ["CounterRates", "Reading", "Source", "SourceError", "get", "get_from_socket"]
 
 _NS: Final = 1_000_000_000
 _PERCENT: Final = 100
@@ -54,7 +59,7 @@ class Source(Protocol):
         """All containers now. Raises `SourceError`."""
 
 
-class Gauges:
+class CounterRates:
     """Turns readings into usage since the reading before. A container's first reading gives nothing."""
 
     def __init__(self) -> None:
@@ -99,3 +104,44 @@ def _throttled_pct(old: Reading, now: Reading) -> float | None:
 
 def _rate(old: int | None, now: int | None, seconds: float) -> float | None:
     return None if now is None else round(_increase(old or 0, now) / seconds, 1)
+
+
+_TIMEOUT_S: Final = 3.0
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def get(url: str, timeout_s: float = _TIMEOUT_S) -> str:
+    """What an address answers. Raises `SourceError` when it does not, or not with 200."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+    return _get(kind(parts.hostname or "", parts.port, timeout=timeout_s), path, url)
+
+
+def get_from_socket(socket_path: Path, path: str, timeout_s: float = _TIMEOUT_S) -> str:
+    """The same over a Unix socket."""
+    return _get(_SocketConnection(socket_path, timeout_s), path, f"{socket_path}{path}")
+
+
+def _get(connection: http.client.HTTPConnection, path: str, what: str) -> str:
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise SourceError(f"{what} does not answer: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise SourceError(f"{what} answers {answer.status}: {body[:200]}")
+    return body

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
+import stat
 import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.event import UsageTick, encode_usage
-from loadstone.stream.client import FAILURES, USAGE, connect
-from loadstone.stream.producer import add
+from loadstone.stream.client import FAILURES, USAGE, add, connect
 from loadstone.usage.balancer import Balancer
-from loadstone.usage.containers import containers_of
+from loadstone.usage.cadvisor import Cadvisor
+from loadstone.usage.docker_engine import DockerEngine
 from loadstone.usage.processes import ProcessTree
-from loadstone.usage.reading import SourceError
+from loadstone.usage.reading import CounterRates, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from loadstone.domain.event import Balance, Usage
     from loadstone.settings import UsageSettings
+    from loadstone.usage.reading import Source
 
-__all__ = ["sample_forever"]
+__all__ = ["Containers", "containers_of", "sample_forever"]
 
 _INTERVAL_S: Final = 1.0
 log = logging.getLogger("loadstone.usage")
@@ -78,3 +81,54 @@ class _Sampler:
             return ()
         self._balancer_answers = True
         return found
+
+
+def containers_of(settings: UsageSettings) -> Containers | None:
+    """The sources that the settings name, cAdvisor before the engine; None without any."""
+    sources: list[Source] = []
+    if settings.cadvisor_url:
+        sources.append(Cadvisor(settings.cadvisor_url, settings.compose_project))
+    if settings.docker_socket and _is_socket(settings.docker_socket):
+        sources.append(DockerEngine(settings.docker_socket, settings.compose_project))
+    return Containers(sources) if sources else None
+
+
+class Containers:
+    """Sources in the order in which they are asked. CounterRates start anew when another one answers."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._gauges = CounterRates()
+        self._used: str | None = None
+
+    def take(self) -> tuple[Usage, ...]:
+        """Usage since the last call; nothing when no source answers, which is logged once."""
+        problems: list[str] = []
+        for source in self._sources:
+            try:
+                readings = source.read()
+            except SourceError as error:
+                problems.append(str(error))
+                continue
+            if readings or source is self._sources[-1]:
+                self._use(source.name, problems)
+                return self._gauges.take(readings)
+        self._use("", problems)
+        return ()
+
+    def _use(self, name: str, problems: Sequence[str]) -> None:
+        if name == self._used:
+            return
+        self._used, self._gauges = name, CounterRates()
+        if name:
+            log.info("usage_of_containers=%r", name)
+        else:
+            log.error("usage_of_containers=none cause=%r", "; ".join(problems))
+
+
+def _is_socket(path: Path) -> bool:
+    """Whether a socket was given: a stack without one has a device in its place."""
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.folder import RunFolder
-from loadstone.collector.backfill import write_run
-from loadstone.collector.delivery import Delivery
-from loadstone.collector.influx_client import InfluxClient
+from loadstone.influx.backfill import write_run
+from loadstone.influx.client import InfluxClient
+from loadstone.influx.delivery import Delivery
 from loadstone.settings import InfluxSettings, load
 from support.closed_runs import MadeRun
 from support.grafana_queries import ALL, BOARDS, Shown, expand, queries, variable_values

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loadstone.archive.block import Block
-from loadstone.archive.tables import RequestTable
+from loadstone.archive.finalize.blocks import Block
+from loadstone.archive.finalize.tables import RequestTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +48,11 @@ def block(rng: np.random.Generator, begin: int, n: int, pairs: list[tuple[str, s
         status=np.full(n, 200, np.int32),
         pair=name,
         error=np.where(rng.random(n) < 0.01, 0, -1),
-        boot=np.zeros(n, np.int64),
+        incarnation=np.zeros(n, np.int64),
         name_id=name,
         pairs=pairs,
         errors=["HTTP 503"],
-        boots=[("boot", 0)],
+        incarnations=[("boot", 0)],
     )
 
 

@@ -21,7 +21,7 @@ from locust import FastHttpUser, HttpUser, between, constant, task
 from locust.env import Environment
 
 from loadstone import LeanHttpUser
-from loadstone.locustio import connections, fasthttp_liveness
+from loadstone.lean import connections, locust_fast
 from support.contenders import BODY
 
 BASES = {"HttpUser": HttpUser, "FastHttpUser": FastHttpUser, "LeanHttpUser": LeanHttpUser}
@@ -81,7 +81,7 @@ def measure(environment: Any, seconds: Any):
 
 
 def add_recorder(environment: Any):
-    from loadstone.locustio.recorder import Recorder
+    from loadstone.hook.recorder import Recorder
 
     recorder = Recorder()
     environment.events.request.add_listener(recorder.record)
@@ -114,7 +114,7 @@ def main():
     runner = environment.create_local_runner()
     environment.stats.use_response_times_cache = False
     if options.mend:
-        fasthttp_liveness.install(environment)
+        locust_fast.install(environment)
     if options.recorder:
         add_recorder(environment)
     started = time.perf_counter()

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.collector.aggregator import Aggregator
-from loadstone.collector.delivery import Delivery
-from loadstone.collector.influx_client import InfluxClient
-from loadstone.collector.influx_feed import InfluxFeed
-from loadstone.collector.influx_ledger import SharedLedger
-from loadstone.collector.influx_writer import InfluxWriter
 from loadstone.domain.batch import Batch, Columns, encode_batch
+from loadstone.influx.client import InfluxClient
+from loadstone.influx.delivery import Delivery
+from loadstone.influx.feed import InfluxFeed
+from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from loadstone.stream.consumer import Consumer
 from support import run_maker
@@ -27,7 +27,7 @@ from support.collecting import collector_settings, program, ship, wait_for_influ
 from support.influx_server import InfluxServer
 from support.instant_server import InstantServer
 from support.processes import wait_until
-from support.run_maker import SECOND, BootMaker, RunMaker
+from support.run_maker import SECOND, IncarnationMaker, RunMaker
 from support.servers import server_binary
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ class Load:
 
     def __init__(self, per_batch: int) -> None:
         self.per_batch = per_batch
-        self.boots = [BootMaker(worker=number) for number in range(WORKERS)]
+        self.incarnations = [IncarnationMaker(worker=number) for number in range(WORKERS)]
         self.random = np.random.default_rng(SEED)
         self.names = tuple(("POST", f"/predict/{number}") for number in range(NAMES))
 
-    def batch(self, boot: BootMaker, begin_ns: int, end_ns: int, **changes: object) -> Batch:
+    def batch(self, incarnation: IncarnationMaker, begin_ns: int, end_ns: int, **changes: object) -> Batch:
         n = self.per_batch
-        base = boot.batch([], at_s=(end_ns - run_maker.START) / SECOND, **changes)
-        boot.produced += n
+        base = incarnation.batch([], at_s=(end_ns - run_maker.START) / SECOND, **changes)
+        incarnation.produced += n
         columns = Columns(
             end_ns=np.linspace(begin_ns, end_ns, n, endpoint=False, dtype=np.int64),
             duration_us=self.random.lognormal(9, 0.6, n).astype(np.int64),
@@ -77,7 +77,7 @@ class Load:
         values = {field: getattr(base, field) for field in Batch.__slots__}
         errors = ("HTTPError('503 Server Error')",)
         return Batch(
-            **(values | {"columns": columns, "names": self.names, "errors": errors, "produced": boot.produced})
+            **(values | {"columns": columns, "names": self.names, "errors": errors, "produced": incarnation.produced})
         )
 
 
@@ -85,8 +85,10 @@ def fill(client: redis.Redis, load: Load, batches: int, first: int = 0) -> int:
     """Put batches of half a second each, of every worker, into the stream; how many samples these are."""
     for number in range(first, first + batches):
         begin = run_maker.START + number * SECOND // 2
-        for boot in load.boots:
-            blob = encode_batch(load.batch(boot, begin + boot.worker, begin + SECOND // 2 + boot.worker))
+        for incarnation in load.incarnations:
+            blob = encode_batch(
+                load.batch(incarnation, begin + incarnation.worker, begin + SECOND // 2 + incarnation.worker)
+            )
             client.xadd(SAMPLES, {"run": "r", "b": blob})
     return batches * WORKERS * load.per_batch
 
@@ -117,7 +119,9 @@ def bench_aggregator(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.Mo
             client.flushall()
             aggregator = aggregator_of(client, tmp_path / f"{influx}-{number}", influx=influx)
             ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
-            load.boots = [BootMaker(worker=worker, boot=f"{number}-{worker}") for worker in range(WORKERS)]
+            load.incarnations = [
+                IncarnationMaker(worker=worker, incarnation=f"{number}-{worker}") for worker in range(WORKERS)
+            ]
             samples = fill(client, load, 60)
             begun = time.process_time()
             while taken_in(aggregator) < samples:
@@ -153,11 +157,11 @@ def bench_influx_writer(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest
 
 def bench_stream_bytes() -> None:
     """Bytes of a request in the stream, and of its line."""
-    from loadstone.collector.request_lines import request_lines
+    from loadstone.influx.encode import request_lines
 
     for n in (50, 300, 2500):
         load = Load(n)
-        batch = load.batch(load.boots[0], run_maker.START, run_maker.START + SECOND)
+        batch = load.batch(load.incarnations[0], run_maker.START, run_maker.START + SECOND)
         lines = "\n".join(request_lines(batch, batch.names))
         print(f"\nbatch of {n}: {len(encode_batch(batch)) / n:.1f} bytes a request; its line {len(lines) / n:.0f}")
 
@@ -202,10 +206,10 @@ def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, m
         looker = threading.Thread(target=look)
         looker.start()
         for _ in range(30 * WORKERS):
-            boot = load.boots[_ % WORKERS]  # the workers ship one after the other, each every half second
+            incarnation = load.incarnations[_ % WORKERS]  # the workers ship one after the other, each every half second
             time.sleep(0.5 / WORKERS)
             now = time.time_ns()
-            batch = load.batch(boot, now - SECOND // 2, now)
+            batch = load.batch(incarnation, now - SECOND // 2, now)
             ends.append(batch.columns.end_ns)
             client.xadd(SAMPLES, {"run": "r", "b": encode_batch(batch)})
         total = sum(map(len, ends))
@@ -238,8 +242,8 @@ def bench_a_million_requests(
         ship(client, run.entries)
         total = fill(client, load, 250)
         ending = RunMaker(events=run.events)
-        for boot in load.boots:
-            ending.add(boot.batch([], at_s=126, final=True))
+        for incarnation in load.incarnations:
+            ending.add(incarnation.batch([], at_s=126, final=True))
         ship(client, ending.stopped(126, requests=total).entries)
         ledger = wait_for_influx(client, tmp_path, timeout_s=300)
         took_s = time.monotonic() - begun

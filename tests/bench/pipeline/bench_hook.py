@@ -23,10 +23,10 @@ from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 
 from loadstone.domain.batch import encode_batch
-from loadstone.locustio.recorder import Recorder
-from loadstone.stack.scenario import PLUGIN
+from loadstone.hook.recorder import Recorder
+from loadstone.launch.scenario import PLUGIN
 from support.instant_server import InstantServer
-from support.run_maker import BootMaker
+from support.run_maker import IncarnationMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,13 +89,13 @@ def fire(record: Callable[..., None], n: int) -> None:
 
 
 def bench_listener_and_flush(valkey: RedisServer) -> None:
-    client, boot = valkey.client(), BootMaker()
+    client, incarnation = valkey.client(), IncarnationMaker()
 
     def with_flush(recorder: Recorder) -> None:
         for _ in range(FIRES // A_FLUSH):
             fire(recorder.record, A_FLUSH)
             columns, names, errors = recorder.take()
-            batch = boot.batch([], at_s=1)
+            batch = incarnation.batch([], at_s=1)
             values = {field: getattr(batch, field) for field in type(batch).__slots__}
             blob = encode_batch(type(batch)(**(values | {"columns": columns, "names": names, "errors": errors})))
             client.xadd("samples", {"run": "r", "b": blob})

@@ -3,10 +3,10 @@
 python saturated.py URL REDIS_URL ROUNDS
 
 Each request event is timed where it happens, with caches as cold as they are there; those with and those without the
-listener meet the same machine at the same time, so the difference of their means is the listener's cost, and noise
-that is twenty times as large cancels out. The slowest hundredth of either kind, in which the process was interrupted,
-is left out. Everything else of the hook (packing, sending, loop lag, vitals) is a greenlet of its own: its CPU time is
-taken alone, with as many samples to ship as the saturated process made.
+listener meet the same machine at the same time, so the difference of their means is the listener's cost, and noise that
+is twenty times as large cancels out. The slowest hundredth of either kind, in which the process was interrupted, is
+left out. Everything else of the hook (packing, sending, loop lag, process stats) is a greenlet of its own: its CPU time
+is taken alone, with as many samples to ship as the saturated process made.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.event import EventHook
 
-from loadstone.locustio import connections
-from loadstone.locustio.recorder import Recorder
-from loadstone.locustio.shipper import Shipper
+from loadstone.hook.recorder import Recorder
+from loadstone.hook.shipper import Shipper
+from loadstone.lean import connections
 
 USERS = 50
 WARM_UP_S = 2.0

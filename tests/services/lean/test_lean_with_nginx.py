@@ -8,7 +8,7 @@ import pytest
 from locust import FastHttpUser, HttpUser
 
 from loadstone import LeanHttpUser
-from loadstone.locustio import connections
+from loadstone.lean import connections
 from support.conformance import Outcome, play
 from support.nginx_server import ANSWER, NginxServer
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.frame import EntryKind
-from loadstone.archive.journal import read_journal
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.segments import read_journal
 from loadstone.domain.batch import Batch, decode_batch
 from support.archive_reader import rows
 from support.boards.values import Near
@@ -167,7 +167,7 @@ class Facts:
 
     @cached_property
     def workers(self) -> list[WorkerPoint]:
-        """At most one point a second for each boot, and its last one, from the batches as they came."""
+        """At most one point a second for each incarnation, and its last one, from the batches as they came."""
         seen: set[tuple[str, int]] = set()
         stored: dict[str, int] = defaultdict(int)
         newest: dict[str, int] = {}
@@ -176,14 +176,16 @@ class Facts:
             if entry.kind is not EntryKind.SAMPLES:
                 continue
             batch = decode_batch(entry.blob)
-            if (batch.boot, batch.seq) in seen:
+            if (batch.incarnation, batch.seq) in seen:
                 continue
-            seen.add((batch.boot, batch.seq))
-            stored[batch.boot] += len(batch.columns)
-            if batch.final or newest.get(batch.boot) != batch.sent_ns // NS:
-                newest[batch.boot] = batch.sent_ns // NS
+            seen.add((batch.incarnation, batch.seq))
+            stored[batch.incarnation] += len(batch.columns)
+            if batch.final or newest.get(batch.incarnation) != batch.sent_ns // NS:
+                newest[batch.incarnation] = batch.sent_ns // NS
                 arrived_ms = int(entry.stream_id.partition("-")[0])
-                found.append(WorkerPoint(batch.sent_ns, str(batch.worker), batch, stored[batch.boot], arrived_ms))
+                found.append(
+                    WorkerPoint(batch.sent_ns, str(batch.worker), batch, stored[batch.incarnation], arrived_ms)
+                )
         return found
 
     def spans(self, requests: Iterable[Request], width_s: float) -> dict[int, list[Request]]:

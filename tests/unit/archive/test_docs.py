@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadstone.archive.finalize.tables import REQUESTS, ROLLUPS, USAGE
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.tables import REQUESTS, ROLLUPS, USAGE
 from loadstone.domain.objective import parse_objectives
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"

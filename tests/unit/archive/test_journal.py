@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.frame import MARK, Segment, mark
-from loadstone.archive.journal import Entry, EntryKind, JournalReader, JournalWriter, read_journal
+from loadstone.archive.journal.frame import MARK, Segment, mark
+from loadstone.archive.journal.segments import Entry, EntryKind, JournalReader, JournalWriter, read_journal
 from loadstone.errors import ArchiveError
 from support.full_disk import files_no_larger_than
 

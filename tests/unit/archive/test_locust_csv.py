@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from locust import stats as locust_stats
 
-from loadstone.archive.close import close_run
+from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import EventKind
 from support.archive_reader import csv_rows
-from support.run_maker import SECOND, START, BootMaker, RunMaker, Sample, samples, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, samples, write_journal
 
 HOSTILE = "ConnectionError('a, \"b\"\\\n\r\n;')"
 NAMES = [("POST", "/b"), ("GET", "/b"), ("GET", "/a"), ("", "plain"), ("PUT", 'x,"y"')]
@@ -47,8 +47,8 @@ def taken():
 def folder(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("results") / "r").create()
     run = RunMaker().started()
-    boot = BootMaker()
-    run.add(boot.batch(taken(), final=True))
+    incarnation = IncarnationMaker()
+    run.add(incarnation.batch(taken(), final=True))
     for node, count in (("host_b", 2), ("host_a", 1), ("host_b", 1)):
         run.event(EventKind.EXCEPTION, 3, message='no, not "that"', traceback="line 1\nline 2", count=count, node=node)
     run.event(EventKind.EXCEPTION, 3, message="another", traceback="", count=5, node="host_a")
@@ -141,9 +141,11 @@ def test_history_has_every_second_with_every_name_so_far_in_locusts_order(folder
 
 def test_history_looks_back_ten_seconds(tmp_path):
     folder = RunFolder(tmp_path / "r").create()
-    run, boot = RunMaker().started(), BootMaker()
-    run.add(boot.batch(samples(100, 0, 2, duration_us=5000, error="x")))
-    run.add(boot.batch([*samples(10, 14, 15, duration_us=90_000), Sample(14.99, name=("GET", "/new"))], final=True))
+    run, incarnation = RunMaker().started(), IncarnationMaker()
+    run.add(incarnation.batch(samples(100, 0, 2, duration_us=5000, error="x")))
+    run.add(
+        incarnation.batch([*samples(10, 14, 15, duration_us=90_000), Sample(14.99, name=("GET", "/new"))], final=True)
+    )
     write_journal(folder.journal, run.stopped(15).entries)
     close_run(folder, now_ns=START)
     history = {
@@ -164,8 +166,8 @@ def test_history_looks_back_ten_seconds(tmp_path):
 
 def test_a_clock_that_jumped_does_not_fill_the_history_with_quiet_seconds(tmp_path):
     folder = RunFolder(tmp_path / "r").create()
-    boot = BootMaker()
-    run = RunMaker().add(boot.batch([Sample(1)])).add(boot.batch([Sample(10_000)], final=True))
+    incarnation = IncarnationMaker()
+    run = RunMaker().add(incarnation.batch([Sample(1)])).add(incarnation.batch([Sample(10_000)], final=True))
     write_journal(folder.journal, run.entries)
     close_run(folder, now_ns=START)
     assert len({row["Timestamp"] for row in csv_rows(folder.stats_history_csv)}) == 2
@@ -174,7 +176,7 @@ def test_a_clock_that_jumped_does_not_fill_the_history_with_quiet_seconds(tmp_pa
 def test_more_errors_than_the_limit_are_counted_together(tmp_path):
     folder = RunFolder(tmp_path / "r").create()
     many = [Sample(1 + number / 100_000, error=f"error {number}") for number in range(10_500)]
-    write_journal(folder.journal, RunMaker().add(BootMaker().batch(many, final=True)).entries)
+    write_journal(folder.journal, RunMaker().add(IncarnationMaker().batch(many, final=True)).entries)
     close_run(folder, now_ns=START)
     failures = csv_rows(folder.failures_csv)
     assert len(failures) == 10_001

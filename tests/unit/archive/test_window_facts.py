@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.window_facts import ServicesInWindow, WorkersInWindow
+from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
 from loadstone.domain.event import Usage, UsageTick
-from loadstone.domain.window import Window
-from support.run_maker import SECOND, START, BootMaker
+from loadstone.domain.facts import Window
+from support.run_maker import SECOND, START, IncarnationMaker
 
 
 def at(seconds):
@@ -34,17 +34,17 @@ def usage_of(*ticks):
 
 @given(st.lists(st.lists(st.integers(0, 10**6), max_size=40), min_size=1, max_size=5))
 def test_the_lag_is_the_nearest_rank_over_all_ticks_of_the_window(lags):
-    boot = BootMaker(2)
-    batches = [boot.batch(at_s=12, loop_lag_us=tuple(ticks)) for ticks in lags]
-    batches += [boot.batch(at_s=9, loop_lag_us=(10**9,)), boot.batch(at_s=20, loop_lag_us=(10**9,))]
+    incarnation = IncarnationMaker(2)
+    batches = [incarnation.batch(at_s=12, loop_lag_us=tuple(ticks)) for ticks in lags]
+    batches += [incarnation.batch(at_s=9, loop_lag_us=(10**9,)), incarnation.batch(at_s=20, loop_lag_us=(10**9,))]
     (worker,) = workers_of(*batches)
     every = [lag for ticks in lags for lag in ticks]
     expected = np.percentile(every, 99, method="inverted_cdf") / 1000 if every else None
     assert worker.lag_p99_ms == expected
 
 
-def test_throttling_is_what_came_on_top_within_the_window_for_each_boot():
-    first, second = BootMaker(1, "a"), BootMaker(1, "b")
+def test_throttling_is_what_came_on_top_within_the_window_for_each_incarnation():
+    first, second = IncarnationMaker(1, "a"), IncarnationMaker(1, "b")
     (worker,) = workers_of(
         first.batch(at_s=9, throttled_us=1000),
         first.batch(at_s=15, throttled_us=4000),
@@ -55,12 +55,12 @@ def test_throttling_is_what_came_on_top_within_the_window_for_each_boot():
 
 
 def test_cpu_and_clock_are_means_and_an_unknown_clock_stays_unknown():
-    boot, other = BootMaker(0), BootMaker(1)
+    incarnation, other = IncarnationMaker(0), IncarnationMaker(1)
     known, unknown = workers_of(
-        boot.batch(at_s=11, cpu_pct=10.0, clock_offset_ms=2.0),
-        boot.batch(at_s=12, cpu_pct=30.0, clock_offset_ms=None),
-        boot.batch(at_s=13, cpu_pct=20.0, clock_offset_ms=4.0),
-        boot.batch(at_s=30, cpu_pct=99.0, clock_offset_ms=900.0),
+        incarnation.batch(at_s=11, cpu_pct=10.0, clock_offset_ms=2.0),
+        incarnation.batch(at_s=12, cpu_pct=30.0, clock_offset_ms=None),
+        incarnation.batch(at_s=13, cpu_pct=20.0, clock_offset_ms=4.0),
+        incarnation.batch(at_s=30, cpu_pct=99.0, clock_offset_ms=900.0),
         other.batch(at_s=11, clock_offset_ms=None),
     )
     assert (known.worker, known.cpu_pct, known.clock_offset_ms) == (0, 20.0, 3.0)
@@ -68,8 +68,8 @@ def test_cpu_and_clock_are_means_and_an_unknown_clock_stays_unknown():
 
 
 def test_a_clock_that_is_an_hour_ahead_is_told_although_it_dates_every_batch_after_the_window():
-    boot = BootMaker(0)
-    (worker,) = workers_of(*(boot.batch(at_s=3600 + at_s, clock_offset_ms=3_600_000.0) for at_s in (11, 12, 13)))
+    incarnation = IncarnationMaker(0)
+    (worker,) = workers_of(*(incarnation.batch(at_s=3600 + at_s, clock_offset_ms=3_600_000.0) for at_s in (11, 12, 13)))
     assert worker.clock_offset_ms == 3_600_000.0
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from loadstone.archive.frame import EntryKind
-from loadstone.archive.journal import JournalWriter
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.segments import JournalWriter
 from loadstone.cli import main as cli
 from loadstone.domain.batch import decode_batch
-from support.run_maker import BootMaker, RunMaker, samples
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,10 @@ EVERY = 37
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, list[tuple[int, int]]]:
     """The segment of a run that nobody closed, and after each of its entries: its length, and the samples in it."""
-    run, boot = RunMaker(run=RUN).started(), BootMaker(run=RUN)
+    run, incarnation = RunMaker(run=RUN).started(), IncarnationMaker(run=RUN)
     for second in range(4):
-        run.add(boot.batch(samples(5, second, second + 1)))
-    run.stopped(4, requests=20).add(boot.batch(at_s=4, final=True))
+        run.add(incarnation.batch(samples(5, second, second + 1)))
+    run.stopped(4, requests=20).add(incarnation.batch(at_s=4, final=True))
     folder = tmp_path / "results" / RUN / "journal"
     folder.parent.mkdir(parents=True)
     writer, ends, stored = JournalWriter(folder), [], 0

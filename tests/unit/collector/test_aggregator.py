@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from loadstone.archive.frame import EntryKind
+from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator, serve
 from loadstone.domain.event import Usage
 from loadstone.settings import CollectorSettings, load
@@ -21,13 +21,13 @@ from loadstone.stream.consumer import Consumer
 from loadstone.stream.lease import Lease
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
-from support.run_maker import SECOND, START, BootMaker, RunMaker, samples
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from loadstone.archive.frame import Entry
+    from loadstone.archive.journal.frame import Entry
     from support.redis_server import RedisServer
 
 STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
@@ -116,15 +116,15 @@ def work(aggregator: Aggregator, deployment: Deployment) -> None:
     raise AssertionError("it does not come to an end")
 
 
-def whole_run(boots: int = 2, seconds: int = 3, per_second: int = 10) -> RunMaker:
-    run = RunMaker().started(workers=range(boots))
-    makers = [BootMaker(worker) for worker in range(boots)]
+def whole_run(incarnations: int = 2, seconds: int = 3, per_second: int = 10) -> RunMaker:
+    run = RunMaker().started(workers=range(incarnations))
+    makers = [IncarnationMaker(worker) for worker in range(incarnations)]
     for second in range(seconds):
-        for boot in makers:
-            run.add(boot.batch(samples(per_second, second, second + 1)))
-    run.stopped(seconds, requests=boots * seconds * per_second)
-    for boot in makers:
-        run.add(boot.batch(at_s=seconds, final=True))
+        for incarnation in makers:
+            run.add(incarnation.batch(samples(per_second, second, second + 1)))
+    run.stopped(seconds, requests=incarnations * seconds * per_second)
+    for incarnation in makers:
+        run.add(incarnation.batch(at_s=seconds, final=True))
     return run
 
 
@@ -142,7 +142,7 @@ def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: De
     assert deployment.rows() == 60
 
 
-def test_a_run_is_archived_and_closed_when_all_its_boots_have_ended(deployment: Deployment):
+def test_a_run_is_archived_and_closed_when_all_its_incarnations_have_ended(deployment: Deployment):
     aggregator = deployment.start()
     deployment.send(whole_run().entries)
     work(aggregator, deployment)
@@ -255,7 +255,7 @@ def test_what_was_read_and_not_acknowledged_when_it_died_is_read_again_and_count
 
 
 def test_a_late_batch_has_the_run_closed_again_with_the_right_total(deployment: Deployment):
-    run, early, late = RunMaker().started(workers=(0, 1)), BootMaker(0), BootMaker(1)
+    run, early, late = RunMaker().started(workers=(0, 1)), IncarnationMaker(0), IncarnationMaker(1)
     run.add(early.batch(samples(10, 0, 1))).add(late.batch(samples(10, 0, 1)))
     run.stopped(2, requests=30).add(early.batch(at_s=2, final=True))
     aggregator = deployment.start()
@@ -336,7 +336,7 @@ def test_the_lease_of_a_holder_that_died_ends_by_itself(deployment: Deployment):
 def test_a_full_disk_acknowledges_nothing_and_everything_is_stored_when_there_is_space(
     deployment: Deployment, caplog: pytest.LogCaptureFixture
 ):
-    entries = whole_run(boots=2, seconds=20, per_second=200).entries
+    entries = whole_run(incarnations=2, seconds=20, per_second=200).entries
     with serving(deployment.url, deployment.results):
         with files_no_larger_than(16_000):
             deployment.send(entries)

@@ -11,9 +11,9 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from loadstone.archive.fold import RunState
-from loadstone.collector.live_board import LiveBoard
-from loadstone.collector.live_server import serving
+from loadstone.archive.run_state import RunState
+from loadstone.collector.live.board import LiveBoard
+from loadstone.collector.live.server import serving
 from support.closed_runs import HOSTILE, MadeRun
 from support.run_maker import SECOND, START
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.domain.batch import Batch, Columns
-from loadstone.domain.ledger import BootLedger, SeqTracker, ledger_of
+from loadstone.domain.ledger import IncarnationLedger, SeqTracker, ledger_of
 
 SECOND = 1_000_000_000
 
@@ -18,7 +18,7 @@ def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False, users
     return Batch(
         run="r",
         worker=3,
-        boot="b",
+        incarnation="b",
         seq=seq,
         produced=produced,
         dropped=dropped,
@@ -39,8 +39,8 @@ def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False, users
     )
 
 
-def boot(*batches):
-    ledger = BootLedger(boot="b", worker=3)
+def incarnation(*batches):
+    ledger = IncarnationLedger(incarnation="b", worker=3)
     for one in batches:
         ledger.apply(one)
     return ledger
@@ -66,7 +66,7 @@ def test_a_tracker_does_not_grow_behind_a_gap_that_never_fills():
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), min_size=1, max_size=20), st.randoms())
-def test_a_boot_that_said_final_balances_in_whatever_order_and_however_often_its_batches_come(parts, random):
+def test_an_incarnation_that_said_final_balances_in_whatever_order_and_however_often_its_batches_come(parts, random):
     batches, produced, dropped = [], 0, 0
     for n, fits in parts:
         produced += n
@@ -76,29 +76,29 @@ def test_a_boot_that_said_final_balances_in_whatever_order_and_however_often_its
     batches.append(batch(len(batches), 1, produced + 1, sent_s=200, dropped=dropped, final=True))
     twice = batches * 2
     random.shuffle(twice)
-    ledger = ledger_of([boot(*twice)], 300 * SECOND)
+    ledger = ledger_of([incarnation(*twice)], 300 * SECOND)
     assert (ledger.produced, ledger.dropped, ledger.unknown) == (produced + 1, dropped, 0)
     assert ledger.produced == ledger.stored + ledger.dropped
     assert ledger.balances
 
 
 def test_a_batch_sent_twice_counts_once():
-    ledger = boot()
+    ledger = incarnation()
     one = batch(0, 5, 5, sent_s=10)
     assert ledger.apply(one)
     assert not ledger.apply(one)
     assert ledger.stored == 5
 
 
-def test_a_missing_batch_of_an_ended_boot_unbalances_the_ledger():
-    ended = boot(batch(0, 5, 5, sent_s=10), batch(2, 5, 15, sent_s=11, final=True))
+def test_a_missing_batch_of_an_ended_incarnation_unbalances_the_ledger():
+    ended = incarnation(batch(0, 5, 5, sent_s=10), batch(2, 5, 15, sent_s=11, final=True))
     ledger = ledger_of([ended], 12 * SECOND)
     assert not ledger.balances
     assert (ledger.unbalanced, ledger.off_by) == (("b",), 5)
 
 
-def test_a_killed_boot_is_bounded_by_its_peak_rate_until_it_was_missed_plus_its_buffer():
-    killed = boot(
+def test_a_killed_incarnation_is_bounded_by_its_peak_rate_until_it_was_missed_plus_its_buffer():
+    killed = incarnation(
         batch(0, 100, 100, sent_s=10),
         batch(1, 50, 150, sent_s=10.5),
         batch(2, 10, 160, sent_s=11, buffered=7),
@@ -109,44 +109,44 @@ def test_a_killed_boot_is_bounded_by_its_peak_rate_until_it_was_missed_plus_its_
     assert killed.unknown(closed_at_ns=90 * SECOND) == 100 * 4 + 7
 
 
-def test_a_killed_boot_may_have_had_a_request_of_each_user_under_way_even_when_it_was_missed_at_once():
-    killed = boot(batch(0, 0, 0, sent_s=10, users=4), batch(1, 50, 50, sent_s=11, users=20))
+def test_a_killed_incarnation_may_have_had_a_request_of_each_user_under_way_even_when_it_was_missed_at_once():
+    killed = incarnation(batch(0, 0, 0, sent_s=10, users=4), batch(1, 50, 50, sent_s=11, users=20))
     killed.lost_at_ns = 11 * SECOND
     assert killed.unknown(closed_at_ns=11 * SECOND) == 20
 
 
 def test_the_peak_rate_is_the_highest_between_two_batches():
-    busy = boot(batch(0, 0, 0, sent_s=10), batch(1, 50, 50, sent_s=10.5), batch(2, 10, 60, sent_s=11))
+    busy = incarnation(batch(0, 0, 0, sent_s=10), batch(1, 50, 50, sent_s=10.5), batch(2, 10, 60, sent_s=11))
     assert busy.peak_rate == pytest.approx(100)
 
 
 def test_the_peak_rate_counts_dropped_samples_too():
-    full = boot(batch(0, 0, 0, sent_s=10), batch(1, 50, 250, dropped=200, sent_s=11))
+    full = incarnation(batch(0, 0, 0, sent_s=10), batch(1, 50, 250, dropped=200, sent_s=11))
     assert full.peak_rate == pytest.approx(250)
 
 
-def test_a_silent_boot_that_nobody_missed_is_bounded_until_the_run_closed():
-    silent = boot(batch(0, 0, 0, sent_s=10), batch(1, 50, 50, sent_s=10.5))
+def test_a_silent_incarnation_that_nobody_missed_is_bounded_until_the_run_closed():
+    silent = incarnation(batch(0, 0, 0, sent_s=10), batch(1, 50, 50, sent_s=10.5))
     assert silent.is_live
     assert silent.unknown(closed_at_ns=12 * SECOND + SECOND // 2) == 200
 
 
-def test_what_a_killed_boot_counted_but_never_sent_is_unknown_and_not_unbalanced():
-    killed = boot(batch(0, 5, 5, sent_s=10), batch(2, 5, 15, sent_s=11))
+def test_what_a_killed_incarnation_counted_but_never_sent_is_unknown_and_not_unbalanced():
+    killed = incarnation(batch(0, 5, 5, sent_s=10), batch(2, 5, 15, sent_s=11))
     killed.lost_at_ns = 11 * SECOND
     ledger = ledger_of([killed], 20 * SECOND)
     assert (ledger.unknown, ledger.balances) == (5, True)
 
 
 def test_a_missed_worker_that_sends_again_is_alive_again():
-    slow = boot(batch(0, 5, 5, sent_s=10))
+    slow = incarnation(batch(0, 5, 5, sent_s=10))
     slow.lost_at_ns = 15 * SECOND
     slow.apply(batch(1, 5, 10, sent_s=16))
     assert slow.is_live
 
 
 def test_final_after_the_master_missed_a_worker_makes_it_exact():
-    late = boot(batch(0, 5, 5, sent_s=10))
+    late = incarnation(batch(0, 5, 5, sent_s=10))
     late.lost_at_ns = 15 * SECOND
     late.apply(batch(1, 5, 10, sent_s=14, final=True))
     assert not late.is_lost

@@ -2,10 +2,10 @@
 
 import pytest
 
+from loadstone.domain.facts import Window
 from loadstone.domain.ledger import Ledger
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.verdict import judge, lag_limit_ms
-from loadstone.domain.window import Window
 from support.fact_maker import SECOND, facts, service, worker
 
 UNSOUND = {

@@ -6,17 +6,16 @@ import json
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from loadstone.gate.judged import judged_run
-from loadstone.gate.junit import junit_xml
-from loadstone.gate.markdown import markdown_text
+from loadstone.gate.files import junit_xml, markdown_text
+from loadstone.gate.verdict_report import report_of_run
 from support.closed_runs import HOSTILE, MadeRun
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def judged(tmp_path: Path, **made):
-    return judged_run(json.loads(MadeRun(**made).close(tmp_path).run_json.read_text()))
+def report(tmp_path: Path, **made):
+    return report_of_run(json.loads(MadeRun(**made).close(tmp_path).run_json.read_text()))
 
 
 def cases(xml: str) -> dict[str, list[str]]:
@@ -24,22 +23,22 @@ def cases(xml: str) -> dict[str, list[str]]:
 
 
 def test_a_missed_objective_is_a_failure_and_a_held_one_is_none(tmp_path: Path):
-    found = cases(junit_xml(judged(tmp_path, objectives=["p95<1ms", "failures<=50%"])))
+    found = cases(junit_xml(report(tmp_path, objectives=["p95<1ms", "failures<=50%"])))
     assert found == {"the measurement is sound": [], "p95<1ms": ["failure"], "failures<=50%": []}
 
 
 def test_a_measurement_that_is_not_sound_is_an_error(tmp_path: Path):
-    found = cases(junit_xml(judged(tmp_path, rate=0)))
+    found = cases(junit_xml(report(tmp_path, rate=0)))
     assert found["the measurement is sound"] == ["error"]
 
 
 def test_names_that_xml_cannot_hold_do_not_break_the_file(tmp_path: Path):
-    xml = junit_xml(judged(tmp_path, objectives=["p95[GET /\x00\x1b]<500ms"], names=[("GET", "/\x00\x1b")]))
+    xml = junit_xml(report(tmp_path, objectives=["p95[GET /\x00\x1b]<500ms"], names=[("GET", "/\x00\x1b")]))
     assert any("�" in name for name in cases(xml))
 
 
 def test_markdown_holds_the_verdict_and_every_name_harmlessly(tmp_path: Path):
-    text = markdown_text(judged(tmp_path, names=[("GET", HOSTILE), ("GET", "![x](http://evil)")]))
+    text = markdown_text(report(tmp_path, names=[("GET", HOSTILE), ("GET", "![x](http://evil)")]))
     assert text.startswith("## loadstone run 20260920\\-120000\\-aaaa: pass")
     assert "<script" not in text
     assert "![x](" not in text

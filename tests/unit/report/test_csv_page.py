@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadstone.report.export import What, export
-from loadstone.report.export_formats import FormatName
+from loadstone.report.export import FormatName, What, export
 from support.closed_runs import MadeRun
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "csv.md"

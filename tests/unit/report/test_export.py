@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.cli.main import main
-from loadstone.report.export import What, export, export_file
-from loadstone.report.export_formats import FormatName
+from loadstone.report.export import FormatName, What, export, export_file
 from support.closed_runs import MadeRun
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from loadstone.archive.close import close_run
+from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.report.summary import print_summary
-from support.run_maker import SECOND, START, BootMaker, RunMaker, samples, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +22,14 @@ def closed_run(
     folder: Path, *objectives: str, name: str = "/quick", failing: int = 0, killed: bool = False, **identity: Any
 ) -> RunFolder:
     """A run of four seconds with 100 quick requests and ``failing`` slow ones, closed."""
-    run, boot = RunMaker().started(objectives=list(objectives), **identity), BootMaker()
-    run.add(boot.batch(samples(100, 0, 3, name=("GET", name), duration_us=3000)))
+    run, incarnation = RunMaker().started(objectives=list(objectives), **identity), IncarnationMaker()
+    run.add(incarnation.batch(samples(100, 0, 3, name=("GET", name), duration_us=3000)))
     if failing:
         slow = {"name": ("POST", "/slow"), "duration_us": 1_500_000, "error": "HTTPError('500')", "status": 500}
-        run.add(boot.batch(samples(failing, 3, 4, **slow)))
+        run.add(incarnation.batch(samples(failing, 3, 4, **slow)))
     run.stopped(4, requests=100 + failing, failures=failing)
     if not killed:
-        run.add(boot.batch(at_s=4, final=True))
+        run.add(incarnation.batch(at_s=4, final=True))
     target = RunFolder(folder / "r").create()
     write_journal(target.journal, run.entries)
     close_run(target, now_ns=START + 20 * SECOND)
@@ -79,7 +79,7 @@ def test_what_is_not_known_for_certain_is_said(tmp_path: Path):
 
 
 def test_a_run_without_a_request_says_so_and_is_inconclusive(tmp_path: Path):
-    run = RunMaker().started().stopped(4).add(BootMaker().batch(at_s=4, final=True))
+    run = RunMaker().started().stopped(4).add(IncarnationMaker().batch(at_s=4, final=True))
     folder = RunFolder(tmp_path / "r").create()
     write_journal(folder.journal, run.entries)
     close_run(folder, now_ns=START + 20 * SECOND)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.errors import StreamError
-from loadstone.stream.client import EVENTS, FAILURES, SAMPLES, check, connect
+from loadstone.hook.sender import Outbox
+from loadstone.stream.client import EVENTS, FAILURES, SAMPLES, add, check, clock_offset_ms, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
-from loadstone.stream.outbox import Outbox
-from loadstone.stream.producer import add, clock_offset_ms
 
 if TYPE_CHECKING:
     from support.redis_server import RedisServer

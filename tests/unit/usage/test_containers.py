@@ -15,11 +15,10 @@ import pytest
 
 from loadstone.settings import UsageSettings, load
 from loadstone.usage.balancer import Balancer
-from loadstone.usage.cadvisor import Cadvisor, readings_of
-from loadstone.usage.containers import containers_of
+from loadstone.usage.cadvisor import Cadvisor, parse_exposition, readings_of
 from loadstone.usage.docker_engine import reading_of
-from loadstone.usage.exposition import parse_exposition
-from loadstone.usage.reading import Gauges, Reading, SourceError
+from loadstone.usage.reading import CounterRates, Reading, SourceError
+from loadstone.usage.sampler import containers_of
 from support.processes import free_port
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def test_several_replicas_are_told_apart_and_other_projects_are_left_out():
 
 
 def test_counters_become_gauges_over_the_samples_own_times():
-    gauges = Gauges()
+    gauges = CounterRates()
     common = {"spec_cpu_quota": 50_000, "spec_cpu_period": 100_000, "spec_memory_limit_bytes": 1000}
     first = {"cpu_usage_seconds_total": 10, "cpu_cfs_periods_total": 100, "cpu_cfs_throttled_periods_total": 10}
     later = {"cpu_usage_seconds_total": 10.5, "cpu_cfs_periods_total": 120, "cpu_cfs_throttled_periods_total": 15}
@@ -100,12 +99,12 @@ def test_no_limit_is_none_and_not_zero():
 
 
 def test_scraping_an_unchanged_sample_again_gives_nothing():
-    gauges, reading = Gauges(), only(exposition(cpu_usage_seconds_total=1))
+    gauges, reading = CounterRates(), only(exposition(cpu_usage_seconds_total=1))
     assert [gauges.take([reading]) for _ in range(3)] == [(), (), ()]
 
 
 def test_a_restarted_container_whose_counters_fell_to_zero_counts_from_there():
-    gauges = Gauges()
+    gauges = CounterRates()
     gauges.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=5, network_receive_bytes_total=9999))])
     again = exposition(AT_MS + 1000, cpu_usage_seconds_total=0.5, oom_events_total=0, network_receive_bytes_total=10)
     (usage,) = gauges.take([only(again)])
@@ -113,7 +112,7 @@ def test_a_restarted_container_whose_counters_fell_to_zero_counts_from_there():
 
 
 def test_a_container_made_anew_is_a_new_one_and_the_old_one_is_forgotten():
-    gauges = Gauges()
+    gauges = CounterRates()
     first = only(exposition(cpu_usage_seconds_total=1000))
     new = only(exposition(AT_MS + 1000, cpu_usage_seconds_total=1).replace(ID, "/docker/" + "b2" * 32))
     gauges.take([first])

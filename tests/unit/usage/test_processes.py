@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadstone.usage import cgroup
-from loadstone.usage.cgroup import Cgroup, Limits, cgroup_of
+from loadstone.host import cgroup
+from loadstone.host.cgroup import Cgroup, Limits, cgroup_of
 from loadstone.usage.processes import ProcessTree
 
 if TYPE_CHECKING:

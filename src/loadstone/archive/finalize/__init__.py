@@ -1,0 +1,1 @@
+"""Finalizing a run: from its journal to Parquet, CSV and run.json."""

@@ -1,0 +1,302 @@
+"""The CSV files that Locust writes with ``--csv NAME --csv-full-history``, made from rollups.
+
+Headers, order of rows, units and line ends are those of ``locust.stats.StatsCSVFileWriter`` (Locust 2.47; a test
+compares). Milliseconds; percentiles are whole ones, as Locust's, but come from histograms that are at most 0.4 % off.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loadstone.domain.histogram import DenseHistogram
+from loadstone.domain.rollup import BUCKETS, Rollup, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from loadstone.archive.finalize.blocks import Block
+    from loadstone.archive.lifecycle import UserException
+    from loadstone.domain.rollup import NameTable
+
+__all__ = [
+    "AGGREGATED",
+    "FAILURE_LIMIT",
+    "PERCENTS",
+    "Failure",
+    "FailureTable",
+    "HistoryCsv",
+    "csv_rows",
+    "figures",
+    "write_exceptions",
+    "write_failures",
+    "write_stats",
+]
+
+AGGREGATED: Final = ("", "Aggregated")
+PERCENTS: Final[Mapping[str, float]] = {
+    "50%": 50,
+    "66%": 66,
+    "75%": 75,
+    "80%": 80,
+    "90%": 90,
+    "95%": 95,
+    "98%": 98,
+    "99%": 99,
+    "99.9%": 99.9,
+    "99.99%": 99.99,
+    "100%": 100,
+}
+_STATS: Final = (
+    "Type",
+    "Name",
+    "Request Count",
+    "Failure Count",
+    "Median Response Time",
+    "Average Response Time",
+    "Min Response Time",
+    "Max Response Time",
+    "Average Content Size",
+    "Requests/s",
+    "Failures/s",
+    *PERCENTS,
+)
+_FAILURES: Final = ("Method", "Name", "Error", "Occurrences", "First Seen", "Last Seen")
+_EXCEPTIONS: Final = ("Count", "Message", "Traceback", "Nodes")
+_NS: Final = 1_000_000_000
+
+
+@contextmanager
+def csv_rows(path: Path) -> Iterator[Any]:
+    """A writer of CSV rows into a file, with Locust's line ends."""
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
+        yield csv.writer(file)
+
+
+def write_stats(path: Path, totals: Mapping[tuple[str, str], Rollup], duration_s: float) -> None:
+    """stats.csv: totals per request name; rates are over ``duration_s``, from the start to the last request."""
+    with csv_rows(path) as rows:
+        rows.writerow(_STATS)
+        for (method, name), rollup in [*_in_order(totals), (AGGREGATED, merged(totals.values()))]:
+            rates = [count / duration_s if duration_s > 0 else 0.0 for count in (rollup.n, rollup.err)]
+            rows.writerow([method, name, *figures(rollup, rollup.percentile_us(50)), *rates, *_percentiles(rollup)])
+
+
+def write_failures(path: Path, failures: Mapping[tuple[str, str, str], Failure]) -> None:
+    """failures.csv, in Locust's order, which is that of a digest of method, name and error."""
+    with csv_rows(path) as rows:
+        rows.writerow(_FAILURES)
+        for (method, name, error), failure in sorted(failures.items(), key=lambda item: _locust_key(*item[0])):
+            seen = (_second_text(failure.first_ns), _second_text(failure.last_ns))
+            rows.writerow([method, name, error, failure.count, *seen])
+
+
+def write_exceptions(path: Path, exceptions: Mapping[tuple[str, str], UserException]) -> None:
+    """exceptions.csv, in order of first appearance."""
+    with csv_rows(path) as rows:
+        rows.writerow(_EXCEPTIONS)
+        for (message, traceback), exception in exceptions.items():
+            rows.writerow([exception.count, message, traceback, ", ".join(exception.nodes)])
+
+
+def _in_order(totals: Mapping[tuple[str, str], Rollup]) -> list[tuple[tuple[str, str], Rollup]]:
+    """Locust sorts by name, then method."""
+    return sorted(totals.items(), key=lambda item: item[0][::-1])
+
+
+def figures(rollup: Rollup, median_us: float) -> list[float]:
+    """Requests, failures, then median, mean, minimum and maximum (ms), then mean size (bytes)."""
+    low_ms, high_ms = rollup.rt_min_us / 1000, rollup.rt_max_us / 1000
+    return [
+        rollup.n,
+        rollup.err,
+        max(min(round(median_us / 1000), high_ms), low_ms) or 0,  # whole, but never outside the exact extremes
+        rollup.mean_us / 1000,
+        low_ms or 0,
+        high_ms or 0,
+        rollup.bytes / rollup.n if rollup.n else 0,
+    ]
+
+
+def _percentiles(rollup: Rollup) -> list[Any]:
+    if not rollup.n:
+        return ["N/A"] * len(PERCENTS)
+    return [round(value / 1000) for value in rollup.percentiles_us(PERCENTS.values())]
+
+
+def _locust_key(method: str, name: str, error: str) -> str:
+    """The key by which Locust sorts failures (``StatsError.create_key``)."""
+    return sha256(f"{method}.{name}.{error!r}".encode("utf-8", "replace")).hexdigest()
+
+
+def _second_text(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_HISTORY: Final = (
+    "Timestamp",
+    "User Count",
+    "Type",
+    "Name",
+    "Requests/s",
+    "Failures/s",
+    *PERCENTS,
+    "Total Request Count",
+    "Total Failure Count",
+    "Total Median Response Time",
+    "Total Average Response Time",
+    "Total Min Response Time",
+    "Total Max Response Time",
+    "Total Average Content Size",
+)
+_CURRENT_S: Final = 10
+"""Seconds over which Locust computes its current rates and percentiles."""
+_LONGEST_GAP_S: Final = 60
+"""Seconds without a sample that are filled with rows; a longer gap is a clock that jumped, not a quiet run."""
+
+
+class _Series:
+    """One request name, or all of them: its totals so far and its last ten seconds."""
+
+    def __init__(self) -> None:
+        self.total = Rollup()  # counts and sums only: its histogram is `_all`
+        self._all = DenseHistogram(BUCKETS)
+        self._current = DenseHistogram(BUCKETS)
+        self._recent: deque[tuple[int, Rollup]] = deque()
+
+    def add(self, second: int, rollup: Rollup) -> None:
+        """Add one second of samples."""
+        self.total.merge(
+            Rollup(rollup.n, rollup.err, rollup.rt_sum_us, rollup.rt_min_us, rollup.rt_max_us, rollup.bytes)
+        )
+        self._all.add(rollup.histogram)
+        self._current.add(rollup.histogram)
+        self._recent.append((second, rollup))
+
+    def forget(self, before_second: int) -> None:
+        """Let go of what is no longer current."""
+        while self._recent and self._recent[0][0] < before_second:
+            self._current.subtract(self._recent.popleft()[1].histogram)
+
+    def row(self, seconds: int) -> list[Any]:
+        """Everything behind the name; the current rates are over ``seconds``."""
+        n = sum(rollup.n for _, rollup in self._recent)
+        err = sum(rollup.err for _, rollup in self._recent)
+        rates = [f"{count / seconds:2f}" for count in (n, err)]
+        (median_us,) = self._all.percentiles_us((50,))
+        return [*rates, *self._percentiles_ms(n), *figures(self.total, median_us)]
+
+    def _percentiles_ms(self, n: int) -> list[int]:
+        if not n:
+            return [0] * len(PERCENTS)
+        low, high = (
+            min(rollup.rt_min_us for _, rollup in self._recent),
+            max(rollup.rt_max_us for _, rollup in self._recent),
+        )
+        return [round(min(max(us, low), high) / 1000) for us in self._current.percentiles_us(PERCENTS.values())]
+
+
+class HistoryCsv:
+    """For every second the last ten seconds and the totals so far, of every name and of all of them."""
+
+    def __init__(self, rows: Any, names: NameTable, users_at: Callable[[int], int]) -> None:
+        self._rows = rows
+        self._names = names
+        self._users_at = users_at
+        self._series: dict[int, _Series] = {}
+        self._total = _Series()
+        self._order: list[int] = []
+        self._begun: int | None = None
+        self._next = 0
+        rows.writerow(_HISTORY)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, names: NameTable, users_at: Callable[[int], int]) -> Iterator[HistoryCsv]:
+        """A history at ``path``; ``users_at`` tells how many users ran in a second."""
+        with csv_rows(path) as rows:
+            yield cls(rows, names, users_at)
+
+    def write(self, second: int, rollups: dict[int, Rollup]) -> None:
+        """Add one complete second; seconds must ascend. Quiet seconds since the one before get their rows, too."""
+        if self._begun is None or second - self._next > _LONGEST_GAP_S:
+            self._begun = self._next = second
+        for quiet in range(self._next, second):
+            self._write_rows(quiet, self._begun)
+        for name_id, rollup in rollups.items():
+            self._series_of(name_id).add(second, rollup)
+        self._total.add(second, merged(rollups.values()))
+        self._write_rows(second, self._begun)
+        self._next = second + 1
+
+    def _series_of(self, name_id: int) -> _Series:
+        if name_id not in self._series:
+            self._series[name_id] = _Series()
+            self._order = sorted(self._series, key=lambda name_id: self._names[name_id][::-1])
+        return self._series[name_id]
+
+    def _write_rows(self, second: int, begun: int) -> None:
+        users, seconds = self._users_at(second), min(_CURRENT_S, second - begun + 1)
+        named = [(self._names[name_id], self._series[name_id]) for name_id in self._order]
+        for name, series in [*named, (AGGREGATED, self._total)]:
+            series.forget(second - _CURRENT_S + 1)
+            self._rows.writerow([second, users, *name, *series.row(seconds)])
+
+
+FAILURE_LIMIT: Final = 10_000
+"""How many combinations of request name and error text are told apart."""
+_OTHER_ERROR: Final = "further errors"
+
+
+@dataclass(slots=True)
+class Failure:
+    """One error text of one request name; times are wall clock, ns."""
+
+    count: int
+    first_ns: int
+    last_ns: int
+
+
+class FailureTable:
+    """``failures``: (method, name, error text) to `Failure`."""
+
+    def __init__(self, limit: int = FAILURE_LIMIT) -> None:
+        self.limit = limit
+        self.failures: dict[tuple[str, str, str], Failure] = {}
+
+    def count(self, block: Block) -> None:
+        """Count the failed samples of a block."""
+        at = np.flatnonzero(block.failed)
+        if not len(at):
+            return
+        keys, group, counts = np.unique(
+            block.pair[at] * len(block.errors) + block.error[at], return_inverse=True, return_counts=True
+        )
+        first = np.full(len(keys), np.iinfo(np.int64).max)
+        last = np.zeros(len(keys), np.int64)
+        np.minimum.at(first, group, block.end_ns[at])
+        np.maximum.at(last, group, block.end_ns[at])
+        rows = zip(keys.tolist(), counts.tolist(), first.tolist(), last.tolist(), strict=True)
+        for key, *failure in rows:
+            pair, error = divmod(key, len(block.errors))
+            self._add(block.pairs[pair], block.errors[error], Failure(*failure))
+
+    def _add(self, pair: tuple[str, str], error: str, new: Failure) -> None:
+        key = (*pair, error)
+        if key not in self.failures and len(self.failures) >= self.limit:
+            key = ("", "", _OTHER_ERROR)
+        known = self.failures.get(key)
+        if known is None:
+            self.failures[key] = new
+        else:
+            known.count += new.count
+            known.first_ns = min(known.first_ns, new.first_ns)
+            known.last_ns = max(known.last_ns, new.last_ns)

@@ -1,0 +1,245 @@
+"""From what two passes over a journal found to the facts that a verdict needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.objective import parse_objectives
+from loadstone.domain.rollup import merged
+from loadstone.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.archive.lifecycle import Lifecycle
+    from loadstone.domain.batch import Batch
+    from loadstone.domain.event import Usage, UsageTick
+    from loadstone.domain.facts import Window
+    from loadstone.domain.objective import Objective
+    from loadstone.domain.rollup import Rollup
+
+__all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
+
+_WORKER_PART = "worker"
+
+
+def facts_of(
+    first_pass: FirstPass,
+    *,
+    names: Mapping[tuple[str, str], Rollup],
+    usage: Mapping[str, ServiceUsage],
+    workers: tuple[WorkerFacts, ...],
+    names_capped: bool,
+    bound_ns: int,
+    damage: tuple[str, ...],
+) -> RunFacts:
+    """The facts of a run; ``bound_ns`` is until when an incarnation that nobody missed may have gone on."""
+    state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    exit_code = (lifecycle.target_exited or {}).get("code")
+    return RunFacts(
+        window=lifecycle.window(first_pass.first_start_ns, first_pass.last_end_ns),
+        names=names,
+        total=merged(names.values()),
+        ledger=state.ledger(bound_ns),
+        usage=usage,
+        host_cores=_host_cores(lifecycle.identity),
+        workers=workers,
+        lost_workers=_lost_workers(first_pass),
+        users_moved=lifecycle.users_moved,
+        aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
+        target_exited=_exited_under_load(lifecycle),
+        target_exit_code=exit_code if isinstance(exit_code, int) else None,
+        master_lost=state.master_lost,
+        interrupted=lifecycle.interrupted,
+        crashed={part: code for part, code in lifecycle.crashed.items() if not part.startswith(_WORKER_PART)},
+        restarted=lifecycle.restarted,
+        names_capped=names_capped or lifecycle.names_capped,
+        damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
+        locust_requests=(lifecycle.locust_totals or {}).get("requests"),
+    )
+
+
+def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
+    """The objectives that the run was started with, and what is wrong with those that cannot be understood."""
+    lines = first_pass.state.lifecycle.identity.get("objectives")
+    objectives: list[Objective] = []
+    problems: list[str] = []
+    for line in lines if isinstance(lines, list) else ():
+        try:
+            objectives.extend(parse_objectives([str(line)]))
+        except SettingsError as error:
+            problems.extend(error.problems)
+    return tuple(objectives), tuple(problems)
+
+
+def _exited_under_load(lifecycle: Lifecycle) -> bool:
+    """The target is expected to end after the run, not before its users were told to stop."""
+    if lifecycle.target_exited_ns is None:
+        return False
+    stop_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
+    return stop_ns is None or lifecycle.target_exited_ns <= stop_ns
+
+
+def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
+    """Workers that were missed while users ran and never ended properly."""
+    state = first_pass.state
+    ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
+    return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
+
+
+def _host_cores(identity: Mapping[str, Any]) -> float | None:
+    limits = identity.get("limits")
+    cores = limits.get("host_cores") if isinstance(limits, dict) else None
+    return float(cores) if isinstance(cores, int | float) else None
+
+
+@dataclass(slots=True)
+class _Worker:
+    lags_us: Counter[int] = field(default_factory=Counter)
+    throttled_before_us: dict[str, int] = field(default_factory=dict)
+    throttled_after_us: dict[str, int] = field(default_factory=dict)
+    cpu_pct_sum: float = 0.0
+    batches: int = 0
+    offset_ms_sum: float = 0.0
+    offsets: int = 0
+
+
+class WorkersInWindow:
+    """Gathers how workers did; a batch belongs to the window if it was made in it."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._workers: dict[int, _Worker] = {}
+
+    def take(self, batch: Batch) -> None:
+        """Take in one batch that was not taken in before."""
+        worker = self._workers.setdefault(batch.worker, _Worker())
+        if batch.sent_ns < self._window.start_ns:
+            _raise_to(worker.throttled_before_us, batch)
+        elif batch.sent_ns in self._window:
+            _raise_to(worker.throttled_after_us, batch)
+            worker.lags_us.update(batch.loop_lag_us)
+            worker.cpu_pct_sum += batch.cpu_pct
+            worker.batches += 1
+        if batch.clock_offset_ms is not None and _rightly_sent_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
+            worker.offset_ms_sum += batch.clock_offset_ms
+            worker.offsets += 1
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """One record per worker, ascending."""
+        return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
+
+
+def _rightly_sent_ns(sent_ns: int, offset_ms: float) -> int:
+    """When a batch was made by the stream server's clock: a clock far enough off would put itself out of the window."""
+    return sent_ns - round(offset_ms * 1_000_000)
+
+
+def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:
+    totals_us[batch.incarnation] = max(totals_us.get(batch.incarnation, 0), batch.throttled_us)
+
+
+def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
+    throttled_us = sum(
+        total - worker.throttled_before_us.get(incarnation, 0)
+        for incarnation, total in worker.throttled_after_us.items()
+    )
+    return WorkerFacts(
+        worker=number,
+        lag_p99_ms=_nearest_rank(worker.lags_us, 99) / 1000 if worker.lags_us else None,
+        throttled_us=throttled_us,
+        cpu_pct=worker.cpu_pct_sum / worker.batches if worker.batches else 0.0,
+        clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
+    )
+
+
+def _nearest_rank(counts: Counter[int], percent: int) -> int:
+    rank = -(-percent * counts.total() // 100)
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= rank:
+            return value
+    return 0
+
+
+@dataclass(slots=True)
+class _Service:
+    ticks: int = 0
+    cpu_sum: float = 0.0
+    cpu_max: float = 0.0
+    cpu_limit_sum: float = 0.0
+    limited_ticks: int = 0
+    mem_max: int = 0
+    mem_limit: int | None = None
+    mem_pct: float | None = None
+    throttled_pct: float | None = None
+    oom: int = 0
+
+
+class ServicesInWindow:
+    """Gathers what services used. At each tick the containers of a service are added up."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._services: dict[str, _Service] = {}
+
+    def take(self, tick: UsageTick) -> None:
+        """Take in one tick that was not taken in before."""
+        if tick.at_ns not in self._window:
+            return
+        rows: dict[str, list[Usage]] = {}
+        for row in tick.rows:
+            rows.setdefault(row.service, []).append(row)
+        for name, containers in rows.items():
+            _add(self._services.setdefault(name, _Service()), containers)
+
+    def facts(self) -> dict[str, ServiceUsage]:
+        """One record per service that was seen in the window."""
+        return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
+
+
+def _add(service: _Service, containers: list[Usage]) -> None:
+    cores = sum(row.cpu_cores for row in containers)
+    service.ticks += 1
+    service.cpu_sum += cores
+    service.cpu_max = max(service.cpu_max, cores)
+    limits = [row.cpu_limit for row in containers if row.cpu_limit]
+    if len(limits) == len(containers):
+        service.limited_ticks += 1
+        service.cpu_limit_sum += sum(limits)
+    _add_memory(service, containers)
+    service.throttled_pct = _highest(service.throttled_pct, (row.throttled_pct for row in containers))
+    service.oom = max(service.oom, sum(row.oom for row in containers))
+
+
+def _add_memory(service: _Service, containers: list[Usage]) -> None:
+    service.mem_max = max(service.mem_max, sum(row.mem_bytes for row in containers))
+    limits = [row.mem_limit for row in containers if row.mem_limit]
+    if len(limits) == len(containers):
+        service.mem_limit = sum(limits)
+    shares = (100 * row.mem_bytes / row.mem_limit for row in containers if row.mem_limit)
+    service.mem_pct = _highest(service.mem_pct, shares)
+
+
+def _highest(so_far: float | None, values: Iterable[float | None]) -> float | None:
+    return max((value for value in (so_far, *values) if value is not None), default=None)
+
+
+def _service_usage(service: _Service) -> ServiceUsage:
+    limited = service.limited_ticks == service.ticks
+    return ServiceUsage(
+        ticks=service.ticks,
+        cpu_cores=service.cpu_sum / service.ticks,
+        cpu_cores_max=service.cpu_max,
+        cpu_limit=service.cpu_limit_sum / service.ticks if limited else None,
+        mem_bytes=service.mem_max,
+        mem_limit=service.mem_limit,
+        mem_pct=service.mem_pct,
+        throttled_pct=service.throttled_pct,
+        oom=service.oom,
+    )

@@ -1,0 +1,257 @@
+"""RunState: a pure fold of journal entries into what is known of a run.
+
+The Aggregator applies every entry as it comes, closing a run applies them again from the journal; the result is the
+same, and each batch, event and usage tick counts once however often it comes. Memory is bounded by names, incarnations
+and open seconds, not by the length of the run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.lifecycle import Lifecycle
+from loadstone.domain.batch import NO_ERROR, decode_batch
+from loadstone.domain.event import EventKind, decode_event, decode_usage
+from loadstone.domain.ledger import IncarnationLedger, Ledger, SeqTracker, ledger_of
+from loadstone.domain.mask import mask_secrets
+from loadstone.domain.rollup import NAME_LIMIT, NameTable, Rollup, roll_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loadstone.archive.journal.frame import Entry
+    from loadstone.domain.batch import Batch
+    from loadstone.domain.event import Event, Usage, UsageTick
+
+__all__ = [
+    "CLOSE_AFTER_S",
+    "MASTER_LOST_AFTER_S",
+    "OPEN_SECONDS",
+    "IncarnationState",
+    "LiveRollups",
+    "RunState",
+    "name_ids",
+]
+
+CLOSE_AFTER_S: Final = 15
+"""A run closes this long after it stopped, whoever is still missing (design.md, "Archive")."""
+MASTER_LOST_AFTER_S: Final = 30
+"""A run without a batch and without a word of its master for this long has lost its master."""
+_RECENT_EVENTS: Final = 200
+_NS: Final = 1_000_000_000
+
+
+class IncarnationState:
+    """One incarnation: its ledger and the newest word on how it is doing (None before the first batch)."""
+
+    __slots__ = ("ledger", "newest")
+
+    def __init__(self, ledger: IncarnationLedger) -> None:
+        self.ledger = ledger
+        self.newest: Batch | None = None
+
+    def apply(self, batch: Batch) -> bool:
+        """Enter one batch; False when it was entered before."""
+        if not self.ledger.apply(batch):
+            return False
+        if batch.seq == self.ledger.last_seq:
+            self.newest = batch
+        return True
+
+
+class RunState:
+    """What is known of a run. With ``rollups=False`` samples are entered in the ledger but not rolled up."""
+
+    def __init__(self, *, rollups: bool = True, name_limit: int = NAME_LIMIT) -> None:
+        self.names = NameTable(name_limit)
+        self.lifecycle = Lifecycle()
+        self.incarnations: dict[str, IncarnationState] = {}
+        self.usage: dict[tuple[str, str], tuple[int, Usage]] = {}
+        self.recent_events: deque[Event] = deque(maxlen=_RECENT_EVENTS)
+        self.duplicates = 0
+        self.newest_ns = 0
+        self._live = LiveRollups(self.names) if rollups else None
+        self._seen: dict[tuple[EntryKind, str], SeqTracker] = {}
+
+    def apply(self, entry: Entry) -> bool:
+        """Take in one journal entry; False when its content was taken in before.
+
+        Raises `FormatError` when its blob is not what its kind says; nothing has changed then.
+        """
+        if entry.kind is EntryKind.SAMPLES:
+            return self.apply_batch(decode_batch(entry.blob))
+        if entry.kind is EntryKind.EVENTS:
+            return self.apply_event(decode_event(entry.blob))
+        return self.apply_usage(decode_usage(entry.blob))
+
+    def apply_batch(self, batch: Batch) -> bool:
+        """Take in one batch; False when it was taken in before."""
+        if not self._incarnation_of(batch).apply(batch):
+            self.duplicates += 1
+            return False
+        self.newest_ns = max(self.newest_ns, batch.sent_ns)
+        if self._live is not None:
+            self._live.apply(batch)
+        return True
+
+    def apply_event(self, event: Event) -> bool:
+        """Take in one event; False when it was taken in before."""
+        if not self._is_new(EntryKind.EVENTS, event.source, event.seq):
+            return False
+        self.lifecycle.apply(event)
+        self.newest_ns = max(self.newest_ns, event.at_ns)
+        if event.kind is not EventKind.USERS:
+            self.recent_events.append(event)
+        if event.kind in {EventKind.WORKER_LOST, EventKind.WORKER_JOINED}:
+            self._note_lost()
+        return True
+
+    def apply_usage(self, tick: UsageTick) -> bool:
+        """Take in one tick; False when it was taken in before."""
+        if not self._is_new(EntryKind.USAGE, tick.source, tick.seq):
+            return False
+        for row in tick.rows:
+            key = (row.service, row.container)
+            if key not in self.usage or self.usage[key][0] <= tick.at_ns:
+                self.usage[key] = (tick.at_ns, row)
+        return True
+
+    @property
+    def open_seconds(self) -> dict[int, dict[int, Rollup]]:
+        """The newest seconds: second to name id to rollup."""
+        return self._live.open_seconds if self._live else {}
+
+    @property
+    def totals(self) -> dict[int, Rollup]:
+        """Name id to rollup of the whole run."""
+        return self._live.totals if self._live else {}
+
+    @property
+    def late(self) -> int:
+        """Samples whose second was no longer open when they came; closing puts them right."""
+        return self._live.late if self._live else 0
+
+    @property
+    def master_lost(self) -> bool:
+        """Whether the run has no end that its master told."""
+        return self.lifecycle.stopped_ns is None
+
+    def watermark_second(self) -> int:
+        """The first second that may still get samples: the oldest progress of live incarnations, 0 before any batch."""
+        ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
+        live = [ledger.progress_ns for ledger in ledgers if ledger.is_live]
+        if live:
+            return min(live) // _NS
+        newest = max((ledger.last_end_ns for ledger in ledgers), default=0)
+        return newest // _NS + 1 if newest else 0
+
+    def is_complete(self, now_ns: int) -> bool:
+        """Whether every incarnation of the roster is accounted for at ``now_ns``, or the wait for them is over.
+
+        At the latest `CLOSE_AFTER_S` after it stopped; without batch and master for `MASTER_LOST_AFTER_S` too.
+        """
+        stopped_ns = self.lifecycle.stopped_ns
+        if stopped_ns is None:
+            return now_ns - self._last_sign_ns() >= MASTER_LOST_AFTER_S * _NS
+        return self._all_accounted_for() or now_ns - stopped_ns >= CLOSE_AFTER_S * _NS
+
+    def ledger(self, closed_at_ns: int) -> Ledger:
+        """The archive's ledger if the run were closed at ``closed_at_ns``."""
+        return ledger_of(self.ledgers(), closed_at_ns)
+
+    def ledgers(self) -> list[IncarnationLedger]:
+        """The ledger of every incarnation, and of every worker lost before its first batch came (incarnation "")."""
+        ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
+        known = {ledger.worker for ledger in ledgers}
+        return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
+
+    def _silent(self, worker: int) -> IncarnationLedger:
+        """A worker of which nothing came may have been as fast as the fastest, from when it joined."""
+        lost_at_ns = self.lifecycle.lost_at_ns[worker]
+        begun_ns = self.lifecycle.joined_ns.get(worker, self.lifecycle.started_ns or lost_at_ns)
+        fastest = max((incarnation.ledger.peak_rate for incarnation in self.incarnations.values()), default=0.0)
+        return IncarnationLedger(
+            incarnation="", worker=worker, peak_rate=fastest, last_sent_ns=begun_ns, lost_at_ns=lost_at_ns
+        )
+
+    def _last_sign_ns(self) -> int:
+        sent = max((incarnation.ledger.last_sent_ns for incarnation in self.incarnations.values()), default=0)
+        return max(sent, self.lifecycle.master_ns) or self.newest_ns
+
+    def _all_accounted_for(self) -> bool:
+        ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
+        known = {ledger.worker for ledger in ledgers} | set(self.lifecycle.lost_at_ns)
+        return bool(known) and self.lifecycle.roster <= known and not any(ledger.is_live for ledger in ledgers)
+
+    def _incarnation_of(self, batch: Batch) -> IncarnationState:
+        if batch.incarnation not in self.incarnations:
+            lost_at_ns = self.lifecycle.lost_at_ns.get(batch.worker)
+            ledger = IncarnationLedger(incarnation=batch.incarnation, worker=batch.worker, lost_at_ns=lost_at_ns)
+            self.incarnations[batch.incarnation] = IncarnationState(ledger)
+        return self.incarnations[batch.incarnation]
+
+    def _note_lost(self) -> None:
+        for incarnation in self.incarnations.values():
+            incarnation.ledger.lost_at_ns = self.lifecycle.lost_at_ns.get(incarnation.ledger.worker)
+
+    def _is_new(self, kind: EntryKind, source: str, seq: int) -> bool:
+        return self._seen.setdefault((kind, source), SeqTracker()).add(seq)
+
+
+OPEN_SECONDS: Final = 60
+"""How many of the newest seconds stay open."""
+
+
+def name_ids(table: NameTable, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """The run-wide ids of a batch's names, secrets masked first."""
+    return table.ids_of([(method, mask_secrets(name)) for method, name in names])
+
+
+class LiveRollups:
+    """``open_seconds``: second to name id to rollup; ``totals``: name id to rollup of the whole run.
+
+    A sample that comes after its second was given up counts in ``totals`` and in ``late`` only; the rollups of that
+    second are complete again when the run is closed.
+    """
+
+    def __init__(self, names: NameTable) -> None:
+        self.names = names
+        self.open_seconds: dict[int, dict[int, Rollup]] = {}
+        self.totals: dict[int, Rollup] = {}
+        self.late = 0
+        self.given_up = -1
+
+    def apply(self, batch: Batch) -> None:
+        """Count the samples of a batch that was not seen before."""
+        columns = batch.columns
+        if not len(columns):
+            return
+        ids = name_ids(self.names, batch.names)[columns.name]
+        failed = columns.error != NO_ERROR
+        for (second, name), rollup in roll_up(
+            columns.end_ns // _NS, ids, columns.duration_us, columns.bytes, failed
+        ).items():
+            self.totals.setdefault(name, Rollup()).merge(rollup)
+            self._count(second, name, rollup)
+        self._give_up_old()
+
+    def _count(self, second: int, name: int, rollup: Rollup) -> None:
+        if second <= self.given_up:
+            self.late += rollup.n
+            return
+        names = self.open_seconds.setdefault(second, {})
+        if name in names:
+            names[name].merge(rollup)
+        else:
+            names[name] = rollup
+
+    def _give_up_old(self) -> None:
+        while len(self.open_seconds) > OPEN_SECONDS:
+            oldest = min(self.open_seconds)
+            del self.open_seconds[oldest]
+            self.given_up = max(self.given_up, oldest)

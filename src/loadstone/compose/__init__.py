@@ -1,0 +1,1 @@
+"""The compose stack: its secrets, its InfluxDB, and runs driven from outside."""

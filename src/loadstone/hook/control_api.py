@@ -1,0 +1,112 @@
+"""Steering a waiting master over HTTP, beside Locust's own routes, for `loadstone run --stack`.
+
+It can say what Locust's form has no fields for: objectives, steady state, warm-up, seed, and who asked.
+
+POST /loadstone/runs   start a run; JSON of `RunRequest`, values as text -> {"launch": ...}
+GET  /loadstone/runs   the run that goes on, or the last one: {"run", "state", "users", "workers", "live"}
+POST /loadstone/stop   end it early: it counts as interrupted
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from flask import Response, jsonify, request
+from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
+
+from loadstone.errors import SettingsError
+from loadstone.settings import RunRequest, describe, load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from locust.web import WebUI
+
+    from loadstone.hook.master import MasterHook
+    from loadstone.hook.web_ui import LiveState
+
+__all__ = ["install"]
+
+_IDLE: Final = frozenset({STATE_INIT, STATE_STOPPED})
+_LIVE: Final = ("run", "state", "tiles")
+
+
+def install(web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
+    """Add the routes, guarded as Locust's own are."""
+    app: Any = web_ui.app
+    guarded: Any = web_ui.auth_required_if_enabled
+    steering = _Steering(web_ui, hook, live)
+    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(steering.tell), methods=["GET"])
+    app.add_url_rule("/loadstone/runs", "loadstone_start", guarded(steering.start), methods=["POST"])
+    app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded(steering.stop), methods=["POST"])
+
+
+class _Steering:
+    def __init__(self, web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
+        self._environment = web_ui.environment
+        self._hook = hook
+        self._live = live
+
+    def tell(self) -> Response:
+        runner = self._runner()
+        live = self._live() if self._live else {}
+        return jsonify(
+            {
+                "run": self._hook.run,
+                "state": runner.state,
+                "users": runner.user_count,
+                "workers": runner.worker_count,
+                "live": {key: live.get(key) for key in _LIVE},
+            }
+        )
+
+    def start(self) -> tuple[Response, HTTPStatus]:
+        if not request.is_json:  # a form of another site cannot send JSON unasked
+            return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
+        try:
+            wanted = load(RunRequest, _texts(request.get_json()), environ={})
+        except SettingsError as error:
+            return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
+        runner = self._runner()
+        if runner.state not in _IDLE:
+            return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} goes on; it has to end first")
+        if not runner.worker_count:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
+        self._begin(runner, wanted)
+        return jsonify({"launch": wanted.launch}), HTTPStatus.ACCEPTED
+
+    def stop(self) -> Response:
+        self._hook.interrupt()
+        gevent.spawn(self._runner().stop)
+        return jsonify({"run": self._hook.run})
+
+    def _begin(self, runner: MasterRunner, wanted: RunRequest) -> None:
+        self._hook.expect(wanted)
+        if wanted.host:
+            self._environment.host = wanted.host
+        if self._environment.shape_class:
+            gevent.spawn(runner.start_shape)
+        else:
+            gevent.spawn(runner.start, wanted.users, wanted.spawn_rate)
+
+    def _runner(self) -> MasterRunner:
+        runner = self._environment.runner
+        if not isinstance(runner, MasterRunner):
+            raise TypeError("only a master can be steered")
+        return runner
+
+
+def _texts(body: Any) -> Mapping[str, Any]:
+    """The fields of a request as options are given; what is no field is refused by name."""
+    if not isinstance(body, dict):
+        raise SettingsError(["the request must be a JSON object"])
+    known = {each.name for each in describe(RunRequest)}
+    if unknown := sorted(set(body) - known):
+        raise SettingsError([f"{name} is not known, allowed are {', '.join(sorted(known))}" for name in unknown])
+    return {name: value if isinstance(value, list) else str(value) for name, value in body.items() if value is not None}
+
+
+def _refused(status: HTTPStatus, *problems: str) -> tuple[Response, HTTPStatus]:
+    return jsonify({"problems": problems}), status

@@ -1,0 +1,111 @@
+"""Identity: what is being run, as far as the master knows it, for the event that starts a run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import secrets
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+import locust
+
+from loadstone.hook.inspect_scenario import scenario_files
+from loadstone.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from locust.env import Environment
+
+    from loadstone.settings import HookSettings
+
+__all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id"]
+
+
+def identity_of(environment: Environment, settings: HookSettings) -> dict[str, Any]:
+    """The data of the event `started`: scenario, load, limits and versions. Durations are in seconds."""
+    options = environment.parsed_options
+    runner = environment.runner
+    return {
+        "scenario": _scenario(environment),
+        "host": environment.host or next((c.host for c in environment.user_classes if c.host), None),
+        "users": runner.target_user_count if runner else 0,
+        "spawn_rate": getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
+        "run_time_s": settings.run_time,
+        "steady_state_s": settings.steady_state,
+        "warmup_s": settings.warmup,
+        "stop_timeout_s": environment.stop_timeout or 0.0,
+        "seed": settings.seed,
+        "tags": list(getattr(options, "tags", None) or ()),
+        "exclude_tags": list(getattr(options, "exclude_tags", None) or ()),
+        "objectives": list(settings.objective),
+        "workers": getattr(runner, "worker_count", 1),
+        "target": settings.target,
+        "limits": settings.limits,
+        "versions": versions(),
+        "launch": settings.launch,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run depends on."""
+    return {
+        "loadstone": __version__,
+        "locust": locust.__version__,
+        "gevent": gevent.__version__,
+        "geventhttpclient": version("geventhttpclient"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def _scenario(environment: Environment) -> dict[str, Any]:
+    files = scenario_files(environment.parsed_locustfiles or ())
+    return {
+        "files": [file.name for file in files],
+        "digest": _digest(files),
+        "git_revision": _git_revision(files[0].parent) if files else None,
+        "user_classes": sorted(user_class.__name__ for user_class in environment.user_classes),
+        "shape": type(environment.shape_class).__name__ if environment.shape_class else None,
+    }
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + (file.read_bytes() if file.is_file() else b"") + b"\0")
+    return "sha256:" + digest.hexdigest()
+
+
+def _git_revision(folder: Path) -> str | None:
+    """The commit that a folder is at, with ``+changes`` when it is not clean; None outside a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+RUN_OPTION: Final = "loadstone_run"
+"""Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
+
+SEED_OPTION: Final = "loadstone_seed"
+"""The same for the seed of the workers' random numbers."""
+
+
+def new_run_id() -> str:
+    """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

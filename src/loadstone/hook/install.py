@@ -1,0 +1,120 @@
+"""The hook: what is added beside a scenario so that every request is recorded. `install` is all it takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadstone.hook import control_api, web_ui
+from loadstone.hook.inspect_scenario import scenario_files
+from loadstone.hook.master import MasterHook, quit_gracefully
+from loadstone.hook.worker import WorkerHook, show_life
+from loadstone.lean import connections, locust_fast
+from loadstone.settings import HookSettings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+    from locust.event import EventHook, Events
+
+__all__ = ["PLUGIN_FILE", "install"]
+
+PLUGIN_FILE: Final = Path(__file__).with_name("plugin") / "loadstone_hook.py"
+"""The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
+_SHORTLY_S: Final = 0.002
+log = logging.getLogger("loadstone.hook")
+
+
+def install(events: Events) -> None:
+    """Listen to Locust's events, of which every process has one set."""
+    hook = _Hook()
+    events.init.add_listener(lambda environment, **_: hook.initialise(environment))
+    _listen_first(events.test_start, lambda **_: hook.begin())
+    _hide_from_pytest()
+
+
+def _hide_from_pytest() -> None:
+    """Where no file has a user class, Locust has pytest collect them all: this one would be loaded a second time."""
+    main: Any = sys.modules.get("locust.main")
+    if main is not None:
+        collect = main.load_locustfile_pytest
+        main.load_locustfile_pytest = lambda path: {} if Path(path).name == PLUGIN_FILE.name else collect(path)
+
+
+class _Hook:
+    """The parts of the hook that this process needs: those of a master, of a worker, or of both."""
+
+    def __init__(self) -> None:
+        self._initialised = False
+        self._parts: list[MasterHook | WorkerHook] = []
+
+    def initialise(self, environment: Environment) -> None:
+        """Locust has made its runner: attach what belongs to it, unless there is no stream to record to."""
+        settings = load(HookSettings)
+        environment.locustfile = _display_name(environment)
+        if settings.redis_url is None:
+            log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
+        else:
+            connections.install()
+            locust_fast.install(environment, enabled=settings.fast_http_mend)
+            self._attach(environment, settings, settings.redis_url)
+        self._initialised = True
+
+    def begin(self) -> None:
+        """A test starts. A worker that joins in mid-run can hear of it before Locust has initialised it: then wait."""
+        while not self._initialised:
+            gevent.sleep(_SHORTLY_S)
+        for part in self._parts:
+            part.begin()
+
+    def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+        """A plain process is both: its run gets an id before it is recorded, and is over after the last sample."""
+        runner = environment.runner
+        if not isinstance(runner, MasterRunner):
+            self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
+        if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
+            gevent.spawn(show_life, runner, settings.heartbeat_file)
+        if not isinstance(runner, WorkerRunner):
+            self._parts.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
+        if isinstance(runner, MasterRunner):
+            quit_gracefully(runner)
+
+
+def _attach_master(environment: Environment, settings: HookSettings, hook: MasterHook) -> MasterHook:
+    events = environment.events
+    events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
+    events.test_stopping.add_listener(lambda **_: hook.stopping())
+    events.test_stop.add_listener(lambda **_: hook.end())
+    if environment.web_ui is not None:
+        live = web_ui.install(environment.web_ui, settings)
+        if isinstance(environment.runner, MasterRunner):
+            control_api.install(environment.web_ui, hook, live)
+    return hook
+
+
+def _attach_worker(environment: Environment, hook: WorkerHook) -> WorkerHook:
+    events = environment.events
+    hook.watch_users()
+    events.test_stopping.add_listener(lambda **_: hook.stopping())
+    events.user_error.add_listener(lambda exception, tb, **_: hook.user_error(exception, tb))
+    events.test_stop.add_listener(lambda **_: hook.end())
+    return hook
+
+
+def _listen_first(hook: EventHook, listener: Callable[..., Any]) -> None:
+    """Add a listener that runs before those of the scenario."""
+    hook.add_listener(listener)
+    hook._handlers.insert(0, hook._handlers.pop())  # noqa: SLF001  (Locust has no public order)
+
+
+def _display_name(environment: Environment) -> str:
+    """Locust shows its first file's name; that should be the scenario's, not the hook's."""
+    files = scenario_files(environment.parsed_locustfiles or ())
+    return os.path.basename(files[0]) if files else str(environment.locustfile)  # noqa: PTH119

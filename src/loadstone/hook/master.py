@@ -1,0 +1,213 @@
+"""What the hook does where a test is steered: a Locust master, or a plain Locust process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.rpc.protocol import Message
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
+
+from loadstone.domain.event import EventKind
+from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id
+from loadstone.hook.sender import EventPublisher
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.runners import Runner
+
+    from loadstone.settings import HookSettings, RunRequest
+
+__all__ = ["MasterHook", "Rebalancer"]
+
+_LAST_WORDS_TIMEOUT_S: Final = 10.0
+_MISSING: Final = "missing"
+log = logging.getLogger("loadstone.master")
+
+
+class MasterHook:
+    """Names the runs of this process, ends them in time and says what happens to them."""
+
+    def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
+        self.run: str | None = None
+        self._environment = environment
+        self._given = self._settings = settings
+        self._expected: RunRequest | None = None
+        self._redis_url = redis_url
+        self._publisher: EventPublisher | None = None
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._anchor_ns = time.time_ns() - time.perf_counter_ns()
+
+    def begin(self) -> None:
+        """A test starts: give it an id, which travels to the workers with Locust's own options."""
+        self._settings, self._expected = _with_request(self._given, self._expected), None
+        self.run = run = new_run_id()
+        setattr(self._environment.parsed_options, RUN_OPTION, run)
+        setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
+        self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
+        self._publisher.publish(EventKind.STARTED, **identity_of(self._environment, self._settings))
+        log.info("run=%s state=started", run)
+        self._greenlets = [gevent.spawn(self._watch)]
+        if self._settings.run_time is not None:
+            self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
+
+    def expect(self, wanted: RunRequest) -> None:
+        """The next run is to be like this, and only that one."""
+        self._expected = wanted
+
+    def interrupt(self) -> None:
+        """Somebody ends the run early."""
+        if self._publisher is not None:
+            self._publisher.publish(EventKind.INTERRUPTED)
+
+    def ramp_done(self, user_count: int) -> None:
+        """All users run. With a load shape this happens after every stage; the first one opens the window."""
+        if self._publisher is None:
+            return
+        self._publisher.publish(EventKind.RAMP_DONE, users=user_count)
+        if self._settings.steady_state is not None and self._settings.run_time is None:
+            wait_s = self._settings.warmup + self._settings.steady_state
+            self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
+
+    def stopping(self) -> None:
+        """Users are being stopped."""
+        if self._publisher is not None:
+            self._publisher.publish(EventKind.STOPPING)
+
+    def end(self) -> None:
+        """All users have stopped and all workers have reported: publish what Locust counted."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is None:
+            return
+        greenlets, self._greenlets = self._greenlets, []
+        gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
+        total = self._environment.stats.total
+        publisher.publish(EventKind.STOPPED, requests=total.num_requests, failures=total.num_failures)
+        publisher.finish(_LAST_WORDS_TIMEOUT_S)
+        log.info("run=%s state=stopped requests=%d", publisher.run, total.num_requests)
+
+    def _now_ns(self) -> int:
+        return self._anchor_ns + time.perf_counter_ns()
+
+    def _finish(self) -> None:
+        runner, options = self._environment.runner, self._environment.parsed_options
+        if runner is None:
+            return
+        if options is not None and options.headless:
+            gevent.spawn(runner.quit)
+        else:
+            gevent.spawn(runner.stop)
+
+    def _watch(self) -> None:
+        seen = _Observer()
+        while True:
+            runner = self._environment.runner
+            if runner is not None and self._publisher is not None:
+                self._say_users(runner)
+                seen.compare(runner, self._publisher)
+            gevent.sleep(1)
+
+    def _say_users(self, runner: Runner) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(
+                EventKind.USERS,
+                users=runner.user_count,
+                target_users=runner.target_user_count,
+                workers=getattr(runner, "worker_count", 1),
+            )
+
+
+def _with_request(settings: HookSettings, wanted: RunRequest | None) -> HookSettings:
+    """The settings of one run: those of the process, with what was asked for in their place."""
+    if wanted is None:
+        return settings
+    return replace(
+        settings,
+        run_time=wanted.run_time,
+        steady_state=wanted.steady_state,
+        warmup=wanted.warmup,
+        objective=wanted.objective,
+        seed=wanted.seed,
+        launch=wanted.launch,
+    )
+
+
+class _Observer:
+    """What the master saw a second ago, to tell what changed."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, int] = {}
+        self._target: int | None = None
+        self._rebalancer = Rebalancer()
+
+    def compare(self, runner: Runner, publisher: EventPublisher) -> None:
+        if isinstance(runner, MasterRunner):
+            self._compare_workers(runner, publisher)
+        if self._target not in {None, runner.target_user_count}:
+            publisher.publish(EventKind.STAGE, users=runner.target_user_count, before=self._target)
+        self._target = runner.target_user_count
+
+    def _compare_workers(self, runner: MasterRunner, publisher: EventPublisher) -> None:
+        there = {
+            id_: runner.get_worker_index(id_) for id_, node in list(runner.clients.items()) if node.state != _MISSING
+        }
+        joined = sorted(set(there.values()) - set(self._workers.values()))
+        lost = sorted(set(self._workers.values()) - set(there.values()))
+        if joined:
+            publisher.publish(EventKind.ROSTER, workers=sorted(there.values()))
+        for worker in joined if self._workers else ():
+            publisher.publish(EventKind.WORKER_JOINED, worker=worker)
+        for worker in lost:
+            publisher.publish(EventKind.WORKER_LOST, worker=worker)
+        self._rebalancer.look(runner, lost=bool(lost))
+        self._workers = there
+
+
+def quit_gracefully(runner: Any) -> None:
+    """Make ``runner.quit`` stop the test first.
+
+    Locust's master quits without waiting for its workers, so users in flight are cut off and the workers' last
+    reports are lost. ``stop`` waits for both. It also forgets the workers that have stopped, so those from elsewhere
+    would not hear of the end and wait a minute for their master: they are told here.
+    """
+    quit_at_once = runner.quit
+
+    def quit_after_stop() -> None:
+        workers = [client.id for client in runner.clients.all]
+        runner.stop()
+        for worker in workers:
+            if worker not in runner.clients:
+                runner.server.send_to_client(Message("quit", None, worker))
+        quit_at_once()
+
+    runner.quit = quit_after_stop
+
+
+_SETTLED_AFTER: Final = 3
+"""Looks without another loss; with one a second users are back well within ten seconds."""
+
+
+class Rebalancer:
+    """Looks once a second. Users that ended by themselves are not started again: it acts once after a loss."""
+
+    def __init__(self) -> None:
+        self._looks_left = 0
+
+    def look(self, runner: MasterRunner, *, lost: bool) -> None:
+        """``lost``: whether a worker was lost since the last look."""
+        if lost:
+            self._looks_left = _SETTLED_AFTER
+        elif self._looks_left and runner.state != STATE_SPAWNING:
+            self._looks_left -= 1
+            if self._looks_left == 0:
+                self._distribute(runner)
+
+    def _distribute(self, runner: MasterRunner) -> None:
+        missing = runner.target_user_count - runner.user_count
+        steered_by_shape = runner.environment.shape_class is not None
+        if runner.state == STATE_RUNNING and missing > 0 and runner.worker_count and not steered_by_shape:
+            log.warning("users_missing=%d workers=%d action='distribute again'", missing, runner.worker_count)
+            gevent.spawn(runner.start, runner.target_user_count, runner.spawn_rate)

@@ -1,0 +1,162 @@
+"""Sender: blobs go to one stream in order, from a greenlet of its own; while the stream is away they wait, bounded."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from gevent.event import Event as Signal
+
+from loadstone.domain.event import Event, encode_event
+from loadstone.stream.client import EVENTS, FAILURES, add, clock_offset_ms, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+
+    from loadstone.domain.event import EventKind
+
+__all__ = ["DEFAULT_LIMIT_BYTES", "EventPublisher", "Outbox", "Sender"]
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+_COMMAND_TIMEOUT_S: Final = 5.0
+log = logging.getLogger("loadstone.sender")
+
+
+class Sender:
+    """Sends blobs of one run to one stream, oldest first, each until the stream has it."""
+
+    def __init__(self, redis_url: str, stream: str, run: str, outbox: Outbox | None = None) -> None:
+        self._client: Redis = connect(redis_url, timeout_s=_COMMAND_TIMEOUT_S)
+        self._stream = stream
+        self._run = run
+        self.outbox = outbox or Outbox()
+        self._wake = Signal()
+        self._empty = Signal()
+        self._empty.set()
+        self._away = False
+        self._greenlet = gevent.spawn(self._work)
+
+    def put(self, blob: bytes, samples: int = 0) -> None:
+        """Send this when its turn comes. Returns at once."""
+        self.outbox.put(blob, samples)
+        self._empty.clear()
+        self._wake.set()
+
+    def finish(self, timeout_s: float) -> bool:
+        """Wait until everything is sent, at most this long, and stop. Whether all was sent."""
+        sent = bool(self._empty.wait(timeout=timeout_s))
+        self._greenlet.kill()
+        self._client.close()
+        return sent
+
+    def clock_offset_ms(self, now_ns: int) -> float | None:
+        """See `loadstone.stream.client.clock_offset_ms`; None while the stream is away."""
+        if self._away:
+            return None
+        try:
+            return clock_offset_ms(self._client, now_ns)
+        except FAILURES:
+            return None
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self.outbox:
+                self._send_oldest()
+            self._empty.set()
+
+    def _send_oldest(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                add(self._client, self._stream, self.outbox.oldest(), run=self._run)
+            except FAILURES as error:
+                self._note_away(error)
+                gevent.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                self.outbox.sent()
+                self._note_back()
+                return
+
+    def _note_away(self, error: Exception) -> None:
+        if not self._away:
+            log.warning("stream=%s state=away error=%r buffering=yes", self._stream, str(error))
+        self._away = True
+
+    def _note_back(self) -> None:
+        if self._away:
+            log.warning("stream=%s state=back waiting=%d", self._stream, len(self.outbox))
+        self._away = False
+
+
+_LIMIT_BYTES: Final = 8 * 1024 * 1024
+
+
+class EventPublisher:
+    """Says what happens to a run. An event that finds no room while the stream is away is logged instead."""
+
+    def __init__(self, redis_url: str, run: str, now_ns: Callable[[], int]) -> None:
+        self.run = run
+        self._now_ns = now_ns
+        self._source = uuid.uuid4().hex
+        self._seq = 0
+        self._sender = Sender(redis_url, EVENTS, run, Outbox(_LIMIT_BYTES))
+
+    def publish(self, kind: EventKind, **data: Any) -> None:
+        """Announce one event, now. Returns at once."""
+        event = Event(run=self.run, kind=kind, at_ns=self._now_ns(), source=self._source, seq=self._seq, data=data)
+        blob = encode_event(event)
+        if not self._sender.outbox.fits(len(blob)):
+            log.error("run=%s event=%s dropped=yes cause='stream away'", self.run, kind)
+            return
+        self._seq += 1
+        self._sender.put(blob)
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until everything is said, at most ``timeout_s``."""
+        self._sender.finish(timeout_s)
+
+
+DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
+
+
+class Outbox:
+    """A first-in first-out buffer of blobs, bounded by their total size in bytes."""
+
+    def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._waiting: deque[tuple[bytes, int]] = deque()
+        self.size_bytes = 0
+        self.samples = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def fits(self, size_bytes: int) -> bool:
+        """Whether a blob of this size can be taken. An empty outbox takes any."""
+        return not self._waiting or self.size_bytes + size_bytes <= self._limit_bytes
+
+    def put(self, blob: bytes, samples: int) -> None:
+        """Take a blob that carries this many samples."""
+        self._waiting.append((blob, samples))
+        self.size_bytes += len(blob)
+        self.samples += samples
+
+    def oldest(self) -> bytes:
+        """The blob to be sent next."""
+        return self._waiting[0][0]
+
+    def sent(self) -> None:
+        """Forget the oldest blob: it is in the stream."""
+        blob, samples = self._waiting.popleft()
+        self.size_bytes -= len(blob)
+        self.samples -= samples

@@ -1,0 +1,104 @@
+"""Shipper: every half second what the Recorder holds becomes one batch in the stream `samples`."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from loadstone.domain.batch import Batch, encode_batch
+from loadstone.hook.process_stats import LoopLag, ProcessMonitor
+from loadstone.hook.sender import Sender
+from loadstone.lean import connections
+from loadstone.stream.client import SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadstone.hook.recorder import Recorder
+
+__all__ = ["Shipper"]
+
+_INTERVAL_S: Final = 0.5
+_CLOCK_EVERY: Final = 20
+"""Batches between two readings of the clock offset: ten seconds."""
+log = logging.getLogger("loadstone.shipper")
+
+
+class Shipper:
+    """Ships one incarnation: one life of this process in one run."""
+
+    def __init__(self, recorder: Recorder, redis_url: str, run: str, worker: int, users: Callable[[], int]) -> None:
+        self.incarnation = uuid.uuid4().hex
+        self.aborted = 0
+        self._recorder = recorder
+        self._run = run
+        self._worker = worker
+        self._users = users
+        self._sender = Sender(redis_url, SAMPLES, run)
+        self._seq = self._produced = self._dropped = 0
+        self._opened_before = connections.opened()
+        self._clock_offset_ms: float | None = None
+        self._vitals = ProcessMonitor()
+        self._lag = LoopLag()
+        self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
+
+    def finish(self, timeout_s: float) -> None:
+        """Ship what is left as this incarnation's final batch and wait, at most ``timeout_s``, for it to arrive."""
+        gevent.killall(self._greenlets)
+        self._ship(final=True)
+        if not self._sender.finish(timeout_s):
+            left = self._sender.outbox.samples
+            log.error(
+                "run=%s incarnation=%s unsent_samples=%d cause='stream away for %ss'",
+                self._run,
+                self.incarnation,
+                left,
+                timeout_s,
+            )
+
+    def _work(self) -> None:
+        while True:
+            if self._seq % _CLOCK_EVERY == 0:
+                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns())
+            self._ship(final=False)
+            gevent.sleep(_INTERVAL_S)
+
+    def _ship(self, *, final: bool) -> None:
+        batch = self._next_batch(final=final)
+        n = len(batch.columns)
+        self._produced += n
+        blob = encode_batch(batch)
+        if self._sender.outbox.fits(len(blob)) or final:
+            self._sender.put(blob, n)
+            self._seq += 1
+        else:
+            self._dropped += n
+
+    def _next_batch(self, *, final: bool) -> Batch:
+        columns, names, errors = self._recorder.take()
+        outbox, process_stats = self._sender.outbox, self._vitals.read()
+        return Batch(
+            run=self._run,
+            worker=self._worker,
+            incarnation=self.incarnation,
+            seq=self._seq,
+            produced=self._produced + len(columns),
+            dropped=self._dropped,
+            buffered=outbox.samples,
+            users=self._users(),
+            cpu_pct=process_stats.cpu_pct,
+            rss_bytes=process_stats.rss_bytes,
+            new_connections=connections.opened() - self._opened_before,
+            clock_offset_ms=self._clock_offset_ms,
+            throttled_us=process_stats.throttled_us,
+            aborted=self.aborted,
+            loop_lag_us=self._lag.take(),
+            sent_ns=self._recorder.now_ns(),
+            final=final,
+            names=names,
+            errors=errors,
+            columns=columns,
+        )

@@ -1,0 +1,165 @@
+"""What the hook does where users run: a Locust worker, or a plain Locust process."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.runners import WorkerRunner
+
+from loadstone.domain.event import EventKind
+from loadstone.hook.aborted import count_aborted
+from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
+from loadstone.hook.recorder import Recorder
+from loadstone.hook.sender import EventPublisher
+from loadstone.hook.shipper import Shipper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from locust.env import Environment
+
+__all__ = ["WorkerHook", "show_life"]
+
+_FLUSH_TIMEOUT_S: Final = 10.0
+_EXCEPTIONS_EVERY_S: Final = 2.0
+_LOOK_EVERY_S: Final = 1.0
+_ORPHANED_AFTER_LOOKS: Final = 7
+"""The master answers a heartbeat every second; seven missed ones leave two of the ten seconds for stopping users."""
+_ORPHAN_EXIT_CODE: Final = 3
+log = logging.getLogger("loadstone.worker")
+
+
+class WorkerHook:
+    """Records one run after another in this process."""
+
+    def __init__(self, environment: Environment, redis_url: str) -> None:
+        self._environment = environment
+        self._redis_url = redis_url
+        self._recorder: Recorder | None = None
+        self._shipper: Shipper | None = None
+        self._publisher: EventPublisher | None = None
+        self._exceptions: dict[tuple[str, str], int] = {}
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+
+    def begin(self) -> None:
+        """A test starts: a new incarnation begins to record. Must run before any listener of the scenario's own."""
+        run = getattr(self._environment.parsed_options, RUN_OPTION, None)
+        if run is None:
+            log.error("run=none recording=no cause='the master runs without the loadstone hook'")
+            return
+        if self._shipper is not None:
+            self.end()
+        self._recorder = Recorder()
+        self._seed()
+        self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
+        self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
+        self._environment.events.request.add_listener(self._recorder.record)
+        self._greenlets = [gevent.spawn(self._announce_exceptions)]
+        if isinstance(self._environment.runner, WorkerRunner):
+            self._greenlets.append(gevent.spawn(self._watch_master, self._environment.runner))
+
+    def stopping(self) -> None:
+        """Users are being stopped; while that lasts a worker does not hear its master."""
+        gevent.killall(self._greenlets)
+
+    def end(self) -> None:
+        """All users have stopped: ship the rest. Must run after any listener of the scenario's own."""
+        if self._shipper is None or self._recorder is None or self._publisher is None:
+            return
+        gevent.killall(self._greenlets)
+        self._environment.events.request.remove_listener(self._recorder.record)
+        shipper, publisher, self._shipper = self._shipper, self._publisher, None
+        self._say_exceptions(publisher)
+        shipper.finish(_FLUSH_TIMEOUT_S)
+        publisher.finish(_FLUSH_TIMEOUT_S)
+        self._report_to_master()
+
+    def watch_users(self) -> None:
+        """Count the requests that are cut off when users are killed."""
+        count_aborted(self._environment.user_classes, self._count_aborted)
+
+    def user_error(self, exception: BaseException, tb: Any) -> None:
+        """A task raised: fold it with its likes, as Locust does."""
+        if self._publisher is not None:
+            key = (str(exception), "".join(traceback.format_tb(tb)))
+            self._exceptions[key] = self._exceptions.get(key, 0) + 1
+
+    def _worker_index(self) -> int:
+        runner = self._environment.runner
+        return runner.worker_index if isinstance(runner, WorkerRunner) else 0
+
+    def _user_count(self) -> int:
+        runner = self._environment.runner
+        return runner.user_count if runner else 0
+
+    def _seed(self) -> None:
+        seed = getattr(self._environment.parsed_options, SEED_OPTION, None)
+        if seed is not None:
+            random.seed(f"{seed}:{self._worker_index()}")
+
+    def _count_aborted(self) -> None:
+        if self._shipper is not None:
+            self._shipper.aborted += 1
+
+    def _report_to_master(self) -> None:
+        """Locust reports every three seconds; without this its totals could miss the last ones."""
+        runner = self._environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner._send_stats()  # noqa: SLF001  (Locust has no public way to report now)
+
+    def _announce_exceptions(self) -> None:
+        while True:
+            gevent.sleep(_EXCEPTIONS_EVERY_S)
+            if self._publisher is not None:
+                self._say_exceptions(self._publisher)
+
+    def _say_exceptions(self, publisher: EventPublisher) -> None:
+        node = getattr(self._environment.runner, "client_id", "local")
+        for (message, text), count in self._exceptions.items():
+            publisher.publish(
+                EventKind.EXCEPTION,
+                message=message,
+                traceback=text,
+                count=count,
+                node=node,
+                worker=self._worker_index(),
+            )
+        self._exceptions.clear()
+
+    def _watch_master(self, runner: WorkerRunner) -> None:
+        """Looks in vain are counted, no clock is read: it may be set, or this process may have slept with it."""
+        heard, in_vain = runner.last_heartbeat_timestamp, 0
+        while in_vain < _ORPHANED_AFTER_LOOKS:
+            gevent.sleep(_LOOK_EVERY_S)
+            before, heard = heard, runner.last_heartbeat_timestamp
+            in_vain = in_vain + 1 if heard is not None and heard == before else 0
+        gevent.spawn(self._leave_as_orphan, runner)
+
+    def _leave_as_orphan(self, runner: WorkerRunner) -> None:
+        log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
+        if self._publisher is not None:
+            self._publisher.publish(EventKind.ORPHANED, worker=self._worker_index())
+        self._environment.stop_timeout = 0
+        self._environment.process_exit_code = _ORPHAN_EXIT_CODE
+        runner.quit()
+
+
+_EVERY_S: Final = 2.0
+_HEARD_WITHIN_S: Final = 7.0
+
+
+def show_life(runner: WorkerRunner, file: Path) -> None:
+    """Touch the file for ever, as long as the master is heard."""
+    while True:
+        heard = runner.last_heartbeat_timestamp
+        if heard and time.time() - heard < _HEARD_WITHIN_S:
+            try:
+                file.touch()
+            except OSError as error:
+                log.error("heartbeat_file=%s error=%r", file, str(error))  # noqa: TRY400  (the cause is enough)
+        gevent.sleep(_EVERY_S)

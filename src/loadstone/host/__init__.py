@@ -1,0 +1,1 @@
+"""What the operating system says about this machine: control groups and processes."""

@@ -1,0 +1,153 @@
+"""Delivery: lines into InfluxDB, for as long as it takes. Nothing comes back but what InfluxDB will never take."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from loadstone.influx.client import WriteOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from loadstone.influx.client import WriteAnswer
+
+__all__ = ["MOST_LINES", "Delivery", "Rejection", "Sink"]
+
+MOST_LINES: Final = 10_000
+"""Lines of one request (InfluxDB's own advice is 5,000 to 10,000)."""
+
+_FIRST_PAUSE_S: Final = 0.25
+_LONGEST_PAUSE_S: Final = 15.0
+_GROWTH: Final = 8
+_FEWEST_LINES: Final = 500
+"""A request is not made smaller than this because its answer takes too long: that would be no help."""
+
+_UNDECIDED: Final = frozenset({WriteOutcome.AWAY, WriteOutcome.REFUSED, WriteOutcome.SLOW})
+log = logging.getLogger("loadstone.influx")
+
+
+class Rejection(NamedTuple):
+    """A line that InfluxDB does not take: its place among those given, and why."""
+
+    at: int
+    reason: str
+
+
+class Sink(Protocol):
+    """Where lines go: `InfluxClient`, or its stand-in in a test."""
+
+    def write(self, lines: bytes) -> WriteAnswer:
+        """Send lines in one request."""
+        ...
+
+    def reload_token(self) -> None:
+        """Look for a corrected token."""
+        ...
+
+
+class Delivery:
+    """Sends lines in requests of bounded size.
+
+    ``wait`` pauses so many seconds, 0 before each request; what it raises ends a delivery. After a refusal of token,
+    bucket or address the pause is ``refused_pause_s``.
+    """
+
+    def __init__(self, sink: Sink, wait: Callable[[float], None], *, refused_pause_s: float) -> None:
+        self._sink = sink
+        self._wait = wait
+        self._refused_pause_s = refused_pause_s
+        self._most_lines = MOST_LINES
+        self._failures = 0
+        self._failing_since_s = 0.0
+        self._told: tuple[WriteOutcome, int] | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the last request was not taken."""
+        return self._told is not None
+
+    def deliver(
+        self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> list[Rejection]:
+        """Return when every line is stored or rejected; the rejected ones, in order.
+
+        ``guard`` is entered around each request; what it raises ends the delivery.
+        """
+        rejected: list[Rejection] = []
+        spans = [(0, len(lines))] if lines else []
+        while spans:
+            start, stop = spans.pop()
+            if stop - start > self._most_lines:
+                spans += [(start + self._most_lines, stop), (start, start + self._most_lines)]
+                continue
+            answer = self._send(lines[start:stop], guard)
+            if answer.meaning is not WriteOutcome.STORED:
+                # The first half goes first: a later point replaces an earlier one of the same key.
+                middle = (start + stop) // 2
+                if stop - start > 1 and not _refuses_all(answer, stop - start):
+                    spans += [(middle, stop), (start, middle)]
+                else:
+                    rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
+        return rejected
+
+    def _send(self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]]) -> WriteAnswer:
+        """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
+        data = "\n".join(lines).encode()
+        while True:
+            self._wait(0)
+            with guard():
+                answer = self._sink.write(data)
+            if answer.meaning not in _UNDECIDED:
+                self._note_decision(answer, len(lines))
+                return answer
+            self._note_failure(answer)
+            self._wait(self._pause_s(answer))
+            if answer.meaning is WriteOutcome.SLOW and len(lines) > _FEWEST_LINES:
+                self._most_lines = max(_FEWEST_LINES, len(lines) // 2)
+                return answer
+            if answer.meaning is WriteOutcome.REFUSED:
+                self._sink.reload_token()
+
+    def _pause_s(self, answer: WriteAnswer) -> float:
+        if answer.meaning is WriteOutcome.REFUSED:
+            return self._refused_pause_s
+        if answer.retry_after_s is not None:
+            return answer.retry_after_s
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+        return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
+
+    def _note_failure(self, answer: WriteAnswer) -> None:
+        """Say it loudly once, not with every try."""
+        if not self._failures:
+            self._failing_since_s = time.monotonic()
+        self._failures += 1
+        if self._told != (answer.meaning, answer.status):
+            self._told = (answer.meaning, answer.status)
+            mend = (
+                "'correct the token, the bucket or the address'" if answer.meaning is WriteOutcome.REFUSED else "none"
+            )
+            log.error("state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", self._state, answer.reason, mend)
+
+    def _note_decision(self, answer: WriteAnswer, n: int) -> None:
+        if self._told is not None:
+            after_s = time.monotonic() - self._failing_since_s
+            log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
+        self._told, self._failures = None, 0
+        if answer.meaning is WriteOutcome.TOO_LARGE:
+            self._most_lines = max(1, n // 2)
+        elif n == self._most_lines:
+            self._most_lines = min(MOST_LINES, n + max(1, n // _GROWTH))
+
+    @property
+    def _state(self) -> str:
+        return "refused" if self._told and self._told[0] is WriteOutcome.REFUSED else "away"
+
+
+def _refuses_all(answer: WriteAnswer, n: int) -> bool:
+    """Whether InfluxDB says that it dropped every line (2.x: a partial write reports ``dropped=N``)."""
+    return answer.meaning is WriteOutcome.REJECTED and answer.reason.endswith(f"dropped={n}") and n > 1

@@ -1,0 +1,158 @@
+"""InfluxFeed: what the Aggregator does for the InfluxWriters, when there are any.
+
+It keeps their group, publishes ready points on the stream `points`, cuts the streams when Redis is half full while
+InfluxDB is away, and brings the InfluxDB ledger of closed runs up to date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+
+from loadstone.archive.closed_run import load_run
+from loadstone.archive.finalize.finalize import set_influx_ledger
+from loadstone.archive.folder import RunFolder
+from loadstone.errors import ArchiveError
+from loadstone.influx.lease import BACKFILL_QUEUE, queue_backfill
+from loadstone.stream.client import AGGREGATORS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from redis import Redis
+
+    from loadstone.influx.ledger import SharedLedger
+
+__all__ = ["InfluxFeed", "forget_writers", "is_drained"]
+
+_OPEN: Final = "influx_open"
+"""Redis set: runs that InfluxDB does not have completely."""
+
+_CUT: Final = "influx_cut"
+_LINES_AN_ENTRY: Final = 5000
+_HALF: Final = 0.5
+_LEDGER_EVERY_S: Final = 1.0
+log = logging.getLogger("loadstone.aggregator")
+
+
+def is_drained(client: Redis, run: str) -> bool:
+    """Whether InfluxDB has all of a closed run, but for what it rejected."""
+    return not client.sismember(_OPEN, run)
+
+
+def forget_writers(client: Redis) -> None:
+    """Without InfluxDB there is no group of writers: one of an earlier time would keep the streams from being cut."""
+    for stream in (SAMPLES, POINTS):
+        with contextlib.suppress(redis.ResponseError):
+            if client.xgroup_destroy(stream, WRITERS):
+                log.warning("group=%s stream=%s removed=yes hint='loadstone influx backfill RUN'", WRITERS, stream)
+    client.delete(POINTS, _OPEN, _CUT, BACKFILL_QUEUE)
+
+
+class InfluxFeed:
+    """See the module's docstring. Methods raise `loadstone.stream.client.FAILURES`."""
+
+    def __init__(self, client: Redis, ledger: SharedLedger, results: Path) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._results = results
+        self._looked_at_s = 0.0
+        self._written: dict[str, dict[str, int]] = {}
+
+    def join(self) -> None:
+        """Make the writers' group, so that nothing is cut away before the first of them is there."""
+        Consumer(self._client, WRITERS, "aggregator", (SAMPLES, POINTS)).join()
+
+    def opened(self, run: str) -> int:
+        """A run is there. Up to which of its journal's entries its points were published."""
+        self._client.sadd(_OPEN, run)
+        return self._ledger.read(run).position
+
+    def publish(self, run: str, lines: Sequence[str], position: int) -> None:
+        """Put lines on the stream and note up to which journal entry that is done, both or none."""
+        if not lines:
+            return
+        pipeline = self._client.pipeline(transaction=True)
+        for start in range(0, len(lines), _LINES_AN_ENTRY):
+            part = lines[start : start + _LINES_AN_ENTRY]
+            pipeline.xadd(POINTS, {"run": run, "b": "\n".join(part).encode()})
+        self._ledger.note_published(pipeline, run, len(lines), position)
+        pipeline.execute()
+
+    def closed(self, run: str) -> None:
+        """A run is closed and all its points are published: if it was ever cut, backfill it once more as a whole."""
+        if self._client.sismember(_CUT, run):
+            queue_backfill(self._client, [run])
+            self._client.srem(_CUT, run)
+
+    def trim(self) -> None:
+        """Cut the points behind the writers; and when Redis is half full, whatever the archive holds."""
+        trim_finished(self._client, POINTS)
+        if self._is_half_full() and self._writers_lag():
+            self._relieve()
+
+    def look_at_ledgers(self) -> None:
+        """Bring run.json of closed runs up to date, at most once a second."""
+        if time.monotonic() - self._looked_at_s < _LEDGER_EVERY_S:
+            return
+        self._looked_at_s = time.monotonic()
+        for run in self._open_runs():
+            folder = RunFolder(self._results / run)
+            if not folder.path.is_dir():
+                self._client.srem(_OPEN, run)
+            elif folder.is_closed:
+                self._update(folder)
+
+    def live(self, run: str, stored: int) -> dict[str, int]:
+        """The InfluxDB ledger as it is now, when the archive holds ``stored`` samples."""
+        ledger = self._ledger.read(run)
+        return {"stored": ledger.stored, "rejected": ledger.rejected, "pending": ledger.pending(stored)}
+
+    def _update(self, folder: RunFolder) -> None:
+        ledger = self._ledger.read(folder.run)
+        try:
+            now = self.live(folder.run, int(load_run(folder)["ledgers"]["archive"]["stored"]))
+            if self._written.get(folder.run) != now:
+                with folder.lock():
+                    set_influx_ledger(folder, now)
+                self._written[folder.run] = now
+        except ArchiveError as error:
+            log.warning("run=%s influx_ledger=not_written reason=%r", folder.run, str(error))
+            return
+        wanted = self._client.hexists(BACKFILL_QUEUE, folder.run)
+        if not now["pending"] and not ledger.points_pending and not wanted:
+            self._client.srem(_OPEN, folder.run)
+            self._written.pop(folder.run, None)
+            log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
+
+    def _open_runs(self) -> list[str]:
+        members: Any = self._client.smembers(_OPEN)
+        return sorted(member.decode() for member in members)
+
+    def _is_half_full(self) -> bool:
+        info: Any = self._client.info("memory")
+        limit = info.get("maxmemory") or info.get("total_system_memory") or 0
+        return bool(limit) and info["used_memory"] > _HALF * limit
+
+    def _writers_lag(self) -> bool:
+        archived = first_unfinished(self._client, SAMPLES, AGGREGATORS)
+        written = first_unfinished(self._client, SAMPLES, WRITERS)
+        return archived is not None and written is not None and order(written) < order(archived)
+
+    def _relieve(self) -> None:
+        """The journal has everything that goes: the writers take it from there."""
+        runs = self._open_runs()
+        queue_backfill(self._client, runs)
+        if runs:
+            self._client.sadd(_CUT, *runs)
+        before = self._client.xlen(SAMPLES)
+        self._client.xtrim(SAMPLES, minid=first_unfinished(self._client, SAMPLES, AGGREGATORS), approximate=False)
+        self._client.xtrim(POINTS, maxlen=0, approximate=False)
+        cut = int(str(before)) - int(str(self._client.xlen(SAMPLES)))
+        log.error("state=half_full cut_entries=%d nothing_lost=yes action='backfill from the journal'", cut)

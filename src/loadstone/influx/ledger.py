@@ -1,0 +1,121 @@
+"""The InfluxDB ledger of a run while it is being written, kept in Redis so that every writer adds to the same one.
+
+Each batch counts once: its place ``(incarnation, seq)`` is one bit, set when it is counted, so neither a batch that was
+shipped twice nor one that two writers wrote, nor one that a backfill writes again, is counted twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redis import Redis
+
+    from loadstone.domain.batch import Batch
+
+__all__ = ["InfluxLedger", "SharedLedger", "WriteReceipt"]
+
+_KEPT_S: Final = 7 * 24 * 3600
+_PAGE_BITS: Final = 16
+_HIGHEST_SEQ: Final = 1 << 40
+_SETTLE: Final = """
+local first = redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[3] ~= '' then
+  first = 1 - redis.call('SETBIT', KEYS[3], ARGV[3], 1)
+  redis.call('EXPIRE', KEYS[3], ARGV[7])
+end
+if first == 1 then
+  redis.call('HINCRBY', KEYS[2], ARGV[4] .. 'stored', ARGV[5])
+  redis.call('HINCRBY', KEYS[2], ARGV[4] .. 'rejected', ARGV[6])
+  redis.call('EXPIRE', KEYS[2], ARGV[7])
+end
+return first
+"""
+_POINTS: Final = "points_"
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxLedger:
+    """Samples stored and rejected, and points published, stored and rejected; ``position``: see `note_published`."""
+
+    stored: int = 0
+    rejected: int = 0
+    points: int = 0
+    points_stored: int = 0
+    points_rejected: int = 0
+    position: int = 0
+
+    def pending(self, produced: int) -> int:
+        """Samples of ``produced`` that are neither stored nor rejected yet."""
+        return max(0, produced - self.stored - self.rejected)
+
+    @property
+    def points_pending(self) -> int:
+        """Published points that are neither stored nor rejected yet."""
+        return max(0, self.points - self.points_stored - self.points_rejected)
+
+
+class WriteReceipt(NamedTuple):
+    """One entry that was written: where it came from, its batch (None for points), and what became of its lines."""
+
+    stream: str
+    id: str
+    run: str
+    batch: Batch | None
+    stored: int
+    rejected: int
+
+
+class SharedLedger:
+    """The ledgers of all runs. Methods raise `loadstone.stream.client.FAILURES`."""
+
+    def __init__(self, client: Redis, group: str) -> None:
+        self._client = client
+        self._group = group
+
+    def settle(self, settled: Iterable[WriteReceipt]) -> None:
+        """Acknowledge entries and count their lines, both or none, each batch once."""
+        pipeline = self._client.pipeline(transaction=False)
+        for each in settled:
+            page, bit = _place(each.run, each.batch)
+            keys = (each.stream, _key(each.run), page)
+            kind = "" if each.batch else _POINTS
+            numbers = (str(each.stored), str(each.rejected), str(_KEPT_S))
+            pipeline.eval(_SETTLE, len(keys), *keys, self._group, each.id, bit, kind, *numbers)
+        pipeline.execute()
+
+    def counted(self, run: str, batch: Batch) -> bool:
+        """Whether a batch was counted."""
+        page, bit = _place(run, batch)
+        return bool(bit) and bool(self._client.getbit(page, int(bit)))
+
+    def note_published(self, pipeline: Any, run: str, n: int, position: int) -> None:
+        """In a transaction that publishes ``n`` points: that they exist, and up to which journal entry that is so."""
+        pipeline.hincrby(_key(run), "points", n)
+        pipeline.hset(_key(run), "position", position)
+        pipeline.expire(_key(run), _KEPT_S)
+
+    def note_all_points_stored(self, run: str) -> None:
+        """After a backfill: no point is missing, wherever its entry went."""
+        now = self.read(run)
+        self._client.hset(_key(run), f"{_POINTS}stored", str(now.points - now.points_rejected))
+
+    def read(self, run: str) -> InfluxLedger:
+        """The ledger of one run as it is now."""
+        values: Any = self._client.hgetall(_key(run))
+        return InfluxLedger(**{key.decode(): int(value) for key, value in values.items()})
+
+
+def _key(run: str) -> str:
+    return f"influx:{run}"
+
+
+def _place(run: str, batch: Batch | None) -> tuple[str, str]:
+    """The key and the bit of a batch. Pages of 8 KB each, so that a nonsensical ``seq`` costs no more than that."""
+    if batch is None:
+        return _key(run), ""
+    seq = min(max(0, batch.seq), _HIGHEST_SEQ)
+    return f"{_key(run)}:{batch.incarnation[:64]}:{seq >> _PAGE_BITS}", str(seq & ((1 << _PAGE_BITS) - 1))

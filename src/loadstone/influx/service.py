@@ -1,0 +1,101 @@
+"""The InfluxWriter as a service: it writes for ever, whatever breaks, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadstone.errors import ArchiveError
+from loadstone.influx.backfill import Backfill
+from loadstone.influx.client import InfluxClient
+from loadstone.influx.delivery import Delivery
+from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.writer import InfluxWriter
+from loadstone.stream.client import FAILURES, WRITERS, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadstone.settings import CollectorSettings
+
+__all__ = ["serve_writer"]
+
+_PAUSE_S: Final = 0.5
+_TICK_S: Final = 0.1
+_BACKFILL_EVERY_S: Final = 2.0
+log = logging.getLogger("loadstone.influx")
+
+
+class _StoppedError(Exception):
+    """The service was told to stop while it was waiting for InfluxDB."""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Waits for InfluxDB: gives signs of life meanwhile, and ends when the service is to stop."""
+
+    writer: InfluxWriter
+    stopped: Callable[[], bool]
+
+    def __call__(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while True:
+            if self.stopped():
+                raise _StoppedError
+            self.writer.sign()
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, _TICK_S))
+
+
+def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
+    """Write until ``stopped()``. Raises `UsageError` when the token file cannot be read at the start."""
+    sink = InfluxClient(settings, now_s=time.time)
+    client = connect(settings.redis_url)
+    ledger = SharedLedger(client, WRITERS)
+    timeout_s = settings.influx_timeout
+    writer = InfluxWriter(client, ledger, name=_name(), now_ns=time.time_ns, longest_write_s=timeout_s)
+    delivery = Delivery(sink, _Patience(writer, stopped), refused_pause_s=settings.influx_retry)
+    backfill = Backfill(client, ledger, writer, settings.results)
+    try:
+        while not stopped():
+            _work(writer, delivery, backfill, stopped)
+    except _StoppedError:
+        log.info("state=stopped unacknowledged=kept")
+    finally:
+        _leave(writer)
+        sink.close()
+        client.close()
+
+
+def _work(writer: InfluxWriter, delivery: Delivery, backfill: Backfill, stopped: Callable[[], bool]) -> None:
+    """Until something breaks: an absent stream is said and waited for."""
+    looked_at_s = time.monotonic()
+    try:
+        writer.join()
+        while not stopped():
+            writer.step(delivery)
+            if time.monotonic() - looked_at_s >= _BACKFILL_EVERY_S:
+                backfill.do_wanted(delivery)
+                looked_at_s = time.monotonic()
+    except (*FAILURES, ArchiveError) as error:
+        log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)
+        time.sleep(_PAUSE_S)
+
+
+def _leave(writer: InfluxWriter) -> None:
+    try:
+        writer.leave()
+    except FAILURES as error:
+        log.warning("state=stopped error=%r unacknowledged=kept", str(error))
+
+
+def _name() -> str:
+    """Unique for every life of every writer."""
+    return f"writer-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -1,1 +1,0 @@
-"""The only package that imports Locust: the hook, the user classes and what they share."""

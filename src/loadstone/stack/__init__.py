@@ -1,1 +1,0 @@
-"""Starting and stopping everything a load test needs on one machine."""

@@ -1,0 +1,133 @@
+"""A master is steered over HTTP: what it accepts, what it refuses and why, and what the run then is like."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from locust import User
+from locust.env import Environment
+
+from loadstone.hook import control_api
+from loadstone.hook.master import MasterHook, _with_request
+from loadstone.hook.worker import show_life
+from loadstone.settings import HookSettings, RunRequest, load
+from support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask.testing import FlaskClient
+
+REDIS = "redis://127.0.0.1:1/0"
+
+
+class Idle(User):
+    """A user of no service."""
+
+
+@pytest.fixture(autouse=True)
+def _as_if_started_by_locust(monkeypatch: pytest.MonkeyPatch):
+    """Locust's page reads the command line of its process."""
+    monkeypatch.setattr("sys.argv", ["locust"])
+
+
+@contextmanager
+def steered() -> Iterator[tuple[Any, FlaskClient]]:
+    """A real master without workers, and its HTTP API."""
+    environment = Environment(user_classes=[Idle])
+    runner = environment.create_master_runner("127.0.0.1", free_port())
+    ui = environment.create_web_ui("127.0.0.1", free_port(), delayed_start=True)
+    control_api.install(ui, MasterHook(environment, load(HookSettings, environ={}), REDIS), None)
+    try:
+        yield runner, ui.app.test_client()
+    finally:
+        context = runner.server.socket.context
+        runner.greenlet.kill()
+        runner.server.close()
+        context.destroy()
+
+
+def test_without_workers_no_run_starts():
+    with steered() as (_, client):
+        answer = client.post("/loadstone/runs", json={"users": 5})
+        assert answer.status_code == 503
+        assert answer.get_json() == {"problems": ["no worker has joined yet"]}
+
+
+def test_every_wrong_value_is_told_at_once():
+    with steered() as (_, client):
+        answer = client.post("/loadstone/runs", json={"users": 0, "spawn_rate": "fast", "run_time": 5})
+        assert answer.status_code == 400
+        assert [problem.split(" is ")[0] for problem in answer.get_json()["problems"]] == ["--users", "--spawn-rate"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [({"user": 5}, "user is not known, allowed are"), ([1], "the request must be a JSON object")]
+)
+def test_what_is_no_field_is_refused_by_name(body: Any, said: str):
+    with steered() as (_, client):
+        answer = client.post("/loadstone/runs", json=body)
+        assert answer.status_code == 400
+        assert said in answer.get_json()["problems"][0]
+
+
+def test_a_form_that_another_site_could_send_is_refused():
+    with steered() as (_, client):
+        assert client.post("/loadstone/runs", data={"users": 5}).status_code == 415
+
+
+def test_a_run_that_goes_on_is_not_replaced():
+    with steered() as (runner, client):
+        runner.state = "running"
+        answer = client.post("/loadstone/runs", json={"users": 5})
+        assert answer.status_code == 409
+        runner.state = "ready"
+
+
+def test_the_state_names_run_users_and_workers():
+    with steered() as (_, client):
+        told = client.get("/loadstone/runs").get_json()
+        assert {key: told[key] for key in ("run", "state", "users", "workers")} == {
+            "run": None,
+            "state": "ready",
+            "users": 0,
+            "workers": 0,
+        }
+
+
+def test_a_request_replaces_the_masters_own_settings_for_one_run():
+    given = load(HookSettings, environ={"LOADSTONE_RUN_TIME": "9", "LOADSTONE_LIMITS": '{"a": 1}'})
+    wanted = load(RunRequest, {"steady_state": "60", "objective": ["p95<1s", "rps>1"], "seed": "3"}, environ={})
+    settings = _with_request(given, wanted)
+    assert (settings.run_time, settings.steady_state, settings.seed) == (None, 60, 3)
+    assert settings.objective == ("p95<1s", "rps>1")
+    assert settings.limits == {"a": 1}
+    assert _with_request(given, None) is given
+
+
+class _Runner:
+    """A worker's runner as far as the sign of life looks at it."""
+
+    def __init__(self, heard: float | None) -> None:
+        self.last_heartbeat_timestamp = heard
+
+
+def test_a_worker_shows_life_only_while_it_hears_its_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Enough(Exception):  # noqa: N818
+        """The loop has turned once."""
+
+    def stop(_seconds: float) -> None:
+        raise Enough
+
+    monkeypatch.setattr("loadstone.hook.worker.gevent.sleep", stop)
+    monkeypatch.setattr("loadstone.hook.worker.time.time", lambda: 1000.0)
+    shown = {}
+    for heard in (None, 900.0, 998.0):
+        file = tmp_path / str(heard)
+        with pytest.raises(Enough):
+            show_life(_Runner(heard), file)  # type: ignore[arg-type]
+        shown[heard] = file.exists()
+    assert shown == {None: False, 900.0: False, 998.0: True}
