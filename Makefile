@@ -51,7 +51,8 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/unit/test_layers.py tests/unit/test_repository.py
+	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
+	$(PY) -m pytest -q tests/unit/test_purity.py tests/unit/test_repository.py
 
 .PHONY: dashboards
 dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again

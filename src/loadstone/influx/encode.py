@@ -164,7 +164,7 @@ def request_lines(batch: Batch, names: Sequence[tuple[str, str]]) -> list[str]:
     Fields: ``rt_ms`` float, ``ttfb_ms`` float where it is known, ``bytes`` int, ``status`` int, ``error`` text where
     the request failed. The timestamp is the end of the request.
     """
-    # One prefix per name and outcome: what is left to format for a sample costs lifecycle a microsecond.
+    # One prefix per name and outcome: what is left to format for a sample costs about a microsecond.
     passed = [_series(batch, name, "t") for name in names]
     failed = [_series(batch, name, "f") for name in names]
     errors = [f",error={quoted(text)}" for text in batch.errors]

@@ -174,7 +174,7 @@ class Bucket:
 
 
 def _without_text(slow: Slow) -> tuple[Any, ...]:
-    """What slow requests are ordered by: all but the error, which may be None and says nothing lifecycle an order."""
+    """What slow requests are ordered by: all but the error, which may be None and says nothing about an order."""
     return slow[:-1]
 
 

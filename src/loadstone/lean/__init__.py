@@ -1,12 +1,18 @@
 """`LeanHttpUser`: Locust's `FastHttpUser` API on a client that does as little as possible for each request.
 
-user      the class that scenarios inherit from       session    request methods, redirects, cookies, the request event
-prepared  a request built once for a hot loop         exchange   one request and its response: the hot path
-template  requests as bytes                           head, reading, decoding, streaming   responses
-connection, opening, pool   sockets in the event loop errors     why a request failed
+user        the class that scenarios inherit from, and its task loop
+session     request methods, redirects, cookies, the request event, requests prepared for a hot loop
+exchange    one request and its response over a pooled connection: the hot path
+request     requests as bytes
+http1       the head and the framing of responses (RFC 9112)
+body        streamed and encoded bodies
+connection  a socket in the event loop; opening resolves, connects and does TLS
+locust_fast a fix for Locust's own FastHttpUser
 """
 
 from __future__ import annotations
+
+import locust  # noqa: F401  (it patches the standard library, which must come before anything else imports ssl)
 
 from loadstone.lean.exchange import exchange
 from loadstone.lean.response import LeanResponse
