@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.cli.main import main
-from loadstone.influx.line_protocol import clean_tag, clean_text
+from loadstone.domain.text import clean_text
+from loadstone.influx.line_protocol import clean_tag
 from support import run_maker
 from support.collecting import (
     collector_settings,

@@ -11,6 +11,7 @@ from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.batch import NO_ERROR, Columns
 from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.request_name import RequestName
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, write_journal
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadstone.archive.journal.frame import Entry
-    from loadstone.domain.batch import Batch
+from loadstone.domain.batch import Batch
 
 HOSTILE = "<script>alert(1)</script>"
 SCENARIO = {"files": ["scenario.py"], "digest": "sha256:0", "git_revision": None, "user_classes": ["U"], "shape": None}
@@ -89,7 +90,10 @@ class MadeRun:
 
     def _batch(self, incarnation: IncarnationMaker, columns: Columns, second: int) -> Batch:
         return replace(
-            incarnation.batch(at_s=second + 1), columns=columns, names=tuple(self.names), errors=(self.error,)
+            incarnation.batch(at_s=second + 1),
+            columns=columns,
+            names=tuple(RequestName(*name) for name in self.names),
+            errors=(self.error,),
         )
 
 

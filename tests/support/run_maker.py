@@ -11,6 +11,7 @@ from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.journal.segments import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
 from loadstone.domain.event import Balance, Event, EventKind, Usage, UsageTick, encode_event, encode_usage
+from loadstone.domain.request_name import RequestName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def samples(count: int, from_s: float, to_s: float, **changes: Any) -> list[Samp
     return [Sample(from_s + (to_s - from_s) * number / count, **changes) for number in range(count)]
 
 
-def columns_of(taken: Sequence[Sample]) -> tuple[Columns, tuple[tuple[str, str], ...], tuple[str, ...]]:
+def columns_of(taken: Sequence[Sample]) -> tuple[Columns, tuple[RequestName, ...], tuple[str, ...]]:
     """Columns and the two tables."""
     names = list(dict.fromkeys(sample.name for sample in taken))
     errors = list(dict.fromkeys(sample.error for sample in taken if sample.error is not None))
@@ -57,7 +58,7 @@ def columns_of(taken: Sequence[Sample]) -> tuple[Columns, tuple[tuple[str, str],
         name=np.array([names.index(s.name) for s in taken], np.int32),
         error=np.array([NO_ERROR if s.error is None else errors.index(s.error) for s in taken], np.int32),
     )
-    return columns, tuple(names), tuple(errors)
+    return columns, tuple(RequestName(*name) for name in names), tuple(errors)
 
 
 @dataclass

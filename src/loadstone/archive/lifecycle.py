@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.event import EventKind
 from loadstone.domain.facts import Window
-from loadstone.domain.mask import mask_secrets, mask_values
+from loadstone.domain.text import mask_secrets, mask_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from loadstone.archive.lifecycle import Lifecycle
 from loadstone.domain.batch import NO_ERROR, decode_batch
 from loadstone.domain.event import EventKind, decode_event, decode_usage
 from loadstone.domain.ledger import IncarnationLedger, Ledger, SeqTracker, ledger_of
-from loadstone.domain.mask import mask_secrets
-from loadstone.domain.rollup import NAME_LIMIT, NameTable, Rollup, roll_up
+from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
+from loadstone.domain.rollup import Rollup, roll_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,7 +209,7 @@ OPEN_SECONDS: Final = 60
 
 def name_ids(table: NameTable, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
     """The run-wide ids of a batch's names, secrets masked first."""
-    return table.ids_of([(method, mask_secrets(name)) for method, name in names])
+    return table.ids_of([RequestName.cleaned(*name) for name in names])
 
 
 class LiveRollups:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from loadstone.domain.request_name import RequestName
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Batch:
     loop_lag_us: tuple[int, ...]
     sent_ns: int
     final: bool
-    names: tuple[tuple[str, str], ...]
+    names: tuple[RequestName, ...]
     errors: tuple[str, ...]
     columns: Columns
 
@@ -154,7 +155,7 @@ def _split(blob: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _typed(header: dict[str, Any]) -> dict[str, Any]:
     values = {name: header[key] for name, key in _KEYS.items()}
-    values["names"] = tuple((str(method), str(name)) for method, name in values["names"])
+    values["names"] = tuple(RequestName(str(method), str(name)) for method, name in values["names"])
     values["errors"] = tuple(map(str, values["errors"]))
     values["loop_lag_us"] = tuple(map(int, values["loop_lag_us"]))
     return values

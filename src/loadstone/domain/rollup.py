@@ -15,23 +15,17 @@ import numpy as np
 from loadstone.domain.histogram import Histogram, bucket_indexes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-__all__ = ["BUCKETS", "MAX_DURATION_US", "NAME_LIMIT", "OTHER", "NameTable", "Rollup", "merged", "roll_up"]
+__all__ = ["BUCKETS", "MAX_DURATION_US", "Rollup", "merged", "roll_up"]
 
 MAX_DURATION_US: Final = (1 << 38) - 1
 """Longest duration a rollup holds: 76 hours. Longer ones count as this long."""
 
 BUCKETS: Final = 4096
 """How many histogram buckets durations up to `MAX_DURATION_US` can fall into."""
-
-NAME_LIMIT: Final = 500
-"""How many request names a run may have (design.md, "InfluxDB"); all further ones share `OTHER`."""
-
-OTHER: Final = ("", "__other__")
-"""Method and name of every request whose name came after `NAME_LIMIT` others."""
 
 
 class Rollup:
@@ -111,42 +105,6 @@ def merged(rollups: Iterable[Rollup]) -> Rollup:
     for rollup in rollups:
         total.merge(rollup)
     return total
-
-
-class NameTable:
-    """Run-wide ids of request names: ``(method, name)`` to 0, 1, 2 ... in order of appearance.
-
-    After ``limit`` names every new one gets the id of `OTHER`, so tags and memory stay bounded.
-    """
-
-    def __init__(self, limit: int = NAME_LIMIT) -> None:
-        self.limit = limit
-        self.names: list[tuple[str, str]] = []
-        self.capped = False
-        self._ids: dict[tuple[str, str], int] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, name_id: int) -> tuple[str, str]:
-        return self.names[name_id]
-
-    def id_of(self, method: str, name: str) -> int:
-        """The id of one request name; a new one if there is room."""
-        key = (method, name)
-        found = self._ids.get(key)
-        if found is not None:
-            return found
-        if len(self.names) >= self.limit and key != OTHER:
-            self.capped = True
-            return self.id_of(*OTHER)
-        self._ids[key] = len(self.names)
-        self.names.append(key)
-        return self._ids[key]
-
-    def ids_of(self, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-        """The ids of a batch's own name table, shape (len(names),): ``ids_of(batch.names)[batch.columns.name]``."""
-        return np.fromiter((self.id_of(*name) for name in names), np.int64, len(names))
 
 
 class _Groups(NamedTuple):

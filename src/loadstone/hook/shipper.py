@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadstone.domain.batch import Batch, encode_batch
+from loadstone.domain.request_name import RequestName
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.lean import connections
@@ -98,7 +99,7 @@ class Shipper:
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
-            names=names,
+            names=tuple(RequestName(*name) for name in names),
             errors=errors,
             columns=columns,
         )

@@ -3,7 +3,7 @@
 The rules were found on a real server: refused are a tag value that ends in a backslash, an empty tag value, a line
 break in a tag, NaN, infinity and a timestamp that is no integer. So control characters become a space, backslashes at
 the end of a tag are dropped, empty tags are left out, numbers that are none are left out, and texts are cut at
-`TEXT_LIMIT` bytes. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+1 KiB. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
 from __future__ import annotations
@@ -12,28 +12,19 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.mask import mask_secrets
+from loadstone.domain.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TEXT_LIMIT", "FieldValue", "clean_tag", "clean_text", "point", "quoted", "tags"]
+__all__ = ["FieldValue", "clean_tag", "point", "quoted", "tags"]
 
 FieldValue = float | int | bool | str | None
 """The value of a field; None is left out."""
 
-TEXT_LIMIT: Final = 1024
-"""Bytes of UTF-8 that a tag value or a text keeps."""
-
-_CONTROL: Final = dict.fromkeys((*range(32), 127), " ")
 _TAG_ESCAPES: Final = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 _INT64_MAX: Final = 2**63 - 1
 _CACHED: Final = 4096
-
-
-def clean_text(text: str) -> str:
-    """A text as a field keeps it: secrets masked, control characters made spaces, cut at `TEXT_LIMIT` bytes."""
-    return _cut(mask_secrets(text).translate(_CONTROL))
 
 
 @lru_cache(maxsize=_CACHED)
@@ -71,9 +62,3 @@ def _field(value: FieldValue) -> str:
     if isinstance(value, str):
         return quoted(value)
     return repr(float(value)) if math.isfinite(value) else ""
-
-
-def _cut(text: str) -> str:
-    """At most `TEXT_LIMIT` bytes, without a piece of a character; a lone surrogate becomes a question mark."""
-    data = text.encode("utf-8", "replace")
-    return data[:TEXT_LIMIT].decode("utf-8", "ignore")

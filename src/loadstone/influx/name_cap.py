@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.domain.event import Event, EventKind, encode_event
-from loadstone.domain.rollup import NAME_LIMIT, OTHER
-from loadstone.influx.line_protocol import clean_tag
+from loadstone.domain.request_name import NAME_LIMIT, OTHER, RequestName
 from loadstone.stream.client import EVENTS, add
 
 if TYPE_CHECKING:
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-__all__ = ["CAPPED_BY_WRITER", "LocalNameCap", "NameCap", "SharedNameCap", "clean_name"]
+__all__ = ["CAPPED_BY_WRITER", "LocalNameCap", "NameCap", "SharedNameCap"]
 
-Name = tuple[str, str]
+Name = RequestName
 CAPPED_BY_WRITER: Final = "influx-names"
 """Source of the event whose data lists the names that raw points of a capped run have."""
 
@@ -50,12 +49,6 @@ class NameCap(Protocol):
         ...
 
 
-def clean_name(name: Name) -> Name:
-    """Method and name as tags keep them."""
-    method, text = name
-    return clean_tag(method), clean_tag(text)
-
-
 class LocalNameCap:
     """Names in order of appearance, or a fixed list when the run is known to be full of these."""
 
@@ -65,7 +58,7 @@ class LocalNameCap:
 
     def admitted(self, names: Iterable[Name]) -> list[Name]:
         """See `NameCap`."""
-        return [self._admit(clean_name(name)) for name in names]
+        return [self._admit(RequestName.cleaned(*name)) for name in names]
 
     def _admit(self, name: Name) -> Name:
         if name not in self._admitted:
@@ -89,7 +82,7 @@ class SharedNameCap:
 
     def admitted(self, names: Iterable[Name]) -> list[Name]:
         """See `NameCap`."""
-        cleaned = [clean_name(name) for name in names]
+        cleaned = [RequestName.cleaned(*name) for name in names]
         unknown = sorted(set(cleaned) - self._known)
         if unknown and not self._full:
             self._ask(unknown)
@@ -106,7 +99,7 @@ class SharedNameCap:
         """The run is full: its list is final, and is said once in an event (equal events count once)."""
         members: Any = self._client.smembers(self._key)
         pairs = (member.decode().partition(_SEPARATOR) for member in members)
-        known = {(method, name) for method, _, name in pairs}
+        known = {RequestName(method, name) for method, _, name in pairs}
         add(self._client, EVENTS, encode_event(self._event(known)), run=self._run)
         self._known, self._full = known, True
 

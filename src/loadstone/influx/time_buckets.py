@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadstone.domain.batch import NO_ERROR
-from loadstone.domain.rollup import NameTable, Rollup, roll_up
+from loadstone.domain.request_name import NameTable, RequestName
+from loadstone.domain.rollup import Rollup, roll_up
 from loadstone.influx.encode import Slow
-from loadstone.influx.name_cap import clean_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ class TimeBuckets:
 
     def add(self, batch: Batch) -> None:
         """Count a batch in; it has at least one sample."""
-        cleaned = list(map(clean_name, batch.names))
+        cleaned = [RequestName.cleaned(*name) for name in batch.names]
         ids = self.names.ids_of(cleaned)[batch.columns.name]
         for (second, name), rollup in second_rollups(batch, ids).items():
             self._add_rollup(second, name, rollup)

@@ -15,6 +15,7 @@ from loadstone.archive.finalize.blocks import blocks
 from loadstone.archive.finalize.finalize import close_run
 from loadstone.domain.event import EventKind
 from loadstone.domain.histogram import Histogram
+from loadstone.domain.request_name import RequestName
 from support.archive_reader import csv_rows, file_bytes, raw_figures, rows
 from support.run_maker import SECOND, IncarnationMaker, RunMaker, Sample, samples
 from support.varied_run import NAMES, at, closed, varied, varied_run
@@ -47,7 +48,7 @@ def test_every_sample_is_a_row_in_the_order_of_the_journal(tmp_path):
             "rt_us": sample.duration_us,
             "ttfb_us": None if sample.ttfb_us < 0 else sample.ttfb_us,
             "method": sample.name[0],
-            "name": sample.name[1],
+            "name": RequestName.cleaned(*sample.name).name,
             "ok": sample.error is None,
             "status": sample.status or None,
             "error": sample.error,
@@ -84,7 +85,9 @@ def test_all_totals_are_the_same_number(result, raw):
 def test_mean_percentiles_and_failures_of_the_run_agree_with_the_raw_rows(result, raw):
     part = result.document["summary"]["run"]
     agree(part["total"], raw_figures(raw))
-    assert [(one["method"], one["name"]) for one in part["names"]] == sorted(NAMES)
+    assert [(one["method"], one["name"]) for one in part["names"]] == sorted(
+        RequestName.cleaned(*name) for name in NAMES
+    )
     for one in part["names"]:
         agree(one, raw_figures([row for row in raw if (row["method"], row["name"]) == (one["method"], one["name"])]))
 

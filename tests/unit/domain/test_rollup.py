@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.domain.histogram import Histogram
-from loadstone.domain.rollup import MAX_DURATION_US, OTHER, NameTable, Rollup, merged, roll_up
+from loadstone.domain.request_name import OTHER, NameTable
+from loadstone.domain.rollup import MAX_DURATION_US, Rollup, merged, roll_up
 
 sample = st.tuples(
     st.integers(1_700_000_000, 1_700_000_000 + 50) | st.integers(0, 4_000_000_000),

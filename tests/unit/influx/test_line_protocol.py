@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.domain.batch import NO_ERROR
+from loadstone.domain.text import TEXT_LIMIT, clean_text
 from loadstone.influx.encode import request_lines
-from loadstone.influx.line_protocol import TEXT_LIMIT, clean_tag, clean_text, point, quoted, tags
+from loadstone.influx.line_protocol import clean_tag, point, quoted, tags
 from support.line_protocol import parse_line
 from support.run_maker import START, IncarnationMaker, Sample
 

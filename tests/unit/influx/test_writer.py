@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.collector.aggregator import serve as serve_aggregator
-from loadstone.domain.rollup import NAME_LIMIT
+from loadstone.domain.request_name import NAME_LIMIT
 from loadstone.influx import service, writer
 from loadstone.influx.service import serve_writer
 from loadstone.stream.client import POINTS, SAMPLES, WRITERS

@@ -8,8 +8,9 @@ import numpy as np
 
 from loadstone.archive.run_state import name_ids
 from loadstone.domain.batch import COLUMNS, NO_ERROR
-from loadstone.domain.mask import mask_secrets
+from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import Rollup, merged, roll_up
+from loadstone.domain.text import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.batch import Batch
     from loadstone.domain.facts import Window
-    from loadstone.domain.rollup import NameTable
+    from loadstone.domain.request_name import NameTable
 
     Sink = Callable[[int, dict[int, Rollup]], None]
 
@@ -46,7 +47,7 @@ class Block(NamedTuple):
     error: NDArray[np.int64]
     incarnation: NDArray[np.int64]
     name_id: NDArray[np.int64]
-    pairs: list[tuple[str, str]]
+    pairs: list[RequestName]
     errors: list[str]
     incarnations: list[tuple[str, int]]
 
@@ -71,14 +72,14 @@ class _Filling:
         self.names = names
         self.batches: list[Batch] = []
         self.rows = 0
-        self._pairs: dict[tuple[str, str], int] = {}
+        self._pairs: dict[RequestName, int] = {}
         self._errors: dict[str, int] = {}
         self._incarnations: dict[tuple[str, int], int] = {}
         self._indexes: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
 
     def add(self, batch: Batch) -> None:
         """Take the samples of one batch."""
-        pairs = _indexes(self._pairs, [(method, mask_secrets(name)) for method, name in batch.names])
+        pairs = _indexes(self._pairs, [RequestName.cleaned(*name) for name in batch.names])
         errors = _indexes(self._errors, [mask_secrets(text) for text in batch.errors])
         incarnation = self._incarnations.setdefault((batch.incarnation, batch.worker), len(self._incarnations))
         columns = batch.columns

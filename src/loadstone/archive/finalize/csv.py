@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.finalize.blocks import Block
     from loadstone.archive.lifecycle import UserException
-    from loadstone.domain.rollup import NameTable
+    from loadstone.domain.request_name import NameTable
 
 __all__ = [
     "AGGREGATED",

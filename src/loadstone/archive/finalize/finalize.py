@@ -29,7 +29,7 @@ from loadstone.archive.journal.segments import JournalReader
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import decode_usage
 from loadstone.domain.ledger import SeqTracker
-from loadstone.domain.rollup import NameTable
+from loadstone.domain.request_name import NameTable
 from loadstone.domain.verdict import judge
 from loadstone.errors import ArchiveError, FormatError
 

@@ -12,7 +12,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
-from loadstone.domain.mask import mask_values
+from loadstone.domain.text import mask_values
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:

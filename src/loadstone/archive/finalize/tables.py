@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from loadstone.archive.finalize.blocks import Block
     from loadstone.domain.event import UsageTick
-    from loadstone.domain.rollup import NameTable, Rollup
+    from loadstone.domain.request_name import NameTable
+    from loadstone.domain.rollup import Rollup
 
 __all__ = ["REQUESTS", "ROLLUPS", "ROLLUP_PERCENTS", "USAGE", "RequestTable", "RollupTable", "UsageTable"]
 

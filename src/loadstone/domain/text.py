@@ -1,4 +1,4 @@
-"""Secrets do not leave the machine that knows them: URLs and error texts are masked before they are kept."""
+"""Texts of scenarios and targets made safe to keep: secrets masked, control characters replaced, length bounded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["mask_secrets", "mask_values"]
+__all__ = ["TEXT_LIMIT", "clean_text", "mask_secrets", "mask_values"]
 
+TEXT_LIMIT: Final = 1024
+"""Bytes of UTF-8 that `clean_text` keeps."""
+
+_CONTROL: Final = dict.fromkeys((*range(32), 127), " ")
 _HIDDEN: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#]+@")
 _PARAMETER: Final = re.compile(
@@ -35,3 +39,14 @@ def mask_values(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [mask_values(inner) for inner in value]
     return value
+
+
+def clean_text(text: str) -> str:
+    """A text with secrets masked and control characters made spaces, cut at `TEXT_LIMIT` bytes."""
+    return _cut(mask_secrets(text).translate(_CONTROL))
+
+
+def _cut(text: str) -> str:
+    """At most `TEXT_LIMIT` bytes, without a piece of a character; a lone surrogate becomes a question mark."""
+    data = text.encode("utf-8", "replace")
+    return data[:TEXT_LIMIT].decode("utf-8", "ignore")

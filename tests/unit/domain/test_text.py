@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.mask import mask_secrets, mask_values
+from loadstone.domain.text import mask_secrets, mask_values
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,251 @@
+"""RunRecord: everything in run.json, as typed records. docs/reference/run.schema.json is generated from them.
+
+Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds). Fields
+that are not known here are ignored when a run.json is read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+from loadstone.domain.request_name import RequestName
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ArchiveLedger",
+    "Figures",
+    "IncarnationRecord",
+    "InfluxLedgerRecord",
+    "Ledgers",
+    "LocustTotals",
+    "NameFigures",
+    "ObjectiveRecord",
+    "PartRecord",
+    "RunRecord",
+    "ScenarioRecord",
+    "ServiceRecord",
+    "Summary",
+    "WindowRecord",
+    "WorkerHealth",
+]
+
+FORMAT_VERSION: Final = 1
+
+_Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
+_Count = Annotated[int, Meta(ge=0)]
+
+
+class WindowRecord(Struct, frozen=True, kw_only=True):
+    """The part of the run that objectives judge: start <= end of a request < end."""
+
+    start: _Time
+    end: _Time
+    start_ns: int
+    end_ns: int
+    seconds: Annotated[float, Meta(ge=0)]
+    opened: Annotated[bool, Meta(description="False if the ramp was never done; the window is then the whole run.")]
+
+
+class ScenarioRecord(Struct, frozen=True, kw_only=True):
+    """The Locust files of the run. ``digest`` covers their names and contents; ``shape`` is a load shape's class."""
+
+    files: tuple[str, ...] = ()
+    digest: str | None = None
+    git_revision: str | None = None
+    user_classes: tuple[str, ...] = ()
+    shape: str | None = None
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off."""
+
+    requests: _Count
+    failures: _Count
+    failures_pct: Annotated[float, Meta(ge=0, le=100)]
+    rps: Annotated[float | None, Meta(description="Requests per second; null over no time.")]
+    bytes: Annotated[int, Meta(description="Response bodies, together.")]
+    mean_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+
+
+class NameFigures(Figures, frozen=True, kw_only=True):
+    """The figures of one request name."""
+
+    method: str
+    name: str
+
+    @property
+    def request_name(self) -> RequestName:
+        """Method and name as one."""
+        return RequestName(self.method, self.name)
+
+
+class PartRecord(Struct, frozen=True, kw_only=True):
+    """The figures of the window or of the whole run: all requests together, and by name."""
+
+    total: Figures
+    names: tuple[NameFigures, ...]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """The figures of the window and of the whole run."""
+
+    window: PartRecord
+    run: PartRecord
+
+
+class ServiceRecord(Struct, frozen=True, kw_only=True):
+    """What one service, all its containers together, used in the window; a limit is None where there is none."""
+
+    ticks: Annotated[int, Meta(description="How many measurements these figures rest on.")]
+    cpu_cores: Annotated[float, Meta(description="Mean, all containers together.")]
+    cpu_cores_max: Annotated[float, Meta(description="Highest, all containers together.")]
+    cpu_limit: Annotated[float | None, Meta(description="Cores, all containers together.")]
+    mem_bytes: Annotated[int, Meta(description="Highest, all containers together.")]
+    mem_limit: Annotated[int | None, Meta(description="Bytes, all containers together.")]
+    mem_pct: Annotated[float | None, Meta(description="Highest share of its own limit of any container.")]
+    throttled_pct: Annotated[
+        float | None, Meta(description="Highest share of scheduling periods in which a container was throttled.")
+    ]
+    oom: Annotated[int, Meta(description="Containers killed because they ran out of memory.")]
+
+
+class WorkerHealth(Struct, frozen=True, kw_only=True):
+    """How one worker did in the window."""
+
+    worker: int
+    lag_p99_ms: Annotated[float | None, Meta(description="99th percentile of its event loop's lag.")]
+    throttled_us: Annotated[int, Meta(description="How long its cgroup throttled it.")]
+    cpu_pct: Annotated[float, Meta(description="Mean, percent of one core.")]
+    clock_offset_ms: Annotated[float | None, Meta(description="Its clock minus the stream server's, mean.")]
+
+
+class LocustTotals(Struct, frozen=True, kw_only=True):
+    """Locust's own totals."""
+
+    requests: int
+    failures: int
+
+
+class ArchiveLedger(Struct, frozen=True, kw_only=True):
+    """Where every produced request is, in the archive."""
+
+    produced: _Count
+    stored: _Count
+    dropped: Annotated[_Count, Meta(description="Dropped by workers whose buffer was full.")]
+    unknown: Annotated[_Count, Meta(description="At most this many were lost with killed workers.")]
+    balances: Annotated[
+        bool, Meta(description="produced = stored + dropped for every incarnation that ended properly.")
+    ]
+
+
+class InfluxLedgerRecord(Struct, frozen=True, kw_only=True):
+    """Where every stored request is, in InfluxDB."""
+
+    stored: _Count
+    rejected: _Count
+    pending: _Count
+
+
+class Ledgers(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One ledger per sink; ``influx`` only where there is an InfluxDB."""
+
+    archive: ArchiveLedger
+    influx: InfluxLedgerRecord | None = None
+
+
+class IncarnationRecord(Struct, frozen=True, kw_only=True, rename={"incarnation": "boot"}):
+    """One life of one worker process; its key ``boot`` is empty for a worker that was lost before it sent anything."""
+
+    incarnation: str
+    worker: int
+    produced: Annotated[_Count, Meta(description="As it last reported.")]
+    stored: _Count
+    dropped: _Count
+    unknown: Annotated[_Count, Meta(description="Upper bound of what was lost with it; 0 if `final`.")]
+    aborted: _Count
+    final: Annotated[bool, Meta(description="Whether it ended properly.")]
+    first_sent_at: _Time | None
+    last_sent_at: _Time | None
+    lost_at: Annotated[_Time | None, Meta(description="When the master reported its worker lost.")]
+    peak_rps: Annotated[float, Meta(description="Its highest rate between two batches, requests per second.")]
+
+
+class ObjectiveRecord(Struct, frozen=True, kw_only=True):
+    """How one objective came out."""
+
+    text: Annotated[str, Meta(description="As it was given.")]
+    metric: Annotated[str, Meta(description="Metric and what it was measured on.")]
+    operator: Literal["<", "<=", ">", ">=", "=="]
+    limit: Annotated[float, Meta(description="In `unit`.")]
+    value: Annotated[float | None, Meta(description="In `unit`; null if it could not be measured.")]
+    unit: str
+    ok: Annotated[bool | None, Meta(description="Whether it held; null if it could not be measured.")]
+    reason: str
+
+
+class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
+    """What a run was, how it went and what came of it.
+
+    ``target`` and ``limits`` are what the target or the user said about the target, as JSON.
+    """
+
+    format: Annotated[int, Meta(description="Version of this layout.", ge=1, le=FORMAT_VERSION)]
+    id: Annotated[str, Meta(description="The run's id, which is its folder's name.")]
+    started_at: Annotated[
+        _Time | None,
+        Meta(
+            description="When the master started the run; else the start of its first request; null if it left nothing."
+        ),
+    ]
+    ended_at: Annotated[
+        _Time | None,
+        Meta(description="When the master reported all users stopped; else the end of its last request."),
+    ]
+    closed_at: Annotated[_Time, Meta(description="When the run was closed for the first time.")]
+    window: WindowRecord
+    scenario: Annotated[ScenarioRecord | None, Meta(description="Null without a master.")]
+    host: Annotated[str | None, Meta(description="The base address of the target, secrets masked.")]
+    users: Annotated[int | None, Meta(description="Users that were asked for.")]
+    spawn_rate: Annotated[float | None, Meta(description="Users per second.")]
+    run_time_s: float | None
+    steady_state_s: float | None
+    warmup_s: float | None
+    stop_timeout_s: float | None
+    workers: Annotated[int | None, Meta(description="Workers at the start.")]
+    seed: int | str | None
+    tags: tuple[str, ...]
+    exclude_tags: tuple[str, ...]
+    target: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What was tested, as far as it was told: model name, version, alias, run id, limits."),
+    ]
+    limits: Annotated[
+        dict[str, Any] | None, Meta(description="CPU and memory limits of the target, as far as they were told.")
+    ]
+    launch: Annotated[Any, Meta(description="Which start of loadstone this run belongs to.")]
+    versions: dict[str, str]
+    users_peak: Annotated[_Count, Meta(description="Most users that ran at once.")]
+    requests: Annotated[_Count, Meta(description="Requests of the whole run: rows of requests.parquet.")]
+    failures: Annotated[_Count, Meta(description="Those of them that failed.")]
+    aborted: Annotated[_Count, Meta(description="Requests cut off in flight; they are not among `requests`.")]
+    summary: Summary
+    usage: Annotated[dict[str, ServiceRecord], Meta(description="What each service used in the window.")]
+    worker_health: tuple[WorkerHealth, ...]
+    locust: Annotated[LocustTotals | None, Meta(description="Null if its master never reported them.")]
+    ledgers: Ledgers
+    incarnations: tuple[IncarnationRecord, ...]
+    lost_workers: tuple[int, ...]
+    objectives: tuple[ObjectiveRecord, ...]
+    verdict: Literal["pass", "fail", "inconclusive"]
+    exit_code: Literal[0, 1, 3, 4, 130]
+    reasons: tuple[str, ...]
+    notices: tuple[str, ...]

@@ -1,0 +1,27 @@
+"""Units of time, and moments as text. Wall-clock times are ns since 1970 (UTC) everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+__all__ = ["MS_PER_S", "NS_PER_MS", "NS_PER_S", "NS_PER_US", "US_PER_S", "iso", "parse_iso_ns"]
+
+NS_PER_US: Final = 1_000
+NS_PER_MS: Final = 1_000_000
+NS_PER_S: Final = 1_000_000_000
+US_PER_S: Final = 1_000_000
+MS_PER_S: Final = 1_000
+
+
+def iso(at_ns: int) -> str:
+    """A moment in ISO 8601, UTC, to the microsecond, such as ``2026-11-23T19:45:01.000000Z``."""
+    seconds, rest_ns = divmod(at_ns, NS_PER_S)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // NS_PER_US)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_iso_ns(text: str) -> int:
+    """The ns since 1970 of a moment that `iso` wrote. Raises `ValueError` when it is no moment."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp()) * NS_PER_S + moment.microsecond * NS_PER_US
