@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loadstone.domain.request_name import RequestName
 
@@ -59,8 +59,13 @@ class ScenarioRecord(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off."""
+    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
+    ``method`` and ``name`` are set for the figures of one request name only.
+    """
+
+    method: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
     requests: _Count
     failures: _Count
     failures_pct: Annotated[float, Meta(ge=0, le=100)]
@@ -249,3 +254,8 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     exit_code: Literal[0, 1, 3, 4, 130]
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
+
+    @property
+    def judged(self) -> PartRecord:
+        """The figures that objectives judge: those of the window, or of the whole run when no window opened."""
+        return self.summary.window if self.window.opened else self.summary.run
