@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
+from loadstone.archive.run_json import read_record, read_text
 from loadstone.domain.event import Event, EventKind
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from loadstone.archive.run_record import RunRecord
 
 __all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "load_run", "resolve_run"]
 
@@ -92,7 +94,7 @@ class ClosedRun:
 
         Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
         """
-        return cls(folder, _decode(folder, _read_json(folder)))
+        return cls(folder, read_record(folder))
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
@@ -155,47 +157,6 @@ def _failure(row: dict[str, str]) -> FailureRow:
     )
 
 
-class _Head(msgspec.Struct):
-    """What every version of run.json says about itself."""
-
-    format: int
-    versions: dict[str, str] = {}
-
-
-def _decode(folder: RunFolder, text: bytes) -> RunRecord:
-    try:
-        head = msgspec.json.decode(text, type=_Head)
-        if head.format == FORMAT_VERSION:
-            return msgspec.json.decode(text, type=RunRecord)
-    except msgspec.DecodeError as error:
-        raise ArchiveError(f"{folder.run_json} is damaged: {error}", hint=_start_over(folder.run)) from error
-    writer = head.versions.get("loadstone")
-    raise ArchiveError(
-        f"{folder.run_json} has format {head.format}"
-        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
-        hint="Read this run with the version of loadstone that wrote it, or a newer one",
-    )
-
-
-def _read_json(folder: RunFolder) -> bytes:
-    try:
-        return folder.run_json.read_bytes()
-    except FileNotFoundError as error:
-        raise ArchiveError(
-            f"run {folder.run} is not closed: {folder.run_json} is missing",
-            hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
-        ) from error
-    except OSError as error:
-        raise ArchiveError(
-            f"{folder.run_json} cannot be read: {error.strerror or error}",
-            hint="Check the permissions of the run folder",
-        ) from error
-
-
-def _start_over(run: str) -> str:
-    return f"Delete it and run `loadstone recover {run}`, which builds it again from the run's journal"
-
-
 def _rebuild(run: str) -> str:
     return f"Build it again with `loadstone recover {run}`"
 
@@ -203,9 +164,11 @@ def _rebuild(run: str) -> str:
 def load_run(folder: RunFolder) -> dict[str, Any]:
     """The content of a run's run.json as bare JSON; `ClosedRun.open` gives it typed. Raises `ArchiveError` as that."""
     try:
-        document: dict[str, Any] = json.loads(_read_json(folder))
+        document: dict[str, Any] = json.loads(read_text(folder))
     except ValueError as error:
-        raise ArchiveError(f"{folder.run_json} is not JSON: {error}", hint=_start_over(folder.run)) from error
+        raise ArchiveError(
+            f"{folder.run_json} is not JSON: {error}", hint=f"Delete it and run `loadstone recover {folder.run}`"
+        ) from error
     return document
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolves it at run time)
 
 __all__ = [
     "FORMAT_VERSION",
@@ -200,6 +201,7 @@ class ObjectiveRecord(Struct, frozen=True, kw_only=True):
 class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
     """What a run was, how it went and what came of it.
 
+    Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
     ``target`` and ``limits`` are what the target or the user said about the target, as JSON.
     """
 
@@ -250,7 +252,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     incarnations: tuple[IncarnationRecord, ...]
     lost_workers: tuple[int, ...]
     objectives: tuple[ObjectiveRecord, ...]
-    verdict: Literal["pass", "fail", "inconclusive"]
+    verdict: VerdictWord
     exit_code: Literal[0, 1, 3, 4, 130]
     reasons: tuple[str, ...]
     notices: tuple[str, ...]

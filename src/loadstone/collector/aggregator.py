@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from loadstone.archive.finalize.finalize import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
@@ -164,14 +166,16 @@ class Aggregator:
             with self.lease.kept() if self.lease else nullcontext():
                 result = close_run(run.folder, now_ns=self.now_ns())
                 _report(run.folder)
+            # The live page and the summary's points still take run.json as a mapping.
+            document = msgspec.to_builtins(result.record)
             if self.feed:
-                for lines in run.last_points(result.document):
+                for lines in run.last_points(document):
                     run.unpublished += lines
                     self._publish_points(name, run)
                 self.feed.closed(name)
             live = self._snapshot(name, run)
             if self.board:
-                self.board.close(name, run.state, result.document, now_ns=self.now_ns())
+                self.board.close(name, run.state, document, now_ns=self.now_ns())
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})

@@ -8,6 +8,7 @@ import pytest
 
 from loadstone.archive.closed_run import ClosedRun, list_runs, load_run, resolve_run
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.run_json import write_record
 from loadstone.domain.event import EventKind
 from loadstone.errors import ArchiveError, UsageError
 from support.closed_runs import MadeRun
@@ -204,3 +205,23 @@ def test_missing_or_damaged_events_and_failures_say_how_to_build_them_again(writ
     run = ClosedRun.open(writable)
     with pytest.raises(ArchiveError, match=f"{path.name} cannot be read"):
         list(run.events() if name == "events" else run.failures())
+
+
+def test_a_text_that_utf8_cannot_hold_does_not_keep_a_run_from_being_written(writable):
+    record = ClosedRun.open(writable).record
+    write_record(writable, msgspec.structs.replace(record, reasons=("bad \ud800 text",)))
+    assert ClosedRun.open(writable).record.reasons == ("bad ? text",)
+
+
+def test_figures_that_are_no_number_are_written_as_null(writable):
+    record = ClosedRun.open(writable).record
+    write_record(writable, msgspec.structs.replace(record, spawn_rate=float("nan"), warmup_s=float("inf")))
+    again = ClosedRun.open(writable).record
+    assert (again.spawn_rate, again.warmup_s) == (None, None)
+
+
+def test_run_json_keeps_the_order_of_its_keys(folder):
+    document = json.loads(folder.run_json.read_text())
+    assert list(document)[:7] == ["format", "id", "started_at", "ended_at", "closed_at", "window", "scenario"]
+    assert list(document["summary"]["run"]["names"][0])[:3] == ["method", "name", "requests"]
+    assert list(document)[-5:] == ["objectives", "verdict", "exit_code", "reasons", "notices"]

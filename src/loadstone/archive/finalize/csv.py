@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadstone.domain.histogram import DenseHistogram
+from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import BUCKETS, Rollup, merged
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ __all__ = [
     "write_stats",
 ]
 
-AGGREGATED: Final = ("", "Aggregated")
+AGGREGATED: Final = RequestName("", "Aggregated")
 PERCENTS: Final[Mapping[str, float]] = {
     "50%": 50,
     "66%": 66,
@@ -81,7 +82,7 @@ def csv_rows(path: Path) -> Iterator[Any]:
         yield csv.writer(file)
 
 
-def write_stats(path: Path, totals: Mapping[tuple[str, str], Rollup], duration_s: float) -> None:
+def write_stats(path: Path, totals: Mapping[RequestName, Rollup], duration_s: float) -> None:
     """stats.csv: totals per request name; rates are over ``duration_s``, from the start to the last request."""
     with csv_rows(path) as rows:
         rows.writerow(_STATS)
@@ -107,7 +108,7 @@ def write_exceptions(path: Path, exceptions: Mapping[tuple[str, str], UserExcept
             rows.writerow([exception.count, message, traceback, ", ".join(exception.nodes)])
 
 
-def _in_order(totals: Mapping[tuple[str, str], Rollup]) -> list[tuple[tuple[str, str], Rollup]]:
+def _in_order(totals: Mapping[RequestName, Rollup]) -> list[tuple[RequestName, Rollup]]:
     """Locust sorts by name, then method."""
     return sorted(totals.items(), key=lambda item: item[0][::-1])
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.objective import parse_objectives
+from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_MS, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from loadstone.domain.event import Usage, UsageTick
     from loadstone.domain.facts import Window
     from loadstone.domain.objective import Objective
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
@@ -30,7 +33,7 @@ _WORKER_PART = "worker"
 def facts_of(
     first_pass: FirstPass,
     *,
-    names: Mapping[tuple[str, str], Rollup],
+    names: Mapping[RequestName, Rollup],
     usage: Mapping[str, ServiceUsage],
     workers: tuple[WorkerFacts, ...],
     names_capped: bool,
@@ -136,7 +139,7 @@ class WorkersInWindow:
 
 def _rightly_sent_ns(sent_ns: int, offset_ms: float) -> int:
     """When a batch was made by the stream server's clock: a clock far enough off would put itself out of the window."""
-    return sent_ns - round(offset_ms * 1_000_000)
+    return sent_ns - round(offset_ms * NS_PER_MS)
 
 
 def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:
@@ -148,23 +151,14 @@ def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
         total - worker.throttled_before_us.get(incarnation, 0)
         for incarnation, total in worker.throttled_after_us.items()
     )
+    lag_p99_us = percentile_of_counts(worker.lags_us, 99)
     return WorkerFacts(
         worker=number,
-        lag_p99_ms=_nearest_rank(worker.lags_us, 99) / 1000 if worker.lags_us else None,
+        lag_p99_ms=None if lag_p99_us is None else lag_p99_us / US_PER_MS,
         throttled_us=throttled_us,
         cpu_pct=worker.cpu_pct_sum / worker.batches if worker.batches else 0.0,
         clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
     )
-
-
-def _nearest_rank(counts: Counter[int], percent: int) -> int:
-    rank = -(-percent * counts.total() // 100)
-    seen = 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= rank:
-            return value
-    return 0
 
 
 @dataclass(slots=True)

@@ -8,33 +8,35 @@ complete under a temporary name before any of them gets its own, and run.json co
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import load_run
+import msgspec
+from msgspec.structs import replace
+
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
-from loadstone.archive.finalize.document import Closing, run_document, run_times, verdict_of
+from loadstone.archive.finalize.document import Closing, run_record, run_times, verdict_of
 from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow, facts_of, objectives_of
 from loadstone.archive.finalize.first_pass import FirstPass, first_pass
 from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
-from loadstone.archive.folder import RunFolder, publish, replace_file, temporary_name
+from loadstone.archive.folder import RunFolder, publish, temporary_name
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.segments import JournalReader
+from loadstone.archive.run_json import read_record, write_record
+from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import decode_usage
 from loadstone.domain.ledger import SeqTracker
-from loadstone.domain.request_name import NameTable
+from loadstone.domain.request_name import NameTable, RequestName
+from loadstone.domain.time import parse_iso_ns
 from loadstone.domain.verdict import judge
 from loadstone.errors import ArchiveError, FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from loadstone.domain.batch import Batch
@@ -51,10 +53,10 @@ _LONGEST_SILENCE_NS: Final = 30 * _NS
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A closed run: its folder, the content of its run.json, and its verdict."""
+    """A closed run: its folder, its run.json, and its verdict."""
 
     folder: RunFolder
-    document: dict[str, Any]
+    record: RunRecord
     verdict: Verdict
 
 
@@ -74,10 +76,10 @@ def close_run(folder: RunFolder, *, now_ns: int | None, keep_journal: bool = Tru
             )
         return RunResult(folder, known, verdict_of(known))
     with _told(folder):
-        document = _build(folder, known or {}, now_ns, salvage=salvage)
+        record = _build(folder, known, now_ns, salvage=salvage)
         if not keep_journal:
             shutil.rmtree(folder.journal)
-    return RunResult(folder, document, verdict_of(document))
+    return RunResult(folder, record, verdict_of(record))
 
 
 def recover_run(folder: RunFolder, *, now_ns: int | None = None, salvage: bool = False) -> RunResult:
@@ -91,18 +93,16 @@ def recover_run(folder: RunFolder, *, now_ns: int | None = None, salvage: bool =
         return close_run(folder, now_ns=now_ns, salvage=salvage)
 
 
-def set_influx_ledger(folder: RunFolder, ledger: dict[str, int]) -> None:
-    """Bring InfluxDB's ledger in run.json up to date: ``stored``, ``rejected``, ``pending``. Hold the folder's lock."""
-    document = _known(folder)
-    if document is None:
-        raise ArchiveError(f"{folder.path} is not closed, so it has no ledgers to bring up to date")
-    document["ledgers"]["influx"] = ledger
-    _write_document(folder, document)
+def set_influx_ledger(folder: RunFolder, ledger: Mapping[str, int]) -> None:
+    """Update InfluxDB's ledger in run.json: ``stored``, ``rejected``, ``pending``. Hold the folder's lock."""
+    record = read_record(folder)
+    influx = msgspec.convert(ledger, InfluxLedgerRecord)
+    write_record(folder, replace(record, ledgers=replace(record.ledgers, influx=influx)))
 
 
-def _known(folder: RunFolder) -> dict[str, Any] | None:
+def _known(folder: RunFolder) -> RunRecord | None:
     """The content of run.json, None without one."""
-    return load_run(folder) if folder.is_closed else None
+    return read_record(folder) if folder.is_closed else None
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _told(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
-def _build(folder: RunFolder, known: dict[str, Any], now_ns: int | None, *, salvage: bool) -> dict[str, Any]:
+def _build(folder: RunFolder, known: RunRecord | None, now_ns: int | None, *, salvage: bool) -> RunRecord:
     journal = JournalReader(folder.journal, salvage=salvage)
     found = first_pass(journal, temporary_name(folder.events))
     passed = _SecondPass(folder, found)
@@ -124,15 +124,15 @@ def _build(folder: RunFolder, known: dict[str, Any], now_ns: int | None, *, salv
     for target in passed.targets:
         publish(temporary_name(target), target)
     closing = _closing(folder, passed, known, now_ns or found.state.newest_ns, tuple(journal.damage))
-    document = run_document(closing)
-    _write_document(folder, document)
-    return document
+    record = run_record(closing)
+    write_record(folder, record)
+    return record
 
 
 def _closing(
-    folder: RunFolder, passed: _SecondPass, known: dict[str, Any], now_ns: int, damage: tuple[str, ...]
+    folder: RunFolder, passed: _SecondPass, known: RunRecord | None, now_ns: int, damage: tuple[str, ...]
 ) -> Closing:
-    closed_at_ns = _ns(known["closed_at"]) if "closed_at" in known else now_ns
+    closed_at_ns = parse_iso_ns(known.closed_at) if known else now_ns
     found = passed.first_pass
     bound_ns = _bound_ns(found, closed_at_ns)
     facts = facts_of(
@@ -153,7 +153,7 @@ def _closing(
         totals=passed.by_name(passed.seconds.totals),
         closed_at_ns=closed_at_ns,
         bound_ns=bound_ns,
-        influx=known.get("ledgers", {}).get("influx"),
+        influx=known.ledgers.influx if known else None,
     )
 
 
@@ -168,27 +168,6 @@ def _bound_ns(found: FirstPass, closed_at_ns: int) -> int:
         return found.state.lifecycle.stopped_ns
     longest_ns = newest_ns + _LONGEST_SILENCE_NS
     return min(closed_at_ns, longest_ns) if closed_at_ns > newest_ns else longest_ns
-
-
-def _ns(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    return int(moment.timestamp()) * _NS + moment.microsecond * 1000
-
-
-def _finite(value: Any) -> Any:
-    """A JSON value without NaN and infinities, which JSON does not have: null in their place."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _write_document(folder: RunFolder, document: dict[str, Any]) -> None:
-    def write(path: Path) -> None:
-        path.write_text(json.dumps(_finite(document), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-    replace_file(folder.run_json, write)
 
 
 class _SecondPass:
@@ -230,7 +209,7 @@ class _SecondPass:
                 self.seconds.complete(self.first_pass.watermark_after(batches))
         self._write_csv()
 
-    def by_name(self, rollups: dict[int, Rollup]) -> dict[tuple[str, str], Rollup]:
+    def by_name(self, rollups: dict[int, Rollup]) -> dict[RequestName, Rollup]:
         """Rollups by (method, name) instead of name id."""
         return {self.names[name_id]: rollup for name_id, rollup in rollups.items()}
 
