@@ -7,7 +7,7 @@ import random
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from loadstone.archive.finalize.finalize import RunResult, close_run
+from loadstone.archive.finalize.closing import RunResult, close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import EventKind, Usage
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, write_journal

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_json import read_record, read_text
-from loadstone.domain.event import Event, EventKind
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loadstone.archive.run_record import RunRecord
+    from loadstone.domain.event import Event
 
 __all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "load_run", "resolve_run"]
 
@@ -114,7 +114,7 @@ class ClosedRun:
         try:
             with path.open("rb") as lines:
                 for line in lines:
-                    yield _decode_event(line, self.record.id)
+                    yield decode_event_line(line, self.record.id)
         except (OSError, ValueError) as error:
             raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
 
@@ -127,24 +127,6 @@ class ClosedRun:
                     yield _failure(row)
         except (OSError, ValueError, KeyError, csv.Error) as error:
             raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
-
-
-class _EventLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of events.jsonl."""
-
-    at_ns: int
-    kind: EventKind
-    source: str
-    seq: int
-    data: dict[str, Any]
-
-
-_EVENT_LINE: Final = msgspec.json.Decoder(_EventLine)
-
-
-def _decode_event(line: bytes, run: str) -> Event:
-    found = _EVENT_LINE.decode(line)
-    return Event(run=run, kind=found.kind, at_ns=found.at_ns, source=found.source, seq=found.seq, data=found.data)
 
 
 def _failure(row: dict[str, str]) -> FailureRow:

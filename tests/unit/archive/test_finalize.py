@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadstone.archive.finalize import finalize
+from loadstone.archive.finalize import second_pass
 from loadstone.archive.finalize.blocks import blocks
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.run_json import read_record
 from loadstone.domain.event import EventKind
 from loadstone.domain.histogram import Histogram
@@ -131,7 +131,7 @@ def test_rollups_are_the_seconds_of_the_raw_rows_in_ascending_order(result, raw)
 
 @pytest.mark.parametrize("block_rows", [1, 50, 777])
 def test_the_size_of_blocks_changes_nothing_but_row_groups(tmp_path, monkeypatch, result, block_rows):
-    monkeypatch.setattr(finalize, "blocks", partial(blocks, rows=block_rows))
+    monkeypatch.setattr(second_pass, "blocks", partial(blocks, rows=block_rows))
     small = closed(tmp_path, varied_run().entries)
     assert rows(small.folder.requests) == rows(result.folder.requests)
     assert rows(small.folder.rollups) == rows(result.folder.rollups)
@@ -148,7 +148,7 @@ def test_whatever_the_order_and_however_often_batches_come_the_rollups_are_the_s
     shuffled = entries + random.sample(entries, 10)
     random.shuffle(shuffled)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finalize, "blocks", partial(blocks, rows=block_rows))
+        patch.setattr(second_pass, "blocks", partial(blocks, rows=block_rows))
         one = closed(tmp_path_factory.mktemp("a"), entries)
         other = closed(tmp_path_factory.mktemp("b"), shuffled)
     assert rows(one.folder.rollups) == rows(other.folder.rollups)

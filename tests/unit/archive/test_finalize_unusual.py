@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from loadstone.archive.finalize.finalize import close_run, recover_run, set_influx_ledger
+from loadstone.archive.finalize.closing import close_run, recover_run, set_influx_ledger
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.journal.segments import Entry, EntryKind
+from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.domain.event import EventKind
 from loadstone.errors import ArchiveError
 from support.archive_reader import csv_rows, file_bytes, rows

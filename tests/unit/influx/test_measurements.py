@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import Balance, EventKind, Usage
 from loadstone.influx.encode import request_lines

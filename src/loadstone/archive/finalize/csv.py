@@ -19,6 +19,7 @@ import numpy as np
 from loadstone.domain.histogram import DenseHistogram
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import BUCKETS, Rollup, merged
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +73,6 @@ _STATS: Final = (
 )
 _FAILURES: Final = ("Method", "Name", "Error", "Occurrences", "First Seen", "Last Seen")
 _EXCEPTIONS: Final = ("Count", "Message", "Traceback", "Nodes")
-_NS: Final = 1_000_000_000
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def _locust_key(method: str, name: str, error: str) -> str:
 
 
 def _second_text(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _HISTORY: Final = (

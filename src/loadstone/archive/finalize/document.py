@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["Closing", "run_record", "run_times", "verdict_of"]
+__all__ = ["Closing", "run_record", "verdict_of"]
 
 _PERCENTS: Final[Mapping[str, float]] = {"p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "p999_ms": 99.9}
 _IDENTITY: Final[Mapping[str, Any]] = {
@@ -80,8 +80,8 @@ class Closing:
 
 def run_record(closing: Closing) -> RunRecord:
     """The content of run.json."""
-    state, facts, total = closing.first_pass.state, closing.facts, merged(closing.totals.values())
-    started_ns, ended_ns = run_times(closing.first_pass)
+    found, facts, total = closing.first_pass, closing.facts, merged(closing.totals.values())
+    state, started_ns, ended_ns = found.state, found.started_ns, found.ended_ns
     totals = state.lifecycle.locust_totals
     return RunRecord(
         format=FORMAT_VERSION,
@@ -109,14 +109,6 @@ def run_record(closing: Closing) -> RunRecord:
         lost_workers=facts.lost_workers,
         **_verdict(closing.verdict),
     )
-
-
-def run_times(first_pass: FirstPass) -> tuple[int, int]:
-    """When the run started and ended (ns): as its master said, else by its samples, else by what it left; 0 if none."""
-    lifecycle = first_pass.state.lifecycle
-    started_ns = lifecycle.started_ns or first_pass.first_start_ns or first_pass.state.newest_ns
-    ended_ns = lifecycle.stopped_ns or first_pass.last_end_ns or first_pass.state.newest_ns
-    return started_ns, max(started_ns, ended_ns)
 
 
 def verdict_of(record: RunRecord) -> Verdict:

@@ -1,4 +1,4 @@
-"""From what two passes over a journal found to the facts that a verdict needs."""
+"""The facts that a verdict needs, gathered by the two passes over a journal."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def facts_of(
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
-    """The facts of a run; ``bound_ns`` is until when an incarnation that nobody missed may have gone on."""
+    """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
     exit_code = (lifecycle.target_exited or {}).get("code")
     return RunFacts(
-        window=lifecycle.window(first_pass.first_start_ns, first_pass.last_end_ns),
+        window=first_pass.window,
         names=names,
         total=merged(names.values()),
         ledger=state.ledger(bound_ns),
@@ -67,7 +67,7 @@ def facts_of(
 
 
 def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
-    """The objectives that the run was started with, and what is wrong with those that cannot be understood."""
+    """The objectives that the run was started with, and what is wrong with those that cannot be parsed."""
     lines = first_pass.state.lifecycle.identity.get("objectives")
     objectives: list[Objective] = []
     problems: list[str] = []
@@ -80,7 +80,7 @@ def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[s
 
 
 def _exited_under_load(lifecycle: Lifecycle) -> bool:
-    """The target is expected to end after the run, not before its users were told to stop."""
+    """Whether the target ended before users began to stop; after that it is expected to end."""
     if lifecycle.target_exited_ns is None:
         return False
     stop_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
@@ -88,7 +88,7 @@ def _exited_under_load(lifecycle: Lifecycle) -> bool:
 
 
 def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
-    """Workers that were missed while users ran and never ended properly."""
+    """Workers that were reported lost and never ended properly."""
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
@@ -112,7 +112,7 @@ class _Worker:
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was made in it."""
+    """Gathers how workers did; a batch belongs to the window if it was sent in it."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -128,7 +128,7 @@ class WorkersInWindow:
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
-        if batch.clock_offset_ms is not None and _rightly_sent_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
+        if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
@@ -137,8 +137,11 @@ class WorkersInWindow:
         return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
 
 
-def _rightly_sent_ns(sent_ns: int, offset_ms: float) -> int:
-    """When a batch was made by the stream server's clock: a clock far enough off would put itself out of the window."""
+def _server_time_ns(sent_ns: int, offset_ms: float) -> int:
+    """When a batch was sent by the stream server's clock.
+
+    By the worker's own clock, one that is far enough off would never send within the window and never be noticed.
+    """
     return sent_ns - round(offset_ms * NS_PER_MS)
 
 
