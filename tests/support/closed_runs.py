@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.batch import NO_ERROR, Columns
 from loadstone.domain.event import EventKind, Usage

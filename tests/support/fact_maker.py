@@ -8,6 +8,7 @@ import numpy as np
 
 from loadstone.domain.facts import RunFacts, ServiceUsage, Window, WorkerFacts
 from loadstone.domain.ledger import Ledger
+from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import Rollup, merged, roll_up
 
 __all__ = ["facts", "rollup_of", "service", "worker"]
@@ -46,7 +47,7 @@ def service(**changes: Any) -> ServiceUsage:
 
 def facts(durations_us: list[int] | None = None, *, failed: int = 0, **changes: Any) -> RunFacts:
     """A sound run of 10 s: 1 to 100 ms, evenly, unless told otherwise."""
-    names = {("POST", "/predict"): rollup_of(durations_us or [ms * 1000 for ms in range(1, 101)], failed)}
+    names = {RequestName("POST", "/predict"): rollup_of(durations_us or [ms * 1000 for ms in range(1, 101)], failed)}
     names = changes.pop("names", names)
     total = merged(names.values())
     sound: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loadstone.archive.journal.frame import Entry, EntryKind
-from loadstone.archive.journal.segments import JournalWriter
+from loadstone.archive.journal.writer import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
 from loadstone.domain.event import Balance, Event, EventKind, Usage, UsageTick, encode_event, encode_usage
 from loadstone.domain.request_name import RequestName

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from loadstone.archive.finalize.finalize import RunResult, close_run
+from loadstone.archive.finalize.closing import RunResult, close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import EventKind, Usage
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, write_journal
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from loadstone.archive.journal.frame import Entry
     from loadstone.domain.batch import Batch
 
-__all__ = ["NAMES", "at", "closed", "varied", "varied_run"]
+__all__ = ["NAMES", "at", "closed", "document_of", "varied", "varied_run"]
 
 HOSTILE = "a, \"b\"\n'c'\r\n\\ ; \N{SNOWMAN}\t" + "x" * 500
 NAMES = [("POST", "/predict"), ("GET", "/predict"), ("GET", "/"), ("", "no method"), ("GET", 'odd, "name"\n')]
@@ -36,6 +37,12 @@ def closed(folder: Path, entries: Iterable[Entry], **options: Any) -> RunResult:
     write_journal(run.journal, entries)
     values: dict[str, Any] = {"now_ns": at(1000)}
     return close_run(run, **(values | options))
+
+
+def document_of(result: RunResult) -> dict[str, Any]:
+    """The run.json of a closed run, as it is on disk."""
+    document: dict[str, Any] = json.loads(result.folder.run_json.read_text())
+    return document
 
 
 def varied(count: int, from_s: float, to_s: float, seed: int) -> list[Sample]:

@@ -1,30 +1,170 @@
-"""The runs in a results folder: which there are, which one is meant, and what a closed one holds."""
+"""ClosedRun: the only reader of a closed run's folder. Also which runs a results folder holds, and which one is named.
+
+Everything that other packages need from a run folder comes from here as typed records, tables or events; no other
+package knows how the files are laid out.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.run_json import read_record, read_text
+from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
-__all__ = ["LATEST", "list_runs", "load_run", "resolve_run"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadstone.archive.run_record import RunRecord
+    from loadstone.domain.event import Event
+
+__all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "load_run", "resolve_run"]
 
 LATEST: Final = "latest"
+BATCH_ROWS: Final = 32 * 1024
+"""Rows of a table in memory at a time, unless a reader asks for another number."""
 _SHOWN: Final = 10
 
 
+class RunTable:
+    """One Parquet table of a run, read as a whole or batch by batch.
+
+    ``rows`` and ``schema`` are known before anything is read. Raises `ArchiveError` when the file is missing or
+    damaged, here or while it is read.
+    """
+
+    def __init__(self, path: Path, run: str) -> None:
+        self.path = path
+        self._run = run
+        try:
+            self._file = pq.ParquetFile(path, pre_buffer=False)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error) from error
+        self.rows: int = self._file.metadata.num_rows
+        self.schema: pa.Schema = self._file.schema_arrow
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, of all columns or of these."""
+        try:
+            return self._file.read(columns=None if columns is None else list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error) from error
+
+    def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Record batches of at most ``rows`` rows, of all columns or of these."""
+        try:
+            yield from self._file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ArchiveError:
+        return ArchiveError(f"{self.path} cannot be read: {error}", hint=_rebuild(self._run))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRow:
+    """One error text of one request name. Times are ISO 8601, UTC, to the second."""
+
+    name: RequestName
+    error: str
+    occurrences: int
+    first_seen: str
+    last_seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRun:
+    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`."""
+
+    folder: RunFolder
+    record: RunRecord
+
+    @classmethod
+    def open(cls, folder: RunFolder) -> ClosedRun:
+        """Read a run's run.json.
+
+        Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+        """
+        return cls(folder, read_record(folder))
+
+    def requests(self) -> RunTable:
+        """Every request, in the order of arrival. May have any number of rows: read it in batches."""
+        return RunTable(self.folder.requests, self.folder.run)
+
+    def rollups(self) -> RunTable:
+        """Every second of every request name, ascending by second, method and name."""
+        return RunTable(self.folder.rollups, self.folder.run)
+
+    def usage(self) -> RunTable:
+        """What every container or process used at every tick."""
+        return RunTable(self.folder.usage, self.folder.run)
+
+    def events(self) -> Iterator[Event]:
+        """Every event, in the order of arrival. Raises `ArchiveError` when events.jsonl is missing or damaged."""
+        path = self.folder.events
+        try:
+            with path.open("rb") as lines:
+                for line in lines:
+                    yield decode_event_line(line, self.record.id)
+        except (OSError, ValueError) as error:
+            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+
+    def failures(self) -> Iterator[FailureRow]:
+        """Every error text of every request name. Raises `ArchiveError` when failures.csv is missing or damaged."""
+        path = self.folder.failures_csv
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    yield _failure(row)
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+
+
+def _failure(row: dict[str, str]) -> FailureRow:
+    return FailureRow(
+        name=RequestName(row["Method"], row["Name"]),
+        error=row["Error"],
+        occurrences=int(row["Occurrences"]),
+        first_seen=row["First Seen"],
+        last_seen=row["Last Seen"],
+    )
+
+
+def _rebuild(run: str) -> str:
+    return f"Build it again with `loadstone recover {run}`"
+
+
+def load_run(folder: RunFolder) -> dict[str, Any]:
+    """The content of a run's run.json as bare JSON; `ClosedRun.open` gives it typed. Raises `ArchiveError` as that."""
+    try:
+        document: dict[str, Any] = json.loads(read_text(folder))
+    except ValueError as error:
+        raise ArchiveError(
+            f"{folder.run_json} is not JSON: {error}", hint=f"Delete it and run `loadstone recover {folder.run}`"
+        ) from error
+    return document
+
+
 def list_runs(results: Path) -> list[RunFolder]:
-    """Every run folder, oldest first (ids begin with the time), closed or not; none when ``results`` is not there."""
+    """Every run folder, closed or not, oldest first; empty when ``results`` does not exist."""
     folders = [RunFolder(path) for path in results.iterdir() if path.is_dir()] if results.is_dir() else []
+    # An id begins with the time of the start, so ids sort by time.
     return sorted((folder for folder in folders if _is_run(folder)), key=lambda folder: folder.run)
 
 
 def resolve_run(results: Path, text: str) -> RunFolder:
-    """The run that is meant: its id, the beginning of it if no other id begins so, ``latest``, or its folder's path.
+    """The run that ``text`` names: by its id, a prefix that no other id has, ``latest``, or the path of its folder.
 
-    Raises `UsageError` with the candidates when there is none, or more than one.
+    Raises `UsageError` with the candidates when no run or more than one matches.
     """
     runs = list_runs(results)
     if text == LATEST and runs:
@@ -36,23 +176,6 @@ def resolve_run(results: Path, text: str) -> RunFolder:
     if not found and "/" in text and _is_run(direct):
         return direct
     raise _not_resolved(results, text, runs, found)
-
-
-def load_run(folder: RunFolder) -> dict[str, Any]:
-    """The content of a run's run.json. Raises `ArchiveError` when the run was not closed, or the file is damaged."""
-    try:
-        document: dict[str, Any] = json.loads(folder.run_json.read_bytes())
-    except FileNotFoundError as error:
-        raise ArchiveError(
-            f"run {folder.run} is not closed: {folder.run_json} is missing",
-            hint=f"Wait for its end, or run `loadstone recover {folder.run}`",
-        ) from error
-    except ValueError as error:
-        raise ArchiveError(
-            f"{folder.run_json} is not JSON: {error}",
-            hint=f"Delete it and run `loadstone recover {folder.run}`",
-        ) from error
-    return document
 
 
 def _is_run(folder: RunFolder) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolves it at run time)
 
 __all__ = [
     "FORMAT_VERSION",
@@ -59,8 +60,13 @@ class ScenarioRecord(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off."""
+    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
+    ``method`` and ``name`` are set for the figures of one request name only.
+    """
+
+    method: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
     requests: _Count
     failures: _Count
     failures_pct: Annotated[float, Meta(ge=0, le=100)]
@@ -195,6 +201,7 @@ class ObjectiveRecord(Struct, frozen=True, kw_only=True):
 class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
     """What a run was, how it went and what came of it.
 
+    Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
     ``target`` and ``limits`` are what the target or the user said about the target, as JSON.
     """
 
@@ -245,7 +252,12 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     incarnations: tuple[IncarnationRecord, ...]
     lost_workers: tuple[int, ...]
     objectives: tuple[ObjectiveRecord, ...]
-    verdict: Literal["pass", "fail", "inconclusive"]
+    verdict: VerdictWord
     exit_code: Literal[0, 1, 3, 4, 130]
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
+
+    @property
+    def judged(self) -> PartRecord:
+        """The figures that objectives judge: those of the window, or of the whole run when no window opened."""
+        return self.summary.window if self.window.opened else self.summary.run

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.lifecycle import Lifecycle
-from loadstone.domain.batch import NO_ERROR, decode_batch
-from loadstone.domain.event import EventKind, decode_event, decode_usage
-from loadstone.domain.ledger import IncarnationLedger, Ledger, SeqTracker, ledger_of
+from loadstone.domain.batch import NO_ERROR, Batch
+from loadstone.domain.event import Event, EventKind
+from loadstone.domain.ledger import IncarnationLedger, Ledger, SourceSeqs, ledger_of
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
 from loadstone.domain.rollup import Rollup, roll_up
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from loadstone.archive.journal.entry import Content
     from loadstone.archive.journal.frame import Entry
-    from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event, Usage, UsageTick
+    from loadstone.domain.event import Usage, UsageTick
 
 __all__ = [
     "CLOSE_AFTER_S",
@@ -43,7 +45,6 @@ CLOSE_AFTER_S: Final = 15
 MASTER_LOST_AFTER_S: Final = 30
 """A run without a batch and without a word of its master for this long has lost its master."""
 _RECENT_EVENTS: Final = 200
-_NS: Final = 1_000_000_000
 
 
 class IncarnationState:
@@ -73,26 +74,26 @@ class RunState:
         self.incarnations: dict[str, IncarnationState] = {}
         self.usage: dict[tuple[str, str], tuple[int, Usage]] = {}
         self.recent_events: deque[Event] = deque(maxlen=_RECENT_EVENTS)
-        self.duplicates = 0
         self.newest_ns = 0
         self._live = LiveRollups(self.names) if rollups else None
-        self._seen: dict[tuple[EntryKind, str], SeqTracker] = {}
+        self._seen = SourceSeqs()
 
     def apply(self, entry: Entry) -> bool:
         """Take in one journal entry; False when its content was taken in before.
 
         Raises `FormatError` when its blob is not what its kind says; nothing has changed then.
         """
-        if entry.kind is EntryKind.SAMPLES:
-            return self.apply_batch(decode_batch(entry.blob))
-        if entry.kind is EntryKind.EVENTS:
-            return self.apply_event(decode_event(entry.blob))
-        return self.apply_usage(decode_usage(entry.blob))
+        return self.apply_content(decode_entry(entry.kind, entry.blob))
+
+    def apply_content(self, content: Content) -> bool:
+        """Take in the content of one entry; False when it was taken in before."""
+        if isinstance(content, Batch):
+            return self.apply_batch(content)
+        return self.apply_event(content) if isinstance(content, Event) else self.apply_usage(content)
 
     def apply_batch(self, batch: Batch) -> bool:
         """Take in one batch; False when it was taken in before."""
         if not self._incarnation_of(batch).apply(batch):
-            self.duplicates += 1
             return False
         self.newest_ns = max(self.newest_ns, batch.sent_ns)
         if self._live is not None:
@@ -101,7 +102,7 @@ class RunState:
 
     def apply_event(self, event: Event) -> bool:
         """Take in one event; False when it was taken in before."""
-        if not self._is_new(EntryKind.EVENTS, event.source, event.seq):
+        if not self._seen.add((EntryKind.EVENTS, event.source), event.seq):
             return False
         self.lifecycle.apply(event)
         self.newest_ns = max(self.newest_ns, event.at_ns)
@@ -113,7 +114,7 @@ class RunState:
 
     def apply_usage(self, tick: UsageTick) -> bool:
         """Take in one tick; False when it was taken in before."""
-        if not self._is_new(EntryKind.USAGE, tick.source, tick.seq):
+        if not self._seen.add((EntryKind.USAGE, tick.source), tick.seq):
             return False
         for row in tick.rows:
             key = (row.service, row.container)
@@ -132,11 +133,6 @@ class RunState:
         return self._live.totals if self._live else {}
 
     @property
-    def late(self) -> int:
-        """Samples whose second was no longer open when they came; closing puts them right."""
-        return self._live.late if self._live else 0
-
-    @property
     def master_lost(self) -> bool:
         """Whether the run has no end that its master told."""
         return self.lifecycle.stopped_ns is None
@@ -146,9 +142,9 @@ class RunState:
         ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
         live = [ledger.progress_ns for ledger in ledgers if ledger.is_live]
         if live:
-            return min(live) // _NS
+            return min(live) // NS_PER_S
         newest = max((ledger.last_end_ns for ledger in ledgers), default=0)
-        return newest // _NS + 1 if newest else 0
+        return newest // NS_PER_S + 1 if newest else 0
 
     def is_complete(self, now_ns: int) -> bool:
         """Whether every incarnation of the roster is accounted for at ``now_ns``, or the wait for them is over.
@@ -157,8 +153,8 @@ class RunState:
         """
         stopped_ns = self.lifecycle.stopped_ns
         if stopped_ns is None:
-            return now_ns - self._last_sign_ns() >= MASTER_LOST_AFTER_S * _NS
-        return self._all_accounted_for() or now_ns - stopped_ns >= CLOSE_AFTER_S * _NS
+            return now_ns - self._last_sign_ns() >= MASTER_LOST_AFTER_S * NS_PER_S
+        return self._all_accounted_for() or now_ns - stopped_ns >= CLOSE_AFTER_S * NS_PER_S
 
     def ledger(self, closed_at_ns: int) -> Ledger:
         """The archive's ledger if the run were closed at ``closed_at_ns``."""
@@ -199,16 +195,13 @@ class RunState:
         for incarnation in self.incarnations.values():
             incarnation.ledger.lost_at_ns = self.lifecycle.lost_at_ns.get(incarnation.ledger.worker)
 
-    def _is_new(self, kind: EntryKind, source: str, seq: int) -> bool:
-        return self._seen.setdefault((kind, source), SeqTracker()).add(seq)
-
 
 OPEN_SECONDS: Final = 60
 """How many of the newest seconds stay open."""
 
 
-def name_ids(table: NameTable, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-    """The run-wide ids of a batch's names, secrets masked first."""
+def name_ids(table: NameTable, names: Sequence[RequestName]) -> NDArray[np.int64]:
+    """The run-wide ids of a batch's names, cleaned first."""
     return table.ids_of([RequestName.cleaned(*name) for name in names])
 
 
@@ -223,7 +216,6 @@ class LiveRollups:
         self.names = names
         self.open_seconds: dict[int, dict[int, Rollup]] = {}
         self.totals: dict[int, Rollup] = {}
-        self.late = 0
         self.given_up = -1
 
     def apply(self, batch: Batch) -> None:
@@ -234,7 +226,7 @@ class LiveRollups:
         ids = name_ids(self.names, batch.names)[columns.name]
         failed = columns.error != NO_ERROR
         for (second, name), rollup in roll_up(
-            columns.end_ns // _NS, ids, columns.duration_us, columns.bytes, failed
+            columns.end_ns // NS_PER_S, ids, columns.duration_us, columns.bytes, failed
         ).items():
             self.totals.setdefault(name, Rollup()).merge(rollup)
             self._count(second, name, rollup)
@@ -242,7 +234,6 @@ class LiveRollups:
 
     def _count(self, second: int, name: int, rollup: Rollup) -> None:
         if second <= self.given_up:
-            self.late += rollup.n
             return
         names = self.open_seconds.setdefault(second, {})
         if name in names:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadstone.archive.run_state import IncarnationState, RunState
     from loadstone.domain.ledger import IncarnationLedger, Ledger
     from loadstone.domain.objective import ObjectiveResult
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
 __all__ = ["KEPT_S", "LivePoints", "live_data", "live_objectives"]
@@ -80,7 +81,7 @@ def _recent_facts(state: RunState) -> RunFacts:
     lifecycle = state.lifecycle
     first = -(-((lifecycle.ramp_done_ns or lifecycle.started_ns or 0) + lifecycle.warmup_ns) // _NS)
     seconds = [second for second in state.open_seconds if first <= second < end]
-    names: dict[tuple[str, str], Rollup] = {}
+    names: dict[RequestName, Rollup] = {}
     for name_id in {name_id for second in seconds for name_id in state.open_seconds[second]}:
         parts = (state.open_seconds[second].get(name_id) for second in seconds)
         names[state.names[name_id]] = merged(part for part in parts if part)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadstone.archive.closed_run import resolve_run
-from loadstone.archive.finalize.finalize import set_influx_ledger
+from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
 from loadstone.errors import ExitCode, UsageError

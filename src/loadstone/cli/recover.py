@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadstone.archive.closed_run import resolve_run
-from loadstone.archive.finalize.finalize import recover_run
+from loadstone.archive.finalize.closing import recover_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.report.html_report import make_report
 from loadstone.report.summary import print_summary

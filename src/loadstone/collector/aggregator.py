@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.finalize.finalize import close_run
+import msgspec
+
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.charts.page import write_report
 from loadstone.collector.live.server import serving
@@ -24,7 +27,6 @@ from loadstone.collector.open_run import OpenRun
 from loadstone.errors import ArchiveError, FormatError, LoadstoneError
 from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.influx.ledger import SharedLedger
-from loadstone.influx.point_stream import decoded
 from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
 from loadstone.stream.consumer import Consumer, trim_finished
 from loadstone.stream.lease import Lease
@@ -164,14 +166,16 @@ class Aggregator:
             with self.lease.kept() if self.lease else nullcontext():
                 result = close_run(run.folder, now_ns=self.now_ns())
                 _report(run.folder)
+            # The live page and the summary's points still take run.json as a mapping.
+            document = msgspec.to_builtins(result.record)
             if self.feed:
-                for lines in run.last_points(result.document):
+                for lines in run.last_points(document):
                     run.unpublished += lines
                     self._publish_points(name, run)
                 self.feed.closed(name)
             live = self._snapshot(name, run)
             if self.board:
-                self.board.close(name, run.state, result.document, now_ns=self.now_ns())
+                self.board.close(name, run.state, document, now_ns=self.now_ns())
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
@@ -191,7 +195,7 @@ def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
     """What an entry holds. Raises `FormatError` when it is not what its stream is for."""
     if entry.stream != USAGE and not valid_run_id(entry.run):
         raise FormatError(f"{entry.run!r} is not the id of a run")
-    return decoded(_KINDS[entry.stream], entry.blob)
+    return decode_entry(_KINDS[entry.stream], entry.blob)
 
 
 def valid_run_id(run: str) -> bool:

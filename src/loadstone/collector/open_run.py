@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.archive.journal.segments import JournalWriter, read_journal
+from loadstone.archive.journal.reader import read_journal
+from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
 from loadstone.influx.encode_summary import summary_lines
-from loadstone.influx.point_stream import PointStream, apply_entry, decoded
+from loadstone.influx.point_stream import PointStream, apply_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +60,7 @@ class OpenRun:
         run = cls(folder, JournalWriter(folder.journal), RunState(), lock, points)
         for entry in read_journal(folder.journal):
             run.position += 1
-            apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), run.state, points)
+            apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), run.state, points)
             if points and published is not None and run.position <= published:
                 points.take()
         return run

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.time import US_PER_MS
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -104,8 +106,7 @@ class Batch:
     @property
     def loop_lag_p99_ms(self) -> float:
         """The 99th percentile (nearest rank) of this batch's event-loop lateness, ms; 0 without a measurement."""
-        lags = sorted(self.loop_lag_us)
-        return lags[max(0, -(-99 * len(lags) // 100) - 1)] / 1000 if lags else 0.0
+        return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS
 
 
 _KEYS: Final = {f.name: f.name for f in fields(Batch) if f.name != "columns"} | {"incarnation": "boot"}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.domain.ledger import Ledger
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
 __all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
@@ -65,7 +67,7 @@ class RunFacts:
     """
 
     window: Window
-    names: Mapping[tuple[str, str], Rollup]
+    names: Mapping[RequestName, Rollup]
     total: Rollup
     ledger: Ledger
     usage: Mapping[str, ServiceUsage] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class RunFacts:
 
     def select(self, name: str | None) -> Rollup:
         """The window's rollup of the requests that ``name`` means: ``POST /predict``, ``/predict``; None means all."""
-        found = [self.total] if name is None else [self.names[key] for key in self.names if _means(name, key)]
+        found = [self.total] if name is None else [rollup for key, rollup in self.names.items() if _means(name, key)]
         return merged([*found, self.assumed]) if self.assumed and any(rollup.n for rollup in found) else merged(found)
 
     def assuming(self, extra: Rollup) -> RunFacts:
@@ -95,12 +97,8 @@ class RunFacts:
         return replace(self, assumed=extra)
 
 
-def _means(name: str, key: tuple[str, str]) -> bool:
-    method, own = key
-    return name in {own, f"{method} {own}".strip()}
-
-
-_NS_PER_S: Final = 1_000_000_000
+def _means(text: str, name: RequestName) -> bool:
+    return text in {name.name, name.label}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Window:
     @property
     def seconds(self) -> float:
         """Its length in seconds, never negative."""
-        return max(0, self.end_ns - self.start_ns) / _NS_PER_S
+        return max(0, self.end_ns - self.start_ns) / NS_PER_S
 
     def __contains__(self, at_ns: int) -> bool:
         return self.start_ns <= at_ns < self.end_ns

@@ -7,10 +7,11 @@ HdrHistogram (Gil Tene, http://hdrhistogram.org) with 7 bits of precision.
 
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from loadstone.domain.quantile import nearest_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,10 +96,6 @@ class Histogram:
         """The value, in microseconds, at one percentile (0-100)."""
         return self.percentiles_us((percent,))[0]
 
-    def count_at_most(self, limit_us: int) -> int:
-        """How many values are at most ``limit_us``, counting whole buckets whose lower bound is within it."""
-        return sum(count for index, count in self.counts.items() if bucket_bounds(index)[0] <= limit_us)
-
 
 class DenseHistogram:
     """The same counts in an array of ``buckets`` elements, where values come and go as in a sliding window."""
@@ -135,7 +132,5 @@ def _positions(counts: NDArray[np.int64], percents: Iterable[float]) -> list[int
     n = int(cumulative[-1])
     if not n:
         return [0 for _ in percents]
-    # Rounded first: 99.9 / 100 * 1000 is 999.0000000000001 in floating point, and that is rank 999, not 1000.
-    ranks = [max(1, ceil(round(percent / 100 * n, 6))) for percent in percents]
-    positions: list[int] = cumulative.searchsorted(ranks).tolist()
+    positions: list[int] = cumulative.searchsorted([nearest_rank(percent, n) for percent in percents]).tolist()
     return positions

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from loadstone.domain.time import NS_PER_S
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from loadstone.domain.batch import Batch
 
-__all__ = ["IncarnationLedger", "Ledger", "SeqTracker", "ledger_of"]
+__all__ = ["IncarnationLedger", "Ledger", "SeqTracker", "SourceSeqs", "ledger_of"]
 
-_NS: Final = 1_000_000_000
-_SHORTEST_RATE_NS: Final = _NS // 10
+_SHORTEST_RATE_NS: Final = NS_PER_S // 10
 """A rate is taken over at least 0.1 s, so that two batches in quick succession do not make a peak out of nothing."""
 
 
@@ -59,15 +60,21 @@ class SeqTracker:
         """How many numbers were seen."""
         return sum(self._ends) - sum(self._starts)
 
-    @property
-    def next_expected(self) -> int:
-        """The lowest number, from 0, that was not seen."""
-        return self._ends[0] if self._starts and self._starts[0] == 0 else 0
 
-    @property
-    def missing(self) -> int:
-        """How many numbers between 0 and the highest one seen are absent."""
-        return self._ends[-1] - len(self) if self._ends else 0
+class SourceSeqs:
+    """Which sequence numbers of which sources were seen. Sources are any hashable values, such as an incarnation."""
+
+    __slots__ = ("_trackers",)
+
+    def __init__(self) -> None:
+        self._trackers: dict[Hashable, SeqTracker] = {}
+
+    def add(self, source: Hashable, seq: int) -> bool:
+        """Note one number of a source; False when it was seen before."""
+        tracker = self._trackers.get(source)
+        if tracker is None:
+            tracker = self._trackers[source] = SeqTracker()
+        return tracker.add(seq)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +97,6 @@ class IncarnationLedger:
     final: bool = False
     peak_rate: float = 0.0
     peak_users: int = 0
-    first_end_ns: int = 0
     last_end_ns: int = 0
     first_sent_ns: int = 0
     last_sent_ns: int = 0
@@ -116,9 +122,7 @@ class IncarnationLedger:
     def _note_ends(self, batch: Batch) -> None:
         ends = batch.columns.end_ns
         if len(ends):
-            first, last = int(ends[0]), int(ends[-1])
-            self.first_end_ns = min(self.first_end_ns or first, first)
-            self.last_end_ns = max(self.last_end_ns, last)
+            self.last_end_ns = max(self.last_end_ns, int(ends[-1]))
         self.first_sent_ns = min(self.first_sent_ns or batch.sent_ns, batch.sent_ns)
 
     def _note_rate(self, batch: Batch) -> None:
@@ -127,7 +131,7 @@ class IncarnationLedger:
             since_ns, n = self.last_sent_ns, max(n, batch.produced - self.produced)
         else:
             since_ns = int(batch.columns.end_ns[0]) if n else batch.sent_ns
-        self.peak_rate = max(self.peak_rate, n * _NS / max(batch.sent_ns - since_ns, _SHORTEST_RATE_NS))
+        self.peak_rate = max(self.peak_rate, n * NS_PER_S / max(batch.sent_ns - since_ns, _SHORTEST_RATE_NS))
 
     def _note_totals(self, batch: Batch) -> None:
         self.last_seq = batch.seq
@@ -162,7 +166,7 @@ class IncarnationLedger:
         if self.final:
             return 0
         died_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
-        silent_s = max(0, died_ns - self.last_sent_ns) / _NS
+        silent_s = max(0, died_ns - self.last_sent_ns) / NS_PER_S
         return ceil(self.peak_rate * silent_s) + self.peak_users + self.buffered + max(0, self.missing)
 
 

@@ -48,6 +48,7 @@ _SHAPE: Final = re.compile(
 _PERCENTILE: Final = re.compile(r"p(\d+(?:\.\d+)?)")
 _PERCENT: Final = "%"
 _ALL: Final = 100.0
+_SHOWN: Final = 10
 _EXAMPLE: Final = "For example p95<500ms, failures<=0.1%, rps>=1000, p99[POST /predict]<300ms or cpu(target)<90%"
 
 
@@ -172,8 +173,8 @@ class Objective:
 
 
 def _no_such_name(name: str, facts: RunFacts) -> str:
-    known = [f"{method} {own}".strip() for method, own in facts.names]
-    return f"no request named {name!r} in the window (there are: {', '.join(sorted(known)[:10]) or 'none'})"
+    known = sorted(each.label for each in facts.names)
+    return f"no request named {name!r} in the window (there are: {', '.join(known[:_SHOWN]) or 'none'})"
 
 
 def number_text(value: float, unlike: float | None = None) -> str:

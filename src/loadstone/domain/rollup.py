@@ -94,10 +94,6 @@ class Rollup:
         self.bytes += other.bytes
         self.histogram.merge(other.histogram)
 
-    def copy(self) -> Rollup:
-        """An independent rollup with the same content."""
-        return merged((self,))
-
 
 def merged(rollups: Iterable[Rollup]) -> Rollup:
     """A new rollup of all the given ones."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["MS_PER_S", "NS_PER_MS", "NS_PER_S", "NS_PER_US", "US_PER_S", "iso", "parse_iso_ns"]
+__all__ = ["MS_PER_S", "NS_PER_MS", "NS_PER_S", "NS_PER_US", "US_PER_MS", "US_PER_S", "iso", "parse_iso_ns"]
 
 NS_PER_US: Final = 1_000
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
+US_PER_MS: Final = 1_000
 US_PER_S: Final = 1_000_000
 MS_PER_S: Final = 1_000
 

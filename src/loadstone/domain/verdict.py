@@ -17,7 +17,7 @@ for percentiles, as slow as the slowest sample for mean and max, because an unbo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["FAIL", "INCONCLUSIVE", "MAX_CLOCK_SPREAD_MS", "PASS", "Verdict", "judge", "lag_limit_ms"]
+__all__ = ["FAIL", "INCONCLUSIVE", "MAX_CLOCK_SPREAD_MS", "PASS", "Verdict", "VerdictWord", "judge", "lag_limit_ms"]
 
+VerdictWord = Literal["pass", "fail", "inconclusive"]
 PASS: Final = "pass"  # noqa: S105 (a verdict, not a password)
 FAIL: Final = "fail"
 INCONCLUSIVE: Final = "inconclusive"
@@ -50,7 +51,7 @@ _BUSY_PCT: Final = 95.0
 class Verdict:
     """The word for a run, its exit code, why, and what else a reader should know."""
 
-    word: str
+    word: VerdictWord
     exit_code: ExitCode
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
@@ -95,7 +96,7 @@ def lag_limit_ms(objectives: Sequence[Objective]) -> float:
     return max(_LAG_FLOOR_MS, _LAG_SHARE * min(limits, default=0.0))
 
 
-def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[str, ExitCode]:
+def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[VerdictWord, ExitCode]:
     if facts.interrupted:
         return INCONCLUSIVE, ExitCode.INTERRUPTED
     if facts.target_exited:

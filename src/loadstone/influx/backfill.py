@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.archive.journal.segments import read_journal
+from loadstone.archive.journal.reader import read_journal
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
-from loadstone.domain.ledger import SeqTracker
+from loadstone.domain.ledger import SourceSeqs
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.delivery import MOST_LINES
@@ -57,11 +57,9 @@ def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
     """
     _require_journal(folder)
     ledger = {"stored": 0, "rejected": 0, "pending": 0}
-    seen: dict[str, SeqTracker] = {}
+    seen = SourceSeqs()
     entries = partial(read_journal, folder.journal)
-    batches = (
-        batch for batch in _batches(folder, entries) if seen.setdefault(batch.incarnation, SeqTracker()).add(batch.seq)
-    )
+    batches = (batch for batch in _batches(folder, entries) if seen.add(batch.incarnation, batch.seq))
     for settled in _write_batches(batches, names_in_journal(folder), delivery):
         ledger["stored"] += sum(each.stored for each in settled)
         ledger["rejected"] += sum(each.rejected for each in settled)

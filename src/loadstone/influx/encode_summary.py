@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.finalize.first_pass import iso
 from loadstone.domain.objective import parse_objectives
+from loadstone.domain.time import iso
 from loadstone.errors import SettingsError
 from loadstone.influx.encode_rollups import TARGET_SERVICE
 from loadstone.influx.line_protocol import FieldValue, point, tags

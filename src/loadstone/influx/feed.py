@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from loadstone.archive.closed_run import load_run
-from loadstone.archive.finalize.finalize import set_influx_ledger
+from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
 from loadstone.influx.lease import BACKFILL_QUEUE, queue_backfill

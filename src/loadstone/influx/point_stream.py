@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
-from loadstone.domain.batch import Batch, decode_batch
-from loadstone.domain.event import Event, EventKind, decode_event, decode_usage
+from loadstone.domain.batch import Batch
+from loadstone.domain.event import Event, EventKind
 from loadstone.errors import FormatError
 from loadstone.influx.encode import balancer_line, container_line, event_line, worker_line
 from loadstone.influx.encode_rollups import RollupLines
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadstone.archive.journal.frame import Entry
     from loadstone.domain.event import UsageTick
 
-__all__ = ["PointStream", "apply_entry", "decoded", "replay_points"]
+__all__ = ["PointStream", "apply_entry", "replay_points"]
 
 LATEST_S: Final = 5
 _NS: Final = 1_000_000_000
@@ -117,28 +117,21 @@ def replay_points(points: PointStream, entries: Iterable[Entry]) -> Iterator[lis
     state = RunState(rollups=False)
     for entry in entries:
         try:
-            apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), state, points)
+            apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), state, points)
         except FormatError:
             continue  # closing the run counts and says it
         yield points.take()
-
-
-def decoded(kind: EntryKind, blob: bytes) -> Batch | Event | UsageTick:
-    """What an entry holds. Raises `FormatError` when it is not what its kind says."""
-    if kind is EntryKind.SAMPLES:
-        return decode_batch(blob)
-    return decode_event(blob) if kind is EntryKind.EVENTS else decode_usage(blob)
 
 
 def apply_entry(
     stream_id: str, content: Batch | Event | UsageTick, state: RunState, points: PointStream | None
 ) -> None:
     """Let the state of a run, and its points if they are wanted, take in the content of one entry, once."""
+    if not state.apply_content(content) or points is None:
+        return
     if isinstance(content, Batch):
-        if state.apply_batch(content) and points:
-            points.apply_batch(content, stream_id, state)
+        points.apply_batch(content, stream_id, state)
     elif isinstance(content, Event):
-        if state.apply_event(content) and points:
-            points.apply_event(content, state)
-    elif state.apply_usage(content) and points:
+        points.apply_event(content, state)
+    else:
         points.apply_usage(content)

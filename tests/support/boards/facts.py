@@ -11,7 +11,7 @@ import numpy as np
 
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.archive.journal.segments import read_journal
+from loadstone.archive.journal.reader import read_journal
 from loadstone.domain.batch import Batch, decode_batch
 from support.archive_reader import rows
 from support.boards.values import Near

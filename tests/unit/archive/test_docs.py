@@ -7,6 +7,7 @@ import pytest
 
 from loadstone.archive.finalize.tables import REQUESTS, ROLLUPS, USAGE
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.run_schema import run_schema, schema_text
 from loadstone.domain.objective import parse_objectives
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -31,6 +32,18 @@ def test_every_column_is_described_in_order_with_its_type(file, schema):
         word = re.match(r"\w+", str(field.type))[0]
         inner = str(field.type.value_type) if word == "list" else ""
         assert kind == kinds.get(word, word) + inner
+
+
+def test_the_schema_of_run_json_is_the_one_that_its_records_give():
+    written = (REFERENCE / "run.schema.json").read_text()
+    assert written == schema_text(), "python -m loadstone.archive.run_schema > docs/reference/run.schema.json"
+
+
+def test_every_object_of_the_schema_is_described_and_allows_no_other_key():
+    schema = run_schema()
+    for definition in (schema, *schema["$defs"].values()):
+        assert definition["description"]
+        assert definition["additionalProperties"] is False
 
 
 def test_every_file_of_a_run_folder_is_described():

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadstone.archive.finalize import finalize
+from loadstone.archive.finalize import second_pass
 from loadstone.archive.finalize.blocks import blocks
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
+from loadstone.archive.run_json import read_record
 from loadstone.domain.event import EventKind
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.request_name import RequestName
 from support.archive_reader import csv_rows, file_bytes, raw_figures, rows
 from support.run_maker import SECOND, IncarnationMaker, RunMaker, Sample, samples
-from support.varied_run import NAMES, at, closed, varied, varied_run
+from support.varied_run import NAMES, at, closed, document_of, varied, varied_run
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/reference/run.schema.json").read_text())
 
@@ -61,7 +62,7 @@ def test_every_sample_is_a_row_in_the_order_of_the_journal(tmp_path):
 
 
 def test_all_totals_are_the_same_number(result, raw):
-    document = result.document
+    document = document_of(result)
     (aggregated,) = [row for row in csv_rows(result.folder.stats_csv) if row["Name"] == "Aggregated"]
     rolled = rows(result.folder.rollups)
     assert len(raw) == 8 * 60 * 3 - 3 * 60
@@ -83,7 +84,7 @@ def test_all_totals_are_the_same_number(result, raw):
 
 
 def test_mean_percentiles_and_failures_of_the_run_agree_with_the_raw_rows(result, raw):
-    part = result.document["summary"]["run"]
+    part = document_of(result)["summary"]["run"]
     agree(part["total"], raw_figures(raw))
     assert [(one["method"], one["name"]) for one in part["names"]] == sorted(
         RequestName.cleaned(*name) for name in NAMES
@@ -93,7 +94,7 @@ def test_mean_percentiles_and_failures_of_the_run_agree_with_the_raw_rows(result
 
 
 def test_the_window_holds_exactly_the_requests_that_ended_in_it(result, raw):
-    window, part = result.document["window"], result.document["summary"]["window"]
+    window, part = document_of(result)["window"], document_of(result)["summary"]["window"]
     assert (window["start_ns"], window["end_ns"], window["opened"]) == (at(2), at(8), True)
     agree(part["total"], raw_figures([row for row in raw if at(2) <= row["end"] < at(8)]))
     assert part["total"]["rps"] == pytest.approx(part["total"]["requests"] / 6)
@@ -105,7 +106,7 @@ def test_a_window_that_cuts_a_second_counts_to_the_nanosecond(tmp_path, start_s,
     run.add(IncarnationMaker().batch(samples(1000, 0, 5), final=True))
     result = closed(tmp_path, run.entries)
     inside = [row for row in rows(result.folder.requests) if at(start_s) <= row["end"] < at(end_s)]
-    assert result.document["summary"]["window"]["total"]["requests"] == len(inside) > 0
+    assert document_of(result)["summary"]["window"]["total"]["requests"] == len(inside) > 0
 
 
 def test_rollups_are_the_seconds_of_the_raw_rows_in_ascending_order(result, raw):
@@ -130,11 +131,11 @@ def test_rollups_are_the_seconds_of_the_raw_rows_in_ascending_order(result, raw)
 
 @pytest.mark.parametrize("block_rows", [1, 50, 777])
 def test_the_size_of_blocks_changes_nothing_but_row_groups(tmp_path, monkeypatch, result, block_rows):
-    monkeypatch.setattr(finalize, "blocks", partial(blocks, rows=block_rows))
+    monkeypatch.setattr(second_pass, "blocks", partial(blocks, rows=block_rows))
     small = closed(tmp_path, varied_run().entries)
     assert rows(small.folder.requests) == rows(result.folder.requests)
     assert rows(small.folder.rollups) == rows(result.folder.rollups)
-    assert small.document == result.document
+    assert document_of(small) == document_of(result)
     assert small.folder.stats_history_csv.read_bytes() == result.folder.stats_history_csv.read_bytes()
 
 
@@ -147,13 +148,13 @@ def test_whatever_the_order_and_however_often_batches_come_the_rollups_are_the_s
     shuffled = entries + random.sample(entries, 10)
     random.shuffle(shuffled)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finalize, "blocks", partial(blocks, rows=block_rows))
+        patch.setattr(second_pass, "blocks", partial(blocks, rows=block_rows))
         one = closed(tmp_path_factory.mktemp("a"), entries)
         other = closed(tmp_path_factory.mktemp("b"), shuffled)
     assert rows(one.folder.rollups) == rows(other.folder.rollups)
-    assert one.document["summary"] == other.document["summary"]
-    assert one.document["ledgers"] == other.document["ledgers"]
-    assert other.document["requests"] == len(rows(other.folder.requests))
+    assert document_of(one)["summary"] == document_of(other)["summary"]
+    assert document_of(one)["ledgers"] == document_of(other)["ledgers"]
+    assert document_of(other)["requests"] == len(rows(other.folder.requests))
 
 
 def test_closing_again_gives_the_same_bytes(tmp_path):
@@ -161,18 +162,18 @@ def test_closing_again_gives_the_same_bytes(tmp_path):
     before = file_bytes(first.folder)
     again = close_run(first.folder, now_ns=at(99_999))
     assert file_bytes(first.folder) == before
-    assert again.document == first.document
+    assert again.record == first.record
     assert again.verdict == first.verdict
 
 
 def test_run_json_keeps_its_schema(result):
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(result.document, SCHEMA)
-    assert json.loads(result.folder.run_json.read_text()) == result.document
+    jsonschema.validate(document_of(result), SCHEMA)
+    assert read_record(result.folder) == result.record
 
 
 def test_run_json_says_what_was_run(result):
-    document = result.document
+    document = document_of(result)
     assert (document["id"], document["host"], document["users"], document["seed"]) == (
         "20260922-000000-abcd",
         "http://target",
@@ -200,7 +201,7 @@ def test_secrets_are_nowhere_but_in_the_journal(tmp_path):
 
 
 def test_usage_of_the_window_is_summed_up_and_every_tick_is_kept(result):
-    usage = result.document["usage"]["target"]
+    usage = document_of(result)["usage"]["target"]
     assert (usage["ticks"], usage["cpu_cores_max"], usage["cpu_limit"], usage["mem_bytes"]) == (6, 1.75, 2.0, 7)
     assert usage["cpu_cores"] == pytest.approx(sum(range(2, 8)) / 4 / 6)
     kept = rows(result.folder.usage)
@@ -231,4 +232,4 @@ def test_more_names_than_the_limit_are_rolled_up_together_and_kept_apart_in_the_
     assert len({row["name"] for row in rows(result.folder.requests)}) == 600
     rolled = rows(result.folder.rollups)
     assert (len(rolled), max(rolled, key=lambda row: row["n"])["name"]) == (501, "__other__")
-    assert "__other__" in result.document["notices"][0]
+    assert "__other__" in document_of(result)["notices"][0]

@@ -6,24 +6,24 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from loadstone.archive.finalize.finalize import close_run, recover_run, set_influx_ledger
+from loadstone.archive.finalize.closing import close_run, recover_run, set_influx_ledger
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.journal.segments import Entry, EntryKind
+from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.domain.event import EventKind
 from loadstone.errors import ArchiveError
 from support.archive_reader import csv_rows, file_bytes, rows
 from support.full_disk import files_no_larger_than
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
-from support.varied_run import at, closed, varied_run
+from support.varied_run import at, closed, document_of, varied_run
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/reference/run.schema.json").read_text())
 
 
 def test_a_run_with_no_request_at_all_is_closed_and_inconclusive(tmp_path):
     result = closed(tmp_path, RunMaker().started().stopped(5).add(IncarnationMaker().batch(at_s=5, final=True)).entries)
-    jsonschema.validate(result.document, SCHEMA)
-    assert (result.document["verdict"], result.document["exit_code"]) == ("inconclusive", 3)
-    assert result.document["reasons"] == ["no request at all in the window"]
+    jsonschema.validate(document_of(result), SCHEMA)
+    assert (document_of(result)["verdict"], document_of(result)["exit_code"]) == ("inconclusive", 3)
+    assert document_of(result)["reasons"] == ["no request at all in the window"]
     assert rows(result.folder.requests) == rows(result.folder.rollups) == []
     (aggregated,) = csv_rows(result.folder.stats_csv)
     assert (aggregated["Request Count"], aggregated["50%"], aggregated["Requests/s"]) == ("0", "N/A", "0.0")
@@ -31,20 +31,20 @@ def test_a_run_with_no_request_at_all_is_closed_and_inconclusive(tmp_path):
 
 def test_an_empty_journal_is_closed_too(tmp_path):
     result = closed(tmp_path, [])
-    jsonschema.validate(result.document, SCHEMA)
-    assert result.document["started_at"] is None
-    assert result.document["verdict"] == "inconclusive"
+    jsonschema.validate(document_of(result), SCHEMA)
+    assert document_of(result)["started_at"] is None
+    assert document_of(result)["verdict"] == "inconclusive"
 
 
 def test_a_run_without_a_master_is_closed_as_master_lost(tmp_path):
     result = closed(tmp_path, RunMaker().add(IncarnationMaker().batch(samples(10, 3, 5))).entries)
-    jsonschema.validate(result.document, SCHEMA)
-    assert (result.document["started_at"], result.document["ended_at"]) == (
+    jsonschema.validate(document_of(result), SCHEMA)
+    assert (document_of(result)["started_at"], document_of(result)["ended_at"]) == (
         "2026-09-21T14:13:22.999000Z",
         "2026-09-21T14:13:24.800000Z",
     )
-    assert any("master lost" in reason for reason in result.document["reasons"])
-    assert result.document["boots"][0]["unknown"] > 0
+    assert any("master lost" in reason for reason in document_of(result)["reasons"])
+    assert document_of(result)["boots"][0]["unknown"] > 0
 
 
 def test_a_killed_worker_is_listed_with_its_bound(tmp_path):
@@ -54,7 +54,7 @@ def test_a_killed_worker_is_listed_with_its_bound(tmp_path):
         run.add(killed.batch(samples(100, second, second + 1))).add(other.batch(samples(100, second, second + 1)))
     run.event(EventKind.WORKER_LOST, 7, worker=0).event(EventKind.USERS, 8, users=5, target_users=5, workers=1)
     run.add(other.batch(samples(400, 4, 9))).stopped(9, requests=1100).add(other.batch(at_s=9.1, final=True))
-    document = closed(tmp_path, run.entries).document
+    document = document_of(closed(tmp_path, run.entries))
     lost, ended = document["boots"]
     assert (lost["worker"], lost["final"], lost["produced"], lost["stored"]) == (0, False, 400, 400)
     assert lost["lost_at"] == "2026-09-21T14:13:27.000000Z"
@@ -74,7 +74,7 @@ def test_a_worker_that_was_lost_before_it_sent_anything_is_bounded_by_the_fastes
         .add(incarnation.batch(samples(100, 1, 2)))
     )
     run.event(EventKind.WORKER_LOST, 3, worker=1).stopped(4).add(incarnation.batch(at_s=4, final=True))
-    document = closed(tmp_path, run.entries).document
+    document = document_of(closed(tmp_path, run.entries))
     jsonschema.validate(document, SCHEMA)
     silent = document["boots"][1]
     assert (silent["boot"], silent["worker"], silent["first_sent_at"]) == ("", 1, None)
@@ -85,7 +85,7 @@ def test_an_incarnation_that_nobody_missed_is_not_thought_to_live_until_a_late_r
     incarnation = IncarnationMaker(0)
     run = RunMaker().started().add(incarnation.batch(samples(100, 0, 1))).add(incarnation.batch(samples(100, 1, 2)))
     result = closed(tmp_path, run.entries, now_ns=at(86_400))
-    assert result.document["boots"][0]["unknown"] == pytest.approx(30 * 100, rel=0.05)
+    assert document_of(result)["boots"][0]["unknown"] == pytest.approx(30 * 100, rel=0.05)
 
 
 def test_a_missing_batch_of_an_ended_incarnation_makes_the_ledger_unbalanced(tmp_path):
@@ -93,14 +93,14 @@ def test_a_missing_batch_of_an_ended_incarnation_makes_the_ledger_unbalanced(tmp
     run.add(incarnation.batch(samples(50, 0, 1)))
     incarnation.batch(samples(50, 1, 2))
     run.add(incarnation.batch(at_s=3, final=True)).stopped(3)
-    document = closed(tmp_path, run.entries).document
+    document = document_of(closed(tmp_path, run.entries))
     assert not document["ledgers"]["archive"]["balances"]
     assert (document["verdict"], document["exit_code"]) == ("inconclusive", 3)
 
 
 def test_an_interrupted_run_is_archived_and_says_so(tmp_path):
     run = RunMaker().started(objectives=["max<1us"]).add(IncarnationMaker().batch(samples(50, 0, 1), final=True))
-    document = closed(tmp_path, run.event(EventKind.INTERRUPTED, 1).stopped(1).entries).document
+    document = document_of(closed(tmp_path, run.event(EventKind.INTERRUPTED, 1).stopped(1).entries))
     assert (document["verdict"], document["exit_code"], document["reasons"][0]) == ("inconclusive", 130, "interrupted")
     assert document["objectives"][0]["ok"] is False
 
@@ -109,14 +109,14 @@ def test_an_interrupted_run_is_archived_and_says_so(tmp_path):
 def test_a_target_that_ends_before_users_stop_has_crashed_under_load(tmp_path, exit_s, word):
     run = RunMaker().started().add(IncarnationMaker().batch(samples(50, 0, 1), final=True))
     run.event(EventKind.TARGET_EXITED, exit_s, code=-9).stopped(2)
-    assert closed(tmp_path, run.entries).document["verdict"] == word
+    assert document_of(closed(tmp_path, run.entries))["verdict"] == word
 
 
 def test_an_objective_that_cannot_be_understood_makes_the_run_inconclusive_and_does_not_stop_it_from_closing(tmp_path):
     run = (
         RunMaker().started(objectives=["p95<5", "max<9s"]).add(IncarnationMaker().batch(samples(50, 0, 1), final=True))
     )
-    document = closed(tmp_path, run.stopped(1).entries).document
+    document = document_of(closed(tmp_path, run.stopped(1).entries))
     assert document["verdict"] == "inconclusive"
     assert "needs a unit" in document["reasons"][0]
     assert [result["text"] for result in document["objectives"]] == ["max<9s"]
@@ -136,17 +136,17 @@ def test_recovering_needs_no_clock_and_gives_the_same_again(tmp_path):
     run = RunFolder(tmp_path / "r").create()
     write_journal(run.journal, varied_run().entries)
     first = recover_run(run)
-    assert first.document["closed_at"] == "2026-09-21T14:13:28.200000Z"
-    assert recover_run(run).document == first.document
+    assert document_of(first)["closed_at"] == "2026-09-21T14:13:28.200000Z"
+    assert recover_run(run).record == first.record
 
 
 def test_an_incarnation_of_a_run_that_nobody_closed_is_bounded_by_the_longest_silence(tmp_path):
     run = RunFolder(tmp_path / "r").create()
     write_journal(run.journal, RunMaker().started().add(IncarnationMaker().batch(samples(50, 0, 1))).entries)
-    first = recover_run(run).document
+    first = document_of(recover_run(run))
     (incarnation,) = first["boots"]
     assert incarnation["unknown"] >= 30 * incarnation["peak_rps"] > 0
-    assert recover_run(run).document == first
+    assert document_of(recover_run(run)) == first
 
 
 def test_a_torn_journal_is_recovered_up_to_the_tear(tmp_path):
@@ -155,9 +155,9 @@ def test_a_torn_journal_is_recovered_up_to_the_tear(tmp_path):
     (segment,) = run.journal.iterdir()
     data = segment.read_bytes()
     segment.write_bytes(data[:-40])  # into the batch, which was never acknowledged
-    assert recover_run(run).document["requests"] == 0
+    assert document_of(recover_run(run))["requests"] == 0
     segment.write_bytes(data)
-    assert recover_run(run).document["requests"] == 50
+    assert document_of(recover_run(run))["requests"] == 50
 
 
 def test_a_damaged_journal_is_an_error_unless_it_is_salvaged(tmp_path):
@@ -170,7 +170,7 @@ def test_a_damaged_journal_is_an_error_unless_it_is_salvaged(tmp_path):
     with pytest.raises(ArchiveError, match="damaged at byte"):
         recover_run(run)
     assert not run.is_closed
-    document = recover_run(run, salvage=True).document
+    document = document_of(recover_run(run, salvage=True))
     assert document["requests"] == 0
     assert "is damaged at byte" in document["notices"][-1]
 
@@ -178,7 +178,7 @@ def test_a_damaged_journal_is_an_error_unless_it_is_salvaged(tmp_path):
 def test_entries_that_are_not_what_they_claim_to_be_are_counted_and_left_out(tmp_path):
     run = RunMaker().started().add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
     garbage = [Entry(kind, "x", b"garbage") for kind in EntryKind]
-    document = closed(tmp_path, [*garbage, *run.entries]).document
+    document = document_of(closed(tmp_path, [*garbage, *run.entries]))
     assert document["requests"] == 50
     assert document["notices"][-1] == "3 journal entries could not be read"
 
@@ -202,7 +202,7 @@ def test_a_run_closed_without_keeping_its_journal_is_only_read_afterwards(tmp_pa
     before = file_bytes(first.folder)
     assert not first.folder.journal.exists()
     again = close_run(first.folder, now_ns=at(5000))
-    assert (again.document, again.verdict) == (first.document, first.verdict)
+    assert (again.record, again.verdict) == (first.record, first.verdict)
     assert file_bytes(first.folder) == before
 
 
@@ -213,14 +213,14 @@ def test_a_disk_that_is_full_while_closing_says_what_to_do_and_loses_nothing(tmp
         close_run(run, now_ns=at(1000))
     assert "loadstone recover r" in error.value.hint
     assert not run.is_closed
-    assert recover_run(run).document["requests"] == 1260
+    assert document_of(recover_run(run))["requests"] == 1260
 
 
 def test_the_ledger_of_influxdb_outlives_closing_again(tmp_path):
     folder = closed(tmp_path, varied_run().entries).folder
     ledger = {"stored": 1260, "rejected": 0, "pending": 0}
     set_influx_ledger(folder, ledger)
-    document = close_run(folder, now_ns=at(9999)).document
+    document = document_of(close_run(folder, now_ns=at(9999)))
     jsonschema.validate(document, SCHEMA)
     assert document["ledgers"]["influx"] == ledger
     with pytest.raises(ArchiveError, match=r"not closed|missing"):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.journal.frame import MARK, Segment, mark
-from loadstone.archive.journal.segments import Entry, EntryKind, JournalReader, JournalWriter, read_journal
+from loadstone.archive.journal.frame import MARK, Entry, EntryKind, Segment, mark
+from loadstone.archive.journal.reader import JournalReader, read_journal
+from loadstone.archive.journal.writer import JournalWriter
 from loadstone.errors import ArchiveError
 from support.full_disk import files_no_larger_than
 
@@ -164,7 +165,7 @@ def test_a_full_disk_refuses_the_entry_and_keeps_what_was_there(tmp_path):
         with pytest.raises(ArchiveError, match="cannot write the journal") as error:
             writer.append(EntryKind.SAMPLES, "9-0", bytes(500))
         writer.sync()
-        assert "Make room" in error.value.hint
+        assert "Free some disk space" in error.value.hint
         assert list(read_journal(tmp_path)) == ENTRIES
     writer.append(EntryKind.SAMPLES, "9-0", bytes(500))
     writer.close()

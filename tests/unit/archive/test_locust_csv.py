@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from locust import stats as locust_stats
 
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import EventKind
 from support.archive_reader import csv_rows

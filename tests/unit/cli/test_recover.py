@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.archive.journal.segments import JournalWriter
+from loadstone.archive.journal.writer import JournalWriter
 from loadstone.cli import main as cli
 from loadstone.domain.batch import decode_batch
 from support.run_maker import IncarnationMaker, RunMaker, samples

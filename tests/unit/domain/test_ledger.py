@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.domain.batch import Batch, Columns
-from loadstone.domain.ledger import IncarnationLedger, SeqTracker, ledger_of
+from loadstone.domain.ledger import IncarnationLedger, SeqTracker, SourceSeqs, ledger_of
 
 SECOND = 1_000_000_000
 
@@ -54,15 +54,19 @@ def test_a_sequence_number_is_new_exactly_once(numbers):
         seen.add(number)
     assert len(tracker) == len(seen)
     assert all((number in tracker) == (number in seen) for number in range(62))
-    assert tracker.next_expected == next(n for n in range(62) if n not in seen)
-    assert tracker.missing == (max(seen) + 1 - len(seen) if seen else 0)
 
 
 def test_a_tracker_does_not_grow_behind_a_gap_that_never_fills():
     tracker = SeqTracker()
     for number in range(1, 100_000):
         tracker.add(number)
-    assert (len(tracker._starts), tracker.next_expected, tracker.missing) == (1, 0, 1)
+    assert len(tracker._starts) == 1
+    assert (0 in tracker, 1 in tracker, len(tracker)) == (False, True, 99_999)
+
+
+def test_each_source_has_sequence_numbers_of_its_own():
+    seqs = SourceSeqs()
+    assert [seqs.add(source, 0) for source in ("a", "b", "a", ("b", 0))] == [True, True, False, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), min_size=1, max_size=20), st.randoms())

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.domain.objective import number_text, parse_objective, parse_objectives
+from loadstone.domain.request_name import RequestName
 from loadstone.errors import SettingsError, UsageError
 from support.fact_maker import facts, rollup_of, service
 
@@ -135,9 +136,9 @@ def test_values_are_measured_in_the_window(text, value, ok):
 
 def test_a_name_is_selected_with_or_without_its_method():
     names = {
-        ("POST", "/predict"): rollup_of([1000] * 4, failed=1),
-        ("GET", "/predict"): rollup_of([3000] * 4),
-        ("GET", "/"): rollup_of([9000] * 2),
+        RequestName("POST", "/predict"): rollup_of([1000] * 4, failed=1),
+        RequestName("GET", "/predict"): rollup_of([3000] * 4),
+        RequestName("GET", "/"): rollup_of([9000] * 2),
     }
     assert evaluate("mean[POST /predict]<5ms", names=names).value == 1
     assert evaluate("mean[/predict]<5ms", names=names).value == 2

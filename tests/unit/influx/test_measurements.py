@@ -8,7 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadstone.archive.finalize.finalize import close_run
+import msgspec
+
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import Balance, EventKind, Usage
 from loadstone.influx.encode import request_lines
@@ -82,7 +84,7 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
     lines += request_lines(batch, batch.names)
     lines += request_lines(failed := IncarnationMaker().batch(samples(1, 0, 1, error="x")), failed.names)
     lines += arrivals(client, batch)
-    return lines + summary_lines(close_run(archived, now_ns=None).document)
+    return lines + summary_lines(msgspec.to_builtins(close_run(archived, now_ns=None).record))
 
 
 def arrivals(client: Redis, batch: Batch) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from loadstone.archive.finalize.finalize import close_run
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.report.summary import print_summary
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal

@@ -9,8 +9,9 @@ import numpy as np
 from loadstone.archive.run_state import name_ids
 from loadstone.domain.batch import COLUMNS, NO_ERROR
 from loadstone.domain.request_name import RequestName
-from loadstone.domain.rollup import Rollup, merged, roll_up
+from loadstone.domain.rollup import Rollup, roll_up
 from loadstone.domain.text import mask_secrets
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,6 @@ __all__ = ["BLOCK_ROWS", "Block", "Seconds", "blocks"]
 
 BLOCK_ROWS: Final = 128 * 1024
 """Samples per block, and so per row group of requests.parquet; the last batch is never split."""
-_NS: Final = 1_000_000_000
 _Key = TypeVar("_Key")
 
 
@@ -62,7 +62,7 @@ class Block(NamedTuple):
     @property
     def second(self) -> NDArray[np.int64]:
         """The second since 1970 to which each sample belongs."""
-        return self.end_ns // _NS
+        return self.end_ns // NS_PER_S
 
 
 class _Filling:
@@ -141,7 +141,7 @@ class Seconds:
         self._window = window
         self._sinks = tuple(sinks)
         self._open: dict[int, dict[int, Rollup]] = {}
-        self._edges = {window.start_ns // _NS, window.end_ns // _NS}
+        self._edges = {window.start_ns // NS_PER_S, window.end_ns // NS_PER_S}
 
     def take(self, block: Block) -> None:
         """Roll up the samples of a block."""
@@ -159,18 +159,13 @@ class Seconds:
         """Hand out every second before this one; no sample of them may come any more."""
         for second in sorted(second for second in self._open if second < before_second):
             rollups = self._open.pop(second)
-            inside = second not in self._edges and second * _NS in self._window
+            inside = second not in self._edges and second * NS_PER_S in self._window
             for name, rollup in rollups.items():
                 self.totals.setdefault(name, Rollup()).merge(rollup)
                 if inside:
                     self.window_totals.setdefault(name, Rollup()).merge(rollup)
             for sink in self._sinks:
                 sink(second, rollups)
-
-    @property
-    def total(self) -> Rollup:
-        """All samples handed out so far."""
-        return merged(self.totals.values())
 
     def _take_edges(self, block: Block) -> None:
         """The seconds in which the window begins and ends are cut to the nanosecond."""

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadstone.domain.histogram import DenseHistogram
+from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import BUCKETS, Rollup, merged
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +43,7 @@ __all__ = [
     "write_stats",
 ]
 
-AGGREGATED: Final = ("", "Aggregated")
+AGGREGATED: Final = RequestName("", "Aggregated")
 PERCENTS: Final[Mapping[str, float]] = {
     "50%": 50,
     "66%": 66,
@@ -71,7 +73,6 @@ _STATS: Final = (
 )
 _FAILURES: Final = ("Method", "Name", "Error", "Occurrences", "First Seen", "Last Seen")
 _EXCEPTIONS: Final = ("Count", "Message", "Traceback", "Nodes")
-_NS: Final = 1_000_000_000
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def csv_rows(path: Path) -> Iterator[Any]:
         yield csv.writer(file)
 
 
-def write_stats(path: Path, totals: Mapping[tuple[str, str], Rollup], duration_s: float) -> None:
+def write_stats(path: Path, totals: Mapping[RequestName, Rollup], duration_s: float) -> None:
     """stats.csv: totals per request name; rates are over ``duration_s``, from the start to the last request."""
     with csv_rows(path) as rows:
         rows.writerow(_STATS)
@@ -107,7 +108,7 @@ def write_exceptions(path: Path, exceptions: Mapping[tuple[str, str], UserExcept
             rows.writerow([exception.count, message, traceback, ", ".join(exception.nodes)])
 
 
-def _in_order(totals: Mapping[tuple[str, str], Rollup]) -> list[tuple[tuple[str, str], Rollup]]:
+def _in_order(totals: Mapping[RequestName, Rollup]) -> list[tuple[RequestName, Rollup]]:
     """Locust sorts by name, then method."""
     return sorted(totals.items(), key=lambda item: item[0][::-1])
 
@@ -138,7 +139,7 @@ def _locust_key(method: str, name: str, error: str) -> str:
 
 
 def _second_text(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _HISTORY: Final = (

@@ -1,13 +1,32 @@
-"""run.json: what a run was, how it went and what came of it. docs/reference/run.schema.json is its schema."""
+"""The `RunRecord` of a run, made of what the two passes over its journal found."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.finalize.first_pass import iso
+import msgspec
+
+from loadstone.archive.run_record import (
+    FORMAT_VERSION,
+    ArchiveLedger,
+    Figures,
+    IncarnationRecord,
+    InfluxLedgerRecord,
+    Ledgers,
+    LocustTotals,
+    NameFigures,
+    ObjectiveRecord,
+    PartRecord,
+    RunRecord,
+    ServiceRecord,
+    Summary,
+    WindowRecord,
+    WorkerHealth,
+)
 from loadstone.domain.objective import ObjectiveResult
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_S, iso
 from loadstone.domain.verdict import Verdict
 from loadstone.errors import ExitCode
 
@@ -15,13 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
-    from loadstone.domain.facts import RunFacts
+    from loadstone.domain.facts import RunFacts, Window
     from loadstone.domain.ledger import IncarnationLedger
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["FORMAT_VERSION", "Closing", "run_document", "verdict_of"]
+__all__ = ["Closing", "run_record", "verdict_of"]
 
-FORMAT_VERSION: Final = 1
 _PERCENTS: Final[Mapping[str, float]] = {"p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "p999_ms": 99.9}
 _IDENTITY: Final[Mapping[str, Any]] = {
     "scenario": None,
@@ -34,13 +53,15 @@ _IDENTITY: Final[Mapping[str, Any]] = {
     "stop_timeout_s": None,
     "workers": None,
     "seed": None,
-    "tags": [],
-    "exclude_tags": [],
+    "tags": (),
+    "exclude_tags": (),
     "target": None,
     "limits": None,
     "launch": None,
     "versions": {},
 }
+"""Fields that come from the event `started`, and their values in a run without one."""
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(RunRecord)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,60 +72,78 @@ class Closing:
     first_pass: FirstPass
     facts: RunFacts
     verdict: Verdict
-    totals: Mapping[tuple[str, str], Rollup]
+    totals: Mapping[RequestName, Rollup]
     closed_at_ns: int
     bound_ns: int
-    influx: Mapping[str, Any] | None
+    influx: InfluxLedgerRecord | None
 
 
-def run_document(closing: Closing) -> dict[str, Any]:
+def run_record(closing: Closing) -> RunRecord:
     """The content of run.json."""
-    state, total = closing.first_pass.state, merged(closing.totals.values())
-    started_ns, ended_ns = run_times(closing.first_pass)
-    return {
-        "format": FORMAT_VERSION,
-        "id": closing.run,
-        "started_at": iso(started_ns) if started_ns else None,
-        "ended_at": iso(ended_ns) if ended_ns else None,
-        "closed_at": iso(closing.closed_at_ns),
-        "window": _window(closing.facts),
-        **{key: state.lifecycle.identity.get(key, default) for key, default in _IDENTITY.items()},
-        "users_peak": state.lifecycle.users_peak,
-        "requests": total.n,
-        "failures": total.err,
-        "aborted": closing.facts.aborted,
-        "summary": _summary(closing, (ended_ns - started_ns) / 1e9),
-        "usage": {name: asdict(usage) for name, usage in closing.facts.usage.items()},
-        "worker_health": [asdict(worker) for worker in closing.facts.workers],
-        "locust": state.lifecycle.locust_totals,
-        "ledgers": _ledgers(closing),
-        "boots": [_incarnation(ledger, closing.bound_ns) for ledger in state.ledgers()],
-        "lost_workers": list(closing.facts.lost_workers),
+    found, facts, total = closing.first_pass, closing.facts, merged(closing.totals.values())
+    state, started_ns, ended_ns = found.state, found.started_ns, found.ended_ns
+    totals = state.lifecycle.locust_totals
+    return RunRecord(
+        format=FORMAT_VERSION,
+        id=closing.run,
+        started_at=iso(started_ns) if started_ns else None,
+        ended_at=iso(ended_ns) if ended_ns else None,
+        closed_at=iso(closing.closed_at_ns),
+        window=_window(facts.window),
+        **_identity(state.lifecycle.identity),
+        users_peak=state.lifecycle.users_peak,
+        requests=total.n,
+        failures=total.err,
+        aborted=facts.aborted,
+        summary=Summary(
+            window=_part(facts.names, facts.window.seconds),
+            run=_part(closing.totals, (ended_ns - started_ns) / NS_PER_S),
+        ),
+        usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
+        worker_health=msgspec.convert(facts.workers, tuple[WorkerHealth, ...], from_attributes=True),
+        locust=None if totals is None else LocustTotals(**totals),
+        ledgers=Ledgers(
+            archive=msgspec.convert(facts.ledger, ArchiveLedger, from_attributes=True), influx=closing.influx
+        ),
+        incarnations=tuple(_incarnation(ledger, closing.bound_ns) for ledger in state.ledgers()),
+        lost_workers=facts.lost_workers,
         **_verdict(closing.verdict),
-    }
-
-
-def run_times(first_pass: FirstPass) -> tuple[int, int]:
-    """When the run started and ended (ns): as its master said, else by its samples, else by what it left; 0 if none."""
-    lifecycle = first_pass.state.lifecycle
-    started_ns = lifecycle.started_ns or first_pass.first_start_ns or first_pass.state.newest_ns
-    ended_ns = lifecycle.stopped_ns or first_pass.last_end_ns or first_pass.state.newest_ns
-    return started_ns, max(started_ns, ended_ns)
-
-
-def verdict_of(document: Mapping[str, Any]) -> Verdict:
-    """The verdict that a run.json holds."""
-    return Verdict(
-        word=document["verdict"],
-        exit_code=ExitCode(document["exit_code"]),
-        reasons=tuple(document["reasons"]),
-        notices=tuple(document["notices"]),
-        objectives=tuple(ObjectiveResult(**result) for result in document["objectives"]),
     )
 
 
-def figures(rollup: Rollup, seconds: float) -> dict[str, Any]:
-    """What a rollup comes to over so many seconds; latencies in ms, None without a sample."""
+def verdict_of(record: RunRecord) -> Verdict:
+    """The verdict that a run.json holds."""
+    return Verdict(
+        word=record.verdict,
+        exit_code=ExitCode(record.exit_code),
+        reasons=record.reasons,
+        notices=record.notices,
+        objectives=msgspec.convert(record.objectives, tuple[ObjectiveResult, ...], from_attributes=True),
+    )
+
+
+def _identity(started: Mapping[str, Any]) -> dict[str, Any]:
+    """What the master said about the run. A value of another type than run.json has for it counts as not said."""
+    return {key: _typed(key, started[key]) if key in started else default for key, default in _IDENTITY.items()}
+
+
+def _typed(key: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, _TYPES[key])
+    except msgspec.ValidationError:
+        return _IDENTITY[key]
+
+
+def _part(names: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:
+    return PartRecord(
+        total=Figures(**_figures(merged(names.values()), seconds)),
+        names=tuple(
+            NameFigures(method=name.method, name=name.name, **_figures(names[name], seconds)) for name in sorted(names)
+        ),
+    )
+
+
+def _figures(rollup: Rollup, seconds: float) -> dict[str, Any]:
     return {
         "requests": rollup.n,
         "failures": rollup.err,
@@ -123,69 +162,39 @@ def _latencies_ms(rollup: Rollup) -> dict[str, float | None]:
     return {name: value / 1000 for name, value in zip(names, values, strict=True)}
 
 
-def _summary(closing: Closing, run_s: float) -> dict[str, Any]:
-    window = closing.facts.window
-    return {
-        "window": _part(closing.facts.names, window.seconds),
-        "run": _part(closing.totals, run_s),
-    }
+def _window(window: Window) -> WindowRecord:
+    return WindowRecord(
+        start=iso(window.start_ns),
+        end=iso(window.end_ns),
+        start_ns=window.start_ns,
+        end_ns=window.end_ns,
+        seconds=window.seconds,
+        opened=window.opened,
+    )
 
 
-def _part(names: Mapping[tuple[str, str], Rollup], seconds: float) -> dict[str, Any]:
-    return {
-        "total": figures(merged(names.values()), seconds),
-        "names": [
-            {"method": method, "name": name, **figures(names[method, name], seconds)} for method, name in sorted(names)
-        ],
-    }
-
-
-def _window(facts: RunFacts) -> dict[str, Any]:
-    window = facts.window
-    return {
-        "start": iso(window.start_ns),
-        "end": iso(window.end_ns),
-        "start_ns": window.start_ns,
-        "end_ns": window.end_ns,
-        "seconds": window.seconds,
-        "opened": window.opened,
-    }
-
-
-def _ledgers(closing: Closing) -> dict[str, Any]:
-    ledger = closing.facts.ledger
-    archive = {
-        "produced": ledger.produced,
-        "stored": ledger.stored,
-        "dropped": ledger.dropped,
-        "unknown": ledger.unknown,
-        "balances": ledger.balances,
-    }
-    return {"archive": archive, **({"influx": dict(closing.influx)} if closing.influx else {})}
-
-
-def _incarnation(ledger: IncarnationLedger, bound_ns: int) -> dict[str, Any]:
-    return {
-        "boot": ledger.incarnation,
-        "worker": ledger.worker,
-        "produced": ledger.produced,
-        "stored": ledger.stored,
-        "dropped": ledger.dropped,
-        "unknown": ledger.unknown(bound_ns),
-        "aborted": ledger.aborted,
-        "final": ledger.final,
-        "first_sent_at": iso(ledger.first_sent_ns) if ledger.first_sent_ns else None,
-        "last_sent_at": iso(ledger.last_sent_ns) if ledger.first_sent_ns else None,
-        "lost_at": iso(ledger.lost_at_ns) if ledger.is_lost and ledger.lost_at_ns is not None else None,
-        "peak_rps": ledger.peak_rate,
-    }
+def _incarnation(ledger: IncarnationLedger, bound_ns: int) -> IncarnationRecord:
+    return IncarnationRecord(
+        incarnation=ledger.incarnation,
+        worker=ledger.worker,
+        produced=ledger.produced,
+        stored=ledger.stored,
+        dropped=ledger.dropped,
+        unknown=ledger.unknown(bound_ns),
+        aborted=ledger.aborted,
+        final=ledger.final,
+        first_sent_at=iso(ledger.first_sent_ns) if ledger.first_sent_ns else None,
+        last_sent_at=iso(ledger.last_sent_ns) if ledger.first_sent_ns else None,
+        lost_at=iso(ledger.lost_at_ns) if ledger.is_lost and ledger.lost_at_ns is not None else None,
+        peak_rps=ledger.peak_rate,
+    )
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {
-        "objectives": [asdict(result) for result in verdict.objectives],
+        "objectives": msgspec.convert(verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
         "verdict": verdict.word,
         "exit_code": int(verdict.exit_code),
-        "reasons": list(verdict.reasons),
-        "notices": list(verdict.notices),
+        "reasons": verdict.reasons,
+        "notices": verdict.notices,
     }

@@ -1,4 +1,4 @@
-"""From what two passes over a journal found to the facts that a verdict needs."""
+"""The facts that a verdict needs, gathered by the two passes over a journal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.objective import parse_objectives
+from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_MS, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from loadstone.domain.event import Usage, UsageTick
     from loadstone.domain.facts import Window
     from loadstone.domain.objective import Objective
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
@@ -30,18 +33,18 @@ _WORKER_PART = "worker"
 def facts_of(
     first_pass: FirstPass,
     *,
-    names: Mapping[tuple[str, str], Rollup],
+    names: Mapping[RequestName, Rollup],
     usage: Mapping[str, ServiceUsage],
     workers: tuple[WorkerFacts, ...],
     names_capped: bool,
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
-    """The facts of a run; ``bound_ns`` is until when an incarnation that nobody missed may have gone on."""
+    """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
     exit_code = (lifecycle.target_exited or {}).get("code")
     return RunFacts(
-        window=lifecycle.window(first_pass.first_start_ns, first_pass.last_end_ns),
+        window=first_pass.window,
         names=names,
         total=merged(names.values()),
         ledger=state.ledger(bound_ns),
@@ -64,7 +67,7 @@ def facts_of(
 
 
 def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
-    """The objectives that the run was started with, and what is wrong with those that cannot be understood."""
+    """The objectives that the run was started with, and what is wrong with those that cannot be parsed."""
     lines = first_pass.state.lifecycle.identity.get("objectives")
     objectives: list[Objective] = []
     problems: list[str] = []
@@ -77,7 +80,7 @@ def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[s
 
 
 def _exited_under_load(lifecycle: Lifecycle) -> bool:
-    """The target is expected to end after the run, not before its users were told to stop."""
+    """Whether the target ended before users began to stop; after that it is expected to end."""
     if lifecycle.target_exited_ns is None:
         return False
     stop_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
@@ -85,7 +88,7 @@ def _exited_under_load(lifecycle: Lifecycle) -> bool:
 
 
 def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
-    """Workers that were missed while users ran and never ended properly."""
+    """Workers that were reported lost and never ended properly."""
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
@@ -109,7 +112,7 @@ class _Worker:
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was made in it."""
+    """Gathers how workers did; a batch belongs to the window if it was sent in it."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -125,7 +128,7 @@ class WorkersInWindow:
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
-        if batch.clock_offset_ms is not None and _rightly_sent_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
+        if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
@@ -134,9 +137,12 @@ class WorkersInWindow:
         return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
 
 
-def _rightly_sent_ns(sent_ns: int, offset_ms: float) -> int:
-    """When a batch was made by the stream server's clock: a clock far enough off would put itself out of the window."""
-    return sent_ns - round(offset_ms * 1_000_000)
+def _server_time_ns(sent_ns: int, offset_ms: float) -> int:
+    """When a batch was sent by the stream server's clock.
+
+    By the worker's own clock, one that is far enough off would never send within the window and never be noticed.
+    """
+    return sent_ns - round(offset_ms * NS_PER_MS)
 
 
 def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:
@@ -148,23 +154,14 @@ def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
         total - worker.throttled_before_us.get(incarnation, 0)
         for incarnation, total in worker.throttled_after_us.items()
     )
+    lag_p99_us = percentile_of_counts(worker.lags_us, 99)
     return WorkerFacts(
         worker=number,
-        lag_p99_ms=_nearest_rank(worker.lags_us, 99) / 1000 if worker.lags_us else None,
+        lag_p99_ms=None if lag_p99_us is None else lag_p99_us / US_PER_MS,
         throttled_us=throttled_us,
         cpu_pct=worker.cpu_pct_sum / worker.batches if worker.batches else 0.0,
         clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
     )
-
-
-def _nearest_rank(counts: Counter[int], percent: int) -> int:
-    rank = -(-percent * counts.total() // 100)
-    seen = 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= rank:
-            return value
-    return 0
 
 
 @dataclass(slots=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.events_file import event_line
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
-from loadstone.domain.batch import decode_batch
-from loadstone.domain.event import EventKind, decode_event
-from loadstone.domain.text import mask_values
+from loadstone.domain.batch import Batch
+from loadstone.domain.event import Event, EventKind
+from loadstone.domain.time import NS_PER_S, NS_PER_US
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from loadstone.archive.journal.frame import Entry
-    from loadstone.archive.journal.segments import JournalReader
-    from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event
+    from loadstone.archive.journal.reader import JournalReader
+    from loadstone.domain.facts import Window
 
-__all__ = ["FirstPass", "event_line", "first_pass", "iso"]
+__all__ = ["FirstPass", "first_pass"]
 
-_NS: Final = 1_000_000_000
 _FOREVER: Final = (1 << 63) - 1
 
 
@@ -34,7 +31,7 @@ _FOREVER: Final = (1 << 63) - 1
 class FirstPass:
     """What the first pass found. Times are wall clock, ns; 0 where there was no sample.
 
-    ``users``: second since 1970 to users that ran then. ``unread``: entries whose blob was not what it claimed to be.
+    ``users``: number of users by second since 1970. ``unread``: entries whose blob was not what their kind says.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
@@ -47,42 +44,53 @@ class FirstPass:
     def take(self, entry: Entry, events: TextIO) -> None:
         """Take in one entry of the journal; a new event is written as a line to ``events``."""
         try:
-            if entry.kind is EntryKind.SAMPLES:
-                self._take_batch(decode_batch(entry.blob))
-            elif entry.kind is EntryKind.EVENTS:
-                self._take_event(decode_event(entry.blob), events)
-            else:
-                self.state.apply(entry)
+            content = decode_entry(entry.kind, entry.blob)
         except FormatError:
             self.unread += 1
+            return
+        if not self.state.apply_content(content):
+            return
+        if isinstance(content, Batch):
+            self._note_extent(content)
+        elif isinstance(content, Event):
+            events.write(event_line(content))
+            if content.kind is EventKind.USERS:
+                self.users[content.at_ns // NS_PER_S] = self.state.lifecycle.users
 
     def finish(self) -> None:
-        """PointsLease the first second of each batch into the first second of it and all batches after it."""
+        """Turn the first second of each batch into the first second of it and all batches after it."""
         lowest = _FOREVER
         for at in range(len(self._first_seconds) - 1, -1, -1):
             lowest = min(lowest, self._first_seconds[at])
             self._first_seconds[at] = lowest
 
     def watermark_after(self, batches: int) -> int:
-        """The first second that gets samples after this many (different) batches."""
+        """The first second that gets samples after this many different batches."""
         return self._first_seconds[batches] if batches < len(self._first_seconds) else _FOREVER
 
-    def _take_batch(self, batch: Batch) -> None:
-        if not self.state.apply_batch(batch):
-            return
+    @property
+    def started_ns(self) -> int:
+        """When the run started: as its master said, else its first sample, else its newest entry; 0 without any."""
+        return self.state.lifecycle.started_ns or self.first_start_ns or self.state.newest_ns
+
+    @property
+    def ended_ns(self) -> int:
+        """When the run ended: as its master said, else its last sample, else its newest entry; 0 without any."""
+        ended_ns = self.state.lifecycle.stopped_ns or self.last_end_ns or self.state.newest_ns
+        return max(self.started_ns, ended_ns)
+
+    @property
+    def window(self) -> Window:
+        """The part of the run that objectives judge."""
+        return self.state.lifecycle.window(self.first_start_ns, self.last_end_ns)
+
+    def _note_extent(self, batch: Batch) -> None:
         ends = batch.columns.end_ns
-        self._first_seconds.append(int(ends.min()) // _NS if len(ends) else _FOREVER)
+        self._first_seconds.append(int(ends.min()) // NS_PER_S if len(ends) else _FOREVER)
         if len(ends):
-            start_ns = int((ends - batch.columns.duration_us * 1000).min())
+            start_ns = int((ends - batch.columns.duration_us * NS_PER_US).min())
             self.first_start_ns = min(self.first_start_ns or start_ns, start_ns)
             self.last_end_ns = max(self.last_end_ns, int(ends.max()))
-
-    def _take_event(self, event: Event, events: TextIO) -> None:
-        if not self.state.apply_event(event):
-            return
-        events.write(event_line(event))
-        if event.kind is EventKind.USERS:
-            self.users[event.at_ns // _NS] = self.state.lifecycle.users
 
 
 def first_pass(journal: JournalReader, events: Path) -> FirstPass:
@@ -96,24 +104,3 @@ def first_pass(journal: JournalReader, events: Path) -> FirstPass:
             found.take(entry, lines)
     found.finish()
     return found
-
-
-def event_line(event: Event) -> str:
-    """One line of events.jsonl; secrets are masked."""
-    return json.dumps(
-        {
-            "at": iso(event.at_ns),
-            "at_ns": event.at_ns,
-            "kind": event.kind,
-            "source": event.source,
-            "seq": event.seq,
-            "data": mask_values(event.data),
-        }
-    ) + "\n"  # fmt: skip
-
-
-def iso(at_ns: int) -> str:
-    """A moment in ISO 8601, UTC, to the microsecond."""
-    seconds, rest_ns = divmod(at_ns, _NS)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,8 +1,8 @@
-"""Journal: what the Aggregator got, in order, on disk before it is acknowledged.
+"""JournalWriter: what the Aggregator received, in order, on disk before it is acknowledged.
 
 The journal is a folder of numbered segments (`loadstone.archive.journal.frame` has their layout). Only its last segment
 can end in the middle of an entry, after a power cut; that torn tail was never acknowledged and is cut off when a writer
-opens the journal again. Damage anywhere else is an error that names file and offset.
+opens the journal again.
 """
 
 from __future__ import annotations
@@ -12,41 +12,26 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.folder import sync_folder
-from loadstone.archive.journal.frame import SEGMENT_MAGIC, Entry, EntryKind, Segment, frame, mark
+from loadstone.archive.journal.frame import SEGMENT_MAGIC, Entry, EntryKind, frame, mark
+from loadstone.archive.journal.reader import end_of_segment, segment_path, segment_paths
 from loadstone.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["SEGMENT_BYTES", "Entry", "EntryKind", "JournalReader", "JournalWriter", "read_journal"]
+__all__ = ["SEGMENT_BYTES", "JournalWriter"]
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
-_SUFFIX: Final = ".lsj"
 _FILE_MODE: Final = 0o644
-
-
-def _segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"[0-9]*{_SUFFIX}")) if folder.is_dir() else []
-
-
-def _segment(folder: Path, number: int) -> Path:
-    return folder / f"{number:08d}{_SUFFIX}"
-
-
-def _damage(path: Path, offset: int) -> ArchiveError:
-    return ArchiveError(
-        f"journal segment {path} is damaged at byte {offset}",
-        hint="`loadstone recover RUN --salvage` leaves out the rest of that segment and says how the ledger is off",
-    )
 
 
 class JournalWriter:
     """Appends entries; the only writer of its folder (hold `RunFolder.lock`).
 
-    `append` first, then apply the entry to the state, then `sync`, and acknowledge only then. After an
-    `ArchiveError` of `append` the entry is not in the journal; after one of `sync` all entries appended since the
-    last `sync` are kept in memory and written again by the next call, so the writer goes on when there is space again.
+    First `append`, then apply the entry to the state, then `sync`, and acknowledge only then. After an `ArchiveError`
+    of `append` the entry is not in the journal. After one of `sync`, all entries appended since the last `sync` stay in
+    memory and the next call writes them again, so writing continues when there is space again.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -55,19 +40,19 @@ class JournalWriter:
         self._unsynced: list[bytes] = []
         self._rewrite = False
         self._folder_synced = False
-        with _told(folder):
+        with _as_archive_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
-            existing = _segments(folder)
+            existing = segment_paths(folder)
             self._number = int(existing[-1].stem) if existing else 1
             self._fd, self._offset = self._open(self._number)
             os.fsync(self._fd)
         self._synced = self._marked = self._offset
 
     def append(self, kind: EntryKind, stream_id: str, blob: bytes) -> None:
-        """Put one entry at the end. It is not safe before `sync`. Raises `ArchiveError` when the disk is full."""
+        """Add one entry at the end; it is durable after `sync`. Raises `ArchiveError` when the disk is full."""
         data = frame(Entry(kind, stream_id, blob))
-        with _told(self._folder):
+        with _as_archive_error(self._folder):
             self._restore()
             if self._offset > len(SEGMENT_MAGIC) and self._offset + len(data) > self._segment_bytes:
                 self._roll()
@@ -79,16 +64,16 @@ class JournalWriter:
         self._unsynced.append(data)
 
     def sync(self) -> None:
-        """Return when everything appended is on disk; raises `ArchiveError` when that cannot be said."""
-        with _told(self._folder):
+        """Return once everything appended is on disk; raises `ArchiveError` when that is not certain."""
+        with _as_archive_error(self._folder):
             self._sync()
 
     def close(self) -> None:
-        """Sync and let go of the file."""
+        """Sync and close the file."""
         try:
             self.sync()
             if self._marked < self._synced:
-                with suppress(OSError):  # a full disk costs the mark, which only helps to tell damage from a torn tail
+                with suppress(OSError):  # without the mark, damage at the end can only be taken for a torn tail
                     self._write(mark(self._offset))
                     os.fsync(self._fd)
         finally:
@@ -133,9 +118,9 @@ class JournalWriter:
         self._folder_synced = False
 
     def _open(self, number: int) -> tuple[int, int]:
-        """File and end of a segment, made if need be, its torn tail cut off."""
-        path = _segment(self._folder, number)
-        end = _end_of(path)
+        """File and end of a segment, created if it is missing, its torn tail cut off."""
+        path = segment_path(self._folder, number)
+        end = end_of_segment(path)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         try:
             os.ftruncate(fd, end)
@@ -148,69 +133,21 @@ class JournalWriter:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """PointsLease an OSError into an `ArchiveError` that names the journal and what to do."""
+def _as_archive_error(folder: Path) -> Iterator[None]:
+    """Raise an `ArchiveError` that names the journal and the cure in place of an OSError."""
     try:
         yield
     except OSError as error:
         raise ArchiveError(
             f"cannot write the journal {folder}: {error.strerror or error}",
-            hint="Make room; nothing was acknowledged, so the stream still has what is not on disk",
+            hint="Free some disk space; what is not on disk was not acknowledged and is still in the stream",
         ) from error
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> int:
-    """Write at an offset and return the end; a kernel that is short of space may take only a part at a time."""
+    """Write at an offset and return the end; a kernel that is short of space may take only part of it at a time."""
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, offset)
         view, offset = view[written:], offset + written
     return offset
-
-
-def _end_of(path: Path) -> int:
-    """One past the last whole entry of a segment, 0 when there is none; raises `ArchiveError` for damage."""
-    if not path.exists():
-        return 0
-    segment = Segment(path.read_bytes())
-    for _ in segment:
-        pass
-    if segment.is_damaged:
-        raise _damage(path, segment.end)
-    return segment.end
-
-
-class JournalReader:
-    """Iterates over the entries of a journal, in the order in which they were appended.
-
-    Damage before the torn tail of the last segment raises `ArchiveError`. With ``salvage`` the rest of the damaged
-    segment is left out instead, and one sentence for each is put into ``damage``.
-    """
-
-    def __init__(self, folder: Path, *, salvage: bool = False) -> None:
-        self._folder = folder
-        self._salvage = salvage
-        self.damage: list[str] = []
-
-    def __iter__(self) -> Iterator[Entry]:
-        self.damage.clear()
-        last = max((int(path.stem) for path in _segments(self._folder)), default=0)
-        for number in range(1, last + 1):
-            yield from self._read(_segment(self._folder, number), is_last=number == last)
-
-    def _read(self, path: Path, *, is_last: bool) -> Iterator[Entry]:
-        segment = Segment(path.read_bytes() if path.exists() else b"")
-        yield from segment
-        if segment.is_whole or (is_last and not segment.is_damaged):
-            return
-        self._report(_damage(path, segment.end))
-
-    def _report(self, damage: ArchiveError) -> None:
-        if not self._salvage:
-            raise damage
-        self.damage.append(damage.message)
-
-
-def read_journal(folder: Path, *, salvage: bool = False) -> Iterator[Entry]:
-    """The entries of a journal; see `JournalReader`. A folder that is not there has none."""
-    return iter(JournalReader(folder, salvage=salvage))

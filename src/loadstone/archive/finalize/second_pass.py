@@ -1,0 +1,121 @@
+"""The second pass over a journal: samples and usage, written to tables and counted for the facts of the run."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from loadstone.archive.finalize.blocks import Seconds, blocks
+from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
+from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
+from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
+from loadstone.archive.folder import temporary_name
+from loadstone.archive.journal.entry import decode_entry
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.domain.batch import Batch
+from loadstone.domain.event import Event
+from loadstone.domain.ledger import SourceSeqs
+from loadstone.domain.request_name import NameTable, RequestName
+from loadstone.domain.time import NS_PER_S
+from loadstone.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.archive.folder import RunFolder
+    from loadstone.archive.journal.reader import JournalReader
+    from loadstone.domain.event import UsageTick
+    from loadstone.domain.rollup import Rollup
+
+__all__ = ["SecondPass"]
+
+
+class SecondPass:
+    """Everything that needs samples or usage, now that window and incarnations are known."""
+
+    def __init__(self, folder: RunFolder, found: FirstPass) -> None:
+        self.first_pass = found
+        self.names = NameTable(found.state.names.limit)
+        self.failures = FailureTable()
+        window = found.window
+        self.workers = WorkersInWindow(window)
+        self.services = ServicesInWindow(window)
+        self.seconds = Seconds(window, ())
+        self._window = window
+        self._folder = folder
+        self._seen = SourceSeqs()
+
+    @property
+    def targets(self) -> list[Path]:
+        """Every file but run.json."""
+        folder = self._folder
+        tables = [folder.requests, folder.rollups, folder.usage, folder.events]
+        return [*tables, folder.stats_csv, folder.stats_history_csv, folder.failures_csv, folder.exceptions_csv]
+
+    def run(self, journal: JournalReader) -> None:
+        """Read the journal and write every file under its temporary name."""
+        folder = self._folder
+        with ExitStack() as files:
+            requests = files.enter_context(RequestTable(temporary_name(folder.requests)))
+            rollups = files.enter_context(RollupTable(temporary_name(folder.rollups), self.names))
+            usage = files.enter_context(UsageTable(temporary_name(folder.usage)))
+            history_path = temporary_name(folder.stats_history_csv)
+            history = files.enter_context(HistoryCsv.open(history_path, self.names, self._users_at()))
+            self.seconds = Seconds(self._window, (rollups.write, history.write))
+            for block, batches in blocks(self._batches(journal, usage), self.names):
+                requests.write(block)
+                self.failures.count(block)
+                self.seconds.take(block)
+                self.seconds.complete(self.first_pass.watermark_after(batches))
+        self._write_csv()
+
+    def by_name(self, rollups: Mapping[int, Rollup]) -> dict[RequestName, Rollup]:
+        """Rollups by request name instead of name id."""
+        return {self.names[name_id]: rollup for name_id, rollup in rollups.items()}
+
+    def _write_csv(self) -> None:
+        folder, lifecycle = self._folder, self.first_pass.state.lifecycle
+        duration_s = max(0, self.first_pass.last_end_ns - self.first_pass.started_ns) / NS_PER_S
+        write_stats(temporary_name(folder.stats_csv), self.by_name(self.seconds.totals), duration_s)
+        write_failures(temporary_name(folder.failures_csv), self.failures.failures)
+        write_exceptions(temporary_name(folder.exceptions_csv), lifecycle.exceptions)
+
+    def _batches(self, journal: JournalReader, usage: UsageTable) -> Iterator[Batch]:
+        """Every batch once; usage ticks, which have nothing to do with blocks, are written as they are met."""
+        for content in self._contents(journal):
+            if isinstance(content, Batch):
+                if self._seen.add((EntryKind.SAMPLES, content.incarnation), content.seq):
+                    self.workers.take(content)
+                    yield content
+            elif self._seen.add((EntryKind.USAGE, content.source), content.seq):
+                self.services.take(content)
+                usage.write(content)
+
+    @staticmethod
+    def _contents(journal: JournalReader) -> Iterator[Batch | UsageTick]:
+        for entry in journal:
+            if entry.kind is not EntryKind.EVENTS:  # the first pass has read them
+                with suppress(FormatError):  # the first pass has counted it
+                    content = decode_entry(entry.kind, entry.blob)
+                    if not isinstance(content, Event):
+                        yield content
+
+    def _users_at(self) -> _Users:
+        return _Users(self.first_pass.users)
+
+
+class _Users:
+    """How many users ran in a second: the newest number reported up to then. Call it with ascending seconds."""
+
+    def __init__(self, users: dict[int, int]) -> None:
+        self._reported = sorted(users.items())
+        self._at = 0
+        self._users = 0
+
+    def __call__(self, second: int) -> int:
+        while self._at < len(self._reported) and self._reported[self._at][0] <= second:
+            self._users = self._reported[self._at][1]
+            self._at += 1
+        return self._users

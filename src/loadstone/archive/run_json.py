@@ -1,0 +1,89 @@
+"""run.json on disk: the one place where a `RunRecord` is read and written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from loadstone.archive.folder import RunFolder, replace_file
+from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
+from loadstone.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["encode_record", "read_record", "read_text", "write_record"]
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """The content of a run's run.json.
+
+    Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+    """
+    text = read_text(folder)
+    try:
+        head = msgspec.json.decode(text, type=_Head)
+        if head.format == FORMAT_VERSION:
+            return msgspec.json.decode(text, type=RunRecord)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArchiveError(
+            f"{folder.run_json} is damaged: {error}",
+            hint=f"Delete it and run `loadstone recover {folder.run}`, which builds it again from the run's journal",
+        ) from error
+    writer = head.versions.get("loadstone")
+    raise ArchiveError(
+        f"{folder.run_json} has format {head.format}"
+        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
+        hint="Read this run with the version of loadstone that wrote it, or a newer one",
+    )
+
+
+def read_text(folder: RunFolder) -> bytes:
+    """The bytes of a run's run.json. Raises `ArchiveError` when the run is not closed, or the file cannot be read."""
+    try:
+        return folder.run_json.read_bytes()
+    except FileNotFoundError as error:
+        raise ArchiveError(
+            f"run {folder.run} is not closed: {folder.run_json} is missing",
+            hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
+        ) from error
+    except OSError as error:
+        raise ArchiveError(
+            f"{folder.run_json} cannot be read: {error.strerror or error}",
+            hint="Check the permissions of the run folder",
+        ) from error
+
+
+def write_record(folder: RunFolder, record: RunRecord) -> None:
+    """Replace a run's run.json: readers see the old or the new one. Raises `OSError` when it cannot be written."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(encode_record(record))
+
+    replace_file(folder.run_json, write)
+
+
+def encode_record(record: RunRecord) -> bytes:
+    """A record as indented JSON; NaN and infinities, which JSON does not have, become null."""
+    try:
+        text = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
+    return msgspec.json.format(text, indent=2) + b"\n"
+
+
+class _Head(msgspec.Struct):
+    """What every version of run.json says about itself."""
+
+    format: int
+    versions: dict[str, str] = {}
+
+
+def _encodable(value: Any) -> Any:
+    """A JSON value whose texts have question marks in place of lone surrogates, which UTF-8 cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
