@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadstone.archive.closed_run import resolve_run
+from loadstone.archive.closed_run import ClosedRun, resolve_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_comparison
-from loadstone.report.comparison import print_comparison
+from loadstone.report.terminal import print_comparison
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,8 @@ def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Compare and print. The exit code is the verdict's."""
     check_gate_options(arguments)
     objectives = parse_change_objectives(arguments.objective)
-    base, run = (resolve_run(Path(arguments.results), text) for text in (arguments.base, arguments.run))
+    folders = [resolve_run(Path(arguments.results), text) for text in (arguments.base, arguments.run)]
+    base, run = map(ClosedRun.open, folders)
     comparison = compare_runs(base, run, objectives, allow_unlike=arguments.allow_unlike)
     write_gate_files(arguments, report_of_comparison(comparison))
     return print_comparison(comparison)

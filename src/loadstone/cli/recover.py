@@ -9,7 +9,7 @@ from loadstone.archive.closed_run import resolve_run
 from loadstone.archive.finalize.finalize import recover_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.report.html_report import make_report
-from loadstone.report.summary import print_summary
+from loadstone.report.terminal import print_summary
 
 if TYPE_CHECKING:
     import argparse
