@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.objective import RESULT_WORDS, number_text
+from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode, UsageError
 from loadstone.gate.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
@@ -220,7 +220,7 @@ def _judge(objective: ChangeObjective, change: Change) -> ChangeResult:
     ends = {objective.holds(change.interval.low), objective.holds(change.interval.high)}
     ok = None if len(ends) > 1 else ends.pop()
     by, interval = change_texts(change)
-    return ChangeResult(text=objective.text, ok=ok, reason=f"{change.metric} {by} {interval}: {RESULT_WORDS[ok]}")
+    return ChangeResult(text=objective.text, ok=ok, reason=f"{change.metric} changed by {by} {interval}")
 
 
 def change_texts(change: Change) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,17 +23,20 @@ from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import Figures, ObjectiveRecord, RunRecord
+    from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
 __all__ = ["print_comparison", "print_runs", "print_summary"]
 
 _LOG_WIDTH: Final = 120
 """Columns where the width is unknown, as in a pipe or the log of a CI job."""
+_NARROW: Final = 100
+"""Below this width tables have no vertical lines and leave out their least important columns."""
 _BETTER: Final = "green"
 _WORSE: Final = "red"
 _VERDICTS: Final[Mapping[str, str]] = {PASS: _BETTER, FAIL: _WORSE, INCONCLUSIVE: "yellow"}
@@ -44,6 +48,12 @@ def make_console() -> Console:
     """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
     console = Console()
     return console if console.is_terminal else Console(width=max(_LOG_WIDTH, console.width))
+
+
+def _new_table(console: Console, title: Text | str | None = None) -> Table:
+    if console.width >= _NARROW:
+        return Table(title=title, title_justify="left", box=HEAVY_HEAD)
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def _verdict_text(verdict: str) -> Text:
@@ -67,6 +77,8 @@ def _ms(value: float | None) -> str:
 
 _RUN_COLUMNS: Final = ("run", "started (UTC)", "scenario", "users", "req/s", "failures", "p95 ms", "verdict")
 _RUN_NUMBERS: Final = frozenset({"users", "req/s", "failures", "p95 ms"})
+_RUN_LEFT_OUT: Final = ("started (UTC)",)
+"""Left out of a narrow table: the id of a run begins with its start."""
 
 
 def print_runs(results: Path, newest: int | None = None, console: Console | None = None) -> int:
@@ -76,18 +88,20 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
     if not runs:
         console.print(Text(f"There is no run in {results}. Start one with `loadstone run`."))
         return 0
-    console.print(_runs(runs[-newest:] if newest else runs))
+    console.print(_runs(runs[-newest:] if newest else runs, console))
     return len(runs)
 
 
-def _runs(runs: list[RunFolder]) -> Table:
-    table = Table()
-    for name in _RUN_COLUMNS:
+def _runs(runs: list[RunFolder], console: Console) -> Table:
+    table = _new_table(console)
+    columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
+    for name in columns:
         table.add_column(
             name, justify="right" if name in _RUN_NUMBERS else "left", overflow="fold", no_wrap=name != "scenario"
         )
     for folder in runs:
-        table.add_row(*_run_row(folder))
+        cells = dict(zip(_RUN_COLUMNS, _run_row(folder), strict=True))
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
@@ -121,14 +135,17 @@ def _moment(iso: str | None) -> str:
 
 # -- one run -----------------------------------------------------------------------------------------------------------
 
+_FIGURES: Final = ("requests", "failures", "req/s", "mean ms", "p50 ms", "p95 ms", "p99 ms", "max ms")
+_FEWER_FIGURES: Final = ("requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms")
+
 
 def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     """Print the summary of a closed run; returns the exit code of its verdict. Raises `ArchiveError`."""
     console = console or make_console()
     run = ClosedRun.open(folder).record
-    console.print(_requests(run))
+    console.print(_requests(run, console))
     if run.objectives:
-        console.print(_objectives(run))
+        console.print(_objectives(run, console))
     console.print(Text.assemble("verdict: ", _verdict_text(run.verdict)))
     for reason in run.reasons:
         console.print(Text(f"  {reason}"))
@@ -139,32 +156,36 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     return run.exit_code
 
 
-def _requests(run: RunRecord) -> Table:
+def _requests(run: RunRecord, console: Console) -> Table:
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
     title = Text(f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}", "table.title")
-    table = Table(title=title, title_justify="left")
+    table, columns = _new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
     table.add_column("request", overflow="fold")
-    for name in ("requests", "failures", "req/s", "mean ms", "p50", "p95", "p99", "max"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for row in run.summary.run.names:
-        table.add_row(Text(row.request_name.label), *_figures(row))
-    table.add_row("all", *_figures(run.summary.run.total), style="bold")
+        table.add_row(Text(row.request_name.label), *_figures(row, columns))
+    table.add_row("all", *_figures(run.summary.run.total, columns), style="bold")
     return table
 
 
-def _figures(figures: Figures) -> list[str]:
+def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
     share = f" ({figures.failures_pct:.1f}%)" if figures.failures else ""
-    latencies = (figures.mean_ms, figures.p50_ms, figures.p95_ms, figures.p99_ms, figures.max_ms)
-    return [
-        f"{figures.requests:,}",
-        f"{figures.failures:,}{share}",
-        _number(figures.rps),
-        *(_ms(latency) for latency in latencies),
-    ]
+    cells = {
+        "requests": f"{figures.requests:,}",
+        "failures": f"{figures.failures:,}{share}",
+        "req/s": _number(figures.rps),
+        "mean ms": _ms(figures.mean_ms),
+        "p50 ms": _ms(figures.p50_ms),
+        "p95 ms": _ms(figures.p95_ms),
+        "p99 ms": _ms(figures.p99_ms),
+        "max ms": _ms(figures.max_ms),
+    }
+    return [cells[column] for column in columns]
 
 
-def _objectives(run: RunRecord) -> Table:
-    table = Table(title="objectives", title_justify="left")
+def _objectives(run: RunRecord, console: Console) -> Table:
+    table = _new_table(console, "objectives")
     for name in ("objective", "measured", "result"):
         table.add_column(name)
     for result in run.objectives:
@@ -189,13 +210,15 @@ def _ledger(run: RunRecord) -> str:
 # -- two runs ----------------------------------------------------------------------------------------------------------
 
 _CHANGE_TEXTS: Final = frozenset({"request", "metric", "different"})
+_CHANGE_LEFT_OUT: Final = ("different",)
+"""Left out of a narrow table: a figure differs when its interval does not contain zero."""
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> int:
     """Print a comparison; returns the exit code of its verdict."""
     console = console or make_console()
-    console.print(_changes(comparison))
-    console.print(f"{CONFIDENCE:.0%} confidence intervals of the change", style="dim")
+    console.print(_changes(comparison, console))
+    console.print(f"interval: {CONFIDENCE:.0%} confidence interval of the change", style="dim")
     for note in (*comparison.setup_differences, *comparison.doubts):
         console.print(Text(f"  note: {note}", "dim"))
     for result in comparison.results:
@@ -204,17 +227,22 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     return int(comparison.exit_code)
 
 
-def _changes(comparison: Comparison) -> Table:
+def _changes(comparison: Comparison, console: Console) -> Table:
     title = Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title")
-    table = Table(title=title, title_justify="left")
-    for name in CHANGE_HEADER:
+    table = _new_table(console, title)
+    columns = [name for name in CHANGE_HEADER if console.width >= _NARROW or name not in _CHANGE_LEFT_OUT]
+    for name in columns:
         table.add_column(
             name, justify="left" if name in _CHANGE_TEXTS else "right", overflow="fold", no_wrap=name != "request"
         )
     shown = {ALL} | {change.name for change in comparison.changes if change.differs}
+    above: RequestName | None = None
     for change in comparison.changes:
         if change.name in shown:
-            table.add_row(*map(Text, change_row(change)), style=_change_style(change))
+            cells = dict(zip(CHANGE_HEADER, change_row(change), strict=True))
+            cells |= {"request": ""} if change.name == above else {}
+            table.add_row(*(Text(cells[name]) for name in columns), style=_change_style(change))
+            above = change.name
     return table
 
 

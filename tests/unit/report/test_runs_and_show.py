@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,3 +76,21 @@ def test_an_ambiguous_beginning_is_refused_with_the_candidates(results: Path, ca
 def test_a_run_that_is_still_open_says_how_to_close_it(results: Path, capsys):
     assert main(["show", "20260922-120000-cccc", "--results", str(results)]) == 4
     assert "loadstone recover" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "verb", [["runs"], ["show", "20260921"], ["compare", "20260920", "20260921", "--allow-unlike"]]
+)
+def test_a_table_fits_a_terminal_of_80_columns_and_cuts_no_figure(
+    results: Path, capsys, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+):
+    for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "80"), ("TERM", "xterm-256color")):
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    main([*verb, "--results", str(results)])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    table = [line for line in lines if not line.startswith("All files")]
+    assert max(map(len, table)) <= 80
+    assert "…" not in "".join(table)
+    assert any("20260921-120000-bbbb" in line for line in table), "the id in one piece"
