@@ -205,14 +205,15 @@ def _errors(run: ClosedRun) -> list[Row]:
     def rank(failure: FailureRow) -> tuple[int, str, str]:
         return (-failure.occurrences, failure.name.label, failure.error)
 
+    form = "%H:%M:%S"
     return [
-        (each.name.label, each.error, each.occurrences, _time_of_day(each.first_seen), _time_of_day(each.last_seen))
+        (each.name.label, each.error, each.occurrences, _utc(each.first_seen, form), _utc(each.last_seen, form))
         for each in sorted(run.failures(), key=rank)[:_ERROR_LIMIT]
     ]
 
 
-def _time_of_day(moment: str) -> str:
-    return datetime.fromtimestamp(parse_iso_ns(moment) // NS_PER_S, UTC).strftime("%H:%M:%S")
+def _utc(moment: str, form: str) -> str:
+    return datetime.fromtimestamp(parse_iso_ns(moment) // NS_PER_S, UTC).strftime(form)
 
 
 def _workers(record: RunRecord) -> list[Row]:
@@ -250,8 +251,8 @@ def _identity(record: RunRecord) -> list[tuple[str, str]]:
     scenario = record.scenario or ScenarioRecord()
     texts = [
         ("run", record.id),
-        ("started", record.started_at),
-        ("ended", record.ended_at),
+        ("started", _moment(record.started_at)),
+        ("ended", _moment(record.ended_at)),
         ("scenario files", ", ".join(scenario.files)),
         ("scenario digest", scenario.digest),
         ("git revision", scenario.git_revision),
@@ -268,8 +269,8 @@ def _identity(record: RunRecord) -> list[tuple[str, str]]:
         ("seed", _text(record.seed)),
         ("tags", ", ".join(record.tags)),
         ("excluded tags", ", ".join(record.exclude_tags)),
-        ("limits", _json(record.limits)),
-        ("target", _json(record.target)),
+        ("limits", _pairs(record.limits)),
+        ("target", _pairs(record.target)),
         *((f"version of {name}", version) for name, version in record.versions.items()),
     ]
     return [(title, text) for title, text in texts if text]
@@ -279,5 +280,12 @@ def _text(value: float | str | None, unit: str = "") -> str:
     return "" if value is None else f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"
 
 
-def _json(value: Mapping[str, Any] | None) -> str:
-    return msgspec.json.encode(value).decode() if value else ""
+def _moment(moment: str | None) -> str:
+    return _utc(moment, "%Y-%m-%d %H:%M:%S UTC") if moment else ""
+
+
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    """What a target or a user says about the target, such as ``cpus: 2, memory: 512MiB``; nested values as JSON."""
+    texts = ((key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+             for key, value in (values or {}).items() if value is not None)  # fmt: skip
+    return ", ".join(f"{key}: {text}" for key, text in texts)

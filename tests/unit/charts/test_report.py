@@ -73,10 +73,12 @@ def test_a_run_without_any_request_has_a_report(tmp_path: Path):
 
 def test_the_configuration_lists_what_is_known_with_its_units(tmp_path: Path):
     identity = {"steady_state_s": 20.0, "stop_timeout_s": 5.0, "spawn_rate": 2.5, "tags": ["a", "b"]}
+    identity["limits"] = {"cpus": 2, "memory": "512MiB", "of": {"gpu": 0}}
     _, _, data = report(tmp_path, identity=identity)
     rows = dict(data["identity"])
     assert (rows["steady state"], rows["stop timeout"], rows["spawn rate"]) == ("20 s", "5 s", "2.5 users/s")
     assert (rows["users"], rows["tags"], rows["scenario files"]) == ("5", "a, b", "scenario.py")
+    assert (rows["started"], rows["limits"]) == ("2026-09-21 14:13:20 UTC", 'cpus: 2, memory: 512MiB, of: {"gpu":0}')
     assert "run time" not in rows, "unknown"
 
 
