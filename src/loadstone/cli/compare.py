@@ -1,6 +1,6 @@
-"""Compare two runs: every difference with its confidence interval, judged by objectives on the change.
+"""Compare two runs: every change with its confidence interval, judged by objectives on the change.
 
-Without objectives the exit code is 0 whatever differs; with them it is 0 (held), 1 (missed) or 3 (cannot be told).
+Without objectives the exit code is 0 whatever differs; with them it is 0 (held), 1 (missed) or 3 (undecided).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="TEXT",
-        help="what the change must hold, such as 'p95<=+5%%', 'rps>=-2%%' or 'failures<=+0.1pp' (repeatable)",
+        help="a limit on the change, such as 'p95<=+5%%', 'rps>=-2%%' or 'failures<=+0.1pp' (repeatable)",
     )
-    parser.add_argument("--allow-unlike", action="store_true", help="compare runs of other scenarios, users or limits")
+    parser.add_argument("--allow-unlike", action="store_true", help="even if scenario, load or limits differ")
     add_gate_options(parser)
     add_results(parser)
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Compare and print. The exit code is the verdict's."""
+    """Compare and print. The exit code is that of the verdict."""
     check_gate_options(arguments)
     objectives = parse_change_objectives(arguments.objective)
     folders = [resolve_run(Path(arguments.results), text) for text in (arguments.base, arguments.run)]

@@ -1,4 +1,4 @@
-"""Close a run from its journal, after a power cut or when nobody was there to close it."""
+"""Close a run from its journal, after a power cut or when no collector was running to close it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_run(parser, "run")
     add_results(parser)
-    parser.add_argument("--salvage", action="store_true", help="leave out what of the journal is damaged")
+    parser.add_argument("--salvage", action="store_true", help="leave out the damaged parts of the journal")
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Recover one run and show what it holds; the exit code is its verdict's."""
+    """Close the run again and print its summary. The exit code is that of its verdict."""
     folder = resolve_run(Path(arguments.results), arguments.run)
     recover_run(folder, salvage=arguments.salvage)
     make_report(folder)
