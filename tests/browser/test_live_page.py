@@ -82,7 +82,7 @@ def test_a_page_that_was_cut_off_catches_up(browser: Browser, new_run, counting_
     with browser.page() as page:
         page.open(f"http://127.0.0.1:{relay.port}/", f"window.loadstone && {SEEN} > 2")
         relay.cut()
-        page.wait_for("document.querySelector('.status').textContent.includes('trying again')")
+        page.wait_for("document.querySelector('.status').textContent.includes('Reconnecting')")
         seen = page.evaluate(SEEN)
         relay.mend()
         page.wait_for(f"{SEEN} > {seen} + 2")

@@ -77,7 +77,7 @@ def test_an_empty_run_says_what_is_missing(browser: Browser, folders):
         said = page.evaluate("document.body.innerText")
     assert "inconclusive" in said
     assert "no request at all in the window" in said
-    assert "No request was made." in said
+    assert "No request was sent." in said
 
 
 def test_hostile_names_are_shown_as_text(browser: Browser, folders):
@@ -129,5 +129,5 @@ def test_a_baseline_has_a_section_of_its_own(browser: Browser, folders, tmp_path
     with browser.page() as page:
         page.open(address(folders["failing"]))
         said = page.evaluate("document.querySelector('#table-baseline').innerText")
-    assert "Difference to the baseline usual" in said
+    assert "Change from baseline usual" in said
     assert "[+8, +12]" in said

@@ -1,4 +1,4 @@
-"""What import-linter cannot see: the domain has no I/O and no clock, and only settings reads the environment."""
+"""What import-linter cannot see: who does I/O, reads a clock or the environment, or opens a file of a run folder."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ PURE = {
 IMPURE_CALLS = {"input", "open", "print", "breakpoint"}
 CLOCKS = {"now", "utcnow", "today", "uuid1", "uuid4"}
 SEEDED = {"default_rng", "Generator"}
+PARQUET_READERS = {"ParquetDataset", "ParquetFile", "read_metadata", "read_pandas", "read_schema", "read_table"}
+RUN_FILES = {
+    *("run_json", "requests", "rollups", "usage", "events"),
+    *("stats_csv", "stats_history_csv", "failures_csv", "exceptions_csv"),
+}
+FILE_SERVER = "loadstone.collector.live.server"
+"""Sends files of a run folder to browsers as they are, without looking into them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,34 @@ def impure_calls(module: Module) -> Iterator[ast.Call]:
             yield node
 
 
+def readers_of_run_folders(modules: list[Module]) -> list[str]:
+    """Find modules outside ``archive`` that read Parquet, or get at a file of a run folder by its path."""
+    found = []
+    for module in modules:
+        if module.package == "archive" or module.name == FILE_SERVER:
+            continue
+        found += [
+            f"{module.where(node.lineno)} reads a run folder: {ast.unparse(node)}"
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.expr) and (reads_parquet(node) or names_a_run_file(node))
+        ]
+    return found
+
+
+def reads_parquet(node: ast.expr) -> bool:
+    """Tell whether an expression is one of the readers of pyarrow.parquet, such as ``pq.read_table``."""
+    if not isinstance(node, ast.Attribute) or node.attr not in PARQUET_READERS:
+        return False
+    return ast.unparse(node.value).rpartition(".")[2] in {"pq", "parquet"}
+
+
+def names_a_run_file(node: ast.expr) -> bool:
+    """Tell whether an expression is the path of a file of a run: ``folder.rollups``, ``folder.path / "run.json"``."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return ast.unparse(node.left).endswith("folder.path")
+    return isinstance(node, ast.Attribute) and node.attr in RUN_FILES and ast.unparse(node.value).endswith("folder")
+
+
 @pytest.fixture(scope="module")
 def modules() -> list[Module]:
     return read_modules(SOURCE)
@@ -163,6 +198,10 @@ def test_only_settings_reads_the_environment(modules: list[Module]):
 
 def test_the_domain_has_no_io_and_no_clock(modules: list[Module]):
     assert impurities(modules) == []
+
+
+def test_only_the_archive_reads_run_folders(modules: list[Module]):
+    assert readers_of_run_folders(modules) == []
 
 
 # The checkers themselves: each has to find what it is for in a small code base, and nothing in a clean one.
@@ -214,3 +253,23 @@ def test_pure_code_is_fine_in_the_domain(tmp_path: Path):
 def test_everything_in_the_list_of_pure_modules_exists():
     stdlib = {name for name in PURE if name.split(".")[0] in sys.stdlib_module_names}
     assert PURE - stdlib == {"loadstone", "msgspec", "numpy", "typing_extensions"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pyarrow.parquet as pq\npq.read_table('x')",
+        "import pyarrow.parquet\npyarrow.parquet.ParquetFile('x')",
+        "import json\ndef f(folder):\n    return json.loads(folder.run_json.read_text())",
+        "import json\ndef f(folder):\n    return json.loads((folder.path / 'run.json').read_bytes())",
+        "def f(run):\n    with run.folder.events.open() as lines:\n        return list(lines)",
+    ],
+)
+def test_a_reader_of_a_run_folder_is_found_outside_the_archive(tmp_path: Path, text: str):
+    modules = code_base(tmp_path, charts__a=text, archive__closed_run=text)
+    assert [found.split(":")[0] for found in readers_of_run_folders(modules)] == ["loadstone.charts.a"]
+
+
+def test_reading_through_a_closed_run_and_writing_parquet_are_fine_everywhere(tmp_path: Path):
+    text = "import pyarrow.parquet as pq\ndef f(run, file):\n    pq.ParquetWriter(file, run.rollups().schema)\n"
+    assert readers_of_run_folders(code_base(tmp_path, report__a=text)) == []

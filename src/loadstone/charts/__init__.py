@@ -1,1 +1,1 @@
-"""The components that live page and report share: what is drawn, from live state or archive, and the page around it."""
+"""Charts and tables of the live page and the report: their catalogue, their data, and the page that draws them."""

@@ -1,248 +1,291 @@
-"""Page data of a closed run, read from its folder."""
+"""The page data of a closed run, computed from its archive."""
 
 from __future__ import annotations
 
-import csv
-import json
-from datetime import datetime
+from datetime import UTC, datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from loadstone.charts.binned import Binned, step_for
+from loadstone.archive.run_record import ScenarioRecord
+from loadstone.charts.binned import Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
     OTHER_NAMES,
+    TARGET_USERS,
+    catalogue,
     event_name,
     event_words,
-    label_of,
     own_labels,
+)
+from loadstone.charts.page_data import (
+    EventMark,
+    Heat,
+    ReportCharts,
+    ReportPage,
+    ReportTables,
+    Tile,
+    VerdictState,
+    WindowMark,
 )
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind
+from loadstone.domain.objective import RESULT_WORDS
+from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from loadstone.archive.folder import RunFolder
+    from loadstone.archive.closed_run import ClosedRun, FailureRow
+    from loadstone.archive.run_record import Figures, IncarnationRecord, NameFigures, RunRecord, WorkerHealth
+    from loadstone.charts.page_data import Row, Series
 
-    Values = list[float | None]
-    Charts = dict[str, dict[str, Any]]
+__all__ = ["report_data"]
 
-__all__ = ["archive_data"]
-
-_NS: Final = 1_000_000_000
-_MOST_ERRORS: Final = 100
-_MOST_EVENTS: Final = 500
-_OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
-_IDENTITY: Final = (
-    *("host", "users", "spawn_rate", "run_time_s", "steady_state_s", "warmup_s", "stop_timeout_s", "workers", "seed"),
-    *("tags", "exclude_tags", "limits", "target"),
-)
+_ERROR_LIMIT: Final = 100
+_EVENT_LIMIT: Final = 500
+_US_PER_MS: Final = 1000
 
 
-def archive_data(folder: RunFolder, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that a report of this run shows; ``run`` is its run.json."""
-    begin, bins, step = _extent(folder, run)
-    events = list(_events(folder, begin))
-    names = sorted(run["summary"]["run"]["names"], key=lambda row: (-row["requests"], row["method"], row["name"]))
-    return {
-        "run": run["id"],
-        "t": [at * step for at in range(bins)],
-        "step_s": step,
-        "begin": begin,
-        "charts": _charts(folder, names, events, begin, bins, step),
-        "events": [{"t": at, "kind": kind, "text": text} for at, kind, text in _marked(events)],
-        "state": {key: run[key] for key in ("verdict", "exit_code", "reasons", "notices")},
-        "started_at": run["started_at"],
-        "window": _window(run, begin),
-        "tiles": _tiles(run),
-        "tables": _tables(folder, run, names, events),
-        "identity": _identity(run),
-    }
+class _Happened(NamedTuple):
+    """One event, ``at`` seconds after the first bin begins."""
+
+    at: int
+    kind: EventKind
+    data: Mapping[str, Any]
 
 
-def _extent(folder: RunFolder, run: Mapping[str, Any]) -> tuple[int, int, int]:
-    """The first second, and how many bins of how many seconds follow it; every sample is in one."""
-    seconds = pq.read_table(folder.rollups, columns=["second"])["second"].cast(pa.int64()).to_numpy() // 1000
-    begin, end = _second(run["started_at"]), ceil(_moment(run["ended_at"])) - 1
+def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), baseline_id: str = "") -> ReportPage:
+    """Everything that the report of a run shows. Raises `ArchiveError` when a file of the run cannot be read.
+
+    ``baseline``: rows of the table that compares the run with the run ``baseline_id``.
+    """
+    record, bins = run.record, _bins(run)
+    events = [_Happened(event.at_ns // NS_PER_S - bins.begin, event.kind, event.data) for event in run.events()]
+    names = sorted(record.summary.run.names, key=lambda figures: (-figures.requests, figures.request_name))
+    marks = _marks(events)
+    return ReportPage(
+        catalogue=catalogue(),
+        run=record.id,
+        t=[at * bins.step_s for at in range(bins.count)],
+        step_s=bins.step_s,
+        begin=bins.begin,
+        charts=_charts(run, names, events, bins),
+        events=marks,
+        state=VerdictState(
+            verdict=record.verdict, exit_code=record.exit_code, reasons=record.reasons, notices=record.notices
+        ),
+        started_at=record.started_at,
+        window=_window(record, bins),
+        tiles=_tiles(record),
+        tables=_tables(run, names, marks, baseline),
+        identity=_identity(record),
+        baseline=baseline_id,
+    )
+
+
+def _bins(run: ClosedRun) -> Bins:
+    """Bins of a readable number in which every sample has its place."""
+    seconds = run.rollups().read(["second"])["second"].cast(pa.int64()).to_numpy() // MS_PER_S
+    begin, end = _ns(run.record.started_at) // NS_PER_S, ceil(_ns(run.record.ended_at) / NS_PER_S) - 1
     if len(seconds):
         begin, end = min(begin, int(seconds[0])), max(end, int(seconds[-1]))
     end = max(begin, end)
-    step = step_for(end - begin + 1)
-    return begin, (end - begin) // step + 1, step
+    step_s = step_for(end - begin + 1)
+    return Bins(begin=begin, count=(end - begin) // step_s + 1, step_s=step_s)
 
 
-def _second(text: str | None) -> int:
-    return int(_moment(text))
+def _ns(moment: str | None) -> int:
+    return parse_iso_ns(moment) if moment else 0
 
 
-def _moment(text: str | None) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else 0.0
+def _marks(events: Iterable[_Happened]) -> list[EventMark]:
+    marks = [EventMark(t=at, kind=event_name(kind), text=event_words(kind, data))
+             for at, kind, data in events if kind in MARKED]  # fmt: skip
+    return sorted(marks, key=lambda mark: mark.t)[:_EVENT_LIMIT]
 
 
-def _events(folder: RunFolder, begin: int) -> Iterator[tuple[int, EventKind, dict[str, Any]]]:
-    """Second since the first one, kind and data of every event."""
-    with folder.events.open(encoding="utf-8") as lines:
-        for line in lines:
-            event = json.loads(line)
-            yield event["at_ns"] // _NS - begin, EventKind(event["kind"]), event["data"]
-
-
-def _marked(events: Sequence[tuple[int, EventKind, dict[str, Any]]]) -> list[tuple[int, str, str]]:
-    marked = [(at, event_name(kind), event_words(kind, data)) for at, kind, data in events if kind in MARKED]
-    return sorted(marked, key=lambda event: event[0])[:_MOST_EVENTS]
-
-
-def _charts(
-    folder: RunFolder, names: Sequence[Mapping[str, Any]], events: Any, begin: int, bins: int, step: int
-) -> Charts:
-    keys = [(row["method"], row["name"]) for row in names]
+def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happened], bins: Bins) -> ReportCharts:
+    keys = [figures.request_name for figures in names]
     own = own_labels(keys)
     groups = {key: min(at, len(own)) for at, key in enumerate(keys)}
-    extent = {"begin": begin, "bins": bins, "step": step}
-    binned = Binned(groups, **extent).read(folder.rollups)
+    binned = Binned(groups, bins).add(run.rollups())
     labels = [*own.values(), *([OTHER_NAMES] if len(own) < len(keys) else [])]
-    return {
-        "users": _users(events, bins, step),
-        **_totals(binned),
-        "names_rate": {label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
-        "names_p95": {label: binned.percentiles_ms(1 + at, (95.0,))[0] for at, label in enumerate(labels)},
-        "heat": {"counts": binned.heat()},
-        **read_usage_series(folder.usage, **extent),
-    }
+    n, err = (binned.sums[field][0].tolist() for field in ("n", "err"))
+    usage = read_usage_series(run.usage(), bins)
+    return ReportCharts(
+        users=_users(events, bins),
+        rate={"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
+        latency=_latency(binned),
+        failures={"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
+        heat=Heat(counts=binned.heat()),
+        names_rate={label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
+        names_p95={label: binned.percentiles_ms(1 + at, (95.0,))[0] for at, label in enumerate(labels)},
+        cpu=usage["cpu"],
+        memory=usage["memory"],
+        throttled=usage["throttled"],
+    )
 
 
-def _users(events: Any, bins: int, step: int) -> dict[str, Values]:
-    """The last word of each bin, and of the bin before where a bin has none."""
-    said: dict[int, dict[str, Any]] = {at // step: data for at, kind, data in events if kind is EventKind.USERS}
-    series: dict[str, Values] = {"users": [], "wanted": []}
+def _users(events: Sequence[_Happened], bins: Bins) -> Series:
+    """The last report of each bin; a bin without one repeats the bin before."""
+    reports = {at // bins.step_s: data for at, kind, data in events if kind is EventKind.USERS}
+    series: Series = {"users": [], TARGET_USERS: []}
     newest: Mapping[str, Any] = {}
-    for at in range(bins):
-        newest = said.get(at, newest)
+    for at in range(bins.count):
+        newest = reports.get(at, newest)
         series["users"].append(newest.get("users"))
-        series["wanted"].append(newest.get("target_users"))
+        series[TARGET_USERS].append(newest.get("target_users"))
     return series
 
 
-def _totals(binned: Binned) -> Charts:
-    n, err = (binned.sums[name][0].tolist() for name in ("n", "err"))
-    latency = dict(zip(LATENCY_PERCENTS, binned.percentiles_ms(0, [*LATENCY_PERCENTS.values()]), strict=True))
-    highest = [us / 1000 if count else None for us, count in zip(binned.high_us[0].tolist(), n, strict=True)]
-    return {
-        "rate": {"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
-        "latency": {**latency, "max": highest},
-        "failures": {"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
-    }
+def _latency(binned: Binned) -> Series:
+    percentiles = binned.percentiles_ms(0, [*LATENCY_PERCENTS.values()])
+    counts, high_us = binned.sums["n"][0], binned.high_us[0]
+    highest = [us / _US_PER_MS if n else None for n, us in zip(counts.tolist(), high_us.tolist(), strict=True)]
+    return {**dict(zip(LATENCY_PERCENTS, percentiles, strict=True)), "max": highest}
 
 
-def _rates(binned: Binned, row: int, name: str) -> Values:
-    return [round(value / binned.step, 3) for value in binned.sums[name][row].tolist()]
+def _rates(binned: Binned, row: int, field: str) -> list[float | None]:
+    return [round(value / binned.bins.step_s, 3) for value in binned.sums[field][row].tolist()]
 
 
-def _window(run: Mapping[str, Any], begin: int) -> dict[str, Any]:
-    window = run["window"]
-    edges = {key: window[f"{key}_ns"] / _NS - begin for key in ("start", "end")}
-    return {**edges, "opened": window["opened"], "seconds": window["seconds"]}
+def _window(record: RunRecord, bins: Bins) -> WindowMark:
+    window = record.window
+    start, end = (at_ns / NS_PER_S - bins.begin for at_ns in (window.start_ns, window.end_ns))
+    return WindowMark(start=start, end=end, opened=window.opened, seconds=window.seconds)
 
 
-def _tiles(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    part = run["summary"]["window" if run["window"]["opened"] else "run"]["total"]
-    wanted = (("requests", "count"), ("rps", "number"), ("failures_pct", "percent"))
-    titles = {"requests": "requests", "rps": "requests/s", "failures_pct": "failed"}
-    tiles = [{"title": titles[key], "kind": kind, "value": part[key]} for key, kind in wanted]
-    tiles += [{"title": f"{p} ms", "kind": "number", "value": part[f"{p}_ms"]} for p in ("p50", "p95", "p99")]
-    return [*tiles, {"title": "users", "kind": "count", "value": run["users_peak"]}]
+def _tiles(record: RunRecord) -> list[Tile]:
+    total = record.judged.total
+    return [
+        Tile(title="requests", kind="count", value=total.requests),
+        Tile(title="requests/s", kind="number", value=total.rps),
+        Tile(title="failed", kind="percent", value=total.failures_pct),
+        Tile(title="p50 ms", kind="number", value=total.p50_ms),
+        Tile(title="p95 ms", kind="number", value=total.p95_ms),
+        Tile(title="p99 ms", kind="number", value=total.p99_ms),
+        Tile(title="users", kind="count", value=record.users_peak),
+    ]
 
 
 def _tables(
-    folder: RunFolder, run: Mapping[str, Any], names: Sequence[Mapping[str, Any]], events: Any
-) -> dict[str, Any]:
-    part = run["summary"]["run"]
-    total = [] if not part["names"] else [_name_row("all requests", part["total"])]
-    return {
-        "objectives": [
-            [each["text"], each["value"], each["unit"], _OK_WORDS[each["ok"]], each["reason"]]
-            for each in run["objectives"]
+    run: ClosedRun, names: Sequence[NameFigures], marks: Sequence[EventMark], baseline: Sequence[Sequence[str]]
+) -> ReportTables:
+    record = run.record
+    total = [_name_row("all requests", record.summary.run.total)] if names else []
+    return ReportTables(
+        objectives=[
+            (each.text, each.value, each.unit, RESULT_WORDS[each.ok], each.reason) for each in record.objectives
         ],
-        "names": [*total, *(_name_row(label_of(row["method"], row["name"]), row) for row in names)],
-        "errors": _errors(folder),
-        "usage": [_usage_row(name, usage) for name, usage in run["usage"].items()],
-        "workers": _workers(run),
-        "ledger": _ledger(run),
-        "events": [list(event) for event in _marked(events)],
-    }
+        baseline=[tuple(row) for row in baseline],
+        names=[*total, *(_name_row(figures.request_name.label, figures) for figures in names)],
+        errors=_errors(run),
+        usage=[
+            (name, of.cpu_cores, of.cpu_cores_max, of.cpu_limit, of.throttled_pct, of.mem_bytes, of.mem_limit, of.oom)
+            for name, of in record.usage.items()
+        ],
+        workers=_workers(record),
+        ledger=_ledger(record),
+        events=[(mark.t, mark.kind, mark.text) for mark in marks],
+    )
 
 
-def _name_row(label: str, row: Mapping[str, Any]) -> list[Any]:
-    keys = ("requests", "failures", "failures_pct", "rps", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-    return [label, *(row[key] for key in keys)]
+def _name_row(label: str, of: Figures) -> Row:
+    latencies = (of.mean_ms, of.p50_ms, of.p95_ms, of.p99_ms, of.max_ms)
+    return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies)
 
 
-def _errors(folder: RunFolder) -> list[list[Any]]:
-    """The most frequent ones; all of them are in failures.csv."""
-    with folder.failures_csv.open(newline="", encoding="utf-8") as file:
-        rows: list[list[Any]] = [
-            [label_of(row["Method"], row["Name"]), row["Error"], int(row["Occurrences"]), *_seen(row)]
-            for row in csv.DictReader(file)
-        ]
-    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:_MOST_ERRORS]
+def _errors(run: ClosedRun) -> list[Row]:
+    """The most frequent errors; failures.csv has all of them."""
 
+    def rank(failure: FailureRow) -> tuple[int, str, str]:
+        return (-failure.occurrences, failure.name.label, failure.error)
 
-def _seen(row: Mapping[str, str]) -> list[str]:
-    return [row[key].partition("T")[2].removesuffix("Z") for key in ("First Seen", "Last Seen")]
-
-
-def _usage_row(name: str, usage: Mapping[str, Any]) -> list[Any]:
-    keys = ("cpu_cores", "cpu_cores_max", "cpu_limit", "throttled_pct", "mem_bytes", "mem_limit", "oom")
-    return [name, *(usage[key] for key in keys)]
-
-
-def _workers(run: Mapping[str, Any]) -> list[list[Any]]:
-    health = {worker["worker"]: worker for worker in run["worker_health"]}
-    return [_worker_row(incarnation, health.get(incarnation["worker"], {})) for incarnation in run["boots"]]
-
-
-def _worker_row(incarnation: Mapping[str, Any], health: Mapping[str, Any]) -> list[Any]:
-    state = "ended" if incarnation["final"] else "lost" if incarnation["lost_at"] else "silent"
-    throttled_us = health.get("throttled_us")
+    form = "%H:%M:%S"
     return [
-        str(incarnation["worker"]),
+        (each.name.label, each.error, each.occurrences, _utc(each.first_seen, form), _utc(each.last_seen, form))
+        for each in sorted(run.failures(), key=rank)[:_ERROR_LIMIT]
+    ]
+
+
+def _utc(moment: str, form: str) -> str:
+    return datetime.fromtimestamp(parse_iso_ns(moment) // NS_PER_S, UTC).strftime(form)
+
+
+def _workers(record: RunRecord) -> list[Row]:
+    health = {worker.worker: worker for worker in record.worker_health}
+    return [_worker_row(incarnation, health.get(incarnation.worker)) for incarnation in record.incarnations]
+
+
+def _worker_row(incarnation: IncarnationRecord, health: WorkerHealth | None) -> Row:
+    state = "ended" if incarnation.final else "lost" if incarnation.lost_at else "no longer heard of"
+    ledger = (incarnation.produced, incarnation.stored, incarnation.dropped, incarnation.unknown)
+    if health is None:
+        return (str(incarnation.worker), state, None, None, None, None, *ledger)
+    throttled_ms = health.throttled_us / _US_PER_MS
+    return (
+        str(incarnation.worker),
         state,
-        *(health.get(key) for key in ("cpu_pct", "lag_p99_ms")),
-        None if throttled_us is None else throttled_us / 1000,
-        health.get("clock_offset_ms"),
-        *(incarnation[key] for key in ("produced", "stored", "dropped", "unknown")),
+        *(health.cpu_pct, health.lag_p99_ms, throttled_ms, health.clock_offset_ms),
+        *ledger,
+    )
+
+
+def _ledger(record: RunRecord) -> list[Row]:
+    archive, influx = record.ledgers.archive, record.ledgers.influx
+    balances = "yes" if archive.balances else "no"
+    rows: list[Row] = [("archive", archive.produced, archive.stored, archive.dropped, archive.unknown, balances)]
+    if influx:
+        rows.append(
+            ("InfluxDB", None, influx.stored, None, None, f"{influx.rejected} rejected, {influx.pending} pending")
+        )
+    return rows
+
+
+def _identity(record: RunRecord) -> list[tuple[str, str]]:
+    """What was run, as title and text; what is unknown is left out."""
+    scenario = record.scenario or ScenarioRecord()
+    texts = [
+        ("run", record.id),
+        ("started", _moment(record.started_at)),
+        ("ended", _moment(record.ended_at)),
+        ("scenario files", ", ".join(scenario.files)),
+        ("scenario digest", scenario.digest),
+        ("git revision", scenario.git_revision),
+        ("user classes", ", ".join(scenario.user_classes)),
+        ("load shape", scenario.shape),
+        ("host", record.host),
+        ("users", _text(record.users)),
+        ("spawn rate", _text(record.spawn_rate, " users/s")),
+        ("run time", _text(record.run_time_s, " s")),
+        ("steady state", _text(record.steady_state_s, " s")),
+        ("warm-up", _text(record.warmup_s, " s")),
+        ("stop timeout", _text(record.stop_timeout_s, " s")),
+        ("workers", _text(record.workers)),
+        ("seed", _text(record.seed)),
+        ("tags", ", ".join(record.tags)),
+        ("excluded tags", ", ".join(record.exclude_tags)),
+        ("limits", _pairs(record.limits)),
+        ("target", _pairs(record.target)),
+        *((f"version of {name}", version) for name, version in record.versions.items()),
     ]
+    return [(title, text) for title, text in texts if text]
 
 
-def _ledger(run: Mapping[str, Any]) -> list[list[Any]]:
-    archive = run["ledgers"]["archive"]
-    numbers = [archive[key] for key in ("produced", "stored", "dropped", "unknown")]
-    rows: list[list[Any]] = [["archive", *numbers, "yes" if archive["balances"] else "no"]]
-    influx = run["ledgers"].get("influx")
-    return [*rows, ["InfluxDB", None, influx.get("stored"), None, None, _influx_words(influx)]] if influx else rows
+def _text(value: float | str | None, unit: str = "") -> str:
+    return "" if value is None else f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"
 
 
-def _influx_words(influx: Mapping[str, Any]) -> str:
-    return f"{influx.get('rejected', 0)} rejected, {influx.get('pending', 0)} pending"
+def _moment(moment: str | None) -> str:
+    return _utc(moment, "%Y-%m-%d %H:%M:%S UTC") if moment else ""
 
 
-def _identity(run: Mapping[str, Any]) -> list[list[str]]:
-    scenario = run["scenario"] if isinstance(run["scenario"], dict) else {}
-    pairs = [("id", run["id"]), ("started", run["started_at"]), ("ended", run["ended_at"])]
-    pairs += [(f"scenario {key.replace('_', ' ')}", value) for key, value in scenario.items()]
-    pairs += [
-        (key.replace("_s", " (s)") if key.endswith("_s") else key.replace("_", " "), run[key]) for key in _IDENTITY
-    ]
-    pairs += [(f"version of {name}", text) for name, text in (run["versions"] or {}).items()]
-    return [[name, _flat_text(value)] for name, value in pairs if value not in (None, "", [], {})]
-
-
-def _flat_text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    """What a target or a user says about the target, such as ``cpus: 2, memory: 512MiB``; nested values as JSON."""
+    texts = ((key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+             for key, value in (values or {}).items() if value is not None)  # fmt: skip
+    return ", ".join(f"{key}: {text}" for key, text in texts)

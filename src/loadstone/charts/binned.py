@@ -1,33 +1,36 @@
-"""Binned: the rollups of an archive folded into bins of equal length, and into groups of request names.
+"""Binned: the rollups of an archive added up in bins of equal length, for groups of request names.
 
-Everything is added up and merged first; percentiles are taken from merged histograms, so a bin of ten seconds is as
-exact as one of a second. Memory is bounded by bins x groups x buckets that occur, not by the length of the run.
+Histograms are merged before percentiles are taken, so a bin of ten seconds is as exact as one of a second. Memory is
+bounded by bins x groups x buckets that occur, not by the length of the run.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from loadstone.domain.histogram import bucket_bounds
+from loadstone.domain.quantile import nearest_rank
+from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import BUCKETS
+from loadstone.domain.time import MS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Binned", "heat_row", "heat_rows", "step_for"]
+    from loadstone.archive.closed_run import RunTable
+
+__all__ = ["Binned", "Bins", "heat_row", "heat_rows", "step_for"]
 
 _MOST_BINS: Final = 600
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _ROWS_PER_DECADE: Final = 10
-_BATCH: Final = 32 * 1024
 _SUMS: Final = ("n", "err", "rt_sum_us")
 
 
@@ -37,65 +40,75 @@ def step_for(seconds: int) -> int:
     return next(fitting, -(-seconds // _MOST_BINS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """``count`` bins of ``step_s`` seconds each; the first one begins at second ``begin`` since 1970."""
+
+    begin: int
+    count: int
+    step_s: int
+
+
 class Binned:
     """``sums`` and extremes have shape (1 + groups, bins): row 0 is all requests, row 1 + g the g-th group.
 
-    ``groups`` maps each (method, name) to its group.
+    ``groups`` maps each request name to its group.
     """
 
-    def __init__(self, groups: Mapping[tuple[str, str], int], *, begin: int, bins: int, step: int) -> None:
-        self.begin, self.bins, self.step = begin, bins, step
+    def __init__(self, groups: Mapping[RequestName, int], bins: Bins) -> None:
+        self.bins = bins
         self._groups = groups
-        shape = (2 + max(groups.values(), default=-1), bins)
+        shape = (2 + max(groups.values(), default=-1), bins.count)
         self.sums = {name: np.zeros(shape, np.int64) for name in _SUMS}
         self.low_us = np.full(shape, np.iinfo(np.int64).max)
         self.high_us = np.zeros(shape, np.int64)
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int64]] = []
 
-    def read(self, path: Path) -> Binned:
-        """Fold in every row of a rollups.parquet."""
-        source = pq.ParquetFile(path)
-        for batch in source.iter_batches(batch_size=_BATCH):
+    def add(self, rollups: RunTable) -> Self:
+        """Add every row of a run's rollups."""
+        for batch in rollups.batches():
             self._add(batch)
         self._compact()
         return self
 
     def percentiles_ms(self, row: int, percents: Sequence[float]) -> list[list[float | None]]:
-        """For each percentile its value in every bin, by nearest rank within the exact extremes; None without one."""
-        found: list[list[float | None]] = [[None] * self.bins for _ in percents]
+        """Each percentile in every bin, by nearest rank, within the exact extremes; None in a bin without a request."""
+        found: list[list[float | None]] = [[None] * self.bins.count for _ in percents]
         for at, buckets, counts in self._histograms(row):
             cumulative = counts.cumsum()
             n = int(cumulative[-1])
             for values, percent in zip(found, percents, strict=True):
-                rank = max(1.0, np.ceil(round(percent / 100 * n, 6)))
-                middle = sum(bucket_bounds(int(buckets[int(cumulative.searchsorted(rank))]))) / 2
+                bucket = buckets[int(cumulative.searchsorted(nearest_rank(percent, n)))]
+                middle = sum(bucket_bounds(int(bucket))) / 2
                 values[at] = float(min(max(middle, self.low_us[row, at]), self.high_us[row, at])) / 1000
         return found
 
     def heat(self) -> list[list[int]]:
         """For every bin its histogram as pairs of `heat_row` and count, flat."""
-        columns: list[list[int]] = [[] for _ in range(self.bins)]
+        columns: list[list[int]] = [[] for _ in range(self.bins.count)]
         for at, buckets, counts in self._histograms(0):
             columns[at] = heat_rows(dict(zip(buckets.tolist(), counts.tolist(), strict=True)))
         return columns
 
     def _histograms(self, row: int) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
         keys, counts = self._keys[0], self._counts[0]
-        first, last = np.searchsorted(keys, [row * self.bins * BUCKETS, (row + 1) * self.bins * BUCKETS])
-        at, buckets = np.divmod(keys[first:last] - row * self.bins * BUCKETS, BUCKETS)
+        row_keys = self.bins.count * BUCKETS
+        first, last = np.searchsorted(keys, [row * row_keys, (row + 1) * row_keys])
+        at, buckets = np.divmod(keys[first:last] - row * row_keys, BUCKETS)
         edges = np.flatnonzero(np.diff(at, prepend=-1)).tolist()
         mine = counts[first:last]
         return [(int(at[low]), buckets[low:high], mine[low:high]) for low, high in pairwise([*edges, len(at)])]
 
     def _add(self, batch: Any) -> None:
-        at = (np.asarray(batch.column("second").cast(pa.int64())) // 1000 - self.begin) // self.step
-        methods, names = (batch.column(name).to_pylist() for name in ("method", "name"))
-        group = np.array([1 + self._groups[key] for key in zip(methods, names, strict=True)], np.int64)
+        seconds = np.asarray(batch.column("second").cast(pa.int64())) // MS_PER_S
+        at = (seconds - self.bins.begin) // self.bins.step_s
+        methods, names = (batch.column(field).to_pylist() for field in ("method", "name"))
+        group = np.array([1 + self._groups[RequestName(*key)] for key in zip(methods, names, strict=True)], np.int64)
         indexes, lengths, counts = _lists(batch)
         for row in (np.zeros_like(group), group):
             self._add_sums(batch, row, at)
-            keys = np.repeat((row * self.bins + at) * BUCKETS, lengths) + indexes
+            keys = np.repeat((row * self.bins.count + at) * BUCKETS, lengths) + indexes
             self._keys.append(keys)
             self._counts.append(counts)
         self._compact()
@@ -107,7 +120,7 @@ class Binned:
         np.maximum.at(self.high_us, (row, at), np.asarray(batch.column("rt_max_us")))
 
     def _compact(self) -> None:
-        """Equal keys become one."""
+        """Add up the counts of equal keys."""
         keys = np.concatenate([np.zeros(0, np.int64), *self._keys])
         counts = np.concatenate([np.zeros(0, np.int64), *self._counts])
         unique, place = np.unique(keys, return_inverse=True)
@@ -116,7 +129,7 @@ class Binned:
 
 
 def _lists(batch: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Buckets, how many of them each row has, and their counts."""
+    """The buckets of all rows, how many of them each row has, and their counts."""
     buckets, counts = batch.column("bucket"), batch.column("bucket_n")
     lengths = np.diff(np.asarray(buckets.offsets)).astype(np.int64)
     return np.asarray(buckets.flatten(), np.int64), lengths, np.asarray(counts.flatten(), np.int64)

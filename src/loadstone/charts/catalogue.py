@@ -1,13 +1,12 @@
-"""The catalogue: every chart and table that live page and report draw, defined once.
+"""The catalogue: every chart and table that live page and report draw, and the labels in them, defined once.
 
-Page data is one JSON object: ``charts`` (id to series label to values, aligned with ``t``), ``tables`` (id to rows),
-``tiles``, ``events`` and texts. The page's script draws whatever is in it, so that a live page and a report of the same
-second show the same numbers.
+The page's script draws what the catalogue lists from the page data (`loadstone.charts.page_data`), so a live page and a
+report of the same second show the same numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.event import EventKind
@@ -15,27 +14,34 @@ from loadstone.domain.event import EventKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from loadstone.domain.request_name import RequestName
+
 __all__ = [
     "CHARTS",
     "LATENCY_PERCENTS",
     "LIMIT",
     "MARKED",
     "MOST_SERIES",
+    "OTHER_CONTAINERS",
     "OTHER_NAMES",
     "TABLES",
+    "TARGET_USERS",
+    "Catalogue",
     "ChartSpec",
     "Column",
     "TableSpec",
     "catalogue",
     "event_name",
     "event_words",
-    "label_of",
     "own_labels",
 ]
 
 MOST_SERIES: Final = 20
-"""Series that one chart may have; what is beyond is drawn as one series, `OTHER_NAMES`."""
+"""How many series a chart may have; all further names or containers share one."""
 OTHER_NAMES: Final = "other names"
+OTHER_CONTAINERS: Final = "other containers"
+TARGET_USERS: Final = "target"
+"""The series of the number of users that was asked for."""
 LIMIT: Final = "limit"
 """A series with this label is drawn as a dashed line."""
 LATENCY_PERCENTS: Final[Mapping[str, float]] = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
@@ -43,7 +49,7 @@ LATENCY_PERCENTS: Final[Mapping[str, float]] = {"p50": 50.0, "p90": 90.0, "p95":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartSpec:
-    """One chart: ``unit`` stands on its axis; ``wide`` takes the whole width."""
+    """One chart. ``unit`` is that of its vertical axis; a ``wide`` one takes the whole width of the page."""
 
     id: str
     title: str
@@ -53,7 +59,7 @@ class ChartSpec:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, and its kind, which says how a value is shown (see `format` in page.js)."""
+    """One column; its kind says how a value is formatted (see `format` in page.js)."""
 
     title: str
     kind: str = "text"
@@ -61,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSpec:
-    """One table; ``empty`` is said when there is no row."""
+    """One table; ``empty`` is shown when it has no row."""
 
     id: str
     title: str
@@ -101,46 +107,52 @@ TABLES: Final = (
             Column("measured", "number"),
             Column("unit"),
             Column("result"),
-            Column("why", "long"),
+            Column("reason", "long"),
         ),
         empty="No objective was given.",
     ),
     TableSpec(
         id="baseline",
-        title="Difference to the baseline",
+        title="Change from baseline",
         columns=(
             *(Column(title) for title in ("request", "metric")),
             Column("baseline"),
             Column("this run"),
             *(Column(title) for title in ("change", "99 % interval", "different")),
         ),
-        empty="No baseline was named.",
+        empty="No baseline was given.",
     ),
-    TableSpec(id="names", title="Requests", columns=(Column("request"), *_FIGURES), empty="No request was made."),
+    TableSpec(id="names", title="Requests", columns=(Column("request"), *_FIGURES), empty="No request was sent."),
     TableSpec(
         id="errors",
         title="Errors",
-        columns=(Column("request"), Column("error", "long"), Column("count", "count"), Column("first"), Column("last")),
+        columns=(
+            Column("request"),
+            Column("error", "long"),
+            Column("count", "count"),
+            Column("first seen, UTC"),
+            Column("last seen, UTC"),
+        ),
         empty="No request failed.",
     ),
     TableSpec(
         id="usage",
-        title="What the target used",
+        title="Usage of the target in the window",
         columns=(
             Column("service"),
-            Column("CPU mean, cores", "number"),
-            Column("CPU highest, cores", "number"),
+            Column("mean CPU, cores", "number"),
+            Column("highest CPU, cores", "number"),
             Column("CPU limit, cores", "number"),
-            Column("throttled at most, %", "number"),
-            Column("memory highest", "bytes"),
+            Column("highest throttling, %", "number"),
+            Column("highest memory", "bytes"),
             Column("memory limit", "bytes"),
-            Column("out of memory", "count"),
+            Column("out-of-memory kills", "count"),
         ),
         empty="No usage was recorded.",
     ),
     TableSpec(
         id="usage_now",
-        title="What the target uses",
+        title="Usage of the target now",
         columns=(
             Column("container"),
             Column("CPU, cores", "number"),
@@ -148,9 +160,9 @@ TABLES: Final = (
             Column("throttled, %", "number"),
             Column("memory", "bytes"),
             Column("memory limit", "bytes"),
-            Column("out of memory", "count"),
+            Column("out-of-memory kills", "count"),
         ),
-        empty="No usage was recorded yet.",
+        empty="No usage has been recorded yet.",
     ),
     TableSpec(
         id="workers",
@@ -159,15 +171,15 @@ TABLES: Final = (
             Column("worker"),
             Column("state"),
             Column("CPU, % of a core", "number"),
-            Column("loop lag p99, ms", "number"),
-            Column("held back, ms", "number"),
+            Column("event-loop lag p99, ms", "number"),
+            Column("throttled, ms", "number"),
             Column("clock offset, ms", "number"),
             Column("produced", "count"),
             Column("stored", "count"),
             Column("dropped", "count"),
             Column("unknown", "count"),
         ),
-        empty="No worker sent anything.",
+        empty="No worker sent any data.",
     ),
     TableSpec(
         id="ledger",
@@ -177,40 +189,45 @@ TABLES: Final = (
             *(Column(title, "count") for title in ("produced", "stored", "dropped", "unknown")),
             Column("balances"),
         ),
-        empty="No sample was produced.",
+        empty="No request was recorded.",
     ),
     TableSpec(
         id="events",
         title="Events",
-        columns=(Column("at", "elapsed"), Column("event"), Column("about", "long")),
-        empty="Nothing happened.",
+        columns=(Column("at", "elapsed"), Column("event"), Column("details", "long")),
+        empty="No event was recorded.",
     ),
 )
 
 
-def catalogue() -> dict[str, Any]:
-    """All charts and tables, as page data has them."""
-    return {"charts": [asdict(chart) for chart in CHARTS], "tables": [asdict(table) for table in TABLES]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All charts and tables, in the order in which a page shows them."""
+
+    charts: tuple[ChartSpec, ...]
+    tables: tuple[TableSpec, ...]
 
 
-def label_of(method: str, name: str) -> str:
-    """A request name as people see it."""
-    return f"{method} {name}".strip()
+def catalogue() -> Catalogue:
+    """The catalogue of every page."""
+    return Catalogue(charts=CHARTS, tables=TABLES)
 
 
-def own_labels(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Of names in order of importance, those that get a series of their own in a chart of names, with its label."""
+def own_labels(names: Iterable[RequestName]) -> dict[RequestName, str]:
+    """The labels of the names that get a series of their own, given all names in order of importance."""
     ordered = list(names)
     room = MOST_SERIES if len(ordered) <= MOST_SERIES else MOST_SERIES - 1
-    return {name: label_of(*name) for name in ordered[:room]}
+    return {name: name.label for name in ordered[:room]}
 
+
+# -- labels of events --------------------------------------------------------------------------------------------------
 
 MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION}
-"""Events that are drawn as a line in every chart, and listed."""
+"""Events that every chart marks with a line and that the table of events lists."""
 _WORDS: Final[Mapping[EventKind, Callable[[Mapping[str, Any]], str]]] = {
     EventKind.STARTED: lambda data: f"{data.get('users', '?')} users on {data.get('host', '?')}",
-    EventKind.RAMP_DONE: lambda data: f"{data.get('users', '?')} users run",
-    EventKind.STAGE: lambda data: f"{data.get('users', '?')} users wanted",
+    EventKind.RAMP_DONE: lambda data: f"{data.get('users', '?')} users running",
+    EventKind.STAGE: lambda data: f"target of {data.get('users', '?')} users",
     EventKind.WORKER_JOINED: lambda data: f"worker {data.get('worker', '?')}",
     EventKind.WORKER_LOST: lambda data: f"worker {data.get('worker', '?')}",
     EventKind.ORPHANED: lambda data: f"worker {data.get('worker', '?')}",
@@ -223,11 +240,11 @@ _WORDS: Final[Mapping[EventKind, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def event_words(kind: EventKind, data: Mapping[str, Any]) -> str:
-    """What an event says beside its kind."""
+    """The details of an event, for people; empty where its kind says everything."""
     words = _WORDS.get(kind)
     return words(data) if words else ""
 
 
 def event_name(kind: EventKind) -> str:
-    """The kind of an event for people."""
+    """The kind of an event, for people."""
     return kind.replace("_", " ")

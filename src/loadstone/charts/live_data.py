@@ -11,13 +11,13 @@ from loadstone.charts.catalogue import (
     MARKED,
     MOST_SERIES,
     OTHER_NAMES,
+    TARGET_USERS,
     event_name,
     event_words,
-    label_of,
 )
 from loadstone.charts.usage_series import container_label, usage_point
 from loadstone.domain.facts import RunFacts, Window
-from loadstone.domain.objective import parse_objective
+from loadstone.domain.objective import RESULT_WORDS, parse_objective
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.errors import UsageError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from loadstone.archive.run_state import IncarnationState, RunState
+    from loadstone.domain.event import Usage
     from loadstone.domain.ledger import IncarnationLedger, Ledger
     from loadstone.domain.objective import ObjectiveResult
     from loadstone.domain.request_name import RequestName
@@ -34,7 +35,6 @@ __all__ = ["KEPT_S", "LivePoints", "live_data", "live_objectives"]
 
 _NS: Final = 1_000_000_000
 _RECENT_S: Final = 10
-_OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
 
 
 def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str, Any]:
@@ -50,7 +50,8 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
         "tiles": _tiles(state, ledger),
         "tables": {
             "objectives": [
-                [each.text, each.value, each.unit, _OK_WORDS[each.ok], each.reason] for each in live_objectives(state)
+                [each.text, each.value, each.unit, RESULT_WORDS[each.ok], each.reason]
+                for each in live_objectives(state)
             ],
             "names": _names(state, now_ns),
             "usage_now": [_usage(row) for _, row in state.usage.values()],
@@ -130,7 +131,7 @@ def _tiles(state: RunState, ledger: Ledger) -> list[dict[str, Any]]:
 
 def _names(state: RunState, now_ns: int) -> list[list[Any]]:
     seconds = max(1.0, (now_ns - (state.lifecycle.started_ns or now_ns)) / _NS)
-    rows = [_name_row(label_of(*state.names[name_id]), rollup, seconds) for name_id, rollup in state.totals.items()]
+    rows = [_name_row(state.names[name_id].label, rollup, seconds) for name_id, rollup in state.totals.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
     return [_name_row("all requests", merged(state.totals.values()), seconds), *rows] if rows else []
 
@@ -174,7 +175,6 @@ def _ledger(ledger: Ledger, unknown: int) -> list[Any]:
 
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
-_USAGE: Final = ("service", "container", "cpu_cores", "cpu_limit", "throttled_pct", "mem_bytes", "mem_limit")
 
 
 class LivePoints:
@@ -218,10 +218,10 @@ class LivePoints:
 
     def _note(self, state: RunState) -> None:
         lifecycle = state.lifecycle
-        self._users[lifecycle.newest_ns // _NS] = {"users": lifecycle.users, "wanted": lifecycle.target_users}
-        rows: dict[int, list[dict[str, Any]]] = {}
+        self._users[lifecycle.newest_ns // _NS] = {"users": lifecycle.users, TARGET_USERS: lifecycle.target_users}
+        rows: dict[int, list[Usage]] = {}
         for at_ns, usage in state.usage.values():
-            rows.setdefault(at_ns // _NS, []).append({name: getattr(usage, name) for name in _USAGE})
+            rows.setdefault(at_ns // _NS, []).append(usage)
         for second, found in rows.items():
             self._usage[second] = usage_point(found)
 
@@ -262,7 +262,7 @@ class LivePoints:
         found: dict[str, list[Rollup]] = {}
         for name_id, rollup in rollups.items():
             if name_id not in self._own and len(self._own) < MOST_SERIES - 1:
-                self._own[name_id] = label_of(*state.names[name_id])
+                self._own[name_id] = state.names[name_id].label
             found.setdefault(self._own.get(name_id, OTHER_NAMES), []).append(rollup)
         return {label: merged(parts) for label, parts in found.items()}
 

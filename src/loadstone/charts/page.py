@@ -1,7 +1,7 @@
-"""The page: one HTML document that holds script, style and data, and asks nobody for anything.
+"""The page: one HTML document with script, style and data inside, which loads nothing from anywhere else.
 
-All names and texts of a run travel as JSON inside a ``<script type="application/json">`` whose ``<`` are escaped, and
-the page's script shows them as text nodes only; a content security policy forbids everything that is not this page's.
+Names and texts of a run are JSON inside a ``<script type="application/json">`` whose ``<`` are escaped, and the page's
+script shows them as text nodes only. A content security policy forbids every script that is not this page's own.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from loadstone.archive.closed_run import load_run
+import msgspec
+
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import replace_file
-from loadstone.charts.archive_data import archive_data
-from loadstone.charts.catalogue import catalogue
+from loadstone.charts.archive_data import report_data
+from loadstone.charts.catalogue import Catalogue, catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from loadstone.archive.folder import RunFolder
+    from loadstone.charts.page_data import ReportPage
 
-__all__ = ["live_page", "report_page", "write_report"]
+__all__ = ["live_page", "write_report"]
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -49,54 +51,59 @@ _PAGE: Final = """<!doctype html>
 </html>
 """
 _SCRIPTS: Final = ("uplot.js", "charts.js", "page.js")
-_BASELINE: Final = "baseline"
 
 
-def report_page(
-    folder: RunFolder, run: Mapping[str, Any], *, baseline: Sequence[Sequence[str]] = (), baseline_id: str = ""
-) -> str:
-    """The report of a closed run; ``baseline``: rows of the table that compares it with the run ``baseline_id``."""
-    data = archive_data(folder, run)
-    data["tables"][_BASELINE] = [list(row) for row in baseline]
-    data["baseline"] = baseline_id
-    title = f"{run['verdict']}: run {run['id']}"
-    said = f"Run {run['id']}: {run['verdict']}. " + " ".join(f"{reason}." for reason in run["reasons"])
-    return _page({"mode": "report", **data}, title=title, without_script=f"{said} The charts need JavaScript.")
+class _LivePage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live page holds before it gets its first message."""
+
+    mode: Literal["live"] = "live"
+    catalogue: Catalogue
+
+
+def write_report(folder: RunFolder, *, baseline: Sequence[Sequence[str]] = (), baseline_id: str = "") -> Path:
+    """Write report.html of a closed run; returns its path. Raises `ArchiveError` when the run cannot be read.
+
+    ``baseline``: rows of the table that compares the run with the run ``baseline_id``.
+    """
+    text = _report_page(report_data(ClosedRun.open(folder), baseline=baseline, baseline_id=baseline_id))
+    replace_file(folder.report, lambda path: _write(path, text))
+    return folder.report
 
 
 def live_page() -> str:
     """The live page; its data comes from the server that it came from."""
-    return _page({"mode": "live"}, title="loadstone: live", without_script="The live page needs JavaScript.")
+    page = _LivePage(catalogue=catalogue())
+    return _page(page, title="loadstone: live", without_script="The live page needs JavaScript.")
 
 
-def write_report(folder: RunFolder, **baseline: Any) -> Path:
-    """Write report.html of a closed run. Raises `ArchiveError` when the run cannot be read."""
-    text = report_page(folder, load_run(folder), **baseline)
-    replace_file(folder.report, lambda path: _write(path, text))
-    return folder.report
+def _report_page(page: ReportPage) -> str:
+    state = page.state
+    sentences = [f"Run {page.run}: {state.verdict}.", *(f"{reason}." for reason in state.reasons)]
+    without_script = " ".join([*sentences, "The charts need JavaScript."])
+    return _page(page, title=f"{state.verdict}: run {page.run}", without_script=without_script)
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _page(data: Mapping[str, Any], *, title: str, without_script: str) -> str:
+def _page(page: ReportPage | _LivePage, *, title: str, without_script: str) -> str:
     library, charts, script = (_static(name) for name in _SCRIPTS)
     return _PAGE.format(
-        policy=_policy(connect="'self'" if data["mode"] == "live" else "'none'"),
+        policy=_policy(connect="'self'" if page.mode == "live" else "'none'"),
         title=html.escape(title),
         style=_static("uplot.css") + _static("page.css"),
         without_script=html.escape(without_script),
-        data=_json({"catalogue": catalogue(), **data}),
+        data=_json(page),
         library=library,
         charts=charts,
         script=script,
     )
 
 
-def _json(data: Mapping[str, Any]) -> str:
-    """JSON that cannot end the script element that holds it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _json(page: ReportPage | _LivePage) -> str:
+    """JSON that cannot end the script element that contains it."""
+    text = msgspec.json.encode(page).decode()
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

@@ -1,4 +1,4 @@
-"""Usage in charts: CPU, memory and throttling of every container, with the limits beside them."""
+"""The usage charts: CPU, memory and throttling of every container, each with its limit."""
 
 from __future__ import annotations
 
@@ -6,65 +6,66 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_NAMES
+from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_CONTAINERS
+from loadstone.domain.event import Usage
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    Values = list[float | None]
+    from loadstone.archive.closed_run import RunTable
+    from loadstone.charts.binned import Bins
+    from loadstone.charts.page_data import Series
 
 __all__ = ["MIB", "container_label", "read_usage_series", "usage_point"]
 
 MIB: Final = 1024 * 1024
-_NS: Final = 1_000_000_000
 _CHARTS: Final[Mapping[str, tuple[str, str | None, float]]] = {
     "cpu": ("cpu_cores", "cpu_limit", 1.0),
     "memory": ("mem_bytes", "mem_limit", MIB),
     "throttled": ("throttled_pct", None, 1.0),
 }
-"""Chart to field, field of its limit, and what one unit of the chart is."""
+"""For each chart the field of `Usage` that it shows, the field of its limit, and the size of the chart's unit."""
 
 
 def container_label(service: str, container: str) -> str:
-    """A container as people see it: its service, too, unless its name says that."""
+    """A container as people know it: its name, preceded by its service unless the name begins with it."""
     return container if container.startswith(service) else f"{service} {container}"
 
 
-def usage_point(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+def usage_point(rows: Iterable[Usage]) -> dict[str, dict[str, float | None]]:
     """Chart to label to value of the rows of one moment; the limit drawn is the lowest that any of them has."""
     rows = list(rows)
     return {chart: _values(rows, *fields) for chart, fields in _CHARTS.items()}
 
 
-def _values(rows: list[Mapping[str, Any]], field: str, limit_field: str | None, unit: float) -> dict[str, float | None]:
+def _values(rows: Sequence[Usage], field: str, limit_field: str | None, unit: float) -> dict[str, float | None]:
+    values = [(container_label(row.service, row.container), getattr(row, field)) for row in rows]
     room = MOST_SERIES - 2
-    found = {
-        container_label(row["service"], row["container"]): row[field] / unit
-        for row in rows[:room]
-        if row[field] is not None
-    }
-    rest = [row[field] / unit for row in rows[room:] if row[field] is not None]
-    limits = [row[limit_field] / unit for row in rows if limit_field and row[limit_field]]
-    summed = {OTHER_NAMES: float(sum(rest))} if rest else {}
-    return {**found, **summed, **({LIMIT: min(limits)} if limits else {})}
+    found: dict[str, float | None] = {label: value / unit for label, value in values[:room] if value is not None}
+    rest = [value / unit for _, value in values[room:] if value is not None]
+    if rest:
+        found[OTHER_CONTAINERS] = float(sum(rest))
+    limits = [limit / unit for row in rows if limit_field and (limit := getattr(row, limit_field))]
+    if limits:
+        found[LIMIT] = min(limits)
+    return found
 
 
-def read_usage_series(path: Path, *, begin: int, bins: int, step: int) -> dict[str, dict[str, Values]]:
+def read_usage_series(usage: RunTable, bins: Bins) -> dict[str, Series]:
     """Chart to label to values per bin: the mean of CPU over a bin, the highest of memory and throttling."""
-    moments: dict[int, list[Mapping[str, Any]]] = {}
-    for batch in pq.ParquetFile(path).iter_batches():
-        table = pa.Table.from_batches([batch])
-        table = table.set_column(0, "at", table["at"].cast(pa.int64()))
-        for row in table.to_pylist():
-            moments.setdefault(row["at"], []).append(row)
+    moments: dict[int, list[Usage]] = {}
+    for batch in usage.batches():
+        at = np.asarray(batch.column("at").cast(pa.int64())).tolist()
+        for at_ns, row in zip(at, batch.drop_columns(["at"]).to_pylist(), strict=True):
+            moments.setdefault(at_ns, []).append(Usage(**row))
     gathered: dict[str, dict[str, list[list[float]]]] = {chart: {} for chart in _CHARTS}
     for at_ns, rows in moments.items():
-        at = (at_ns // _NS - begin) // step
-        if 0 <= at < bins:
-            _gather(gathered, usage_point(sorted(rows, key=lambda row: (row["service"], row["container"]))), at, bins)
+        bin_ = (at_ns // NS_PER_S - bins.begin) // bins.step_s
+        if 0 <= bin_ < bins.count:
+            rows.sort(key=lambda row: (row.service, row.container))
+            _gather(gathered, usage_point(rows), bin_, bins.count)
     return {chart: _folded(labels, np.mean if chart == "cpu" else np.max) for chart, labels in gathered.items()}
 
 
@@ -80,7 +81,7 @@ def _gather(
                 gathered[chart].setdefault(label, [[] for _ in range(bins)])[at].append(value)
 
 
-def _folded(labels: Mapping[str, list[list[float]]], fold: Callable[[list[float]], Any]) -> dict[str, Values]:
+def _folded(labels: Mapping[str, list[list[float]]], fold: Callable[[list[float]], Any]) -> Series:
     return {
         label: [round(float(fold(values)), 4) if values else None for values in bins] for label, bins in labels.items()
     }

@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_run(parser, "run")
     parser.add_argument("--format", choices=[*FormatName], default=FormatName.CSV, help="(default: csv)")
-    parser.add_argument("--what", choices=[*What], default=What.REQUESTS, help="which table (default: requests)")
-    parser.add_argument("--output", "-o", metavar="FILE", help="where to (default: RUN-WHAT.FORMAT here; -: the pipe)")
+    parser.add_argument("--what", choices=[*What], default=What.REQUESTS, help="the table (default: requests)")
+    parser.add_argument("--output", "-o", metavar="FILE", help="(default: RUN-WHAT.FORMAT here; -: standard output)")
     parser.add_argument("--force", action="store_true", help="replace the file if it exists")
     add_results(parser)
 
@@ -40,5 +40,5 @@ def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
         target = Path(arguments.output) if arguments.output else default_target(folder, what, form, Path())
         done = export_file(folder, what, form, target, tell_terminal, force=arguments.force)
         where = str(target)
-    tell_terminal(f"{done.rows:,} rows of {what} in {where}, {done.rows_per_s:,.0f} rows/s")
+    tell_terminal(f"wrote {done.rows:,} rows of {what} to {where}, {done.rows_per_s:,.0f} rows/s")
     return ExitCode.PASS

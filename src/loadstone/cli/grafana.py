@@ -1,11 +1,11 @@
-"""Bring the boards into your own Grafana (`loadstone grafana push`), or mark a run there (`annotate RUN`)."""
+"""Push the boards to your own Grafana (`loadstone grafana push`), or mark a run there (`annotate RUN`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadstone.archive.closed_run import load_run, resolve_run
+from loadstone.archive.closed_run import ClosedRun, resolve_run
 from loadstone.cli.options import add_options, add_results, settings_from
 from loadstone.errors import ExitCode, UsageError
 from loadstone.grafana.annotate import annotate
@@ -21,23 +21,25 @@ __all__ = ["configure", "execute"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("action", choices=["push", "annotate"], help="bring folder, data source and boards; mark a run")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="to annotate: id of the run, its beginning, or `latest`")
+    parser.add_argument("action", choices=["push", "annotate"], help="push folder, data source and boards; mark a run")
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="the run to annotate: its id, a prefix of it, or `latest`"
+    )
     add_results(parser)
     add_options(parser, GrafanaSettings)
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Do it, one line on each thing."""
+    """Push or annotate; prints a line on each object."""
     if (arguments.action == "annotate") != (arguments.run is not None):
         raise UsageError("`annotate` needs a run, and `push` takes none", hint="loadstone grafana annotate RUN")
     settings = settings_from(GrafanaSettings, arguments)
     if settings.url is None:
-        raise UsageError("there is no Grafana to talk to", hint="Name it with --url")
+        raise UsageError("no address of Grafana is given", hint="Give it with --url")
     with GrafanaApi(settings.url, _secret(settings.token_file, "--token-file")) as api:
         if arguments.run is not None:
-            document = load_run(resolve_run(Path(arguments.results), arguments.run))
-            _say(annotate(api, document, settings.board))
+            run = ClosedRun.open(resolve_run(Path(arguments.results), arguments.run))
+            _say(annotate(api, run.record, settings.board))
         else:
             for line in push(api, read_boards(settings.dashboards), _source(settings)):
                 _say(line)
@@ -52,7 +54,7 @@ def _source(settings: GrafanaSettings) -> DataSource | None:
 
 
 def _secret(file: Path | None, option: str) -> str:
-    hint = f"Name a file that holds nothing but the token with {option}"
+    hint = f"Name a file that contains only the token with {option}"
     if file is None:
         raise UsageError("no token is given", hint=hint)
     try:
@@ -60,7 +62,7 @@ def _secret(file: Path | None, option: str) -> str:
     except (OSError, ValueError) as error:
         raise UsageError(f"the token file {file} cannot be read: {error}", hint=hint) from error
     if len(text.split()) != 1:
-        raise UsageError(f"the token file {file} does not hold one word", hint=hint)
+        raise UsageError(f"the token file {file} does not contain exactly one word", hint=hint)
     return text
 
 

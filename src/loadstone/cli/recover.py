@@ -1,4 +1,4 @@
-"""Close a run from its journal, after a power cut or when nobody was there to close it."""
+"""Close a run from its journal, after a power cut or when no collector was running to close it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loadstone.archive.closed_run import resolve_run
 from loadstone.archive.finalize.closing import recover_run
 from loadstone.cli.options import add_results, add_run
 from loadstone.report.html_report import make_report
-from loadstone.report.summary import print_summary
+from loadstone.report.terminal import print_summary
 
 if TYPE_CHECKING:
     import argparse
@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_run(parser, "run")
     add_results(parser)
-    parser.add_argument("--salvage", action="store_true", help="leave out what of the journal is damaged")
+    parser.add_argument("--salvage", action="store_true", help="leave out the damaged parts of the journal")
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Recover one run and show what it holds; the exit code is its verdict's."""
+    """Close the run again and print its summary. The exit code is that of its verdict."""
     folder = resolve_run(Path(arguments.results), arguments.run)
     recover_run(folder, salvage=arguments.salvage)
     make_report(folder)

@@ -19,13 +19,13 @@ __all__ = ["configure", "execute"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_run(parser, "run")
-    parser.add_argument("--baseline", metavar="RUN", help="show the difference to this run")
-    parser.add_argument("--allow-unlike", action="store_true", help="even if scenario, users or limits differ")
+    parser.add_argument("--baseline", metavar="RUN", help="show the change from this run")
+    parser.add_argument("--allow-unlike", action="store_true", help="even if scenario, load or limits differ")
     add_results(parser)
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Write it and say where it is."""
+    """Write the report and print its path."""
     results = Path(arguments.results)
     folder = resolve_run(results, arguments.run)
     baseline = resolve_run(results, arguments.baseline) if arguments.baseline else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.archive.closed_run import load_run
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.options import add_options, settings_from
 from loadstone.cli.signals import StopFlag
 from loadstone.compose.remote import StackRun, check_fits_stack
@@ -18,7 +18,7 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.preflight import preflight
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import PlainView, open_view
-from loadstone.report.summary import print_summary
+from loadstone.report.terminal import print_summary
 from loadstone.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     folder = _drive_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
-    write_gate_files(arguments, report_of_run(load_run(folder)))
+    write_gate_files(arguments, report_of_run(ClosedRun.open(folder).record))
     return print_summary(folder)
 
 

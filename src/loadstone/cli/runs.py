@@ -1,4 +1,4 @@
-"""List the runs of a results folder: id, when, scenario, users, requests/s, failures, p95 and verdict."""
+"""List the runs of a results folder: id, start, scenario, users, requests/s, failures, p95 and verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadstone.cli.options import add_results
 from loadstone.errors import ExitCode
-from loadstone.report.run_table import print_runs
+from loadstone.report.terminal import print_runs
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +22,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Print the table; no run at all is no failure."""
+    """Print the table. The exit code is 0 even if there is no run."""
     print_runs(Path(arguments.results), arguments.newest)
     return ExitCode.PASS

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, ServiceUsage
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["Objective", "ObjectiveResult", "number_text", "parse_objective", "parse_objectives"]
+__all__ = ["RESULT_WORDS", "Objective", "ObjectiveResult", "number_text", "parse_objective", "parse_objectives"]
+
+RESULT_WORDS: Final[Mapping[bool | None, str]] = {True: "held", False: "missed", None: "undecided"}
+"""The word for how an objective came out, by the ``ok`` of its result."""
 
 _LATENCY_UNITS: Final[Mapping[str, float]] = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 _MEMORY_UNITS: Final[Mapping[str, float]] = {

@@ -1,1 +1,1 @@
-"""Gates for CI: two runs compared with confidence, and results as JUnit XML and Markdown."""
+"""Gates for CI: comparison of two runs with confidence intervals, and verdicts as JUnit XML and Markdown."""

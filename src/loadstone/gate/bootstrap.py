@@ -1,9 +1,9 @@
 """Confidence intervals: block bootstrap over seconds for latencies and rates, Wilson for shares.
 
-Requests of the same moment resemble each other, and so do neighbouring seconds; drawing single requests would make
-intervals too narrow. So whole blocks of consecutive seconds are drawn (circular block bootstrap: Politis and Romano,
-1992), and percentiles are taken from the merged histograms of what was drawn. Everything is seeded: the same two runs
-always give the same answer.
+Requests of the same moment resemble each other, and so do neighbouring seconds; resampling single requests would give
+intervals that are too narrow. Whole blocks of consecutive seconds are resampled instead (circular block bootstrap:
+Politis and Romano, 1992), and percentiles are taken from the merged histograms of each sample. Everything is seeded:
+the same two runs always give the same answer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadstone.domain.histogram import bucket_bounds
+from loadstone.domain.quantile import nearest_rank, nearest_ranks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CONFIDENCE", "Interval", "Resampled", "percentile_us", "relative", "share_difference", "wilson"]
 
 CONFIDENCE: Final = 0.99
-"""Of every interval. Four latencies, a rate and a share are looked at: at 95 % each, chance alone would mark one of
-them in far more than one comparison of twenty. tests/bench measures what comes out: `make bench`."""
+"""The confidence level of every interval. A comparison looks at four latencies, a rate and a share; at 95 % each,
+chance alone would mark one of them in far more than one comparison in twenty. `make bench` measures how often."""
 _DRAWS: Final = 1000
 _SEED: Final = 20_261_101
 _SHORTEST: Final = 2
@@ -34,7 +35,7 @@ _SHORTEST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """From ``low`` to ``high``, both included."""
+    """From ``low`` to ``high``, both inclusive."""
 
     low: float
     high: float
@@ -44,7 +45,7 @@ class Interval:
 
 
 class Resampled:
-    """A run, drawn again ``draws`` times."""
+    """A run resampled ``draws`` times; runs that are compared with each other need different ``stream`` numbers."""
 
     def __init__(self, seconds: RunSeconds, *, stream: int, draws: int = _DRAWS) -> None:
         self.seconds = seconds
@@ -55,18 +56,18 @@ class Resampled:
         self._middles = _middles(seconds.buckets)
 
     def percentiles_us(self, percent: float) -> NDArray[np.float64]:
-        """The percentile of each draw, shape (draws,); NaN where a draw holds no request."""
+        """The percentile of each draw, shape (draws,); NaN for a draw without a request."""
         if not len(self._middles):
             return np.full(len(self._n), np.nan)
         total = self._cumulative[:, -1]
-        ranks = np.maximum(1.0, np.ceil(np.round(percent / 100 * total, 6)))
+        ranks = nearest_ranks(percent, total.astype(np.int64))
         at = (self._cumulative < ranks[:, np.newaxis]).sum(axis=1)
         found: NDArray[np.float64] = self._middles[np.minimum(at, len(self._middles) - 1)]
         found[total == 0] = np.nan
         return found
 
     def means_us(self) -> NDArray[np.float64]:
-        """The mean duration of each draw, shape (draws,); NaN where a draw holds no request."""
+        """The mean duration of each draw, shape (draws,); NaN for a draw without a request."""
         means: NDArray[np.float64] = np.full(len(self._n), np.nan)
         np.divide(self._rt_sum_us, self._n, out=means, where=self._n > 0)
         return means
@@ -82,14 +83,14 @@ def percentile_us(seconds: RunSeconds, percent: float) -> float:
     cumulative = np.cumsum(seconds.counts.sum(axis=0))
     if not len(cumulative) or not cumulative[-1]:
         return float("nan")
-    rank = max(1.0, np.ceil(round(percent / 100 * int(cumulative[-1]), 6)))
+    rank = nearest_rank(percent, int(cumulative[-1]))
     return float(_middles(seconds.buckets)[int(np.searchsorted(cumulative, rank))])
 
 
 def relative(base: NDArray[np.float64], run: NDArray[np.float64], seconds: int) -> Interval | None:
-    """The interval of ``run / base - 1``, in percent, from draws of both; None when there is nothing to divide.
+    """The interval of ``run / base - 1``, in percent, from draws of both; None when no ratio is finite.
 
-    ``seconds`` is the length of the shorter run: the fewer blocks it has, the wider the interval is made, as Student's
+    ``seconds`` is the length of the shorter run. The fewer blocks it has, the wider the interval is made, as Student's
     distribution is wider than the normal one (Hesterberg, 2015, "narrowness bias").
     """
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,7 +105,7 @@ def relative(base: NDArray[np.float64], run: NDArray[np.float64], seconds: int) 
 
 
 def wilson(failed: int, n: int) -> Interval:
-    """The interval of a share, 0 to 1 (Wilson, 1927); all of it without a request."""
+    """The interval of the share ``failed / n`` (Wilson, 1927); from 0 to 1 without a request."""
     if n == 0:
         return Interval(0.0, 1.0)
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
@@ -125,7 +126,7 @@ def share_difference(base: tuple[int, int], run: tuple[int, int]) -> Interval:
 
 
 def _weights(length: int, rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
-    """How often each draw holds each second, shape (draws, length)."""
+    """How often each draw contains each second, shape (draws, length)."""
     if not length:
         return np.zeros((draws, 0))
     block = _block_length(length)
@@ -136,7 +137,7 @@ def _weights(length: int, rng: np.random.Generator, draws: int) -> NDArray[np.fl
 
 
 def _widening(blocks: float) -> float:
-    """How much wider Student's interval over so many blocks is than the normal one, by Fisher's expansion."""
+    """The ratio of Student's interval for this many blocks to the normal one, by Fisher's expansion."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     free = max(1.0, blocks - 1)
     student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
@@ -144,7 +145,7 @@ def _widening(blocks: float) -> float:
 
 
 def _block_length(length: int) -> int:
-    """Seconds per block: of the order of the length's cube root, which is best for variances (Hall et al., 1995)."""
+    """Seconds per block: about twice the cube root of the length, the best order for variances (Hall et al., 1995)."""
     return max(1, min(length // _SHORTEST, ceil(2 * float(np.cbrt(length)))))
 
 

@@ -1,4 +1,4 @@
-"""ChangeObjective: one line that the difference of two runs must hold, such as ``p95<=+5%`` or ``rps>=-2%``.
+"""ChangeObjective: a limit on the change from one run to another, such as ``p95<=+5%`` or ``rps>=-2%``.
 
 OBJECTIVE = METRIC [ "[" NAME "]" ] OPERATOR SIGN LIMIT
 p50 ... p99.9, mean, rps    < <= > >=    percent of the base run's figure: p95<=+5%
@@ -35,7 +35,7 @@ _ALL: Final = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeObjective:
-    """``limit`` is in percent, in percentage points for failures; ``name`` None means all requests."""
+    """``limit`` is in percent, or in percentage points for failures; ``name`` is None for all requests."""
 
     text: str
     metric: str
@@ -44,12 +44,12 @@ class ChangeObjective:
     name: str | None = None
 
     def holds(self, change: float) -> bool:
-        """Whether this change would be within the limit."""
+        """Whether a change is within the limit."""
         return _OPERATORS[self.operator](change, self.limit)
 
 
 def parse_change_objectives(lines: Iterable[str]) -> tuple[ChangeObjective, ...]:
-    """The objectives in these lines. Raises `SettingsError` with the problems of all of them."""
+    """The objectives in these lines. Raises `SettingsError` with the problems of all lines."""
     found, problems = [], []
     for line in lines:
         try:
@@ -64,13 +64,15 @@ def parse_change_objectives(lines: Iterable[str]) -> tuple[ChangeObjective, ...]
 def _parse(text: str) -> ChangeObjective:
     shape = _SHAPE.fullmatch(text)
     if shape is None:
-        raise UsageError(f"objective {text!r} is not METRIC OPERATOR CHANGE", hint=_EXAMPLE)
+        raise UsageError(f"objective {text!r} does not have the form METRIC OPERATOR CHANGE", hint=_EXAMPLE)
     metric, unit = shape["metric"], shape["unit"]
     if (metric == "failures") != (unit == "pp"):
         allowed = "pp (percentage points)" if metric == "failures" else "%"
-        raise UsageError(f"objective {text!r}: a change of {metric} is given in {allowed}", hint=_EXAMPLE)
+        raise UsageError(
+            f"objective {text!r}: a change of {metric} is given in {allowed}, not in {unit}", hint=_EXAMPLE
+        )
     if metric.startswith("p") and not 0 < float(metric[1:]) <= _ALL:
-        raise UsageError(f"objective {text!r}: {metric} is no percentile; allowed are p0.1 to p100")
+        raise UsageError(f"objective {text!r}: {metric} is not a percentile; allowed are p0.1 to p100", hint=_EXAMPLE)
     return ChangeObjective(
         text=text.strip(),
         metric=metric,

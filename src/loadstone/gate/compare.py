@@ -1,9 +1,9 @@
-"""Compare: what differs between two runs, how surely, and whether that is within what was asked for.
+"""Compare two runs: which figures differ, how surely, and whether the change is within its objectives.
 
-Percentiles and rates are those of the whole seconds of each run's window. A change counts as a difference when its
-interval (`loadstone.gate.bootstrap.CONFIDENCE`) does not hold zero. An objective is held when the whole interval of
-the change is within its limit, missed when none of it is, and undecided in between: then the runs were too short or
-too noisy to tell, and the verdict is *inconclusive*.
+Percentiles and rates are those of the whole seconds of each run's window. A figure differs when the confidence interval
+of its change (`loadstone.gate.bootstrap.CONFIDENCE`) does not contain zero. An objective is held when the whole
+interval is within its limit, missed when the whole interval is outside, and undecided otherwise: the runs were then too
+short or too noisy to tell, and the verdict is *inconclusive*.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.closed_run import load_run
 from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode, UsageError
@@ -22,7 +21,12 @@ from loadstone.gate.seconds import ALL, read_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from loadstone.archive.folder import RunFolder
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loadstone.archive.closed_run import ClosedRun
+    from loadstone.archive.run_record import RunRecord
+    from loadstone.domain.request_name import RequestName
     from loadstone.gate.change import ChangeObjective
     from loadstone.gate.seconds import RunSeconds
 
@@ -32,29 +36,27 @@ __all__ = [
     "ChangeResult",
     "Comparison",
     "change_of",
+    "change_texts",
     "compare_runs",
-    "differences",
     "judge_changes",
-    "refuse_unlike",
+    "setup_differences",
 ]
 
 METRICS: Final = ("p50", "p95", "p99", "mean", "rps", "failures")
-"""What is compared for every request name."""
+"""The figures that are compared for every request name."""
 _CODES: Final = {PASS: ExitCode.PASS, FAIL: ExitCode.FAIL, INCONCLUSIVE: ExitCode.INCONCLUSIVE}
-_WORDS: Final = {True: "held", False: "missed", None: "undecided"}
 _FEWEST_SECONDS: Final = 5
-"""Below this a block bootstrap has nothing to draw from."""
+"""With fewer seconds a block bootstrap has too few blocks to draw from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One figure of one request name in both runs: ms, 1/s, or percent for failures; None without a request.
+    """One figure of one request name (or of `ALL`) in both runs: ms, 1/s, or percent for failures; None if unknown.
 
-    ``change`` and ``interval`` are in percent of the base's figure, in percentage points for failures.
+    ``change`` and ``interval`` are in percent of the base's figure, or in percentage points for failures.
     """
 
-    method: str
-    name: str
+    name: RequestName
     metric: str
     base: float | None
     run: float | None
@@ -63,18 +65,18 @@ class Change:
 
     @property
     def differs(self) -> bool:
-        """Whether the change is more than chance explains."""
+        """Whether the change is larger than chance explains."""
         return self.interval is not None and 0.0 not in self.interval
 
     @property
     def unit(self) -> str:
-        """Unit of ``change``."""
+        """The unit of ``change``."""
         return "pp" if self.metric == "failures" else "%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult:
-    """How one objective came out; ``ok`` is None when that cannot be told."""
+    """How one objective came out; ``ok`` is None when it is undecided."""
 
     text: str
     ok: bool | None
@@ -83,18 +85,21 @@ class ChangeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two runs, every change, and what came of the objectives."""
+    """Two runs, every change between them, and how the objectives came out.
 
-    base: Mapping[str, Any]
-    run: Mapping[str, Any]
-    unlike: tuple[str, ...]
+    ``setup_differences``: how scenario, load or limits of the runs differ. ``doubts``: why a run is no sound basis.
+    """
+
+    base: RunRecord
+    run: RunRecord
+    setup_differences: tuple[str, ...]
     changes: tuple[Change, ...]
     results: tuple[ChangeResult, ...]
     doubts: tuple[str, ...]
 
     @property
     def verdict(self) -> str:
-        """Fail when an objective is missed; inconclusive when one is undecided, or a run was not sound; else pass."""
+        """Fail if an objective is missed; inconclusive if one is undecided or a run was not sound; else pass."""
         if any(result.ok is False for result in self.results):
             return FAIL
         undecided = any(result.ok is None for result in self.results)
@@ -102,44 +107,49 @@ class Comparison:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code that says the verdict."""
+        """The exit code of the verdict."""
         return _CODES[self.verdict]
 
 
 def compare_runs(
-    base: RunFolder, run: RunFolder, objectives: Sequence[ChangeObjective] = (), *, allow_unlike: bool = False
+    base: ClosedRun, run: ClosedRun, objectives: Sequence[ChangeObjective] = (), *, allow_unlike: bool = False
 ) -> Comparison:
-    """Compare two closed runs. Raises `UsageError` when they are not alike, `ArchiveError` when one cannot be read."""
-    documents = load_run(base), load_run(run)
-    if not allow_unlike:
-        refuse_unlike(*documents)
-    seconds = read_seconds(base, documents[0]), read_seconds(run, documents[1])
-    keys = [ALL, *sorted((set(seconds[0]) & set(seconds[1])) - {ALL})]
-    changes = tuple(change for key in keys for change in _changes(key, seconds[0][key], seconds[1][key]))
+    """Compare two closed runs.
+
+    Raises `UsageError` when scenario, load or limits differ and ``allow_unlike`` is False, or when an objective names
+    no request; `ArchiveError` when a run cannot be read.
+    """
+    records = base.record, run.record
+    differences = setup_differences(*records)
+    if differences and not allow_unlike:
+        raise UsageError(
+            f"runs {base.record.id} and {run.record.id} are not comparable: {'; '.join(differences)}",
+            hint="Compare runs of the same scenario, load and limits, or give --allow-unlike",
+        )
+    seconds = read_seconds(base), read_seconds(run)
+    names = [ALL, *sorted((set(seconds[0]) & set(seconds[1])) - {ALL})]
+    changes = tuple(change for name in names for change in _changes(name, seconds[0][name], seconds[1][name]))
     return Comparison(
-        base=documents[0],
-        run=documents[1],
-        unlike=tuple(differences(*documents)),
+        base=records[0],
+        run=records[1],
+        setup_differences=tuple(differences),
         changes=changes,
         results=judge_changes(objectives, seconds),
-        doubts=tuple(doubt for document in documents for doubt in _doubts(document)),
+        doubts=tuple(doubt for record in records for doubt in _doubts(record)),
     )
 
 
-def _changes(key: tuple[str, str], base: RunSeconds, run: RunSeconds) -> list[Change]:
+def _changes(name: RequestName, base: RunSeconds, run: RunSeconds) -> list[Change]:
     drawn = Resampled(base, stream=0), Resampled(run, stream=1)
-    return [change_of(key, metric, *drawn) for metric in METRICS]
+    return [change_of(name, metric, *drawn) for metric in METRICS]
 
 
-def change_of(key: tuple[str, str], metric: str, base: Resampled, run: Resampled) -> Change:
+def change_of(name: RequestName, metric: str, base: Resampled, run: Resampled) -> Change:
     """The change of one metric: a percentile such as ``p95``, ``mean``, ``rps`` or ``failures``."""
     figures = [_figure(metric, drawn.seconds) for drawn in (base, run)]
     change, interval = _difference(metric, figures, base, run)
-    shown = [figure if isfinite(figure) else None for figure in figures]
-    method, name = key
-    return Change(
-        method=method, name=name, metric=metric, base=shown[0], run=shown[1], change=change, interval=interval
-    )
+    known = [figure if isfinite(figure) else None for figure in figures]
+    return Change(name=name, metric=metric, base=known[0], run=known[1], change=change, interval=interval)
 
 
 def _difference(
@@ -170,7 +180,7 @@ def _figure(metric: str, seconds: RunSeconds) -> float:
     return percentile_us(seconds, float(metric[1:])) / 1000
 
 
-def _draws(metric: str, drawn: Resampled) -> Any:
+def _draws(metric: str, drawn: Resampled) -> NDArray[np.float64]:
     if metric == "rps":
         return drawn.rates()
     return drawn.means_us() if metric == "mean" else drawn.percentiles_us(float(metric[1:]))
@@ -178,107 +188,99 @@ def _draws(metric: str, drawn: Resampled) -> Any:
 
 def judge_changes(
     objectives: Sequence[ChangeObjective],
-    seconds: tuple[Mapping[tuple[str, str], RunSeconds], Mapping[tuple[str, str], RunSeconds]],
+    seconds: tuple[Mapping[RequestName, RunSeconds], Mapping[RequestName, RunSeconds]],
 ) -> tuple[ChangeResult, ...]:
-    """Hold each objective against the seconds of base and run. Raises `UsageError` for a name that neither knows."""
+    """Judge each objective by the seconds of base and run. Raises `UsageError` for a name that both runs lack."""
     results = []
     for objective in objectives:
-        key = _key(objective, seconds[0], seconds[1])
-        drawn = Resampled(seconds[0][key], stream=0), Resampled(seconds[1][key], stream=1)
-        results.append(_judge(objective, change_of(key, objective.metric, *drawn)))
+        name = _selected(objective, seconds[0], seconds[1])
+        drawn = Resampled(seconds[0][name], stream=0), Resampled(seconds[1][name], stream=1)
+        results.append(_judge(objective, change_of(name, objective.metric, *drawn)))
     return tuple(results)
 
 
-def _key(objective: ChangeObjective, *runs: Mapping[tuple[str, str], RunSeconds]) -> tuple[str, str]:
+def _selected(objective: ChangeObjective, *runs: Mapping[RequestName, RunSeconds]) -> RequestName:
     if objective.name is None:
         return ALL
-    both = (set(runs[0]) & set(runs[1])) - {ALL}
-    found = [key for key in sorted(both) if objective.name in {key[1], f"{key[0]} {key[1]}".strip()}]
+    both = sorted((set(runs[0]) & set(runs[1])) - {ALL})
+    found = [name for name in both if objective.name in {name.name, name.label}]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(f"{method} {name}".strip() for method, name in (found or sorted(both)))
+    problem = f"{len(found)} requests are called" if found else "both runs have no request called"
+    known = ", ".join(name.label for name in (found or both))
     raise UsageError(
-        f"objective {objective.text!r}: {objective.name!r} names {len(found)} requests that both runs have",
-        hint=f"There are: {known or 'none'}",
+        f"objective {objective.text!r}: {problem} {objective.name!r}",
+        hint=f"Requests to choose from: {known}" if known else "The runs have no request in common",
     )
 
 
 def _judge(objective: ChangeObjective, change: Change) -> ChangeResult:
     if change.change is None or change.interval is None:
-        return ChangeResult(text=objective.text, ok=None, reason=f"{objective.metric} could not be compared")
+        return ChangeResult(text=objective.text, ok=None, reason=f"{objective.metric} cannot be compared")
     ends = {objective.holds(change.interval.low), objective.holds(change.interval.high)}
     ok = None if len(ends) > 1 else ends.pop()
-    return ChangeResult(text=objective.text, ok=ok, reason=f"{change_text(change)}: {_WORDS[ok]}")
+    by, interval = change_texts(change)
+    return ChangeResult(text=objective.text, ok=ok, reason=f"{change.metric} changed by {by} {interval}")
 
 
-def change_text(change: Change) -> str:
-    """A change with its interval, for people: ``p95 +7.1 % [+3.0, +11.2]``."""
+def change_texts(change: Change) -> tuple[str, str]:
+    """A change and its interval as people read them: ``+7.1 %`` and ``[+3, +11.2]``; ``-`` if unknown."""
     if change.change is None or change.interval is None:
-        return f"{change.metric} -"
+        return "-", "-"
     low, high = (_signed(value) for value in (change.interval.low, change.interval.high))
-    return f"{change.metric} {_signed(change.change)} {change.unit} [{low}, {high}]"
+    return f"{_signed(change.change)} {change.unit}", f"[{low}, {high}]"
 
 
 def _signed(value: float) -> str:
-    text = number_text(round(value, 2))
-    return text if text.startswith("-") else f"+{text}"
+    rounded = round(value, 2)
+    return number_text(rounded) if rounded < 0 else f"+{number_text(abs(rounded))}"
 
 
-def _doubts(run: Mapping[str, Any]) -> list[str]:
-    """Why a run is no basis for a comparison."""
-    if run["verdict"] != INCONCLUSIVE:
+def _doubts(record: RunRecord) -> list[str]:
+    """Why a run is no sound basis for a comparison."""
+    if record.verdict != INCONCLUSIVE:
         return []
-    return [f"run {run['id']} is inconclusive: {reason}" for reason in run["reasons"]] or [
-        f"run {run['id']} is inconclusive"
+    return [f"run {record.id} is inconclusive: {reason}" for reason in record.reasons] or [
+        f"run {record.id} is inconclusive"
     ]
 
 
-_SETTING_WORDS: Final = {
-    "users": "users",
-    "spawn_rate": "spawn rate",
-    "tags": "tags",
-    "exclude_tags": "excluded tags",
-    "limits": "limits",
-}
-
-
-def differences(base: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """What makes these two runs unlike, in words; nothing when they are alike."""
+def setup_differences(base: RunRecord, run: RunRecord) -> list[str]:
+    """How scenario, load or limits of two runs differ, one text each; empty when the runs are comparable."""
     found = []
     if _digest(base) != _digest(run):
-        found.append(f"other scenario ({_scenario(base)} and {_scenario(run)}, contents differ)")
-    found += [
-        f"other {word} ({base.get(key)} and {run.get(key)})"
-        for key, word in _SETTING_WORDS.items()
-        if base.get(key) != run.get(key)
+        found.append(f"different scenario contents ({_files(base)} and {_files(run)})")
+    return found + _load_differences(base, run) + _limit_differences(base, run)
+
+
+def _load_differences(base: RunRecord, run: RunRecord) -> list[str]:
+    settings = (
+        ("number of users", base.users, run.users),
+        ("spawn rate", base.spawn_rate, run.spawn_rate),
+        ("tags", ", ".join(base.tags), ", ".join(run.tags)),
+        ("excluded tags", ", ".join(base.exclude_tags), ", ".join(run.exclude_tags)),
+        ("limits", base.limits, run.limits),
+    )
+    return [_different(name, one, two) for name, one, two in settings if one != two]
+
+
+def _limit_differences(base: RunRecord, run: RunRecord) -> list[str]:
+    """Differences of the limits that were measured on services of both runs."""
+    limits = [
+        (f"{kind} limit of {service}", getattr(base.usage[service], field), getattr(run.usage[service], field))
+        for service in sorted(set(base.usage) & set(run.usage))
+        for kind, field in (("CPU", "cpu_limit"), ("memory", "mem_limit"))
     ]
-    return found + _limits(base, run)
+    return [_different(name, one, two) for name, one, two in limits if one != two]
 
 
-def refuse_unlike(base: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """Raise `UsageError` when the runs are not alike."""
-    found = differences(base, run)
-    if found:
-        raise UsageError(
-            f"runs {base['id']} and {run['id']} are not alike: {'; '.join(found)}",
-            hint="Compare runs of the same load, or say --allow-unlike",
-        )
+def _different(name: str, one: Any, two: Any) -> str:
+    return f"different {name} ({one or 'none'} and {two or 'none'})"
 
 
-def _limits(base: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """Limits that the services were seen with."""
-    found = []
-    for service in sorted(set(base["usage"]) & set(run["usage"])):
-        for key, word in (("cpu_limit", "CPU limit"), ("mem_limit", "memory limit")):
-            one, two = base["usage"][service].get(key), run["usage"][service].get(key)
-            if one != two:
-                found.append(f"other {word} of {service} ({one or 'none'} and {two or 'none'})")
-    return found
+def _digest(record: RunRecord) -> str | None:
+    return record.scenario.digest if record.scenario else None
 
 
-def _digest(run: Mapping[str, Any]) -> Any:
-    return (run.get("scenario") or {}).get("digest")
-
-
-def _scenario(run: Mapping[str, Any]) -> str:
-    return ", ".join((run.get("scenario") or {}).get("files", [])) or "unknown"
+def _files(record: RunRecord) -> str:
+    return ", ".join(record.scenario.files if record.scenario else ()) or "unknown"

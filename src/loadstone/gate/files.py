@@ -1,4 +1,4 @@
-"""Writing JUnit XML and Markdown where CI looks for them."""
+"""Verdict reports as files for CI: JUnit XML and Markdown, and the options that ask for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
+from loadstone.domain.objective import RESULT_WORDS
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from loadstone.gate.verdict_report import Check, VerdictReport
 
@@ -29,20 +30,25 @@ __all__ = [
 
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
-    """Give the parser ``--junit`` and ``--markdown``."""
-    parser.add_argument("--junit", metavar="FILE", help="write objectives and verdict there as JUnit XML")
-    parser.add_argument("--markdown", metavar="FILE", help="write verdict, objectives and figures there as Markdown")
+    """Add ``--junit`` and ``--markdown``."""
+    parser.add_argument("--junit", metavar="FILE", help="write objectives and verdict to this file as JUnit XML")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write verdict, objectives and figures to this file as Markdown"
+    )
 
 
 def check_gate_options(arguments: argparse.Namespace) -> None:
-    """Raise `UsageError` before anything starts when a file could not be written at the end."""
+    """Raise `UsageError` when the folder of a file to write does not exist: before a run, not after it."""
     for option in _WRITERS:
         if (given := getattr(arguments, option)) and not Path(given).absolute().parent.is_dir():
-            raise UsageError(f"--{option} {given}: there is no folder {Path(given).parent}", hint="Make it first")
+            raise UsageError(
+                f"--{option} {given}: folder {Path(given).parent} does not exist",
+                hint="Create it, or name another file",
+            )
 
 
 def write_gate_files(arguments: argparse.Namespace, report: VerdictReport) -> None:
-    """Write the files that were asked for. Raises `UsageError` when one cannot be written."""
+    """Write the files that the options name. Raises `UsageError` when one cannot be written."""
     for option, text_of in _WRITERS.items():
         if given := getattr(arguments, option):
             try:
@@ -52,7 +58,7 @@ def write_gate_files(arguments: argparse.Namespace, report: VerdictReport) -> No
 
 
 def junit_xml(report: VerdictReport) -> str:
-    """The document. A missed objective is a failure; what could not be told is an error."""
+    """The report as JUnit XML: a missed check is a failure, an undecided one an error."""
     suite = ET.Element("testsuite", name=xml_text(report.title), tests=str(len(report.checks)))
     suite.set("failures", str(sum(check.ok is False for check in report.checks)))
     suite.set("errors", str(sum(check.ok is None for check in report.checks)))
@@ -76,29 +82,31 @@ def _add_case(suite: ET.Element, report: VerdictReport, check: Check) -> None:
         ET.SubElement(case, "error", message=xml_text(check.reason), type=INCONCLUSIVE)
 
 
-_WORDS: Final = {True: "held", False: "**missed**", None: "not decided"}
 _MOST_ROWS: Final = 200
 
 
 def markdown_text(report: VerdictReport) -> str:
-    """The text. Names and error texts show as they are and cannot become links, images, HTML or table cells."""
+    """The report as Markdown. Names and errors appear verbatim; they cannot become links, images, HTML or cells."""
     parts = [f"## {markdown(report.title)}: {report.verdict}\n"]
     if report.checks:
-        rows = [[check.name, _WORDS[check.ok], check.reason] for check in report.checks]
-        parts.append(_table(("objective", "result", "why"), rows, plain=1))
-    parts.append(_table(report.header, report.rows[-_MOST_ROWS:]))
+        rows = [[markdown(check.name), _result(check.ok), markdown(check.reason)] for check in report.checks]
+        parts.append(_table(("objective", "result", "reason"), rows))
+    parts.append(_table(report.header, [map(markdown, row) for row in report.rows[-_MOST_ROWS:]]))
     if len(report.rows) > _MOST_ROWS:
-        parts.append(f"{len(report.rows) - _MOST_ROWS} more rows are left out.\n")
+        parts.append(f"The first {len(report.rows) - _MOST_ROWS} rows are left out.\n")
     parts += [f"- {markdown(note)}" for note in report.notes]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], plain: int | None = None) -> str:
-    """A table; the column ``plain`` holds Markdown already."""
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    for row in rows:
-        cells = [cell if at == plain else markdown(cell) for at, cell in enumerate(row)]
-        lines.append(f"| {' | '.join(cells)} |")
+def _result(ok: bool | None) -> str:  # noqa: FBT001  (a result, not a switch)
+    return f"**{RESULT_WORDS[ok]}**" if ok is False else RESULT_WORDS[ok]
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    titles = [*header]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -107,13 +115,13 @@ _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def markdown(text: str) -> str:
-    """The text on one line as Markdown that shows exactly it: no link, no image, no HTML, no table cell."""
+    """Markdown that displays exactly this text, on one line: no link, no image, no HTML, no further table cell."""
     flat = " ".join(text.split())
     return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))
 
 
 def xml_text(text: str) -> str:
-    """The text without the characters that XML 1.0 cannot hold (production 2, "Char")."""
+    """The text with the characters that XML 1.0 forbids (production 2, "Char") replaced."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -1,4 +1,4 @@
-"""RunSeconds: the whole seconds of a run's window as arrays, ready to be drawn from again and again."""
+"""RunSeconds: the whole seconds of a run's window as arrays, from which a bootstrap resamples."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from loadstone.errors import ArchiveError
+from loadstone.domain.request_name import RequestName
+from loadstone.domain.time import MS_PER_S, NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from loadstone.archive.folder import RunFolder
+    from loadstone.archive.closed_run import ClosedRun
 
 __all__ = ["ALL", "RunSeconds", "read_seconds", "seconds_of_names"]
 
-ALL: Final = ("", "")
-"""Method and name that stand for all requests together."""
-_NS: Final = 1_000_000_000
+ALL: Final = RequestName("", "")
+"""Stands for all requests together."""
 _COLUMNS: Final = ("second", "method", "name", "n", "err", "rt_sum_us", "bucket", "bucket_n")
 
 
 @dataclass(frozen=True, slots=True)
 class RunSeconds:
-    """Seconds of one request name (or of all of them), also those in which nothing ended.
+    """The seconds of one request name, or of `ALL`; seconds in which no request ended are included.
 
     ``n``, ``err`` and ``rt_sum_us`` have shape (seconds,). ``counts`` has shape (seconds, len(buckets)): how many
     requests fell into each of the histogram's ``buckets``, which ascend.
@@ -44,30 +41,25 @@ class RunSeconds:
         return len(self.n)
 
 
-def read_seconds(folder: RunFolder, run: Mapping[str, Any]) -> dict[tuple[str, str], RunSeconds]:
-    """The whole seconds of the window, of each (method, name) and of `ALL`. Raises `ArchiveError`."""
-    window = run["window"]
-    begin, end = -(-int(window["start_ns"]) // _NS), int(window["end_ns"]) // _NS
-    try:
-        table = pq.read_table(folder.rollups, columns=list(_COLUMNS))
-    except (OSError, pa.ArrowException) as error:
-        hint = f"Build it again with `loadstone recover {folder.run}`"
-        raise ArchiveError(f"{folder.rollups} cannot be read: {error}", hint=hint) from error
-    return seconds_of_names(table, begin, max(begin, end))
+def read_seconds(run: ClosedRun) -> dict[RequestName, RunSeconds]:
+    """The whole seconds of the window, for each request name and for `ALL`. Raises `ArchiveError`."""
+    window = run.record.window
+    begin, end = -(-window.start_ns // NS_PER_S), window.end_ns // NS_PER_S
+    return seconds_of_names(run.rollups().read(_COLUMNS), begin, max(begin, end))
 
 
-def seconds_of_names(table: pa.Table, begin: int, end: int) -> dict[tuple[str, str], RunSeconds]:
+def seconds_of_names(table: pa.Table, begin: int, end: int) -> dict[RequestName, RunSeconds]:
     """Split a table with the columns of rollups.parquet; seconds since 1970, ``begin <= second < end``."""
-    at = np.asarray(table["second"].cast(pa.int64())) // 1000 - begin
+    at = np.asarray(table["second"].cast(pa.int64())) // MS_PER_S - begin
     inside = np.flatnonzero((at >= 0) & (at < end - begin))
     table, at = table.take(inside), at[inside]
-    pairs: Any = zip(table["method"].to_pylist(), table["name"].to_pylist(), strict=True)
-    keys: list[tuple[str, str]] = list(pairs)
+    rows: dict[RequestName, list[int]] = {}
+    for row, (method, name) in enumerate(
+        zip(*(table[column].to_pylist() for column in ("method", "name")), strict=True)
+    ):
+        rows.setdefault(RequestName(str(method), str(name)), []).append(row)
     found = {ALL: _seconds(table, at, end - begin)}
-    for key in sorted(set(keys)):
-        mine = np.array([number for number, other in enumerate(keys) if other == key], np.int64)
-        found[key] = _seconds(table.take(mine), at[mine], end - begin)
-    return found
+    return found | {name: _seconds(table.take(rows[name]), at[rows[name]], end - begin) for name in sorted(rows)}
 
 
 def _seconds(table: pa.Table, at: NDArray[np.int64], length: int) -> RunSeconds:

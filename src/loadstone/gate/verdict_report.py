@@ -1,25 +1,39 @@
-"""VerdictReport: what JUnit XML and Markdown say, whether a run or a comparison was judged."""
+"""VerdictReport: what JUnit XML and Markdown say about a run, or about the comparison of two runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import INCONCLUSIVE
-from loadstone.gate.compare import change_text
+from loadstone.gate.compare import change_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from loadstone.archive.run_record import Figures, RunRecord
     from loadstone.gate.compare import Change, Comparison
 
-__all__ = ["Check", "VerdictReport", "report_of_comparison", "report_of_run", "request_label"]
+__all__ = [
+    "ALL_REQUESTS",
+    "CHANGE_HEADER",
+    "Check",
+    "VerdictReport",
+    "change_row",
+    "report_of_comparison",
+    "report_of_run",
+]
+
+ALL_REQUESTS: Final = "all requests"
+"""The label of all request names together."""
+CHANGE_HEADER: Final = ("request", "metric", "base", "run", "change", "interval", "different")
+"""Titles of the cells of `change_row`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that had to hold; ``ok`` None: it could not be told."""
+    """One thing that has to hold; ``ok`` is None when that is undecided."""
 
     name: str
     ok: bool | None
@@ -28,7 +42,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictReport:
-    """A title, a verdict, what was checked, and one table of figures."""
+    """A title, a verdict, the checks behind it, and one table of figures as people read them."""
 
     title: str
     verdict: str
@@ -39,57 +53,55 @@ class VerdictReport:
     rows: Sequence[Sequence[str]]
 
 
-def request_label(method: str, name: str) -> str:
-    """A request name as people see it; all of them together have neither method nor name."""
-    return f"{method} {name}".strip() or "all requests"
-
-
-def report_of_run(run: Mapping[str, Any]) -> VerdictReport:
-    """What a run.json says."""
-    checks = [Check(name=each["text"], ok=each["ok"], reason=each["reason"]) for each in run["objectives"]]
-    known = {check.reason for check in checks}
-    doubts = [reason for reason in run["reasons"] if reason not in known]
-    sound = None if run["verdict"] == INCONCLUSIVE else not doubts
-    checks.insert(0, Check(name="the measurement is sound", ok=sound if doubts else True, reason="; ".join(doubts)))
-    part = run["summary"]["window" if run["window"]["opened"] else "run"]
-    names = [(request_label(row["method"], row["name"]), row) for row in part["names"]]
+def report_of_run(run: RunRecord) -> VerdictReport:
+    """The report of one run. Its first check is whether the measurement is sound."""
+    part = run.judged
     return VerdictReport(
-        title=f"loadstone run {run['id']}",
-        verdict=run["verdict"],
-        seconds=run["window"]["seconds"],
-        checks=checks,
-        notes=run["notices"],
+        title=f"loadstone run {run.id}",
+        verdict=run.verdict,
+        seconds=run.window.seconds,
+        checks=[_soundness(run), *(Check(name=each.text, ok=each.ok, reason=each.reason) for each in run.objectives)],
+        notes=run.notices,
         header=("request", "requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms"),
-        rows=[_run_row(label, row) for label, row in [*names, ("all requests", part["total"])]],
+        rows=[
+            *(_run_row(figures.request_name.label, figures) for figures in part.names),
+            _run_row(ALL_REQUESTS, part.total),
+        ],
     )
 
 
 def report_of_comparison(comparison: Comparison) -> VerdictReport:
-    """What a comparison says."""
-    checks = [Check(name=each.text, ok=each.ok, reason=each.reason) for each in comparison.results]
+    """The report of a comparison."""
     return VerdictReport(
-        title=f"loadstone compare {comparison.base['id']} {comparison.run['id']}",
+        title=f"loadstone compare {comparison.base.id} {comparison.run.id}",
         verdict=comparison.verdict,
-        seconds=comparison.run["window"]["seconds"],
-        checks=checks,
-        notes=[*comparison.unlike, *comparison.doubts],
-        header=("request", "metric", "base", "run", "change", "interval", "different"),
-        rows=[_change_row(change) for change in comparison.changes],
+        seconds=comparison.run.window.seconds,
+        checks=[Check(name=each.text, ok=each.ok, reason=each.reason) for each in comparison.results],
+        notes=[*comparison.setup_differences, *comparison.doubts],
+        header=CHANGE_HEADER,
+        rows=[change_row(change) for change in comparison.changes],
     )
 
 
-def _run_row(label: str, row: Mapping[str, Any]) -> list[str]:
-    figures = [_text(row[key]) for key in ("rps", "p50_ms", "p95_ms", "p99_ms")]
-    return [label, f"{row['requests']:,}", f"{row['failures']:,} ({number_text(row['failures_pct'])} %)", *figures]
+def change_row(change: Change) -> tuple[str, ...]:
+    """One change as people read it: a cell for each title of `CHANGE_HEADER`."""
+    different = "unknown" if change.interval is None else "yes" if change.differs else "no"
+    label = change.name.label or ALL_REQUESTS
+    return (label, change.metric, _text(change.base), _text(change.run), *change_texts(change), different)
 
 
-def _change_row(change: Change) -> list[str]:
-    label = request_label(change.method, change.name)
-    figures = [_text(change.base), _text(change.run)]
-    if change.interval is None:
-        return [label, change.metric, *figures, "-", "-", "cannot be told"]
-    words = change_text(change).removeprefix(f"{change.metric} ").partition(" [")
-    return [label, change.metric, *figures, words[0], f"[{words[2]}", "yes" if change.differs else "no"]
+def _soundness(run: RunRecord) -> Check:
+    """Whether the measurement can be trusted: every reason of the verdict that is not an objective's own."""
+    of_objectives = {each.reason for each in run.objectives}
+    doubts = [reason for reason in run.reasons if reason not in of_objectives]
+    unsound = None if run.verdict == INCONCLUSIVE else False
+    return Check(name="the measurement is sound", ok=unsound if doubts else True, reason="; ".join(doubts))
+
+
+def _run_row(label: str, figures: Figures) -> tuple[str, ...]:
+    failures = f"{figures.failures:,} ({number_text(figures.failures_pct)} %)"
+    numbers = (figures.rps, figures.p50_ms, figures.p95_ms, figures.p99_ms)
+    return (label, f"{figures.requests:,}", failures, *map(_text, numbers))
 
 
 def _text(value: float | None) -> str:

@@ -1,1 +1,1 @@
-"""Boards, data source and runs in somebody's own Grafana, over its HTTP API."""
+"""Boards, data source and run annotations in a user's own Grafana, through its HTTP API."""

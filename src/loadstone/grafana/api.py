@@ -1,4 +1,4 @@
-"""The few endpoints of Grafana's HTTP API that loadstone needs, and what each refusal means.
+"""A client of Grafana's HTTP API that maps every refusal to an error with its cause.
 
 https://grafana.com/docs/grafana/latest/developers/http_api/
 """
@@ -27,17 +27,17 @@ _BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEO
 
 
 class GrafanaConflictError(PlatformError):
-    """Somebody else changed or made the same thing at the same time (409, 412)."""
+    """Someone else created or changed the same object at the same time (409, 412)."""
 
 
 class GrafanaUnavailableError(PlatformError):
-    """Grafana cannot be reached, or failed (5xx)."""
+    """Grafana cannot be reached, failed (5xx) or is overloaded (408, 429)."""
 
 
 class GrafanaApi:
-    """A client with a service account's token. Raises `UsageError` when Grafana refuses the token or a request.
+    """A client with the token of a service account; use it as a context manager. ``pause`` waits between attempts.
 
-    ``pause`` waits between tries. Use as a context manager.
+    Raises `UsageError` when Grafana refuses the token or a request.
     """
 
     def __init__(self, url: str, token: str, *, pause: Callable[[float], None] = time.sleep) -> None:
@@ -56,21 +56,22 @@ class GrafanaApi:
         self._client.close()
 
     def read(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """What is at a path, decoded; None when there is nothing."""
+        """The JSON at a path, decoded; None for 404."""
         return self._ask("GET", path, parameters=parameters)
 
     def create(self, path: str, content: Mapping[str, Any]) -> Any:
-        """Make something (POST)."""
+        """Create an object (POST)."""
         return self._written("POST", path, content)
 
     def replace(self, path: str, content: Mapping[str, Any]) -> Any:
-        """Put something in another's place (PUT)."""
+        """Replace an object (PUT)."""
         return self._written("PUT", path, content)
 
-    def patiently(self, step: Callable[[], T]) -> T:
-        """Take a step, again when Grafana failed or was away in its midst. The step looks first, so it may be repeated.
+    def retried(self, step: Callable[[], T]) -> T:
+        """Run a step, up to four times while Grafana is unavailable.
 
-        Raises `GrafanaUnavailableError` when it fails four times.
+        A step has to read before it writes, since a failed attempt may have written already. Raises
+        `GrafanaUnavailableError` when the last attempt fails.
         """
         for pause_s in _PAUSES_S:
             try:
@@ -82,7 +83,9 @@ class GrafanaApi:
     def _written(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
         answer = self._ask(method, path, content=content)
         if answer is None:
-            raise UsageError(f"Grafana at {self._url} knows no {path} (404)", hint="Is this the address of a Grafana?")
+            raise UsageError(
+                f"Grafana at {self._url} does not know {path} (404)", hint="Check that --url is the address of Grafana"
+            )
         return answer
 
     def _ask(
@@ -97,7 +100,8 @@ class GrafanaApi:
             response = self._client.request(method, path, json=content, params=parameters)
         except httpx.HTTPError as error:
             raise GrafanaUnavailableError(
-                f"Grafana at {self._url} cannot be reached: {error}", hint="Is it running, and is --url its address?"
+                f"Grafana at {self._url} cannot be reached: {error}",
+                hint="Check that it runs and that --url is its address",
             ) from error
         if response.status_code == HTTPStatus.NOT_FOUND:
             return None
@@ -110,28 +114,31 @@ class GrafanaApi:
             return response.json()
         except ValueError:
             raise UsageError(
-                f"what answers at {self._url} is no Grafana: its answer is not JSON", hint="Check --url"
+                f"the server at {self._url} is not Grafana: its response is not JSON", hint="Check --url"
             ) from None
 
     def _refusal(self, method: str, path: str, response: httpx.Response) -> UsageError | PlatformError:
         status = response.status_code
-        told = f"{method} {path}: {status} {_message(response)}".rstrip()
+        request = f"{method} {path}: {status} {_message(response)}".rstrip()
         if status in _REFUSED:
             return UsageError(
-                f"Grafana at {self._url} refuses the token ({told})",
-                hint="Make a token of a service account with the role Admin and name its file with --token-file",
+                f"Grafana at {self._url} refuses the token ({request})",
+                hint="Create a token for a service account with the role Admin and name its file with --token-file",
             )
         if status in _CONFLICT:
             return GrafanaConflictError(
-                f"Grafana has changed in the meantime ({told})", hint="Look at what is there, then try again"
+                f"an object in Grafana was changed in the meantime ({request})",
+                hint="Look at the change, then try again",
             )
         if response.is_server_error or status in _BUSY:
-            return GrafanaUnavailableError(f"Grafana at {self._url} failed ({told})", hint="Look at Grafana's own log")
-        return UsageError(f"Grafana refuses the request ({told})", hint="Is --url that of a Grafana 10 or newer?")
+            return GrafanaUnavailableError(f"Grafana at {self._url} failed ({request})", hint="See Grafana's log")
+        return UsageError(
+            f"Grafana refuses the request ({request})", hint="Check that --url is the address of Grafana 10 or newer"
+        )
 
 
 def _message(response: httpx.Response) -> str:
-    """Grafana's reason, if it gives one."""
+    """The reason that Grafana gives, if any."""
     try:
         answer = response.json()
     except ValueError:

@@ -1,7 +1,7 @@
-"""Bring folder, data source and boards into a Grafana. Doing it twice changes nothing.
+"""Push folder, data source and boards to Grafana. Pushing again changes nothing.
 
-Nothing is touched that loadstone did not make: the folder is only ever created, a data source of the same uid is
-changed only if it carries loadstone's mark, and a board only if it lies in that folder and carries loadstone's tag.
+Nothing that loadstone did not create is changed: the folder is created but never changed, a data source of the same uid
+is changed only if it has loadstone's mark, and a board only if it is in that folder and has loadstone's tag.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _MARK: Final = "managedBy"
 _BOARDS: Final = Path(__file__).parents[3] / "dashboards"
 _INT32_MAX: Final = 2**31 - 1
 _REVISION: Final = "revision"
-"""Field of a board that says which content was pushed: Grafana itself rewrites boards of an older schema."""
+"""Field of a board that identifies the content pushed: Grafana itself rewrites boards of an older schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
-    """Where Grafana finds InfluxDB: its address as Grafana reaches it, the bucket, and a token ("" for none)."""
+    """InfluxDB as Grafana reaches it: its address, the bucket, and a token ("" for none)."""
 
     url: str
     bucket: str
     token: str = ""
 
-    def content(self) -> dict[str, Any]:
-        """As Grafana's API takes it."""
+    def content(self) -> Mapping[str, Any]:
+        """The data source in the form of Grafana's API."""
         secret = {"httpHeaderName1": "Authorization"} if self.token else {}
-        content: dict[str, Any] = {
+        content = {
             "name": DATA_SOURCE_UID,
             "uid": DATA_SOURCE_UID,
             "type": "influxdb",
@@ -61,29 +61,30 @@ class DataSource:
         return {**content, "secureJsonData": {"httpHeaderValue1": f"Token {self.token}"}} if self.token else content
 
 
-def read_boards(folder: Path | None = None) -> list[dict[str, Any]]:
-    """The boards in a folder (default: the repository's). Raises `UsageError` when there is none."""
+def read_boards(folder: Path | None = None) -> list[Mapping[str, Any]]:
+    """The JSON of the boards in a folder (default: the repository's). Raises `UsageError` when there is none."""
     place = folder or _BOARDS
     boards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.glob("*.json"))]
     if not boards:
-        raise UsageError(f"there is no board in {place}", hint="Name the folder `dashboards` with --dashboards")
+        raise UsageError(f"there is no board in {place}", hint="Name the folder of the boards with --dashboards")
     return boards
 
 
 def push(api: GrafanaApi, boards: Sequence[Mapping[str, Any]], source: DataSource | None) -> Iterator[str]:
-    """Bring everything there; one line on each thing, as it is done.
+    """Push everything; yields a line on each object once it is done.
 
-    Raises `UsageError` when something of the same uid is not loadstone's, or no data source is there nor named.
+    Raises `UsageError` when a board of the same uid is not loadstone's, or when Grafana has no data source and none is
+    given.
     """
-    yield api.patiently(lambda: _folder(api))
-    yield api.patiently(lambda: _source(api, source))
+    yield api.retried(lambda: _folder(api))
+    yield api.retried(lambda: _source(api, source))
     for board in boards:
-        yield api.patiently(lambda board=board: _board(api, board))  # type: ignore[misc]
+        yield api.retried(lambda board=board: _board(api, board))  # type: ignore[misc]
 
 
 def _folder(api: GrafanaApi) -> str:
     if api.read(f"/api/folders/{FOLDER_UID}") is not None:
-        return f"folder {FOLDER_UID}: is there"
+        return f"folder {FOLDER_UID}: exists"
     api.create("/api/folders", {"uid": FOLDER_UID, "title": FOLDER_TITLE})
     return f"folder {FOLDER_UID}: created"
 
@@ -91,53 +92,53 @@ def _folder(api: GrafanaApi) -> str:
 def _source(api: GrafanaApi, source: DataSource | None) -> str:
     path = f"/api/datasources/uid/{DATA_SOURCE_UID}"
     found = api.read(path)
-    told = f"data source {DATA_SOURCE_UID}"
+    subject = f"data source {DATA_SOURCE_UID}"
     if found is None:
         if source is None:
             raise UsageError(
                 f"Grafana has no data source {DATA_SOURCE_UID}",
-                hint="Name InfluxDB, as Grafana reaches it, with --influx-url",
+                hint="Give the address at which Grafana reaches InfluxDB with --influx-url",
             )
         api.create("/api/datasources", source.content())
-        return f"{told}: created"
+        return f"{subject}: created"
     if source is None:
-        return f"{told}: is there"
+        return f"{subject}: exists"
     if (found.get("jsonData") or {}).get(_MARK) != TAG:
-        return f"{told}: left as it is, for loadstone did not make it"
+        return f"{subject}: left unchanged, because loadstone did not create it"
     content = source.content()
     if not source.token and all(found.get(key) == value for key, value in content.items()):
-        return f"{told}: unchanged"
-    api.replace(path, content)  # a token cannot be read back, so one that is given is written again
-    return f"{told}: updated"
+        return f"{subject}: unchanged"
+    api.replace(path, content)  # a token cannot be read back, so it is written again
+    return f"{subject}: updated"
 
 
 def _board(api: GrafanaApi, board: Mapping[str, Any]) -> str:
-    uid, told = board["uid"], f"board {board['title']}"
+    uid, subject = board["uid"], f"board {board['title']}"
     found = api.read(f"/api/dashboards/uid/{uid}")
     if found is None:
         _save(api, {**board, "id": None})
-        return f"{told}: created"
+        return f"{subject}: created"
     meta, there = found["meta"], found["dashboard"]
     if meta.get("provisioned"):
-        return f"{told}: left as it is, for a file provisions it"
+        return f"{subject}: left unchanged, because it is provisioned from a file"
     if meta.get("folderUid") != FOLDER_UID or TAG not in (there.get("tags") or ()):
         raise UsageError(
-            f"Grafana has a board with the uid {uid} that loadstone did not make ({there.get('title')!r})",
-            hint="Give that board another uid, or remove it",
+            f"Grafana has a board with the uid {uid} that loadstone did not create ({there.get('title')!r})",
+            hint="Give that board another uid, or delete it",
         )
     if there.get(_REVISION) == _revision(board):
-        return f"{told}: unchanged"
+        return f"{subject}: unchanged"
     _save(api, {**board, "id": there["id"], "version": there["version"]})
-    return f"{told}: updated"
+    return f"{subject}: updated"
 
 
 def _save(api: GrafanaApi, board: Mapping[str, Any]) -> None:
     content = {**board, _REVISION: _revision(board)}
-    told = {"folderUid": FOLDER_UID, "message": "loadstone grafana push", "overwrite": False}
-    api.create("/api/dashboards/db", {"dashboard": content, **told})
+    options = {"folderUid": FOLDER_UID, "message": "loadstone grafana push", "overwrite": False}
+    api.create("/api/dashboards/db", {"dashboard": content, **options})
 
 
 def _revision(board: Mapping[str, Any]) -> int:
-    """A number that differs for boards that differ, whatever Grafana gave them."""
+    """A checksum of a board without the fields that Grafana sets."""
     content = {key: value for key, value in board.items() if key not in {"id", "version", _REVISION}}
     return crc32(json.dumps(content, sort_keys=True).encode()) & _INT32_MAX

@@ -1,7 +1,7 @@
 """Export: the tables of a run as CSV, Parquet or JSON lines, batch by batch, so that a run may have any size.
 
-Columns and units are those of the run folder's Parquet files (docs/reference/archive.md); what CSV makes of them is in
-docs/reference/csv.md.
+Columns and units are those of the run folder's Parquet files (docs/reference/archive.md); docs/reference/csv.md says
+how CSV writes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from loadstone.archive.closed_run import load_run
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
 if TYPE_CHECKING:
@@ -26,16 +27,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadstone.archive.folder import RunFolder
+    from loadstone.archive.run_record import RunRecord
 
 __all__ = ["SINKS", "Exported", "FormatName", "Sink", "What", "default_target", "export", "export_file"]
 
-BATCH_ROWS: Final = 32 * 1024
-"""Rows in memory at a time."""
-_TOLD_EVERY_S: Final = 1.0
+_PROGRESS_EVERY_S: Final = 1.0
+_TEXTS: Final = ("method", "name")
+_COUNTS: Final = frozenset({"requests", "failures", "bytes"})
+_FIGURES: Final = (
+    *("requests", "failures", "failures_pct", "rps", "bytes"),
+    *("mean_ms", "min_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms"),
+)
+"""The columns of the stats after method and name: fields of `Figures`."""
 
 
 class What(StrEnum):
-    """Which table of a run."""
+    """The tables of a run that can be exported."""
 
     REQUESTS = "requests"
     ROLLUPS = "rollups"
@@ -45,7 +52,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many rows were written, in how many seconds."""
+    """How many rows were written, and in how many seconds."""
 
     rows: int
     seconds: float
@@ -57,102 +64,107 @@ class Exported:
 
 
 def default_target(folder: RunFolder, what: What, form: FormatName, here: Path) -> Path:
-    """The file that an export gets when nobody names one."""
+    """The file of an export for which none is named."""
     return here / f"{folder.run}-{what}.{form}"
 
 
 def export_file(
-    folder: RunFolder, what: What, form: FormatName, target: Path, told: Callable[[str], None], *, force: bool = False
+    folder: RunFolder,
+    what: What,
+    form: FormatName,
+    target: Path,
+    progress: Callable[[str], None],
+    *,
+    force: bool = False,
 ) -> Exported:
-    """Export into ``target``, which is complete or not there. Raises `UsageError` when it exists, unless forced."""
+    """Export to a new file, which appears once it is complete. Raises `UsageError` if it exists, unless forced."""
     if target.exists() and not force:
-        raise UsageError(f"{target} exists", hint="Give another --output, or --force to replace it")
+        raise UsageError(f"{target} exists already", hint="Name another file with --output, or replace it with --force")
     temporary = target.with_name(f".{target.name}.part")
     try:
         with temporary.open("wb") as file:
-            done = export(folder, what, form, file, told)
+            done = export(folder, what, form, file, progress)
         temporary.replace(target)
     except OSError as error:
-        raise ArchiveError(f"cannot write {target}: {error.strerror or error}", hint="Give another --output") from error
+        raise ArchiveError(
+            f"{target} cannot be written: {error.strerror or error}", hint="Name another file with --output"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return done
 
 
-def export(folder: RunFolder, what: What, form: FormatName, file: BinaryIO, told: Callable[[str], None]) -> Exported:
-    """Export into an open file; ``told`` hears of the progress about every second. Raises `ArchiveError`."""
-    total, schema, batches = _source(folder, what)
-    progress = _Progress(total, told)
+def export(
+    folder: RunFolder, what: What, form: FormatName, file: BinaryIO, progress: Callable[[str], None]
+) -> Exported:
+    """Export to an open file; ``progress`` gets a line about every second. Raises `ArchiveError`."""
+    total, schema, batches = _source(ClosedRun.open(folder), what)
+    counter = _Counter(total, progress)
     with SINKS[form](file, schema) as sink:
         for batch in batches:
             sink.write(batch)
-            progress.add(batch.num_rows)
-    return progress.done()
+            counter.add(batch.num_rows)
+    return counter.done()
 
 
-def _source(folder: RunFolder, what: What) -> tuple[int, pa.Schema, Iterator[Any]]:
-    run = load_run(folder)
+def _source(run: ClosedRun, what: What) -> tuple[int, pa.Schema, Iterator[pa.RecordBatch]]:
+    """How many rows a table has, its columns, and its rows in batches."""
     if what is What.STATS:
-        table = _stats(run)
-        return len(table), table.schema, iter(table.to_batches())
-    path = {What.REQUESTS: folder.requests, What.ROLLUPS: folder.rollups, What.USAGE: folder.usage}[what]
-    try:
-        source = pq.ParquetFile(path, pre_buffer=False)
-    except (OSError, pa.ArrowException) as error:
-        raise ArchiveError(
-            f"{path} cannot be read: {error}", hint=f"Build it again with `loadstone recover {folder.run}`"
-        ) from error
-    return source.metadata.num_rows, source.schema_arrow, source.iter_batches(batch_size=BATCH_ROWS)
+        stats = _stats(run.record)
+        return len(stats), stats.schema, iter(stats.to_batches())
+    table = {What.REQUESTS: run.requests, What.ROLLUPS: run.rollups, What.USAGE: run.usage}[what]()
+    return table.rows, table.schema, table.batches()
 
 
-def _stats(run: dict[str, Any]) -> pa.Table:
-    """The figures of the whole run per request name; the last row is of all of them, with empty method and name."""
-    part = run["summary"]["run"]
-    rows = [*part["names"], {"method": "", "name": "", **part["total"]}]
-    kinds: dict[str, pa.DataType] = {
-        "method": pa.string(),
-        "name": pa.string(),
-        **dict.fromkeys(("requests", "failures", "bytes"), pa.int64()),
+def _stats(run: RunRecord) -> pa.Table:
+    """The figures of the whole run per request name; the last row is the total, with empty method and name."""
+    part = run.summary.run
+    names = [*(figures.request_name for figures in part.names), RequestName("", "")]
+    rows = [*part.names, part.total]
+    columns: dict[str, pa.Array[Any]] = {
+        field: pa.array([getattr(name, field) for name in names], pa.string()) for field in _TEXTS
     }
-    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in rows[-1]])
-    return pa.Table.from_pylist(rows, schema=schema)
+    for field in _FIGURES:
+        kind = pa.int64() if field in _COUNTS else pa.float64()
+        columns[field] = pa.array([getattr(row, field) for row in rows], kind)
+    return pa.table(columns)
 
 
-class _Progress:
-    """Counts rows and tells of them once a second."""
+class _Counter:
+    """Counts the rows written and reports them about once a second."""
 
-    def __init__(self, total: int, told: Callable[[str], None]) -> None:
+    def __init__(self, total: int, progress: Callable[[str], None]) -> None:
         self._total = total
-        self._told = told
-        self._begun_s = self._told_at_s = time.monotonic()
+        self._progress = progress
+        self._begun_s = self._reported_s = time.monotonic()
         self._rows = 0
 
     def add(self, rows: int) -> None:
         """Count rows that were written."""
         self._rows += rows
         now_s = time.monotonic()
-        if now_s - self._told_at_s >= _TOLD_EVERY_S:
-            self._told_at_s = now_s
+        if now_s - self._reported_s >= _PROGRESS_EVERY_S:
+            self._reported_s = now_s
             share = self._rows / self._total if self._total else 1.0
             rate = self._rows / (now_s - self._begun_s)
-            self._told(f"{self._rows:,} of {self._total:,} rows ({share:.0%}), {rate:,.0f} rows/s")
+            self._progress(f"{self._rows:,} of {self._total:,} rows ({share:.0%}), {rate:,.0f} rows/s")
 
     def done(self) -> Exported:
-        """What it came to."""
+        """The rows written and the time they took."""
         return Exported(self._rows, time.monotonic() - self._begun_s)
 
 
 def tell_terminal(text: str) -> None:
-    """Progress for people: standard error, so that standard output can be piped."""
+    """Print progress on standard error, so that standard output can be piped."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201  (progress for people)
 
 
 _FORMULA: Final = r"^[=+\-@\t\r\n]"
-"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
+"""How a text begins that a spreadsheet would run as a formula (OWASP, "CSV Injection")."""
 
 
 class FormatName(StrEnum):
-    """The formats that a run can be exported in; also the ending of the file."""
+    """The formats of an export; also the suffixes of its file."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -160,7 +172,7 @@ class FormatName(StrEnum):
 
 
 class Sink(Protocol):
-    """Something that takes batches and is complete when its context ends."""
+    """A writer of one format; its output is complete when its context ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -171,7 +183,7 @@ class Sink(Protocol):
 
 
 class _CsvSink:
-    """Columns of lists are left out: a CSV cell holds one value."""
+    """CSV without the columns that are lists: a cell holds one value."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         self._names = [field.name for field in schema if not pa.types.is_list(field.type)]
@@ -207,7 +219,7 @@ class _ParquetSink:
 
 
 class _JsonSink:
-    """One JSON object a line; moments as ISO 8601 texts in UTC."""
+    """One JSON object per line; times are ISO 8601 texts in UTC."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         self._file = file
@@ -228,32 +240,32 @@ class _JsonSink:
 
 
 def _flat(kind: Any) -> Any:
-    """The type that CSV has for a column: texts for dictionaries and moments."""
+    """The type of a column in CSV: text for dictionaries and times."""
     return pa.string() if pa.types.is_dictionary(kind) or pa.types.is_timestamp(kind) else kind
 
 
-def _moments(column: Any) -> Any:
-    """ISO 8601 in UTC with the fraction that the column's unit has; by casts, 20 times as fast as ``strftime``."""
+def _iso(column: Any) -> Any:
+    """Times as ISO 8601 in UTC with the precision of the column; casts are 20 times as fast as ``strftime``."""
     texts = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
     return pc.binary_join_element_wise(pc.binary_replace_slice(texts, 10, 11, "T"), "Z", "")
 
 
-def _harmless(texts: Any) -> Any:
-    """Texts that no spreadsheet takes for a formula."""
+def _disarmed(texts: Any) -> Any:
+    """Texts with an apostrophe before what a spreadsheet would run as a formula."""
     marked = pc.binary_join_element_wise("'", texts, "")
     return pc.if_else(pc.match_substring_regex(texts, _FORMULA), marked, texts)
 
 
 def _for_csv(column: Any) -> Any:
     if pa.types.is_dictionary(column.type):
-        return _harmless(column.dictionary.cast(pa.string())).take(column.indices)
+        return _disarmed(column.dictionary.cast(pa.string())).take(column.indices)
     if pa.types.is_string(column.type):
-        return _harmless(column)
-    return _moments(column) if pa.types.is_timestamp(column.type) else column
+        return _disarmed(column)
+    return _iso(column) if pa.types.is_timestamp(column.type) else column
 
 
 def _for_json(column: Any) -> Any:
-    return _moments(column) if pa.types.is_timestamp(column.type) else column
+    return _iso(column) if pa.types.is_timestamp(column.type) else column
 
 
 SINKS: Final[dict[FormatName, Callable[[BinaryIO, pa.Schema], Sink]]] = {

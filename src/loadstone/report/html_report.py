@@ -1,12 +1,13 @@
-"""The HTML report of a run, made again, with the difference to a baseline run when one is named."""
+"""The HTML report of a run, with the change from a baseline run if one is given."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.charts.page import write_report
 from loadstone.gate.compare import compare_runs
-from loadstone.gate.verdict_report import report_of_comparison
+from loadstone.gate.verdict_report import change_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,12 @@ __all__ = ["make_report"]
 
 
 def make_report(folder: RunFolder, baseline: RunFolder | None = None, *, allow_unlike: bool = False) -> Path:
-    """Write report.html; where it is. Raises `UsageError` for an unlike baseline, `ArchiveError` as reading does."""
+    """Write report.html and return its path.
+
+    Raises `UsageError` for a baseline that is not comparable, `ArchiveError` when a run cannot be read.
+    """
     if baseline is None:
         return write_report(folder)
-    comparison = compare_runs(baseline, folder, allow_unlike=allow_unlike)
-    return write_report(folder, baseline=report_of_comparison(comparison).rows, baseline_id=baseline.run)
+    comparison = compare_runs(ClosedRun.open(baseline), ClosedRun.open(folder), allow_unlike=allow_unlike)
+    rows = [change_row(change) for change in comparison.changes]
+    return write_report(folder, baseline=rows, baseline_id=baseline.run)

@@ -6,6 +6,7 @@ from collections import Counter
 
 from loadstone.gate.bootstrap import Resampled
 from loadstone.gate.compare import METRICS, change_of
+from loadstone.gate.seconds import ALL
 from support.run_pairs import pair
 
 TRIALS = 400
@@ -16,7 +17,7 @@ def flags(first_seed: int, slower: float) -> Counter[str]:
     found: Counter[str] = Counter()
     for seed in range(first_seed, first_seed + TRIALS):
         drawn = [Resampled(seconds, stream=at) for at, seconds in enumerate(pair(seed, slower=slower))]
-        metrics = [metric for metric in METRICS if change_of(("", ""), metric, drawn[0], drawn[1]).differs]
+        metrics = [metric for metric in METRICS if change_of(ALL, metric, drawn[0], drawn[1]).differs]
         found.update([*metrics, *(["any"] if metrics else [])])
     return found
 

@@ -1,4 +1,4 @@
-"""The report: one safe file whose numbers are the archive's."""
+"""The report: one safe file with the numbers of the archive."""
 
 from __future__ import annotations
 
@@ -71,6 +71,22 @@ def test_a_run_without_any_request_has_a_report(tmp_path: Path):
     assert set(data["charts"]["latency"]["p95"]) == {None}
 
 
+def test_the_configuration_lists_what_is_known_with_its_units(tmp_path: Path):
+    identity = {"steady_state_s": 20.0, "stop_timeout_s": 5.0, "spawn_rate": 2.5, "tags": ["a", "b"]}
+    identity["limits"] = {"cpus": 2, "memory": "512MiB", "of": {"gpu": 0}}
+    _, _, data = report(tmp_path, identity=identity)
+    rows = dict(data["identity"])
+    assert (rows["steady state"], rows["stop timeout"], rows["spawn rate"]) == ("20 s", "5 s", "2.5 users/s")
+    assert (rows["users"], rows["tags"], rows["scenario files"]) == ("5", "a, b", "scenario.py")
+    assert (rows["started"], rows["limits"]) == ("2026-09-21 14:13:20 UTC", 'cpus: 2, memory: 512MiB, of: {"gpu":0}')
+    assert "run time" not in rows, "unknown"
+
+
+def test_errors_show_the_time_of_day_at_which_they_were_first_and_last_seen(tmp_path: Path):
+    _, _, data = report(tmp_path, error="HTTP 503", failure_share=1.0, names=[("GET", "/")])
+    assert data["tables"]["errors"] == [["GET /", "HTTP 503", 800, "14:13:20", "14:13:39"]]
+
+
 def test_hostile_names_and_errors_cannot_leave_the_data(tmp_path: Path):
     _, text, data = report(tmp_path, names=[("GET", HOSTILE), ("GET", "<!--")], error=BREAKOUT, failure_share=0.5)
     assert text.count("</script>") == 4
@@ -104,7 +120,7 @@ def test_the_report_is_made_again_with_a_baseline(tmp_path: Path, capsys):
     assert ["all requests", "p95", "yes"] in [[row[0], row[1], row[6]] for row in data["tables"]["baseline"]]
 
 
-def test_an_unlike_baseline_is_refused(tmp_path: Path, capsys):
+def test_a_baseline_that_is_not_comparable_is_refused(tmp_path: Path, capsys):
     MadeRun(run="base", users=9).close(tmp_path)
     MadeRun(run="mine").close(tmp_path)
     assert main(["report", "mine", "--baseline", "base", "--results", str(tmp_path)]) == 2

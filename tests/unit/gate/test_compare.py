@@ -55,11 +55,11 @@ def test_without_objectives_a_difference_is_no_failure(results: Path):
     assert compare(results, "base", "slow") == 0
 
 
-def test_unlike_runs_are_refused_with_what_differs_unless_told_otherwise(results: Path, capsys):
+def test_runs_that_are_not_comparable_are_refused_with_what_differs_unless_allowed(results: Path, capsys):
     assert compare(results, "base", "more-users") == 2
-    assert "other users (5 and 9)" in capsys.readouterr().err
+    assert "different number of users (5 and 9)" in capsys.readouterr().err
     assert compare(results, "base", "more-users", "--allow-unlike") == 0
-    assert "other users (5 and 9)" in capsys.readouterr().out
+    assert "different number of users (5 and 9)" in capsys.readouterr().out
 
 
 def test_an_objective_on_one_request_looks_at_that_alone(results: Path, capsys):
@@ -90,27 +90,27 @@ def test_markdown_shows_hostile_names_as_they_are_and_nothing_else(results: Path
     assert {line.replace("\\|", "").count("|") for line in tables} == {8}
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_compared(results: Path, capsys):
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_compared(results: Path, capsys):
     assert compare(results, "base", "slow", "--junit", "nowhere/at/all.xml") == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "folder nowhere/at does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("p95<=5ms", "METRIC OPERATOR CHANGE"),
         ("p95<=+5pp", "given in %"),
         ("failures<=+1%", "percentage points"),
-        ("p0<=+1%", "no percentile"),
+        ("p0<=+1%", "not a percentile"),
         ("p95<=5%", "METRIC OPERATOR CHANGE"),
     ],
 )
-def test_a_wrong_objective_is_told_with_what_is_allowed(text: str, told: str):
-    with pytest.raises(SettingsError, match=told):
+def test_a_wrong_objective_is_refused_with_what_is_allowed(text: str, problem: str):
+    with pytest.raises(SettingsError, match=problem):
         parse_change_objectives([text])
 
 
-def test_every_wrong_objective_is_told_at_once():
+def test_all_wrong_objectives_are_reported_at_once():
     with pytest.raises(SettingsError) as raised:
         parse_change_objectives(["x", "y", "p95<=+5%"])
     assert len(raised.value.problems) == 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.domain.request_name import RequestName
 from loadstone.gate import bootstrap
 from loadstone.gate.bootstrap import Resampled, percentile_us, share_difference, wilson
 from loadstone.gate.seconds import ALL, RunSeconds, read_seconds
@@ -40,12 +41,15 @@ def test_no_request_leaves_every_share_possible():
 
 
 def test_the_percentile_of_all_seconds_is_the_one_run_json_gives(tmp_path: Path):
-    folder = MadeRun(seconds=20).close(tmp_path)
-    run = json.loads(folder.run_json.read_text())
-    seconds = read_seconds(folder, run)
-    assert len(seconds[ALL]) == run["window"]["seconds"] == 20
-    assert percentile_us(seconds[ALL], 95) / 1000 == run["summary"]["window"]["total"]["p95_ms"]
-    assert seconds["POST", "/predict"].n.sum() + seconds["GET", "/"].n.sum() == seconds[ALL].n.sum() == 800
+    run = ClosedRun.open(MadeRun(seconds=20).close(tmp_path))
+    seconds = read_seconds(run)
+    assert len(seconds[ALL]) == run.record.window.seconds == 20
+    assert percentile_us(seconds[ALL], 95) / 1000 == run.record.summary.window.total.p95_ms
+    assert (
+        seconds[RequestName("POST", "/predict")].n.sum() + seconds[RequestName("GET", "/")].n.sum()
+        == seconds[ALL].n.sum()
+        == 800
+    )
 
 
 def test_a_run_without_a_request_has_no_percentile():

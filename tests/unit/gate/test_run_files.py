@@ -1,11 +1,11 @@
-"""What ``loadstone run`` leaves for CI: JUnit XML and Markdown of one run."""
+"""What ``loadstone run`` writes for CI: JUnit XML and Markdown of one run."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.gate.files import junit_xml, markdown_text
 from loadstone.gate.verdict_report import report_of_run
 from support.closed_runs import HOSTILE, MadeRun
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def report(tmp_path: Path, **made):
-    return report_of_run(json.loads(MadeRun(**made).close(tmp_path).run_json.read_text()))
+    return report_of_run(ClosedRun.open(MadeRun(**made).close(tmp_path)).record)
 
 
 def cases(xml: str) -> dict[str, list[str]]:

@@ -101,7 +101,7 @@ def test_nothing_of_somebody_else_is_touched(grafana: GrafanaDouble, api: Grafan
     assert grafana.sources["loadstone-influxdb"] == theirs
     assert grafana.folders["loadstone"]["title"] == "A title that people gave it"
     assert grafana.boards["other"]["dashboard"]["title"] == "Other"
-    assert "data source loadstone-influxdb: left as it is, for loadstone did not make it" in lines
+    assert "data source loadstone-influxdb: left unchanged, because loadstone did not create it" in lines
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_board_of_the_same_uid_that_is_not_ours_is_refused(
     grafana.boards[uid] = there
     assert command(grafana, tmp_path, "push", "--influx-url", "http://influxdb:8086") == ExitCode.USAGE
     assert grafana.boards[uid] is there
-    assert "did not make ('Mine')" in capsys.readouterr().err
+    assert "did not create ('Mine')" in capsys.readouterr().err
 
 
 def test_boards_that_a_file_provisions_are_left_alone(grafana: GrafanaDouble, api: GrafanaApi):
     there = {"meta": {"provisioned": True, "folderUid": "loadstone"}, "dashboard": {"tags": ["loadstone"]}}
     grafana.boards["loadstone-run"] = there
-    assert "board Run: left as it is, for a file provisions it" in pushed(api)
+    assert "board Run: left unchanged, because it is provisioned from a file" in pushed(api)
     assert grafana.boards["loadstone-run"] is there
 
 
@@ -135,7 +135,7 @@ def test_no_source_there_and_none_named_is_told(
     grafana: GrafanaDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert command(grafana, tmp_path, "push") == ExitCode.USAGE
-    assert "Name InfluxDB, as Grafana reaches it, with --influx-url" in capsys.readouterr().err
+    assert "Give the address at which Grafana reaches InfluxDB with --influx-url" in capsys.readouterr().err
     assert grafana.boards == {}
 
 
@@ -158,7 +158,7 @@ def test_a_wrong_token_is_refused_by_the_double_too(grafana: GrafanaDouble, tmp_
 def test_a_404_for_a_write_says_that_this_is_no_grafana(grafana: GrafanaDouble, api: GrafanaApi):
     grafana.fail(404, method="GET")
     grafana.fail(404, method="POST")
-    with pytest.raises(Exception, match=r"knows no /api/folders \(404\)"):
+    with pytest.raises(Exception, match=r"does not know /api/folders \(404\)"):
         pushed(api)
 
 
@@ -231,7 +231,7 @@ def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["grafana", "push"]) == ExitCode.USAGE
     assert main(["grafana", "push", "--url", "http://127.0.0.1:1"]) == ExitCode.USAGE
     told = capsys.readouterr().err
-    assert "Name it with --url" in told
+    assert "Give it with --url" in told
     assert "no token is given" in told
 
 

@@ -1,7 +1,8 @@
-"""``loadstone runs`` and ``loadstone show``: what people see of the runs they have."""
+"""``loadstone runs`` and ``loadstone show``: the table of all runs and the summary of one."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (results / "20260922-120000-cccc" / "journal").mkdir(parents=True)
     (results / "20260922-120000-dddd" / "journal").mkdir(parents=True)
     (results / "20260922-120000-dddd" / "run.json").write_text("{")
+    (results / "20260922-120000-eeee").mkdir()
+    (results / "20260922-120000-eeee" / "run.json").write_text('{"format": 1, "id": "20260922-120000-eeee"}')
     return results
 
 
@@ -42,16 +45,18 @@ def test_runs_that_are_open_or_damaged_are_listed_as_that(results: Path, capsys)
     said = capsys.readouterr().out
     assert "open" in line_of(said, "cccc")
     assert "damaged" in line_of(said, "dddd")
+    assert "damaged" in line_of(said, "eeee"), "JSON that is not the record of a run"
+    assert "pass" in line_of(said, "aaaa"), "a damaged run does not hide the others"
 
 
 def test_only_the_newest_are_shown_when_asked_for(results: Path, capsys):
     main(["runs", "--newest", "1", "--results", str(results)])
     said = capsys.readouterr().out
-    assert "dddd" in said
-    assert "aaaa" not in said
+    assert "eeee" in said
+    assert "dddd" not in said
 
 
-def test_no_run_is_said_and_is_no_failure(tmp_path: Path, capsys):
+def test_a_folder_without_a_run_is_no_error_and_says_how_to_start_one(tmp_path: Path, capsys):
     assert main(["runs", "--results", str(tmp_path / "none")]) == 0
     assert "loadstone run" in capsys.readouterr().out
 
@@ -71,3 +76,21 @@ def test_an_ambiguous_beginning_is_refused_with_the_candidates(results: Path, ca
 def test_a_run_that_is_still_open_says_how_to_close_it(results: Path, capsys):
     assert main(["show", "20260922-120000-cccc", "--results", str(results)]) == 4
     assert "loadstone recover" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "verb", [["runs"], ["show", "20260921"], ["compare", "20260920", "20260921", "--allow-unlike"]]
+)
+def test_a_table_fits_a_terminal_of_80_columns_and_cuts_no_figure(
+    results: Path, capsys, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+):
+    for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "80"), ("TERM", "xterm-256color")):
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    main([*verb, "--results", str(results)])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    table = [line for line in lines if not line.startswith("All files")]
+    assert max(map(len, table)) <= 80
+    assert "…" not in "".join(table)
+    assert any("20260921-120000-bbbb" in line for line in table), "the id in one piece"

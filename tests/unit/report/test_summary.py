@@ -9,7 +9,7 @@ from rich.console import Console
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.report.summary import print_summary
+from loadstone.report.terminal import print_summary
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_objectives_are_shown_with_what_was_measured(tmp_path: Path):
     code, text = summary(closed_run(tmp_path, *objectives, failing=25))
     assert cells(text, objectives[0])[1:] == ["3 ms", "held"]
     assert cells(text, objectives[1])[1:] == ["20 %", "missed"]
-    assert cells(text, objectives[2])[1:] == ["-", "not measured"]
+    assert cells(text, objectives[2])[1:] == ["-", "undecided"]
     assert code == 1
     assert "verdict: fail" in text
     assert any("failures" in line and line.startswith("  ") for line in text.splitlines()), "the reason"
@@ -95,7 +95,7 @@ def test_the_folder_is_named_in_one_line_however_long_it_is(tmp_path: Path, caps
     deep.mkdir(parents=True)
     folder = closed_run(deep)
     print_summary(folder)
-    assert f"Everything of this run is in {folder.path}" in capsys.readouterr().out.splitlines()
+    assert f"All files of this run: {folder.path}" in capsys.readouterr().out.splitlines()
 
 
 def test_text_of_a_run_is_never_taken_for_formatting(tmp_path: Path):

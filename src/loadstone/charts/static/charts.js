@@ -1,4 +1,4 @@
-// Charts: uPlot with the page's colours, synced cursors, events as lines, limits dashed, and a heatmap.
+// Charts by uPlot: the page's colours, synchronized cursors, events as vertical lines, dashed limits, and a heatmap.
 "use strict";
 const Charts = (() => {
   const LIMIT = "limit";
@@ -21,7 +21,7 @@ const Charts = (() => {
     return value.toLocaleString("en", { maximumFractionDigits: digits });
   }
 
-  // Vertical lines where something happened, and the window that is judged.
+  // A dashed vertical line for each event; `drawWindow` shades the window that objectives judge.
   function drawEvents(chart, page) {
     const { ctx, bbox } = chart;
     ctx.save();
@@ -76,7 +76,7 @@ const Charts = (() => {
     return new uPlot(options(spec, page, host.clientWidth, { series: [time, ...shown] }), data, host);
   }
 
-  // Row r of the heatmap is 10^(r/10) to 10^((r+1)/10) microseconds; the darker, the more requests.
+  // Row r of the heatmap is 10^(r/10) to 10^((r+1)/10) microseconds; darker cells have more requests.
   const rowMs = (row) => 10 ** (row / 10) / 1000;
 
   function drawHeat(chart, page) {
@@ -119,7 +119,7 @@ const Charts = (() => {
     return new uPlot(options(spec, page, host.clientWidth, extra), [page.t, counted], host);
   }
 
-  // Legend entries hide and show their series: by keyboard, too.
+  // Legend entries hide and show their series, by mouse and by keyboard.
   function reachable(host) {
     for (const label of host.querySelectorAll(".u-legend tr.u-series:not(:first-child) th")) {
       label.tabIndex = 0;
@@ -135,7 +135,7 @@ const Charts = (() => {
     }
   }
 
-  // Left and right move the cursor of all charts, Home and End go to the edges.
+  // The arrow keys move the cursor of all charts; Home and End move it to the edges.
   function keys(chart, host, page) {
     host.onkeydown = (event) => {
       if (event.target !== host) return;
@@ -156,7 +156,7 @@ const Charts = (() => {
     return chart;
   }
 
-  // What a live page does each second: new numbers in the same chart, unless its series have changed.
+  // Put new numbers into an existing chart, as a live page does each second; draw it anew when its series have changed.
   function update(chart, spec, page, host) {
     const series = page.charts[spec.id] || {}, labels = Object.keys(series);
     const same = spec.id !== "heat" && labels.length === chart.series.length - 1

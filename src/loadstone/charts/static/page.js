@@ -1,4 +1,4 @@
-// Page: builds everything from the page's data. Names and texts only ever become text nodes.
+// Builds the page from its data. Names and texts of a run only ever become text nodes.
 "use strict";
 (() => {
   const embedded = JSON.parse(document.getElementById("data").textContent);
@@ -30,12 +30,15 @@
   };
 
   // -- parts ---------------------------------------------------------------------------------------------------------
-  const WORDS = { pass: "good", held: "good", fail: "bad", missed: "bad", inconclusive: "warn", "not measured": "warn", yes: "", no: "" };
+  const WORDS = { pass: "good", held: "good", fail: "bad", missed: "bad", inconclusive: "warn", undecided: "warn", yes: "", no: "" };
   const TEXTS = {
-    pass: "Every objective held, and the measurement is sound.",
-    fail: "An objective was missed, or the target ended under load.",
-    inconclusive: "The measurement was not good enough to judge.",
+    pass: "All objectives were held, and the measurement is sound.",
+    fail: "An objective was missed, or the target exited under load.",
+    inconclusive: "The measurement is not sound enough for a verdict.",
   };
+
+  const utc = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: "UTC" });
+  const started = (page) => (page.started_at ? " Started at " + utc.format(new Date(page.started_at)) + " UTC." : "");
 
   function head(page) {
     const word = page.state.verdict;
@@ -44,8 +47,8 @@
     const reasons = element("ul", { class: "reasons" }, ...page.state.reasons.map((text) => element("li", {}, text)));
     const notices = element("ul", { class: "notices" }, ...page.state.notices.map((text) => element("li", {}, "Note: " + text)));
     return element("header", {},
-      element("h1", {}, (live ? "loadstone, live: run " : "loadstone report: run ") + page.run), badge,
-      element("p", { class: "muted" }, about + (page.started_at ? " Started " + page.started_at.slice(0, 19).replace("T", " ") + " UTC." : "")),
+      element("h1", {}, (live ? "loadstone live: run " : "loadstone report: run ") + page.run), badge,
+      element("p", { class: "muted" }, about + started(page)),
       page.state.reasons.length ? reasons : null, page.state.notices.length ? notices : null, links(page));
   }
 
@@ -89,10 +92,10 @@
 
   function identity(page) {
     const rows = page.identity.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)));
-    return element("section", { id: "identity" }, element("h2", {}, "What was run"), element("dl", { class: "pairs" }, ...rows));
+    return element("section", { id: "identity" }, element("h2", {}, "Configuration"), element("dl", { class: "pairs" }, ...rows));
   }
 
-  // The numbers of a chart, for those who cannot see it; built when opened.
+  // The numbers of a chart as a table, for readers who cannot see it; built when it is opened.
   function numbers(spec) {
     const details = element("details", { class: "numbers" }, element("summary", {}, "Numbers"));
     details.addEventListener("toggle", () => {
@@ -106,7 +109,7 @@
   }
 
   function figure(spec) {
-    const host = element("div", { class: "chart", tabindex: "0", role: "group", "aria-label": spec.title + ", chart; arrow keys move the cursor" });
+    const host = element("div", { class: "chart", tabindex: "0", role: "group", "aria-label": spec.title + ", chart; the arrow keys move the cursor" });
     view.hosts.set(spec.id, host);
     return element("figure", { id: "chart-" + spec.id, class: spec.wide ? "wide" : null },
       element("figcaption", {}, element("h3", {}, spec.title), element("span", { class: "muted" }, spec.unit)), host, spec.id === "heat" ? null : numbers(spec));
@@ -122,7 +125,7 @@
     const section = element("section", { id: "charts" }, element("h2", {}, "Charts"));
     const grid = element("div", { class: "charts" });
     for (const spec of catalogue.charts) if (live || hasNumbers(page, spec)) grid.append(figure(spec));
-    section.append(grid.children.length ? grid : element("p", { class: "muted" }, "Nothing to draw: no request and no usage was recorded."));
+    section.append(grid.children.length ? grid : element("p", { class: "muted" }, "There is nothing to draw: neither requests nor usage were recorded."));
     return section;
   }
 
@@ -157,7 +160,7 @@
     slots.identity.replaceChildren(page.identity.length ? identity(page) : "");
   }
 
-  // A table that somebody scrolls or reads by keyboard is left alone until they leave it.
+  // Tables are not updated while one of them has the keyboard focus: that would take the focus away.
   function fillLower(page) {
     if (slots.lower.contains(document.activeElement)) return;
     const scrolled = new Map([...slots.lower.querySelectorAll("section")].map((node) => [node.id, node.querySelector(".scroll")?.scrollLeft]));
@@ -206,13 +209,13 @@
 
   function connect() {
     const source = new EventSource("events");
-    source.onopen = () => { status.textContent = "Connected: updates every second."; };
-    source.onerror = () => { status.textContent = "Connection lost; trying again …"; };
+    source.onopen = () => { status.textContent = "Connected. The page updates every second."; };
+    source.onerror = () => { status.textContent = "Connection lost. Reconnecting …"; };
     source.onmessage = (event) => take(JSON.parse(event.data));
-    source.addEventListener("waiting", () => { status.textContent = "Connected: waiting for a run to start."; });
+    source.addEventListener("waiting", () => { status.textContent = "Connected. Waiting for a run to start."; });
   }
 
-  window.loadstone = { view, updates: 0 };  // for tests, and for people with a console open
+  window.loadstone = { view, updates: 0 };  // for tests and for the browser console
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; redraw(); } });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

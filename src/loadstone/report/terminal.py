@@ -1,0 +1,253 @@
+"""What people read in the terminal: the runs of a folder, the summary of a run, and the comparison of two.
+
+All of them share one console, one way to write numbers, and one style for each verdict and result.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadstone.archive.closed_run import ClosedRun, list_runs
+from loadstone.domain.objective import RESULT_WORDS, number_text
+from loadstone.domain.time import NS_PER_S, parse_iso_ns
+from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
+from loadstone.errors import ArchiveError
+from loadstone.gate.bootstrap import CONFIDENCE
+from loadstone.gate.seconds import ALL
+from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from loadstone.archive.folder import RunFolder
+    from loadstone.archive.run_record import Figures, ObjectiveRecord, RunRecord
+    from loadstone.domain.request_name import RequestName
+    from loadstone.gate.compare import Change, Comparison
+
+__all__ = ["print_comparison", "print_runs", "print_summary"]
+
+_LOG_WIDTH: Final = 120
+"""Columns where the width is unknown, as in a pipe or the log of a CI job."""
+_NARROW: Final = 100
+"""Below this width tables have no vertical lines and leave out their least important columns."""
+_BETTER: Final = "green"
+_WORSE: Final = "red"
+_VERDICTS: Final[Mapping[str, str]] = {PASS: _BETTER, FAIL: _WORSE, INCONCLUSIVE: "yellow"}
+_RESULTS: Final[Mapping[bool | None, str]] = {True: _BETTER, False: _WORSE, None: "yellow"}
+_SECOND_MS: Final = 1000
+
+
+def make_console() -> Console:
+    """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(_LOG_WIDTH, console.width))
+
+
+def _new_table(console: Console, title: Text | str | None = None) -> Table:
+    if console.width >= _NARROW:
+        return Table(title=title, title_justify="left", box=HEAVY_HEAD)
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _verdict_text(verdict: str) -> Text:
+    return Text(verdict, f"bold {_VERDICTS[verdict]}")
+
+
+def _result_text(ok: bool | None) -> Text:  # noqa: FBT001  (a result, not a switch)
+    return Text(RESULT_WORDS[ok], _RESULTS[ok])
+
+
+def _number(value: float | None, form: str = ",.1f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _ms(value: float | None) -> str:
+    """A duration in ms: with a decimal below a second, without one from there on."""
+    return _number(value, ",.1f" if value is None or value < _SECOND_MS else ",.0f")
+
+
+# -- the runs of a folder ----------------------------------------------------------------------------------------------
+
+_RUN_COLUMNS: Final = ("run", "started (UTC)", "scenario", "users", "req/s", "failures", "p95 ms", "verdict")
+_RUN_NUMBERS: Final = frozenset({"users", "req/s", "failures", "p95 ms"})
+_RUN_LEFT_OUT: Final = ("started (UTC)",)
+"""Left out of a narrow table: the id of a run begins with its start."""
+
+
+def print_runs(results: Path, newest: int | None = None, console: Console | None = None) -> int:
+    """Print the ``newest`` runs (None: all). Returns how many runs there are in all."""
+    console = console or make_console()
+    runs = list_runs(results)
+    if not runs:
+        console.print(Text(f"There is no run in {results}. Start one with `loadstone run`."))
+        return 0
+    console.print(_runs(runs[-newest:] if newest else runs, console))
+    return len(runs)
+
+
+def _runs(runs: list[RunFolder], console: Console) -> Table:
+    table = _new_table(console)
+    columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
+    for name in columns:
+        table.add_column(
+            name, justify="right" if name in _RUN_NUMBERS else "left", overflow="fold", no_wrap=name != "scenario"
+        )
+    for folder in runs:
+        cells = dict(zip(_RUN_COLUMNS, _run_row(folder), strict=True))
+        table.add_row(*(cells[name] for name in columns))
+    return table
+
+
+def _run_row(folder: RunFolder) -> list[Text]:
+    try:
+        run = ClosedRun.open(folder).record
+    except ArchiveError:
+        state = "damaged" if folder.is_closed else "open"
+        return [Text(folder.run), *(Text("-") for _ in _RUN_COLUMNS[2:]), Text(state, "dim")]
+    figures = run.judged.total
+    return [
+        Text(folder.run),
+        Text(_moment(run.started_at)),
+        Text(_scenario(run)),
+        Text(_number(run.users, ",d")),
+        Text(_number(figures.rps)),
+        Text(f"{figures.failures_pct:.3g} %"),
+        Text(_number(figures.p95_ms)),
+        _verdict_text(run.verdict),
+    ]
+
+
+def _scenario(run: RunRecord) -> str:
+    return ", ".join(run.scenario.files if run.scenario else ()) or "-"
+
+
+def _moment(iso: str | None) -> str:
+    """A moment of run.json in UTC, to the second."""
+    return datetime.fromtimestamp(parse_iso_ns(iso) // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S") if iso else "-"
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+_FIGURES: Final = ("requests", "failures", "req/s", "mean ms", "p50 ms", "p95 ms", "p99 ms", "max ms")
+_FEWER_FIGURES: Final = ("requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms")
+
+
+def print_summary(folder: RunFolder, console: Console | None = None) -> int:
+    """Print the summary of a closed run; returns the exit code of its verdict. Raises `ArchiveError`."""
+    console = console or make_console()
+    run = ClosedRun.open(folder).record
+    console.print(_requests(run, console))
+    if run.objectives:
+        console.print(_objectives(run, console))
+    console.print(Text.assemble("verdict: ", _verdict_text(run.verdict)))
+    for reason in run.reasons:
+        console.print(Text(f"  {reason}"))
+    for notice in run.notices:
+        console.print(Text(f"  note: {notice}", "dim"))
+    console.print(Text(_ledger(run), "dim"))
+    console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
+    return run.exit_code
+
+
+def _requests(run: RunRecord, console: Console) -> Table:
+    # Names and addresses are Text: rich would take the brackets of a plain string for markup.
+    title = Text(f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}", "table.title")
+    table, columns = _new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
+    table.add_column("request", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in run.summary.run.names:
+        table.add_row(Text(row.request_name.label), *_figures(row, columns))
+    table.add_row("all", *_figures(run.summary.run.total, columns), style="bold")
+    return table
+
+
+def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
+    share = f" ({figures.failures_pct:.1f}%)" if figures.failures else ""
+    cells = {
+        "requests": f"{figures.requests:,}",
+        "failures": f"{figures.failures:,}{share}",
+        "req/s": _number(figures.rps),
+        "mean ms": _ms(figures.mean_ms),
+        "p50 ms": _ms(figures.p50_ms),
+        "p95 ms": _ms(figures.p95_ms),
+        "p99 ms": _ms(figures.p99_ms),
+        "max ms": _ms(figures.max_ms),
+    }
+    return [cells[column] for column in columns]
+
+
+def _objectives(run: RunRecord, console: Console) -> Table:
+    table = _new_table(console, "objectives")
+    for name in ("objective", "measured", "result"):
+        table.add_column(name)
+    for result in run.objectives:
+        table.add_row(Text(result.text), _measured(result), _result_text(result.ok))
+    return table
+
+
+def _measured(result: ObjectiveRecord) -> str:
+    if result.value is None:
+        return "-"
+    return " ".join(filter(None, (number_text(result.value, result.limit), result.unit)))
+
+
+def _ledger(run: RunRecord) -> str:
+    ledger = run.ledgers.archive
+    return (
+        f"{ledger.produced:,} requests produced, {ledger.stored:,} stored, {ledger.dropped:,} dropped, "
+        f"{ledger.unknown:,} unknown; {run.aborted:,} cut off in flight"
+    )
+
+
+# -- two runs ----------------------------------------------------------------------------------------------------------
+
+_CHANGE_TEXTS: Final = frozenset({"request", "metric", "different"})
+_CHANGE_LEFT_OUT: Final = ("different",)
+"""Left out of a narrow table: a figure differs when its interval does not contain zero."""
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> int:
+    """Print a comparison; returns the exit code of its verdict."""
+    console = console or make_console()
+    console.print(_changes(comparison, console))
+    console.print(f"interval: {CONFIDENCE:.0%} confidence interval of the change", style="dim")
+    for note in (*comparison.setup_differences, *comparison.doubts):
+        console.print(Text(f"  note: {note}", "dim"))
+    for result in comparison.results:
+        console.print(Text.assemble(f"  {result.text}: ", _result_text(result.ok), f" ({result.reason})"))
+    console.print(Text.assemble("verdict: ", _verdict_text(comparison.verdict)))
+    return int(comparison.exit_code)
+
+
+def _changes(comparison: Comparison, console: Console) -> Table:
+    title = Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title")
+    table = _new_table(console, title)
+    columns = [name for name in CHANGE_HEADER if console.width >= _NARROW or name not in _CHANGE_LEFT_OUT]
+    for name in columns:
+        table.add_column(
+            name, justify="left" if name in _CHANGE_TEXTS else "right", overflow="fold", no_wrap=name != "request"
+        )
+    shown = {ALL} | {change.name for change in comparison.changes if change.differs}
+    above: RequestName | None = None
+    for change in comparison.changes:
+        if change.name in shown:
+            cells = dict(zip(CHANGE_HEADER, change_row(change), strict=True))
+            cells |= {"request": ""} if change.name == above else {}
+            table.add_row(*(Text(cells[name]) for name in columns), style=_change_style(change))
+            above = change.name
+    return table
+
+
+def _change_style(change: Change) -> str | None:
+    if not change.differs or change.change is None:
+        return None
+    more_is_better = change.metric == "rps"
+    return _BETTER if (change.change > 0) == more_is_better else _WORSE
