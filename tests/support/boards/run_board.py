@@ -191,7 +191,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Events", "A"): events,
     ("annotation Run", "A"): marks(*RUN_KINDS),
     ("annotation Workers", "A"): marks(*WORKER_KINDS),
-    ("annotation Trouble", "A"): marks(*TROUBLE_KINDS),
+    ("annotation Problems", "A"): marks(*TROUBLE_KINDS),
     ("annotation Out of memory", "A"): kills,
     ("variable run", "A"): tag_values(lambda view: set(view.runs)),
     ("variable name", "A"): tag_values(lambda view: {each.name for each in view.run.requests}),

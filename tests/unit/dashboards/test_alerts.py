@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from boards.alerts import ALERTS
-from boards.catalogue import ALERTS_FILE
+from boards.generate import ALERTS_FILE
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / ALERTS_FILE).read_text()

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from boards.catalogue import BOARDS, PAGE_FILE, rendered
+from boards.generate import BOARDS, PAGE_FILE, rendered
 from boards.sdk import JSONEncoder, models, register_default_plugins
 
 ROOT = Path(__file__).resolve().parents[3]
