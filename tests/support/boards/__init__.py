@@ -1,4 +1,4 @@
-"""What the queries of the boards have to return, computed from run folders alone."""
+"""The expected results of the boards' queries, computed from run folders alone."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ EXPECTED: Final[dict[str, dict[tuple[str, str], Callable[[View], Rows]]]] = {
     "capacity": capacity_board.EXPECTED,
     "health": health_board.EXPECTED,
 }
-"""By board, without ``loadstone-``; by owner and letter of the query."""
+"""By board (without ``loadstone-``), then by panel, variable or annotation and the query's reference letter."""
