@@ -90,12 +90,12 @@ def _slowest() -> Any:
         "Slowest requests",
         "The 20 slowest requests, taken from the ten slowest of every ten seconds.",
         table(
-            'SELECT top("rt_ms", 20) AS "took", "method", "name", "worker", "status", "error" '
+            'SELECT top("rt_ms", 20) AS "duration", "method", "name", "worker", "status", "error" '
             f'FROM "slow" WHERE {RUN} AND {NAMES} AND {TIME_RANGE}'
         ),
-        columns={"took": {"unit": LATENCY, "decimals": 1}},
+        columns={"duration": {"unit": LATENCY, "decimals": 1}},
         hidden=(),
-        sort=("took", True),
+        sort=("duration", True),
     )
 
 
@@ -104,10 +104,10 @@ def _failed() -> Any:
         "Failed requests, last minute",
         "The latest failed requests, one per row.",
         table(
-            'SELECT "rt_ms" AS "took", "method", "name", "worker", "status", "error" '
+            'SELECT "rt_ms" AS "duration", "method", "name", "worker", "status", "error" '
             f"{_RAW} AND \"ok\" = 'f' ORDER BY time DESC LIMIT 100"
         ),
-        columns={"took": {"unit": LATENCY, "decimals": 1}},
+        columns={"duration": {"unit": LATENCY, "decimals": 1}},
         hidden=(),
     )
 

@@ -93,7 +93,7 @@ def _lost() -> Any:
         "Workers that joined, were lost or restarted",
         "Events of the workers and the other processes of the platform.",
         table(
-            f'SELECT "kind" AS "event", "text" AS "about" FROM "run_event" WHERE {RUN} AND {LAST_YEAR} '
+            f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR} '
             'AND "kind" =~ /^(worker_joined|worker_lost|orphaned|restarted|crashed)$/'
         ),
         hidden=(),

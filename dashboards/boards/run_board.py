@@ -126,11 +126,11 @@ def _objectives() -> Any:
         "Objectives",
         "Objectives of the run, the values measured in its window, and the reason if an objective was not met.",
         table(
-            'SELECT "text" AS "objective", "value" AS "measured", "limit" AS "limit", "ok" AS "holds", '
-            f'"reason" AS "why" FROM "objective" WHERE {RUN} AND {LAST_YEAR}'
+            'SELECT "text" AS "objective", "value" AS "measured", "limit" AS "limit", "ok" AS "met", '
+            f'"reason" AS "reason" FROM "objective" WHERE {RUN} AND {LAST_YEAR}'
         ),
         columns={
-            "holds": {
+            "met": {
                 "mappings": [each.to_json() for each in ok],
                 "custom.cellOptions": {"type": "color-background"},
             }
@@ -142,7 +142,7 @@ def _events() -> Any:
     return panels.table(
         "Events",
         "All events of the run in chronological order.",
-        table(f'SELECT "kind" AS "event", "text" AS "about" FROM "run_event" WHERE {RUN} AND {LAST_YEAR}'),
+        table(f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR}'),
         hidden=(),
         sort=("Time", False),
     )

@@ -32,7 +32,7 @@ def _table() -> Any:
         table(
             'SELECT "verdict" AS "verdict", "users_peak" AS "users", "requests" AS "requests", "rps" AS "requests/s", '
             '"failures_pct" AS "failed", "mean_ms" AS "mean", "p95_ms" AS "p95", "target_cpu_limit" AS "CPU limit", '
-            '"target_mem_limit" AS "memory limit", "duration_s" AS "took", "host" AS "target", '
+            '"target_mem_limit" AS "memory limit", "duration_s" AS "duration", "host" AS "target", '
             f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_SHOWN} GROUP BY "run"'
         ),
         columns={
@@ -43,7 +43,7 @@ def _table() -> Any:
             "mean": {"unit": LATENCY, "decimals": 1},
             "p95": {"unit": LATENCY, "decimals": 1},
             "memory limit": {"unit": "bytes"},
-            "took": {"unit": "s"},
+            "duration": {"unit": "s"},
         },
         hidden=("from_ms", "to_ms"),
         sort=("Time", True),

@@ -62,11 +62,11 @@ def load() -> Any:
         "reqps",
         series(f'SELECT "n" {PER_SECOND} AS "requests/s" FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'),
         series(
-            f'SELECT "users" AS "users", "target_users" AS "users wanted" FROM "rollup_all" '
+            f'SELECT "users" AS "users", "target_users" AS "target users" FROM "rollup_all" '
             f"WHERE {RUN} AND {RES} AND {TIME_RANGE}",
             ref="B",
         ),
-        columns={"/^users/": {"unit": "short", "custom.axisPlacement": "right"}, "users wanted": DASHED},
+        columns={"/users$/": {"unit": "short", "custom.axisPlacement": "right"}, "target users": DASHED},
     )
 
 

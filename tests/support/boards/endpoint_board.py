@@ -71,7 +71,7 @@ def one_by_one(requests: Iterable[Request]) -> Rows:
     return [
         {
             "time": each.end_ns,
-            "took": each.rt_ms,
+            "duration": each.rt_ms,
             "method": each.method,
             "name": each.name,
             "worker": each.worker,

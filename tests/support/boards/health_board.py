@@ -87,7 +87,7 @@ def new_connections(view: View) -> Rows:
 def worker_events(view: View) -> Rows:
     kinds = ("worker_joined", "worker_lost", "orphaned", "restarted", "crashed")
     told = view.events(*kinds)
-    return [{"time": each["at_ns"], "event": each["kind"], "about": event_text(each)} for each in told]
+    return [{"time": each["at_ns"], "event": each["kind"], "details": event_text(each)} for each in told]
 
 
 def ledger(view: View) -> Rows:

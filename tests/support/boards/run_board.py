@@ -58,7 +58,7 @@ def peak(view: View) -> Rows:
 def users(view: View) -> Rows:
     ends = [(row["time"], row["time"] + view.res * NS) for row in view.spans(lambda _: {})]
     return [
-        {"time": at_ns, "users": view.sampled(end_ns, "users"), "users wanted": view.sampled(end_ns, "target_users")}
+        {"time": at_ns, "users": view.sampled(end_ns, "users"), "target users": view.sampled(end_ns, "target_users")}
         for at_ns, end_ns in ends
     ]
 
@@ -117,15 +117,15 @@ def objectives(view: View) -> Rows:
             "objective": each["text"],
             "measured": each["value"],
             "limit": each["limit"],
-            "holds": each["ok"],
-            "why": each["reason"] or None,
+            "met": each["ok"],
+            "reason": each["reason"] or None,
         }
         for each in view.run.document["objectives"]
     ]
 
 
 def events(view: View) -> Rows:
-    return [{"time": each["at_ns"], "event": each["kind"], "about": event_text(each)} for each in view.events()]
+    return [{"time": each["at_ns"], "event": each["kind"], "details": event_text(each)} for each in view.events()]
 
 
 def marks(*kinds: str) -> Callable[[View], Rows]:

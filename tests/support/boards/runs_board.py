@@ -71,7 +71,7 @@ def all_runs(view: View) -> Rows:
             "p95": each.percentile(95),
             "CPU limit": each.usage.get("cpu_limit"),
             "memory limit": each.usage.get("mem_limit"),
-            "took": (each.end_ms - each.start_ms) / 1000,
+            "duration": (each.end_ms - each.start_ms) / 1000,
             "target": each.document["host"],
             **each.range,
         }

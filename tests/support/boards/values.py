@@ -83,7 +83,7 @@ def _identity(row: dict[str, Any], *, timed: bool) -> tuple[Any, ...]:
     return (row["time"] if timed else None, *words)
 
 
-MESSAGES: Final = frozenset({"message", "why"})
+MESSAGES: Final = frozenset({"message", "reason"})
 
 
 def _same(expected: Any, found: Any) -> bool:
