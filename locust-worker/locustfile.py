@@ -1,6 +1,7 @@
-"""What a user does: ask the inference API for a prediction, think, ask again. Edit this file, or bring your own.
+"""The scenario: each user requests a prediction, waits, and requests the next one. Edit this file or use your own.
 
-The rows are varied but valid: they are drawn around the model's own input example, which the target shows under /info.
+Every request has different, valid rows: the values vary around the model's input example, which the target returns
+from /info.
 """
 
 import json
@@ -12,41 +13,41 @@ from locust import between, events, task
 from loadstone import LeanHttpUser
 
 MOST_ROWS = 8
-"""Up to this many rows are sent at once, one most often."""
+"""The most rows in one request; most requests have one row."""
 
 model = {}
 
 
 @events.test_start.add_listener
 def learn_the_model(environment, **_):
-    """Read the model's signature and example once per worker, outside of what is measured."""
+    """Read the model's signature and example once per worker; this request is not recorded."""
     if environment.host:
         with urlopen(f"{environment.host}/info", timeout=10) as answer:
             model.update(json.load(answer))
 
 
 def varied_row():
-    """A row of the example with every number moved by up to a tenth."""
+    """Return a row of the example with every number changed by up to 10 %."""
     example = random.choice(model["input_example"])
     types = {column["name"]: column["type"] for column in model["signature"]["inputs"]}
     return {name: varied(value, types.get(name, "")) for name, value in example.items()}
 
 
 def varied(value, kind):
-    """A value near this one, of the type that the signature names."""
+    """Return a value close to the given one, of the type that the signature requires."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    moved = value * random.uniform(0.9, 1.1)
-    return round(moved) if kind in {"integer", "long"} else round(moved, 6)
+    changed = value * random.uniform(0.9, 1.1)
+    return round(changed) if kind in {"integer", "long"} else round(changed, 6)
 
 
 class Client(LeanHttpUser):
-    """A program that asks for predictions, one row most of the time."""
+    """A client program that requests predictions."""
 
     wait_time = between(0.5, 1.5)
 
     def on_start(self):
-        """Prepare what all its requests have in common."""
+        """Prepare the parts that all requests for one row share."""
         self.predict = self.client.prepare("POST", "/predict", headers={"Content-Type": "application/json"})
 
     @task(9)
@@ -56,6 +57,6 @@ class Client(LeanHttpUser):
 
     @task(1)
     def many_rows(self):
-        """Predict a handful of rows at once."""
+        """Predict several rows in one request."""
         rows = [varied_row() for _ in range(random.randint(2, MOST_ROWS))]
         self.client.post("/predict", json={"inputs": rows}, name="/predict (many rows)")

@@ -1,4 +1,4 @@
-"""The Grafana boards and alert rules of loadstone, as code; ``python -m boards`` writes their files.
+"""loadstone's Grafana boards and alert rules as code; ``python -m boards`` writes their files.
 
-All queries are InfluxQL, on the measurements that docs/reference/measurements.md describes.
+All queries are InfluxQL and read the measurements that docs/reference/measurements.md describes.
 """

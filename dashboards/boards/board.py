@@ -1,4 +1,4 @@
-"""A board: rows of panels on Grafana's grid of 24 columns, its variables, annotations and links to the other boards."""
+"""A board: rows of panels on Grafana's grid of 24 columns, with variables, annotations and links to other boards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["ALIGNED_RANGE", "RANGE", "Board", "Row"]
 
 COLUMNS: Final = 24
 SCHEMA_VERSION: Final = 39
-"""The newest that file provisioning takes as it is."""
+"""The newest version that file provisioning accepts without migration."""
 RANGE: Final = ("now-30m", "now")
 ALIGNED_RANGE: Final = ("2100-01-01T00:00:00.000Z", "2100-01-01T00:30:00.000Z")
-"""Where ``rollup_aligned`` puts the beginning of every run, and the half-hour after it."""
+"""The first half-hour of the epoch at which ``rollup_aligned`` starts every run."""
 _REFRESH: Final = ("1s", "2s", "5s", "10s", "30s", "1m")
-_PLACES: Final = {
+_TITLES: Final = {
     "loadstone-run": "Run",
     "loadstone-endpoint": "Endpoint",
     "loadstone-runs": "Runs",
@@ -28,13 +28,13 @@ _PLACES: Final = {
     "loadstone-capacity": "Containers and capacity",
     "loadstone-health": "Generator and telemetry health",
 }
-_OTHER_TIME: Final = frozenset({"loadstone-compare", "loadstone-runs"})
-"""Boards whose time range is another than that of one run: links to and from them do not carry it along."""
+_OWN_TIME_RANGE: Final = frozenset({"loadstone-compare", "loadstone-runs"})
+"""Boards whose time range is not that of one run: links to and from them do not keep the time range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels side by side, with a height in Grafana's units of 30 pixels; each has its width in columns."""
+    """Panels side by side: the row's height in Grafana's units of 30 pixels, and each panel's width in columns."""
 
     height: int
     panels: Sequence[tuple[int, Any]]
@@ -55,47 +55,49 @@ class Board:
 
     @property
     def title(self) -> str:
-        """Its name."""
-        return _PLACES[self.uid]
+        """The title that Grafana shows."""
+        return _TITLES[self.uid]
 
     def build(self) -> models.Dashboard:
-        """The dashboard as the SDK has it, ids and places filled in."""
-        made = sdk.dashboard.Dashboard(self.title).uid(self.uid).description(self.description)
-        made.tags(list(self.tags)).timezone("browser").time(*self.range).refresh(self.refresh).readonly()
-        made.timepicker(sdk.dashboard.TimePicker().refresh_intervals(list(_REFRESH)))
-        made.tooltip(models.DashboardCursorSync.CROSSHAIR)
-        made.variables(list(self.variables)).annotations(list(self.annotations)).links(list(self._links()))
-        board = made.build()
+        """Build the SDK's dashboard, with panel ids and grid positions."""
+        builder = sdk.dashboard.Dashboard(self.title).uid(self.uid).description(self.description)
+        builder.tags(list(self.tags)).timezone("browser").time(*self.range).refresh(self.refresh).readonly()
+        builder.timepicker(sdk.dashboard.TimePicker().refresh_intervals(list(_REFRESH)))
+        builder.tooltip(models.DashboardCursorSync.CROSSHAIR)
+        builder.variables(list(self.variables)).annotations(list(self.annotations)).links(list(self._links()))
+        board = builder.build()
         board.schema_version = SCHEMA_VERSION
-        board.panels = list(self._placed())
+        board.panels = list(self._positioned_panels())
         return board
 
-    def _placed(self) -> Iterator[models.Panel]:
-        number = y = 0
+    def _positioned_panels(self) -> Iterator[models.Panel]:
+        panel_id = y = 0
         for row in self.rows:
             x = 0
             for width, builder in row.panels:
-                number += 1
+                panel_id += 1
                 panel: models.Panel = builder.build()
-                _without_footer(panel)
-                panel.id_val = number
+                _remove_footer(panel)
+                panel.id_val = panel_id
                 panel.grid_pos = models.GridPos(h=row.height, w=width, x=x, y=y)
                 x += width
                 yield panel
             if x != COLUMNS:
-                raise ValueError(f"{self.uid}: a row is {x} columns wide, not {COLUMNS}")
+                raise ValueError(
+                    f"{self.uid}: the panels of a row are {x} columns wide in total; they must fill {COLUMNS}"
+                )
             y += row.height
 
     def _links(self) -> Iterator[Any]:
-        for uid, title in _PLACES.items():
+        for uid, title in _TITLES.items():
             if uid != self.uid:
                 link = sdk.dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(f"/d/{uid}")
                 link.icon("dashboard").tooltip(f"Open the board {title}").as_dropdown(False).target_blank(False)
-                yield link.include_vars(True).keep_time(not {uid, self.uid} & _OTHER_TIME)
+                yield link.include_vars(True).keep_time(not {uid, self.uid} & _OWN_TIME_RANGE)
 
 
-def _without_footer(panel: models.Panel) -> None:
-    """The SDK gives tables a footer that Grafana's own types no longer know."""
+def _remove_footer(panel: models.Panel) -> None:
+    """Remove the footer that the SDK adds to tables; Grafana's own types no longer have it."""
     options: Any = panel.options
     if panel.type_val == "table":
         options.footer = None

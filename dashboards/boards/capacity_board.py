@@ -1,35 +1,35 @@
-"""Containers and capacity: what a request and a user cost, what gave way first, and which limits would do."""
+"""Containers and capacity: the cost of requests and users, the first saturated resource, and limits that suffice."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from boards import panels, variables
-from boards.annotations import ANNOTATIONS
+from boards import controls, panels
 from boards.board import Board, Row
-from boards.influx import EVER, PER_SPAN, RES, RUN, SERVICES, SHOWN, series, table
+from boards.influx import LAST_YEAR, PER_SECOND, RES, RUN, SERVICES, TIME_RANGE, series, table
 from boards.shared import LATENCY, TO_RUN, VERDICT_WORDS, containers, cpu, help_text, memory, throttling
 
 __all__ = ["CAPACITY_BOARD"]
 
 _HELP: Final = (
-    "What the load costs. The knee is where latency rises while requests per second do not. **Empty?** Choose a *Run*, "
-    "open the board *Run* and click its verdict for the time range. No containers at all: name the target's processes "
-    "with `--target-pid`, or let the stack sample its containers. Shares of limits need limits."
+    "What the load costs in CPU and memory. The knee of a curve is where latency rises but requests per second no "
+    "longer do. **Empty?** Choose a *Run*, open the board *Run* and click its verdict to select the time range. If no "
+    "container appears, pass the target's processes with `--target-pid`, or run the stack, which samples its "
+    "containers. Percentages of limits exist only for containers with limits."
 )
-_SATURATED: Final = 90
+_SATURATED_PCT: Final = 90
 _MIB: Final = 1048576
-_ALL: Final = f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {SHOWN}'
+_ALL: Final = f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'
 
 
 def _per_core() -> Any:
-    # InfluxQL makes 0 of a division by nothing.
+    # InfluxQL returns 0 for a division by zero, so such points are left out.
     return panels.timeseries(
-        "Requests per second and CPU core",
-        "Requests that end each second for each core that the target uses.",
+        "Requests per second per CPU core",
+        "Requests completed per second, divided by the CPU cores that the target uses.",
         "reqps",
         series(
-            f'SELECT "n" {PER_SPAN} / "target_cpu_cores" AS "requests/s per core" {_ALL} AND "target_cpu_cores" > 0'
+            f'SELECT "n" {PER_SECOND} / "target_cpu_cores" AS "requests/s per core" {_ALL} AND "target_cpu_cores" > 0'
         ),
     )
 
@@ -37,7 +37,7 @@ def _per_core() -> Any:
 def _per_user() -> Any:
     return panels.timeseries(
         "Memory per user",
-        "Memory of the target for each active user.",
+        "Memory of the target divided by the number of active users.",
         "mbytes",
         series(
             f'SELECT "target_mem_bytes" / {_MIB} / "users" AS "MiB per user" {_ALL} '
@@ -46,18 +46,18 @@ def _per_user() -> Any:
     )
 
 
-def _knee(title: str, why: str, x: str, select: str, x_unit: str) -> Any:
+def _knee(title: str, description: str, x: str, select: str, x_unit: str) -> Any:
     query = table(f'SELECT {select} AS "{x}", "p95" AS "p95" {_ALL}')
-    return panels.xychart(title, why, LATENCY, query, x=x, x_unit=x_unit, y="p95")
+    return panels.xychart(title, description, LATENCY, query, x=x, x_unit=x_unit, y="p95")
 
 
-def _first(title: str, why: str, field: str) -> Any:
+def _first_saturated(title: str, description: str, field: str) -> Any:
     return panels.table(
         title,
-        why,
+        description,
         table(
-            f'SELECT first("{field}") AS "share of the limit" FROM "container" WHERE {RUN} AND {SERVICES} AND {SHOWN} '
-            f'AND "{field}" >= {_SATURATED} GROUP BY "service", "container"'
+            f'SELECT first("{field}") AS "share of the limit" FROM "container" WHERE {RUN} AND {SERVICES} '
+            f'AND {TIME_RANGE} AND "{field}" >= {_SATURATED_PCT} GROUP BY "service", "container"'
         ),
         unit="percent",
         hidden=(),
@@ -65,13 +65,13 @@ def _first(title: str, why: str, field: str) -> Any:
     )
 
 
-def _network(title: str, why: str, field: str) -> Any:
+def _network(title: str, description: str, field: str) -> Any:
     return panels.timeseries(
         title,
-        why,
+        description,
         "Bps",
         series(
-            f'SELECT mean("{field}") FROM "container" WHERE {RUN} AND {SERVICES} AND {SHOWN} '
+            f'SELECT mean("{field}") FROM "container" WHERE {RUN} AND {SERVICES} AND {TIME_RANGE} '
             'GROUP BY time($__interval), "service", "container" fill(none)',
             "$tag_service $tag_container",
         ),
@@ -81,14 +81,14 @@ def _network(title: str, why: str, field: str) -> Any:
 def _limits() -> Any:
     return panels.table(
         "Limits and outcomes of all runs",
-        "Which limits the target had in each run of the last year, and what came of it.",
+        "Limits of the target and results of each run of the last year.",
         table(
             'SELECT "target_cpu_limit" AS "CPU limit", "target_mem_limit" AS "memory limit", "users_peak" AS "users", '
             '"rps" AS "requests/s", "p95_ms" AS "p95", "failures_pct" AS "failed", "target_cpu_cores" AS "CPU", '
             '"target_mem_bytes" AS "memory", "rps" / "target_cpu_cores" AS "requests/s per core", '
             '"target_oom" AS "out of memory", "verdict" AS "verdict", '
             '"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" '
-            f'FROM "run_summary" WHERE {EVER} GROUP BY "run"'
+            f'FROM "run_summary" WHERE {LAST_YEAR} GROUP BY "run"'
         ),
         columns={
             "run": TO_RUN,
@@ -106,9 +106,9 @@ def _limits() -> Any:
 
 CAPACITY_BOARD: Final = Board(
     uid="loadstone-capacity",
-    description="What containers use against their limits, what a request costs, and where the knee is.",
-    variables=(variables.THIS_RUN, variables.SERVICE, variables.RESOLUTION),
-    annotations=ANNOTATIONS,
+    description="Container usage against limits, the cost of a request, and the knee of the latency curve.",
+    variables=(controls.THIS_RUN, controls.SERVICE, controls.RESOLUTION),
+    annotations=controls.ANNOTATIONS,
     rows=(
         Row(7, ((12, _per_core()), (12, _per_user()))),
         Row(
@@ -118,9 +118,9 @@ CAPACITY_BOARD: Final = Board(
                     12,
                     _knee(
                         "Latency against requests per second",
-                        "Each point is one span of time: where p95 rises while the rate does not is the knee.",
+                        "Each point is one time bucket. At the knee, p95 rises but requests per second no longer do.",
                         "requests/s",
-                        f'"n" {PER_SPAN}',
+                        f'"n" {PER_SECOND}',
                         "reqps",
                     ),
                 ),
@@ -128,7 +128,7 @@ CAPACITY_BOARD: Final = Board(
                     12,
                     _knee(
                         "Latency against users",
-                        "Each point is one span of time: how p95 grows with the number of users.",
+                        "Each point is one time bucket: p95 by number of users.",
                         "users",
                         '"users"',
                         "short",
@@ -141,17 +141,17 @@ CAPACITY_BOARD: Final = Board(
             (
                 (
                     12,
-                    _first(
-                        "First at its CPU limit",
-                        "When each container first used 90 % of its CPU limit; the first is on top.",
+                    _first_saturated(
+                        "First to reach the CPU limit",
+                        "When each container first used 90 % of its CPU limit, earliest first.",
                         "cpu_pct",
                     ),
                 ),
                 (
                     12,
-                    _first(
-                        "First at its memory limit",
-                        "When each container first used 90 % of its memory limit; the first is on top.",
+                    _first_saturated(
+                        "First to reach the memory limit",
+                        "When each container first used 90 % of its memory limit, earliest first.",
                         "mem_pct",
                     ),
                 ),
@@ -164,8 +164,8 @@ CAPACITY_BOARD: Final = Board(
         Row(
             7,
             (
-                (12, _network("Network received", "What each container receives.", "rx_bps")),
-                (12, _network("Network sent", "What each container sends.", "tx_bps")),
+                (12, _network("Network received", "Bytes that each container receives per second.", "rx_bps")),
+                (12, _network("Network sent", "Bytes that each container sends per second.", "tx_bps")),
             ),
         ),
         Row(9, ((24, _limits()),)),

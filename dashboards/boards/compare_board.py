@@ -1,30 +1,30 @@
-"""Compare: a few runs laid over each other from their beginnings, and their differences to a baseline."""
+"""Compare: runs overlaid from their beginnings, and their differences to a baseline."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from boards import panels, variables
+from boards import controls, panels
 from boards.board import ALIGNED_RANGE, Board, Row
-from boards.influx import EVER, SHOWN, series, table
+from boards.influx import LAST_YEAR, TIME_RANGE, series, table
 from boards.shared import LATENCY, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["COMPARE_BOARD"]
 
 _HELP: Final = (
-    "Choose a *Baseline* and two to five *Runs*. Time counts from the beginning of each run: the axis starts at "
-    "2100-01-01 00:00 UTC, so choose a length, not a date. **Empty?** Put the time range back to "
-    "2100-01-01 00:00:00 to 00:30:00 UTC. Differences appear once the baseline has ended."
+    "Choose a *Baseline* and two to five *Runs*. All runs are shifted to start at 2100-01-01 00:00 UTC, so the time "
+    "axis shows the time since the start of each run. **Empty?** Reset the time range to 2100-01-01 00:00:00 to "
+    "00:30:00 UTC. Differences appear when the baseline has ended."
 )
 _WORSE: Final = 5
 _CHOSEN: Final = '"run" =~ /^(${baseline:regex}|${runs:regex})$/'
-_PER_ALIGNED: Final = "/ 10"
-"""``rollup_aligned`` has spans of ten seconds."""
+_PER_SECOND: Final = "/ 10"
+"""``rollup_aligned`` has time buckets of ten seconds."""
 
 
-def _overlay(title: str, why: str, unit: str, select: str) -> Any:
-    query = f'SELECT {select} FROM "rollup_aligned" WHERE {_CHOSEN} AND {SHOWN} GROUP BY "run"'
-    return panels.timeseries(title, why, unit, series(query, "$tag_run"))
+def _overlay(title: str, description: str, unit: str, select: str) -> Any:
+    query = f'SELECT {select} FROM "rollup_aligned" WHERE {_CHOSEN} AND {TIME_RANGE} GROUP BY "run"'
+    return panels.timeseries(title, description, unit, series(query, "$tag_run"))
 
 
 def _percent(field: str, base: str, title: str) -> str:
@@ -50,7 +50,7 @@ def _differences() -> Any:
     usage = (_percent("target_cpu_cores", "cpu", _CPU), _percent("target_mem_bytes", "memory", _MEMORY))
     return panels.table(
         "Difference to the baseline",
-        "By how many percent each run differs from the baseline (failed requests: percentage points).",
+        "Difference of each run from the baseline, in percent; for failed requests, in percentage points.",
         _compared(load, '"rps" * 0${base_rps:raw}', "A"),
         _compared(usage, '"target_cpu_cores" * 0${base_cpu:raw}', "B"),
         columns={
@@ -64,8 +64,10 @@ def _differences() -> Any:
 
 
 def _compared(columns: tuple[str, ...], known: str, ref: str) -> Any:
-    """The differences of runs for which, and for whose baseline, something is known: InfluxQL makes 0 of x/0."""
-    text = f'SELECT {", ".join(columns)} FROM "run_summary" WHERE {_CHOSEN} AND {EVER} AND {known} > 0 GROUP BY "run"'
+    """Select the runs with values for themselves and for the baseline: InfluxQL returns 0 for x/0."""
+    text = (
+        f'SELECT {", ".join(columns)} FROM "run_summary" WHERE {_CHOSEN} AND {LAST_YEAR} AND {known} > 0 GROUP BY "run"'
+    )
     return table(text, ref)
 
 
@@ -81,13 +83,13 @@ def _colored(low: str, high: str, limit: float = _WORSE) -> dict[str, Any]:
 def _figures() -> Any:
     return panels.table(
         "Figures",
-        "What the chosen runs came to.",
+        "Verdict, load, latency and usage of each selected run.",
         table(
             'SELECT "verdict" AS "verdict", "users_peak" AS "users", "rps" AS "requests/s", '
             '"failures_pct" AS "failed", "mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99", '
             '"target_cpu_cores" AS "CPU", "target_mem_bytes" AS "memory", '
             '"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" '
-            f'FROM "run_summary" WHERE {_CHOSEN} AND {EVER} GROUP BY "run"'
+            f'FROM "run_summary" WHERE {_CHOSEN} AND {LAST_YEAR} GROUP BY "run"'
         ),
         columns={
             "run": TO_RUN,
@@ -102,8 +104,8 @@ def _figures() -> Any:
 
 COMPARE_BOARD: Final = Board(
     uid="loadstone-compare",
-    description="Runs over each other from t = 0, and by how much they differ from a baseline.",
-    variables=(variables.BASELINE, variables.RUNS, *variables.BASELINE_FIGURES),
+    description="Runs overlaid from t = 0, and their differences to a baseline.",
+    variables=(controls.BASELINE, controls.RUNS, *controls.BASELINE_FIGURES),
     range=ALIGNED_RANGE,
     refresh="",
     rows=(
@@ -113,14 +115,14 @@ COMPARE_BOARD: Final = Board(
         Row(
             8,
             (
-                (12, _overlay("Users", "Active users of each run.", "short", '"users"')),
+                (12, _overlay("Users", "Active users in each run.", "short", '"users"')),
                 (
                     12,
                     _overlay(
                         "Requests per second",
-                        "Requests of each run that end each second.",
+                        "Requests completed per second in each run.",
                         "reqps",
-                        f'"n" {_PER_ALIGNED} AS "requests/s"',
+                        f'"n" {_PER_SECOND} AS "requests/s"',
                     ),
                 ),
             ),
@@ -128,8 +130,8 @@ COMPARE_BOARD: Final = Board(
         Row(
             9,
             (
-                (12, _overlay("Mean", "Mean response time of each run.", LATENCY, '"rt_sum" / "n" AS "mean"')),
-                (12, _overlay("p95", "The 95th percentile of each run.", LATENCY, '"p95"')),
+                (12, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "n" AS "mean"')),
+                (12, _overlay("p95", "95th percentile of the response time in each run.", LATENCY, '"p95"')),
             ),
         ),
         Row(
@@ -138,11 +140,14 @@ COMPARE_BOARD: Final = Board(
                 (
                     8,
                     _overlay(
-                        "Failed", "Share of failed requests of each run.", "percent", '100 * "err" / "n" AS "failed"'
+                        "Failed",
+                        "Percentage of failed requests in each run.",
+                        "percent",
+                        '100 * "err" / "n" AS "failed"',
                     ),
                 ),
-                (8, _overlay("CPU", "CPU of the target in each run, in cores.", "short", '"target_cpu_cores"')),
-                (8, _overlay("Memory", "Memory of the target in each run.", "bytes", '"target_mem_bytes"')),
+                (8, _overlay("CPU", "CPU usage of the target in each run, in cores.", "short", '"target_cpu_cores"')),
+                (8, _overlay("Memory", "Memory usage of the target in each run.", "bytes", '"target_mem_bytes"')),
             ),
         ),
     ),

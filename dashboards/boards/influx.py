@@ -1,7 +1,7 @@
-"""InfluxQL as panels, variables and annotations carry it, and the conditions that all of them share.
+"""InfluxQL queries for panels, variables and annotations, and the conditions that they share.
 
-Variables are always spelt with a format: ``:raw`` is the value as it is, ``:regex`` escapes it, slashes included, and
-joins several values. What a bare variable becomes has changed from one version of Grafana to the next.
+Variables always have a format: ``:raw`` inserts the value unchanged; ``:regex`` escapes it, slashes included, and joins
+several values. The default format of a bare variable differs between versions of Grafana.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from boards.sdk import common_models as common
 
 __all__ = [
     "DATABASE",
-    "EVER",
     "LAST_MINUTE",
+    "LAST_YEAR",
     "NAMES",
-    "PER_SPAN",
+    "PER_SECOND",
     "RES",
     "RUN",
     "SECONDS",
     "SERVICES",
-    "SHOWN",
     "SOURCE",
-    "Built",
+    "TIME_RANGE",
     "Query",
+    "QueryBuilder",
     "series",
     "table",
 ]
@@ -33,19 +33,19 @@ __all__ = [
 SOURCE: Final = common.DataSourceRef(type_val="influxdb", uid="loadstone-influxdb")
 DATABASE: Final = "loadstone"
 
-SHOWN: Final = "$timeFilter"
-"""The time range that the board shows."""
-EVER: Final = "time > now() - 365d"
-"""For what is stored once for each run: it is found whatever time range is shown."""
+TIME_RANGE: Final = "$timeFilter"
+"""The time range that is selected on the board."""
+LAST_YEAR: Final = "time > now() - 365d"
+"""For points that exist once per run: they are found whatever time range is selected."""
 LAST_MINUTE: Final = "time > ${__to}ms - 60s AND time <= ${__to}ms"
-"""The end of the shown range: raw points are only ever read in windows of a minute."""
+"""The last minute of the selected time range: raw points are never read over a longer window."""
 RUN: Final = "\"run\" = '${run:raw}'"
 RES: Final = "\"res\" = '${res:raw}s'"
 SECONDS: Final = "\"res\" = '1s'"
 NAMES: Final = '"name" =~ /^${name:regex}$/'
 SERVICES: Final = '"service" =~ /^${service:regex}$/'
-PER_SPAN: Final = "/ ${res:raw}"
-"""Turns a count of a span into a rate a second."""
+PER_SECOND: Final = "/ ${res:raw}"
+"""Divides a count per time bucket by the length of the bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Query(Dataquery):
     as_table: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The target of a panel, as the InfluxDB data source reads it."""
+        """Encode the query as a panel's target for the InfluxDB data source."""
         alias = {"alias": self.alias} if self.alias else {}
         return {
             "datasource": SOURCE.to_json(),
@@ -70,22 +70,22 @@ class Query(Dataquery):
         }
 
 
-class Built(Builder[Dataquery]):
-    """A query as the SDK's builders take it."""
+class QueryBuilder(Builder[Dataquery]):
+    """Wraps a finished query for the SDK, whose panels accept only builders."""
 
     def __init__(self, query: Dataquery) -> None:
         self._query = query
 
     def build(self) -> Dataquery:
-        """The query."""
+        """Return the query."""
         return self._query
 
 
 def series(text: str, alias: str = "$col", ref: str = "A") -> Query:
-    """A query whose columns are drawn over time."""
+    """Make a query whose columns are drawn over time."""
     return Query(" ".join(text.split()), alias=alias, ref=ref)
 
 
 def table(text: str, ref: str = "A") -> Query:
-    """A query whose rows are shown as they are, tags as columns."""
+    """Make a query whose rows are shown as a table, with tags as columns."""
     return Query(" ".join(text.split()), ref=ref, as_table=True)

@@ -1,11 +1,11 @@
-"""The kinds of panels that the boards have. Each needs a title, one sentence that says what it tells, and a unit."""
+"""Builders of the panel types that the boards use. Each takes a title, a one-sentence description, and a unit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from boards import sdk
-from boards.influx import SOURCE, Built
+from boards.influx import SOURCE, QueryBuilder
 from boards.sdk import common, common_models, models
 
 if TYPE_CHECKING:
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
     from boards.influx import Query
 
-__all__ = ["BAD", "GOOD", "MEH", "Column", "bars", "heatmap", "stat", "table", "text", "timeseries", "xychart"]
+__all__ = ["BAD", "GOOD", "WARNING", "Column", "bars", "heatmap", "stat", "table", "text", "timeseries", "xychart"]
 
 P = TypeVar("P")
 GOOD: Final = "green"
-MEH: Final = "yellow"
+WARNING: Final = "yellow"
 BAD: Final = "red"
 NEUTRAL: Final = "text"
 Column = dict[str, Any]
-"""What is special about a column or series: ids of Grafana's field options with their values."""
+"""Overrides for a column or series: ids of Grafana's field options with their values."""
 Thresholds = tuple[tuple[float | None, str], ...]
 
 
 def timeseries(
     title: str,
-    why: str,
+    description: str,
     unit: str,
     *queries: Query,
     columns: Mapping[str, Column] | None = None,
@@ -37,12 +37,12 @@ def timeseries(
     low: float | None = 0,
     high: float | None = None,
 ) -> sdk.timeseries.Panel:
-    """Values over time. ``points`` is for values that are no curve, such as those of different runs."""
-    panel = _filled(sdk.timeseries.Panel(), title, why, unit, queries, columns, low, high)
+    """Draw values over time. ``points`` is for unconnected values, such as those of different runs."""
+    panel = _configure(sdk.timeseries.Panel(), title, description, unit, queries, columns, low, high)
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
     panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).show_legend(True).calcs([]))
     panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
-    panel.line_width(1).fill_opacity(60 if bars else 5).span_nulls(val_span(bars))
+    panel.line_width(1).fill_opacity(60 if bars else 5).span_nulls(_gap_limit_ms(bars))
     panel.show_points(common_models.VisibilityMode.ALWAYS if points else common_models.VisibilityMode.AUTO)
     if bars:
         panel.draw_style(common_models.GraphDrawStyle.BARS)
@@ -53,14 +53,14 @@ def timeseries(
     return panel
 
 
-def val_span(bars: bool) -> bool | float:  # noqa: FBT001
-    """How long a gap (ms) a line crosses: a quiet second has no percentile, a dead minute shows as a hole."""
+def _gap_limit_ms(bars: bool) -> bool | float:  # noqa: FBT001
+    """Return the longest gap (ms) that a line bridges: a quiet second, which has no percentile, but not an outage."""
     return False if bars else 5000.0
 
 
 def stat(
     title: str,
-    why: str,
+    description: str,
     unit: str,
     query: Query,
     *,
@@ -71,8 +71,8 @@ def stat(
     columns: Mapping[str, Column] | None = None,
     background: bool = False,
 ) -> sdk.stat.Panel:
-    """One value, large. ``field``: the column that is shown, where the query has more."""
-    panel = _filled(sdk.stat.Panel(), title, why, unit, (query,), columns, None, None)
+    """Show one large value. ``field`` selects the column when the query returns several."""
+    panel = _configure(sdk.stat.Panel(), title, description, unit, (query,), columns, None, None)
     shown = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
     panel.reduce_options(shown.fields(f"/^{field}$/" if field else ""))
     colored = common_models.BigValueColorMode
@@ -84,7 +84,7 @@ def stat(
 
 def table(
     title: str,
-    why: str,
+    description: str,
     *queries: Query,
     columns: Mapping[str, Column] | None = None,
     unit: str = "short",
@@ -92,11 +92,11 @@ def table(
     sort: tuple[str, bool] | None = None,
     merged: bool = False,
 ) -> sdk.table.Panel:
-    """Rows. ``hidden`` columns are kept for links; ``sort`` is a column and whether it descends.
+    """Show rows. ``hidden`` columns remain available to links; ``sort`` is a column, and whether to sort it descending.
 
-    ``merged``: the rows of several queries become one table, joined by the columns that all of them have.
+    ``merged`` joins the rows of several queries into one table by their common columns.
     """
-    panel = _filled(sdk.table.Panel(), title, why, unit, queries, columns, None, None)
+    panel = _configure(sdk.table.Panel(), title, description, unit, queries, columns, None, None)
     for name in hidden:
         panel.override_by_name(name, _properties({"custom.hidden": True}))
     if merged:
@@ -108,10 +108,10 @@ def table(
     return panel
 
 
-def heatmap(title: str, why: str, unit: str, query: Query) -> sdk.heatmap.Panel:
-    """Counts in buckets over time: the columns are the buckets, named by their upper bounds in ``unit``."""
+def heatmap(title: str, description: str, unit: str, query: Query) -> sdk.heatmap.Panel:
+    """Show counts per bucket over time: each column is a bucket, named after its upper bound in ``unit``."""
     models_ = sdk.heatmap_models
-    panel = _filled(sdk.heatmap.Panel(), title, why, "short", (query,), None, None, None)
+    panel = _configure(sdk.heatmap.Panel(), title, description, "short", (query,), None, None, None)
     panel.calculate(False).rows_frame(
         sdk.heatmap.RowsHeatmapOptions().value("requests").layout(common_models.HeatmapCellLayout.LE)
     )
@@ -122,9 +122,9 @@ def heatmap(title: str, why: str, unit: str, query: Query) -> sdk.heatmap.Panel:
     return panel.cell_values(sdk.heatmap.CellValues().unit("short"))
 
 
-def xychart(title: str, why: str, unit: str, query: Query, *, x: str, x_unit: str, y: str) -> sdk.xychart.Panel:
-    """One column against another, one point a row."""
-    panel = _filled(sdk.xychart.Panel(), title, why, unit, (query,), {x: {"unit": x_unit}}, 0, None)
+def xychart(title: str, description: str, unit: str, query: Query, *, x: str, x_unit: str, y: str) -> sdk.xychart.Panel:
+    """Plot one column against another, one point per row."""
+    panel = _configure(sdk.xychart.Panel(), title, description, unit, (query,), {x: {"unit": x_unit}}, 0, None)
     matched = sdk.xychart_models
     series = (
         sdk.xychart.XYSeriesConfig()
@@ -138,9 +138,9 @@ def xychart(title: str, why: str, unit: str, query: Query, *, x: str, x_unit: st
     return panel.show(matched.XYShowMode.POINTS)
 
 
-def bars(title: str, why: str, unit: str, query: Query) -> sdk.bargauge.Panel:
-    """One bar for each series, to compare their newest values."""
-    panel = _filled(sdk.bargauge.Panel(), title, why, unit, (query,), None, 0, None)
+def bars(title: str, description: str, unit: str, query: Query) -> sdk.bargauge.Panel:
+    """Compare the latest values of several series as bars."""
+    panel = _configure(sdk.bargauge.Panel(), title, description, unit, (query,), None, 0, None)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.orientation(common_models.VizOrientation.HORIZONTAL).display_mode(common_models.BarGaugeDisplayMode.BASIC)
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST).show_legend(False)
@@ -148,26 +148,26 @@ def bars(title: str, why: str, unit: str, query: Query) -> sdk.bargauge.Panel:
     return panel.thresholds(thresholds(((None, "blue"),)))
 
 
-def text(title: str, why: str, content: str) -> sdk.text.Panel:
-    """Words: what to do with this board."""
-    panel = sdk.text.Panel().title(title).description(why).datasource(SOURCE).unit("none")
+def text(title: str, description: str, content: str) -> sdk.text.Panel:
+    """Show Markdown text."""
+    panel = sdk.text.Panel().title(title).description(description).datasource(SOURCE).unit("none")
     return panel.mode(sdk.text_models.TextMode.MARKDOWN).content(content)
 
 
 def thresholds(steps: Thresholds) -> sdk.dashboard.ThresholdsConfig:
-    """Colours from these values on; the first has none."""
-    made = [models.Threshold(value=value, color=color) for value, color in steps]
-    return sdk.dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
+    """Make thresholds from lower bounds and colors; the first bound is None."""
+    built = [models.Threshold(value=value, color=color) for value, color in steps]
+    return sdk.dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(built)
 
 
 def words(colors: Mapping[str, str]) -> list[models.ValueMapping]:
-    """Colours for words."""
+    """Map words to colors."""
     options = {word: models.ValueMappingResult(text=word, color=color) for word, color in colors.items()}
     return [models.ValueMap(options=options)]
 
 
 def ranges(*spans: tuple[float | None, float | None, str, str]) -> list[models.ValueMapping]:
-    """Words and colours for ranges of values: from, to, word, colour."""
+    """Map ranges of values to words and colors: from, to, word, color."""
     return [
         models.RangeMap(
             options=models.DashboardRangeMapOptions(
@@ -178,19 +178,19 @@ def ranges(*spans: tuple[float | None, float | None, str, str]) -> list[models.V
     ]
 
 
-def _filled(
-    made: P,
+def _configure(
+    builder: P,
     title: str,
-    why: str,
+    description: str,
     unit: str,
     queries: Sequence[Query],
     columns: Mapping[str, Column] | None,
     low: float | None,
     high: float | None,
 ) -> P:
-    panel: Any = made  # the builders of all kinds have these methods, and no type in common
-    panel.title(title).description(why).datasource(SOURCE).unit(unit)
-    panel.targets([Built(query) for query in queries])
+    panel: Any = builder  # the builders of all panel types have these methods, but no common type
+    panel.title(title).description(description).datasource(SOURCE).unit(unit)
+    panel.targets([QueryBuilder(query) for query in queries])
     if low is not None:
         panel.min(low)
     if high is not None:
@@ -200,7 +200,7 @@ def _filled(
             panel.override_by_regexp(name, _properties(column))
         else:
             panel.override_by_name(name, _properties(column))
-    return made
+    return builder
 
 
 def _properties(column: Column) -> list[models.DynamicConfigValue]:

@@ -1,13 +1,12 @@
-"""Run: what a load test does to the target, on one axis of time."""
+"""Run: one load test and its effect on the target, on a common time axis."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from boards import panels, variables
-from boards.annotations import ANNOTATIONS
+from boards import controls, panels
 from boards.board import Board, Row
-from boards.influx import EVER, NAMES, RUN, SECONDS, SHOWN, series, table
+from boards.influx import LAST_YEAR, NAMES, RUN, SECONDS, TIME_RANGE, series, table
 from boards.shared import (
     FAILED_STEPS,
     LATENCY,
@@ -26,41 +25,41 @@ from boards.shared import (
 __all__ = ["RUN_BOARD"]
 
 _HELP: Final = (
-    "**Empty?** Choose a *Run* above, then click its **verdict** to jump to the time in which it ran; while it still "
-    "runs, take *Last 30 minutes*. No run in the list: start one with `loadstone run --influx-url URL`, and look at "
-    "*Generator and telemetry health*. Drag over a chart to zoom; every chart shares its crosshair. "
-    "Percentiles exist at the chosen *Resolution* and are never averaged."
+    "**Empty?** Choose a *Run* above and click its **verdict** to show the time range of the run. While the run is in "
+    "progress, select *Last 30 minutes*. If no run is listed, start one with `loadstone run --influx-url URL`; if it "
+    "does not appear, check *Generator and telemetry health*. Drag over a chart to zoom in; all charts share the "
+    "crosshair. Percentiles are stored at the selected *Resolution* and never averaged."
 )
 
 
 def _verdict() -> Any:
     return panels.stat(
         "Verdict",
-        "What the run came to: pass, fail, or inconclusive when the measurement itself was not good enough.",
+        "Verdict of the run: pass, fail, or inconclusive if the measurement itself cannot be trusted.",
         "string",
         table(
             'SELECT "verdict" AS "verdict", "run" AS "run", "start_ms" - 10000 AS "from_ms", '
-            f'"end_ms" + 5000 AS "to_ms" FROM "run_summary" WHERE {RUN} AND {EVER}'
+            f'"end_ms" + 5000 AS "to_ms" FROM "run_summary" WHERE {RUN} AND {LAST_YEAR}'
         ),
         field="verdict",
         mappings=VERDICT_WORDS,
-        empty="none yet: the run goes on",
+        empty="none yet: the run is in progress",
         columns={"verdict": TO_RUN},
         background=True,
     )
 
 
-def _figure(title: str, why: str, unit: str, select: str, **more: Any) -> Any:
-    query = series(f'SELECT {select} FROM "rollup_all" WHERE {RUN} AND {SECONDS} AND {SHOWN}', title)
-    return panels.stat(title, why, unit, query, **more)
+def _figure(title: str, description: str, unit: str, select: str, **more: Any) -> Any:
+    query = series(f'SELECT {select} FROM "rollup_all" WHERE {RUN} AND {SECONDS} AND {TIME_RANGE}', title)
+    return panels.stat(title, description, unit, query, **more)
 
 
 def _whole_run_p95() -> Any:
     return panels.stat(
         "p95 of the run",
-        "95 % of all requests of the whole run took at most this long; known when the run has ended.",
+        "95th percentile of the response time over the whole run; appears when the run has ended.",
         LATENCY,
-        series(f'SELECT "p95" FROM "rollup_all" WHERE {RUN} AND "res" = \'run\' AND {EVER}', "p95"),
+        series(f'SELECT "p95" FROM "rollup_all" WHERE {RUN} AND "res" = \'run\' AND {LAST_YEAR}', "p95"),
     )
 
 
@@ -72,16 +71,16 @@ def _figures() -> Row:
             (
                 2,
                 _figure(
-                    "Active users", "Users that are active at the end of the shown time.", "short", 'last("users")'
+                    "Active users", "Active users at the end of the selected time range.", "short", 'last("users")'
                 ),
             ),
-            (3, _figure("Requests/s", "Requests that ended in a second, on average.", "reqps", 'mean("n")')),
-            (2, _figure("Peak", "Most requests that ended in one second.", "reqps", 'max("n")')),
+            (3, _figure("Requests/s", "Mean number of requests completed per second.", "reqps", 'mean("n")')),
+            (2, _figure("Peak", "Highest number of requests completed in one second.", "reqps", 'max("n")')),
             (
                 3,
                 _figure(
                     "Failed",
-                    "Share of the requests that failed.",
+                    "Percentage of requests that failed.",
                     "percent",
                     '100 * sum("err") / sum("n") AS "failed"',
                     steps=FAILED_STEPS,
@@ -89,7 +88,7 @@ def _figures() -> Row:
             ),
             (3, _figure("Mean", "Mean response time.", LATENCY, 'sum("rt_sum") / sum("n") AS "mean"')),
             (3, _whole_run_p95()),
-            (3, _figure("Requests", "How many requests ended.", "short", 'sum("n")')),
+            (3, _figure("Requests", "Number of completed requests.", "short", 'sum("n")')),
         ),
     )
 
@@ -97,10 +96,10 @@ def _figures() -> Row:
 def _errors() -> Any:
     return panels.table(
         "Errors",
-        "Failed requests by name and kind, with the HTTP status and an example of the message.",
+        "Failed requests by name and kind of error, with the HTTP status and a sample message.",
         table(
             'SELECT sum("n") AS "failures", last("status") AS "status", last("sample") AS "message" FROM "errors" '
-            f'WHERE {RUN} AND {NAMES} AND {SHOWN} GROUP BY "method", "name", "kind"'
+            f'WHERE {RUN} AND {NAMES} AND {TIME_RANGE} GROUP BY "method", "name", "kind"'
         ),
         sort=("failures", True),
     )
@@ -109,10 +108,10 @@ def _errors() -> Any:
 def _errors_over_time() -> Any:
     return panels.timeseries(
         "Errors by kind",
-        "Failed requests of each kind.",
+        "Number of failed requests by kind of error.",
         "short",
         series(
-            f'SELECT sum("n") FROM "errors" WHERE {RUN} AND {NAMES} AND {SHOWN} '
+            f'SELECT sum("n") FROM "errors" WHERE {RUN} AND {NAMES} AND {TIME_RANGE} '
             'GROUP BY time(${res:raw}s), "kind" fill(none)',
             "$tag_kind",
         ),
@@ -125,13 +124,13 @@ def _objectives() -> Any:
     ok = panels.words({"true": panels.GOOD, "false": panels.BAD})
     return panels.table(
         "Objectives",
-        "What had to hold in the window, what was measured, and why it did not hold.",
+        "Objectives of the run, the values measured in its window, and the reason if an objective was not met.",
         table(
-            'SELECT "text" AS "objective", "value" AS "measured", "limit" AS "limit", "ok" AS "holds", '
-            f'"reason" AS "why" FROM "objective" WHERE {RUN} AND {EVER}'
+            'SELECT "text" AS "objective", "value" AS "measured", "limit" AS "limit", "ok" AS "met", '
+            f'"reason" AS "reason" FROM "objective" WHERE {RUN} AND {LAST_YEAR}'
         ),
         columns={
-            "holds": {
+            "met": {
                 "mappings": [each.to_json() for each in ok],
                 "custom.cellOptions": {"type": "color-background"},
             }
@@ -142,8 +141,8 @@ def _objectives() -> Any:
 def _events() -> Any:
     return panels.table(
         "Events",
-        "Everything that happened to the run, in order.",
-        table(f'SELECT "kind" AS "event", "text" AS "about" FROM "run_event" WHERE {RUN} AND {EVER}'),
+        "All events of the run in chronological order.",
+        table(f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR}'),
         hidden=(),
         sort=("Time", False),
     )
@@ -151,15 +150,15 @@ def _events() -> Any:
 
 RUN_BOARD: Final = Board(
     uid="loadstone-run",
-    description="One load test: users, requests, failures, latency, and what the containers do at the same time.",
+    description="One load test: users, requests, failures and latency, and the containers on the same time axis.",
     variables=(
-        variables.THIS_RUN,
-        variables.NAME,
-        variables.SERVICE,
-        variables.RESOLUTION,
-        variables.OBJECTIVE,
+        controls.THIS_RUN,
+        controls.NAME,
+        controls.SERVICE,
+        controls.RESOLUTION,
+        controls.OBJECTIVE,
     ),
-    annotations=ANNOTATIONS,
+    annotations=controls.ANNOTATIONS,
     rows=(
         _figures(),
         Row(8, ((24, load()),)),

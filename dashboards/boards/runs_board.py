@@ -1,4 +1,4 @@
-"""Runs: all runs in one table, and how figures go from run to run."""
+"""Runs: all runs in one table, and trends across runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any, Final
 
 from boards import panels
 from boards.board import Board, Row
-from boards.influx import SHOWN, series, table
+from boards.influx import TIME_RANGE, series, table
 from boards.shared import FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["RUNS_BOARD"]
 
 _HELP: Final = (
-    "Every run whose end is stored, in the shown time. **Click a row** to open that run in its own time range. "
-    "**Empty?** Widen the time range; runs that still go on are on the board *Run*; "
+    "All finished runs in the selected time range. **Click a run** to open it in its own time range. "
+    "**Empty?** Widen the time range. Runs in progress are on the board *Run*. "
     "`loadstone influx backfill RUN` writes an archived run to InfluxDB."
 )
-_SHOWN: Final = f'FROM "run_summary" WHERE {SHOWN}'
+_SHOWN: Final = f'FROM "run_summary" WHERE {TIME_RANGE}'
 
 
 def _table() -> Any:
@@ -28,11 +28,11 @@ def _table() -> Any:
     failed = {"unit": "percent", "custom.cellOptions": {"type": "color-text"}}
     return panels.table(
         "All runs",
-        "One row for each run: its load, what came of it, and the limits of the target.",
+        "One row per run: load, results, verdict, and the limits of the target.",
         table(
             'SELECT "verdict" AS "verdict", "users_peak" AS "users", "requests" AS "requests", "rps" AS "requests/s", '
             '"failures_pct" AS "failed", "mean_ms" AS "mean", "p95_ms" AS "p95", "target_cpu_limit" AS "CPU limit", '
-            '"target_mem_limit" AS "memory limit", "duration_s" AS "took", "host" AS "target", '
+            '"target_mem_limit" AS "memory limit", "duration_s" AS "duration", "host" AS "target", '
             f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_SHOWN} GROUP BY "run"'
         ),
         columns={
@@ -43,20 +43,20 @@ def _table() -> Any:
             "mean": {"unit": LATENCY, "decimals": 1},
             "p95": {"unit": LATENCY, "decimals": 1},
             "memory limit": {"unit": "bytes"},
-            "took": {"unit": "s"},
+            "duration": {"unit": "s"},
         },
         hidden=("from_ms", "to_ms"),
         sort=("Time", True),
     )
 
 
-def _trend(title: str, why: str, unit: str, select: str) -> Any:
-    return panels.timeseries(title, why, unit, series(f"SELECT {select} {_SHOWN}"), points=True)
+def _trend(title: str, description: str, unit: str, select: str) -> Any:
+    return panels.timeseries(title, description, unit, series(f"SELECT {select} {_SHOWN}"), points=True)
 
 
 RUNS_BOARD: Final = Board(
     uid="loadstone-runs",
-    description="All runs: load, outcome, limits and verdict, and how they change from run to run.",
+    description="All runs with load, results, limits and verdict, and trends across runs.",
     variables=(),
     range=("now-30d", "now"),
     refresh="1m",
@@ -68,7 +68,7 @@ RUNS_BOARD: Final = Board(
                     6,
                     panels.stat(
                         "Runs",
-                        "How many runs ended in the shown time.",
+                        "Number of runs that ended in the selected time range.",
                         "short",
                         series(f'SELECT count("requests") AS "runs" {_SHOWN}'),
                     ),
@@ -83,8 +83,8 @@ RUNS_BOARD: Final = Board(
                 (
                     12,
                     _trend(
-                        "Latency from run to run",
-                        "Mean and percentiles of each run's window.",
+                        "Latency by run",
+                        "Mean and percentiles of the response time in each run's window.",
                         LATENCY,
                         '"mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99"',
                     ),
@@ -92,8 +92,8 @@ RUNS_BOARD: Final = Board(
                 (
                     12,
                     _trend(
-                        "Requests per second from run to run",
-                        "Rate of each run's window, and the most users at once.",
+                        "Requests per second by run",
+                        "Request rate in each run's window, and its peak number of users.",
                         "short",
                         '"rps" AS "requests/s", "users_peak" AS "users"',
                     ),
@@ -106,8 +106,8 @@ RUNS_BOARD: Final = Board(
                 (
                     12,
                     _trend(
-                        "Failed requests from run to run",
-                        "Share of failed requests in each run's window.",
+                        "Failed requests by run",
+                        "Percentage of failed requests in each run's window.",
                         "percent",
                         '"failures_pct" AS "failed"',
                     ),
@@ -115,8 +115,8 @@ RUNS_BOARD: Final = Board(
                 (
                     12,
                     _trend(
-                        "CPU of the target from run to run",
-                        "Mean and highest CPU of the target in each run's window, in cores.",
+                        "CPU of the target by run",
+                        "Mean and peak CPU usage of the target in each run's window, in cores.",
                         "short",
                         '"target_cpu_cores" AS "mean", "target_cpu_cores_max" AS "highest"',
                     ),

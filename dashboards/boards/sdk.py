@@ -1,4 +1,7 @@
-"""Grafana's foundation SDK, imported in one place: it warns at import that a newer, unprovisionable format exists."""
+"""Grafana's foundation SDK, imported in one place.
+
+On import it warns that a newer dashboard format exists; file provisioning does not accept that format yet.
+"""
 
 from __future__ import annotations
 

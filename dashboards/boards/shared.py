@@ -1,11 +1,11 @@
-"""Panels, columns and conditions that several boards have."""
+"""Panels and column settings that several boards share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from boards import panels
-from boards.influx import EVER, NAMES, PER_SPAN, RES, RUN, SECONDS, SERVICES, SHOWN, series, table
+from boards.influx import LAST_YEAR, NAMES, PER_SECOND, RES, RUN, SECONDS, SERVICES, TIME_RANGE, series, table
 
 if TYPE_CHECKING:
     from boards.panels import Column
@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 LATENCY: Final = "ms"
-FAILED_STEPS: Final = ((None, panels.GOOD), (0.1, panels.MEH), (1.0, panels.BAD))
-"""Percent of failed requests."""
-VERDICT_COLORS: Final = {"pass": panels.GOOD, "fail": panels.BAD, "inconclusive": panels.MEH}
+FAILED_STEPS: Final = ((None, panels.GOOD), (0.1, panels.WARNING), (1.0, panels.BAD))
+"""Thresholds of the percentage of failed requests."""
+VERDICT_COLORS: Final = {"pass": panels.GOOD, "fail": panels.BAD, "inconclusive": panels.WARNING}
 VERDICT_WORDS: Final = panels.words(VERDICT_COLORS)
 TO_RUN: Final[Column] = {
     "links": [
@@ -50,7 +50,7 @@ _SUSPECT_SHARE: Final = 90
 
 
 def help_text(content: str) -> Any:
-    """What to do when a board is empty."""
+    """Explain how to use a board, and what to do when it is empty."""
     return panels.text("How to use this board", "What the board shows, and what to do when it is empty.", content)
 
 
@@ -58,15 +58,15 @@ def load() -> Any:
     """Users and requests per second."""
     return panels.timeseries(
         "Users and requests per second",
-        "How many users are active, how many there should be, and how many requests end each second.",
+        "Active users, the number of users the test asks for, and requests completed per second.",
         "reqps",
-        series(f'SELECT "n" {PER_SPAN} AS "requests/s" FROM "rollup_all" WHERE {RUN} AND {RES} AND {SHOWN}'),
+        series(f'SELECT "n" {PER_SECOND} AS "requests/s" FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'),
         series(
-            f'SELECT "users" AS "users", "target_users" AS "users wanted" FROM "rollup_all" '
-            f"WHERE {RUN} AND {RES} AND {SHOWN}",
+            f'SELECT "users" AS "users", "target_users" AS "target users" FROM "rollup_all" '
+            f"WHERE {RUN} AND {RES} AND {TIME_RANGE}",
             ref="B",
         ),
-        columns={"/^users/": {"unit": "short", "custom.axisPlacement": "right"}, "users wanted": DASHED},
+        columns={"/users$/": {"unit": "short", "custom.axisPlacement": "right"}, "target users": DASHED},
     )
 
 
@@ -74,31 +74,31 @@ def failures() -> Any:
     """Failure rate."""
     return panels.timeseries(
         "Failed requests",
-        "Share of the requests that failed.",
+        "Percentage of requests that failed.",
         "percent",
-        series(f'SELECT 100 * "err" / "n" AS "failed" FROM "rollup_all" WHERE {RUN} AND {RES} AND {SHOWN}'),
+        series(f'SELECT 100 * "err" / "n" AS "failed" FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'),
         columns={"failed": {"color": {"mode": "fixed", "fixedColor": panels.BAD}}},
     )
 
 
 def objective_line(ref: str) -> Any:
-    """The chosen objective as a level line; nothing where the run has none."""
+    """Draw the selected objective as a horizontal line; a run without one has no line."""
     return series(
         f'SELECT "objective" FROM (SELECT "n" * 0 + 0${{objective:raw}} AS "objective" FROM "rollup_all" '
-        f'WHERE {RUN} AND {RES} AND {SHOWN}) WHERE "objective" > 0',
+        f'WHERE {RUN} AND {RES} AND {TIME_RANGE}) WHERE "objective" > 0',
         ref=ref,
     )
 
 
 def latency() -> Any:
-    """Mean and percentiles with the objective's line."""
+    """Mean and percentiles, with the objective as a line."""
     return panels.timeseries(
         "Latency",
-        "Mean and percentiles of the response time over all requests, failed ones included, with the objective.",
+        "Mean and percentiles of the response time of all requests, including failed ones, and the objective.",
         LATENCY,
         series(
             'SELECT "rt_sum" / "n" AS "mean", "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" '
-            f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {SHOWN}'
+            f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'
         ),
         objective_line("B"),
         columns={"objective": {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}}},
@@ -107,7 +107,7 @@ def latency() -> Any:
 
 def _usage(select: str, ref: str = "A", alias: str = "$tag_service $tag_container") -> Any:
     return series(
-        f'SELECT {select} FROM "container" WHERE {RUN} AND {SERVICES} AND {SHOWN} '
+        f'SELECT {select} FROM "container" WHERE {RUN} AND {SERVICES} AND {TIME_RANGE} '
         'GROUP BY time($__interval), "service", "container" fill(none)',
         alias,
         ref,
@@ -115,10 +115,10 @@ def _usage(select: str, ref: str = "A", alias: str = "$tag_service $tag_containe
 
 
 def cpu() -> Any:
-    """CPU of each container against its limit."""
+    """CPU usage of each container and its limit."""
     return panels.timeseries(
         "CPU of each container",
-        "Cores that each container or process uses, with its limit as a dashed line where it has one.",
+        "CPU cores used by each container or process; a dashed line shows its limit, if it has one.",
         "short",
         _usage('mean("cpu_cores")'),
         _usage('max("cpu_limit")', "B", "$tag_service $tag_container limit"),
@@ -127,20 +127,20 @@ def cpu() -> Any:
 
 
 def throttling() -> Any:
-    """Throttling of each container."""
+    """CPU throttling of each container."""
     return panels.timeseries(
         "CPU throttling of each container",
-        "Share of its scheduling periods in which a container was held back by its CPU limit.",
+        "Percentage of scheduling periods in which the CPU limit throttled the container.",
         "percent",
         _usage('max("throttled_pct")'),
     )
 
 
 def memory() -> Any:
-    """Memory of each container against its limit."""
+    """Memory of each container and its limit."""
     return panels.timeseries(
         "Memory of each container",
-        "Memory in use by each container or process, with its limit as a dashed line where it has one.",
+        "Memory used by each container or process; a dashed line shows its limit, if it has one.",
         "bytes",
         _usage('max("mem_bytes")'),
         _usage('max("mem_limit")', "B", "$tag_service $tag_container limit"),
@@ -149,15 +149,15 @@ def memory() -> Any:
 
 
 def endpoints() -> Any:
-    """All request names with their figures."""
-    shown = f'FROM "rollup" WHERE {RUN} AND {SECONDS} AND {NAMES} AND {SHOWN} GROUP BY "method", "name"'
-    whole = f'FROM "rollup" WHERE {RUN} AND "res" = \'run\' AND {NAMES} AND {EVER} GROUP BY "method", "name"'
+    """Statistics of each request name."""
+    shown = f'FROM "rollup" WHERE {RUN} AND {SECONDS} AND {NAMES} AND {TIME_RANGE} GROUP BY "method", "name"'
+    whole = f'FROM "rollup" WHERE {RUN} AND "res" = \'run\' AND {NAMES} AND {LAST_YEAR} GROUP BY "method", "name"'
     to_endpoint = (
         "/d/loadstone-endpoint?var-run=${run}&var-res=${res}&var-name=${__data.fields.name}&${__url_time_range}"
     )
     return panels.table(
         "Requests by name",
-        "Each request name in the shown time; its percentiles are those of the whole run, once that has ended.",
+        "Statistics of each request name in the selected time range; percentiles cover the whole, finished run.",
         table(
             'SELECT sum("n") AS "requests", sum("err") AS "failures", 100 * sum("err") / sum("n") AS "failed", '
             f'sum("rt_sum") / sum("n") AS "mean", max("rt_max") AS "longest" {shown}'
@@ -174,16 +174,16 @@ def endpoints() -> Any:
 
 
 def containers() -> Any:
-    """All containers with what they used at most."""
+    """Mean and peak usage of each container."""
     return panels.table(
-        "What each container used",
-        "Mean and highest usage of each container in the shown time, with its limits.",
+        "Container usage",
+        "Mean and peak usage of each container in the selected time range, with its limits.",
         table(
             'SELECT mean("cpu_cores") AS "CPU mean", max("cpu_cores") AS "CPU highest", '
             'last("cpu_limit") AS "CPU limit", '
             'max("throttled_pct") AS "throttled", max("mem_bytes") AS "memory highest", '
             'last("mem_limit") AS "memory limit", max("oom") AS "out of memory" '
-            f'FROM "container" WHERE {RUN} AND {SERVICES} AND {SHOWN} GROUP BY "service", "container"'
+            f'FROM "container" WHERE {RUN} AND {SERVICES} AND {TIME_RANGE} GROUP BY "service", "container"'
         ),
         columns={
             "throttled": {"unit": "percent"},

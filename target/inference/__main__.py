@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 _COMMANDS: Final = {
     "serve": "serve the model that MODEL_URI names",
-    "train": "register a small sample model under MODEL_URI's name and alias, unless the registry has it already",
-    "compile": "store an ONNX graph of MODEL_URI's model in the registry, for targets without training libraries",
+    "train": "register a small sample model under MODEL_URI's name and alias, unless it is already registered",
+    "compile": "store an ONNX graph of the model in MODEL_URI in the registry, for targets without training libraries",
 }
 _EXIT_FAILED: Final = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give 0, 1 when the registry is away, 2 for wrong settings or a model that cannot be served."""
+    """Run one command; return 0, 1 when the registry is unavailable, 2 for invalid settings or an unusable model."""
     options = _parser().parse_args(arguments)
     try:
         return _call(options)(read_settings(os.environ))
-    except RegistryAwayError as away:
-        return _told(away, _EXIT_FAILED)
-    except TargetError as problem:
-        return _told(problem, EXIT_WRONG_USE)
+    except RegistryAwayError as unavailable:
+        return _report(unavailable, _EXIT_FAILED)
+    except TargetError as error:
+        return _report(error, EXIT_WRONG_USE)
 
 
 def _call(options: argparse.Namespace) -> Callable[[Settings], int]:
-    """Import only what the command needs: training libraries are no part of the serving process."""
+    """Import only what the command needs, to keep training libraries out of the serving process."""
     if options.command == "train":
         from inference.training import train  # noqa: PLC0415
 
@@ -51,18 +51,20 @@ def _call(options: argparse.Namespace) -> Callable[[Settings], int]:
     return serve
 
 
-def _told(problem: TargetError, code: int) -> int:
-    sys.stderr.write(f"{problem.sentence()}\n")
-    return code
+def _report(error: TargetError, exit_code: int) -> int:
+    sys.stderr.write(f"{error.sentence()}\n")
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m inference", description="A target for load tests: one registry model."
+        prog="python -m inference", description="A target for load tests: serve one model of an MLflow registry."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    made = {name: commands.add_parser(name, help=text, description=text) for name, text in _COMMANDS.items()}
-    made["compile"].add_argument("--into", type=Path, metavar="FOLDER", help="write the graph there instead")
+    added = {name: commands.add_parser(name, help=text, description=text) for name, text in _COMMANDS.items()}
+    added["compile"].add_argument(
+        "--into", type=Path, metavar="FOLDER", help="write the graph to this folder instead of the registry"
+    )
     return parser
 
 

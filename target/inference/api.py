@@ -1,4 +1,4 @@
-"""The FastAPI application: health, facts, metrics, and the documentation of ``/predict``."""
+"""The FastAPI application: health, information, metrics, and the documentation of ``/predict``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from inference.limits import read_limits
-from inference.metrics import CONTENT_TYPE
 from inference.schema import PredictResponse  # noqa: TC001 - FastAPI reads the annotation
+from inference.signature import Tensor
+from inference.telemetry import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from inference.keeper import Keeper
-    from inference.metrics import Metrics
+    from inference.model_manager import ModelManager
     from inference.settings import Settings
+    from inference.signature import Column, Signature
+    from inference.telemetry import Metrics
 
 _READY_STATUS: Final = {"serving": 200, "loading": 503, "refused": 503, "draining": 404}
 _PROBLEMS: Final = {
@@ -42,84 +44,108 @@ _PROBLEMS: Final = {
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": text, "content": {"application/json": {"schema": _PROBLEMS}}}
     for status, text in {
-        413: "The body is larger than TARGET_MAX_BODY_BYTES.",
-        415: "The body does not say that it is JSON.",
-        422: "The body is not what the model's signature says; each problem names its field.",
+        413: "The body exceeds TARGET_MAX_BODY_BYTES.",
+        415: "The content type is not application/json.",
+        422: "The body does not match the model's signature; each problem names its field.",
         500: "The model failed.",
-        503: "The model is not loaded yet, or the queue is full; Retry-After says when to come again.",
+        503: "The model is not loaded yet, or the queue is full; Retry-After says when to try again.",
     }.items()
 }
 
 
-def make_api(keeper: Keeper, metrics: Metrics, settings: Settings) -> FastAPI:
-    """Make the application that answers everything but ``POST /predict``."""
+def make_api(model_manager: ModelManager, metrics: Metrics, settings: Settings) -> FastAPI:
+    """Make the application that answers everything except ``POST /predict``."""
     app = FastAPI(title="loadstone target", description="Serves one model of an MLflow registry.", version="1")
-    _add_health(app, keeper)
-    _add_facts(app, keeper, metrics, settings)
+    _add_health(app, model_manager)
+    _add_info(app, model_manager, metrics, settings)
 
     @app.post("/predict", responses=_ANSWERS)
     async def predict() -> PredictResponse:
-        """Predict one row or many. Answered by the gate in front of this application; this route documents it."""
-        raise HTTPException(503, "the gate is not in front of this application")
+        """Predict one row or many. The fast path answers these requests; this route exists to document them."""
+        raise HTTPException(503, "this application runs without the fast path, which answers POST /predict")
 
-    app.openapi = lambda: _openapi(app, keeper)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, model_manager)  # type: ignore[method-assign]
     return app
 
 
-def _add_health(app: FastAPI, keeper: Keeper) -> None:
+def _add_health(app: FastAPI, model_manager: ModelManager) -> None:
     @app.get("/live")
     async def live() -> dict[str, str]:
-        """Say that the process answers."""
+        """Answer 200 while the process runs."""
         return {"status": "live"}
 
-    @app.get("/ready", responses={404: {"description": "draining"}, 503: {"description": "no model yet"}})
+    @app.get("/ready", responses={404: {"description": "draining"}, 503: {"description": "no model is being served"}})
     async def ready() -> JSONResponse:
-        """Say whether to send requests here: 200 serving, 503 no model yet, 404 draining (HAProxy's disable-on-404)."""
-        return JSONResponse({"status": keeper.state, "why": keeper.trouble}, _READY_STATUS[keeper.state])
+        """Tell a balancer whether to send requests: 200 serving, 503 no model, 404 draining (for disable-on-404)."""
+        state = model_manager.state
+        return JSONResponse({"status": state, "why": model_manager.error}, _READY_STATUS[state])
 
 
-def _add_facts(app: FastAPI, keeper: Keeper, metrics: Metrics, settings: Settings) -> None:
+def _add_info(app: FastAPI, model_manager: ModelManager, metrics: Metrics, settings: Settings) -> None:
     limits = asdict(read_limits())
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
-        """Say which model serves, how it is called and why so, what it takes, and the limits that the process sees."""
-        return {**_model_facts(keeper, settings), "limits": limits, **_process_facts(keeper)}
+        """Describe the model, its inputs, the serving mode and the reason for it, and the limits of the process."""
+        return {**_describe_model(model_manager, settings), "limits": limits, **_describe_process(model_manager)}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
-        """Give Prometheus metrics."""
+        """Return Prometheus metrics."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _model_facts(keeper: Keeper, settings: Settings) -> dict[str, Any]:
-    asked = {"model": settings.model_uri.name, "model_uri": settings.model_uri.text, "alias": settings.model_uri.alias}
-    serving = keeper.current
+def _describe_model(model_manager: ModelManager, settings: Settings) -> dict[str, Any]:
+    requested = {
+        "model": settings.model_uri.name,
+        "model_uri": settings.model_uri.text,
+        "alias": settings.model_uri.alias,
+    }
+    serving = model_manager.current
     if serving is None:
         unknown = ("version", "run_id", "signature", "input_example", "mode", "mode_why")
-        return {**asked, **dict.fromkeys(unknown), "mode_asked": settings.mode}
-    card = serving.card
+        return {**requested, **dict.fromkeys(unknown), "mode_asked": settings.mode}
+    model_info = serving.model_info
     return {
-        **asked,
-        "version": card.version.number,
-        "run_id": card.version.run_id,
-        "signature": card.signature.facts(),
-        "input_example": card.example,
+        **requested,
+        "version": model_info.version.number,
+        "run_id": model_info.version.run_id,
+        "signature": _describe_signature(model_info.signature),
+        "input_example": model_info.example,
         "mode": serving.mode,
-        "mode_why": serving.why,
+        "mode_why": serving.reason,
         "mode_asked": settings.mode,
     }
 
 
-def _process_facts(keeper: Keeper) -> dict[str, Any]:
-    return {"state": keeper.state, "trouble": keeper.trouble, "host": socket.gethostname(), "pid": os.getpid()}
+def _describe_process(model_manager: ModelManager) -> dict[str, Any]:
+    state, error = model_manager.state, model_manager.error
+    return {"state": state, "trouble": error, "host": socket.gethostname(), "pid": os.getpid()}
 
 
-def _openapi(app: FastAPI, keeper: Keeper) -> dict[str, Any]:
-    """Document the routes, with the request's schema taken from the model that serves now."""
+def _describe_signature(signature: Signature) -> dict[str, Any]:
+    inputs: list[Column | Tensor] = [*signature.columns, *signature.tensors]
+    return {
+        "inputs": [_describe_spec(spec) for spec in inputs],
+        "outputs": list(map(_describe_spec, signature.outputs)),
+    }
+
+
+def _describe_spec(spec: Column | Tensor) -> dict[str, Any]:
+    if isinstance(spec, Tensor):
+        shape = list(spec.shape)
+        return {"name": spec.name, "type": "tensor", "dtype": spec.dtype, "shape": shape, "required": True}
+    described: dict[str, Any] = {"name": spec.name, "type": spec.type, "required": spec.required}
+    if spec.parts:
+        described["parts"] = [_describe_spec(part) for part in spec.parts]
+    return described
+
+
+def _openapi(app: FastAPI, model_manager: ModelManager) -> dict[str, Any]:
+    """Document the routes; the request's schema is that of the model being served."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    if keeper.current is not None:
-        body = keeper.current.codec.model.model_json_schema(ref_template="#/components/schemas/{model}")
+    if model_manager.current is not None:
+        body = model_manager.current.codec.model.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"].update(body.pop("$defs", {}))
         document["components"]["schemas"]["PredictRequest"] = body
         schema = {"$ref": "#/components/schemas/PredictRequest"}

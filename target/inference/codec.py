@@ -1,4 +1,4 @@
-"""From the bytes of a request to what a model takes, and from what it gives to the bytes of an answer."""
+"""Decoding request bodies into model inputs, and encoding predictions into response bodies."""
 
 from __future__ import annotations
 
@@ -18,17 +18,32 @@ if TYPE_CHECKING:
 
     from inference.signature import Signature
 
-# numpy's types for the columns of a frame; everything else is handed over as Python objects.
+# numpy's types for the columns of a frame; every other type is passed to the model as Python objects.
 _FRAME_DTYPES: Final = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
 _MOST_PROBLEMS: Final = 50
-# What pydantic's union adds to an error's place: which of the two forms it took the inputs for.
+# The tag that pydantic's union adds to an error's location: the form of ``inputs`` that it tried to match.
 _FORMS: Final = frozenset({"many", "one"})
 
 
-class InvalidBodyError(Exception):
-    """A body that is not what the schema says; ``problems`` lists them as FastAPI's 422 answers do."""
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a 422 answer's ``detail``, in FastAPI's form.
 
-    def __init__(self, problems: list[dict[str, Any]]) -> None:
+    Attributes:
+        loc: the path to the wrong value, from ``body`` on; empty when the problem is not in the body.
+        msg: the problem in words.
+        type: a short name that clients can compare.
+
+    """
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class InvalidBodyError(Exception):
+    """A body that does not match the schema; ``problems`` lists every mismatch that was found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
         super().__init__(f"{len(problems)} problems")
         self.problems = problems
 
@@ -37,12 +52,12 @@ class InvalidBodyError(Exception):
 class Payload:
     """The rows of one request: a list of tuples for columns, one array or a dict of arrays for tensors."""
 
-    n: int
+    n_rows: int
     data: Any
 
 
 class Codec:
-    """Reads requests for one signature: ``n`` rows by its columns, or by the tensor's other dimensions."""
+    """Decodes requests for one signature into ``n_rows`` rows of its columns, or of a tensor's other dimensions."""
 
     def __init__(self, signature: Signature, max_rows: int) -> None:
         self.signature = signature
@@ -51,43 +66,43 @@ class Codec:
         self._names = [column.name for column in signature.columns]
 
     def decode(self, body: bytes) -> Payload:
-        """Read a request's body.
+        """Decode a request's body.
 
         Raises:
-            InvalidBodyError: naming every field that is wrong.
+            InvalidBodyError: names every field that is wrong.
 
         """
         try:
             inputs = self._decoder.decode(body).inputs
-        except (msgspec.DecodeError, RecursionError) as problem:
-            raise InvalidBodyError(self._explain(body, problem)) from problem
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidBodyError(self._explain(body, error)) from error
         return self._tensors(inputs) if self.signature.tensors else _rows(inputs)
 
     def payload(self, inputs: Any) -> Payload:
-        """Make a payload from ``inputs`` of a request that is at hand as Python values, such as an input example."""
+        """Make a payload from a request's ``inputs`` given as Python values, such as an input example."""
         return self.decode(msgspec.json.encode({"inputs": inputs}))
 
     def join(self, payloads: Sequence[Payload]) -> Payload:
-        """Put the rows of several payloads behind each other."""
+        """Concatenate the rows of several payloads."""
         if len(payloads) == 1:
             return payloads[0]
-        n = sum(payload.n for payload in payloads)
+        n_rows = sum(payload.n_rows for payload in payloads)
         if not self.signature.tensors:
-            return Payload(n, [row for payload in payloads for row in payload.data])
+            return Payload(n_rows, [row for payload in payloads for row in payload.data])
         if isinstance(payloads[0].data, dict):
             names = payloads[0].data
-            return Payload(n, {name: np.concatenate([one.data[name] for one in payloads]) for name in names})
-        return Payload(n, np.concatenate([payload.data for payload in payloads]))
+            return Payload(n_rows, {name: np.concatenate([one.data[name] for one in payloads]) for name in names})
+        return Payload(n_rows, np.concatenate([payload.data for payload in payloads]))
 
     def matrix(self, payload: Payload, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Give an all-numeric payload as one matrix of ``n`` rows."""
+        """Convert an all-numeric payload to one matrix of ``n_rows`` rows."""
         return np.asarray(payload.data, dtype=dtype)
 
     def model_input(self, payload: Payload) -> Any:
-        """Give what pyfunc takes: a DataFrame with the signature's types, an array, or a dict of arrays."""
+        """Convert a payload for pyfunc: to a DataFrame with the signature's types, an array, or a dict of arrays."""
         if self.signature.tensors:
             return payload.data
-        import pandas as pd  # noqa: PLC0415 - only the modes that call pyfunc have pandas
+        import pandas as pd  # noqa: PLC0415 - installed only where models are called through pyfunc
 
         columns = zip(self.signature.columns, zip(*payload.data, strict=True), strict=True)
         series = {column.name: pd.Series(values, dtype=frame_dtype(column)) for column, values in columns}
@@ -101,28 +116,33 @@ class Codec:
         arrays = {str(tensor.name): _array(values, tensor.dtype, f"inputs.{tensor.name}") for tensor, values in given}
         return Payload(_same_length(arrays), arrays)
 
-    def _explain(self, body: bytes, problem: Exception) -> list[dict[str, Any]]:
-        """Word the problem as pydantic does, which finds all of them; msgspec stops at the first."""
+    def _explain(self, body: bytes, error: Exception) -> list[Problem]:
+        """List all problems with pydantic, in its words; msgspec stops at the first."""
         try:
             self.model.model_validate_json(body)
         except ValidationError as invalid:
             return problems_of(invalid.errors(include_url=False, include_input=False, include_context=False))
-        return [{"loc": ["body"], "msg": str(problem), "type": "value_error"}]
+        return [Problem(loc=("body",), msg=str(error), type="value_error")]
 
 
-def problems_of(errors: Iterable[Any]) -> list[dict[str, Any]]:
-    """Give pydantic's errors in FastAPI's form (``loc``, ``msg``, ``type``), without the input, at most 50 of them."""
+def problems_of(errors: Iterable[Any]) -> list[Problem]:
+    """Convert at most 50 of pydantic's errors, leaving out the input that caused them."""
     problems = []
     for found, _ in zip(errors, range(_MOST_PROBLEMS), strict=False):
         place = [part for part in found["loc"] if part != "body"]
         if place[1:2] and place[1] in _FORMS:
             place.pop(1)
-        problems.append({"loc": ["body", *place], "msg": found["msg"], "type": found["type"]})
+        problems.append(Problem(loc=("body", *place), msg=found["msg"], type=found["type"]))
     return problems
 
 
+def rejection(reason: str) -> Problem:
+    """Describe rows that the model itself rejected."""
+    return Problem(loc=("body", "inputs"), msg=f"the model rejects these rows: {reason}", type="model_refused")
+
+
 def plain(predictions: Any) -> Any:
-    """Give predictions as values that JSON can hold, whatever the model's library gave: a list, one entry per row."""
+    """Convert predictions of any library to values that JSON can hold: a list, one entry per row."""
     if hasattr(predictions, "to_dict") and hasattr(predictions, "columns"):
         return predictions.to_dict(orient="records")
     if hasattr(predictions, "tolist"):
@@ -131,12 +151,12 @@ def plain(predictions: Any) -> Any:
 
 
 def encode_predictions(predictions: Any, version: str) -> bytes:
-    """Make the body of an answer; not-a-number becomes null, which JSON has."""
+    """Encode the body of a 200 answer; NaN becomes null, because JSON has no NaN."""
     return _encoder.encode({"predictions": predictions, "model_version": version})
 
 
 def frame_dtype(column: Any) -> str:
-    """Name the pandas type of a column; a nullable number is a float, as MLflow's schema enforcement asks."""
+    """Return the pandas type of a column; an optional number is a float, as MLflow's schema enforcement requires."""
     if not column.required:
         return "float64" if column.type in {"double", "float"} else "object"
     return _FRAME_DTYPES.get(column.type, "datetime64[ns]" if column.type == "datetime" else "object")
@@ -151,15 +171,16 @@ def _array(values: Any, dtype: str, where: str) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(values, dtype=dtype)
     except (ValueError, OverflowError) as ragged:
-        raise InvalidBodyError([{"loc": ["body", *where.split(".")], "msg": str(ragged), "type": "tensor"}]) from ragged
+        problem = Problem(loc=("body", *where.split(".")), msg=str(ragged), type="tensor")
+        raise InvalidBodyError([problem]) from ragged
 
 
 def _same_length(arrays: dict[str, np.ndarray[Any, Any]]) -> int:
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        message = f"all tensors must have as many rows: {found}"
-        raise InvalidBodyError([{"loc": ["body", "inputs"], "msg": message, "type": "tensor"}])
+        message = f"all tensors must have the same number of rows: {found}"
+        raise InvalidBodyError([Problem(loc=("body", "inputs"), msg=message, type="tensor")])
     return next(iter(lengths.values()))
 
 
@@ -168,7 +189,7 @@ def _to_plain(value: Any) -> Any:
         return value.tolist()
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    raise NotImplementedError(f"predictions hold a {type(value).__name__}, which JSON cannot show")
+    raise NotImplementedError(f"predictions contain a {type(value).__name__}, which cannot be encoded as JSON")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_to_plain)

@@ -1,7 +1,7 @@
-"""The compiled model: an ONNX graph and the proof that it agrees with the registry's model. Needs no training library.
+"""The compiled model: an ONNX graph, and a check that it agrees with the registry's model. Needs no training library.
 
-A compiled folder holds ``model.onnx`` and ``parity.json``: rows, and what the registry's model predicted for them where
-it was compiled. Whoever loads the graph predicts these rows again and compares, on the machine that is going to serve.
+A compiled folder holds ``model.onnx`` and ``parity.json``: rows, and the registry model's predictions of them from when
+it was compiled. The target predicts these rows again when it loads the graph, and compares the predictions.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from inference.errors import NotCompilableError, RowsRefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from inference.card import Card
     from inference.codec import Codec, Payload
+    from inference.model_info import ModelInfo
 
 GRAPH: Final = "model.onnx"
 PARITY: Final = "parity.json"
 FORMAT: Final = 1
 
-# A forest's float32 sums differ from float64 ones by 1.4e-6 of the value at most (442 rows, 100 trees); a branch that
-# is taken differently shows as 1e-3 and more. Absolutely, the same share of the largest prediction.
+# A forest's float32 sums differ from float64 sums by at most 1.4e-6 of the value (442 rows, 100 trees), while a branch
+# taken differently changes it by 1e-3 or more. The absolute tolerance is the same share of the largest prediction.
 REL_TOLERANCE: Final = 1e-5
-# ONNX Runtime's tree kernel takes 2.5 us a row up to 64 rows and 7 us a row at 256 (measured: one thread, 100 trees).
+# ONNX Runtime's tree kernel takes 2.5 us per row up to 64 rows, and 7 us at 256 (measured: one thread, 100 trees).
 _CHUNK_ROWS: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """What the registry's model predicted when the graph was made.
+    """The registry model's predictions from when the graph was made.
 
     Attributes:
         uuid: the logged model's unique id, so that a graph is never served for another model.
         dtype: numpy's name of the graph's input type.
         rows: n rows of the signature's columns.
         expected: n predictions of the registry's model.
-        versions: the libraries that made the graph.
+        versions: versions of the libraries that made the graph.
 
     """
 
@@ -53,14 +53,14 @@ class Parity:
 
 
 class OnnxPredictor:
-    """An ONNX graph of one input matrix, in ONNX Runtime with one thread: the event loop's own."""
+    """An ONNX graph with one input matrix; ONNX Runtime runs it in the calling thread."""
 
     def __init__(self, graph: bytes, dtype: str, codec: Codec) -> None:
-        import onnxruntime  # noqa: PLC0415 - only the compiled mode has it loaded
+        import onnxruntime  # noqa: PLC0415 - loaded in compiled mode only
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # an arena keeps the memory of the largest batch ever seen
+        options.enable_cpu_mem_arena = False  # an arena never frees the memory of the largest batch
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
@@ -69,10 +69,10 @@ class OnnxPredictor:
         self._codec = codec
 
     def predict(self, payload: Payload) -> list[Any]:
-        """Give the predictions of n rows.
+        """Predict n rows.
 
         Raises:
-            RowsRefusedError: a value is beyond the graph's number type, which the registry's model refuses as well.
+            RowsRefusedError: a value exceeds the graph's number type; the registry's model rejects it as well.
 
         """
         with np.errstate(over="ignore"):
@@ -82,27 +82,29 @@ class OnnxPredictor:
         return self.predict_matrix(matrix)
 
     def predict_matrix(self, matrix: np.ndarray[Any, Any]) -> list[Any]:
-        """Give the predictions of n rows that have the graph's type already."""
+        """Predict n rows that already have the graph's number type."""
         if len(matrix) <= _CHUNK_ROWS:
             return _per_row(self._session.run(self._output, {self._input: matrix})[0])
         chunks = range(0, len(matrix), _CHUNK_ROWS)
         return [one for start in chunks for one in self.predict_matrix(matrix[start : start + _CHUNK_ROWS])]
 
 
-def load_compiled(folder: Path, card: Card, codec: Codec) -> OnnxPredictor:
-    """Load a compiled folder and let it predict its parity rows.
+def load_compiled(folder: Path, model_info: ModelInfo, codec: Codec) -> OnnxPredictor:
+    """Load a compiled folder, and check its predictions of the parity rows.
 
     Raises:
-        NotCompilableError: it is of another model or format, or does not agree with the registry's model here.
+        NotCompilableError: the graph is unreadable, of another model or format, or disagrees with the registry's model.
 
     """
     try:
         parity = Parity(**json.loads((folder / PARITY).read_text(encoding="utf-8")))
         predictor = OnnxPredictor((folder / GRAPH).read_bytes(), parity.dtype, codec)
-    except Exception as problem:
-        raise NotCompilableError(f"the ONNX graph cannot be loaded ({type(problem).__name__}: {problem})") from problem
-    if (parity.format, parity.uuid) != (FORMAT, card.uuid):
-        raise NotCompilableError(f"the ONNX graph is of {parity.uuid} in format {parity.format}, not of {card.uuid}")
+    except Exception as error:
+        raise NotCompilableError(f"the ONNX graph cannot be loaded ({type(error).__name__}: {error})") from error
+    if (parity.format, parity.uuid) != (FORMAT, model_info.uuid):
+        raise NotCompilableError(
+            f"the ONNX graph is of model {parity.uuid} in format {parity.format}, not of {model_info.uuid} in {FORMAT}"
+        )
     check_parity(predictor, parity)
     return predictor
 
@@ -118,18 +120,18 @@ def check_parity(predictor: OnnxPredictor, parity: Parity) -> None:
     """Compare the graph's predictions of the parity rows with the registry model's.
 
     Raises:
-        NotCompilableError: naming the first row that differs and by how much.
+        NotCompilableError: names the first pair of predictions that differ.
 
     """
     given = predictor.predict_matrix(np.asarray(parity.rows, dtype=parity.dtype))
     for number, agrees in enumerate(_agreement(given, parity.expected)):
         if not agrees:
-            found, wanted = given[number], parity.expected[number]
-            raise NotCompilableError(f"the ONNX graph predicts {found} where the registry's model predicts {wanted}")
+            found, expected = given[number], parity.expected[number]
+            raise NotCompilableError(f"the ONNX graph predicts {found} where the registry's model predicts {expected}")
 
 
 def _agreement(given: list[Any], expected: list[Any]) -> list[bool]:
-    """Say for each row whether it agrees: numbers within the tolerance, everything else exactly."""
+    """Compare row by row: numbers must agree within the tolerance, everything else exactly."""
     ours, theirs = np.asarray(given), np.asarray(expected)
     if ours.shape != theirs.shape:
         return [False]
@@ -141,7 +143,7 @@ def _agreement(given: list[Any], expected: list[Any]) -> list[bool]:
 
 
 def _per_row(output: Any) -> list[Any]:
-    """Give one value per row; ONNX's regressors have a second dimension of one, which scikit-learn's do not."""
+    """Return one value per row, without the second dimension of one that ONNX's regressors add."""
     if output.ndim == 2 and output.shape[1] == 1:  # noqa: PLR2004 - rows by one value
         output = output[:, 0]
     predictions: list[Any] = output.tolist()

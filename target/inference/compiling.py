@@ -1,6 +1,6 @@
-"""Making a compiled folder from a registry model. Needs the training libraries, so it runs in a process of its own.
+"""Compiling a registry model into a graph. This needs the training libraries, so it runs in a process of its own.
 
-Only the graph and the proof of it go back to the serving process, which then holds neither scikit-learn nor pandas.
+The serving process receives only the graph and its parity rows, and never loads scikit-learn or pandas.
 """
 
 from __future__ import annotations
@@ -19,55 +19,58 @@ import numpy as np
 from inference.codec import Codec
 from inference.compiled import OnnxPredictor, Parity, check_parity, load_compiled, store_compiled
 from inference.errors import NotCompilableError
-from inference.predictors import PyfuncPredictor, load_pyfunc
+from inference.pyfunc import PyfuncPredictor, load_pyfunc
 from inference.registry import Registry
 
 if TYPE_CHECKING:
-    from inference.card import Card, Version
+    from inference.model_info import ModelInfo, Version
     from inference.settings import Settings
 
 _LIBRARIES: Final = ("onnxruntime", "scikit-learn", "skl2onnx")
-# Rows that the parity check adds to the example's: values between and around those of the example.
-_MADE_ROWS: Final = 256
+# Random rows that the parity check adds to the example's, with values between and around those of the example.
+_RANDOM_ROWS: Final = 256
 _MAX_ROWS: Final = 100_000
 _TIMEOUT_S: Final = 300
 # Estimators that compare their inputs as float32 (scikit-learn's sklearn/tree/_classes.py, DTYPE); others get float64.
 _FLOAT32_MODULES: Final = ("sklearn.tree", "sklearn.ensemble._forest", "sklearn.ensemble._gb")
 
 
-def folder_name(card: Card) -> str:
-    """Name the folder of a run's artifacts that holds the model's graph."""
-    return f"compiled/{card.uuid}"
+def folder_name(model_info: ModelInfo) -> str:
+    """Return the folder, among the artifacts of the model's run, that holds its graph."""
+    return f"compiled/{model_info.uuid}"
 
 
-def obtain_compiled(card: Card, codec: Codec, registry: Registry, folder: Path) -> tuple[OnnxPredictor, str]:
-    """Get the version's graph, from the registry or by compiling it in a child process, and say which.
+def obtain_compiled(model_info: ModelInfo, codec: Codec, registry: Registry, folder: Path) -> tuple[OnnxPredictor, str]:
+    """Get a version's graph from the registry, or compile it in a child process; also return which it was.
 
     Raises:
-        NotCompilableError: there is none that agrees with the registry's model.
-        RegistryAwayError: the registry does not answer.
+        NotCompilableError: no graph agrees with the registry's model.
+        RegistryAwayError: the registry is unavailable.
 
     """
-    stored = registry.fetch_run_folder(card.version, folder_name(card), folder)
+    stored = registry.fetch_run_folder(model_info.version, folder_name(model_info), folder)
     if stored is not None:
-        return load_compiled(stored, card, codec), "its graph from the registry agrees with the registry's model"
-    require_compilable(card)
-    _compile_in_child(card.version, registry, folder / "made")
-    return load_compiled(folder / "made", card, codec), "its graph, compiled here, agrees with the registry's model"
+        return load_compiled(stored, model_info, codec), "its graph from the registry agrees with the registry's model"
+    require_compilable(model_info)
+    _compile_in_child(model_info.version, registry, folder / "made")
+    return load_compiled(
+        folder / "made", model_info, codec
+    ), "its graph, compiled here, agrees with the registry's model"
 
 
-def require_compilable(card: Card) -> None:
-    """Refuse what is known not to convert, before anything is downloaded.
+def require_compilable(model_info: ModelInfo) -> None:
+    """Reject models that are known not to convert, before anything is downloaded.
 
     Raises:
-        NotCompilableError: with the reason that ``/info`` shows.
+        NotCompilableError: the message is the reason that ``/info`` shows.
 
     """
     reasons = {
-        f"only scikit-learn models are compiled, and this is {card.flavor}": card.flavor != "sklearn",
-        f"pyfunc calls {card.predict_fn}, not predict": card.predict_fn != "predict",
-        "its inputs are not one table or matrix of required numbers": not _one_matrix(card),
-        "it was logged without an input example to check the graph with": not card.example,
+        f"only scikit-learn models can be compiled, and this is a {model_info.flavor} model": model_info.flavor
+        != "sklearn",
+        f"pyfunc calls {model_info.predict_fn}, not predict": model_info.predict_fn != "predict",
+        "its inputs are not one table or matrix of required numbers": not _one_matrix(model_info),
+        "it was logged without an input example to check the graph with": not model_info.example,
         "skl2onnx and scikit-learn are not installed here": find_spec("skl2onnx") is None
         or find_spec("sklearn") is None,
     }
@@ -77,16 +80,16 @@ def require_compilable(card: Card) -> None:
 
 
 def compile_command(settings: Settings, into: Path | None) -> int:
-    """Compile the model that MODEL_URI names, into a folder or beside the model in the registry; print one line.
+    """Compile the model that MODEL_URI names into a folder, or store the graph in the registry and print one line.
 
     Raises:
-        TargetError: the model cannot be compiled, or the registry does not answer.
+        TargetError: the model cannot be compiled, or the registry is unavailable.
 
     """
     registry = Registry(settings.tracking_uri)
     resolved = registry.resolve(settings.model_uri)
     if into is not None:
-        os.nice(10)  # somebody is being served while this runs
+        os.nice(10)  # the parent is serving requests or about to, and needs the CPU more
         compile_version(resolved, registry, into)
         return 0
     store_beside_model(resolved, registry)
@@ -95,50 +98,50 @@ def compile_command(settings: Settings, into: Path | None) -> int:
 
 
 def store_beside_model(resolved: Version, registry: Registry) -> None:
-    """Compile a version and upload its graph to the artifacts of the version's run.
+    """Compile a version and upload its graph to the artifacts of its run.
 
     Raises:
-        NotCompilableError: it has no graph that agrees with it.
-        RegistryAwayError: the registry does not answer.
+        NotCompilableError: no graph agrees with the model.
+        RegistryAwayError: the registry is unavailable.
 
     """
     with tempfile.TemporaryDirectory(prefix="target-") as scratch:
-        card = compile_version(resolved, registry, Path(scratch) / "compiled")
-        registry.store_run_folder(resolved, folder_name(card), Path(scratch) / "compiled")
+        model_info = compile_version(resolved, registry, Path(scratch) / "compiled")
+        registry.store_run_folder(resolved, folder_name(model_info), Path(scratch) / "compiled")
 
 
-def compile_version(resolved: Version, registry: Registry, into: Path) -> Card:
-    """Compile a version into a folder, and give its card.
+def compile_version(resolved: Version, registry: Registry, into: Path) -> ModelInfo:
+    """Compile a version into a folder, and return its description.
 
     Raises:
-        NotCompilableError: it has no graph that agrees with it.
-        RegistryAwayError: the registry does not answer.
+        NotCompilableError: no graph agrees with the model.
+        RegistryAwayError: the registry is unavailable.
 
     """
     with tempfile.TemporaryDirectory(prefix="target-") as scratch:
-        card = registry.fetch_card(resolved, Path(scratch))
-        require_compilable(card)
+        model_info = registry.fetch_model_info(resolved, Path(scratch))
+        require_compilable(model_info)
         path = registry.fetch_model(resolved, Path(scratch) / "model")
-        graph, parity = _first_that_agrees(card, path)
+        graph, parity = _first_that_agrees(model_info, path)
     store_compiled(into, graph, parity)
-    return card
+    return model_info
 
 
 def parity_rows(codec: Codec, example: Any) -> list[list[float]]:
-    """Give the example's rows, and 256 made ones whose values lie within half a span around the example's."""
+    """Return the example's rows and 256 random ones, whose values exceed the example's range by up to half of it."""
     known = codec.matrix(codec.payload(example), np.dtype("float64"))
     low, high = known.min(axis=0), known.max(axis=0)
     random = np.random.default_rng(0)
     reach = (high - low) / 2
-    made = random.uniform(low - reach, high + reach, (_MADE_ROWS, known.shape[1]))
+    added = random.uniform(low - reach, high + reach, (_RANDOM_ROWS, known.shape[1]))
     whole = [column.type in {"integer", "long"} for column in codec.signature.columns] or [False] * known.shape[1]
-    made[:, whole] = np.round(made[:, whole])
-    rows: list[list[float]] = np.concatenate([known, made]).tolist()
+    added[:, whole] = np.round(added[:, whole])
+    rows: list[list[float]] = np.concatenate([known, added]).tolist()
     return rows
 
 
-def _one_matrix(card: Card) -> bool:
-    signature = card.signature
+def _one_matrix(model_info: ModelInfo) -> bool:
+    signature = model_info.signature
     if signature.tensors:
         only = signature.tensors[0]
         return len(signature.tensors) == 1 and only.name is None and len(only.shape) == 2 and "float" in only.dtype  # noqa: PLR2004
@@ -146,7 +149,7 @@ def _one_matrix(card: Card) -> bool:
 
 
 def _compile_in_child(resolved: Version, registry: Registry, into: Path) -> None:
-    """Let a child process convert, so that its libraries and its memory are gone when it has ended."""
+    """Convert in a child process, so that its libraries and memory are freed when it exits."""
     command = [sys.executable, "-m", "inference", "compile", "--into", str(into)]
     package = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
@@ -154,28 +157,28 @@ def _compile_in_child(resolved: Version, registry: Registry, into: Path) -> None
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as slow:
-        raise NotCompilableError(f"the conversion did not end within {_TIMEOUT_S} s") from slow
+        raise NotCompilableError(f"the conversion took longer than {_TIMEOUT_S} s") from slow
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"the conversion ended with exit code {done.returncode}"]
         raise NotCompilableError(lines[-1])
 
 
-def _first_that_agrees(card: Card, path: Path) -> tuple[bytes, Parity]:
-    """Try the number types that fit the estimator, and give the first graph that passes the parity check."""
+def _first_that_agrees(model_info: ModelInfo, path: Path) -> tuple[bytes, Parity]:
+    """Try each number type that suits the estimator, and return the first graph that passes the parity check."""
     import mlflow.sklearn  # noqa: PLC0415
 
     estimator = mlflow.sklearn.load_model(str(path))
-    codec = Codec(card.signature, _MAX_ROWS)
-    rows = parity_rows(codec, card.example)
-    registered = PyfuncPredictor(load_pyfunc(path, str(card.version)), codec)
+    codec = Codec(model_info.signature, _MAX_ROWS)
+    rows = parity_rows(codec, model_info.example)
+    registered = PyfuncPredictor(load_pyfunc(path, str(model_info.version)), codec)
     expected = registered.predict(_payload(codec, rows))
     reasons = []
     for dtype in _dtypes(estimator):
-        parity = Parity(uuid=card.uuid, dtype=dtype, rows=rows, expected=expected, versions=_versions())
+        parity = Parity(uuid=model_info.uuid, dtype=dtype, rows=rows, expected=expected, versions=_versions())
         try:
             return _agreeing_graph(estimator, parity, codec), parity
-        except NotCompilableError as reason:
-            reasons.append(f"{dtype}: {reason.what}")
+        except NotCompilableError as error:
+            reasons.append(f"{dtype}: {error.what}")
     raise NotCompilableError("; ".join(reasons))
 
 
@@ -183,9 +186,9 @@ def _agreeing_graph(estimator: Any, parity: Parity, codec: Codec) -> bytes:
     try:
         graph = _convert(estimator, len(parity.rows[0]), parity.dtype)
         predictor = OnnxPredictor(graph, parity.dtype, codec)
-    except Exception as problem:
-        cause = " ".join(str(problem).split())[:200]
-        raise NotCompilableError(f"it does not convert ({type(problem).__name__}: {cause})") from problem
+    except Exception as error:
+        cause = " ".join(str(error).split())[:200]
+        raise NotCompilableError(f"skl2onnx cannot convert it ({type(error).__name__}: {cause})") from error
     check_parity(predictor, parity)
     return graph
 
@@ -196,8 +199,8 @@ def _convert(estimator: Any, columns: int, dtype: str) -> bytes:
 
     kind = FloatTensorType if dtype == "float32" else DoubleTensorType
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
-    made = convert_sklearn(estimator, initial_types=[("rows", kind([None, columns]))], options=options)
-    graph: bytes = made.SerializeToString()
+    converted = convert_sklearn(estimator, initial_types=[("rows", kind([None, columns]))], options=options)
+    graph: bytes = converted.SerializeToString()
     return graph
 
 
@@ -206,7 +209,7 @@ def _dtypes(estimator: Any) -> tuple[str, ...]:
 
 
 def _payload(codec: Codec, rows: list[list[float]]) -> Any:
-    """Make a payload of rows, with whole numbers where the signature asks for them."""
+    """Make a payload of rows, with integers where the signature requires them."""
     if codec.signature.tensors:
         return codec.payload(rows)
     columns = codec.signature.columns

@@ -1,12 +1,12 @@
 """The error tree of the target.
 
 TargetError
-├── SettingsError        the environment holds values that cannot be used (exit code 2)
+├── SettingsError        the environment holds invalid values (exit code 2)
 ├── PortTakenError       the address cannot be bound (exit code 2)
-├── ModelRefusedError    the registry's model cannot be served at all (exit code 2 at start)
+├── ModelRefusedError    the registry's model cannot be served (exit code 2 at start)
 ├── ModelMissingError    the registry answers, but has no such model, version or alias yet (retried)
-├── RegistryAwayError    the registry or its artifact store does not answer (retried)
-├── NotCompilableError   no ONNX graph that agrees with the registry's model (the target then serves ``batched``)
+├── RegistryAwayError    the registry or its artifact store is unavailable (retried)
+├── NotCompilableError   the model has no ONNX graph with the same predictions (the target serves ``batched`` instead)
 ├── RowsRefusedError     the model itself rejected a request's rows (422)
 └── OverloadedError      the queue is full (503 with ``Retry-After``)
 """
@@ -17,11 +17,11 @@ EXIT_WRONG_USE = 2
 
 
 class TargetError(Exception):
-    """What went wrong, with the offending value, and a hint that tells what to do about it.
+    """An error with the offending value and a hint how to fix it.
 
     Attributes:
-        what: one clause, without a full stop, that names the value.
-        hint: one clause that says what is allowed or what to do; empty when there is nothing to do.
+        what: one clause that says what failed and names the value; no full stop.
+        hint: one clause that says what is allowed or what to do; empty when nothing can be done.
 
     """
 
@@ -31,13 +31,13 @@ class TargetError(Exception):
         self.hint = hint
 
     def sentence(self) -> str:
-        """Cause and cure on one line, as the command line prints them."""
+        """Return the error and its hint on one line, as the command line prints them."""
         cause = " ".join(self.what.split())
         return f"{cause}: {self.hint}" if self.hint else cause
 
 
 class SettingsError(TargetError):
-    """The environment holds values that cannot be used; all of them are listed at once."""
+    """The environment holds invalid values; the message lists all of them."""
 
 
 class PortTakenError(TargetError):
@@ -45,7 +45,7 @@ class PortTakenError(TargetError):
 
 
 class ModelRefusedError(TargetError):
-    """The registry's model cannot be served, whatever is retried."""
+    """The registry's model cannot be served, and retrying does not help."""
 
 
 class ModelMissingError(TargetError):
@@ -53,11 +53,11 @@ class ModelMissingError(TargetError):
 
 
 class RegistryAwayError(TargetError):
-    """The registry or its artifact store does not answer, or not usefully."""
+    """The registry or its artifact store does not answer, or answers with an error."""
 
 
 class NotCompilableError(TargetError):
-    """The model has no ONNX graph that agrees with it."""
+    """The model has no ONNX graph whose predictions agree with its own."""
 
 
 class RowsRefusedError(TargetError):
@@ -68,10 +68,12 @@ class OverloadedError(TargetError):
     """The queue is full.
 
     Attributes:
-        retry_after_s: whole seconds after which the queue is expected to have room.
+        retry_after_s: whole seconds until the queue is expected to have room.
 
     """
 
     def __init__(self, queued_rows: int, retry_after_s: int) -> None:
-        super().__init__(f"{queued_rows} rows are queued already", f"send the request again in {retry_after_s} s")
+        super().__init__(
+            f"the queue is full ({queued_rows} rows are waiting)", f"send the request again in {retry_after_s} s"
+        )
         self.retry_after_s = retry_after_s

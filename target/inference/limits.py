@@ -1,4 +1,4 @@
-"""The CPU and memory limits that this process sees, from cgroup v1 or v2.
+"""The CPU and memory limits of this process, read from cgroup v1 or v2.
 
 Sources, in the kernel's ``Documentation/``: ``admin-guide/cgroup-v2.rst`` (``cpu.max``, ``memory.max``),
 ``scheduler/sched-bwc.rst`` (``cpu.cfs_*``) and ``admin-guide/cgroup-v1/memory.rst`` (``memory.limit_in_bytes``).
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# v1 says "no limit" with the largest page-aligned 63-bit number; no machine has a quarter of it.
+# v1 represents "no limit" by the largest page-aligned 63-bit number; no machine has even a quarter of it.
 _NO_LIMIT_BYTES: Final = 1 << 60
 
 Number = TypeVar("Number", int, float)
@@ -21,7 +21,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The tightest limits on the way from this process's cgroup to the root; None means unlimited."""
+    """The tightest limits among this process's cgroup and its ancestors; None means unlimited."""
 
     cpu_cores: float | None
     memory_bytes: int | None
@@ -40,7 +40,7 @@ def read_limits(*, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
 
 
 def _own_groups(own: Path) -> dict[str, str]:
-    """Map each controller ("" for v2's single hierarchy) to this process's path in it."""
+    """Map each controller, or "" for v2's single hierarchy, to this process's path in it."""
     groups: dict[str, str] = {}
     for line in (_text(own) or "").splitlines():
         _, _, rest = line.partition(":")

@@ -1,9 +1,9 @@
-"""The typed request schema of a model, built from its signature twice.
+"""The typed request schema of a model, built twice from its signature.
 
-msgspec decodes the hot path (0.3 us a row); pydantic documents it in OpenAPI, words the errors, and validates in
-``naive`` mode. Both accept the same bodies: ``{"inputs": {column: value}}`` for one row, ``{"inputs": [{...}, ...]}``
-for many, and for tensor signatures ``{"inputs": [[...], ...]}`` or, when the tensors have names,
-``{"inputs": {name: [[...], ...]}}``.
+msgspec decodes requests on the fast path (0.3 us per row); pydantic documents the schema in OpenAPI, lists the problems
+of invalid bodies, and validates in ``naive`` mode. Both accept the same bodies: ``{"inputs": {column: value}}`` for one
+row, ``{"inputs": [{...}, ...]}`` for many, and for tensor signatures ``{"inputs": [[...], ...]}`` or, when the tensors
+have names, ``{"inputs": {name: [[...], ...]}}``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PLAIN: Final[dict[str, type]] = {
 
 
 def request_struct(signature: Signature, max_rows: int) -> Any:
-    """Make the msgspec type of the whole body; rows come out as structs in the signature's order."""
+    """Make the msgspec type of the whole body; it decodes rows to structs in the signature's order."""
     if signature.tensors:
         return msgspec.defstruct(
             "Request", [("inputs", _tensor_struct(signature, max_rows))], forbid_unknown_fields=True
@@ -53,7 +53,7 @@ def request_model(signature: Signature, max_rows: int) -> type[BaseModel]:
 
 
 class PredictResponse(BaseModel):
-    """The predictions, one per row and in the rows' order, and the version that made them."""
+    """The predictions, one per row in the order of the rows, and the version that made them."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -164,7 +164,7 @@ def _renames(kinds: dict[str | None, Any]) -> dict[str, str]:
 
 
 def _nested(element: Any, shape: tuple[int, ...], max_rows: int, array: Any) -> Any:
-    """Wrap the element in one list per dimension; the first may have up to ``max_rows`` entries when it is free."""
+    """Wrap the element in one list per dimension; a first dimension of any length has up to ``max_rows`` entries."""
     kind = element
     for depth, length in reversed(list(enumerate(shape))):
         free = (1, max_rows) if depth == 0 else (None, None)

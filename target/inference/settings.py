@@ -1,4 +1,4 @@
-"""Every setting of the target: one frozen record, read from the environment once and validated all at once."""
+"""The settings of the target: one frozen record, read from the environment once; all problems are reported together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelUri:
-    """A registered model's name, and what picks the version: alias, version or stage, or none for the latest."""
+    """A registered model's name, and the alias, version or stage that selects the version; the latest without any."""
 
     text: str
     name: str
@@ -39,23 +39,23 @@ class ModelUri:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment says. Times are in seconds, sizes in bytes or rows as their names say.
+    """The settings. Names end in their unit: ``_s`` for seconds, ``_bytes``, ``_rows``.
 
     Attributes:
         tracking_uri: ``MLFLOW_TRACKING_URI``, the registry.
         model_uri: ``MODEL_URI``, the model to serve.
         host: ``TARGET_HOST``, the address to bind.
-        port: ``TARGET_PORT``; 0 takes a free one, which the log line ``listening`` names.
-        mode: ``TARGET_MODE``, how the model is called.
-        poll_s: ``TARGET_MODEL_POLL_SECONDS`` between two looks at the alias; 0 never looks again.
-        drain_s: ``TARGET_DRAIN_SECONDS`` for which ``/ready`` says 404 before the port closes.
-        stop_timeout_s: ``TARGET_STOP_TIMEOUT_SECONDS`` for requests in flight to finish after that.
-        keep_alive_s: ``TARGET_KEEP_ALIVE_SECONDS`` for which an idle connection is kept.
-        backlog: ``TARGET_BACKLOG``, connections that the kernel queues for the process.
-        max_body_bytes: ``TARGET_MAX_BODY_BYTES``, the largest request that is read.
+        port: ``TARGET_PORT``; 0 takes a free port, which the log line ``listening`` shows.
+        mode: ``TARGET_MODE``, the serving mode.
+        poll_s: ``TARGET_MODEL_POLL_SECONDS`` between two checks of the alias; 0 checks it once.
+        drain_s: ``TARGET_DRAIN_SECONDS`` during which ``/ready`` answers 404 before the port closes.
+        stop_timeout_s: ``TARGET_STOP_TIMEOUT_SECONDS`` that requests in flight have to finish after that.
+        keep_alive_s: ``TARGET_KEEP_ALIVE_SECONDS`` after which an idle connection is closed.
+        backlog: ``TARGET_BACKLOG``, the length of the kernel's queue of new connections.
+        max_body_bytes: ``TARGET_MAX_BODY_BYTES``, the largest request body that is accepted.
         batch_rows: ``TARGET_BATCH_ROWS``, the most rows in one call of the model.
-        queue_rows: ``TARGET_QUEUE_ROWS``, the most rows that wait for the model; more is answered with 503.
-        queue_s: ``TARGET_QUEUE_SECONDS``, the longest expected wait for the model; more is answered with 503.
+        queue_rows: ``TARGET_QUEUE_ROWS``, the most rows that may wait for the model; more are answered with 503.
+        queue_s: ``TARGET_QUEUE_SECONDS``, the longest expected wait for the model; longer ones are answered with 503.
 
     """
 
@@ -76,10 +76,10 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Make the record from the environment; an empty value counts as not set.
+    """Read the settings from the environment; an empty value counts as not set.
 
     Raises:
-        SettingsError: naming every value that cannot be used and what is allowed instead.
+        SettingsError: names every invalid value and what is allowed instead.
 
     """
     reader = _Reader(environ)
@@ -87,16 +87,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         tracking_uri=reader.take("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI, str),
         model_uri=reader.take("MODEL_URI", parse_model_uri(DEFAULT_MODEL_URI), parse_model_uri),
         host=reader.take("TARGET_HOST", Settings.host, str),
-        port=reader.take("TARGET_PORT", Settings.port, _whole(0, _MAX_PORT)),
+        port=reader.take("TARGET_PORT", Settings.port, _integer(0, _MAX_PORT)),
         mode=reader.take("TARGET_MODE", Settings.mode, _mode),
         poll_s=reader.take("TARGET_MODEL_POLL_SECONDS", Settings.poll_s, _seconds(0, 86_400)),
         drain_s=reader.take("TARGET_DRAIN_SECONDS", Settings.drain_s, _seconds(0, 600)),
-        stop_timeout_s=reader.take("TARGET_STOP_TIMEOUT_SECONDS", Settings.stop_timeout_s, _whole(1, 600)),
-        keep_alive_s=reader.take("TARGET_KEEP_ALIVE_SECONDS", Settings.keep_alive_s, _whole(1, 3600)),
-        backlog=reader.take("TARGET_BACKLOG", Settings.backlog, _whole(1, 65_535)),
-        max_body_bytes=reader.take("TARGET_MAX_BODY_BYTES", Settings.max_body_bytes, _whole(1024, 1 << 30)),
-        batch_rows=reader.take("TARGET_BATCH_ROWS", Settings.batch_rows, _whole(1, 1_000_000)),
-        queue_rows=reader.take("TARGET_QUEUE_ROWS", Settings.queue_rows, _whole(1, 10_000_000)),
+        stop_timeout_s=reader.take("TARGET_STOP_TIMEOUT_SECONDS", Settings.stop_timeout_s, _integer(1, 600)),
+        keep_alive_s=reader.take("TARGET_KEEP_ALIVE_SECONDS", Settings.keep_alive_s, _integer(1, 3600)),
+        backlog=reader.take("TARGET_BACKLOG", Settings.backlog, _integer(1, 65_535)),
+        max_body_bytes=reader.take("TARGET_MAX_BODY_BYTES", Settings.max_body_bytes, _integer(1024, 1 << 30)),
+        batch_rows=reader.take("TARGET_BATCH_ROWS", Settings.batch_rows, _integer(1, 1_000_000)),
+        queue_rows=reader.take("TARGET_QUEUE_ROWS", Settings.queue_rows, _integer(1, 10_000_000)),
         queue_s=reader.take("TARGET_QUEUE_SECONDS", Settings.queue_s, _seconds(0.001, 600)),
     )
     reader.finish()
@@ -104,10 +104,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def parse_model_uri(text: str) -> ModelUri:
-    """Read ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``models:/NAME/STAGE`` or ``models:/NAME/latest``.
+    """Parse ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``models:/NAME/STAGE`` or ``models:/NAME/latest``.
 
     Raises:
-        ValueError: saying what is allowed.
+        ValueError: says what is allowed.
 
     """
     match = _MODEL_URI.fullmatch(text)
@@ -126,7 +126,7 @@ def parse_model_uri(text: str) -> ModelUri:
 
 
 class _Reader:
-    """Takes values out of the environment and collects what is wrong with them."""
+    """Parses values of the environment and collects the problems."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -145,8 +145,8 @@ class _Reader:
     def finish(self) -> None:
         if self._problems:
             raise SettingsError(
-                "these settings cannot be used: " + "; ".join(self._problems),
-                "correct them in the environment, or leave them out for the defaults",
+                "invalid settings: " + "; ".join(self._problems),
+                "correct them in the environment, or remove them to use the defaults",
             )
 
 
@@ -157,11 +157,11 @@ def _mode(text: str) -> Mode:
     raise ValueError(", ".join(MODES))
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text) if text.lstrip("-").isdigit() else low - 1
         if not low <= number <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
+            raise ValueError(f"an integer from {low} to {high}")
         return number
 
     return parse
@@ -174,7 +174,7 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             number = math.nan
         if not low <= number <= high:
-            raise ValueError(f"seconds from {low} to {high}")
+            raise ValueError(f"a number of seconds from {low} to {high}")
         return number
 
     return parse

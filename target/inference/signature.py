@@ -1,4 +1,4 @@
-"""A model's signature as the registry stores it, in types of our own, so that no training library is needed to read it.
+"""A model's signature, read from the registry into records of our own, so that no training library is needed.
 
 Source of the format: MLflow's ``MLmodel`` file, whose ``signature`` holds JSON lists of column specs
 (``{"type", "name", "required"}``, with nested ``items``, ``properties`` and ``values``) or of tensor specs
@@ -25,7 +25,7 @@ class Column:
     Attributes:
         name: the column's name.
         type: MLflow's name of the type: a scalar type, ``array``, ``object``, ``map`` or ``any``.
-        required: whether a row must have it.
+        required: whether every row must have it.
         parts: the element of an array, the properties of an object, or the values of a map.
 
     """
@@ -35,25 +35,14 @@ class Column:
     required: bool = True
     parts: tuple[Column, ...] = ()
 
-    def facts(self) -> dict[str, Any]:
-        """Give the column as ``/info`` shows it."""
-        facts: dict[str, Any] = {"name": self.name, "type": self.type, "required": self.required}
-        if self.parts:
-            facts["parts"] = [part.facts() for part in self.parts]
-        return facts
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """One tensor: numpy's name of its element type, and its shape with -1 where any length goes."""
+    """One tensor: numpy's name of its element type, and its shape, in which -1 stands for any length."""
 
     name: str | None
     dtype: str
     shape: tuple[int, ...]
-
-    def facts(self) -> dict[str, Any]:
-        """Give the tensor as ``/info`` shows it."""
-        return {"name": self.name, "type": "tensor", "dtype": self.dtype, "shape": list(self.shape), "required": True}
 
 
 Spec = Column | Tensor
@@ -61,33 +50,28 @@ Spec = Column | Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What a model takes and gives. Exactly one of ``columns`` and ``tensors`` is filled; outputs are informative."""
+    """A model's inputs and outputs. Exactly one of ``columns`` and ``tensors`` is filled; outputs are informative."""
 
     columns: tuple[Column, ...] = ()
     tensors: tuple[Tensor, ...] = ()
     outputs: tuple[Spec, ...] = ()
 
-    def facts(self) -> dict[str, Any]:
-        """Give the signature as ``/info`` shows it."""
-        inputs: list[Spec] = [*self.columns, *self.tensors]
-        return {"inputs": [spec.facts() for spec in inputs], "outputs": [spec.facts() for spec in self.outputs]}
-
     @property
     def all_numeric(self) -> bool:
-        """Whether rows are nothing but required numbers, so that a batch is one matrix."""
+        """Whether all columns are required numbers, so that a batch is one matrix."""
         return bool(self.columns) and all(c.required and c.type in NUMERIC_TYPES for c in self.columns)
 
 
 def parse_signature(stored: dict[str, Any] | None) -> Signature:
-    """Read the ``signature`` entry of an ``MLmodel`` file.
+    """Parse the ``signature`` entry of an ``MLmodel`` file.
 
     Raises:
-        ModelRefusedError: when there is none, or it has inputs that cannot be named in a request.
+        ModelRefusedError: there is no signature, or a request could not name its inputs.
 
     """
     if not stored or not stored.get("inputs"):
         raise ModelRefusedError(
-            "the model has no signature, so requests cannot be checked",
+            "the model has no signature to validate requests with",
             "log it again with signature=mlflow.models.infer_signature(inputs, predictions)",
         )
     inputs = _specs(stored["inputs"])
@@ -103,7 +87,7 @@ def _refuse_unnamed(columns: tuple[Column, ...], tensors: tuple[Tensor, ...]) ->
     names = [column.name for column in columns]
     if (columns and tensors) or unnamed_tensors or "" in names or len(set(names)) < len(names):
         raise ModelRefusedError(
-            f"the model's signature has inputs without names of their own ({names or tensors})",
+            f"the model's signature has inputs without names, or with equal names ({names or tensors})",
             "log it again with an example that is a pandas DataFrame with named columns",
         )
 
@@ -122,7 +106,7 @@ def _spec(entry: dict[str, Any]) -> Spec:
 def _column(entry: dict[str, Any], name: str) -> Column:
     kind = str(entry["type"])
     if kind not in SCALAR_TYPES | _NESTED_TYPES:
-        kind = "any"  # a type that MLflow adds later is passed on unchecked
+        kind = "any"  # types that a later MLflow adds are accepted without validation
     return Column(name=name, type=kind, required=bool(entry.get("required", True)), parts=_parts(entry))
 
 

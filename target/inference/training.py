@@ -1,4 +1,4 @@
-"""The sample model: a random forest on scikit-learn's bundled diabetes data, registered when the registry has none."""
+"""The sample model: a random forest trained on scikit-learn's bundled diabetes data, registered once."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from inference import logs
 from inference.compiling import store_beside_model
 from inference.errors import ModelMissingError, NotCompilableError, SettingsError
 from inference.registry import Registry
 from inference.settings import parse_model_uri
+from inference.telemetry import log_warning
 
 if TYPE_CHECKING:
-    from inference.card import Version
+    from inference.model_info import Version
     from inference.settings import ModelUri, Settings
 
 TREES: Final = 100
 _EXPERIMENT: Final = "loadstone-target"
 _EXAMPLE_ROWS: Final = 20
-# skops refuses to load types that it does not know to be harmless; a forest is made of these.
+# skops loads only types that it knows to be harmless, or that are listed; a forest consists of this one.
 _TRUSTED: Final = ["sklearn.tree._tree.Tree"]
 
 
 def train(settings: Settings) -> int:
-    """Register the sample model under MODEL_URI's name and alias unless it is there; print one line; give 0.
+    """Register the sample model under MODEL_URI's name and alias unless it exists; print one line; return 0.
 
     Raises:
-        SettingsError: MODEL_URI names a version or stage, which only a registry can give out.
-        RegistryAwayError: the registry does not answer.
+        SettingsError: MODEL_URI names a version or stage, which only the registry can assign.
+        RegistryAwayError: the registry is unavailable.
 
     """
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is for our one line
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output carries only our line
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     registry = Registry(settings.tracking_uri)
     uri = settings.model_uri
     try:
         version = registry.resolve(uri)
-        sys.stdout.write(f"{uri.text} is version {version.number} already\n")
+        sys.stdout.write(f"{uri.text} is already registered as version {version.number}\n")
     except ModelMissingError as missing:
         if uri.version is not None or uri.stage is not None:
             raise SettingsError(
@@ -53,9 +53,9 @@ def train(settings: Settings) -> int:
 
 
 def register_sample(registry: Registry, uri: ModelUri) -> Version:
-    """Train the sample model, register it with its compiled graph, and then let the alias, if any, point to it."""
+    """Train and register the sample model, store its compiled graph, and then point the alias, if any, to it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's notices to its developers are no news to an operator
+        warnings.simplefilter("ignore")  # these warnings are addressed to developers of MLflow, not to operators
         number = _log_model(registry, uri.name)
         version = registry.resolve(parse_model_uri(f"models:/{uri.name}/{number}"))
         _compile(version, registry)
@@ -65,15 +65,15 @@ def register_sample(registry: Registry, uri: ModelUri) -> Version:
 
 
 def _compile(version: Version, registry: Registry) -> None:
-    """Store the graph too; without it a target compiles the model itself, or serves it batched."""
+    """Store the graph; without one, each target compiles the model itself or serves it batched."""
     try:
         store_beside_model(version, registry)
-    except NotCompilableError as reason:
-        logs.warning("not_compiled", model=version, why=reason.what)
+    except NotCompilableError as error:
+        log_warning("not_compiled", model=version, reason=error.what)
 
 
 def _log_model(registry: Registry, name: str) -> str:
-    import mlflow.sklearn  # noqa: PLC0415 - the training libraries are no part of the serving process
+    import mlflow.sklearn  # noqa: PLC0415 - the serving process must not load training libraries
     from mlflow.models import infer_signature  # noqa: PLC0415
     from sklearn.datasets import load_diabetes  # noqa: PLC0415
     from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
@@ -94,7 +94,7 @@ def _log_model(registry: Registry, name: str) -> str:
 
 
 def _experiment(registry: Registry) -> Any:
-    """Find or make the experiment; beside a SQLite file its artifacts go to that file's folder, not the current one."""
+    """Return the experiment's id, creating it if needed; for SQLite, artifacts go beside the database file."""
     found = registry.client.get_experiment_by_name(_EXPERIMENT)
     if found is not None:
         return found.experiment_id

@@ -1,4 +1,4 @@
-"""Doubles of what Docker gives a balancer (a name with many addresses) and the balancer itself, which is real."""
+"""A real HAProxy, and a stand-in for Docker's DNS: one name with many addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATIENCE_S = 30.0
 
 
 class Names:
-    """A DNS server (RFC 1035) that answers A questions with ``addresses`` and others with nothing."""
+    """A DNS server (RFC 1035) that answers queries for A records with ``addresses``, and others with nothing."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
@@ -69,13 +69,13 @@ class Balancer:
             "BALANCER_STATS_BIND": f"127.0.0.1:{self._stats_port}",
             "BALANCER_TARGET": target,
             "BALANCER_DNS": f"127.0.0.1:{names.port}",
-            "BALANCER_MAXCONN": "4000",  # the default asks for more file descriptors than some machines give
+            "BALANCER_MAXCONN": "4000",  # the default needs more file descriptors than some machines allow
             **settings,
         }
         self.process = subprocess.Popen([str(program), "-db", "-f", str(configuration)], env=environment)
 
     def replicas(self) -> list[dict[str, str]]:
-        """The statistics of every replica that DNS knows."""
+        """Return the statistics of every replica with an address."""
         text = httpx.get(f"http://127.0.0.1:{self._stats_port}/stats;csv").text
         rows = csv.DictReader(text.removeprefix("# ").splitlines())
         named = [row for row in rows if row["pxname"] == "replicas" and row["svname"].startswith("replica-")]
@@ -109,7 +109,7 @@ class Balancer:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at any loopback address at the moment."""
+    """Return a port that is currently free on every loopback address."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         port: int = probe.getsockname()[1]
@@ -118,7 +118,7 @@ def free_port() -> int:
 
 @contextmanager
 def balanced(program: Path, configuration: Path, target: str, **settings: str) -> Iterator[tuple[Balancer, Names]]:
-    """A balancer and its name server, both gone afterwards."""
+    """A balancer and its name server, which are both stopped afterwards."""
     names = Names()
     balancer = Balancer(program, configuration, target, names, **settings)
     try:

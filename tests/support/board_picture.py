@@ -1,7 +1,7 @@
-"""A page that shows a board's real results with the report's charts, where Grafana itself cannot run.
+"""A page that draws a board's real results with the charts of the report, for machines without Grafana.
 
-What is shown are the rows that InfluxDB gave for the board's own queries; lines and heatmaps are drawn by the script of
-live page and report (loadstone.charts), tables and figures as plain HTML. Grafana's own look is not imitated.
+The page shows the rows that InfluxDB returned for the board's own queries. The script of live page and report
+(loadstone.charts) draws lines and heatmaps; tables and figures are plain HTML. It does not imitate Grafana's look.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROWS_OF_BUCKETS: Final = {
     "10": (30, 40), "25": (40, 44), "50": (44, 47), "100": (47, 50), "250": (50, 54), "500": (54, 57),
     "1000": (57, 60), "2500": (60, 64), "5000": (64, 67), "10000": (67, 70),
 }  # fmt: skip
-"""Rows of the report's heatmap (ten to a power of ten, from 1 us) that a stored bucket covers."""
+"""The rows of the report's heatmap (ten per decade, from 1 us) that each stored bucket covers."""
 _SCRIPT: Final = """
 const boards = JSON.parse(document.getElementById("data").textContent);
 for (const panel of boards.panels) {
@@ -57,7 +57,7 @@ _SAID: Final = "Real results of the queries of this board, drawn with the charts
 
 
 def board_page(uid: str, ask: Callable[[str], Rows], events: Rows, start_ns: int, step_s: int) -> str:
-    """The page of a board. ``ask`` answers its queries; ``events`` become lines; time counts from ``start_ns``."""
+    """Return the page of a board. ``ask`` answers queries, ``events`` become lines, and time starts at ``start_ns``."""
     found = board(uid)
     data: list[dict[str, Any]] = []
     parts = []
@@ -124,7 +124,7 @@ def _lines(answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: i
 
 
 def _whole_second(at_ns: int, start_ns: int) -> float:
-    """Points of different workers and containers get common times, which the report's charts need for lines."""
+    """Align the points of workers and containers to common times, which the report's charts need to draw lines."""
     return float(round((at_ns - start_ns) / NS))
 
 
@@ -180,7 +180,7 @@ def _table(panel: dict[str, Any], rows: Rows, unit: str) -> str:
 
 
 def _joined(answers: list[tuple[dict[str, Any], Rows]]) -> Rows:
-    """The rows of several queries as one table, joined by their texts, as the panels' transformation does."""
+    """Join the rows of several queries by their texts into one table, as the panels' transformation does."""
     joined: dict[tuple[Any, ...], dict[str, Any]] = {}
     for number, (_, rows) in enumerate(answers):
         for at, row in enumerate(rows):
@@ -191,7 +191,7 @@ def _joined(answers: list[tuple[dict[str, Any], Rows]]) -> Rows:
 
 
 def _mapped(panel: dict[str, Any], value: Any) -> str:
-    """The word that the panel shows for a number."""
+    """Return the word that the panel maps a number to."""
     for mapping in panel["fieldConfig"]["defaults"].get("mappings") or ():
         if mapping["type"] == "range" and isinstance(value, int | float):
             low, high = mapping["options"]["from"], mapping["options"]["to"]

@@ -30,13 +30,13 @@ __all__ = ["MIB", "BoardRuns", "balancer_rows", "run_for_boards"]
 MIB = 2**20
 USERS = 12
 SATURATED = 22
-"""By this second the double's first container has been at all of its limits."""
+"""By this second the first container of the double has reached all of its limits."""
 OBJECTIVES = ("--objective", "p95<500ms", "--objective", "failures<=1%", "--objective", "mean<250ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardRuns:
-    """The folders of both runs, and the InfluxDB that holds them."""
+    """The folders of both runs, and the InfluxDB that contains them."""
 
     influx: InfluxServer
     quiet: Path
@@ -44,7 +44,7 @@ class BoardRuns:
 
 
 def balancer_rows(second: int) -> tuple[Usage, ...]:
-    """What the two containers of the double use in their n-th second: one saturates, and is killed for memory once."""
+    """Return the usage of the double's two containers: one saturates, and is killed once for lack of memory."""
     heat, killed = min(1.0, 0.06 * second), int(second >= 14)
     mem_bytes = min(100 + second, 126) * MIB
     return (
@@ -56,7 +56,7 @@ def balancer_rows(second: int) -> tuple[Usage, ...]:
 
 
 class Publisher(threading.Thread):
-    """Publishes the double's usage each second, as a sampler does; ``second`` is the next one."""
+    """Publishes the double's usage every second, as a sampler does; ``second`` is the next one to publish."""
 
     def __init__(self, client: Redis) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Publisher(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Publish until it is stopped."""
+        """Publish until stopped."""
         while not self._ended.wait(1 - time.time() % 1):
             rows = balancer_rows(self.second)
             tick = UsageTick(at_ns=time.time_ns(), source="double", seq=self.second, rows=rows)
@@ -90,7 +90,7 @@ def run_for_boards(
     steady: int = 250,
     quiet_s: int = 5,
 ) -> BoardRuns:
-    """Run both, one after the other, about 40 s.
+    """Run both runs one after the other, which takes about 40 s.
 
     ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run.
     """
@@ -103,9 +103,11 @@ def run_for_boards(
     try:
         quiet.run()
         client = valkey.client()
-        client.delete(*client.scan_iter(match="live:*"))  # so that the live snapshot is the next run's
+        client.delete(*client.scan_iter(match="live:*"))  # so that the next live snapshot belongs to the next run
+        running = eventful.start()
+        running.wait_for(lambda: running.live(client))  # so that the run sees all seconds of the double
         with Publisher(client) as publisher:
-            _lose_a_worker(eventful.start(), client, target, steady)
+            _lose_a_worker(running, client, target, steady)
             eventful.wait_for(lambda: publisher.second > SATURATED or None)
             eventful.send(signal.SIGINT)
         assert eventful.finish() == 130, eventful.output

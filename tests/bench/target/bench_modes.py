@@ -1,9 +1,9 @@
-"""CPU per request of the three serving modes, side by side: rounds in turn, ratios with median and spread.
+"""CPU time per request of the three serving modes, side by side in interleaved rounds; prints medians and spread.
 
     bench_modes.py [--rounds 5] [--seconds 3] [--users 50]
 
-Trains the sample model (a forest of 100 trees, 10 features) in a temporary registry. All targets run the whole
-time, and each round loads them one after the other, so that what else the machine does hits all of them alike.
+Trains the sample model (a forest of 100 trees, 10 features) in a temporary registry. All targets run the whole time,
+and each round loads them one after the other, so that other work on the machine affects all of them equally.
 """
 
 from __future__ import annotations

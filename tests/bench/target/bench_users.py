@@ -1,8 +1,8 @@
-"""How many users one limited target holds: users with think time, a CPU limit, a memory limit, directly or balanced.
+"""The number of users that one target serves under CPU and memory limits, directly or through the balancer.
 
     bench_users.py --registry URI [--python PATH] [--haproxy PATH] MODE:USERS:CORES:MIB ...
 
-``--python`` may name an environment without training libraries. Needs root for the limits. Prints one row each.
+``--python`` may be the Python of an environment without training libraries. Limits need root. Prints one row per case.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 ROOT = Path(__file__).parents[3]
-for _folder in ("target", "tests/bench/target", "tests/services/target"):
+for _folder in ("target", "tests", "tests/bench/target"):
     sys.path.insert(0, str(ROOT / _folder))
 
 from box import Box, boxed  # noqa: E402 - the folder is on the path only now
@@ -108,7 +108,7 @@ def _target(options: argparse.Namespace, mode: str, box: Box) -> Iterator[tuple[
 
 @contextmanager
 def _balancer(options: argparse.Namespace, port: int) -> Iterator[int]:
-    from balancing import Balancer, Names  # only when a balancer is asked for
+    from support.balancing import Balancer, Names  # only when a balancer is asked for
 
     names = Names()
     names.addresses = ["127.0.0.1"]

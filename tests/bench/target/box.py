@@ -18,42 +18,42 @@ _PERIOD_US = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Folders of one group, one for each controller (the same one for all in v2)."""
+    """The folders of one cgroup, one per controller; in v2 they are the same."""
 
     cpu: Path
     memory: Path
     v1: bool
 
     def enter(self) -> None:
-        """Move the calling process in; for ``preexec_fn``."""
+        """Move the calling process into the group; for ``preexec_fn``."""
         for folder in {self.cpu, self.memory}:
             (folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def peak_mb(self) -> float:
-        """The most memory that the group used, page cache included."""
+        """Return the peak memory of the group, including page cache."""
         name = "memory.max_usage_in_bytes" if self.v1 else "memory.peak"
         return int((self.memory / name).read_text()) / 1e6
 
     def anonymous_mb(self) -> float:
-        """Memory that cannot be given back under pressure."""
+        """Return the memory that the kernel cannot reclaim."""
         facts = dict(line.split() for line in (self.memory / "memory.stat").read_text().splitlines())
         return int(facts["rss" if self.v1 else "anon"]) / 1e6
 
     def killed(self) -> int:
-        """Processes that were killed for want of memory."""
+        """Return the number of processes killed for lack of memory."""
         name = "memory.oom_control" if self.v1 else "memory.events"
         facts = dict(line.split() for line in (self.memory / name).read_text().splitlines())
         return int(facts.get("oom_kill", 0))
 
     def throttled_s(self) -> float:
-        """Time for which the group was not run because its CPU share was used up."""
+        """Return the time for which the group's CPU quota throttled it."""
         facts = dict(line.split() for line in (self.cpu / "cpu.stat").read_text().splitlines())
         return int(facts["throttled_time"]) / 1e9 if self.v1 else int(facts["throttled_usec"]) / 1e6
 
 
 @contextmanager
 def boxed(name: str, *, cores: float | None, memory_mb: int | None) -> Iterator[Box]:
-    """Make a group with these limits (MiB for memory); it is removed afterwards."""
+    """Create a group with these limits (memory in MiB), and remove it afterwards."""
     v1 = (_ROOT / "memory").is_dir()
     group = f"loadstone-bench-{name}-{os.getpid()}"
     cpu, memory = (_ROOT / "cpu" / group, _ROOT / "memory" / group) if v1 else (_ROOT / group, _ROOT / group)
@@ -79,7 +79,7 @@ def _limit(box: Box, cores: float | None, memory_mb: int | None) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the group once its last process has gone from it."""
+    """Remove the group once its last process has exited."""
     remove: Callable[[], None] = folder.rmdir
     for _ in range(50):
         try:

@@ -1,8 +1,8 @@
-"""A bounded load generator on raw sockets: cheap enough to hold 10,000 users beside the target on two cores.
+"""A load generator on raw sockets, cheap enough to run 10,000 users next to the target on two cores.
 
-Run as a program it reads one JSON plan from standard input and writes one JSON result to standard output. A user
-connects once, starts at a random phase, sends a request, reads the whole answer, thinks, and sends the next. Only
-loopback is ever a target.
+As a program it reads a JSON plan from standard input and writes a JSON result to standard output. Each user connects
+once, starts after a random delay, sends a request, reads the whole answer, waits, and sends the next one. It accepts
+loopback addresses only.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CONNECTS_AT_ONCE = 200
 
 @dataclass(kw_only=True)
 class Plan:
-    """What to send: ``bodies`` in turn to ``path`` by ``users`` for ``seconds`` after everyone is connected.
+    """The load: ``users`` send ``bodies`` in turn to ``path`` for ``seconds`` after all of them have connected.
 
-    What comes back in the first ``warmup_s`` is not counted, and ``pids`` are the processes whose CPU time is read then
-    and at the end, so that the CPU per request is that of the steady state, without connecting and disconnecting.
+    Answers in the first ``warmup_s`` are not counted. The CPU time of the processes ``pids`` is read after the warm-up
+    and at the end, so that the CPU time per request is that of the steady state.
     """
 
     port: int
@@ -42,12 +42,12 @@ class Plan:
     warmup_s: float = 0.0
     pids: list[int] = field(default_factory=list)
     patience_s: float = 60.0
-    requests: int = 0  # stop after as many answers; 0 means by time alone
+    requests: int = 0  # stop after this many answers; 0 means after ``seconds`` only
 
 
 @dataclass(kw_only=True)
 class Result:
-    """What came back; latencies in ms over all answered requests."""
+    """The result; latencies in ms are over all answered requests."""
 
     sent: int
     answered: int
@@ -61,7 +61,7 @@ class Result:
     max_ms: float
     statuses: dict[str, int]
     connections: int
-    in_time: int = 0  # answered before the load ended; the others came while their patience lasted
+    in_time: int = 0  # answered before the load ended; the others within ``patience_s`` after it
     cpu_s: float = 0.0
     cpu_ms: float = 0.0
     rss_mb: float = 0.0
@@ -75,7 +75,7 @@ class Load:
     """The state that all users share."""
 
     def __init__(self, plan: Plan) -> None:
-        assert plan.host in _LOOPBACK, "only loopback is ever a target"
+        assert plan.host in _LOOPBACK, "the load generator accepts loopback addresses only"
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.requests = [_request(plan, body) for body in plan.bodies]
@@ -87,7 +87,7 @@ class Load:
         self.started_s = self.started_cpu_s = 0.0
 
     def begin(self) -> None:
-        """Count from now on."""
+        """Start counting."""
         self.latencies_s, self.statuses, self.failed, self.sent = array("d"), {}, 0, self.waiting
         self.started_s, self.started_cpu_s = time.perf_counter(), cpu_seconds(self.plan.pids)
 
@@ -102,12 +102,12 @@ class Load:
 
 
 class User(asyncio.Protocol):
-    """One connection: sends, waits for the whole answer, thinks, sends again."""
+    """One connection: sends a request, waits for the whole answer, waits the think time, and sends again."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._buffer = b""
-        self._since = 0.0
+        self._sent_s = 0.0
         self._expects = False
 
     def connection_made(self, transport: Any) -> None:
@@ -127,7 +127,7 @@ class User(asyncio.Protocol):
         load.sent += 1
         load.waiting += 1
         self._expects = True
-        self._since = time.perf_counter()
+        self._sent_s = time.perf_counter()
         self._transport.write(load.requests[load.sent % len(load.requests)])
 
     def data_received(self, data: bytes) -> None:
@@ -138,7 +138,7 @@ class User(asyncio.Protocol):
         load = self._load
         self._buffer, self._expects = b"", False
         load.waiting -= 1
-        load.latencies_s.append(time.perf_counter() - self._since)
+        load.latencies_s.append(time.perf_counter() - self._sent_s)
         load.count(head[9:12].decode())
         low, high = load.plan.think_s
         if high:
@@ -157,7 +157,7 @@ class User(asyncio.Protocol):
 
 
 async def drive(plan: Plan) -> Result:
-    """Connect all users, load for the time given, wait for the last answers, and tell."""
+    """Connect all users, run the load, wait for the last answers, and return the result."""
     load = Load(plan)
     users = await _connect(load)
     load.running = True
@@ -175,7 +175,7 @@ async def drive(plan: Plan) -> Result:
     answered, rss_mb = len(load.latencies_s), rss_bytes(plan.pids) / 1e6
     load.running = False
     end_s = time.perf_counter() + plan.patience_s
-    while load.waiting and time.perf_counter() < end_s:  # noqa: ASYNC110 - polled ten times a second, off the hot path
+    while load.waiting and time.perf_counter() < end_s:  # noqa: ASYNC110 - polled ten times a second, not on the hot path
         await asyncio.sleep(0.1)
     result = _result(load, seconds, len(users))
     for user in users:
@@ -236,7 +236,7 @@ def _result(load: Load, seconds: float, connections: int) -> Result:
         p95_ms=at(0.95),
         p99_ms=at(0.99),
         max_ms=times[-1] * 1000,
-        statuses=dict(load.statuses),  # closing the connections must not change it
+        statuses=dict(load.statuses),  # a copy, because closing the connections changes it
         connections=connections,
     )
 

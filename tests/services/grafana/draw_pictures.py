@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from boards.catalogue import BOARDS
+from boards.generate import BOARDS
 from support.board_picture import board_page
 from support.board_runs import run_for_boards
 from support.boards.facts import Facts

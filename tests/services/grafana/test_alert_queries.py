@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.boards.facts import Facts
     from support.boards.values import Rows
 
-SECONDS = {(alert.uid, question.ref): question.seconds for alert in ALERTS for question in alert.questions}
+SECONDS = {(alert.uid, query.ref): query.seconds for alert in ALERTS for query in alert.queries}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def answers(board_runs: BoardRuns, view: View, text: str) -> Rows:
     return [row for row in rows if "limit" in row or row["run"] == view.run.id]
 
 
-def test_every_question_has_an_expectation():
+def test_every_query_has_an_expectation():
     assert EXPECTED.keys() == SECONDS.keys()
     assert MS * 1000 == NS
 
@@ -91,11 +91,11 @@ def test_a_rule_sees_what_the_archive_gives_and_fires_when_it_should(
     board_runs: BoardRuns, facts: dict[str, Facts], run: Facts, alert
 ):
     values = []
-    for question in alert.questions:
-        seen = view(facts, run, question.seconds)
-        rows = answers(board_runs, seen, question.text)
+    for query in alert.queries:
+        seen = view(facts, run, query.seconds)
+        rows = answers(board_runs, seen, query.text)
         assert rows
-        assert not difference(EXPECTED[alert.uid, question.ref](seen), rows)
+        assert not difference(EXPECTED[alert.uid, query.ref](seen), rows)
         mine = [row for row in rows if row["run"] == run.id]
         values.append(
             [value for row in mine for value in row.values() if isinstance(value, int | float) and value < 1e9]

@@ -1,4 +1,4 @@
-"""A real HAProxy, a small real DNS server for its discovery, and the target's own helpers."""
+"""A real HAProxy, and a registry with the sample model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ for folder in ("target", "tests/unit/target", "tests/bench/target"):
         sys.path.insert(0, str(ROOT / folder))
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what MLflow warns of while it imports itself
+    warnings.simplefilter("ignore")  # warnings that importing MLflow raises
     import mlflow.pyfunc  # noqa: F401
 
 
 @pytest.fixture(scope="session")
 def haproxy(request: pytest.FixtureRequest) -> Path:
-    """The program; from LOADSTONE_HAPROXY, the fetched servers, or the machine."""
+    """The HAProxy binary: from LOADSTONE_HAPROXY, the path, or the fetched servers."""
     named = os.environ.get("LOADSTONE_HAPROXY") or shutil.which("haproxy")
     if named:
         return Path(named)
     try:
         found: Path = request.getfixturevalue("haproxy_binary")
     except pytest.FixtureLookupError:
-        pytest.skip("no haproxy here: set LOADSTONE_HAPROXY or run make test-services, which fetches it")
+        pytest.skip("HAProxy not found: set LOADSTONE_HAPROXY, or run make test-services, which fetches it")
     return found
 
 

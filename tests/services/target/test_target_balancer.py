@@ -90,18 +90,18 @@ def test_killing_draining_and_scaling_replicas_under_500_connections_fails_no_re
         assert result["failed"] == result["unanswered"] == 0
         assert result["connections"] == CONNECTIONS
         assert served_by_second > 0
-        assert balancer.retries() > 0, "the kill was not noticed by any request, so this test showed nothing"
+        assert balancer.retries() > 0, "the kill affected no request, so this test proved nothing"
         assert "haproxy_backend_retry_warnings_total" in balancer.metrics()
 
 
-def test_without_replay_a_request_whose_replica_dies_is_told_to_the_client(haproxy: Any, replicas: Any):
+def test_without_replay_the_client_sees_the_error_of_a_request_whose_replica_died(haproxy: Any, replicas: Any):
     first, second, _ = replicas
     with balanced(haproxy, CONFIGURATION, f"target.test:{first.port}") as (balancer, names):
         names.addresses = ADDRESSES[:2]
         balancer.wait_for(["UP", "UP"])
         load = _load(balancer.port, first.get("/info").json()["input_example"], 8.0)
         time.sleep(3)
-        second.process.send_signal(signal.SIGSTOP)  # requests that it has taken stay in it
+        second.process.send_signal(signal.SIGSTOP)  # it keeps the requests it has accepted
         time.sleep(1)
         second.process.send_signal(signal.SIGKILL)
         result = _result(load)

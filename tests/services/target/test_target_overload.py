@@ -1,4 +1,4 @@
-"""A real target under more load than it can carry, and under a thousand naive requests at once."""
+"""A real target under overload, and under a thousand simultaneous requests in naive mode."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def slow(trained: Path) -> Path:
     return trained
 
 
-def test_an_overloaded_target_says_503_at_once_loses_nothing_and_serves_again_when_the_load_is_gone(slow: Path):
+def test_an_overloaded_target_answers_503_at_once_loses_nothing_and_recovers_when_the_load_ends(slow: Path):
     with running(slow, MODEL_URI="models:/slow@champion", TARGET_QUEUE_SECONDS="0.2") as target:
         body = json.dumps({"inputs": {"x": 1.0}})
         plan = Plan(port=target.port, users=USERS, seconds=4.0, think_s=(0.0, 0.05), bodies=[body])

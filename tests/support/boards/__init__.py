@@ -1,10 +1,10 @@
-"""What the queries of the boards have to return, computed from run folders alone."""
+"""The expected results of the boards' queries, computed from run folders alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from support.boards import other_boards, run_board
+from support.boards import capacity_board, compare_board, endpoint_board, health_board, run_board, runs_board
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +16,10 @@ __all__ = ["EXPECTED"]
 
 EXPECTED: Final[dict[str, dict[tuple[str, str], Callable[[View], Rows]]]] = {
     "run": run_board.EXPECTED,
-    "endpoint": other_boards.ENDPOINT,
-    "runs": other_boards.RUNS,
-    "compare": other_boards.COMPARE,
-    "capacity": other_boards.CAPACITY,
-    "health": other_boards.HEALTH,
+    "endpoint": endpoint_board.EXPECTED,
+    "runs": runs_board.EXPECTED,
+    "compare": compare_board.EXPECTED,
+    "capacity": capacity_board.EXPECTED,
+    "health": health_board.EXPECTED,
 }
-"""By board, without ``loadstone-``; by owner and letter of the query."""
+"""By board (without ``loadstone-``), then by panel, variable or annotation and the query's reference letter."""

@@ -1,4 +1,4 @@
-"""A run folder as the boards' tests read it: requests, usage, events and workers, without loadstone's own sums."""
+"""The contents of a run folder for the boards' tests: requests, usage, events and workers, without loadstone's sums."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """One row of usage.parquet; shares in percent of the limit, None where there is none."""
+    """One row of usage.parquet; percentages are of the limit, and None without a limit."""
 
     at_ns: int
     service: str
@@ -60,7 +60,7 @@ class Tick(NamedTuple):
 
 
 class WorkerPoint(NamedTuple):
-    """What a worker said of itself in one batch, with the samples of it that had been stored by then."""
+    """A worker's own statistics in one batch, and the number of its samples stored by then."""
 
     at_ns: int
     worker: str
@@ -70,7 +70,7 @@ class WorkerPoint(NamedTuple):
 
 
 class Figures:
-    """Counts and response times (ms) of some requests, computed from these alone."""
+    """Counts and response times (ms) of a list of requests."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.n = len(requests)
@@ -94,7 +94,7 @@ class Figures:
 
     @property
     def failed_pct(self) -> float:
-        """Share of failed requests; InfluxQL makes 0 of 0/0."""
+        """Percentage of failed requests; InfluxQL returns 0 for 0/0."""
         return 100 * self.err / self.n if self.n else 0.0
 
     def percentile(self, percent: float) -> Near | None:
@@ -106,7 +106,7 @@ class Figures:
         return {f"p{percent}": self.percentile(percent) for percent in percents}
 
     def within(self, limit_ms: float) -> int:
-        """How many took at most so long."""
+        """Return how many took at most ``limit_ms``."""
         return int((self._times <= limit_ms).sum())
 
 
@@ -120,7 +120,7 @@ class Facts:
 
     @cached_property
     def requests(self) -> list[Request]:
-        """All requests, by their ends."""
+        """All requests, sorted by end."""
         read = [
             Request(
                 row["end"],
@@ -140,7 +140,7 @@ class Facts:
 
     @cached_property
     def usage(self) -> list[Tick]:
-        """All ticks of usage."""
+        """All rows of usage."""
         return [
             Tick(
                 row["at"],
@@ -167,7 +167,7 @@ class Facts:
 
     @cached_property
     def workers(self) -> list[WorkerPoint]:
-        """At most one point a second for each incarnation, and its last one, from the batches as they came."""
+        """At most one point per second for each incarnation, and its last one, in the order of the batches."""
         seen: set[tuple[str, int]] = set()
         stored: dict[str, int] = defaultdict(int)
         newest: dict[str, int] = {}
@@ -189,7 +189,7 @@ class Facts:
         return found
 
     def spans(self, requests: Iterable[Request], width_s: float) -> dict[int, list[Request]]:
-        """Requests by the beginning (ns) of the span in which they ended."""
+        """Group requests by the start (ns) of the time bucket in which they ended."""
         width_ns = int(width_s * NS)
         found: dict[int, list[Request]] = defaultdict(list)
         for each in requests:

@@ -1,4 +1,4 @@
-"""What every query of the board Run has to return."""
+"""The expected result of each query of the board Run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["EXPECTED", "epoch_ms", "event_text"]
 
 RUN_KINDS: Final = ("started", "ramp_done", "stage", "stopping", "stopped", "names_capped")
 WORKER_KINDS: Final = ("worker_joined", "worker_lost", "orphaned")
-TROUBLE_KINDS: Final = ("restarted", "crashed", "target_exited", "interrupted", "exception")
+PROBLEM_KINDS: Final = ("restarted", "crashed", "target_exited", "interrupted", "exception")
 
 
 def epoch_ms(text: str) -> int:
-    """A moment of run.json in ms since 1970."""
+    """Convert a time in run.json to ms since 1970."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """What an event says: its plain data, or its kind."""
+    """Return the text of an event: its plain data, or its kind."""
     plain = {key: value for key, value in event["data"].items() if isinstance(value, str | int | float) and value != ""}
     return ", ".join(f"{key}={value}" for key, value in plain.items()) or str(event["kind"])
 
@@ -58,7 +58,7 @@ def peak(view: View) -> Rows:
 def users(view: View) -> Rows:
     ends = [(row["time"], row["time"] + view.res * NS) for row in view.spans(lambda _: {})]
     return [
-        {"time": at_ns, "users": view.sampled(end_ns, "users"), "users wanted": view.sampled(end_ns, "target_users")}
+        {"time": at_ns, "users": view.sampled(end_ns, "users"), "target users": view.sampled(end_ns, "target_users")}
         for at_ns, end_ns in ends
     ]
 
@@ -104,7 +104,7 @@ def errors(view: View) -> Rows:
 
 
 def errors_over_time(view: View) -> Rows:
-    # The points are those of whole seconds; a panel's span holds the seconds that are shown.
+    # Points exist per second; a time bucket of the panel contains the seconds in the selected range.
     failed = [each for each in view.requests(named=True) if not each.ok]
     width_ns = view.res * NS
     counts = Counter((each.end_ns - each.end_ns % width_ns, kind_of(each)) for each in failed)
@@ -117,19 +117,19 @@ def objectives(view: View) -> Rows:
             "objective": each["text"],
             "measured": each["value"],
             "limit": each["limit"],
-            "holds": each["ok"],
-            "why": each["reason"] or None,
+            "met": each["ok"],
+            "reason": each["reason"] or None,
         }
         for each in view.run.document["objectives"]
     ]
 
 
 def events(view: View) -> Rows:
-    return [{"time": each["at_ns"], "event": each["kind"], "about": event_text(each)} for each in view.events()]
+    return [{"time": each["at_ns"], "event": each["kind"], "details": event_text(each)} for each in view.events()]
 
 
 def marks(*kinds: str) -> Callable[[View], Rows]:
-    """The marks of these kinds in the shown range."""
+    """Expect the events of these kinds in the selected time range."""
 
     def found(view: View) -> Rows:
         shown = [each for each in view.events(*kinds) if view.covers(each["at_ns"])]
@@ -149,7 +149,7 @@ def kills(view: View) -> Rows:
 
 
 def tag_values(values: Callable[[View], set[str]]) -> Callable[[View], Rows]:
-    """The answer to SHOW TAG VALUES."""
+    """Expect the result of SHOW TAG VALUES."""
     return lambda view: [{"value": value} for value in sorted(values(view))]
 
 
@@ -191,7 +191,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Events", "A"): events,
     ("annotation Run", "A"): marks(*RUN_KINDS),
     ("annotation Workers", "A"): marks(*WORKER_KINDS),
-    ("annotation Trouble", "A"): marks(*TROUBLE_KINDS),
+    ("annotation Problems", "A"): marks(*PROBLEM_KINDS),
     ("annotation Out of memory", "A"): kills,
     ("variable run", "A"): tag_values(lambda view: set(view.runs)),
     ("variable name", "A"): tag_values(lambda view: {each.name for each in view.run.requests}),

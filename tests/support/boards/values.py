@@ -7,45 +7,47 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-__all__ = ["Between", "Near", "OneOf", "Rows", "difference", "optional"]
+__all__ = ["BUCKET_WIDTH", "Between", "Near", "OneOf", "Rows", "difference", "optional"]
 
 Rows = list[dict[str, Any]]
 HISTOGRAM_ERROR: Final = 0.004
+BUCKET_WIDTH: Final = 0.008
+"""The width of a bucket of the histogram, 1/128 of its value: a bound in ms is only known this exactly."""
 EXACT: Final = 1e-9
 MAYBE: Final = "may be missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A percentile, which a histogram knows to 0.4 % and a microsecond."""
+    """A percentile from a histogram, which is accurate to 0.4 % and a microsecond."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A value that was sampled: the newest one that could be known, or one right before it."""
+    """A sampled value: the newest one available at that time, or the one right before it."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A count whose border lies within a bucket of a histogram."""
+    """A count whose bound lies within a bucket of a histogram."""
 
     low: float
     high: float
 
 
 def optional(row: dict[str, Any], certain: bool) -> dict[str, Any]:
-    """A row that may also be missing, unless it is certain: what it needs may not have been known in time."""
+    """Mark a row as one that may be missing, unless it is certain: its inputs may not have been known in time."""
     return row if certain else {**row, MAYBE: True}
 
 
 def difference(expected: Rows, found: Rows) -> str:
-    """What is wrong with the rows found, in any order; empty when they are as expected.
+    """Describe how the rows found differ from the expected ones, in any order; empty when they agree.
 
-    A row is known by its time, if that is expected, and by its texts that are no messages.
+    A row is identified by its time, if one is expected, and by its texts other than messages.
     """
     timed = bool(expected) and "time" in expected[0]
     wanted, got = _by_identity(expected, timed=timed), _by_identity(found, timed=timed)
@@ -67,7 +69,7 @@ def difference(expected: Rows, found: Rows) -> str:
 
 
 def _by_identity(rows: Rows, *, timed: bool) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Rows by what they are known by; those that are known by the same are numbered, the lower values first."""
+    """Rows by identity; rows with the same identity are numbered by ascending values."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: str([value for key, value in row.items() if key != "time"])):
         identity = _identity(row, timed=timed)
@@ -81,7 +83,7 @@ def _identity(row: dict[str, Any], *, timed: bool) -> tuple[Any, ...]:
     return (row["time"] if timed else None, *words)
 
 
-MESSAGES: Final = frozenset({"message", "why"})
+MESSAGES: Final = frozenset({"message", "reason"})
 
 
 def _same(expected: Any, found: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a viewer looks at: a run, a time range and chosen values; cuts a run's facts accordingly."""
+"""A viewer's selection of run, time range and variables, and the facts of a run within it."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _LATE_TICKS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``runs``: all runs of the data base by id. ``shown`` chooses among them."""
+    """``runs`` holds all runs of the database by id; ``shown`` is the viewer's selection."""
 
     runs: Mapping[str, Facts]
     shown: Shown
 
     @property
     def run(self) -> Facts:
-        """The run that is shown."""
+        """The selected run."""
         return self.runs[str(self.shown.variables["run"])]
 
     @property
     def baseline(self) -> Facts:
-        """The run that others are compared with."""
+        """The selected baseline."""
         return self.runs[str(self.shown.variables["baseline"])]
 
     def of(self, facts: Facts) -> View:
-        """The same view of another run."""
+        """Return the same view of another run."""
         return replace(self, shown=replace(self.shown, variables={**self.shown.variables, "run": facts.id}))
 
     @property
     def res(self) -> int:
-        """The resolution, s."""
+        """The selected resolution in seconds."""
         return int(str(self.shown.variables["res"]))
 
     def chosen(self, variable: str, value: str) -> bool:
-        """Whether a value is among the chosen ones."""
+        """Return whether a value of a variable is selected."""
         values = self.shown.variables[variable]
         return values == ALL or value in ((values,) if isinstance(values, str) else values)
 
     def covers(self, at_ns: int) -> bool:
-        """Whether the shown range holds a moment."""
+        """Return whether a time is within the selected range."""
         return self.shown.from_ms * MS <= at_ns <= self.shown.to_ms * MS
 
     def requests(self, width_s: int = 1, *, named: bool = False) -> list[Request]:
@@ -61,20 +61,20 @@ class View:
         return [each for each in kept if not named or self.chosen("name", each.name)]
 
     def spans(self, columns: Callable[[Figures], dict[str, Any]], *, requests: Iterable[Request] | None = None) -> Rows:
-        """One row for each span of the chosen resolution."""
+        """Return one row per time bucket of the selected resolution."""
         taken = self.requests(self.res) if requests is None else requests
         found = sorted(self.run.spans(taken, self.res).items())
         return [{"time": at_ns, **columns(Figures(each))} for at_ns, each in found]
 
     def by_name(self, requests: Iterable[Request]) -> dict[tuple[str, str], list[Request]]:
-        """Requests by method and name."""
+        """Group requests by method and name."""
         found: dict[tuple[str, str], list[Request]] = defaultdict(list)
         for each in requests:
             found[each.method, each.name].append(each)
         return found
 
     def named_spans(self, columns: Callable[[Figures], dict[str, Any]]) -> Rows:
-        """One row for each span and name of the chosen names."""
+        """Return one row per time bucket and selected name."""
         named = self.by_name(self.requests(self.res, named=True))
         return [
             {"method": method, "name": name, **row}
@@ -83,22 +83,22 @@ class View:
         ]
 
     def total(self, columns: Callable[[Figures], dict[str, Any]]) -> Rows:
-        """One row for all seconds of the shown range."""
+        """Return one row for the whole selected range."""
         return [columns(Figures(self.requests()))]
 
     def ticks(self) -> list[Tick]:
-        """Usage in the shown range of the chosen services."""
+        """Return the usage of the selected services in the selected range."""
         return [each for each in self.run.usage if self.covers(each.at_ns) and self.chosen("service", each.service)]
 
     def containers(self) -> dict[tuple[str, str], list[Tick]]:
-        """Usage in the shown range by service and container."""
+        """Group the usage of the selected services by service and container."""
         found: dict[tuple[str, str], list[Tick]] = defaultdict(list)
         for each in self.ticks():
             found[each.service, each.container].append(each)
         return found
 
     def all_containers(self) -> dict[tuple[str, str], list[Tick]]:
-        """Usage in the shown range of every service, by service and container."""
+        """Group the usage of all services in the selected range by service and container."""
         found: dict[tuple[str, str], list[Tick]] = defaultdict(list)
         for each in self.run.usage:
             if self.covers(each.at_ns):
@@ -106,7 +106,7 @@ class View:
         return found
 
     def usage(self, field: str, column: str, fold: Callable[[list[Any]], Any]) -> Rows:
-        """A field of each container folded over each interval of the panel; intervals without a value are left out."""
+        """Aggregate a field of each container per interval of the panel, leaving out intervals without a value."""
         width_ns = self.shown.interval_ms * MS
         found = []
         for (service, container), ticks in self.containers().items():
@@ -119,7 +119,7 @@ class View:
         return found
 
     def sampled(self, at_ns: int, field: str) -> OneOf:
-        """What the master said of its users until a moment, or what the target used: the newest values known then."""
+        """Return the newest values before a time: of the master's users and workers, or of the target's usage."""
         if field in {"users", "target_users", "workers"}:
             told = [(each["at_ns"], each["data"].get(field)) for each in self.run.events if each["kind"] == "users"]
         else:
@@ -128,7 +128,7 @@ class View:
         return OneOf(tuple(value for _, value in before) or (None,))
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
-        """Events that are stored, of these kinds or of all."""
+        """Return the stored events of these kinds, or of all kinds."""
         stored = (each for each in self.run.events if each["kind"] != "users")
         return [each for each in stored if not kinds or each["kind"] in kinds]
 

@@ -1,4 +1,4 @@
-"""The alert rules that Grafana provisions: complete chains, unique, and safe from Grafana's own expansion."""
+"""The provisioned alert rules: complete chains, unique names, and no accidental expansion by Grafana."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from boards.alerts import ALERTS
-from boards.catalogue import ALERTS_FILE
+from boards.generate import ALERTS_FILE
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / ALERTS_FILE).read_text()
@@ -18,22 +18,22 @@ TEXT = (ROOT / ALERTS_FILE).read_text()
 
 @pytest.fixture(scope="module")
 def rules() -> list[dict[str, Any]]:
-    """The rules as Grafana has them after expanding the file: ``$$`` is a dollar."""
+    """The rules after Grafana has expanded the file: ``$$`` becomes a dollar."""
     (group,) = yaml.safe_load(TEXT.replace("$$", "$"))["groups"]
     assert group["folder"] == "loadstone"
     return list(group["rules"])
 
 
-def test_every_dollar_is_doubled_so_that_grafana_expands_none_away():
+def test_every_dollar_is_doubled_so_that_grafana_expands_none():
     assert "$" in TEXT
     assert re.sub(r"\$\$", "", TEXT).count("$") == 0
 
 
-def test_rules_have_their_own_names(rules: list[dict[str, Any]]):
+def test_rules_have_unique_names(rules: list[dict[str, Any]]):
     assert len({rule["uid"] for rule in rules}) == len({rule["title"] for rule in rules}) == len(rules) == len(ALERTS)
 
 
-def test_the_things_that_have_to_be_told_are_told(rules: list[dict[str, Any]]):
+def test_there_are_alerts_for_failures_p95_memory_and_dropped_samples(rules: list[dict[str, Any]]):
     assert [rule["uid"] for rule in rules] == [
         "loadstone-failures",
         "loadstone-p95",

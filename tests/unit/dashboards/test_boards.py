@@ -1,4 +1,4 @@
-"""The boards' JSON: what the generator makes, complete, valid, and readable by Grafana's own SDK."""
+"""The boards' JSON: up to date with the generator, complete, valid, and readable by Grafana's SDK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from boards.catalogue import BOARDS, PAGE_FILE, rendered
+from boards.generate import BOARDS, PAGE_FILE, rendered
 from boards.sdk import JSONEncoder, models, register_default_plugins
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,14 +34,14 @@ def every_query(board: dict[str, Any]) -> list[str]:
     return [*(target["query"] for panel in board["panels"] for target in panel.get("targets", [])), *asked, *marks]
 
 
-def test_the_checked_in_boards_are_what_the_generator_makes():
+def test_the_checked_in_files_are_what_the_generator_writes():
     alerting = ROOT / "grafana" / "provisioning" / "alerting"
     files = [*FOLDER.glob("*.json"), *alerting.iterdir(), ROOT / PAGE_FILE]
     checked_in = {str(path.relative_to(ROOT)): path.read_text() for path in files}
     assert checked_in == rendered(), "run `make dashboards`"
 
 
-def test_a_board_is_as_grafanas_types_say(board: dict[str, Any]):
+def test_a_board_conforms_to_grafanas_schema(board: dict[str, Any]):
     jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(board)
 
 
@@ -55,7 +55,7 @@ def test_a_board_is_as_grafanas_types_say(board: dict[str, Any]):
         lambda board: board.update(schemaVersion="39"),
     ],
 )
-def test_a_spoilt_board_is_found(spoil: Any):
+def test_an_invalid_board_is_detected(spoil: Any):
     board = json.loads((FOLDER / f"{BOARDS[0].uid}.json").read_text())
     spoil(board)
     assert list(jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(board))
@@ -66,7 +66,7 @@ def test_a_board_survives_the_round_trip_through_the_sdk(board: dict[str, Any]):
     read = json.loads(json.dumps(models.Dashboard.from_json(board), cls=JSONEncoder))
     for panel in read["panels"]:
         if panel["type"] == "table":
-            del panel["options"]["footer"]  # the SDK adds one to every table; Grafana's types know none
+            del panel["options"]["footer"]  # the SDK adds one to every table; Grafana's types have none
     assert read == board
 
 
@@ -97,7 +97,7 @@ def test_every_panel_has_a_unit_a_description_and_a_source(board: dict[str, Any]
         assert variable["description"].endswith("."), variable["name"]
 
 
-def test_no_two_panels_overlap_and_none_leaves_the_grid(board: dict[str, Any]):
+def test_panels_stay_within_the_grid_and_do_not_overlap(board: dict[str, Any]):
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         place = panel["gridPos"]
@@ -135,7 +135,7 @@ def test_queries_name_only_measurements_and_fields_that_are_documented(board: di
         assert used <= known, query
 
 
-def test_no_query_reads_raw_requests_but_within_a_minute(board: dict[str, Any]):
+def test_queries_read_raw_requests_over_at_most_one_minute(board: dict[str, Any]):
     for query in every_query(board):
         if '"request"' in query:
             assert "time > ${__to}ms - 60s AND time <= ${__to}ms" in query
@@ -161,12 +161,12 @@ def wrong_with(panel: dict[str, Any], part: str) -> list[str]:
 
 
 @pytest.mark.parametrize("part", ["options", "custom"])
-def test_the_options_of_every_panel_are_as_grafanas_types_say(board: dict[str, Any], part: str):
+def test_the_options_of_every_panel_conform_to_grafanas_schema(board: dict[str, Any], part: str):
     assert {panel["title"]: told for panel in board["panels"] if (told := wrong_with(panel, part))} == {}
 
 
 @pytest.mark.parametrize("kind", ["timeseries", "stat", "table", "heatmap", "xychart", "bargauge", "text"])
-def test_an_option_that_grafana_does_not_know_is_found(kind: str):
+def test_an_option_unknown_to_grafana_is_detected(kind: str):
     boards = [json.loads(path.read_text()) for path in FOLDER.glob("*.json")]
     panel = next(panel for board in boards for panel in board["panels"] if panel["type"] == kind)
     panel["options"]["colourOfTheSky"] = "blue"

@@ -1,4 +1,4 @@
-"""One trained registry for the whole session; tests that change a registry take a copy of it."""
+"""One trained registry for the whole session; tests that change a registry use a copy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ for folder in (ROOT / "target", Path(__file__).parent):
         sys.path.insert(0, str(folder))
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what MLflow warns of while it imports itself
+    warnings.simplefilter("ignore")  # warnings that importing MLflow raises
     import mlflow.pyfunc  # noqa: F401
 
-# What third-party libraries warn of while they are imported or called; none of it can be changed here.
+# Warnings of third-party libraries, which cannot be fixed here.
 _THIRD_PARTY = (
     "ignore::DeprecationWarning:mlflow.*",
     "ignore::FutureWarning:mlflow.*",
@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def registry_folder(trained: Path, tmp_path: Path) -> Path:
-    """A registry of the test's own, whose artifacts are still the trained ones."""
+    """A copy of the registry for one test, which shares the trained artifacts."""
     folder = tmp_path / "registry"
     folder.mkdir()
     shutil.copyfile(trained / "mlflow.db", folder / "mlflow.db")

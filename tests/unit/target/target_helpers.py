@@ -1,4 +1,4 @@
-"""Starting the real target, and models of several kinds for its registry."""
+"""Helpers that start the real target and register models of several kinds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from inference.metrics import Metrics
 from inference.registry import Registry
 from inference.server import build
 from inference.settings import parse_model_uri, read_settings
+from inference.telemetry import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,7 +38,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def run_command(command: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of the target to its end."""
+    """Run one command of the target and wait for it."""
     return subprocess.run(
         [sys.executable, "-m", "inference", command],
         cwd=folder,
@@ -85,15 +85,15 @@ class TargetProcess:
         raise AssertionError(f"no line like {pattern!r} in:\n{''.join(self.lines)}")
 
     def wait_ready(self, status: int = 200) -> None:
-        """Wait until ``/ready`` gives the status."""
+        """Wait until ``/ready`` answers with the status."""
         self.wait_for(lambda: self.get("/ready").status_code == status)
 
     def wait_for(self, true: Callable[[], bool]) -> None:
-        """Wait until something is true."""
+        """Wait until the condition holds."""
         for _ in _until(PATIENCE_S):
             if true():
                 return
-        raise AssertionError(f"it never came true; the log:\n{''.join(self.lines)}")
+        raise AssertionError(f"the condition never held; the log:\n{''.join(self.lines)}")
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path)
@@ -102,7 +102,7 @@ class TargetProcess:
         return httpx.post(f"{self.url}/predict", json={"inputs": inputs})
 
     def metric(self, series: str) -> float:
-        """One value of ``/metrics``, such as ``target_rows_total``."""
+        """Return one value of ``/metrics``, such as ``target_rows_total``."""
         return metric(self.get("/metrics").text, series)
 
     def events(self) -> set[str]:
@@ -122,7 +122,7 @@ class TargetProcess:
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[TargetProcess]:
-    """A ready target that is gone afterwards, whatever the test did."""
+    """A ready target that is stopped afterwards, even if the test fails."""
     target = TargetProcess(folder, **settings)
     try:
         target.wait_ready()
@@ -132,7 +132,7 @@ def running(folder: Path, **settings: str) -> Iterator[TargetProcess]:
 
 
 def end(target: TargetProcess) -> None:
-    """Make sure that the process is gone."""
+    """Kill the process if it still runs."""
     if target.process.poll() is None:
         target.process.kill()
     target.wait()
@@ -140,23 +140,23 @@ def end(target: TargetProcess) -> None:
 
 @asynccontextmanager
 async def in_process(folder: Path, **settings: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The whole application on this event loop with its model loaded; ``client.target`` is what was built."""
+    """The whole application on this event loop, with its model loaded; ``client.target`` is the Target."""
     target = build(read_settings(environment(folder, **settings)))
-    keeping = asyncio.create_task(target.keeper.run())
-    transport = httpx.ASGITransport(target.gate)
+    managing = asyncio.create_task(target.model_manager.run())
+    transport = httpx.ASGITransport(target.fast_path)
     async with httpx.AsyncClient(transport=transport, base_url="http://target") as client:
         client.target = target
-        while target.keeper.current is None and target.keeper.refused is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # the keeper has no event to wait for: it needs none
+        while target.model_manager.current is None and target.model_manager.refused is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # ModelManager has no event to wait for
         yield client
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        if target.keeper.current is not None:
-            target.keeper.current.close()
+        managing.cancel()
+        await asyncio.gather(managing, return_exceptions=True)
+        if target.model_manager.current is not None:
+            target.model_manager.current.close()
 
 
 def metric(text: str, series: str) -> float:
-    """One value of Prometheus text."""
+    """Return one value of Prometheus' text format."""
     found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
     assert found is not None, f"{series} is not in:\n{text}"
     return float(found.group(1))
@@ -167,7 +167,7 @@ def registry_of(folder: Path) -> Registry:
 
 
 def log_model(folder: Path, flavor: str, model: Any, *, name: str, alias: str = "champion", **how: Any) -> str:
-    """Register a model of any flavour, point the alias to it, and give its version."""
+    """Register a model of any flavor, point the alias to it, and return its version."""
     registry = registry_of(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -189,7 +189,7 @@ def log_model(folder: Path, flavor: str, model: Any, *, name: str, alias: str = 
 
 
 def loaded(folder: Path, uri: str) -> Any:
-    """The registry's own model, loaded with MLflow's pyfunc: what every mode must agree with."""
+    """Load the registry's model with MLflow's pyfunc; every serving mode must agree with it."""
     import mlflow
 
     registry = registry_of(folder)

@@ -88,7 +88,7 @@ def test_rows_that_the_model_itself_rejects_are_answered_with_422(trained: Path,
         (b"[" * 5000, "application/json", 413),
     ],
 )
-def test_a_body_that_is_no_request_gets_a_4xx_and_is_counted(
+def test_an_invalid_body_is_answered_with_4xx_and_counted(
     trained: Path, mode: str, content: bytes, kind: str, status: int
 ):
     async def check():
@@ -121,7 +121,7 @@ def test_metrics_count_every_request_by_outcome_and_every_row(trained: Path):
     _run(check())
 
 
-def test_info_tells_the_model_its_signature_its_example_and_the_limits(trained: Path):
+def test_info_shows_the_model_its_signature_its_example_and_the_limits(trained: Path):
     async def check():
         async with in_process(trained, TARGET_MODE="naive") as client:
             info = (await client.get("/info")).json()
@@ -150,7 +150,7 @@ def test_openapi_documents_predict_with_the_columns_of_the_signature(trained: Pa
     _run(check())
 
 
-def test_an_unknown_path_and_a_wrong_method_are_told_apart(trained: Path):
+def test_an_unknown_path_gets_404_and_a_wrong_method_405(trained: Path):
     async def check():
         async with in_process(trained, TARGET_MODE="naive") as client:
             assert (await client.get("/nothing")).status_code == 404

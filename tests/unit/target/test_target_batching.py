@@ -12,15 +12,15 @@ from target_helpers import metric
 from inference.batching import Batcher, QueueLimits
 from inference.codec import Codec, Payload
 from inference.errors import OverloadedError
-from inference.metrics import Metrics
 from inference.signature import Column, Signature
+from inference.telemetry import Metrics
 
 CODEC = Codec(Signature(columns=(Column(name="x", type="double"),)), 1000)
 LIMITS = QueueLimits(batch_rows=8, queue_rows=10, queue_s=60.0)
 
 
 class Model:
-    """Doubles each value, remembers its batches, and waits at the gate while it is closed."""
+    """Doubles each value, remembers its batches, and blocks while its gate is closed."""
 
     def __init__(self) -> None:
         self.batches: list[list[float]] = []
@@ -53,7 +53,7 @@ def _with_batcher(check: Any, *, limits: Any = LIMITS, inline: Any = False, mode
 
 
 @pytest.mark.parametrize("inline", [False, True])
-def test_an_idle_batcher_calls_the_model_at_once_with_what_came(inline: Any):
+def test_an_idle_batcher_calls_the_model_for_each_request_at_once(inline: Any):
     async def check(batcher: Any, model: Any, _: Any):
         for value in (1, 2, 3):
             assert await batcher.submit(_rows(value)) == [value * 2]
@@ -62,7 +62,7 @@ def test_an_idle_batcher_calls_the_model_at_once_with_what_came(inline: Any):
     _with_batcher(check, inline=inline)
 
 
-def test_what_queues_while_a_batch_is_in_flight_is_the_next_batch():
+def test_requests_that_queue_while_a_batch_is_in_flight_form_the_next_batch():
     async def check(batcher: Any, model: Any, metrics: Any):
         model.gate.clear()
         first = batcher.submit(_rows(0))
@@ -77,7 +77,7 @@ def test_what_queues_while_a_batch_is_in_flight_is_the_next_batch():
     _with_batcher(check)
 
 
-def test_answers_go_to_the_requests_whose_rows_they_are_of():
+def test_each_request_gets_the_predictions_of_its_own_rows():
     async def check(batcher: Any, _: Any, __: Any):
         sizes = [1, 3, 2, 4]
         payloads = [_rows(*(10 * number + row for row in range(size))) for number, size in enumerate(sizes)]
@@ -98,7 +98,7 @@ def test_a_batch_holds_no_more_rows_than_allowed_but_a_large_request_stays_whole
 
 
 @pytest.mark.parametrize("inline", [False, True])
-def test_a_request_that_the_model_chokes_on_fails_alone(inline: Any):
+def test_only_the_request_that_makes_the_model_fail_fails(inline: Any):
     async def check(batcher: Any, _: Any, metrics: Any):
         answers = [batcher.submit(_rows(value)) for value in (1, -1, 3)]
         results = await asyncio.gather(*answers, return_exceptions=True)
@@ -120,7 +120,7 @@ def test_a_model_that_does_not_give_one_prediction_per_row_is_called_for_each_re
     _with_batcher(check, model=total)
 
 
-def test_a_full_queue_refuses_at_once_says_when_to_come_again_and_takes_requests_after_it_emptied():
+def test_a_full_queue_refuses_at_once_says_when_to_retry_and_accepts_requests_when_it_has_room():
     async def check(batcher: Any, model: Any, _: Any):
         model.gate.clear()
         taken = [batcher.submit(_rows(0))]
@@ -136,9 +136,9 @@ def test_a_full_queue_refuses_at_once_says_when_to_come_again_and_takes_requests
     _with_batcher(check)
 
 
-def test_a_queue_that_would_take_too_long_is_full_however_few_rows_it_holds():
+def test_a_queue_with_too_long_a_wait_is_full_however_few_rows_it_holds():
     async def check(batcher: Any, model: Any, _: Any):
-        await batcher.submit(_rows(0))  # from here on the batcher knows that a batch takes time
+        await batcher.submit(_rows(0))  # the batcher now knows that a batch takes time
         model.gate.clear()
         taken = [batcher.submit(_rows(0))]
         await asyncio.sleep(0.05)
@@ -151,7 +151,7 @@ def test_a_queue_that_would_take_too_long_is_full_however_few_rows_it_holds():
     _with_batcher(check, limits=QueueLimits(batch_rows=8, queue_rows=1000, queue_s=1e-9))
 
 
-def test_an_empty_queue_takes_a_request_however_slow_the_model_is():
+def test_an_empty_queue_accepts_a_request_however_slow_the_model_is():
     async def check(batcher: Any, _: Any, __: Any):
         for value in range(3):
             assert await batcher.submit(_rows(value)) == [value * 2]
@@ -159,7 +159,7 @@ def test_an_empty_queue_takes_a_request_however_slow_the_model_is():
     _with_batcher(check, limits=QueueLimits(batch_rows=8, queue_rows=1, queue_s=1e-9))
 
 
-def test_closing_answers_what_is_queued_first():
+def test_closing_answers_all_queued_requests_first():
     async def check(batcher: Any, model: Any, _: Any):
         model.gate.clear()
         answers = [batcher.submit(_rows(0))]
@@ -172,7 +172,7 @@ def test_closing_answers_what_is_queued_first():
     _with_batcher(check)
 
 
-def test_a_client_that_went_away_does_not_disturb_the_others_of_its_batch():
+def test_a_client_that_disconnects_does_not_affect_the_rest_of_its_batch():
     async def check(batcher: Any, _: Any, __: Any):
         gone, stays = batcher.submit(_rows(1)), batcher.submit(_rows(2))
         gone.cancel()

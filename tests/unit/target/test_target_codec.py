@@ -25,7 +25,7 @@ TABLE = Signature(
 def _problems(codec: Codec, body: bytes):
     with pytest.raises(InvalidBodyError) as caught:
         codec.decode(body)
-    return {(".".join(map(str, problem["loc"])), problem["type"]) for problem in caught.value.problems}
+    return {(".".join(map(str, problem.loc)), problem.type) for problem in caught.value.problems}
 
 
 def test_one_row_and_many_rows_are_read_in_the_signatures_order():
@@ -56,11 +56,11 @@ def test_one_row_and_many_rows_are_read_in_the_signatures_order():
         (b'{"inputs":{"count":1,"petal length (cm)":1},"more":1}', ("body.more", "extra_forbidden")),
     ],
 )
-def test_a_wrong_body_is_refused_with_the_field_named(body: bytes, expected: Any):
+def test_an_invalid_body_is_refused_naming_the_field(body: bytes, expected: Any):
     assert expected in _problems(Codec(TABLE, 10), body)
 
 
-def test_all_problems_of_a_body_are_told_at_once():
+def test_all_problems_of_a_body_are_reported_at_once():
     found = _problems(Codec(TABLE, 10), b'{"inputs":[{"count":"a"},{"petal length (cm)":1}]}')
     assert {place for place, _ in found} == {
         "body.inputs.0.petal length (cm)",
@@ -69,13 +69,13 @@ def test_all_problems_of_a_body_are_told_at_once():
     }
 
 
-def test_more_rows_than_the_queue_ever_holds_are_refused():
+def test_a_request_with_more_rows_than_the_queue_holds_is_refused():
     codec = Codec(TABLE, 2)
     row = '{"count":1,"petal length (cm)":1}'
     assert ("body.inputs", "too_long") in _problems(codec, f'{{"inputs":[{row},{row},{row}]}}'.encode())
 
 
-def test_a_frame_has_the_types_that_the_signature_asks_for():
+def test_a_frame_has_the_types_of_the_signature():
     frame = Codec(TABLE, 10).model_input(Codec(TABLE, 10).decode(b'{"inputs":{"count":2,"petal length (cm)":1}}'))
     assert [str(kind) for kind in frame.dtypes] == ["float64", "int32", "object"]
 
@@ -94,16 +94,16 @@ def test_times_bytes_and_nested_values_reach_the_model_as_python_values():
 def test_a_tensor_is_read_as_an_array_of_its_type_and_shape():
     codec = Codec(Signature(tensors=(Tensor(name=None, dtype="float32", shape=(-1, 2)),)), 10)
     payload = codec.decode(b'{"inputs":[[1,2],[3,4],[5,6]]}')
-    assert (payload.n, payload.data.dtype, payload.data.shape) == (3, np.float32, (3, 2))
+    assert (payload.n_rows, payload.data.dtype, payload.data.shape) == (3, np.float32, (3, 2))
     assert ("body.inputs.1", "too_short") in _problems(codec, b'{"inputs":[[1,2],[3]]}')
     assert ("body.inputs.0.1", "float_type") in _problems(codec, b'{"inputs":[[1,"x"]]}')
 
 
-def test_named_tensors_are_read_by_name_and_must_have_as_many_rows():
+def test_named_tensors_are_read_by_name_and_must_have_equal_numbers_of_rows():
     tensors = (Tensor(name="a", dtype="float64", shape=(-1, -1)), Tensor(name="b", dtype="int64", shape=(-1,)))
     codec = Codec(Signature(tensors=tensors), 10)
     payload = codec.decode(b'{"inputs":{"a":[[1,2],[3,4]],"b":[7,8]}}')
-    assert payload.n == 2
+    assert payload.n_rows == 2
     assert payload.data["b"].tolist() == [7, 8]
     assert ("body.inputs", "tensor") in _problems(codec, b'{"inputs":{"a":[[1]],"b":[7,8]}}')
     assert ("body.inputs.a", "tensor") in _problems(codec, b'{"inputs":{"a":[[1],[2,3]],"b":[7,8]}}')
@@ -125,7 +125,7 @@ def test_joined_payloads_keep_the_order_of_rows_for_tables_arrays_and_named_arra
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_json_that_is_no_request_is_refused_with_a_place_whatever_it_is(value: str):
+def test_any_json_that_is_not_a_request_is_refused_with_a_location(value: str):
     assert all(place.split(".")[0] == "body" for place, _ in _problems(Codec(TABLE, 10), json.dumps(value).encode()))
 
 

@@ -21,7 +21,7 @@ def target(trained: Path):
         yield started
 
 
-def test_nothing_that_can_be_sent_makes_the_target_fail_or_break_its_own_schema(target: Any, tmp_path: Path):
+def test_no_generated_request_makes_the_target_fail_or_violate_its_own_schema(target: Any, tmp_path: Path):
     # A forest refuses numbers beyond single precision, which no signature can say: that 422 is the model's own.
     options = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "60", "--seed", "1", "--no-color"]
     command = [*PROGRAM, "run", f"{target.url}/openapi.json", *options]
@@ -36,7 +36,7 @@ def test_every_request_of_the_run_was_counted_and_none_failed(target: Any):
     assert target.metric('target_predict_requests_total{outcome="invalid"}') > 0
 
 
-def test_a_body_in_pieces_and_a_client_that_leaves_in_the_middle_are_dealt_with(target: Any):
+def test_a_body_in_pieces_is_answered_and_a_client_that_disconnects_is_counted_as_aborted(target: Any):
     async def talk():
         row = target.get("/info").json()["input_example"][0]
         import json

@@ -36,7 +36,7 @@ def flavors(trained: Path, tmp_path_factory: Any):
 
 
 def _serve(folder: Path, name: str, inputs: Any, mode: str = "auto"):
-    """Give ``/info`` and the answer to one request."""
+    """Return ``/info`` and the predictions for one request."""
 
     async def ask():
         async with in_process(folder, MODEL_URI=f"models:/{name}@champion", TARGET_MODE=mode) as client:
@@ -99,7 +99,7 @@ def test_a_lightgbm_model_is_served_in_both_pyfunc_modes(flavors: Any, mode: str
 
 
 class Describe(PythonModel):  # type: ignore[misc]
-    """A custom model that gives a table, and cannot stand the weight 13."""
+    """A custom model that returns a table, and fails for the weight 13."""
 
     def predict(self, context, model_input, params=None):
         if (model_input["weight"] == 13).any():
@@ -115,7 +115,7 @@ def test_a_custom_pyfunc_gives_its_table_row_by_row(flavors: Any, mode: str):
 
 
 @pytest.mark.parametrize("mode", ["naive", "auto"])
-def test_a_row_that_breaks_a_custom_model_gets_500_and_its_neighbours_their_answers(flavors: Any, mode: str):
+def test_a_row_that_breaks_a_custom_model_gets_500_and_the_others_their_predictions(flavors: Any, mode: str):
     log_model(flavors, "pyfunc", Describe(), name="fragile", signature=infer_signature(ROWS))
     rows = [{"weight": weight, "count": 1, "flag": 0} for weight in (1, 13, 3, 4)]
 
@@ -128,7 +128,7 @@ def test_a_row_that_breaks_a_custom_model_gets_500_and_its_neighbours_their_answ
     assert "thirteen" not in answers[1].text
 
 
-def test_a_model_of_one_tensor_takes_lists_and_is_compiled_too(flavors: Any):
+def test_a_model_with_one_tensor_accepts_lists_and_is_compiled(flavors: Any):
     from sklearn.ensemble import RandomForestClassifier
 
     array = ROWS.to_numpy(dtype="float64")
@@ -152,7 +152,7 @@ class Add(PythonModel):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("mode", ["naive", "auto"])
-def test_a_model_of_named_tensors_takes_them_by_name(flavors: Any, mode: str):
+def test_a_model_with_named_tensors_accepts_them_by_name(flavors: Any, mode: str):
     inputs = Schema([TensorSpec(np.dtype("float64"), (-1, 2), "a"), TensorSpec(np.dtype("int64"), (-1,), "b")])
     log_model(flavors, "pyfunc", Add(), name="named", signature=ModelSignature(inputs=inputs))
     _, predictions = _serve(flavors, "named", {"a": [[1, 2], [3, 4]], "b": [10, 20]}, mode)
@@ -164,17 +164,17 @@ def test_a_graph_of_another_model_or_with_other_predictions_is_not_served(flavor
 
     from target_helpers import registry_of
 
-    from inference.card import Version
     from inference.codec import Codec
     from inference.compiled import PARITY, load_compiled
     from inference.compiling import compile_version
     from inference.errors import NotCompilableError
+    from inference.model_info import Version
 
     version = Version(name="diabetes", number="1", alias=None, run_id=None)
-    card = compile_version(version, registry_of(flavors), tmp_path)
-    codec = Codec(card.signature, 100)
+    model_info = compile_version(version, registry_of(flavors), tmp_path)
+    codec = Codec(model_info.signature, 100)
     right = json.loads((tmp_path / PARITY).read_text())
-    assert load_compiled(tmp_path, card, codec)
+    assert load_compiled(tmp_path, model_info, codec)
     for wrong in (
         {**right, "uuid": "another"},
         {**right, "format": 99},
@@ -184,7 +184,7 @@ def test_a_graph_of_another_model_or_with_other_predictions_is_not_served(flavor
     ):
         (tmp_path / PARITY).write_text(json.dumps(wrong))
         with pytest.raises(NotCompilableError):
-            load_compiled(tmp_path, card, codec)
+            load_compiled(tmp_path, model_info, codec)
 
 
 def test_a_stored_graph_that_disagrees_makes_the_target_serve_batched_and_say_so(registry_folder: Path):
@@ -200,7 +200,7 @@ def test_a_stored_graph_that_disagrees_makes_the_target_serve_batched_and_say_so
     version = registry.resolve(parse_model_uri("models:/diabetes@champion"))
     scratch = registry_folder / "scratch"
     scratch.mkdir()
-    stored = registry.fetch_run_folder(version, folder_name(registry.fetch_card(version, scratch)), scratch)
+    stored = registry.fetch_run_folder(version, folder_name(registry.fetch_model_info(version, scratch)), scratch)
     kept = (stored / PARITY).read_text()
     changed = json.loads(kept)
     changed["expected"][3] += 1
@@ -222,4 +222,4 @@ def _example(folder: Path):
 
     registry = registry_of(folder)
     version = registry.resolve(parse_model_uri("models:/diabetes@champion"))
-    return registry.fetch_card(version, folder).example
+    return registry.fetch_model_info(version, folder).example

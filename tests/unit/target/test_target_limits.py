@@ -30,7 +30,7 @@ def test_v2_limits_are_read_from_the_single_hierarchy(tmp_path: Path):
     assert read_limits(root=tmp_path / "fs", own=own) == Limits(cpu_cores=0.5, memory_bytes=134217728)
 
 
-def test_the_tightest_limit_on_the_way_to_the_root_counts(tmp_path: Path):
+def test_the_tightest_limit_of_the_group_and_its_ancestors_counts(tmp_path: Path):
     own = tmp_path / "own"
     own.write_text("0::/outer/inner\n")
     _write(tmp_path / "fs/outer/cpu.max", "100000 100000\n")
@@ -39,7 +39,7 @@ def test_the_tightest_limit_on_the_way_to_the_root_counts(tmp_path: Path):
     assert read_limits(root=tmp_path / "fs", own=own) == Limits(cpu_cores=1.0, memory_bytes=None)
 
 
-def test_inside_a_container_the_mounts_root_counts_though_the_named_group_is_not_there(tmp_path: Path):
+def test_inside_a_container_the_root_of_the_mount_counts_when_the_named_group_does_not_exist(tmp_path: Path):
     own = tmp_path / "own"
     own.write_text("0::/system.slice/container-1\n")
     _write(tmp_path / "fs/cpu.max", "150000 100000\n")

@@ -34,7 +34,7 @@ def forest(trained: Path):
 
 @pytest.fixture(scope="module", params=MODES)
 def served(request: Any, trained: Path):
-    """Give ``ask(bodies)``, which sends all bodies at once to a target in one mode and gives the answers."""
+    """Yield ``ask(bodies)``, which sends all bodies at once to a target in one mode and returns the answers."""
     with asyncio.Runner() as runner:
         stack = in_process(trained, TARGET_MODE=request.param)
         client = runner.run(stack.__aenter__())
@@ -70,7 +70,7 @@ def test_predictions_agree_with_the_registry_model_on_any_valid_rows(served: Any
 
 
 @pytest.mark.parametrize("requests", [1, 10, 100])
-def test_predictions_agree_whoever_asks_at_the_same_time(served: Any, forest: Any, requests: Any):
+def test_predictions_agree_when_many_clients_ask_at_once(served: Any, forest: Any, requests: Any):
     random = np.random.default_rng(requests)
     rows = random.uniform(-0.2, 0.2, (requests, len(COLUMNS))).tolist()
     answers = served([{"inputs": row} for row in _as_objects(rows)])
@@ -126,7 +126,7 @@ def test_predictions_agree_with_the_version_that_the_answer_names_across_a_swap(
 
 
 def _second_forest(folder: Path):
-    """Register a forest that predicts otherwise as version 2, with its graph."""
+    """Register a forest with other predictions as version 2, with its graph."""
     from mlflow.models import infer_signature
     from sklearn.datasets import load_diabetes
     from sklearn.ensemble import RandomForestRegressor

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_train_prints_one_line_and_registers_nothing_twice(trained: Path, registry_folder: Path):
+def test_train_prints_one_line_and_registers_the_model_only_once(trained: Path, registry_folder: Path):
     assert (trained / "train.stdout").read_text() == "registered models:/diabetes@champion as version 1\n"
     again = run_command("train", registry_folder)
-    assert (again.returncode, again.stdout) == (0, "models:/diabetes@champion is version 1 already\n")
+    assert (again.returncode, again.stdout) == (0, "models:/diabetes@champion is already registered as version 1\n")
     assert [one.version for one in registry_of(registry_folder).client.search_model_versions("name='diabetes'")] == [1]
 
 
-def test_train_cannot_give_out_a_version_number(registry_folder: Path):
+def test_train_refuses_to_assign_a_version_number(registry_folder: Path):
     done = run_command("train", registry_folder, MODEL_URI="models:/diabetes/7")
     assert done.returncode == 2
     assert "models:/diabetes/7" in done.stderr
     assert "alias" in done.stderr
 
 
-def test_connections_are_refused_until_the_first_model_serves(trained: Path):
-    """A balancer sends a refused request elsewhere; one that a replica without a model answered, it has to pass on."""
+def test_connections_are_refused_until_the_first_model_is_served(trained: Path):
+    """A balancer sends a refused request to another replica, but passes on the 503 of a replica without a model."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -56,7 +56,7 @@ def _first_answer(url: str) -> httpx.Response:
             assert refused < 10_000
             time.sleep(0.005)
         else:
-            assert refused > 0, "the model was there at once, so this test showed nothing"
+            assert refused > 0, "the model was loaded before the first connection, so this test proved nothing"
             return answer
 
 
@@ -103,9 +103,9 @@ def _register_second_version(folder: Path):
     register_sample(registry_of(folder), parse_model_uri("models:/diabetes@champion"))
 
 
-def test_a_registry_that_is_away_is_told_and_tried_again_until_it_is_back(trained: Path, tmp_path: Path):
+def test_an_unavailable_registry_is_reported_and_retried_until_it_is_back(trained: Path, tmp_path: Path):
     later = tmp_path / "later"
-    later.touch()  # a file stands where the registry's folder should be
+    later.touch()  # a file where the registry's folder should be
     target = TargetProcess(tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{later / 'mlflow.db'}")
     try:
         line = target.wait_for_line(r"level=warning .*event=registry_away .*").group(0)
@@ -123,7 +123,7 @@ def test_a_registry_that_is_away_is_told_and_tried_again_until_it_is_back(traine
         end(target)
 
 
-def test_a_model_that_is_not_registered_yet_is_waited_for(registry_folder: Path):
+def test_the_target_waits_for_a_model_that_is_not_registered_yet(registry_folder: Path):
     target = TargetProcess(registry_folder, MODEL_URI="models:/later@champion")
     try:
         assert "inference train" in target.wait_for_line("event=model_missing .*").group(0)
@@ -144,7 +144,7 @@ def test_a_model_without_signature_ends_the_target_with_exit_code_2_and_a_hint(r
     assert "infer_signature" in last
 
 
-def test_wrong_settings_end_the_target_with_exit_code_2_and_one_sentence(tmp_path: Path):
+def test_invalid_settings_end_the_target_with_exit_code_2_and_one_sentence(tmp_path: Path):
     done = run_command("serve", tmp_path, TARGET_MODE="fast", TARGET_PORT="-1")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -152,7 +152,7 @@ def test_wrong_settings_end_the_target_with_exit_code_2_and_one_sentence(tmp_pat
     assert "TARGET_PORT='-1'" in done.stderr
 
 
-def test_a_taken_port_ends_the_target_with_exit_code_2_and_names_it(tmp_path: Path):
+def test_a_port_in_use_ends_the_target_with_exit_code_2_and_is_named(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -163,7 +163,7 @@ def test_a_taken_port_ends_the_target_with_exit_code_2_and_names_it(tmp_path: Pa
     assert "TARGET_PORT" in done.stderr
 
 
-def test_a_drain_says_so_finishes_what_was_sent_and_exits_0(trained: Path):
+def test_a_drain_is_announced_finishes_requests_in_flight_and_exits_with_0(trained: Path):
     target = TargetProcess(trained, TARGET_MODE="naive", TARGET_DRAIN_SECONDS="1.5")
     try:
         target.wait_ready()
@@ -180,7 +180,7 @@ def test_a_drain_says_so_finishes_what_was_sent_and_exits_0(trained: Path):
         end(target)
 
 
-def test_the_target_imports_nothing_of_loadstone():
+def test_the_target_imports_nothing_from_loadstone():
     from target_helpers import ROOT
 
     for path in (ROOT / "target" / "inference").glob("*.py"):

@@ -16,7 +16,7 @@ def test_an_empty_environment_gives_the_documented_defaults():
     assert (settings.model_uri.name, settings.model_uri.alias) == ("diabetes", "champion")
 
 
-def test_every_wrong_setting_is_reported_at_once_with_its_value_and_what_is_allowed():
+def test_all_invalid_settings_are_reported_at_once_with_value_and_allowed_range():
     with pytest.raises(SettingsError) as caught:
         read_settings({"TARGET_PORT": "70000", "TARGET_MODE": "fast", "MODEL_URI": "runs:/1", "TARGET_QUEUE_ROWS": "x"})
     sentence = caught.value.sentence()

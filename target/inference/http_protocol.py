@@ -1,9 +1,8 @@
-"""uvicorn's HTTP protocol, with one system call per answer and without a leak.
+"""uvicorn's HTTP protocol with one system call per answer, and with a fix for a memory leak.
 
-uvicorn writes an answer's head and body apart, and uvloop sends each at once.
-
-A write costs as much as everything that this project does for a request, so the head is kept until the body comes. That
-is always within the same step of the event loop here: no answer of this service is streamed.
+uvicorn writes the head and the body of an answer separately, and uvloop sends each write at once. One write costs as
+much as everything else that the target does for a request. The head is therefore held back until the body follows,
+which always happens in the same iteration of the event loop: the target streams no answer.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEAD: Final = b"HTTP/1.1 "
-# An interim answer has no body: the client waits for it before it sends its own.
+# A 100 Continue has no body, and the client waits for it before it sends the request's body.
 _INTERIM: Final = b"HTTP/1.1 100"
 
 
 class JoiningTransport:
-    """A transport that holds an answer's head until the next write; everything else is the transport's own."""
+    """Wraps a transport and holds an answer's head back until the next write; other calls go straight through."""
 
     __slots__ = (
         "_head",
@@ -44,7 +43,7 @@ class JoiningTransport:
         self.set_protocol: Callable[..., None] = transport.set_protocol
 
     def write(self, data: bytes) -> None:
-        """Send the data behind a head that was held, or hold it when it is a head itself."""
+        """Hold the data when it is a head; otherwise send it, after the head that was held."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_HEAD) and not data.startswith(_INTERIM):
@@ -53,7 +52,7 @@ class JoiningTransport:
         self._transport.write(data)
 
     def close(self) -> None:
-        """Send what is held, then close."""
+        """Send a head that is still held, then close."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
@@ -61,17 +60,17 @@ class JoiningTransport:
 
 
 class JoiningProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that joins an answer's head and body."""
+    """uvicorn's protocol on a JoiningTransport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection."""
+        """Wrap the transport of a new connection."""
         super().connection_made(cast("asyncio.Transport", JoiningTransport(transport)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of a connection that was reset, too.
+        """Release a connection that was reset as well as one that was closed.
 
-        uvicorn 0.54 stops the keep-alive timer of orderly ends only. HAProxy ends its own with a reset, and each one
-        was kept for the whole keep-alive time: 330 MB after 47,000 of them.
+        uvicorn 0.54 stops the keep-alive timer only when a connection was closed in order. HAProxy resets its idle
+        connections, and each stayed in memory until the timer ended: 330 MB after 47,000 of them.
         """
         super().connection_lost(exc)
         self._unset_keepalive_if_required()

@@ -1,4 +1,4 @@
-"""The HTTP protocol: one write for each answer, and nothing kept of a connection that has ended."""
+"""The HTTP protocol: one write per answer, and no memory held by connections that have ended."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 
-from inference.wire import JoiningProtocol, JoiningTransport
+from inference.http_protocol import JoiningProtocol, JoiningTransport
 
 CLIENTS = 20
 
 
 class Written:
-    """Stands for a socket's transport, to see single writes, which no client can."""
+    """Stands in for a socket's transport to observe single writes, which a client cannot see."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -60,7 +60,7 @@ async def _answer(scope: Any, receive: Any, send: Any):
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_nothing_is_kept_of_a_connection_that_was_closed_or_reset(reset: Any):
+def test_a_closed_or_reset_connection_leaves_nothing_in_memory(reset: Any):
     async def check():
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -90,5 +90,5 @@ def _connect_and_go(port: int, reset: Any):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n")
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
-            if reset:  # linger for 0 s: the end is a reset instead of an orderly close
+            if reset:  # linger for 0 s: close with a reset
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""What the registry knows of one model version, read from its ``MLmodel`` file and input example without loading it."""
+"""The description of a model version, read from its ``MLmodel`` file and input example without loading the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version of a registered model, and the alias that named it (None when no alias did)."""
+    """One version of a registered model, and the alias it was found by (None when it was found without one)."""
 
     name: str
     number: str
@@ -25,26 +25,26 @@ class Version:
     run_id: str | None
 
     def __str__(self) -> str:
-        """``NAME/NUMBER``, as log lines show it."""
+        """Return ``NAME/NUMBER``, for log lines."""
         return f"{self.name}/{self.number}"
 
     @property
     def uri(self) -> str:
-        """MLflow's address of the version's artifacts, which no alias can move."""
+        """MLflow's URI of this version, which does not change when an alias moves."""
         return f"models:/{self.name}/{self.number}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """A version's description.
+class ModelInfo:
+    """The description of a version.
 
     Attributes:
-        version: which version it is.
+        version: the version.
         uuid: MLflow's unique id of the logged model.
-        signature: what it takes and gives.
-        example: rows for ``{"inputs": example}``: objects for columns, lists for a tensor; empty when none was logged.
-        flavor: the training library's flavour, such as ``sklearn``; ``python_function`` for a custom model.
-        predict_fn: the method that pyfunc calls; anything but ``predict`` is another function than the estimator's.
+        signature: its inputs and outputs.
+        example: its input example as ``inputs`` of a request; empty when none was logged.
+        flavor: MLflow's name of the training library, such as ``sklearn``; ``python_function`` for a custom model.
+        predict_fn: the method that pyfunc calls, ``predict`` unless the model was logged with another one.
 
     """
 
@@ -56,11 +56,11 @@ class Card:
     predict_fn: str
 
 
-def read_card(version: Version, folder: Path) -> Card:
-    """Read the card from a folder that holds the version's ``MLmodel`` and, when it has one, its input example.
+def read_model_info(version: Version, folder: Path) -> ModelInfo:
+    """Read the description from a folder with the version's ``MLmodel`` file and, if it has one, its input example.
 
     Raises:
-        ModelRefusedError: when the model has no usable signature.
+        ModelRefusedError: the model has no usable signature.
 
     """
     described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
@@ -68,26 +68,28 @@ def read_card(version: Version, folder: Path) -> Card:
     pyfunc = flavors.get("python_function")
     if pyfunc is None:
         raise ModelRefusedError(
-            f"{version} has no python_function flavour", "log it with an MLflow flavour that has one"
+            f"{version} has no python_function flavor", "log it with an MLflow flavor that includes python_function"
         )
     signature = _signature(version, described)
-    return Card(
+    return ModelInfo(
         version=version,
         uuid=str(described.get("model_uuid") or described.get("model_id") or version),
         signature=signature,
-        example=read_example(folder, described.get("saved_input_example_info"), signature),
+        example=_read_example(folder, described.get("saved_input_example_info"), signature),
         flavor=next((name for name in flavors if name != "python_function"), "python_function"),
         predict_fn=str(pyfunc.get("predict_fn", "predict")),
     )
 
 
-def example_path(described: dict[str, Any]) -> str | None:
-    """Name the file that holds the input example, relative to the ``MLmodel`` file."""
-    return (described.get("saved_input_example_info") or {}).get("artifact_path")
+def example_path(mlmodel: Path) -> str | None:
+    """Return the path of the input example, relative to the ``MLmodel`` file; None when none was logged."""
+    described = yaml.safe_load(mlmodel.read_text(encoding="utf-8"))
+    path = (described.get("saved_input_example_info") or {}).get("artifact_path")
+    return None if path is None else str(path)
 
 
-def read_example(folder: Path, how: dict[str, Any] | None, signature: Signature) -> Any:
-    """Read the input example as ``inputs`` of a request; an example of another form than the signature's is left out.
+def _read_example(folder: Path, how: dict[str, Any] | None, signature: Signature) -> Any:
+    """Read the input example as ``inputs`` of a request, leaving out rows that do not match the signature.
 
     Source of the format: MLflow's ``mlflow/models/utils.py`` (``split``, ``records``; TF-serving for tensors).
     """
