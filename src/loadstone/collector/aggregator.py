@@ -25,8 +25,18 @@ from loadstone.errors import ArchiveError, FormatError, LoadstoneError
 from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.point_stream import decoded
-from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
+from loadstone.stream.client import FAILURES, add_dead_letter, connect
 from loadstone.stream.consumer import Consumer, trim_finished
+from loadstone.stream.keys import (
+    AGGREGATOR_LEASE,
+    AGGREGATORS,
+    DEAD_LETTERS,
+    EVENTS,
+    OPEN_RUNS,
+    SAMPLES,
+    USAGE,
+    WRITERS,
+)
 from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:
@@ -44,8 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["Aggregator", "serve"]
 
 _KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
-_OPEN_RUNS: Final = "open_runs"
-_DEAD_LETTERS: Final = "dead_letters"
 _MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
 _BLOCK_MS: Final = 200
@@ -77,7 +85,7 @@ class Aggregator:
             self.feed.join()
         else:
             forget_writers(self.client)
-        members: Any = self.client.smembers(_OPEN_RUNS)
+        members: Any = self.client.smembers(OPEN_RUNS)
         for run in sorted(member.decode() for member in members):
             if (self.results / run).is_dir():
                 self._run(run)
@@ -133,14 +141,13 @@ class Aggregator:
         if run not in self.runs:
             published = self.feed.opened(run) if self.feed else None
             self.runs[run] = OpenRun.open(RunFolder(self.results / run), published=published)
-            self.client.sadd(_OPEN_RUNS, run)
+            self.client.sadd(OPEN_RUNS, run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
 
     def _bury(self, entry: StreamEntry, reason: str) -> None:
         log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
-        letter: dict[Any, Any] = {"stream": entry.stream, "id": entry.id, "reason": reason, "b": entry.blob}
-        self.client.xadd(_DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
+        add_dead_letter(self.client, DEAD_LETTERS, entry, reason, entry.blob, most=_MOST_DEAD_LETTERS)
 
     def _publish(self) -> None:
         for name, run in self.runs.items():
@@ -175,7 +182,7 @@ class Aggregator:
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
-            self.client.srem(_OPEN_RUNS, name)
+            self.client.srem(OPEN_RUNS, name)
             log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
 
 
@@ -202,7 +209,7 @@ def valid_run_id(run: str) -> bool:
 def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     """Aggregate until ``stopped()``. An absent stream or a full disk is said and waited for; neither loses anything."""
     client = connect(settings.redis_url)
-    lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
+    lease = Lease(client, AGGREGATOR_LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None
     with serving(settings.live_bind, settings.live_port, settings.results) as board:
         make = partial(_aggregator, client, lease, settings, board)

@@ -27,7 +27,7 @@ from loadstone.influx.lease import PointsLeaseLostError, dequeue_backfill, queue
 from loadstone.influx.ledger import WriteReceipt
 from loadstone.influx.name_cap import CAPPED_BY_WRITER, LocalNameCap
 from loadstone.influx.point_stream import PointStream, replay_points
-from loadstone.stream.client import SAMPLES
+from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

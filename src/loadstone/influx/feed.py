@@ -17,9 +17,18 @@ from loadstone.archive.closed_run import load_run
 from loadstone.archive.finalize.finalize import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
-from loadstone.influx.lease import BACKFILL_QUEUE, queue_backfill
-from loadstone.stream.client import AGGREGATORS, POINTS, SAMPLES, WRITERS
+from loadstone.influx.lease import queue_backfill
+from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
+from loadstone.stream.keys import (
+    AGGREGATORS,
+    BACKFILL_QUEUE,
+    INFLUX_CUT,
+    INFLUX_OPEN,
+    POINTS,
+    SAMPLES,
+    WRITERS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InfluxFeed", "forget_writers", "is_drained"]
 
-_OPEN: Final = "influx_open"
-"""Redis set: runs that InfluxDB does not have completely."""
-
-_CUT: Final = "influx_cut"
 _LINES_AN_ENTRY: Final = 5000
 _HALF: Final = 0.5
 _LEDGER_EVERY_S: Final = 1.0
@@ -43,7 +48,7 @@ log = logging.getLogger("loadstone.aggregator")
 
 def is_drained(client: Redis, run: str) -> bool:
     """Whether InfluxDB has all of a closed run, but for what it rejected."""
-    return not client.sismember(_OPEN, run)
+    return not client.sismember(INFLUX_OPEN, run)
 
 
 def forget_writers(client: Redis) -> None:
@@ -52,7 +57,7 @@ def forget_writers(client: Redis) -> None:
         with contextlib.suppress(redis.ResponseError):
             if client.xgroup_destroy(stream, WRITERS):
                 log.warning("group=%s stream=%s removed=yes hint='loadstone influx backfill RUN'", WRITERS, stream)
-    client.delete(POINTS, _OPEN, _CUT, BACKFILL_QUEUE)
+    client.delete(POINTS, INFLUX_OPEN, INFLUX_CUT, BACKFILL_QUEUE)
 
 
 class InfluxFeed:
@@ -71,7 +76,7 @@ class InfluxFeed:
 
     def opened(self, run: str) -> int:
         """A run is there. Up to which of its journal's entries its points were published."""
-        self._client.sadd(_OPEN, run)
+        self._client.sadd(INFLUX_OPEN, run)
         return self._ledger.read(run).position
 
     def publish(self, run: str, lines: Sequence[str], position: int) -> None:
@@ -81,15 +86,15 @@ class InfluxFeed:
         pipeline = self._client.pipeline(transaction=True)
         for start in range(0, len(lines), _LINES_AN_ENTRY):
             part = lines[start : start + _LINES_AN_ENTRY]
-            pipeline.xadd(POINTS, {"run": run, "b": "\n".join(part).encode()})
+            add(pipeline, POINTS, "\n".join(part).encode(), run=run)
         self._ledger.note_published(pipeline, run, len(lines), position)
         pipeline.execute()
 
     def closed(self, run: str) -> None:
         """A run is closed and all its points are published: if it was ever cut, backfill it once more as a whole."""
-        if self._client.sismember(_CUT, run):
+        if self._client.sismember(INFLUX_CUT, run):
             queue_backfill(self._client, [run])
-            self._client.srem(_CUT, run)
+            self._client.srem(INFLUX_CUT, run)
 
     def trim(self) -> None:
         """Cut the points behind the writers; and when Redis is half full, whatever the archive holds."""
@@ -105,7 +110,7 @@ class InfluxFeed:
         for run in self._open_runs():
             folder = RunFolder(self._results / run)
             if not folder.path.is_dir():
-                self._client.srem(_OPEN, run)
+                self._client.srem(INFLUX_OPEN, run)
             elif folder.is_closed:
                 self._update(folder)
 
@@ -127,12 +132,12 @@ class InfluxFeed:
             return
         wanted = self._client.hexists(BACKFILL_QUEUE, folder.run)
         if not now["pending"] and not ledger.points_pending and not wanted:
-            self._client.srem(_OPEN, folder.run)
+            self._client.srem(INFLUX_OPEN, folder.run)
             self._written.pop(folder.run, None)
             log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
 
     def _open_runs(self) -> list[str]:
-        members: Any = self._client.smembers(_OPEN)
+        members: Any = self._client.smembers(INFLUX_OPEN)
         return sorted(member.decode() for member in members)
 
     def _is_half_full(self) -> bool:
@@ -150,7 +155,7 @@ class InfluxFeed:
         runs = self._open_runs()
         queue_backfill(self._client, runs)
         if runs:
-            self._client.sadd(_CUT, *runs)
+            self._client.sadd(INFLUX_CUT, *runs)
         before = self._client.xlen(SAMPLES)
         self._client.xtrim(SAMPLES, minid=first_unfinished(self._client, SAMPLES, AGGREGATORS), approximate=False)
         self._client.xtrim(POINTS, maxlen=0, approximate=False)

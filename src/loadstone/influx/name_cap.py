@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, RequestName
-from loadstone.stream.client import EVENTS, add
+from loadstone.stream.client import add
+from loadstone.stream.keys import EVENTS, KEPT_S, admitted_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,6 @@ Name = RequestName
 CAPPED_BY_WRITER: Final = "influx-names"
 """Source of the event whose data lists the names that raw points of a capped run have."""
 
-_KEPT_S: Final = 7 * 24 * 3600
 _SEPARATOR: Final = "\x00"  # no cleaned name contains it
 _ADMIT: Final = """
 local answer = {}
@@ -74,7 +74,7 @@ class SharedNameCap:
     def __init__(self, client: Redis, run: str, now_ns: Callable[[], int], *, limit: int = NAME_LIMIT) -> None:
         self._client = client
         self._run = run
-        self._key = f"names:{run}"
+        self._key = admitted_names(run)
         self._now_ns = now_ns
         self._limit = limit
         self._known: set[Name] = set()
@@ -90,7 +90,7 @@ class SharedNameCap:
 
     def _ask(self, names: Sequence[Name]) -> None:
         members = [_SEPARATOR.join(name) for name in names]
-        answer: Any = self._client.eval(_ADMIT, 1, self._key, str(self._limit), str(_KEPT_S), *members)
+        answer: Any = self._client.eval(_ADMIT, 1, self._key, str(self._limit), str(KEPT_S), *members)
         self._known.update(name for name, known in zip(names, answer, strict=True) if known)
         if not all(answer):
             self._fill()

@@ -16,7 +16,8 @@ from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import FAILURES, WRITERS, connect
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.keys import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

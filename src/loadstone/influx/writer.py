@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.domain.batch import decode_batch
 from loadstone.errors import FormatError
@@ -23,8 +23,9 @@ from loadstone.influx.lag import IngestLag
 from loadstone.influx.lease import PointsLease, PointsLeaseLostError
 from loadstone.influx.ledger import WriteReceipt
 from loadstone.influx.name_cap import SharedNameCap
-from loadstone.stream.client import POINTS, SAMPLES, WRITERS
+from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
     from loadstone.influx.ledger import SharedLedger
     from loadstone.stream.consumer import StreamEntry
 
-__all__ = ["CLAIM_AFTER_MS", "DEAD_LETTERS", "InfluxWriter"]
+__all__ = ["CLAIM_AFTER_MS", "InfluxWriter"]
 
-DEAD_LETTERS: Final = "dead_letters:influx"
 CLAIM_AFTER_MS: Final = 15_000
 """An entry is taken over when its writer gave no sign of life for it that long; a write times out before."""
 
@@ -191,8 +191,7 @@ class InfluxWriter:
             entry = next(piece.entry for piece in round_.pieces if piece.start <= at < piece.start + piece.n)
             line = round_.lines[at]
             log.error("run=%s id=%s rejected=1 reason=%r line=%r", entry.run, entry.id, reason, line[:200])
-            letter: dict[Any, Any] = {"run": entry.run, "id": entry.id, "reason": reason, "b": line}
-            self._client.xadd(DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
+            add_dead_letter(self._client, INFLUX_DEAD_LETTERS, entry, reason, line, most=_MOST_DEAD_LETTERS)
 
     def _learn_size(self, round_: _Round) -> None:
         """Read as many entries as make a few full requests: entries hold one sample or thousands."""

@@ -20,8 +20,8 @@ from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, program, ship, wait_for_influx
 from support.influx_server import InfluxServer

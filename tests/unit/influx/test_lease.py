@@ -18,8 +18,8 @@ from loadstone.influx.lease import PointsLease, queued_backfills
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.service import serve_writer
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import POINTS, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import POINTS, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, ship, threads
 from support.line_protocol import PointKey, parse_line

@@ -11,8 +11,8 @@ from loadstone.collector.aggregator import serve as serve_aggregator
 from loadstone.domain.request_name import NAME_LIMIT
 from loadstone.influx import service, writer
 from loadstone.influx.service import serve_writer
-from loadstone.stream.client import POINTS, SAMPLES, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
 from support.faulty_influx import (
@@ -135,7 +135,7 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
         assert wait_for_influx(client, tmp_path) == {"stored": 4999, "rejected": 1, "pending": 0}
     assert len(requests_in(faulty_influx)) == 4999
-    letters = [fields for _, fields in client.xrange(writer.DEAD_LETTERS)]
+    letters = [fields for _, fields in client.xrange(INFLUX_DEAD_LETTERS)]
     (letter,) = [fields for fields in letters if fields[b"b"].startswith(b"request,")]
     assert b"poison" in letter[b"b"]
     assert b"unable to parse" in letter[b"reason"]
