@@ -7,7 +7,6 @@ synced, at most a second later. Whatever happens in between, the entry is delive
 from __future__ import annotations
 
 import logging
-import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.finalize.finalize import close_run
-from loadstone.archive.folder import RunFolder
+from loadstone.archive.folder import RunFolder, valid_run_id
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.charts.page import write_report
 from loadstone.collector.live.server import serving
@@ -162,6 +161,7 @@ class Aggregator:
     def _publish_points(self, name: str, run: OpenRun) -> None:
         if self.feed and run.points:
             run.unpublished += run.points.take()
+            self.feed.publish_names(name, run.state.names)
             self.feed.publish(name, run.unpublished, run.position)
             run.unpublished = []
 
@@ -199,11 +199,6 @@ def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
     if entry.stream != USAGE and not valid_run_id(entry.run):
         raise FormatError(f"{entry.run!r} is not the id of a run")
     return decoded(_KINDS[entry.stream], entry.blob)
-
-
-def valid_run_id(run: str) -> bool:
-    """Whether this can be the id of a run, and so the name of a folder."""
-    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", run) is not None
 
 
 def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ from loadstone.archive.finalize.finalize import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
 from loadstone.influx.lease import queue_backfill
+from loadstone.influx.name_cap import publish_names
 from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
 from loadstone.stream.keys import (
@@ -25,9 +26,11 @@ from loadstone.stream.keys import (
     BACKFILL_QUEUE,
     INFLUX_CUT,
     INFLUX_OPEN,
+    KEPT_S,
     POINTS,
     SAMPLES,
     WRITERS,
+    admitted_names,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.domain.request_name import NameTable
     from loadstone.influx.ledger import SharedLedger
 
 __all__ = ["InfluxFeed", "forget_writers", "is_drained"]
@@ -57,6 +61,9 @@ def forget_writers(client: Redis) -> None:
         with contextlib.suppress(redis.ResponseError):
             if client.xgroup_destroy(stream, WRITERS):
                 log.warning("group=%s stream=%s removed=yes hint='loadstone influx backfill RUN'", WRITERS, stream)
+    runs: Any = client.smembers(INFLUX_OPEN)
+    for run in runs:
+        client.expire(admitted_names(run.decode()), KEPT_S)
     client.delete(POINTS, INFLUX_OPEN, INFLUX_CUT, BACKFILL_QUEUE)
 
 
@@ -69,6 +76,7 @@ class InfluxFeed:
         self._results = results
         self._looked_at_s = 0.0
         self._written: dict[str, dict[str, int]] = {}
+        self._names_published: dict[str, int] = {}
 
     def join(self) -> None:
         """Make the writers' group, so that nothing is cut away before the first of them is there."""
@@ -78,6 +86,12 @@ class InfluxFeed:
         """A run is there. Up to which of its journal's entries its points were published."""
         self._client.sadd(INFLUX_OPEN, run)
         return self._ledger.read(run).position
+
+    def publish_names(self, run: str, names: NameTable) -> None:
+        """Let the writers know of the names that were admitted since the last call; the journal has their entries."""
+        if self._names_published.get(run) != len(names):
+            publish_names(self._client, run, names)
+            self._names_published[run] = len(names)
 
     def publish(self, run: str, lines: Sequence[str], position: int) -> None:
         """Put lines on the stream and note up to which journal entry that is done, both or none."""
@@ -97,8 +111,9 @@ class InfluxFeed:
             self._client.srem(INFLUX_CUT, run)
 
     def trim(self) -> None:
-        """Cut the points behind the writers; and when Redis is half full, whatever the archive holds."""
-        trim_finished(self._client, POINTS)
+        """Cut the streams behind the writers; and when Redis is half full, whatever the archive holds."""
+        for stream in (SAMPLES, POINTS):
+            trim_finished(self._client, stream)
         if self._is_half_full() and self._writers_lag():
             self._relieve()
 
@@ -110,7 +125,7 @@ class InfluxFeed:
         for run in self._open_runs():
             folder = RunFolder(self._results / run)
             if not folder.path.is_dir():
-                self._client.srem(INFLUX_OPEN, run)
+                self._forget(run)
             elif folder.is_closed:
                 self._update(folder)
 
@@ -132,9 +147,14 @@ class InfluxFeed:
             return
         wanted = self._client.hexists(BACKFILL_QUEUE, folder.run)
         if not now["pending"] and not ledger.points_pending and not wanted:
-            self._client.srem(INFLUX_OPEN, folder.run)
-            self._written.pop(folder.run, None)
+            self._forget(folder.run)
             log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
+
+    def _forget(self, run: str) -> None:
+        self._client.srem(INFLUX_OPEN, run)
+        self._client.expire(admitted_names(run), KEPT_S)
+        self._written.pop(run, None)
+        self._names_published.pop(run, None)
 
     def _open_runs(self) -> list[str]:
         members: Any = self._client.smembers(INFLUX_OPEN)

@@ -61,7 +61,7 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
     client = connect(settings.redis_url)
     ledger = SharedLedger(client, WRITERS)
     timeout_s = settings.influx_timeout
-    writer = InfluxWriter(client, ledger, name=_name(), now_ns=time.time_ns, longest_write_s=timeout_s)
+    writer = InfluxWriter(client, ledger, name=_name(), longest_write_s=timeout_s)
     delivery = Delivery(sink, _Patience(writer, stopped), refused_pause_s=settings.influx_retry)
     backfill = Backfill(client, ledger, writer, settings.results)
     try:

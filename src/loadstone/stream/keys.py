@@ -90,8 +90,8 @@ def live(run: str) -> str:
 
 
 def admitted_names(run: str) -> str:
-    """The key of the request names that a run may have as tags."""
-    return f"names:{run}"
+    """The key of the request names that the Aggregator has admitted, a JSON list in the order of the run's journal."""
+    return f"admitted_names:{run}"
 
 
 def influx_ledger(run: str) -> str:
