@@ -6,8 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from loadstone.influx.lease import BACKFILL_QUEUE
-from loadstone.stream.client import SAMPLES
+from loadstone.stream.keys import BACKFILL_QUEUE, SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
 from support.processes import wait_until

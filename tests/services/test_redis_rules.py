@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from loadstone.compose.secrets import redis_rules
-from loadstone.stream.client import SAMPLES
+from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from support.starters import StartRedis

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from loadstone.domain.event import Usage, UsageTick, encode_usage
-from loadstone.stream.client import USAGE, add
+from loadstone.stream.client import add
+from loadstone.stream.keys import USAGE
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import serve as serve_aggregator
 from loadstone.influx.service import serve_writer
 from loadstone.settings import CollectorSettings, load
-from loadstone.stream.client import EVENTS, SAMPLES, USAGE
+from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 from support.processes import ServerProcess, wait_until
 from support.run_maker import SECOND, IncarnationMaker, RunMaker, samples
 

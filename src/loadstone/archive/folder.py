@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["RunFolder", "replace_file", "sync_folder"]
+__all__ = ["RunFolder", "replace_file", "sync_folder", "valid_run_id"]
+
+
+def valid_run_id(run: str) -> bool:
+    """Whether this can be the id of a run, and so the name of a folder."""
+    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", run) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ and open seconds, not by the length of the run.
 from __future__ import annotations
 
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.entry import decode_entry
@@ -34,6 +35,7 @@ __all__ = [
     "CLOSE_AFTER_S",
     "MASTER_LOST_AFTER_S",
     "OPEN_SECONDS",
+    "BatchAggregate",
     "IncarnationState",
     "LiveRollups",
     "RunState",
@@ -66,16 +68,19 @@ class IncarnationState:
 
 
 class RunState:
-    """What is known of a run. With ``rollups=False`` samples are entered in the ledger but not rolled up."""
+    """What is known of a run. With ``rollups=False`` samples are entered in the ledger but not rolled up.
 
-    def __init__(self, *, rollups: bool = True, name_limit: int = NAME_LIMIT) -> None:
-        self.names = NameTable(name_limit)
+    ``names`` shares a table of names with whoever else counts the run's batches, in the same order.
+    """
+
+    def __init__(self, *, rollups: bool = True, name_limit: int = NAME_LIMIT, names: NameTable | None = None) -> None:
+        self.names = NameTable(name_limit) if names is None else names
         self.lifecycle = Lifecycle()
         self.incarnations: dict[str, IncarnationState] = {}
         self.usage: dict[tuple[str, str], tuple[int, Usage]] = {}
         self.recent_events: deque[Event] = deque(maxlen=_RECENT_EVENTS)
         self.newest_ns = 0
-        self._live = LiveRollups(self.names) if rollups else None
+        self._live = LiveRollups() if rollups else None
         self._seen = SourceSeqs()
 
     def apply(self, entry: Entry) -> bool:
@@ -91,13 +96,16 @@ class RunState:
             return self.apply_batch(content)
         return self.apply_event(content) if isinstance(content, Event) else self.apply_usage(content)
 
-    def apply_batch(self, batch: Batch) -> bool:
-        """Take in one batch; False when it was taken in before."""
+    def apply_batch(self, batch: Batch, aggregate: BatchAggregate | None = None) -> bool:
+        """Take in one batch; False when it was taken in before.
+
+        ``aggregate`` is that of the batch with this run's names, where someone else needs it too.
+        """
         if not self._incarnation_of(batch).apply(batch):
             return False
         self.newest_ns = max(self.newest_ns, batch.sent_ns)
         if self._live is not None:
-            self._live.apply(batch)
+            self._live.apply(aggregate or BatchAggregate(batch, self.names))
         return True
 
     def apply_event(self, event: Event) -> bool:
@@ -205,6 +213,29 @@ def name_ids(table: NameTable, names: Sequence[RequestName]) -> NDArray[np.int64
     return table.ids_of([RequestName.cleaned(*name) for name in names])
 
 
+class BatchAggregate:
+    """A batch counted by second and name: computed once, when it is first asked for, for everyone who needs it.
+
+    Asking admits the batch's names to the run, so batches have to be asked in the order of the journal.
+    """
+
+    def __init__(self, batch: Batch, names: NameTable) -> None:
+        self.batch = batch
+        self._names = names
+
+    @cached_property
+    def name_ids(self) -> NDArray[np.int64]:
+        """The run-wide id of each sample's name, shape (n,)."""
+        return name_ids(self._names, self.batch.names)[self.batch.columns.name]
+
+    @cached_property
+    def rollups(self) -> dict[tuple[int, int], Rollup]:
+        """The rollup of each (second, name id). Whoever keeps one merges it into its own: they are shared."""
+        columns = self.batch.columns
+        failed = columns.error != NO_ERROR
+        return roll_up(columns.end_ns // NS_PER_S, self.name_ids, columns.duration_us, columns.bytes, failed)
+
+
 class LiveRollups:
     """``open_seconds``: second to name id to rollup; ``totals``: name id to rollup of the whole run.
 
@@ -212,22 +243,16 @@ class LiveRollups:
     second are complete again when the run is closed.
     """
 
-    def __init__(self, names: NameTable) -> None:
-        self.names = names
+    def __init__(self) -> None:
         self.open_seconds: dict[int, dict[int, Rollup]] = {}
         self.totals: dict[int, Rollup] = {}
         self.given_up = -1
 
-    def apply(self, batch: Batch) -> None:
+    def apply(self, aggregate: BatchAggregate) -> None:
         """Count the samples of a batch that was not seen before."""
-        columns = batch.columns
-        if not len(columns):
+        if not len(aggregate.batch.columns):
             return
-        ids = name_ids(self.names, batch.names)[columns.name]
-        failed = columns.error != NO_ERROR
-        for (second, name), rollup in roll_up(
-            columns.end_ns // NS_PER_S, ids, columns.duration_us, columns.bytes, failed
-        ).items():
+        for (second, name), rollup in aggregate.rollups.items():
             self.totals.setdefault(name, Rollup()).merge(rollup)
             self._count(second, name, rollup)
         self._give_up_old()
@@ -235,11 +260,7 @@ class LiveRollups:
     def _count(self, second: int, name: int, rollup: Rollup) -> None:
         if second <= self.given_up:
             return
-        names = self.open_seconds.setdefault(second, {})
-        if name in names:
-            names[name].merge(rollup)
-        else:
-            names[name] = rollup
+        self.open_seconds.setdefault(second, {}).setdefault(name, Rollup()).merge(rollup)
 
     def _give_up_old(self) -> None:
         while len(self.open_seconds) > OPEN_SECONDS:

@@ -7,7 +7,6 @@ synced, at most a second later. Whatever happens in between, the entry is delive
 from __future__ import annotations
 
 import logging
-import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
+from loadstone.archive.folder import RunFolder, valid_run_id
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.charts.page import write_report
@@ -27,8 +26,18 @@ from loadstone.collector.open_run import OpenRun
 from loadstone.errors import ArchiveError, FormatError, LoadstoneError
 from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.influx.ledger import SharedLedger
-from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, LEASE, SAMPLES, USAGE, WRITERS, connect
+from loadstone.stream.client import FAILURES, add_dead_letter, connect
 from loadstone.stream.consumer import Consumer, trim_finished
+from loadstone.stream.keys import (
+    AGGREGATOR_LEASE,
+    AGGREGATORS,
+    DEAD_LETTERS,
+    EVENTS,
+    OPEN_RUNS,
+    SAMPLES,
+    USAGE,
+    WRITERS,
+)
 from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:
@@ -46,8 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Aggregator", "serve"]
 
 _KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
-_OPEN_RUNS: Final = "open_runs"
-_DEAD_LETTERS: Final = "dead_letters"
 _MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
 _BLOCK_MS: Final = 200
@@ -79,7 +86,7 @@ class Aggregator:
             self.feed.join()
         else:
             forget_writers(self.client)
-        members: Any = self.client.smembers(_OPEN_RUNS)
+        members: Any = self.client.smembers(OPEN_RUNS)
         for run in sorted(member.decode() for member in members):
             if (self.results / run).is_dir():
                 self._run(run)
@@ -135,14 +142,13 @@ class Aggregator:
         if run not in self.runs:
             published = self.feed.opened(run) if self.feed else None
             self.runs[run] = OpenRun.open(RunFolder(self.results / run), published=published)
-            self.client.sadd(_OPEN_RUNS, run)
+            self.client.sadd(OPEN_RUNS, run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
 
     def _bury(self, entry: StreamEntry, reason: str) -> None:
         log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
-        letter: dict[Any, Any] = {"stream": entry.stream, "id": entry.id, "reason": reason, "b": entry.blob}
-        self.client.xadd(_DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
+        add_dead_letter(self.client, DEAD_LETTERS, entry, reason, entry.blob, most=_MOST_DEAD_LETTERS)
 
     def _publish(self) -> None:
         for name, run in self.runs.items():
@@ -157,6 +163,7 @@ class Aggregator:
     def _publish_points(self, name: str, run: OpenRun) -> None:
         if self.feed and run.points:
             run.unpublished += run.points.take()
+            self.feed.publish_names(name, run.state.names)
             self.feed.publish(name, run.unpublished, run.position)
             run.unpublished = []
 
@@ -179,7 +186,7 @@ class Aggregator:
             del self.runs[name]
             run.close()
             publish_live(self.client, name, {**live, "closed": True, "folder": str(run.folder.path)})
-            self.client.srem(_OPEN_RUNS, name)
+            self.client.srem(OPEN_RUNS, name)
             log.info("run=%s state=closed verdict=%s", name, result.verdict.word)
 
 
@@ -198,15 +205,10 @@ def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
     return decode_entry(_KINDS[entry.stream], entry.blob)
 
 
-def valid_run_id(run: str) -> bool:
-    """Whether this can be the id of a run, and so the name of a folder."""
-    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", run) is not None
-
-
 def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     """Aggregate until ``stopped()``. An absent stream or a full disk is said and waited for; neither loses anything."""
     client = connect(settings.redis_url)
-    lease = Lease(client, LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
+    lease = Lease(client, AGGREGATOR_LEASE, f"aggregator-{time.time_ns()}", life_ms=_LEASE_LIFE_MS)
     aggregator: Aggregator | None = None
     with serving(settings.live_bind, settings.live_port, settings.results) as board:
         make = partial(_aggregator, client, lease, settings, board)

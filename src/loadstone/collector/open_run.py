@@ -12,6 +12,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
+from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.folder import RunFolder
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.event import UsageTick
 
 __all__ = ["OpenRun"]
 
@@ -56,8 +57,9 @@ class OpenRun:
         """
         lock = ExitStack()
         lock.enter_context(folder.create().lock())
-        points = None if published is None else PointStream(folder.run)
-        run = cls(folder, JournalWriter(folder.journal), RunState(), lock, points)
+        state = RunState()
+        points = None if published is None else PointStream(folder.run, state.names)
+        run = cls(folder, JournalWriter(folder.journal), state, lock, points)
         for entry in read_journal(folder.journal):
             run.position += 1
             apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), run.state, points)
@@ -72,6 +74,20 @@ class OpenRun:
         if kind is not EntryKind.USAGE:
             self.arrived_s = time.monotonic()
         apply_entry(stream_id, content, self.state, self.points)
+        if self.state.names.capped and not self.state.lifecycle.names_capped:
+            self._note_names_capped(stream_id)
+
+    def _note_names_capped(self, stream_id: str) -> None:
+        """Put it into the journal that further names are counted together."""
+        event = Event(
+            run=self.folder.run,
+            kind=EventKind.NAMES_CAPPED,
+            at_ns=self.state.newest_ns,
+            source="aggregator",
+            seq=0,
+            data={"limit": self.state.names.limit},
+        )
+        self.take(EntryKind.EVENTS, stream_id, encode_event(event), event)
 
     def may_close(self, now_ns: int) -> bool:
         """Whether the run is complete and nothing more comes in.

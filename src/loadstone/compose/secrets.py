@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,8 +78,8 @@ def redis_rules(values: Values) -> str:
 
 
 _ACL_COMMANDS: Final[Mapping[str, str]] = {
-    "locust": "resetkeys %W~samples %W~events -@all +xadd +time +ping",
-    "usage": "resetkeys %W~usage -@all +xadd +ping",
+    "locust": f"resetkeys %W~{SAMPLES} %W~{EVENTS} -@all +xadd +time +ping",
+    "usage": f"resetkeys %W~{USAGE} -@all +xadd +ping",
     "collector": "~* -@all +@read +@write +@connection +@transaction +@scripting +time -@dangerous +info",
 }
 

@@ -12,7 +12,8 @@ import gevent
 from gevent.event import Event as Signal
 
 from loadstone.domain.event import Event, encode_event
-from loadstone.stream.client import EVENTS, FAILURES, add, clock_offset_ms, connect
+from loadstone.stream.client import FAILURES, add, clock_offset_ms, connect
+from loadstone.stream.keys import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from loadstone.domain.request_name import RequestName
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.lean import connections
-from loadstone.stream.client import SAMPLES
+from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

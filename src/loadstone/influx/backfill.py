@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,17 +18,17 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
-from loadstone.domain.ledger import SourceSeqs
-from loadstone.domain.request_name import RequestName
+from loadstone.domain.ledger import SeqTracker
+from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.lease import PointsLeaseLostError, dequeue_backfill, queued_backfills
 from loadstone.influx.ledger import WriteReceipt
-from loadstone.influx.name_cap import CAPPED_BY_WRITER, LocalNameCap
+from loadstone.influx.name_cap import names_in, names_listed_by_writers
 from loadstone.influx.point_stream import PointStream, replay_points
-from loadstone.stream.client import SAMPLES
+from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
 
     from loadstone.archive.journal.frame import Entry
     from loadstone.domain.batch import Batch
+    from loadstone.domain.request_name import RequestName
     from loadstone.influx.delivery import Delivery
     from loadstone.influx.ledger import SharedLedger
-    from loadstone.influx.name_cap import NameCap
     from loadstone.influx.writer import InfluxWriter
 
     Entries = Callable[[], Iterable[Entry]]
 
-__all__ = ["Backfill", "names_in_journal", "write_run"]
+__all__ = ["Backfill", "write_run"]
 
 _FROM_JOURNAL: Final = "0-0"
 log = logging.getLogger("loadstone.influx")
@@ -57,24 +58,22 @@ def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
     """
     _require_journal(folder)
     ledger = {"stored": 0, "rejected": 0, "pending": 0}
-    seen = SourceSeqs()
     entries = partial(read_journal, folder.journal)
-    batches = (batch for batch in _batches(folder, entries) if seen.add(batch.incarnation, batch.seq))
-    for settled in _write_batches(batches, names_in_journal(folder), delivery):
-        ledger["stored"] += sum(each.stored for each in settled)
-        ledger["rejected"] += sum(each.rejected for each in settled)
+    for receipts in _write_batches(_named_batches(folder, entries), delivery):
+        ledger["stored"] += sum(each.stored for each in receipts)
+        ledger["rejected"] += sum(each.rejected for each in receipts)
     _write_points(folder, entries, delivery.deliver)
     return ledger
 
 
-def names_in_journal(folder: RunFolder) -> NameCap:
-    """The names that the writers admitted, if the run had too many, else names in order of appearance."""
+def _names(folder: RunFolder) -> NameTable:
+    """Where the names of raw points come from: the list of an older version's writers, else the journal's order."""
     for entry in read_journal(folder.journal):
-        if entry.kind is EntryKind.EVENTS and CAPPED_BY_WRITER.encode() in entry.blob:
-            event = decode_event(entry.blob)
-            if event.kind is EventKind.NAMES_CAPPED and event.source == CAPPED_BY_WRITER:
-                return LocalNameCap(RequestName(str(method), str(name)) for method, name in event.data["names"])
-    return LocalNameCap()
+        if entry.kind is EntryKind.EVENTS and EventKind.NAMES_CAPPED.encode() in entry.blob:
+            listed = names_listed_by_writers(decode_event(entry.blob))
+            if listed is not None:
+                return listed
+    return NameTable()
 
 
 class Backfill:
@@ -88,7 +87,7 @@ class Backfill:
 
     def do_wanted(self, delivery: Delivery) -> None:
         """Do every backfill that is wanted. Raises stream failures and `ArchiveError`; what is done stays done."""
-        number = self._writer.turn.number
+        number = self._writer.points_lease.number
         wanted = queued_backfills(self._client) if number else {}
         try:
             for run, token in wanted.items():
@@ -104,12 +103,13 @@ class Backfill:
             return
         closed = folder.is_closed
         signing = partial(self._entries, folder)
-        missing = (batch for batch in _batches(folder, signing) if not self._ledger.counted(batch.run, batch))
+        named = _named_batches(folder, signing)
+        missing = ((batch, names) for batch, names in named if not self._ledger.counted(batch.run, batch))
         samples = 0
-        for settled in _write_batches(missing, self._writer.names_of(folder.run), delivery):
-            self._ledger.settle(settled)
-            samples += sum(each.stored for each in settled)
-        guard = partial(self._writer.turn.writing, number, frozenset({folder.run}))
+        for receipts in _write_batches(missing, delivery):
+            self._ledger.settle(receipts)
+            samples += sum(each.stored for each in receipts)
+        guard = partial(self._writer.points_lease.writing, number, frozenset({folder.run}))
         _write_points(folder, signing, partial(delivery.deliver, guard=guard))
         if closed:
             self._ledger.note_all_points_stored(folder.run)
@@ -139,14 +139,23 @@ def _batches(folder: RunFolder, entries: Entries) -> Iterator[Batch]:
                 log.warning("run=%s id=%s skipped=yes reason=%r", folder.run, entry.stream_id, str(error))
 
 
-def _write_batches(batches: Iterable[Batch], names: NameCap, delivery: Delivery) -> Iterator[list[WriteReceipt]]:
+def _named_batches(folder: RunFolder, entries: Entries) -> Iterator[tuple[Batch, list[RequestName]]]:
+    """Each batch of the journal once, with the names to write: every earlier batch has to be asked for its names."""
+    table, seen = _names(folder), defaultdict[str, SeqTracker](SeqTracker)
+    for batch in _batches(folder, entries):
+        if seen[batch.incarnation].add(batch.seq):
+            yield batch, names_in(table, batch.names) if len(batch.columns) else []
+
+
+def _write_batches(
+    batches: Iterable[tuple[Batch, list[RequestName]]], delivery: Delivery
+) -> Iterator[list[WriteReceipt]]:
     """Write batches in requests of full size; what became of each."""
     taken: list[tuple[Batch, int]] = []
     lines: list[str] = []
-    for batch in batches:
-        formatted = request_lines(batch, names.admitted(batch.names))
+    for batch, names in batches:
         taken.append((batch, len(lines)))
-        lines += formatted
+        lines += request_lines(batch, names)
         if len(lines) >= MOST_LINES:
             yield _deliver(taken, lines, delivery)
             taken, lines = [], []

@@ -1,7 +1,8 @@
 """InfluxClient: one write request to InfluxDB, and what its answer means for the data.
 
-The official client carries the bytes (`SYNCHRONOUS`, no retries of its own): it reports status, headers and body of
-every refusal, while its batching interface drops data after five tries.
+The official client's service for ``/api/v2/write`` carries ready bytes, without retries of its own. It reports status,
+headers and body of every refusal; the write API above it drops data after five tries when it batches, and compresses
+at the slowest level (docs/decisions/influxdb.md).
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import gzip
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadstone.errors import UsageError
+from loadstone.settings.secret_file import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +34,7 @@ __all__ = ["InfluxClient", "WriteAnswer", "WriteOutcome", "read_token"]
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _GZIP_LEVEL: Final = 1
-"""The fastest: line protocol shrinks to a tenth even so, and level 9 (the client's own) costs eight times the CPU."""
+"""The fastest: line protocol shrinks to a tenth even so, and level 9 (the client's own) costs six times the CPU."""
 
 _LONGEST_RETRY_AFTER_S: Final = 3600.0
 _REASON_LIMIT: Final = 500
@@ -42,13 +45,13 @@ class WriteOutcome(Enum):
 
     STORED = "stored"
     AWAY = "away"  # try again: no answer, 408, 429, 5xx
-    REFUSED = "refused"  # not before a person has mended token, bucket or address
+    REFUSED = "refused"  # not before a person has corrected token, bucket or address
     REJECTED = "rejected"  # at least one of the lines is not acceptable
     TOO_LARGE = "too large"
     SLOW = "slow"  # no answer in time: try again with less
 
 
-_MEANINGS: Final = {
+_OUTCOMES: Final = {
     400: WriteOutcome.REJECTED,
     408: WriteOutcome.AWAY,
     413: WriteOutcome.TOO_LARGE,
@@ -61,28 +64,17 @@ _FIRST_SERVER_ERROR: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class WriteAnswer:
-    """The answer to one write: its meaning, the reason in InfluxDB's words, and how long it asks to wait (s)."""
+    """The answer to one write: its outcome, the reason in InfluxDB's words, and how long it asks to wait (s)."""
 
-    meaning: WriteOutcome
+    outcome: WriteOutcome
     reason: str = ""
     status: int = 0
     retry_after_s: float | None = None
 
 
 def read_token(file: Path | None) -> str:
-    """The token in a file, "" without one. Raises `UsageError` when it cannot be read or is empty."""
-    if file is None:
-        return ""
-    try:
-        token = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the InfluxDB token file {file} cannot be read: {error}",
-            hint="Name a readable file that holds nothing but the token with --influx-token-file",
-        ) from error
-    if not token:
-        raise UsageError(f"the InfluxDB token file {file} is empty", hint="Put the token into it")
-    return token
+    """The token in a file, "" without one. Raises `UsageError` when it cannot be read or does not hold one word."""
+    return read_secret(file, what="InfluxDB token", option="--influx-token-file") if file else ""
 
 
 class InfluxClient:
@@ -97,9 +89,9 @@ class InfluxClient:
 
     def write(self, lines: bytes) -> WriteAnswer:
         """Send lines in one request and wait for its answer, at most ``influx_timeout``. Never raises for a failure."""
-        settings = self._settings
+        body = gzip.compress(lines, _GZIP_LEVEL, mtime=0) if self._gzip else lines
         try:
-            self._write.write(settings.influx_bucket, settings.influx_org, lines)
+            self._write(body)
         except ApiException as error:
             return self._understood(error)
         except ReadTimeoutError as error:
@@ -123,24 +115,19 @@ class InfluxClient:
 
     def _connect(self) -> Any:
         settings = self._settings
-        timeout_ms = int(settings.influx_timeout * 1000)
-        client = InfluxDBClient(
-            settings.influx_url, self._token, timeout=timeout_ms, enable_gzip=self._gzip, org=settings.influx_org
-        )
-        client.api_client.configuration.update_request_body = self._body
-        self._write = client.write_api(SYNCHRONOUS)
+        client = InfluxDBClient(settings.influx_url, self._token, timeout=int(settings.influx_timeout * 1000))
+        service: Any = WriteService
+        options = {"precision": "ns"} | ({"content_encoding": "gzip"} if self._gzip else {})
+        post = service(client.api_client).post_write
+        self._write = partial(post, settings.influx_org, settings.influx_bucket, **options)
         return client
-
-    def _body(self, path: str, body: bytes) -> bytes:
-        """Replaces the client's own compression, which takes the slowest level."""
-        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._gzip and path.endswith("/write") else body
 
     def _understood(self, error: Any) -> WriteAnswer:
         status = int(error.status or 0)
         default = WriteOutcome.AWAY if status >= _FIRST_SERVER_ERROR or not status else WriteOutcome.REFUSED
         reason = f"HTTP {status}: {error.message}"[:_REASON_LIMIT] if status else str(error.reason)
         retry_after = error.headers.get("Retry-After") if status else None
-        return WriteAnswer(_MEANINGS.get(status, default), reason, status, self._seconds(retry_after))
+        return WriteAnswer(_OUTCOMES.get(status, default), reason, status, self._seconds(retry_after))
 
     def _seconds(self, retry_after: str | None) -> float | None:
         """Seconds or an HTTP date (RFC 9110, 10.2.3); what is neither counts as not said."""

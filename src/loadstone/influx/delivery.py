@@ -86,7 +86,7 @@ class Delivery:
                 spans += [(start + self._most_lines, stop), (start, start + self._most_lines)]
                 continue
             answer = self._send(lines[start:stop], guard)
-            if answer.meaning is not WriteOutcome.STORED:
+            if answer.outcome is not WriteOutcome.STORED:
                 # The first half goes first: a later point replaces an earlier one of the same key.
                 middle = (start + stop) // 2
                 if stop - start > 1 and not _refuses_all(answer, stop - start):
@@ -102,19 +102,19 @@ class Delivery:
             self._wait(0)
             with guard():
                 answer = self._sink.write(data)
-            if answer.meaning not in _UNDECIDED:
+            if answer.outcome not in _UNDECIDED:
                 self._note_decision(answer, len(lines))
                 return answer
             self._note_failure(answer)
             self._wait(self._pause_s(answer))
-            if answer.meaning is WriteOutcome.SLOW and len(lines) > _FEWEST_LINES:
+            if answer.outcome is WriteOutcome.SLOW and len(lines) > _FEWEST_LINES:
                 self._most_lines = max(_FEWEST_LINES, len(lines) // 2)
                 return answer
-            if answer.meaning is WriteOutcome.REFUSED:
+            if answer.outcome is WriteOutcome.REFUSED:
                 self._sink.reload_token()
 
     def _pause_s(self, answer: WriteAnswer) -> float:
-        if answer.meaning is WriteOutcome.REFUSED:
+        if answer.outcome is WriteOutcome.REFUSED:
             return self._refused_pause_s
         if answer.retry_after_s is not None:
             return answer.retry_after_s
@@ -126,10 +126,10 @@ class Delivery:
         if not self._failures:
             self._failing_since_s = time.monotonic()
         self._failures += 1
-        if self._told != (answer.meaning, answer.status):
-            self._told = (answer.meaning, answer.status)
+        if self._told != (answer.outcome, answer.status):
+            self._told = (answer.outcome, answer.status)
             mend = (
-                "'correct the token, the bucket or the address'" if answer.meaning is WriteOutcome.REFUSED else "none"
+                "'correct the token, the bucket or the address'" if answer.outcome is WriteOutcome.REFUSED else "none"
             )
             log.error("state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", self._state, answer.reason, mend)
 
@@ -138,7 +138,7 @@ class Delivery:
             after_s = time.monotonic() - self._failing_since_s
             log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
         self._told, self._failures = None, 0
-        if answer.meaning is WriteOutcome.TOO_LARGE:
+        if answer.outcome is WriteOutcome.TOO_LARGE:
             self._most_lines = max(1, n // 2)
         elif n == self._most_lines:
             self._most_lines = min(MOST_LINES, n + max(1, n // _GROWTH))
@@ -150,4 +150,4 @@ class Delivery:
 
 def _refuses_all(answer: WriteAnswer, n: int) -> bool:
     """Whether InfluxDB says that it dropped every line (2.x: a partial write reports ``dropped=N``)."""
-    return answer.meaning is WriteOutcome.REJECTED and answer.reason.endswith(f"dropped={n}") and n > 1
+    return answer.outcome is WriteOutcome.REJECTED and answer.reason.endswith(f"dropped={n}") and n > 1

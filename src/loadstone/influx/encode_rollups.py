@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
     from loadstone.influx.time_buckets import Bucket, TimeBuckets
 
@@ -26,7 +27,7 @@ _NS: Final = 1_000_000_000
 
 
 class RollupLines:
-    """Writes buckets, together with the users and the usage of the target at their end."""
+    """Formats time buckets, with the users and the target's usage at the end of each."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -34,50 +35,50 @@ class RollupLines:
         self._target: Timeline[dict[str, FieldValue]] = Timeline()
 
     def note_users(self, event: Event) -> None:
-        """What the master says of its users, each second."""
+        """Note the master's count of users, which comes every second."""
         numbers = {key: event.data.get(key) for key in ("users", "target_users", "workers")}
         self._users.add(event.at_ns, {key: value for key, value in numbers.items() if isinstance(value, int)})
 
     def note_usage(self, tick: UsageTick) -> None:
-        """What the target uses, all its containers or processes together."""
+        """Note what the target uses, all its containers or processes together."""
         rows = [row for row in tick.rows if row.service == TARGET_SERVICE]
         if rows:
             cores, size = sum(row.cpu_cores for row in rows), sum(row.mem_bytes for row in rows)
             self._target.add(tick.at_ns, {"target_cpu_cores": float(cores), "target_mem_bytes": size})
 
-    def due(self, spans: TimeBuckets, horizon: int) -> list[str]:
+    def due(self, buckets: TimeBuckets, horizon: int) -> list[str]:
         """The lines of all buckets with news that end at or before a second."""
         lines: list[str] = []
         for res in RESOLUTIONS:
-            for start, bucket in spans[res].take_due(horizon):
-                lines += self._bucket(spans, res, start, bucket)
-        if spans.start_second is not None:
-            for elapsed_s, bucket in spans[ALIGNED].take_due(horizon - spans.start_second):
-                lines.append(self._aligned(spans.start_second, elapsed_s, bucket))
+            for start, bucket in buckets[res].take_due(horizon):
+                lines += self._bucket(buckets, res, start, bucket)
+        if buckets.start_second is not None:
+            for elapsed_s, bucket in buckets[ALIGNED].take_due(horizon - buckets.start_second):
+                lines.append(self._aligned(buckets.start_second, elapsed_s, bucket))
         return lines
 
-    def totals(self, spans: TimeBuckets) -> list[str]:
+    def totals(self, buckets: TimeBuckets) -> list[str]:
         """The rollups of the whole run, at its start."""
-        start_s = spans.start_second or spans.first_second
-        lines = [self._rollup(spans.names[name], _RUN, rollup, start_s) for name, rollup in spans.totals.items()]
-        everything = rollup_fields(merged(spans.totals.values()))
+        start_s = buckets.start_second or buckets.first_second
+        lines = [self._rollup(buckets.names[name], _RUN, rollup, start_s) for name, rollup in buckets.totals.items()]
+        everything = rollup_fields(merged(buckets.totals.values()))
         return [*lines, point("rollup_all" + tags({"run": self._run, "res": _RUN}), everything, start_s * _NS)]
 
-    def _bucket(self, spans: TimeBuckets, res: str, start: int, bucket: Bucket) -> Iterator[str]:
+    def _bucket(self, buckets: TimeBuckets, res: str, start: int, bucket: Bucket) -> Iterator[str]:
         for name, rollup in bucket.rollups.items():
-            yield self._rollup(spans.names[name], res, rollup, start)
-        yield self._all("rollup_all" + tags({"run": self._run, "res": res}), spans, start, RESOLUTIONS[res], bucket)
+            yield self._rollup(buckets.names[name], res, rollup, start)
+        yield self._all("rollup_all" + tags({"run": self._run, "res": res}), buckets, start, RESOLUTIONS[res], bucket)
         for (name, kind), found in bucket.errors.items():
-            yield errors_line(self._run, spans.names[name], kind, found, start * _NS)
+            yield errors_line(self._run, buckets.names[name], kind, found, start * _NS)
         for slow in bucket.slow:
-            yield slow_line(self._run, spans.names[slow.name], slow)
+            yield slow_line(self._run, buckets.names[slow.name], slow)
 
-    def _rollup(self, name: tuple[str, str], res: str, rollup: Rollup, start: int) -> str:
-        series = "rollup" + tags({"run": self._run, "name": name[1], "method": name[0], "res": res})
+    def _rollup(self, name: RequestName, res: str, rollup: Rollup, start: int) -> str:
+        series = "rollup" + tags({"run": self._run, "name": name.name, "method": name.method, "res": res})
         return point(series, rollup_fields(rollup), start * _NS)
 
-    def _all(self, series: str, spans: TimeBuckets, start: int, width_s: int, bucket: Bucket) -> str:
-        elapsed_s = None if spans.start_second is None else float(start - spans.start_second)
+    def _all(self, series: str, buckets: TimeBuckets, start: int, width_s: int, bucket: Bucket) -> str:
+        elapsed_s = None if buckets.start_second is None else float(start - buckets.start_second)
         fields = rollup_fields(merged(bucket.rollups.values())) | {"elapsed_s": elapsed_s}
         return point(series, fields | self._around(start + width_s), start * _NS)
 

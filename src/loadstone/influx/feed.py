@@ -17,9 +17,21 @@ from loadstone.archive.closed_run import load_run
 from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
-from loadstone.influx.lease import BACKFILL_QUEUE, queue_backfill
-from loadstone.stream.client import AGGREGATORS, POINTS, SAMPLES, WRITERS
+from loadstone.influx.lease import queue_backfill
+from loadstone.influx.name_cap import publish_names
+from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
+from loadstone.stream.keys import (
+    AGGREGATORS,
+    BACKFILL_QUEUE,
+    INFLUX_CUT,
+    INFLUX_OPEN,
+    KEPT_S,
+    POINTS,
+    SAMPLES,
+    WRITERS,
+    admitted_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +39,11 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.domain.request_name import NameTable
     from loadstone.influx.ledger import SharedLedger
 
 __all__ = ["InfluxFeed", "forget_writers", "is_drained"]
 
-_OPEN: Final = "influx_open"
-"""Redis set: runs that InfluxDB does not have completely."""
-
-_CUT: Final = "influx_cut"
 _LINES_AN_ENTRY: Final = 5000
 _HALF: Final = 0.5
 _LEDGER_EVERY_S: Final = 1.0
@@ -43,7 +52,7 @@ log = logging.getLogger("loadstone.aggregator")
 
 def is_drained(client: Redis, run: str) -> bool:
     """Whether InfluxDB has all of a closed run, but for what it rejected."""
-    return not client.sismember(_OPEN, run)
+    return not client.sismember(INFLUX_OPEN, run)
 
 
 def forget_writers(client: Redis) -> None:
@@ -52,7 +61,10 @@ def forget_writers(client: Redis) -> None:
         with contextlib.suppress(redis.ResponseError):
             if client.xgroup_destroy(stream, WRITERS):
                 log.warning("group=%s stream=%s removed=yes hint='loadstone influx backfill RUN'", WRITERS, stream)
-    client.delete(POINTS, _OPEN, _CUT, BACKFILL_QUEUE)
+    runs: Any = client.smembers(INFLUX_OPEN)
+    for run in runs:
+        client.expire(admitted_names(run.decode()), KEPT_S)
+    client.delete(POINTS, INFLUX_OPEN, INFLUX_CUT, BACKFILL_QUEUE)
 
 
 class InfluxFeed:
@@ -64,6 +76,7 @@ class InfluxFeed:
         self._results = results
         self._looked_at_s = 0.0
         self._written: dict[str, dict[str, int]] = {}
+        self._names_published: dict[str, int] = {}
 
     def join(self) -> None:
         """Make the writers' group, so that nothing is cut away before the first of them is there."""
@@ -71,8 +84,14 @@ class InfluxFeed:
 
     def opened(self, run: str) -> int:
         """A run is there. Up to which of its journal's entries its points were published."""
-        self._client.sadd(_OPEN, run)
+        self._client.sadd(INFLUX_OPEN, run)
         return self._ledger.read(run).position
+
+    def publish_names(self, run: str, names: NameTable) -> None:
+        """Let the writers know of the names that were admitted since the last call; the journal has their entries."""
+        if self._names_published.get(run) != len(names):
+            publish_names(self._client, run, names)
+            self._names_published[run] = len(names)
 
     def publish(self, run: str, lines: Sequence[str], position: int) -> None:
         """Put lines on the stream and note up to which journal entry that is done, both or none."""
@@ -81,19 +100,20 @@ class InfluxFeed:
         pipeline = self._client.pipeline(transaction=True)
         for start in range(0, len(lines), _LINES_AN_ENTRY):
             part = lines[start : start + _LINES_AN_ENTRY]
-            pipeline.xadd(POINTS, {"run": run, "b": "\n".join(part).encode()})
+            add(pipeline, POINTS, "\n".join(part).encode(), run=run)
         self._ledger.note_published(pipeline, run, len(lines), position)
         pipeline.execute()
 
     def closed(self, run: str) -> None:
         """A run is closed and all its points are published: if it was ever cut, backfill it once more as a whole."""
-        if self._client.sismember(_CUT, run):
+        if self._client.sismember(INFLUX_CUT, run):
             queue_backfill(self._client, [run])
-            self._client.srem(_CUT, run)
+            self._client.srem(INFLUX_CUT, run)
 
     def trim(self) -> None:
-        """Cut the points behind the writers; and when Redis is half full, whatever the archive holds."""
-        trim_finished(self._client, POINTS)
+        """Cut the streams behind the writers; and when Redis is half full, whatever the archive holds."""
+        for stream in (SAMPLES, POINTS):
+            trim_finished(self._client, stream)
         if self._is_half_full() and self._writers_lag():
             self._relieve()
 
@@ -105,7 +125,7 @@ class InfluxFeed:
         for run in self._open_runs():
             folder = RunFolder(self._results / run)
             if not folder.path.is_dir():
-                self._client.srem(_OPEN, run)
+                self._forget(run)
             elif folder.is_closed:
                 self._update(folder)
 
@@ -127,12 +147,17 @@ class InfluxFeed:
             return
         wanted = self._client.hexists(BACKFILL_QUEUE, folder.run)
         if not now["pending"] and not ledger.points_pending and not wanted:
-            self._client.srem(_OPEN, folder.run)
-            self._written.pop(folder.run, None)
+            self._forget(folder.run)
             log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
 
+    def _forget(self, run: str) -> None:
+        self._client.srem(INFLUX_OPEN, run)
+        self._client.expire(admitted_names(run), KEPT_S)
+        self._written.pop(run, None)
+        self._names_published.pop(run, None)
+
     def _open_runs(self) -> list[str]:
-        members: Any = self._client.smembers(_OPEN)
+        members: Any = self._client.smembers(INFLUX_OPEN)
         return sorted(member.decode() for member in members)
 
     def _is_half_full(self) -> bool:
@@ -150,7 +175,7 @@ class InfluxFeed:
         runs = self._open_runs()
         queue_backfill(self._client, runs)
         if runs:
-            self._client.sadd(_CUT, *runs)
+            self._client.sadd(INFLUX_CUT, *runs)
         before = self._client.xlen(SAMPLES)
         self._client.xtrim(SAMPLES, minid=first_unfinished(self._client, SAMPLES, AGGREGATORS), approximate=False)
         self._client.xtrim(POINTS, maxlen=0, approximate=False)

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.stream.keys import BACKFILL_QUEUE, POINTS_LEASE
 from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from loadstone.stream.consumer import Consumer, StreamEntry
 
 __all__ = [
-    "BACKFILL_QUEUE",
     "PointsLease",
     "PointsLeaseLostError",
     "dequeue_backfill",
@@ -30,7 +30,6 @@ __all__ = [
     "queued_backfills",
 ]
 
-_KEY: Final = "lease:points"
 log = logging.getLogger("loadstone.influx")
 
 
@@ -46,7 +45,7 @@ class PointsLease:
 
     def __init__(self, client: Redis, holder: str, *, life_ms: int) -> None:
         self._client = client
-        self._lease = Lease(client, _KEY, holder, life_ms=life_ms)
+        self._lease = Lease(client, POINTS_LEASE, holder, life_ms=life_ms)
         self._sent: tuple[int, frozenset[str]] | None = None
         self.number = 0
 
@@ -59,7 +58,7 @@ class PointsLease:
 
     def read(self, points: Consumer, *, count: int) -> list[StreamEntry]:
         """The next points; none when the turn was lost, and then none are taken away from whoever has it."""
-        return points.read_as_holder(_KEY, self.number, count=count) if self.number else []
+        return points.read_as_holder(POINTS_LEASE, self.number, count=count) if self.number else []
 
     @contextmanager
     def writing(self, number: int, runs: frozenset[str]) -> Iterator[None]:
@@ -89,9 +88,6 @@ class PointsLease:
             self._sent = None
         return number
 
-
-BACKFILL_QUEUE: Final = "backfill"
-"""Redis hash: run to a token that is new with every wish."""
 
 _FORGET: Final = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end

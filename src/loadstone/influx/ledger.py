@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.stream.keys import KEPT_S, influx_ledger, influx_ledger_page
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InfluxLedger", "SharedLedger", "WriteReceipt"]
 
-_KEPT_S: Final = 7 * 24 * 3600
 _PAGE_BITS: Final = 16
 _HIGHEST_SEQ: Final = 1 << 40
 _SETTLE: Final = """
@@ -81,9 +82,9 @@ class SharedLedger:
         pipeline = self._client.pipeline(transaction=False)
         for each in settled:
             page, bit = _place(each.run, each.batch)
-            keys = (each.stream, _key(each.run), page)
+            keys = (each.stream, influx_ledger(each.run), page)
             kind = "" if each.batch else _POINTS
-            numbers = (str(each.stored), str(each.rejected), str(_KEPT_S))
+            numbers = (str(each.stored), str(each.rejected), str(KEPT_S))
             pipeline.eval(_SETTLE, len(keys), *keys, self._group, each.id, bit, kind, *numbers)
         pipeline.execute()
 
@@ -94,28 +95,24 @@ class SharedLedger:
 
     def note_published(self, pipeline: Any, run: str, n: int, position: int) -> None:
         """In a transaction that publishes ``n`` points: that they exist, and up to which journal entry that is so."""
-        pipeline.hincrby(_key(run), "points", n)
-        pipeline.hset(_key(run), "position", position)
-        pipeline.expire(_key(run), _KEPT_S)
+        pipeline.hincrby(influx_ledger(run), "points", n)
+        pipeline.hset(influx_ledger(run), "position", position)
+        pipeline.expire(influx_ledger(run), KEPT_S)
 
     def note_all_points_stored(self, run: str) -> None:
         """After a backfill: no point is missing, wherever its entry went."""
         now = self.read(run)
-        self._client.hset(_key(run), f"{_POINTS}stored", str(now.points - now.points_rejected))
+        self._client.hset(influx_ledger(run), f"{_POINTS}stored", str(now.points - now.points_rejected))
 
     def read(self, run: str) -> InfluxLedger:
         """The ledger of one run as it is now."""
-        values: Any = self._client.hgetall(_key(run))
+        values: Any = self._client.hgetall(influx_ledger(run))
         return InfluxLedger(**{key.decode(): int(value) for key, value in values.items()})
-
-
-def _key(run: str) -> str:
-    return f"influx:{run}"
 
 
 def _place(run: str, batch: Batch | None) -> tuple[str, str]:
     """The key and the bit of a batch. Pages of 8 KB each, so that a nonsensical ``seq`` costs no more than that."""
     if batch is None:
-        return _key(run), ""
+        return influx_ledger(run), ""
     seq = min(max(0, batch.seq), _HIGHEST_SEQ)
-    return f"{_key(run)}:{batch.incarnation[:64]}:{seq >> _PAGE_BITS}", str(seq & ((1 << _PAGE_BITS) - 1))
+    return influx_ledger_page(run, batch.incarnation[:64], seq >> _PAGE_BITS), str(seq & ((1 << _PAGE_BITS) - 1))

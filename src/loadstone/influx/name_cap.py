@@ -1,109 +1,83 @@
-"""Which request names a run may have as tags: the first 500, every later one is `OTHER`.
+"""The request names that a run may have as tags: the first 500 of its journal; every later one is `OTHER`.
 
-All writers of a deployment have to agree, or a batch that is written by two of them would be two sets of points. So
-the names are admitted in Redis, one after the other. Once the run is full its list never changes; it then goes into
-the event `names_capped`, and so into the journal, from which a backfill takes it.
+The order of the journal is the only authority, so archive, live page and InfluxDB agree on every name. The Aggregator
+publishes the names that it has admitted after the journal is on disk and before it acknowledges their entries, and the
+InfluxWriters use that list alone: a name is decided once it is on the list or the list is full. Until then an entry
+stays pending, so an Aggregator that is down only delays raw points.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.event import Event, EventKind, encode_event
-from loadstone.domain.request_name import NAME_LIMIT, OTHER, RequestName
-from loadstone.stream.client import EVENTS, add
+import msgspec
+
+from loadstone.domain.event import EventKind
+from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
+from loadstone.stream.keys import admitted_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from redis import Redis
 
-__all__ = ["CAPPED_BY_WRITER", "LocalNameCap", "NameCap", "SharedNameCap"]
+    from loadstone.domain.event import Event
 
-Name = RequestName
-CAPPED_BY_WRITER: Final = "influx-names"
-"""Source of the event whose data lists the names that raw points of a capped run have."""
+__all__ = ["AdmittedNames", "names_in", "names_listed_by_writers", "publish_names"]
 
-_KEPT_S: Final = 7 * 24 * 3600
-_SEPARATOR: Final = "\x00"  # no cleaned name contains it
-_ADMIT: Final = """
-local answer = {}
-for i = 3, #ARGV do
-  local known = redis.call('SISMEMBER', KEYS[1], ARGV[i])
-  if known == 0 and redis.call('SCARD', KEYS[1]) < tonumber(ARGV[1]) then
-    redis.call('SADD', KEYS[1], ARGV[i])
-    known = 1
-  end
-  answer[#answer + 1] = known
-end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return answer
-"""
+_LISTED_BY_WRITERS: Final = "influx-names"
+"""Source of the event in which older versions listed the names of raw points; their writers admitted names."""
 
 
-class NameCap(Protocol):
-    """Decides under which (method, name) samples are written."""
-
-    def admitted(self, names: Iterable[Name]) -> list[Name]:
-        """The name to write for each given one: itself, cleaned, or `OTHER`."""
-        ...
+def publish_names(client: Redis, run: str, names: NameTable) -> None:
+    """Let the writers know which names a run has, in order of admission."""
+    client.set(admitted_names(run), msgspec.json.encode(names.names))
 
 
-class LocalNameCap:
-    """Names in order of appearance, or a fixed list when the run is known to be full of these."""
+class AdmittedNames:
+    """The names of one run as the Aggregator has published them."""
 
-    def __init__(self, full_of: Iterable[Name] = (), *, limit: int = NAME_LIMIT) -> None:
-        self._admitted = set(full_of)
-        self._limit = len(self._admitted) or limit
-
-    def admitted(self, names: Iterable[Name]) -> list[Name]:
-        """See `NameCap`."""
-        return [self._admit(RequestName.cleaned(*name)) for name in names]
-
-    def _admit(self, name: Name) -> Name:
-        if name not in self._admitted:
-            if len(self._admitted) >= self._limit:
-                return OTHER
-            self._admitted.add(name)
-        return name
-
-
-class SharedNameCap:
-    """The names of one run, admitted in Redis. Methods raise `loadstone.stream.client.FAILURES`."""
-
-    def __init__(self, client: Redis, run: str, now_ns: Callable[[], int], *, limit: int = NAME_LIMIT) -> None:
+    def __init__(self, client: Redis, run: str, *, limit: int = NAME_LIMIT) -> None:
         self._client = client
-        self._run = run
-        self._key = f"names:{run}"
-        self._now_ns = now_ns
+        self._key = admitted_names(run)
         self._limit = limit
-        self._known: set[Name] = set()
-        self._full = False
+        self._known: frozenset[RequestName] = frozenset()
 
-    def admitted(self, names: Iterable[Name]) -> list[Name]:
-        """See `NameCap`."""
+    def admitted(self, names: Iterable[RequestName]) -> list[RequestName] | None:
+        """The name to write for each given one: itself, cleaned, or `OTHER`. None as long as one is undecided.
+
+        Raises `loadstone.stream.client.FAILURES`.
+        """
         cleaned = [RequestName.cleaned(*name) for name in names]
-        unknown = sorted(set(cleaned) - self._known)
-        if unknown and not self._full:
-            self._ask(unknown)
+        if not self._decides(cleaned):
+            self._read()
+            if not self._decides(cleaned):
+                return None
         return [name if name in self._known else OTHER for name in cleaned]
 
-    def _ask(self, names: Sequence[Name]) -> None:
-        members = [_SEPARATOR.join(name) for name in names]
-        answer: Any = self._client.eval(_ADMIT, 1, self._key, str(self._limit), str(_KEPT_S), *members)
-        self._known.update(name for name, known in zip(names, answer, strict=True) if known)
-        if not all(answer):
-            self._fill()
+    def _decides(self, names: Sequence[RequestName]) -> bool:
+        return len(self._known) >= self._limit or self._known.issuperset(names)
 
-    def _fill(self) -> None:
-        """The run is full: its list is final, and is said once in an event (equal events count once)."""
-        members: Any = self._client.smembers(self._key)
-        pairs = (member.decode().partition(_SEPARATOR) for member in members)
-        known = {RequestName(method, name) for method, _, name in pairs}
-        add(self._client, EVENTS, encode_event(self._event(known)), run=self._run)
-        self._known, self._full = known, True
+    def _read(self) -> None:
+        published: Any = self._client.get(self._key)
+        if published is not None:
+            self._known = frozenset(msgspec.json.decode(published, type=list[RequestName]))
 
-    def _event(self, known: set[Name]) -> Event:
-        data = {"limit": self._limit, "names": sorted(map(list, known))}
-        kind, now_ns = EventKind.NAMES_CAPPED, self._now_ns()
-        return Event(run=self._run, kind=kind, at_ns=now_ns, source=CAPPED_BY_WRITER, seq=0, data=data)
+
+def names_in(table: NameTable, names: Iterable[RequestName]) -> list[RequestName]:
+    """The name to write for each given one, which takes its place in the table if there is room."""
+    return [table[table.id_of(*RequestName.cleaned(*name))] for name in names]
+
+
+def names_listed_by_writers(event: Event) -> NameTable | None:
+    """The full table of a run whose writers admitted the names and listed them in this event; None for any other.
+
+    A backfill of such a run has to use that list, or it would write other points than there are.
+    """
+    if event.kind is not EventKind.NAMES_CAPPED or event.source != _LISTED_BY_WRITERS:
+        return None
+    listed = event.data["names"]
+    table = NameTable(limit=len(listed))
+    for method, name in listed:
+        table.id_of(str(method), str(name))
+    return table

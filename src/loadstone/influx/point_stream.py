@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.entry import decode_entry
-from loadstone.archive.run_state import RunState
+from loadstone.archive.run_state import BatchAggregate, RunState
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event, EventKind
+from loadstone.domain.request_name import NameTable
 from loadstone.errors import FormatError
 from loadstone.influx.encode import balancer_line, container_line, event_line, worker_line
 from loadstone.influx.encode_rollups import RollupLines
@@ -33,10 +34,15 @@ _MS: Final = 1_000_000
 
 
 class PointStream:
-    """The points of one run. TimeBuckets that are limited to some buckets compute just these anew, and nothing else."""
+    """The points of one run. ``time_buckets`` that are limited to some buckets compute these anew, and nothing else.
 
-    def __init__(self, run: str, *, spans: TimeBuckets | None = None) -> None:
-        self.spans = TimeBuckets() if spans is None else spans
+    ``names`` is the run's table of names, where a `RunState` counts the same batches.
+    """
+
+    def __init__(self, run: str, names: NameTable | None = None, *, time_buckets: TimeBuckets | None = None) -> None:
+        if time_buckets is None:  # an empty one is false
+            time_buckets = TimeBuckets(NameTable() if names is None else names)
+        self.time_buckets = time_buckets
         self._rollups = RollupLines(run)
         self._run = run
         self._lines: list[str] = []
@@ -45,10 +51,16 @@ class PointStream:
         self._event_ns: dict[str, int] = {}
         self._worker_second: dict[str, int] = {}
 
-    def apply_batch(self, batch: Batch, stream_id: str, state: RunState) -> None:
+    @property
+    def names(self) -> NameTable:
+        """The names of the run."""
+        return self.time_buckets.names
+
+    def apply_batch(self, aggregate: BatchAggregate, stream_id: str, state: RunState) -> None:
         """Take in a batch that ``state`` has just taken in."""
+        batch = aggregate.batch
         if len(batch.columns):
-            self.spans.add(batch)
+            self.time_buckets.add(aggregate)
             self._newest_s = max(self._newest_s, int(batch.columns.end_ns[-1]) // _NS)
         self._note_worker(batch, stream_id, state)
         self._advance(state)
@@ -62,7 +74,7 @@ class PointStream:
             self._event_ns[event.kind] = at_ns
             self._say(event_line(event, at_ns))
         if event.kind is EventKind.STARTED:
-            self.spans.begin(event.at_ns // _NS)
+            self.time_buckets.begin(event.at_ns // _NS)
             for line in announced_objectives(event):
                 self._say(line)
         self._advance(state)
@@ -82,16 +94,16 @@ class PointStream:
 
     def finish(self, journal: Callable[[], Iterable[Entry]]) -> Iterator[list[str]]:
         """What is still open, what late data made wrong (from the journal), and the rollups of the whole run."""
-        self.spans.begin(self.spans.first_second)
-        yield self.take() + self._rollups.due(self.spans, self.spans.end_second)
-        for spans in self.spans.slices_of_dirty():
-            again = PointStream(self._run, spans=spans)
+        self.time_buckets.begin(self.time_buckets.first_second)
+        yield self.take() + self._rollups.due(self.time_buckets, self.time_buckets.end_second)
+        for dirty in self.time_buckets.slices_of_dirty():
+            again = PointStream(self._run, time_buckets=dirty)
             yield from replay_points(again, journal())
-            yield again.take() + again._rollups.due(spans, self.spans.end_second)
-        yield self._rollups.totals(self.spans)
+            yield again.take() + again._rollups.due(dirty, self.time_buckets.end_second)
+        yield self._rollups.totals(self.time_buckets)
 
     def _say(self, line: str) -> None:
-        if not self.spans.limited:
+        if not self.time_buckets.limited:
             self._lines.append(line)
 
     def _advance(self, state: RunState) -> None:
@@ -99,8 +111,8 @@ class PointStream:
         horizon = max(watermark, self._newest_s - LATEST_S)
         if horizon > self._horizon:
             self._horizon = horizon
-            self.spans.fill(min(watermark, horizon))
-            self._lines += self._rollups.due(self.spans, horizon)
+            self.time_buckets.fill(min(watermark, horizon))
+            self._lines += self._rollups.due(self.time_buckets, horizon)
 
     def _note_worker(self, batch: Batch, stream_id: str, state: RunState) -> None:
         """At most one point a second for each incarnation, and its last one."""
@@ -114,7 +126,7 @@ class PointStream:
 
 def replay_points(points: PointStream, entries: Iterable[Entry]) -> Iterator[list[str]]:
     """Fold the entries of a journal from its beginning; the lines of each entry as it was folded."""
-    state = RunState(rollups=False)
+    state = RunState(rollups=False, names=points.names)
     for entry in entries:
         try:
             apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), state, points)
@@ -126,12 +138,15 @@ def replay_points(points: PointStream, entries: Iterable[Entry]) -> Iterator[lis
 def apply_entry(
     stream_id: str, content: Batch | Event | UsageTick, state: RunState, points: PointStream | None
 ) -> None:
-    """Let the state of a run, and its points if they are wanted, take in the content of one entry, once."""
+    """Apply the content of one entry to the state of a run, and to its points if there are any, once."""
+    if isinstance(content, Batch):
+        aggregate = BatchAggregate(content, state.names)
+        if state.apply_batch(content, aggregate) and points:
+            points.apply_batch(aggregate, stream_id, state)
+        return
     if not state.apply_content(content) or points is None:
         return
-    if isinstance(content, Batch):
-        points.apply_batch(content, stream_id, state)
-    elif isinstance(content, Event):
+    if isinstance(content, Event):
         points.apply_event(content, state)
     else:
         points.apply_usage(content)

@@ -16,7 +16,8 @@ from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import FAILURES, WRITERS, connect
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.keys import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
     client = connect(settings.redis_url)
     ledger = SharedLedger(client, WRITERS)
     timeout_s = settings.influx_timeout
-    writer = InfluxWriter(client, ledger, name=_name(), now_ns=time.time_ns, longest_write_s=timeout_s)
+    writer = InfluxWriter(client, ledger, name=_name(), longest_write_s=timeout_s)
     delivery = Delivery(sink, _Patience(writer, stopped), refused_pause_s=settings.influx_retry)
     backfill = Backfill(client, ledger, writer, settings.results)
     try:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadstone.domain.batch import NO_ERROR
-from loadstone.domain.request_name import NameTable, RequestName
-from loadstone.domain.rollup import Rollup, roll_up
+from loadstone.domain.rollup import Rollup, merged
 from loadstone.influx.encode import Slow
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from loadstone.archive.run_state import BatchAggregate
     from loadstone.domain.batch import Batch
+    from loadstone.domain.request_name import NameTable
 
 __all__ = [
     "ALIGNED",
@@ -32,7 +33,6 @@ __all__ = [
     "TimeBuckets",
     "error_kind",
     "failures",
-    "second_rollups",
     "slowest",
 ]
 
@@ -52,8 +52,8 @@ _SLICE: Final = 600
 class TimeBuckets:
     """See the module's docstring. ``only`` limits it to these buckets, by resolution."""
 
-    def __init__(self, *, only: dict[str, frozenset[int]] | None = None) -> None:
-        self.names = NameTable()
+    def __init__(self, names: NameTable, *, only: dict[str, frozenset[int]] | None = None) -> None:
+        self.names = names
         self.totals: dict[int, Rollup] = {}
         self.limited = only is not None
         self.start_second: int | None = None
@@ -80,11 +80,10 @@ class TimeBuckets:
                 self._add_aligned(early_second, rollup)
             self._early.clear()
 
-    def add(self, batch: Batch) -> None:
-        """Count a batch in; it has at least one sample."""
-        cleaned = [RequestName.cleaned(*name) for name in batch.names]
-        ids = self.names.ids_of(cleaned)[batch.columns.name]
-        for (second, name), rollup in second_rollups(batch, ids).items():
+    def add(self, aggregate: BatchAggregate) -> None:
+        """Count a batch in; it has at least one sample, and its names are admitted to `names`."""
+        batch, ids = aggregate.batch, aggregate.name_ids
+        for (second, name), rollup in aggregate.rollups.items():
             self._add_rollup(second, name, rollup)
         for failed in failures(batch, ids):
             bucket = self._buckets["1s"].bucket(failed.second)
@@ -104,12 +103,12 @@ class TimeBuckets:
             self._buckets[ALIGNED].fill(to_second - self.start_second)
 
     def slices_of_dirty(self) -> Iterator[TimeBuckets]:
-        """Empty spans for what has to be computed anew, a bounded number of buckets each."""
+        """Empty time buckets for what has to be computed anew, a bounded number of buckets each."""
         slices = [_slices(sorted(self._buckets[key].dirty)) for key in _WIDTHS]
         for parts in zip_longest(*slices, fillvalue=frozenset[int]()):
-            spans = TimeBuckets(only=dict(zip(_WIDTHS, parts, strict=True)))
-            spans.start_second = self.start_second
-            yield spans
+            anew = TimeBuckets(self.names, only=dict(zip(_WIDTHS, parts, strict=True)))
+            anew.start_second = self.start_second
+            yield anew
 
     def _add_rollup(self, second: int, name: int, rollup: Rollup) -> None:
         self.first_second = min(self.first_second or second, second)
@@ -122,7 +121,7 @@ class TimeBuckets:
         if self.start_second is not None:
             self._add_aligned(second, rollup)
         elif len(self._early) < _EARLY_LIMIT:
-            self._early.append((second, rollup))
+            self._early.append((second, merged([rollup])))
 
     def _add_aligned(self, second: int, rollup: Rollup) -> None:
         bucket = self._buckets[ALIGNED].bucket(second - (self.start_second or 0))
@@ -256,13 +255,6 @@ def error_kind(text: str, status: int) -> str:
         return f"http_{status}"
     found = _EXCEPTION.match(text)
     return found[1] if found else "other"
-
-
-def second_rollups(batch: Batch, ids: NDArray[np.int64]) -> dict[tuple[int, int], Rollup]:
-    """The rollup of each (second, name id); ``ids`` are the run's ids of the batch's names, one per sample."""
-    columns = batch.columns
-    failed = columns.error != NO_ERROR
-    return roll_up(columns.end_ns // _NS, ids, columns.duration_us, columns.bytes, failed)
 
 
 def failures(batch: Batch, ids: NDArray[np.int64]) -> Iterator[Failed]:

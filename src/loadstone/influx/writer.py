@@ -2,8 +2,8 @@
 
 Any number of writers share the samples; entries of a crashed one are claimed by another. Points are written by one
 writer at a time (`PointsLease`), in their order, because a later point may replace an earlier one. An entry is
-acknowledged after InfluxDB has stored or rejected all its lines, so whatever breaks in between, it is written again,
-identically.
+acknowledged after InfluxDB has stored or rejected all its lines; after any failure before that it is written again,
+identically. Samples whose names the Aggregator has not admitted yet (`AdmittedNames`) stay pending until it has.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadstone.archive.folder import valid_run_id
 from loadstone.domain.batch import decode_batch
 from loadstone.errors import FormatError
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
 from loadstone.influx.lag import IngestLag
-from loadstone.influx.lease import PointsLease, PointsLeaseLostError
+from loadstone.influx.lease import PointsLease, PointsLeaseLostError, queue_backfill
 from loadstone.influx.ledger import WriteReceipt
-from loadstone.influx.name_cap import SharedNameCap
-from loadstone.stream.client import POINTS, SAMPLES, WRITERS
-from loadstone.stream.consumer import Consumer
+from loadstone.influx.name_cap import AdmittedNames
+from loadstone.stream.client import add_dead_letter
+from loadstone.stream.consumer import Consumer, first_unfinished, order
+from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,9 +38,8 @@ if TYPE_CHECKING:
     from loadstone.influx.ledger import SharedLedger
     from loadstone.stream.consumer import StreamEntry
 
-__all__ = ["CLAIM_AFTER_MS", "DEAD_LETTERS", "InfluxWriter"]
+__all__ = ["CLAIM_AFTER_MS", "MOST_DEFERRED", "InfluxWriter"]
 
-DEAD_LETTERS: Final = "dead_letters:influx"
 CLAIM_AFTER_MS: Final = 15_000
 """An entry is taken over when its writer gave no sign of life for it that long; a write times out before."""
 
@@ -51,6 +52,10 @@ _LINES_A_ROUND: Final = 2 * MOST_LINES
 _RUNS_KNOWN: Final = 32
 _POINTS_ENTRIES: Final = 8
 """The Aggregator puts up to 5,000 lines into an entry of points."""
+
+MOST_DEFERRED: Final = 256
+"""A writer that waits for the names of so many entries reads no more: the rest stays in Redis."""
+
 log = logging.getLogger("loadstone.influx")
 
 
@@ -74,15 +79,15 @@ class _Round:
         self.pieces.append(_Piece(entry, batch, len(self.lines), len(lines)))
         self.lines += lines
 
-    def settled(self, rejected: Sequence[Rejection]) -> list[WriteReceipt]:
+    def receipts(self, rejected: Sequence[Rejection]) -> list[WriteReceipt]:
         bad = [rejection.at for rejection in rejected]
-        return [_settled(piece, sum(piece.start <= at < piece.start + piece.n for at in bad)) for piece in self.pieces]
+        return [_receipt(piece, sum(piece.start <= at < piece.start + piece.n for at in bad)) for piece in self.pieces]
 
 
 class InfluxWriter:
     """One of the writers. Its methods raise `loadstone.stream.client.FAILURES`; nothing is lost then.
 
-    A turn to write points outlives the longest request, ``longest_write_s``: else it would be lost with each of them.
+    ``longest_write_s`` is the timeout of a request: the points lease outlives it, or each slow request would lose it.
     """
 
     def __init__(
@@ -91,17 +96,15 @@ class InfluxWriter:
         ledger: SharedLedger,
         *,
         name: str,
-        now_ns: Callable[[], int],
         longest_write_s: float = 0.0,
     ) -> None:
         self._client = client
         self._ledger = ledger
-        self._now_ns = now_ns
         self._samples = Consumer(client, WRITERS, name, (SAMPLES,))
         self._points = Consumer(client, WRITERS, "points", (POINTS,))
-        self.turn = PointsLease(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
-        self._arrivals = IngestLag(client, ledger, name)
-        self._names: OrderedDict[str, SharedNameCap] = OrderedDict()
+        self.points_lease = PointsLease(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
+        self._ingest_lag = IngestLag(client, ledger, name)
+        self._names: OrderedDict[str, AdmittedNames] = OrderedDict()
         self._count = _FEWEST_ENTRIES
         self._held: list[StreamEntry] = []
         self._signed_at_s = self._claimed_at_s = 0.0
@@ -111,36 +114,31 @@ class InfluxWriter:
         self._samples.join()
         self._points.join()
         self._held = []
-        self.turn.number = 0
+        self.points_lease.number = 0
         self._samples.rewind()
 
     def step(self, delivery: Delivery) -> bool:
         """Read, write and acknowledge once. False when there was nothing to do."""
-        self._held = self._read_samples()
-        wrote = bool(self._held)
-        if wrote:
-            self._write(self._held, delivery.deliver)
-            self._held = []
-        if told := self._arrivals.lines():
-            delivery.deliver(told)
+        wrote = self._write_samples(delivery)
+        if lag_lines := self._ingest_lag.lines():
+            delivery.deliver(lag_lines)
         return self._write_points(delivery) or wrote
 
     def sign(self) -> None:
-        """Give a sign of life, if one is due: for the samples in hand and for the turn to write points."""
+        """Give a sign of life, if one is due: for the samples that this writer holds, and for the points lease."""
         if time.monotonic() - self._signed_at_s >= _SIGN_EVERY_S:
             self._signed_at_s = time.monotonic()
             self._samples.keep(self._held)
-            if self.turn.take():
+            if self.points_lease.take():
                 self._points.rewind()
 
     def leave(self) -> None:
         """Let other writers have at once what this one holds."""
         self._samples.keep(self._held, idle_ms=CLAIM_AFTER_MS)
-        self.turn.release()
+        self.points_lease.release()
 
-    def names_of(self, run: str) -> SharedNameCap:
-        """The names of one run."""
-        found = self._names.setdefault(run, SharedNameCap(self._client, run, self._now_ns))
+    def _names_of(self, run: str) -> AdmittedNames:
+        found = self._names.setdefault(run, AdmittedNames(self._client, run))
         self._names.move_to_end(run)
         if len(self._names) > _RUNS_KNOWN:
             self._names.popitem(last=False)
@@ -148,51 +146,74 @@ class InfluxWriter:
 
     def _read_samples(self) -> list[StreamEntry]:
         self.sign()
+        if len(self._held) >= MOST_DEFERRED:
+            time.sleep(_BLOCK_MS / 1000)
+            return []
         entries = self._samples.read(count=self._count, block_ms=_BLOCK_MS)
         if time.monotonic() - self._claimed_at_s >= _CLAIM_EVERY_S:
             self._claimed_at_s = time.monotonic()
             entries += self._samples.claim(idle_ms=CLAIM_AFTER_MS, count=self._count)
         return entries
 
-    def _write_points(self, delivery: Delivery) -> bool:
-        number = self.turn.number
-        entries = self.turn.read(self._points, count=_POINTS_ENTRIES)
-        runs = frozenset(entry.run for entry in entries)
-        try:
-            if entries:
-                self._write(entries, partial(delivery.deliver, guard=partial(self.turn.writing, number, runs)))
-        except PointsLeaseLostError:
-            log.warning("points=left cause='another writer has the turn'")
-        return bool(entries)
-
-    def _write(self, entries: Sequence[StreamEntry], deliver: Callable[[Sequence[str]], list[Rejection]]) -> None:
-        round_ = self._round(entries)
-        rejected = deliver(round_.lines)
-        self._bury(round_, rejected)
-        settled = round_.settled(rejected)
-        self._ledger.settle(settled)
-        if entries[0].stream == SAMPLES:
-            self._arrivals.note(settled)
+    def _write_samples(self, delivery: Delivery) -> bool:
+        """Write what was read now, and what was deferred before and is decided by now."""
+        deferred = self._held
+        read = self._read_samples()
+        self._held = deferred + read
+        round_ = _Round()
+        # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published.
+        archived = first_unfinished(self._client, SAMPLES, AGGREGATORS) if deferred else None
+        undecided = [entry for entry in self._held if not self._add_samples(round_, entry, archived)]
+        if round_.pieces:
+            self._ingest_lag.note(self._write(round_, delivery.deliver))
             self._learn_size(round_)
+        self._held = undecided
+        return bool(round_.pieces)
 
-    def _round(self, entries: Iterable[StreamEntry]) -> _Round:
+    def _add_samples(self, round_: _Round, entry: StreamEntry, archived: str | None) -> bool:
+        """Take an entry into a round; False when its names are undecided and the Aggregator has yet to read it."""
+        batch = _batch_of(entry)
+        if batch is None or not len(batch.columns):
+            round_.add(entry, batch, ())
+            return True
+        names = self._names_of(entry.run).admitted(batch.names)
+        if names is not None:
+            round_.add(entry, batch, request_lines(batch, names))
+        elif archived is not None and order(entry.id) < order(archived):
+            log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
+            queue_backfill(self._client, [entry.run])
+            round_.add(entry, None, ())
+        else:
+            return False
+        return True
+
+    def _write_points(self, delivery: Delivery) -> bool:
+        number = self.points_lease.number
+        entries = self.points_lease.read(self._points, count=_POINTS_ENTRIES)
+        runs = frozenset(entry.run for entry in entries)
         round_ = _Round()
         for entry in entries:
-            if entry.stream == POINTS:
-                round_.add(entry, None, _lines_of(entry))
-            elif (batch := _batch_of(entry)) is not None:
-                round_.add(entry, batch, request_lines(batch, self.names_of(batch.run).admitted(batch.names)))
-            else:
-                round_.add(entry, None, ())
-        return round_
+            round_.add(entry, None, _lines_of(entry))
+        try:
+            if entries:
+                self._write(round_, partial(delivery.deliver, guard=partial(self.points_lease.writing, number, runs)))
+        except PointsLeaseLostError:
+            log.warning("points=left cause='another writer has the points lease'")
+        return bool(entries)
+
+    def _write(self, round_: _Round, deliver: Callable[[Sequence[str]], list[Rejection]]) -> list[WriteReceipt]:
+        rejected = deliver(round_.lines)
+        self._bury(round_, rejected)
+        receipts = round_.receipts(rejected)
+        self._ledger.settle(receipts)
+        return receipts
 
     def _bury(self, round_: _Round, rejected: Iterable[Rejection]) -> None:
         for at, reason in rejected:
             entry = next(piece.entry for piece in round_.pieces if piece.start <= at < piece.start + piece.n)
             line = round_.lines[at]
             log.error("run=%s id=%s rejected=1 reason=%r line=%r", entry.run, entry.id, reason, line[:200])
-            letter: dict[Any, Any] = {"run": entry.run, "id": entry.id, "reason": reason, "b": line}
-            self._client.xadd(DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
+            add_dead_letter(self._client, INFLUX_DEAD_LETTERS, entry, reason, line, most=_MOST_DEAD_LETTERS)
 
     def _learn_size(self, round_: _Round) -> None:
         """Read as many entries as make a few full requests: entries hold one sample or thousands."""
@@ -200,15 +221,15 @@ class InfluxWriter:
         self._count = min(max(_LINES_A_ROUND // lines_an_entry, _FEWEST_ENTRIES), _MOST_ENTRIES)
 
 
-def _settled(piece: _Piece, rejected: int) -> WriteReceipt:
+def _receipt(piece: _Piece, rejected: int) -> WriteReceipt:
     entry = piece.entry
     run = piece.batch.run if piece.batch else entry.run
     return WriteReceipt(entry.stream, entry.id, run, piece.batch, piece.n - rejected, rejected)
 
 
 def _batch_of(entry: StreamEntry) -> Batch | None:
-    """The batch of an entry; None for one that was cut away meanwhile, or that the Aggregator buries."""
-    if not entry.blob:
+    """The batch of an entry; None for one that was cut meanwhile, or that the Aggregator puts to the dead letters."""
+    if not entry.blob or not valid_run_id(entry.run):
         return None
     try:
         return decode_batch(entry.blob)

@@ -95,7 +95,7 @@ def _influx(settings: DoctorSettings) -> Finding:
         answer = sink.write(point(MEASUREMENT + tags({"check": "write"}), {"mark": mark}, time.time_ns()).encode())
     finally:
         sink.close()
-    if answer.meaning is not WriteOutcome.STORED:
+    if answer.outcome is not WriteOutcome.STORED:
         return Finding("InfluxDB", ok=False, text=f"it did not take a point: {answer.reason}. {_advice(answer.status)}")
     if mark not in _read_back(settings, mark):
         hint = "check that the token may read the bucket"

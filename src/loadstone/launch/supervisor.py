@@ -14,8 +14,9 @@ from loadstone.collector.live.snapshot import read_live
 from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.errors import PlatformError
 from loadstone.influx.feed import is_drained
-from loadstone.stream.client import AGGREGATORS, EVENTS, FAILURES, add, connect
+from loadstone.stream.client import FAILURES, add, connect
 from loadstone.stream.consumer import is_finished
+from loadstone.stream.keys import AGGREGATORS, EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

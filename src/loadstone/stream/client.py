@@ -1,4 +1,4 @@
-"""The names of everything kept in Redis or Valkey, and a connection that fails fast instead of hanging."""
+"""A connection to Redis or Valkey that fails fast instead of hanging, and the one way into a stream: `add`."""
 
 from __future__ import annotations
 
@@ -10,47 +10,30 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from loadstone.errors import StreamError
+from loadstone.stream import keys
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from loadstone.stream.consumer import StreamEntry
+
 __all__ = [
-    "AGGREGATORS",
-    "EVENTS",
     "FAILURES",
-    "LEASE",
-    "POINTS",
-    "SAMPLES",
-    "USAGE",
-    "WRITERS",
     "add",
+    "add_dead_letter",
     "check",
     "clock_offset_ms",
     "connect",
-    "live_key",
 ]
 
-SAMPLES: Final = "samples"
-EVENTS: Final = "events"
-USAGE: Final = "usage"
-POINTS: Final = "points"
-AGGREGATORS: Final = "aggregator"
-WRITERS: Final = "influx"
-"""Consumer groups: the Aggregator, and all InfluxWriters of a deployment."""
-LEASE: Final = "lease:aggregator"
 FAILURES: Final = (redis.RedisError, OSError)
-"""What a command can raise when the server is away, full or unwilling."""
-
-
-def live_key(run: str) -> str:
-    """The key of a run's newest live snapshot."""
-    return f"live:{run}"
+"""What a command can raise when the server is away, full, or refuses it."""
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
     """A client for a server that may not be there yet: no command waits longer than ``timeout_s``, none is repeated.
 
-    Repeating is the caller's, who knows what may be sent twice.
+    Retrying is up to the caller, who knows which commands are safe to repeat.
     """
     over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     return redis.Redis.from_url(
@@ -78,8 +61,25 @@ def check(client: Redis) -> None:
 
 
 def add(client: Redis, stream: str, blob: bytes, *, run: str = "") -> None:
-    """One XADD. May raise any of `loadstone.stream.client.FAILURES`; the entry may then be there or not."""
-    client.xadd(stream, {"run": run, "b": blob})
+    """Put one entry into a stream, or into the pipeline that is given as ``client``.
+
+    May raise any of `loadstone.stream.client.FAILURES`; the entry may then be there or not.
+    """
+    client.xadd(stream, {keys.RUN: run, keys.BLOB: blob})
+
+
+def add_dead_letter(
+    client: Redis, stream: str, entry: StreamEntry, reason: str, content: bytes | str, *, most: int
+) -> None:
+    """Keep ``content``, an entry or the line of it that could not be used, in a stream of the ``most`` newest ones."""
+    letter: dict[Any, Any] = {
+        keys.RUN: entry.run,
+        "stream": entry.stream,
+        "id": entry.id,
+        "reason": reason,
+        keys.BLOB: content,
+    }
+    client.xadd(stream, letter, maxlen=most, approximate=True)
 
 
 def clock_offset_ms(client: Redis, now_ns: int | None = None) -> float:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from loadstone.stream import keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer", "StreamEntry", "first_unfinished", "is_finished", "order", "trim_finished"]
 
-_RUN: Final = b"run"
-_BLOB: Final = b"b"
+_RUN: Final = keys.RUN.encode()
+_BLOB: Final = keys.BLOB.encode()
 _READ_AS_HOLDER: Final = """
 if redis.call('HGET', KEYS[1], 'number') ~= ARGV[1] then return {} end
 local read = {'XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4], 'STREAMS'}
@@ -68,9 +70,9 @@ class Consumer:
 
     def read_as_holder(self, lease: str, number: int, *, count: int) -> list[StreamEntry]:
         """As `read` without waiting; nothing unless the lease of that key has this fencing number, in one step."""
-        keys = (lease, *self._streams)
+        names = (lease, *self._streams)
         arguments = (str(number), self._group, self._name, str(count), *map(str, self._cursor.values()))
-        answer: Any = self._client.eval(_READ_AS_HOLDER, len(keys), *keys, *arguments)
+        answer: Any = self._client.eval(_READ_AS_HOLDER, len(names), *names, *arguments)
         found = [(stream, [(id_, _pairs(values)) for id_, values in entries]) for stream, entries in answer or []]
         return self._taken(found)
 

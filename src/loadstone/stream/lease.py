@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.stream.client import FAILURES
+from loadstone.stream.keys import lease_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ _TAKE: Final = """
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 0 end
 if not holder then
-  redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'number', redis.call('INCR', KEYS[1] .. ':number'))
+  redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'number', redis.call('INCR', KEYS[2]))
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return tonumber(redis.call('HGET', KEYS[1], 'number'))
@@ -41,7 +42,7 @@ class Lease:
 
     def take(self) -> int:
         """Take or renew the lease. The fencing number, or 0 while someone else holds it."""
-        number: Any = self._client.eval(_TAKE, 1, self._key, self._holder, str(self._life_ms))
+        number: Any = self._client.eval(_TAKE, 2, self._key, lease_number(self._key), self._holder, str(self._life_ms))
         return int(number)
 
     @contextmanager

@@ -9,7 +9,8 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.event import UsageTick, encode_usage
-from loadstone.stream.client import FAILURES, USAGE, add, connect
+from loadstone.stream.client import FAILURES, add, connect
+from loadstone.stream.keys import USAGE
 from loadstone.usage.balancer import Balancer
 from loadstone.usage.cadvisor import Cadvisor
 from loadstone.usage.docker_engine import DockerEngine

@@ -15,13 +15,15 @@ import pytest
 
 from loadstone.collector.aggregator import Aggregator
 from loadstone.domain.batch import Batch, Columns, encode_batch
+from loadstone.domain.request_name import NameTable
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.name_cap import publish_names
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, program, ship, wait_for_influx
 from support.influx_server import InfluxServer
@@ -140,8 +142,11 @@ def bench_influx_writer(valkey: RedisServer, tmp_path: Path, monkeypatch: pytest
         settings = collector_settings(valkey.url, tmp_path, server.url)
         sink = InfluxClient(settings, now_s=time.time)
         ledger = SharedLedger(client, WRITERS)
+        table = NameTable()
+        table.ids_of(load.names)
+        publish_names(client, "r", table)
         for number in range(ROUNDS):
-            writer = InfluxWriter(client, ledger, name=f"w{number}", now_ns=time.time_ns)
+            writer = InfluxWriter(client, ledger, name=f"w{number}")
             writer.join()
             samples = fill(client, load, 60, first=60 * number)
             begun, begun_cpu = time.monotonic(), time.process_time()
@@ -180,7 +185,7 @@ def bench_aggregator_memory(valkey: RedisServer, tmp_path: Path, monkeypatch: py
         aggregator.sync()
         client.xtrim("points", maxlen=0)
         points = aggregator.runs["r"].points
-        kept = len(points.spans) if points else 0
+        kept = len(points.time_buckets) if points else 0
         print(f"\n{samples:>9,} requests: {own.memory_info().rss / 1e6:.0f} MB, {kept} buckets kept")
     aggregator.close()
 

@@ -16,8 +16,9 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator, serve
 from loadstone.domain.event import Usage
 from loadstone.settings import CollectorSettings, load
-from loadstone.stream.client import EVENTS, LEASE, SAMPLES, USAGE, connect, live_key
+from loadstone.stream.client import connect
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import AGGREGATOR_LEASE, EVENTS, SAMPLES, USAGE, live
 from loadstone.stream.lease import Lease
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
@@ -81,7 +82,7 @@ class Deployment:
         return ledger["produced"], ledger["stored"], ledger["dropped"], ledger["unknown"]
 
     def live(self, run: str = "r") -> dict[str, Any]:
-        return dict(json.loads(self.client.get(live_key(run))))
+        return dict(json.loads(self.client.get(live(run))))
 
     def dead_letters(self) -> list[dict[str, bytes]]:
         return [
@@ -312,20 +313,22 @@ def test_a_second_aggregator_waits_for_the_lease_and_takes_over_when_the_first_i
     entries = whole_run().entries
     elsewhere = deployment.results.parent / "elsewhere"
     with serving(deployment.url, elsewhere) as first:
-        wait_until(lambda: deployment.client.exists(LEASE) == 1, "the first one holds the lease")
+        wait_until(lambda: deployment.client.exists(AGGREGATOR_LEASE) == 1, "the first one holds the lease")
         with serving(deployment.url, deployment.results):
             deployment.send(entries[:6])
             wait_until(lambda: deployment.client.smembers("open_runs") == {b"r"}, "the first one has the run")
             assert not deployment.results.exists(), "the second one does nothing"
             first.set()
-            wait_until(lambda: not deployment.client.exists(LEASE) or deployment.results.exists(), "it has let go")
+            wait_until(
+                lambda: not deployment.client.exists(AGGREGATOR_LEASE) or deployment.results.exists(), "it has let go"
+            )
             deployment.send(RunMaker(run="s").started().entries, "s")
             wait_until((deployment.results / "s").is_dir, "the second one takes over")
     assert (elsewhere / "r" / "journal").is_dir()
 
 
 def test_the_lease_of_a_holder_that_died_ends_by_itself(deployment: Deployment):
-    Lease(deployment.client, LEASE, "a dead one", life_ms=1500).take()
+    Lease(deployment.client, AGGREGATOR_LEASE, "a dead one", life_ms=1500).take()
     with serving(deployment.url, deployment.results):
         deployment.send(whole_run().entries)
         time.sleep(0.5)

@@ -13,7 +13,7 @@ import redis
 from loadstone.compose import secrets
 from loadstone.compose.secrets import give_results, make_secrets, read_for_people
 from loadstone.errors import PlatformError, UsageError
-from loadstone.stream.client import EVENTS, SAMPLES, USAGE
+from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,7 +37,7 @@ def client_of(url: str, **options: str) -> InfluxClient:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "meaning"),
+    ("behaviour", "outcome"),
     [
         (unauthorized(), WriteOutcome.REFUSED),
         (Behaviour(status=403, code="forbidden"), WriteOutcome.REFUSED),
@@ -55,18 +55,18 @@ def client_of(url: str, **options: str) -> InfluxClient:
         (cut_after_storing(), WriteOutcome.AWAY),
     ],
 )
-def test_each_answer_has_its_meaning(faulty_influx: FaultyInflux, behaviour: Behaviour, meaning: WriteOutcome):
+def test_each_answer_has_its_outcome(faulty_influx: FaultyInflux, behaviour: Behaviour, outcome: WriteOutcome):
     faulty_influx.queue(behaviour)
     client = client_of(faulty_influx.url)
     answer = client.write(b"m n=1i 5")
-    assert (answer.meaning, bool(answer.reason)) == (meaning, True)
-    assert client.write(b"m n=1i 6").meaning is WriteOutcome.STORED
+    assert (answer.outcome, bool(answer.reason)) == (outcome, True)
+    assert client.write(b"m n=1i 6").outcome is WriteOutcome.STORED
     client.close()
 
 
 def test_no_server_at_all_is_away():
     client = client_of(f"http://127.0.0.1:{free_port()}")
-    assert client.write(b"m n=1i 5").meaning is WriteOutcome.AWAY
+    assert client.write(b"m n=1i 5").outcome is WriteOutcome.AWAY
     client.close()
 
 
@@ -86,12 +86,12 @@ def test_a_corrected_token_is_used_after_it_was_read_again(faulty_influx: Faulty
     token.write_text("wrong\n")
     faulty_influx.token = "right"
     client = client_of(faulty_influx.url, influx_token_file=str(token))
-    assert client.write(b"m n=1i 5").meaning is WriteOutcome.REFUSED
+    assert client.write(b"m n=1i 5").outcome is WriteOutcome.REFUSED
     token.write_text("")
     client.reload_token()
     token.write_text("right\n")
     client.reload_token()
-    assert client.write(b"m n=1i 5").meaning is WriteOutcome.STORED
+    assert client.write(b"m n=1i 5").outcome is WriteOutcome.STORED
     client.close()
 
 
@@ -120,15 +120,15 @@ def test_a_remote_server_gets_compressed_lines(faulty_influx: FaultyInflux, monk
     monkeypatch.setattr(socket, "getaddrinfo", remote_is_here)
     client = client_of(f"http://influx.example:{port}")
     lines = b"\n".join(b"m n=1i %d" % number for number in range(1000))
-    assert client.write(lines).meaning is WriteOutcome.STORED
+    assert client.write(lines).outcome is WriteOutcome.STORED
     assert faulty_influx.requests[0].gzipped
     assert faulty_influx.requests[0].body_bytes < len(lines) / 2
     assert len(faulty_influx.points) == 1000
     client.close()
 
 
-@pytest.mark.parametrize("content", [None, "", " \n"])
-def test_a_missing_or_empty_token_file_is_wrong_use(tmp_path: Path, content: str | None):
+@pytest.mark.parametrize("content", [None, "", " \n", "two words"])
+def test_a_token_file_that_is_missing_or_does_not_hold_one_word_is_wrong_use(tmp_path: Path, content: str | None):
     file = tmp_path / "token"
     if content is not None:
         file.write_text(content)

@@ -29,7 +29,7 @@ class ScriptedSink:
     def write(self, lines: bytes) -> WriteAnswer:
         self.requests.append(lines.decode().split("\n"))
         answer = self._answer(self.requests[-1])
-        if answer.meaning is WriteOutcome.STORED:
+        if answer.outcome is WriteOutcome.STORED:
             self.stored += self.requests[-1]
         return answer
 

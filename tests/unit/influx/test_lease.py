@@ -18,8 +18,8 @@ from loadstone.influx.lease import PointsLease, queued_backfills
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.service import serve_writer
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import POINTS, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import POINTS, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, ship, threads
 from support.line_protocol import PointKey, parse_line
@@ -67,7 +67,7 @@ class Shelf:
 
 
 def writer(client: redis.Redis, name: str) -> InfluxWriter:
-    made = InfluxWriter(client, SharedLedger(client, WRITERS), name=name, now_ns=time.time_ns)
+    made = InfluxWriter(client, SharedLedger(client, WRITERS), name=name)
     made.join()
     return made
 
@@ -99,7 +99,7 @@ def test_what_a_writer_sends_although_its_turn_has_ended_is_mended_by_a_backfill
     step_until(frozen, Shelf(stored, before=overtake), lambda: bool(queued_backfills(client)))
     assert stored == ["old", "new", "old"]
     assert set(queued_backfills(client)) == {"r"}
-    assert frozen.turn.number == 0
+    assert frozen.points_lease.number == 0
 
 
 def test_a_writer_that_wakes_up_before_a_request_when_its_turn_has_ended_does_not_send_it(valkey: RedisServer):

@@ -18,7 +18,7 @@ from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.lag import IngestLag
 from loadstone.influx.ledger import SharedLedger, WriteReceipt
 from loadstone.influx.point_stream import PointStream, replay_points
-from loadstone.stream.client import SAMPLES, WRITERS
+from loadstone.stream.keys import SAMPLES, WRITERS
 from support.line_protocol import parse_line
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadstone.archive import run_state
+from loadstone.archive.run_state import RunState
 from loadstone.domain.event import EventKind, Usage
-from loadstone.influx.point_stream import PointStream, replay_points
+from loadstone.domain.request_name import NameTable
+from loadstone.influx.point_stream import PointStream, apply_entry, decoded, replay_points
 from loadstone.influx.time_buckets import TimeBuckets
 from support.collecting import small_run
 from support.line_protocol import PointKey, parse_line
@@ -19,6 +22,8 @@ from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample,
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from loadstone.archive.journal.frame import Entry
 
@@ -216,6 +221,27 @@ def test_errors_are_counted_by_name_and_kind():
     }
 
 
+def test_a_batch_is_rolled_up_once_for_the_live_state_and_the_points(monkeypatch: pytest.MonkeyPatch):
+    rolled_up: list[int] = []
+    roll_up = run_state.roll_up
+
+    def counting(seconds: NDArray[np.int64], *columns: Any) -> Any:
+        rolled_up.append(len(seconds))
+        return roll_up(seconds, *columns)
+
+    monkeypatch.setattr(run_state, "roll_up", counting)
+    state = RunState()
+    points = PointStream("r", state.names)
+    entries = [entry for entry in small_run(batches=4).entries for _ in (1, 2)]  # each one is delivered twice
+    for entry in entries:
+        apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), state, points)
+    assert rolled_up == [50] * 2 * 4
+    assert sum(total.n for total in state.totals.values()) == 2 * 4 * 50
+    assert {name: total.n for name, total in points.time_buckets.totals.items()} == {
+        name: total.n for name, total in state.totals.items()
+    }
+
+
 def test_more_than_five_hundred_names_share_one_tag():
     run = RunMaker().started(0)
     taken = [Sample(number / 1000, name=("GET", f"/{number}")) for number in range(600)]
@@ -259,9 +285,9 @@ def test_memory_is_bounded_by_the_buckets_kept_not_by_the_length_of_the_run():
     for second in range(600):
         run.add(worker.batch(samples(2, second, second + 0.5), at_s=second + 1))
     for _ in replay_points(points, run.entries):
-        most = max(most, len(points.spans))
+        most = max(most, len(points.time_buckets))
     assert most <= 60 + 12 + 3 + 12 + 4
-    assert len(TimeBuckets()) == 0
+    assert len(TimeBuckets(NameTable())) == 0
 
 
 def test_requests_that_differ_in_nothing_but_their_error_can_both_be_among_the_slowest():

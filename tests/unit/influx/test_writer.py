@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.collector.aggregator import serve as serve_aggregator
-from loadstone.domain.request_name import NAME_LIMIT
+from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
 from loadstone.influx import service, writer
+from loadstone.influx.name_cap import publish_names
 from loadstone.influx.service import serve_writer
-from loadstone.stream.client import POINTS, SAMPLES, WRITERS
 from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
 from support.faulty_influx import (
@@ -31,6 +32,8 @@ from support.run_maker import IncarnationMaker, RunMaker, Sample, samples
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import redis
+
     from support.line_protocol import PointKey
     from support.redis_server import RedisServer
 
@@ -47,6 +50,13 @@ def impatient_writers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(service, "_BACKFILL_EVERY_S", 0.3)
 
 
+def admit_names(client: redis.Redis, *names: str) -> None:
+    """Admit names to the run as an Aggregator does."""
+    table = NameTable()
+    table.ids_of([RequestName("GET", name) for name in names])
+    publish_names(client, "r", table)
+
+
 def requests_in(influx: FaultyInflux) -> set[PointKey]:
     return {key for key in influx.points if key.measurement == "request"}
 
@@ -58,8 +68,8 @@ def test_every_request_is_stored_once_and_the_ledger_says_so(
     ship(client, small_run().entries)
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
         assert wait_for_influx(client, tmp_path) == {"stored": ALL, "rejected": 0, "pending": 0}
+        wait_until(lambda: client.xlen(SAMPLES) == client.xlen(POINTS) == 0, "the streams are cut")
     assert len(requests_in(faulty_influx)) == run_json(tmp_path)["requests"] == ALL
-    assert client.xlen(SAMPLES) == client.xlen(POINTS) == 0
 
 
 def test_everything_sent_twice_changes_nothing(valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path):
@@ -97,6 +107,7 @@ def test_retry_after_is_waited_for_before_the_next_write(
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
     client = valkey.client()
+    admit_names(client, "/")
     ship(client, small_run(ends=False).entries)
     faulty_influx.queue(too_many_requests(retry_after_s=1))
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url), serve_writer):
@@ -112,6 +123,7 @@ def test_after_a_wrong_token_was_corrected_everything_is_stored(
     token.write_text("wrong")
     faulty_influx.token = "right"
     client = valkey.client()
+    admit_names(client, "/")
     ship(client, small_run(ends=False).entries)
     settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_token_file=str(token))
     with threads(settings, serve_writer):
@@ -135,7 +147,7 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
         assert wait_for_influx(client, tmp_path) == {"stored": 4999, "rejected": 1, "pending": 0}
     assert len(requests_in(faulty_influx)) == 4999
-    letters = [fields for _, fields in client.xrange(writer.DEAD_LETTERS)]
+    letters = [fields for _, fields in client.xrange(INFLUX_DEAD_LETTERS)]
     (letter,) = [fields for fields in letters if fields[b"b"].startswith(b"request,")]
     assert b"poison" in letter[b"b"]
     assert b"unable to parse" in letter[b"reason"]

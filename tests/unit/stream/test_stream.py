@@ -9,8 +9,9 @@ import pytest
 
 from loadstone.errors import StreamError
 from loadstone.hook.sender import Outbox
-from loadstone.stream.client import EVENTS, FAILURES, SAMPLES, add, check, clock_offset_ms, connect
+from loadstone.stream.client import FAILURES, add, check, clock_offset_ms, connect
 from loadstone.stream.consumer import Consumer, trim_finished
+from loadstone.stream.keys import EVENTS, SAMPLES
 from loadstone.stream.lease import Lease
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.rollup import merged
-from loadstone.stream.client import live_key
+from loadstone.stream import keys
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -47,12 +47,12 @@ def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
 
 def publish_live(client: Redis, run: str, live: dict[str, Any]) -> None:
     """Put a snapshot where `read_live` finds it, for ten minutes."""
-    client.set(live_key(run), json.dumps(live), ex=_KEPT_S)
+    client.set(keys.live(run), json.dumps(live), ex=_KEPT_S)
 
 
 def read_live(client: Redis, launch: str) -> dict[str, Any] | None:
     """The newest snapshot of the run that was started by this launch; None while there is none."""
-    found = [json.loads(text) for key in client.scan_iter(match=live_key("*")) if (text := client.get(key))]
+    found = [json.loads(text) for key in client.scan_iter(match=keys.live("*")) if (text := client.get(key))]
     return max((live for live in found if live["launch"] == launch), key=lambda live: str(live["run"]), default=None)
 
 
