@@ -47,6 +47,25 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 1
         time.sleep(0.01)
 
 
+def wait_for_progress(
+    measure: Callable[[], float], goal: float, what: str, *, stalled_s: float = 60.0, limit_s: float = 600.0
+) -> None:
+    """Return once ``measure()`` reaches ``goal``, however long a busy machine takes, as long as it still rises.
+
+    AssertionError with the last value when it has not risen for ``stalled_s``, and in any case after ``limit_s``.
+    """
+    best = measure()
+    rose_at = begun_at = time.monotonic()
+    while best < goal:
+        now = time.monotonic()
+        stalled = now - rose_at > stalled_s or now - begun_at > limit_s
+        since = f"after {now - begun_at:.1f} s, no rise for {now - rose_at:.1f} s"
+        assert not stalled, f"{what}: {best:g} of {goal:g} {since}"
+        time.sleep(min(0.2, stalled_s / 10))
+        if (value := measure()) > best:
+            best, rose_at = value, time.monotonic()
+
+
 def port_answers(port: int) -> bool:
     """Tell whether a loopback port accepts connections."""
     try:

@@ -10,21 +10,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_wrong_settings_stop_everything_with_a_sentence_for_each(stack: ComposeStack, tmp_path: Path):
-    stack.down()
-    wrong = ComposeStack(stack.engine, tmp_path, TARGET_URL="balancer", INFLUX_RETENTION="soon")
+def test_wrong_settings_stop_everything_with_a_sentence_for_each(shared_stack: ComposeStack, tmp_path: Path):
+    settings = {"TARGET_URL": "balancer", "INFLUX_RETENTION": "soon"}
+    wrong = ComposeStack(shared_stack.engine, tmp_path, project=f"{PROJECT}-wrong", **settings)
     done = wrong.compose("up", "-d", "--no-build")
     said = wrong.logs("init")
+    running = {one["Service"] for one in wrong.containers() if one["State"] == "running"}
+    wrong.down("-v")
     assert done.returncode != 0
     assert 'service "init" didn\'t complete successfully: exit 2' in done.stderr
     assert "TARGET_URL is 'balancer', it must be http://HOST[:PORT] or https://HOST[:PORT]" in said
     assert "INFLUX_RETENTION is 'soon', it must be a duration such as 30d or 72h, or 0 for ever" in said
-    assert {one["Service"] for one in wrong.containers() if one["State"] == "running"} == set()
-    wrong.down()
+    assert running == set()
 
 
 def test_a_second_up_after_down_keeps_data_and_secrets(stack: ComposeStack):
-    stack.up(locust_worker=1, target=1)
+    stack.start_run(20, 20)
+    stack.wait_for_requests(100)
+    stack.stop_run()
     told = stack.must("run", "--rm", "-T", "cli", "secrets", "show")
     points = stack.influx('SELECT count("n") AS n FROM "rollup"')
     stack.down()
@@ -37,5 +40,5 @@ def test_a_second_up_after_down_keeps_data_and_secrets(stack: ComposeStack):
 def test_down_with_volumes_removes_everything(stack: ComposeStack):
     stack.down("-v")
     for kind in ("ps -aq", "volume ls -q", "network ls -q"):
-        found = stack.engine.must(*kind.split(), "--filter", f"label=com.docker.compose.project={PROJECT}")
-        assert found == ""
+        label = f"label=com.docker.compose.project={stack.project}"
+        assert stack.engine.must(*kind.split(), "--filter", label) == ""

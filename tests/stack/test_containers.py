@@ -1,4 +1,4 @@
-"""The stack comes up whole, in order, hardened, and keeps its secrets to itself."""
+"""The containers of the stack: all there, started in order, hardened, and no secret shown."""
 
 from __future__ import annotations
 
@@ -7,26 +7,17 @@ import re
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from support.compose_stack import GID, ROOT, UID
+from support.compose_stack import GID, ROOT, SCALES, UID
 
 if TYPE_CHECKING:
-    from support.compose_stack import ComposeStack
+    from support.compose_stack import ComposeStack, Containers
 
 ONE_SHOTS = {"init", "model", "influx-init"}
 ROOT_ALLOWED = {"init": ["CHOWN"], "cadvisor": []}
-WORKERS, REPLICAS = 8, 3
-
-
-def inspected(stack: ComposeStack) -> dict[str, list[dict[str, Any]]]:
-    """All containers of the project by service."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for one in stack.inspect(*(one["Name"] for one in stack.containers())):
-        found.setdefault(one["Config"]["Labels"]["com.docker.compose.service"], []).append(one)
-    return found
 
 
 def test_everything_is_healthy_and_the_one_shots_ended_well(stack: ComposeStack):
@@ -36,8 +27,8 @@ def test_everything_is_healthy_and_the_one_shots_ended_well(stack: ComposeStack)
     assert {one["Service"]: one["ExitCode"] for one in states.values() if one["Service"] in ONE_SHOTS} == dict.fromkeys(
         ONE_SHOTS, 0
     )
-    assert len(stack.names("locust-worker")) == WORKERS
-    assert len(stack.names("target")) == REPLICAS
+    assert len(stack.names("locust-worker")) == SCALES["locust-worker"]
+    assert len(stack.names("target")) == SCALES["target"]
 
 
 def test_the_file_is_clean_for_compose(stack: ComposeStack):
@@ -45,8 +36,8 @@ def test_the_file_is_clean_for_compose(stack: ComposeStack):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_services_started_in_order(stack: ComposeStack):
-    found = inspected(stack)
+def test_services_started_in_order(first_start: Containers):
+    found = first_start
     started = {service: min(one["State"]["StartedAt"] for one in each) for service, each in found.items()}
     ended = {service: found[service][0]["State"]["FinishedAt"] for service in ONE_SHOTS}
     assert ended["init"] < min(started[service] for service in ("redis", "mlflow", "influxdb"))
@@ -55,7 +46,7 @@ def test_services_started_in_order(stack: ComposeStack):
 
 
 def test_no_container_runs_as_root_or_with_capabilities_but_the_two_that_are_explained(stack: ComposeStack):
-    for service, containers in inspected(stack).items():
+    for service, containers in stack.by_service().items():
         for one in containers:
             host = one["HostConfig"]
             assert host["CapDrop"] == ["ALL"], service
@@ -69,7 +60,7 @@ def test_no_container_runs_as_root_or_with_capabilities_but_the_two_that_are_exp
 
 
 def test_a_running_container_has_no_capability_at_all(stack: ComposeStack):
-    for service, containers in inspected(stack).items():
+    for service, containers in stack.by_service().items():
         for one in containers:
             if one["State"]["Running"] and service not in ROOT_ALLOWED:
                 status = Path(f"/proc/{one['State']['Pid']}/status").read_text()
@@ -80,7 +71,7 @@ def test_a_running_container_has_no_capability_at_all(stack: ComposeStack):
 def test_every_published_port_is_on_the_loopback_address(stack: ComposeStack):
     bindings = [
         binding
-        for containers in inspected(stack).values()
+        for containers in stack.by_service().values()
         for one in containers
         for published in (one["NetworkSettings"]["Ports"] or {}).values()
         for binding in published or []
@@ -99,7 +90,7 @@ def test_no_port_of_the_stack_listens_beyond_the_loopback_address(stack: Compose
 
 @pytest.mark.parametrize(("host", "port"), [("influxdb", 8086), ("target", 8000), ("mlflow", 5000)])
 def test_a_worker_reaches_neither_database_nor_target_nor_registry(stack: ComposeStack, host: str, port: int):
-    address = inspected(stack)[host][0]["NetworkSettings"]["Networks"]
+    address = stack.by_service()[host][0]["NetworkSettings"]["Networks"]
     for where in (host, *(network["IPAddress"] for network in address.values())):
         program = f"import socket; socket.create_connection(('{where}', {port}), 3)"
         assert stack.inside("locust-worker", "python", "-c", program).returncode != 0, where
@@ -130,14 +121,14 @@ def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(sta
     assert len(values) > 5
     assert all(len(value) >= 32 for value in values)
     places = {
-        "docker inspect": json.dumps(inspected(stack)),
+        "docker inspect": json.dumps(stack.by_service()),
         "logs": stack.logs(tail=10_000),
         "compose config": stack.must("config"),
         "the repository": subprocess.run(
             ["git", "grep", "-hI", ""], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout,
     }
-    for image in sorted({one["Image"] for each in inspected(stack).values() for one in each}):
+    for image in sorted({one["Image"] for each in stack.by_service().values() for one in each}):
         places[f"image {image}"] = stack.engine.must("history", "--no-trunc", image) + json.dumps(stack.inspect(image))
     assert {where for where, text in places.items() for value in values if value in text} == set()
 
