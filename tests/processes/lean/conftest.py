@@ -6,10 +6,6 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +17,6 @@ from locust.env import Environment
 
 from loadstone import LeanHttpUser
 from support.raw_server import RawServer
-
-TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -79,37 +73,6 @@ def tls_raw(certificate: Any):
     server.url = f"https://localhost:{server.port}"
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def uvicorn_url():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "support.shown_app:app",
-        "--port",
-        str(port),
-        "--log-level",
-        "error",
-        "--lifespan",
-        "off",
-    ]
-    process = subprocess.Popen(command, cwd=TESTS)
-    try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 class Events(list):

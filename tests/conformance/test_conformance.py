@@ -16,7 +16,7 @@ from support.raw_server import RawServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOCS = Path(__file__).parents[3] / "docs" / "reference" / "lean-http-user.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "lean-http-user.md"
 OTHERS = {"HttpUser": HttpUser, "FastHttpUser": FastHttpUser}
 MISBEHAVIOURS = list(misbehaviours(RawServer()))
 FIELDS = ("status", "content", "failed", "requests", "length", "name", "method", "connections")

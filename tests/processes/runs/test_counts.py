@@ -65,10 +65,7 @@ def test_a_run_whose_objectives_hold_passes_and_leaves_nothing_behind(two_worker
     run, _, code = two_workers
     found = run.run_json()
     assert found["objectives"][0]["ok"] is True
-    if found["verdict"] == "inconclusive":  # a machine too busy to measure says so, and that is right
-        assert (code, bool(found["reasons"])) == (3, True)
-    else:
-        assert (code, found["verdict"], found["reasons"]) == (0, "pass", [])
+    assert (code, found["verdict"], found["reasons"]) == (0, "pass", [])
     assert not run.left_behind()
 
 

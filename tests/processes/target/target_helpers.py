@@ -21,6 +21,7 @@ from inference.metrics import Metrics
 from inference.registry import Registry
 from inference.server import build
 from inference.settings import parse_model_uri, read_settings
+from support.prometheus import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -153,13 +154,6 @@ async def in_process(folder: Path, **settings: str) -> AsyncIterator[httpx.Async
         await asyncio.gather(keeping, return_exceptions=True)
         if target.keeper.current is not None:
             target.keeper.current.close()
-
-
-def metric(text: str, series: str) -> float:
-    """One value of Prometheus text."""
-    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-    assert found is not None, f"{series} is not in:\n{text}"
-    return float(found.group(1))
 
 
 def registry_of(folder: Path) -> Registry:
