@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             for line in _THIRD_PARTY:
                 item.add_marker(pytest.mark.filterwarnings(line), append=False)
+            item.add_marker(pytest.mark.xdist_group("target"))  # one worker trains, once
 
 
 @pytest.fixture(scope="session")
