@@ -48,7 +48,7 @@ def free_port() -> int:
         if not _reserve(port):
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))  # at no address of this machine
             return port
     raise RuntimeError("no free loopback port between 10240 and 32767")
 

@@ -15,6 +15,7 @@ from loadstone.archive.run_state import RunState
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.server import serving
 from support.closed_runs import HOSTILE, MadeRun
+from support.processes import free_port
 from support.run_maker import SECOND, START
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 
 RUN = "20260920-120000-aaaa"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -126,7 +126,8 @@ def test_a_turn_that_was_lost_and_is_had_again_begins_with_what_was_left(valkey:
     only = writer(client, "only")
     publish(client, "a")
     publish(client, "b")
-    step_until(only, Shelf(stored, before=lambda: time.sleep(TURN_MS / 1000 * 1.5)), lambda: len(stored) == 4)
+    lost = partial(wait_until, lambda: not client.exists("lease:points"), "the lease is lost")
+    step_until(only, Shelf(stored, before=lost), lambda: len(stored) == 4)
     assert stored == ["a", "b", "a", "b"]
     assert int(client.xpending(POINTS, WRITERS)["pending"]) == 0
 

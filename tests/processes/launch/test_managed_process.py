@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,6 +12,7 @@ from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
+from support.processes import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +30,12 @@ def part(folder: Path, code: str, **options) -> ManagedProcess:
     return ManagedProcess(name="test", argv=[sys.executable, "-c", code], env={}, log=folder / "log", **options)
 
 
+def has_ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
 def wait_for_log(made: ManagedProcess) -> str:
-    deadline = time.monotonic() + 20
-    while not made.tail() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: bool(made.tail()), "the process has said something", timeout_s=20)
     return made.tail()
 
 
@@ -43,10 +45,7 @@ def test_a_part_that_ignores_being_asked_is_ended_with_its_children(tmp_path: Pa
     child = int(wait_for_log(made))
     made.stop()
     assert not made.alive
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(child) and psutil.Process(child).status() != "zombie" and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+    wait_until(lambda: has_ended(child), "the child has ended")
 
 
 def test_a_part_tells_its_exit_code_and_its_last_words(tmp_path: Path):

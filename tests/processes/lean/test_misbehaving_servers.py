@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
+from select import select
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
+
+from support.processes import free_port, wait_until
 
 if TYPE_CHECKING:
     from support.raw_server import RawServer
@@ -262,10 +264,7 @@ def test_many_requests_on_one_connection_outlive_the_lazy_timer(make_client: Any
 
 
 def test_a_connection_refused_is_the_system_s_error(make_user: Any):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    user = make_user(f"http://127.0.0.1:{port}")
+    user = make_user(f"http://127.0.0.1:{free_port()}")
     user.client.get("/")
     assert repr(user.environment.seen[-1]["exception"]) == "ConnectionRefusedError(111, 'Connection refused')"
 
@@ -284,7 +283,7 @@ def test_a_server_that_never_accepts_fails_after_the_connection_timeout(make_use
         for filler in fillers:
             filler.settimeout(0)
             filler.connect_ex(full.getsockname())
-        time.sleep(0.05)
+        wait_until(lambda: bool(select([], fillers, [], 0)[1]), "the queue of connections is full")
         user = make_user(f"http://127.0.0.1:{full.getsockname()[1]}", connection_timeout=0.1)
         assert "no connection within the connect timeout" in str(user.client.get("/").error)
         for filler in fillers:

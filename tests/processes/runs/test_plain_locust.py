@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
 from support.loadstone_run import REPOSITORY, SCENARIOS
+from support.processes import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,7 @@ def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_serv
     )
     try:
         done = locust(counting_server.url, "-t", "4s", "--stop-timeout", "5", redis_url=valkey.url)
-        deadline = time.monotonic() + 30
-        while not closed_runs(results) and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_until(lambda: bool(closed_runs(results)), "the run is closed", timeout_s=30)
     finally:
         collector.send_signal(signal.SIGTERM)
         assert collector.wait(20) == 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import httpx
 
-from support.processes import free_port
+from support.processes import free_port, wait_until
 
 
 def swarm(url: str, *, users: int) -> None:
@@ -21,10 +20,7 @@ def closed(results) -> list[dict[str, object]]:
 
 
 def wait_until_closed(results, number: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(closed(results)) < number and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert len(closed(results)) == number
+    wait_until(lambda: len(closed(results)) == number, f"{number} runs are closed", timeout_s=60)
 
 
 def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counting_server):

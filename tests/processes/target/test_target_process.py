@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import httpx
 from target_helpers import TargetProcess, end, log_model, registry_of, run_command, running
 
+from support.processes import free_port
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,9 +34,7 @@ def test_train_cannot_give_out_a_version_number(registry_folder: Path):
 
 def test_connections_are_refused_until_the_first_model_serves(trained: Path):
     """A balancer sends a refused request elsewhere; one that a replica without a model answered, it has to pass on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     target = TargetProcess(trained, listens=False, TARGET_MODE="naive", TARGET_PORT=str(port))
     try:
         target.wait_for_line("event=model_loading")
