@@ -52,7 +52,7 @@ test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chro
 
 .PHONY: test-stack
 test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=true may install one from Debian)
-	$(PY) -m pytest tests/stack --timeout 900 $(ARGS)
+	$(PY) -m pytest tests/stack --timeout 900 -o timeout_func_only=true $(ARGS)
 
 .PHONY: check
 check: $(DEV_SET) ## Check style, types, layers and the repository's own rules

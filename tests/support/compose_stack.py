@@ -34,8 +34,8 @@ PROJECT: Final = "loadstone-test"
 SCALES: Final = {"locust-worker": 8, "target": 3}
 """How many containers a service has in a test that does not say otherwise."""
 UID, GID = 12345, 12346
-UP_TIMEOUT_S: Final = 420
-BUILD_TIMEOUT_S: Final = 900
+UP_TIMEOUT_S: Final = 900
+BUILD_TIMEOUT_S: Final = 2400
 SLOW_S: Final = 300.0
 """How long one step may take on a machine whose cores are all taken."""
 IDLE: Final = frozenset({"ready", "stopped"})
