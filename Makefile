@@ -18,7 +18,7 @@ DEV_SET := $(VENV)/.dev-set
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUN_SET) ## Run the load-test demo, or your own: ARGS="--scenario FILE --host URL"
@@ -30,12 +30,20 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need nothing but Python packages
-	$(PY) -m pytest tests/unit tests/runs/test_options.py $(ARGS)
+	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/runs -n auto --dist loadgroup $(ARGS)
+
+.PHONY: test-runs
+test-runs: $(DEV_SET) ## Run whole load tests, which need nothing but Python packages either
+	$(PY) -m pytest tests/processes/runs $(ARGS)
 
 .PHONY: test-services
-test-services: $(DEV_SET) ## Run the tests against real servers, fetched first, and the longer whole runs
+test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 	-@$(PY) tests/services/fetch.py
-	$(PY) -m pytest tests/services tests/runs --ignore tests/runs/test_options.py $(ARGS)
+	$(PY) -m pytest tests/services $(ARGS)
+
+.PHONY: test-conformance
+test-conformance: $(DEV_SET) ## Compare with Locust: its user classes side by side, its own examples unmodified
+	$(PY) -m pytest tests/conformance $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first
@@ -44,7 +52,7 @@ test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chro
 
 .PHONY: test-stack
 test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=true may install one from Debian)
-	$(PY) -m pytest tests/stack --timeout 900 $(ARGS)
+	$(PY) -m pytest tests/stack --timeout 900 -o timeout_func_only=true $(ARGS)
 
 .PHONY: check
 check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
@@ -52,7 +60,7 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
-	$(PY) -m pytest -q tests/unit/test_purity.py tests/unit/test_repository.py
+	$(PY) -m pytest -q tests/repository
 
 .PHONY: dashboards
 dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
@@ -63,7 +71,7 @@ dashboards-pictures: $(DEV_SET) servers ## Draw docs/images of the boards from a
 	$(PY) -m pytest tests/services/grafana -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
 
 .PHONY: format
-format: $(DEV_SET) ## Format the code and mend what can be mended
+format: $(DEV_SET) ## Format the code and fix what can be fixed
 	$(PY) -m ruff check --fix-only
 	$(PY) -m ruff format
 
@@ -127,7 +135,7 @@ $(DEV_SET): requirements/dev.txt $(LOCKED)
 	@$(PY) -I requirements/install.py dev
 	@touch $@
 
-# uv compiles the locks and nothing else, so it is there even when the locks are being mended.
+# uv compiles the locks and nothing else, so it is there even when the locks are being repaired.
 $(VENV)/.uv: $(VENV)/.made
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^    "\(uv>=[^"]*\)".*/\1/p' pyproject.toml)"
 	@touch $@

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path(sys.prefix) / "loadstone-installed.json"
-SUPERSET = "dev"  # every other set is a part of it, version for version (tests/unit/test_repository.py)
+SUPERSET = "dev"  # every other set is a part of it, version for version (tests/repository/test_repository.py)
 TRANSPORT = (
     "cache-dir",
     "cert",

@@ -16,6 +16,7 @@ from support.faulty_influx import FaultyInflux
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 from support.redis_server import RedisServer
 from support.require import require
+from support.shown_server import shown_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,9 +108,16 @@ def counting_server(start_counting_server: StartCountingServer) -> CountingServe
     return start_counting_server()
 
 
+@pytest.fixture(scope="session")
+def uvicorn_url() -> Iterator[str]:
+    """The address of uvicorn with an application that shows what it received (support.shown_app)."""
+    with shown_server() as url:
+        yield url
+
+
 @pytest.fixture
 def new_run(tmp_path: Path) -> Iterator[Callable[..., LoadstoneRun]]:
-    """Prepare ``loadstone run`` with a scenario of ``runs/scenarios``; nothing is left of it after the test."""
+    """Prepare ``loadstone run`` with a scenario of ``tests/processes/runs``; nothing is left of it after the test."""
     made: list[LoadstoneRun] = []
 
     def prepare(scenario: str | None, *arguments: str, verb: str = "run") -> LoadstoneRun:

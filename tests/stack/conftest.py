@@ -1,4 +1,4 @@
-"""Fixtures of the stack's tests: one engine and one stack for all of them."""
+"""Fixtures of the stack's tests: one engine and one stack for all; each test gets the stack idle and at full scale."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from support.require import missing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORKERS, REPLICAS = 8, 3
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests share a stack; their order is that of their files and lines, whatever a plugin thinks."""
-    items.sort(key=lambda item: (str(item.path), item.reportinfo()[1] or 0))
+    from support.compose_stack import Containers
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +27,26 @@ def engine() -> Iterator[DockerEngine]:
 
 
 @pytest.fixture(scope="session")
-def stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
-    """The whole stack, up and healthy, with eight workers and three replicas of the target."""
+def shared_stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
+    """The one stack of the session, built and up; tests take `stack`, which first undoes what others did to it."""
     stack = ComposeStack(engine, tmp_path_factory.mktemp("stack"))
     try:
         stack.build()
-        stack.up(locust_worker=WORKERS, target=REPLICAS)
+        stack.up()
         yield stack
     finally:
         print(f"left out here: {', '.join(LEFT_OUT)}" if not engine.has_registry else "official images were used")
         stack.down("-v")
+
+
+@pytest.fixture(scope="session")
+def first_start(shared_stack: ComposeStack) -> Containers:
+    """All containers by service, as the engine described them right after the first start."""
+    return shared_stack.by_service()
+
+
+@pytest.fixture
+def stack(shared_stack: ComposeStack, first_start: Containers) -> ComposeStack:
+    """The whole stack, healthy and idle, with eight workers and three replicas, whatever earlier tests left."""
+    shared_stack.settle()
+    return shared_stack

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from support.processes import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -106,14 +108,6 @@ class Balancer:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    """Return a port that is currently free on every loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

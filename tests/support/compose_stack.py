@@ -11,26 +11,34 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from support.processes import free_port, wait_until
+from support.processes import free_port, wait_for_progress, wait_until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable
 
     from support.docker_engine import DockerEngine
 
-__all__ = ["ComposeStack"]
+__all__ = ["ComposeStack", "Containers"]
+
+Containers: TypeAlias = dict[str, list[dict[str, Any]]]
+"""Containers by service, as `docker inspect` describes them."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STANDINS: Final = ROOT / "tests" / "stack" / "standins.yaml"
 CALM: Final = ROOT / "tests" / "stack" / "calm.py"
 PROJECT: Final = "loadstone-test"
+SCALES: Final = {"locust-worker": 8, "target": 3}
+"""How many containers a service has in a test that does not say otherwise."""
 UID, GID = 12345, 12346
-UP_TIMEOUT_S: Final = 420
-BUILD_TIMEOUT_S: Final = 900
+UP_TIMEOUT_S: Final = 900
+BUILD_TIMEOUT_S: Final = 2400
+SLOW_S: Final = 300.0
+"""How long one step may take on a machine whose cores are all taken."""
+IDLE: Final = frozenset({"ready", "stopped"})
 ASK_INFLUX: Final = """
 import base64, sys, urllib.parse, urllib.request
 password, question = sys.argv[1:]
@@ -46,14 +54,15 @@ WANTED_FILES: Final = 65_536
 class ComposeStack:
     """One project. ``settings`` are those of the file `env`; what the machine demands is set by itself."""
 
-    def __init__(self, engine: DockerEngine, folder: Path, **settings: str) -> None:
+    def __init__(self, engine: DockerEngine, folder: Path, *, project: str = PROJECT, **settings: str) -> None:
         self.engine = engine
         self.folder = folder
+        self.project = project
         self.results = folder / "results"
         self.ports = {name: free_port() for name in ("LOCUST_PORT", "LIVE_PORT", "GRAFANA_PORT", "MLFLOW_PORT")}
         self.scenario = folder / "scenario"
         self.settings = {**self._machine_settings(), **settings}
-        self.scales: dict[str, int] = {}
+        self.scales = dict(SCALES)
         shutil.copytree(ROOT / "locust-worker", self.scenario)
         shutil.copy(CALM, self.scenario)
         for path in (folder, *folder.parents):  # workers run as another user and read the scenario
@@ -66,7 +75,7 @@ class ComposeStack:
         env.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
         files = [ROOT / "docker-compose.yaml", *([] if self.engine.has_registry else [STANDINS])]
         named = [part for file in files for part in ("-f", str(file))]
-        options = ["--project-directory", str(ROOT), "--env-file", str(env), "-p", PROJECT]
+        options = ["--project-directory", str(ROOT), "--env-file", str(env), "-p", self.project]
         return self.engine.docker("compose", *options, *named, *arguments, timeout_s=timeout_s)
 
     def must(self, *arguments: str, timeout_s: float = UP_TIMEOUT_S) -> str:
@@ -87,7 +96,39 @@ class ComposeStack:
         assert done.returncode == 0, f"{done.stderr[-3000:]}\n{self.logs()}"
         self.wait_until_healthy()
 
-    def wait_until_healthy(self, timeout_s: float = 120) -> None:
+    def settle(self) -> None:
+        """Undo what earlier tests did: every service is up at its usual scale, no run goes on, all workers are idle."""
+        self.scales = dict(SCALES)
+        running = Counter(one["Service"] for one in self.containers() if one["State"] == "running")
+        if "locust-master" in running:
+            self.end_run()
+        if running != {name: SCALES.get(name, 1) for name in self._staying_services()}:
+            self.up()
+        self.wait_until_healthy()
+        self.wait_for_workers()
+
+    def end_run(self) -> None:
+        """Stop the run that goes on, if one does, and wait until the master is idle again."""
+        if self.steering()["state"] in IDLE:
+            return
+        ask(f"{self.locust}/stop", {})
+        wait_until(lambda: self.steering()["state"] in IDLE, "the run has ended", timeout_s=SLOW_S)
+
+    def wait_for_workers(self) -> None:
+        """Wait until as many workers as there are containers have joined: after a run they take its stop-timeout."""
+        workers = self.scales["locust-worker"]
+
+        def joined() -> float:
+            return -abs(float(self.steering()["workers"]) - workers)  # a worker that was killed is counted for a while
+
+        wait_for_progress(joined, 0, f"workers missing or too many of {workers}", stalled_s=120)
+
+    def _staying_services(self) -> set[str]:
+        """The services that do not end by themselves."""
+        services = json.loads(self.must("config", "--format", "json"))["services"]
+        return {name for name, about in services.items() if about.get("restart") != "no"}
+
+    def wait_until_healthy(self, timeout_s: float = SLOW_S) -> None:
         """Wait until every container that stays up is healthy."""
 
         def all_healthy() -> bool:
@@ -98,9 +139,14 @@ class ComposeStack:
     def down(self, *arguments: str) -> None:
         """Stop and remove the containers; with ``-v`` the volumes too."""
         command = ("down", "--remove-orphans", "-t", "20", *arguments)
-        if "active endpoints" in self.compose(*command).stderr:  # the engine is still letting go of a killed container
-            time.sleep(5)
-        self.must(*command)
+        released: list[subprocess.CompletedProcess[str]] = []
+
+        def done() -> bool:  # for a moment the engine still holds on to the network of a killed container
+            released.append(self.compose(*command))
+            return "active endpoints" not in released[-1].stderr
+
+        wait_until(done, "the engine lets go of the networks", timeout_s=60)
+        assert released[-1].returncode == 0, released[-1].stderr[-4000:]
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """All containers of the project, or of one service, those that have ended too."""
@@ -114,6 +160,13 @@ class ComposeStack:
     def inspect(self, *names: str) -> list[dict[str, Any]]:
         """What the engine knows of containers."""
         found: list[dict[str, Any]] = json.loads(self.engine.must("inspect", *names))
+        return found
+
+    def by_service(self) -> Containers:
+        """What the engine knows of all containers of the project, by service."""
+        found: Containers = {}
+        for one in self.inspect(*(one["Name"] for one in self.containers())):
+            found.setdefault(one["Config"]["Labels"]["com.docker.compose.service"], []).append(one)
         return found
 
     def kill(self, name: str) -> int:
@@ -131,7 +184,7 @@ class ComposeStack:
             state = self.inspect(name)[0]["State"]
             return state["Pid"] not in {0, pid} and state["Health"]["Status"] == "healthy"
 
-        wait_until(back, f"{name} is back", timeout_s=60)
+        wait_until(back, f"{name} is back", timeout_s=SLOW_S)
 
     def logs(self, *services: str, tail: int = 40) -> str:
         """The last lines of what services said."""
@@ -147,11 +200,36 @@ class ComposeStack:
         return f"http://127.0.0.1:{self.ports['LOCUST_PORT']}"
 
     def start_run(self, users: int, spawn_rate: int) -> None:
-        """As Locust's own form does, once every worker is there: after a run they take Locust's stop-timeout."""
-        workers = self.scales["locust-worker"]
-        wait_until(lambda: self.steering()["workers"] == workers, f"{workers} workers have joined", timeout_s=60)
+        """Start a run as Locust's own form does, and wait until all its users run."""
+        self.end_run()
+        self.wait_for_workers()
         answer = ask(f"{self.locust}/swarm", {"user_count": str(users), "spawn_rate": str(spawn_rate)})
         assert answer["success"], answer
+        self.wait_for_users(users)
+
+    def wait_for_users(self, users: int) -> None:
+        """Wait until this many users run, as long as their number still rises."""
+        wait_for_progress(lambda: float(self.steering()["users"]), users, "users that run")
+        wait_until(lambda: self.steering()["users"] == users, f"{users} users run and no more", timeout_s=SLOW_S)
+
+    def wait_for_requests(self, more: int) -> None:
+        """Wait until Locust has counted this many more requests."""
+        goal = self.totals()["requests"] + more
+        wait_for_progress(lambda: float(self.totals()["requests"]), goal, "requests that Locust counted")
+
+    def wait_for_predictions(self, more: int) -> None:
+        """Wait until every replica of the target that runs now has answered this many more requests."""
+        before = self.predictions()
+
+        def least() -> float:
+            return min(count - before[name] for name, count in self.predictions().items())
+
+        wait_for_progress(least, more, "requests that the slowest replica answered")
+
+    def totals(self) -> dict[str, int]:
+        """Requests and failures as Locust counts them."""
+        (total,) = [row for row in ask(f"{self.locust}/stats/requests")["stats"] if row["name"] == "Aggregated"]
+        return {"requests": total["num_requests"], "failures": total["num_failures"]}
 
     def stop_run(self) -> dict[str, Any]:
         """Stop the run that goes on, wait until it is archived, and read its run.json."""
@@ -164,7 +242,7 @@ class ComposeStack:
         found: dict[str, Any] = ask(f"{self.locust}/loadstone/runs")
         return found
 
-    def archived(self, run: str, timeout_s: float = 90) -> dict[str, Any]:
+    def archived(self, run: str, timeout_s: float = SLOW_S) -> dict[str, Any]:
         """The run.json of a run, once it is closed and InfluxDB has it."""
         file = self.results / run / "run.json"
 
@@ -179,7 +257,7 @@ class ComposeStack:
 
     def secrets(self) -> dict[str, str]:
         """Every secret of the stack, read by root from the store that only `init` has."""
-        volume = self.engine.must("volume", "inspect", f"{PROJECT}_secrets-store", "-f", "{{.Mountpoint}}").strip()
+        volume = self.engine.must("volume", "inspect", f"{self.project}_secrets-store", "-f", "{{.Mountpoint}}").strip()
         values: dict[str, str] = json.loads((Path(volume) / "secrets.json").read_text())
         return values
 
@@ -225,21 +303,16 @@ class ComposeStack:
         }
 
 
-def ask(url: str, form: dict[str, str] | None = None, timeout_s: float = 30) -> Any:
-    """GET, or POST a form, and read JSON; connections that are refused for a moment are tried again."""
+def ask(url: str, form: dict[str, str] | None = None, timeout_s: float = 60) -> Any:
+    """GET, or POST a form, and read JSON; a connection that is refused or a slow answer is tried again."""
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            with opener.open(url, data, timeout=10) as answer:
+            with opener.open(url, data, timeout=30) as answer:
                 return json.load(answer)
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-
-
-def values_of(rows: Iterable[dict[str, Any]], key: str) -> list[Any]:
-    """One column."""
-    return [row[key] for row in rows]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +25,11 @@ STOP_TIMEOUT_S = 15.0
 LOG_TAIL_CHARS = 2000
 LOWEST_PORT = 10_240
 EPHEMERAL_FROM = 32_768  # the kernel gives ports from here to outgoing connections: net.ipv4.ip_local_port_range
+RESERVATIONS = Path(tempfile.gettempdir()) / f"loadstone-test-ports-{os.getuid()}"
 PR_SET_PDEATHSIG = 1  # prctl(2)
+
+_reserved: list[IO[str]] = []
+"""Open files of reserved ports; the lock lasts as long as they are open."""
 
 
 class ServerDiedError(RuntimeError):
@@ -30,13 +37,32 @@ class ServerDiedError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing uses and that no outgoing connection can take before its server starts."""
+    """Return a loopback port that nothing uses, for a program that cannot choose one and say which.
+
+    It is reserved for this process until it ends, so no other test process gets it, and it is outside of the range
+    from which the kernel serves outgoing connections and programs that ask for any port.
+    """
+    RESERVATIONS.mkdir(exist_ok=True)
     for _ in range(200):
         port = random.randrange(LOWEST_PORT, EPHEMERAL_FROM)
+        if not _reserve(port):
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))  # at no address of this machine
             return port
     raise RuntimeError("no free loopback port between 10240 and 32767")
+
+
+def _reserve(port: int) -> bool:
+    """Lock the file of a port; the lock ends with this process, whatever ends it."""
+    reservation = (RESERVATIONS / str(port)).open("w")
+    try:
+        fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        reservation.close()
+        return False
+    _reserved.append(reservation)
+    return True
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 10.0) -> None:
@@ -45,6 +71,25 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 1
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.01)
+
+
+def wait_for_progress(
+    measure: Callable[[], float], goal: float, what: str, *, stalled_s: float = 60.0, limit_s: float = 600.0
+) -> None:
+    """Return once ``measure()`` reaches ``goal``, however long a busy machine takes, as long as it still rises.
+
+    AssertionError with the last value when it has not risen for ``stalled_s``, and in any case after ``limit_s``.
+    """
+    best = measure()
+    rose_at = begun_at = time.monotonic()
+    while best < goal:
+        now = time.monotonic()
+        stalled = now - rose_at > stalled_s or now - begun_at > limit_s
+        since = f"after {now - begun_at:.1f} s, no rise for {now - rose_at:.1f} s"
+        assert not stalled, f"{what}: {best:g} of {goal:g} {since}"
+        time.sleep(min(0.2, stalled_s / 10))
+        if (value := measure()) > best:
+            best, rose_at = value, time.monotonic()
 
 
 def port_answers(port: int) -> bool:

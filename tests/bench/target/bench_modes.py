@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-for _folder in ("target", "tests/bench/target", "tests/unit/target"):
+for _folder in ("target", "tests/bench/target", "tests/processes/target"):
     sys.path.insert(0, str(ROOT / _folder))
 
 from target_helpers import TargetProcess, run_command, running  # noqa: E402 - the folder is on the path only now

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-for folder in ("target", "tests/unit/target", "tests/bench/target"):
+for folder in ("target", "tests/processes/target", "tests/bench/target"):
     if str(ROOT / folder) not in sys.path:
         sys.path.insert(0, str(ROOT / folder))
 

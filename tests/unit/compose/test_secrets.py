@@ -8,18 +8,13 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
 from loadstone.compose import secrets
 from loadstone.compose.secrets import give_results, make_secrets, read_for_people
 from loadstone.errors import PlatformError, UsageError
-from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from support.redis_server import RedisServer
-    from support.starters import StartRedis
 
 VOLUMES = {file.volume for file in secrets._FILES} | {"store"}
 
@@ -110,38 +105,3 @@ def test_people_are_shown_users_and_passwords(root: Path, owners: dict[str, tupl
 def test_outside_of_the_stack_the_secrets_cannot_be_read_and_it_says_where_they_can(tmp_path: Path):
     with pytest.raises(UsageError, match="docker compose run --rm cli secrets show"):
         read_for_people(tmp_path)
-
-
-@pytest.fixture
-def guarded(root: Path, owners: dict[str, tuple[int, int]], start_valkey: StartRedis) -> RedisServer:
-    """A real server with the access rules of the stack."""
-    make_secrets(root, 1, 1)
-    server = start_valkey()
-    for line in (root / "redis/users.acl").read_text().splitlines():
-        _, name, *rules = line.split()
-        if name != "default":  # the test's own way in
-            server.client().execute_command("ACL", "SETUSER", name, *rules)
-    return server
-
-
-def client_of(server: RedisServer, root: Path, user: str) -> redis.Redis:
-    password = json.loads((root / "store/secrets.json").read_text())[f"redis_{user}"]
-    return server.client(user, password)
-
-
-@pytest.mark.parametrize(("user", "streams"), [("locust", {SAMPLES, EVENTS}), ("usage", {USAGE})])
-def test_a_producer_may_add_to_its_streams_and_read_nothing(
-    guarded: RedisServer, root: Path, user: str, streams: set[str]
-):
-    client = client_of(guarded, root, user)
-    allowed = set()
-    for stream in (SAMPLES, EVENTS, USAGE, "points"):
-        try:
-            client.xadd(stream, {"b": b"x"})
-            allowed.add(stream)
-        except redis.exceptions.NoPermissionError:
-            continue
-    assert allowed == streams
-    for words in (["XLEN", SAMPLES], ["XRANGE", SAMPLES, "-", "+"], ["DEL", SAMPLES], ["CONFIG", "GET", "*"]):
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.execute_command(*words)

@@ -7,13 +7,13 @@ import threading
 from typing import Any
 
 import pytest
-from target_helpers import metric
 
 from inference.batching import Batcher, QueueLimits
 from inference.codec import Codec, Payload
 from inference.errors import OverloadedError
 from inference.signature import Column, Signature
 from inference.telemetry import Metrics
+from support.prometheus import metric
 
 CODEC = Codec(Signature(columns=(Column(name="x", type="double"),)), 1000)
 LIMITS = QueueLimits(batch_rows=8, queue_rows=10, queue_s=60.0)

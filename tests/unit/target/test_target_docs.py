@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from target_helpers import ROOT
 
 from inference.errors import SettingsError
 from inference.settings import read_settings
 
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "target" / "README.md").read_text()
 SETTINGS = (ROOT / "target" / "inference" / "settings.py").read_text()
 BALANCER = (ROOT / "target" / "balancer" / "haproxy.cfg").read_text()

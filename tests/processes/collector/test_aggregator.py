@@ -1,0 +1,368 @@
+"""The Aggregator on a real Valkey: everything counts once, whatever is sent, however often, and whoever dies."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.collector.aggregator import Aggregator, serve
+from loadstone.domain.event import Usage
+from loadstone.settings import CollectorSettings, load
+from loadstone.stream.client import connect
+from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import AGGREGATOR_LEASE, EVENTS, SAMPLES, USAGE, live
+from loadstone.stream.lease import Lease
+from support.full_disk import files_no_larger_than
+from support.processes import wait_until
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from loadstone.archive.journal.frame import Entry
+    from support.redis_server import RedisServer
+
+STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
+GROUP = "aggregator"
+
+
+@dataclass
+class Deployment:
+    """Streams with one Aggregator behind them, and a clock that the test sets (seconds after `START`)."""
+
+    url: str
+    results: Path
+    at_s: float = 1
+    client: Any = None
+    aggregators: list[Aggregator] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = connect(self.url)
+
+    def send(self, entries: Iterable[Entry], run: str = "r") -> None:
+        for entry in entries:
+            self.send_blob(STREAMS[entry.kind], entry.blob, run)
+
+    def send_blob(self, stream: str, blob: bytes, run: str | bytes = "r") -> None:
+        self.client.xadd(stream, {"run": run, "b": blob})
+
+    def start(self) -> Aggregator:
+        consumer = Consumer(self.client, GROUP, GROUP, (EVENTS, SAMPLES, USAGE))
+        aggregator = Aggregator(self.client, self.results, consumer, now_ns=self.now_ns)
+        self.aggregators.append(aggregator)
+        aggregator.resume()
+        return aggregator
+
+    def now_ns(self) -> int:
+        return START + round(self.at_s * SECOND)
+
+    def finished(self) -> bool:
+        """Whether every entry was delivered and acknowledged."""
+        groups = {stream: self.client.xinfo_groups(stream)[0] for stream in STREAMS.values()}
+        newest = {stream: self.client.xinfo_stream(stream)["last-generated-id"] for stream in groups}
+        return all(g["pending"] == 0 and g["last-delivered-id"] == newest[stream] for stream, g in groups.items())
+
+    def rows(self, run: str = "r") -> int:
+        return int(pq.read_metadata(self.results / run / "requests.parquet").num_rows)
+
+    def document(self, run: str = "r") -> dict[str, Any]:
+        return dict(json.loads((self.results / run / "run.json").read_text()))
+
+    def ledger(self, run: str = "r") -> tuple[int, int, int, int]:
+        ledger = self.document(run)["ledgers"]["archive"]
+        return ledger["produced"], ledger["stored"], ledger["dropped"], ledger["unknown"]
+
+    def live(self, run: str = "r") -> dict[str, Any]:
+        return dict(json.loads(self.client.get(live(run))))
+
+    def dead_letters(self) -> list[dict[str, bytes]]:
+        return [
+            {key.decode(): value for key, value in fields.items()} for _, fields in self.client.xrange("dead_letters")
+        ]
+
+
+@pytest.fixture
+def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
+    made = Deployment(valkey.url, tmp_path / "results")
+    yield made
+    for aggregator in made.aggregators:
+        aggregator.close()
+    made.client.close()
+
+
+def step(aggregator: Aggregator) -> None:
+    """One pass with everything that is otherwise due twice a second."""
+    aggregator._synced_at_s = 0.0
+    aggregator.step()
+
+
+def work(aggregator: Aggregator, deployment: Deployment) -> None:
+    """Pass after pass until nothing is left to be read, and one more when nothing has come for a while."""
+    step(aggregator)
+    for _ in range(1000):
+        if deployment.finished():
+            for run in aggregator.runs.values():
+                run.arrived_s -= 60
+            return step(aggregator)
+        step(aggregator)
+    raise AssertionError("it does not come to an end")
+
+
+def whole_run(incarnations: int = 2, seconds: int = 3, per_second: int = 10) -> RunMaker:
+    run = RunMaker().started(workers=range(incarnations))
+    makers = [IncarnationMaker(worker) for worker in range(incarnations)]
+    for second in range(seconds):
+        for incarnation in makers:
+            run.add(incarnation.batch(samples(per_second, second, second + 1)))
+    run.stopped(seconds, requests=incarnations * seconds * per_second)
+    for incarnation in makers:
+        run.add(incarnation.batch(at_s=seconds, final=True))
+    return run
+
+
+def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.at_s = 3600  # the stream was away for an hour
+    entries = whole_run().entries
+    late = [entry for entry in entries if entry.kind is EntryKind.SAMPLES]
+    deployment.send([entry for entry in entries if entry.kind is not EntryKind.SAMPLES])
+    for _ in range(3):
+        step(aggregator)
+    assert "r" in aggregator.runs
+    deployment.send(late)
+    work(aggregator, deployment)
+    assert deployment.rows() == 60
+
+
+def test_a_run_is_archived_and_closed_when_all_its_incarnations_have_ended(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.send(whole_run().entries)
+    work(aggregator, deployment)
+    assert deployment.rows() == 60
+    assert deployment.document()["ledgers"]["archive"]["stored"] == 60
+    assert (deployment.live()["closed"], deployment.live()["requests"]) == (True, 60)
+    assert aggregator.runs == {}
+    assert deployment.client.xlen(SAMPLES) == 0, "what is archived is cut from the stream"
+
+
+def test_a_batch_sent_twice_counts_once(deployment: Deployment):
+    aggregator = deployment.start()
+    entries = whole_run().entries
+    deployment.send(entries[:-1])
+    deployment.send(entries)
+    work(aggregator, deployment)
+    assert deployment.rows() == 60
+    assert deployment.document()["ledgers"]["archive"]["produced"] == 60
+    assert aggregator.runs == {}
+
+
+def test_usage_belongs_to_every_run_that_is_open(deployment: Deployment):
+    aggregator = deployment.start()
+    for name in ("a", "b"):
+        deployment.send(RunMaker(run=name).started().entries, name)
+    work(aggregator, deployment)
+    deployment.send(RunMaker().usage(1, Usage(service="target", container="pid-7", cpu_cores=0.5)).entries, "")
+    work(aggregator, deployment)
+    assert [deployment.live(name)["usage"][0]["cpu_cores"] for name in ("a", "b")] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("stream", "run", "blob", "reason"),
+    [
+        (SAMPLES, "r", b"", "not a batch"),
+        (SAMPLES, "r", b"\xff\x00 nonsense", "not a batch"),
+        (EVENTS, "r", b"{}", "not an event"),
+        (USAGE, "", b"[1", "not a usage tick"),
+        (EVENTS, "../x", b"{}", "'../x' is not the id of a run"),
+        (SAMPLES, "", b"", "'' is not the id of a run"),
+        (EVENTS, "a/b", b"{}", "'a/b' is not the id of a run"),
+        (EVENTS, b"\xff\xfe", b"{}", "is not the id of a run"),
+        (EVENTS, ".", b"{}", "'.' is not the id of a run"),
+    ],
+)
+def test_what_cannot_be_understood_is_put_aside_with_the_reason_and_the_rest_is_stored(
+    deployment: Deployment, stream: str, run: str | bytes, blob: bytes, reason: str
+):
+    aggregator = deployment.start()
+    entries = whole_run().entries
+    deployment.send(entries[:4])
+    deployment.send_blob(stream, blob, run)
+    deployment.send(entries[4:])
+    work(aggregator, deployment)
+    (letter,) = deployment.dead_letters()
+    assert (letter["stream"].decode(), letter["b"]) == (stream, blob)
+    assert reason in letter["reason"].decode()
+    assert deployment.rows() == 60
+    assert [path.name for path in deployment.results.iterdir()] == ["r"]
+    assert [path.name for path in deployment.results.parent.iterdir() if path.name.startswith("x")] == []
+
+
+def test_an_entry_without_any_field_that_is_known_is_put_aside(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.client.xadd(SAMPLES, {"something": "else"})
+    work(aggregator, deployment)
+    assert len(deployment.dead_letters()) == 1
+
+
+def test_what_is_put_aside_does_not_grow_without_bound(deployment: Deployment):
+    aggregator = deployment.start()
+    for number in range(1500):
+        deployment.send_blob(SAMPLES, b"nonsense %d" % number)
+    work(aggregator, deployment)
+    letters = deployment.dead_letters()
+    assert 1000 <= len(letters) < 1200
+    assert letters[-1]["b"] == b"nonsense 1499"
+
+
+def test_an_aggregator_started_anew_goes_on_with_open_runs(deployment: Deployment):
+    entries = whole_run().entries
+    first = deployment.start()
+    deployment.send(entries[:6])
+    work(first, deployment)
+    first.close()
+    second = deployment.start()
+    assert set(second.runs) == {"r"}
+    assert second.runs["r"].state.ledger(deployment.now_ns()).stored == 20
+    deployment.send(entries[6:])
+    work(second, deployment)
+    assert deployment.rows() == 60
+
+
+def test_what_was_read_and_not_acknowledged_when_it_died_is_read_again_and_counts_once(deployment: Deployment):
+    entries = whole_run().entries
+    first = deployment.start()
+    deployment.send(entries[:6])
+    first._synced_at_s = time.monotonic() + 3600
+    for _ in range(2):  # what an earlier life left pending comes first: nothing
+        first.step()
+    assert deployment.client.xpending(SAMPLES, GROUP)["pending"] == 2
+    for run in first.runs.values():
+        run.journal.sync()  # the journal has them, the stream does not know
+    first.close()
+    second = deployment.start()
+    deployment.send(entries[6:])
+    work(second, deployment)
+    assert deployment.rows() == 60
+    assert deployment.document()["ledgers"]["archive"]["produced"] == 60
+
+
+def test_a_late_batch_has_the_run_closed_again_with_the_right_total(deployment: Deployment):
+    run, early, late = RunMaker().started(workers=(0, 1)), IncarnationMaker(0), IncarnationMaker(1)
+    run.add(early.batch(samples(10, 0, 1))).add(late.batch(samples(10, 0, 1)))
+    run.stopped(2, requests=30).add(early.batch(at_s=2, final=True))
+    aggregator = deployment.start()
+    deployment.send(run.entries)
+    deployment.at_s = 18  # a second worker is missing; the run closes without it 15 s after its end
+    work(aggregator, deployment)
+    first = deployment.document()
+    assert (deployment.rows(), first["requests"]) == (20, 20)
+    deployment.at_s = 19
+    deployment.send(RunMaker().add(late.batch(samples(10, 1, 2))).add(late.batch(at_s=2, final=True)).entries)
+    work(aggregator, deployment)
+    second = deployment.document()
+    assert (deployment.rows(), second["requests"]) == (30, 30)
+    assert deployment.ledger() == (30, 30, 0, 0)
+    assert second["closed_at"] == first["closed_at"]
+    assert aggregator.runs == {}
+    assert deployment.live()["requests"] == 30
+
+
+def test_a_run_whose_master_fell_silent_is_closed_as_master_lost(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.send(whole_run().entries[:6])
+    deployment.at_s = 28
+    work(aggregator, deployment)
+    assert set(aggregator.runs) == {"r"}
+    deployment.at_s = 40
+    step(aggregator)
+    assert aggregator.runs == {}
+    document = deployment.document()
+    assert document["verdict"] == "inconclusive"
+    assert any("master lost" in reason for reason in document["reasons"])
+
+
+@contextmanager
+def serving(url: str, results: Path) -> Iterator[threading.Event]:
+    """An Aggregator that serves in a thread, until the event is set."""
+    stop = threading.Event()
+    settings = load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={})
+    thread = threading.Thread(target=serve, args=(settings, stop.is_set))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+def closed(deployment: Deployment, run: str = "r") -> bool:
+    return (deployment.results / run / "run.json").exists()
+
+
+def test_a_second_aggregator_waits_for_the_lease_and_takes_over_when_the_first_is_gone(deployment: Deployment):
+    entries = whole_run().entries
+    elsewhere = deployment.results.parent / "elsewhere"
+    with serving(deployment.url, elsewhere) as first:
+        wait_until(lambda: deployment.client.exists(AGGREGATOR_LEASE) == 1, "the first one holds the lease")
+        with serving(deployment.url, deployment.results):
+            deployment.send(entries[:6])
+            wait_until(lambda: deployment.client.smembers("open_runs") == {b"r"}, "the first one has the run")
+            assert not deployment.results.exists(), "the second one does nothing"
+            first.set()
+            wait_until(
+                lambda: not deployment.client.exists(AGGREGATOR_LEASE) or deployment.results.exists(), "it has let go"
+            )
+            deployment.send(RunMaker(run="s").started().entries, "s")
+            wait_until((deployment.results / "s").is_dir, "the second one takes over")
+    assert (elsewhere / "r" / "journal").is_dir()
+
+
+def test_the_lease_of_a_holder_that_died_ends_by_itself(deployment: Deployment):
+    Lease(deployment.client, AGGREGATOR_LEASE, "a dead one", life_ms=1500).take()
+    with serving(deployment.url, deployment.results):
+        deployment.send(whole_run().entries)
+        wait_until(deployment.results.exists, "the aggregator begins")
+        assert deployment.client.hget(LEASE, "holder") != b"a dead one"
+        wait_until(lambda: closed(deployment) and deployment.rows() == 60, "all of the run is closed")
+
+
+def test_a_full_disk_acknowledges_nothing_and_everything_is_stored_when_there_is_space(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+):
+    entries = whole_run(incarnations=2, seconds=20, per_second=200).entries
+    with serving(deployment.url, deployment.results):
+        with files_no_larger_than(16_000):
+            deployment.send(entries)
+            wait_until(lambda: caplog.text.count("nothing_lost=yes") > 1, "it says that it waits, and tries again")
+            assert deployment.client.xlen(SAMPLES) > 20
+            assert not closed(deployment)
+        wait_until(lambda: closed(deployment), "the run is closed", timeout_s=20)
+        wait_until(deployment.finished, "everything is acknowledged")
+    assert deployment.rows() == 8000
+    assert deployment.ledger() == (8000, 8000, 0, 0)
+
+
+def test_a_stream_that_goes_away_is_waited_for(
+    valkey: RedisServer, deployment: Deployment, caplog: pytest.LogCaptureFixture
+):
+    entries = whole_run().entries
+    with serving(deployment.url, deployment.results):
+        deployment.send(entries[:6])
+        wait_until((deployment.results / "r").is_dir, "the run is open")
+        valkey.kill()
+        wait_until(lambda: "nothing_lost=yes" in caplog.text, "it says that it waits")
+        valkey.start()
+        deployment.send(entries[6:])
+        # by the clock on the wall these events are old, so the run may be closed before the rest comes, and again then
+        wait_until(lambda: closed(deployment) and deployment.rows() == 60, "all of the run is closed", timeout_s=20)
+    assert deployment.ledger() == (60, 60, 0, 0)

@@ -1,0 +1,167 @@
+"""The live page's server: the archive's numbers while they come, reconnecting, and nothing but a run's own files."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.archive.run_state import RunState
+from loadstone.collector.live.board import LiveBoard
+from loadstone.collector.live.server import serving
+from support.closed_runs import HOSTILE, MadeRun
+from support.processes import free_port
+from support.run_maker import SECOND, START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+RUN = "20260920-120000-aaaa"
+
+
+@contextmanager
+def served(results: Path) -> Iterator[tuple[LiveBoard, httpx.Client]]:
+    port = free_port()
+    with (
+        serving("127.0.0.1", port, results) as board,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client,
+    ):
+        assert board is not None
+        yield board, client
+
+
+def state_after(entries: int | None = None, **made: Any) -> RunState:
+    state = RunState()
+    for entry in MadeRun(run=RUN, **made).entries()[:entries]:
+        state.apply(entry)
+    return state
+
+
+def next_message(client: httpx.Client, **headers: str) -> tuple[str, dict[str, Any]]:
+    """Id and body of the first event of a stream."""
+    number = ""
+    with client.stream("GET", "/events", headers=headers) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("id: "):
+                number = line[4:]
+            elif line.startswith("data: {") and number:
+                return number, json.loads(line[6:])
+    raise AssertionError("no event came")
+
+
+def test_every_second_that_is_shown_is_that_of_the_archive(tmp_path: Path):
+    folder = MadeRun(run=RUN).close(tmp_path)
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(), now_ns=START + 20 * SECOND)
+        _, body = next_message(client)
+    rows = [row for row in pq.read_table(folder.rollups).to_pylist() if row["name"] == "/predict"]
+    points = dict(body["points"])
+    assert [points[at]["names_rate"]["POST /predict"] for at in range(20)] == [row["n"] for row in rows]
+    assert [points[at]["names_p95"]["POST /predict"] for at in range(20)] == [row["p95_us"] / 1000 for row in rows]
+    assert points[19]["cpu"] == {"target-1": pytest.approx(0.9), "limit": 2.0}
+
+
+def test_a_page_that_reconnects_gets_what_it_missed_and_no_more(tmp_path: Path):
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(30), now_ns=START)
+        number, first = next_message(client)
+        board._shown_at_s = 0.0
+        board.show(RUN, state_after(), now_ns=START + 20 * SECOND)
+        _, second = next_message(client, **{"Last-Event-ID": number})
+        _, whole = next_message(client)
+    assert len(first["points"]) < len(whole["points"]) == 20
+    assert {at for at, _ in second["points"]} >= {at for at, _ in whole["points"]} - {at for at, _ in first["points"]}
+    assert len(second["points"]) < len(whole["points"])
+
+
+def test_a_page_that_saw_another_run_gets_all_of_this_one(tmp_path: Path):
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(), now_ns=START)
+        _, body = next_message(client, **{"Last-Event-ID": "another/9999"})
+    assert len(body["points"]) == 20
+
+
+def test_a_closed_run_shows_its_verdict_and_links_that_work(tmp_path: Path):
+    folder = MadeRun(run=RUN).close(tmp_path)
+    document = json.loads(folder.run_json.read_text())
+    with served(tmp_path) as (board, client):
+        board.close(RUN, state_after(), document, now_ns=START)
+        _, body = next_message(client)
+        links = dict(map(tuple, body["links"]))
+        assert body["state"]["verdict"] == "pass"
+        assert client.get("/" + links["stats.csv"]).content == folder.stats_csv.read_bytes()
+        assert client.get("/" + links["report.html"]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/runs/{RUN}/requests.parquet",
+        f"/runs/{RUN}/journal",
+        f"/runs/..%2F{RUN}/run.json",
+        "/runs/../run.json",
+        "/runs/%2e%2e/run.json",
+        "/runs/nothing/run.json",
+        "/etc/passwd",
+        f"/runs/{RUN}%00/run.json",
+    ],
+)
+def test_nothing_but_the_files_of_closed_runs_is_served(tmp_path: Path, path: str):
+    results = tmp_path / "results"
+    MadeRun(run=RUN).close(results)
+    (tmp_path / "run.json").write_text("{}")
+    with served(results) as (_, client):
+        assert client.get(path).status_code == 404
+
+
+def test_before_the_first_run_the_page_is_told_to_wait(tmp_path: Path):
+    with served(tmp_path) as (_, client), client.stream("GET", "/events") as answer:
+        lines = answer.iter_lines()
+        assert [next(lines) for _ in range(3)][2] == "event: waiting"
+
+
+def test_waiting_for_a_run_is_silent_until_there_is_one():
+    board = LiveBoard()
+    assert board.next_message(("", 0), {}, timeout_s=0.01) is None
+    board.show(RUN, state_after(), now_ns=START)
+    assert board.next_message(("", 0), {}, timeout_s=0.01) is not None
+    assert board.next_message(("", 0), board.head(), timeout_s=0.01) is None
+
+
+def test_the_page_itself_holds_no_name_of_a_run(tmp_path: Path):
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(names=[("GET", HOSTILE)]), now_ns=START)
+        page = client.get("/")
+    assert HOSTILE not in page.text
+    assert RUN not in page.text
+    assert "connect-src 'self'" in page.text
+
+
+def test_objectives_show_how_they_stand_now(tmp_path: Path):
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(objectives=["p95<1ms", "failures<=50%", "nonsense"]), now_ns=START)
+        rows = client.get("/state").json()["tables"]["objectives"]
+    assert [(row[0], row[3]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
+
+
+def test_an_older_run_does_not_replace_the_newest(tmp_path: Path):
+    with served(tmp_path) as (board, client):
+        board.show(RUN, state_after(), now_ns=START)
+        board.show("20250101-000000-old", state_after(), now_ns=START)
+        assert client.get("/state").json()["run"] == RUN
+
+
+def test_a_port_that_is_taken_costs_the_page_and_nothing_else(tmp_path: Path, caplog):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        serving("127.0.0.1", taken.getsockname()[1], tmp_path) as board,
+    ):
+        assert board is None
+    assert "live_page=no" in caplog.text

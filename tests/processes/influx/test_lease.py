@@ -1,0 +1,205 @@
+"""Whose turn it is to write points, when a writer was frozen for longer than its turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.domain.event import EventKind
+from loadstone.influx import service
+from loadstone.influx import writer as writer_module
+from loadstone.influx.client import InfluxClient, WriteAnswer, WriteOutcome
+from loadstone.influx.delivery import Delivery
+from loadstone.influx.lease import PointsLease, queued_backfills
+from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.service import serve_writer
+from loadstone.influx.writer import InfluxWriter
+from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import POINTS, WRITERS
+from support import run_maker
+from support.collecting import collector_settings, influx_ledger, ship, threads
+from support.line_protocol import PointKey, parse_line
+from support.processes import wait_until
+from support.run_maker import SECOND, IncarnationMaker, RunMaker, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import redis
+
+    from loadstone.influx.delivery import Sink
+    from support.faulty_influx import FaultyInflux
+    from support.redis_server import RedisServer
+
+TURN_MS = 500
+LATE = 170
+"""Requests of the first second when the late ones have come too."""
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
+    monkeypatch.setattr(writer_module, "CLAIM_AFTER_MS", TURN_MS)
+    monkeypatch.setattr(writer_module, "_SIGN_EVERY_S", 0.1)
+    monkeypatch.setattr(service, "_BACKFILL_EVERY_S", 0.2)
+
+
+class Shelf:
+    """Stands for InfluxDB where it matters in which order requests are stored; ``before`` happens to the next one."""
+
+    def __init__(self, stored: list[str], before: Callable[[], None] = lambda: None) -> None:
+        self.stored = stored
+        self.before = before
+
+    def write(self, lines: bytes) -> WriteAnswer:
+        before, self.before = self.before, lambda: None
+        before()
+        self.stored += lines.decode().split("\n")
+        return WriteAnswer(WriteOutcome.STORED)
+
+    def reload_token(self) -> None:
+        raise AssertionError("no request is refused")
+
+
+def writer(client: redis.Redis, name: str) -> InfluxWriter:
+    made = InfluxWriter(client, SharedLedger(client, WRITERS), name=name)
+    made.join()
+    return made
+
+
+def step_until(one: InfluxWriter, sink: Sink, done: Callable[[], bool]) -> None:
+    delivery = Delivery(sink, lambda _: one.sign(), refused_pause_s=1)
+
+    def stepped() -> bool:
+        one.step(delivery)
+        return done()
+
+    wait_until(stepped, "the writer has done its part", timeout_s=20)
+
+
+def publish(client: redis.Redis, *lines: str) -> None:
+    for line in lines:
+        client.xadd(POINTS, {"run": "r", "b": line})
+
+
+def test_what_a_writer_sends_although_its_turn_has_ended_is_mended_by_a_backfill(valkey: RedisServer):
+    client, stored = valkey.client(), []
+    frozen, other = writer(client, "frozen"), writer(client, "other")
+
+    def overtake() -> None:
+        publish(client, "new")
+        step_until(other, Shelf(stored), lambda: stored == ["old", "new"])
+
+    publish(client, "old")
+    step_until(frozen, Shelf(stored, before=overtake), lambda: bool(queued_backfills(client)))
+    assert stored == ["old", "new", "old"]
+    assert set(queued_backfills(client)) == {"r"}
+    assert frozen.points_lease.number == 0
+
+
+def test_a_writer_that_wakes_up_before_a_request_when_its_turn_has_ended_does_not_send_it(valkey: RedisServer):
+    client, stored, unwanted = valkey.client(), [], []
+    frozen, other = writer(client, "frozen"), writer(client, "other")
+    overtaken: list[bool] = []
+
+    def wait(_: float) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            step_until(other, Shelf(stored), lambda: stored == ["old"])
+
+    publish(client, "old")
+    delivery = Delivery(Shelf(unwanted), wait, refused_pause_s=1)
+    while not overtaken:
+        frozen.step(delivery)
+    assert unwanted == []
+    assert not queued_backfills(client)
+
+
+def test_a_turn_that_was_lost_and_is_had_again_begins_with_what_was_left(valkey: RedisServer):
+    """Nobody had it meanwhile: what was in hand was not acknowledged, and is written in the new turn."""
+    client, stored = valkey.client(), []
+    only = writer(client, "only")
+    publish(client, "a")
+    publish(client, "b")
+    lost = partial(wait_until, lambda: not client.exists("lease:points"), "the lease is lost")
+    step_until(only, Shelf(stored, before=lost), lambda: len(stored) == 4)
+    assert stored == ["a", "b", "a", "b"]
+    assert int(client.xpending(POINTS, WRITERS)["pending"]) == 0
+
+
+def test_who_has_lost_the_turn_without_knowing_takes_no_points_away(valkey: RedisServer):
+    client = valkey.client()
+    turns = [PointsLease(client, name, life_ms=60) for name in ("first", "second")]
+    points = [Consumer(client, WRITERS, "points", (POINTS,)) for _ in turns]
+    points[0].join()
+    assert turns[0].take()
+    publish(client, "a")
+    wait_until(turns[1].take, "the first one's turn ends")
+    for _ in (1, 2):  # the first look is for what was read but not acknowledged
+        assert turns[0].read(points[0], count=10) == []
+    found = [entry for _ in (1, 2) for entry in turns[1].read(points[1], count=10)]
+    assert [entry.blob for entry in found] == [b"a"]
+
+
+def late_run() -> tuple[RunMaker, int, int]:
+    """A run whose first second is written, and much later gets more samples; entries up to then, and all samples."""
+    made, incarnation = RunMaker().started(0, workers=[1]), IncarnationMaker(worker=1)
+    for number in range(20):
+        made.add(incarnation.batch(samples(50, number / 2, number / 2 + 0.4), at_s=number / 2 + 0.5))
+    first = len(made.entries)
+    made.add(incarnation.batch(samples(70, 0.41, 0.49), at_s=10.5))
+    made.add(incarnation.batch([], at_s=10.6, final=True)).event(EventKind.STOPPING, 10.7)
+    return made.stopped(10.7, requests=20 * 50 + 70), first, 20 * 50 + 70
+
+
+def test_a_writer_that_slept_through_a_run_does_not_leave_its_old_points_behind(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
+):
+    client, settings = (
+        valkey.client(),
+        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="0.1s"),
+    )
+    run, first, total = late_run()
+    asleep, awake = threading.Event(), threading.Event()
+    sink, slept = InfluxClient(settings, now_s=time.time), writer(client, "slept")
+
+    class Sleeper:
+        """Falls asleep in the middle of the first request that carries points."""
+
+        def write(self, lines: bytes) -> WriteAnswer:
+            if b"rollup_all" in lines and not asleep.is_set():
+                asleep.set()
+                awake.wait(60)
+            return sink.write(lines)
+
+        def reload_token(self) -> None:
+            raise AssertionError("no request is refused")
+
+    def versions() -> list[int]:
+        """What was written as the number of requests of the run's first second, one after the other."""
+        lines = (parse_line(line) for request in faulty_influx.requests for line in request.lines)
+        of_second = (fields["n"] for key, fields in lines if key == first_second)
+        return list(of_second)
+
+    first_second = PointKey("rollup_all", (("res", "1s"), ("run", "r")), run_maker.START)
+    sleeping = threading.Thread(target=step_until, args=(slept, Sleeper(), asleep.is_set))
+    with threads(settings, serve_aggregator):
+        sleeping.start()
+        ship(client, run.entries[:first])
+        assert asleep.wait(20)
+        with threads(settings, serve_writer):
+            ship(client, run.entries[first:])
+            wait_until(lambda: max(versions(), default=0) == LATE, "the other writer has replaced it", timeout_s=30)
+            wait_until(lambda: influx_ledger(tmp_path).get("stored") == total, "the run is closed", timeout_s=30)
+            awake.set()
+            sleeping.join()
+            wait_until(lambda: not queued_backfills(client), "its old points are replaced", timeout_s=30)
+    sink.close()
+    assert versions()[-1] == LATE
+    assert sorted(versions()) != versions(), "what it had in hand did come late"

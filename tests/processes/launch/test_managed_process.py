@@ -1,0 +1,97 @@
+"""Parts: processes that are started, watched, restarted within bounds and ended with all their children."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from loadstone.errors import PlatformError
+from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.valkey import PrivateValkey
+from loadstone.stream.client import connect
+from support.processes import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def part(folder: Path, code: str, **options) -> ManagedProcess:
+    return ManagedProcess(name="test", argv=[sys.executable, "-c", code], env={}, log=folder / "log", **options)
+
+
+def has_ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def wait_for_log(made: ManagedProcess) -> str:
+    wait_until(lambda: bool(made.tail()), "the process has said something", timeout_s=20)
+    return made.tail()
+
+
+def test_a_part_that_ignores_being_asked_is_ended_with_its_children(tmp_path: Path):
+    made = part(tmp_path, STUBBORN, stop_timeout_s=0.2)
+    made.start()
+    child = int(wait_for_log(made))
+    made.stop()
+    assert not made.alive
+    wait_until(lambda: has_ended(child), "the child has ended")
+
+
+def test_a_part_tells_its_exit_code_and_its_last_words(tmp_path: Path):
+    made = part(tmp_path, "print('one'); print('two'); raise SystemExit(7)")
+    made.start()
+    assert made.wait(20)
+    assert made.exit_code == 7
+    assert made.tail() == "one\ntwo"
+
+
+def test_a_part_may_be_restarted_only_so_often(tmp_path: Path):
+    made = part(tmp_path, "pass", restarts=2)
+    made.start()
+    for _ in range(2):
+        assert made.wait(20)
+        assert made.may_restart()
+        made.restart()
+    assert made.wait(20)
+    assert not made.may_restart()
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path: Path):
+    absent = ManagedProcess(name="absent", argv=[str(tmp_path / "nothing")], env={}, log=tmp_path / "log")
+    with pytest.raises(PlatformError, match="absent could not be started"):
+        absent.start()
+
+
+def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_part(tmp_path: Path):
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
+    valkey.part.start()
+    try:
+        valkey.wait_until_ready()
+        assert valkey.remote_url is None
+        with connect(valkey.url) as client:
+            assert client.ping()
+        with connect(f"unix://{tmp_path}/valkey.sock") as stranger, pytest.raises(Exception, match="uthentication"):
+            stranger.ping()
+    finally:
+        valkey.part.stop()
+    assert not valkey.part.alive
+
+
+def test_a_valkey_that_cannot_start_says_why(tmp_path: Path):
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
+    (tmp_path / "valkey.conf").write_text("no such directive\n")
+    valkey.part.start()
+    with pytest.raises(PlatformError, match="did not start"):
+        valkey.wait_until_ready()
+    valkey.part.stop()

@@ -1,0 +1,113 @@
+"""Real servers on loopback for the lean client: uvicorn in a process of its own, and raw sockets that misbehave."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from locust.env import Environment
+
+from loadstone import LeanHttpUser
+from support.raw_server import RawServer
+
+
+@pytest.fixture
+def raw():
+    server = RawServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def raw_v6():
+    try:
+        server = RawServer(socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback on this machine: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: Any):
+    """A self-signed certificate for localhost and 127.0.0.1: (certificate file, key file)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def tls_raw(certificate: Any):
+    """A raw server behind TLS; `server_names` are the SNI names that clients asked for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = RawServer(context=context)
+    context.sni_callback = lambda _sock, name, _context: server.server_names.append(name)
+    server.url = f"https://localhost:{server.port}"
+    yield server
+    server.stop()
+
+
+class Events(list):
+    """The `request` events of an environment, as dictionaries of their keywords."""
+
+    def __call__(self, **keywords: Any) -> None:
+        self.append(keywords)
+
+
+@pytest.fixture
+def environment():
+    made = Environment()
+    made.create_local_runner()
+    made.seen = Events()
+    made.events.request.add_listener(made.seen)
+    yield made
+    made.runner.quit()
+
+
+@pytest.fixture
+def make_user(environment: Any):
+    """Make a lean user of a class with these attributes; `user.environment.seen` holds its events."""
+    users = []
+
+    def make(url: str, **attributes: Any):
+        attributes = {"network_timeout": 5.0, "connection_timeout": 5.0, **attributes}
+        user_class = type("TestUser", (LeanHttpUser,), {"host": url, **attributes})
+        users.append(user_class(environment))
+        return users[-1]
+
+    yield make
+    for user in users:
+        user.client.close()
+
+
+@pytest.fixture
+def make_client(make_user: Any):
+    return lambda url, **attributes: make_user(url, **attributes).client

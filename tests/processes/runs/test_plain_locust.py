@@ -1,0 +1,62 @@
+"""The hook beside a scenario in plain ``locust``: it records as well, and without a stream it stays out of the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from support.loadstone_run import REPOSITORY, SCENARIOS
+from support.processes import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOOK = REPOSITORY / "src" / "loadstone" / "hook" / "plugin" / "loadstone_hook.py"
+
+
+def locust(host: str, *arguments: str, redis_url: str = "") -> subprocess.CompletedProcess[str]:
+    files = f"{HOOK},{SCENARIOS / 'mixed.py'}"
+    return subprocess.run(
+        [sys.executable, "-m", "locust", "-f", files, "--headless", "--host", host, "-u", "4", "-r", "10", *arguments],
+        env={**os.environ, "LOADSTONE_REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def closed_runs(results: Path) -> list[dict[str, object]]:
+    return [json.loads(file.read_text()) for file in sorted(results.glob("*/run.json"))]
+
+
+def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_server, valkey, tmp_path: Path):
+    results = tmp_path / "results"
+    collector = subprocess.Popen(
+        [sys.executable, "-m", "loadstone", "collector", "--redis-url", valkey.url, "--results", str(results)]
+    )
+    try:
+        done = locust(counting_server.url, "-t", "4s", "--stop-timeout", "5", redis_url=valkey.url)
+        wait_until(lambda: bool(closed_runs(results)), "the run is closed", timeout_s=30)
+    finally:
+        collector.send_signal(signal.SIGTERM)
+        assert collector.wait(20) == 0
+    assert done.returncode == 0, done.stderr
+    (run,) = closed_runs(results)
+    received = counting_server.count().total
+    assert received > 50
+    assert run["requests"] == run["locust"]["requests"] == received
+    assert pq.read_metadata(next(results.glob("*/requests.parquet"))).num_rows == received
+
+
+def test_without_a_stream_the_hook_warns_once_and_the_test_runs_as_ever(counting_server):
+    done = locust(counting_server.url, "-t", "2s")
+    assert done.returncode == 0, done.stderr
+    assert counting_server.count().total > 10
+    assert done.stderr.count("LOADSTONE_REDIS_URL is not set") == 1
