@@ -332,7 +332,7 @@ def test_the_lease_of_a_holder_that_died_ends_by_itself(deployment: Deployment):
     with serving(deployment.url, deployment.results):
         deployment.send(whole_run().entries)
         wait_until(deployment.results.exists, "the aggregator begins")
-        assert deployment.client.hget(LEASE, "holder") != b"a dead one"
+        assert deployment.client.hget(AGGREGATOR_LEASE, "holder") != b"a dead one"
         wait_until(lambda: closed(deployment) and deployment.rows() == 60, "all of the run is closed")
 
 
