@@ -106,7 +106,8 @@ def run_for_boards(
         client = valkey.client()
         client.delete(*client.scan_iter(match="live:*"))  # so that the next live snapshot belongs to the next run
         running = eventful.start()
-        running.wait_for(lambda: running.live(client))  # so that the run sees all seconds of the double
+        # The run has to be there first, to see every second of the double; starting takes long on a busy machine.
+        running.wait_for(lambda: running.live(client), timeout_s=120)
         with Publisher(client) as publisher:
             _lose_a_worker(running, client, target, steady)
             eventful.wait_for(lambda: publisher.second > SATURATED or None)

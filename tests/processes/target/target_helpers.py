@@ -67,7 +67,11 @@ class TargetProcess:
         self._reader.start()
         if not listens:
             return
-        self.port = int(self.wait_for_line(r"event=listening .*port=(\d+)").group(1))
+        try:
+            self.port = int(self.wait_for_line(r"event=listening .*port=(\d+)").group(1))
+        except BaseException:
+            self.process.kill()  # nobody else knows the process yet
+            raise
         self.url = f"http://{settings.get('TARGET_HOST', '127.0.0.1')}:{self.port}"
 
     def _read(self) -> None:
