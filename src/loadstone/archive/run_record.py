@@ -46,7 +46,7 @@ class WindowRecord(Struct, frozen=True, kw_only=True):
     start_ns: int
     end_ns: int
     seconds: Annotated[float, Meta(ge=0)]
-    opened: Annotated[bool, Meta(description="False if the ramp was never done; the window is then the whole run.")]
+    opened: Annotated[bool, Meta(description="False if the ramp-up never finished; the window is then the whole run.")]
 
 
 class ScenarioRecord(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class ScenarioRecord(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
+    """The figures of some requests. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
     ``method`` and ``name`` are set for the figures of one request name only.
     """

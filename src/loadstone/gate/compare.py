@@ -13,7 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.closed_run import load_run
-from loadstone.domain.objective import number_text
+from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode, UsageError
 from loadstone.gate.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
@@ -41,7 +41,6 @@ __all__ = [
 METRICS: Final = ("p50", "p95", "p99", "mean", "rps", "failures")
 """What is compared for every request name."""
 _CODES: Final = {PASS: ExitCode.PASS, FAIL: ExitCode.FAIL, INCONCLUSIVE: ExitCode.INCONCLUSIVE}
-_WORDS: Final = {True: "held", False: "missed", None: "undecided"}
 _FEWEST_SECONDS: Final = 5
 """Below this a block bootstrap has nothing to draw from."""
 
@@ -208,7 +207,7 @@ def _judge(objective: ChangeObjective, change: Change) -> ChangeResult:
         return ChangeResult(text=objective.text, ok=None, reason=f"{objective.metric} could not be compared")
     ends = {objective.holds(change.interval.low), objective.holds(change.interval.high)}
     ok = None if len(ends) > 1 else ends.pop()
-    return ChangeResult(text=objective.text, ok=ok, reason=f"{change_text(change)}: {_WORDS[ok]}")
+    return ChangeResult(text=objective.text, ok=ok, reason=f"{change_text(change)}: {Outcome.of(ok)}")
 
 
 def change_text(change: Change) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
+from loadstone.domain.objective import Outcome
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.errors import UsageError
 
@@ -76,7 +77,7 @@ def _add_case(suite: ET.Element, report: VerdictReport, check: Check) -> None:
         ET.SubElement(case, "error", message=xml_text(check.reason), type=INCONCLUSIVE)
 
 
-_WORDS: Final = {True: "held", False: "**missed**", None: "not decided"}
+_WORDS: Final = {True: Outcome.HELD, False: f"**{Outcome.MISSED}**", None: Outcome.UNDECIDED}
 _MOST_ROWS: Final = 200
 
 

@@ -26,7 +26,7 @@ from loadstone.archive.run_record import (
 )
 from loadstone.domain.objective import ObjectiveResult
 from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_S, iso
+from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 from loadstone.domain.verdict import Verdict
 from loadstone.errors import ExitCode
 
@@ -159,7 +159,7 @@ def _latencies_ms(rollup: Rollup) -> dict[str, float | None]:
     if not rollup.n:
         return dict.fromkeys(names)
     values = (rollup.mean_us, rollup.rt_min_us, rollup.rt_max_us, *rollup.percentiles_us(_PERCENTS.values()))
-    return {name: value / 1000 for name, value in zip(names, values, strict=True)}
+    return {name: value / US_PER_MS for name, value in zip(names, values, strict=True)}
 
 
 def _window(window: Window) -> WindowRecord:
