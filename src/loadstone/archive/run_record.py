@@ -202,7 +202,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     """What a run was, how it went and what came of it.
 
     Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
-    ``target`` and ``limits`` are what the target or the user said about the target, as JSON.
+    ``target`` and ``limits`` are what the target or the user reported about the target, as JSON.
     """
 
     format: Annotated[int, Meta(description="Version of this layout.", ge=1, le=FORMAT_VERSION)]
@@ -233,10 +233,10 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     exclude_tags: tuple[str, ...]
     target: Annotated[
         dict[str, Any] | None,
-        Meta(description="What was tested, as far as it was told: model name, version, alias, run id, limits."),
+        Meta(description="What was tested, as far as it is known: model name, version, alias, run id, limits."),
     ]
     limits: Annotated[
-        dict[str, Any] | None, Meta(description="CPU and memory limits of the target, as far as they were told.")
+        dict[str, Any] | None, Meta(description="CPU and memory limits of the target, as far as they are known.")
     ]
     launch: Annotated[Any, Meta(description="Which start of loadstone this run belongs to.")]
     versions: dict[str, str]

@@ -123,7 +123,7 @@ def verdict_of(record: RunRecord) -> Verdict:
 
 
 def _identity(started: Mapping[str, Any]) -> dict[str, Any]:
-    """What the master said about the run. A value of another type than run.json has for it counts as not said."""
+    """What the master reported about the run. A value of the wrong type is replaced by the field's default."""
     return {key: _typed(key, started[key]) if key in started else default for key, default in _IDENTITY.items()}
 
 
