@@ -229,3 +229,17 @@ def test_the_ledger_of_influxdb_outlives_closing_again(tmp_path):
     assert document["ledgers"]["influx"] == ledger
     with pytest.raises(ArchiveError, match=r"not closed|missing"):
         set_influx_ledger(RunFolder(tmp_path / "other").create(), ledger)
+
+
+def test_a_value_of_the_wrong_type_in_the_event_of_the_start_does_not_keep_a_run_from_closing(tmp_path):
+    wrong = {"users": "many", "scenario": ["scenario.py"], "tags": "fast", "versions": {"python": 3}, "seed": 4}
+    run = RunMaker().started(**wrong).add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
+    document = document_of(closed(tmp_path, run.entries))
+    jsonschema.validate(document, SCHEMA)
+    assert {key: document[key] for key in wrong} == {
+        "users": None,
+        "scenario": None,
+        "tags": [],
+        "versions": {},
+        "seed": 4,
+    }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.objective import number_text, parse_objective, parse_objectives
+from loadstone.domain.objective import Outcome, number_text, parse_objective, parse_objectives
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import SettingsError, UsageError
 from support.fact_maker import facts, rollup_of, service
@@ -196,3 +196,7 @@ def test_a_value_just_beyond_its_limit_does_not_look_like_the_limit():
     assert number_text(500, 500) == "500"
     assert number_text(12345.678) == "12346"
     assert number_text(0.12345) == "0.123"
+
+
+def test_an_outcome_has_one_word():
+    assert [Outcome.of(ok) for ok in (True, False, None)] == ["held", "missed", "undecided"]
