@@ -1,4 +1,4 @@
-"""RunFolder: where everything of one run is, and the lock that keeps a second writer out.
+"""RunFolder: where the files of one run are, and the lock that keeps a second writer out.
 
 The files and their columns are described in docs/reference/archive.md.
 """
@@ -98,22 +98,22 @@ class RunFolder:
         return self.run_json.is_file()
 
     def create(self) -> RunFolder:
-        """Make the folder and its parents, lasting a power cut. Raises `ArchiveError` when that is not possible."""
+        """Create the folder and its parents durably. Raises `ArchiveError` when that is not possible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path.parent)
         except OSError as error:
             raise ArchiveError(
-                f"cannot make the run folder {self.path}: {error.strerror or error}",
-                hint="Give a writable folder with --results",
+                f"cannot create the run folder {self.path}: {error.strerror or error}",
+                hint="Name a writable folder with --results",
             ) from error
         return self
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; raises `ArchiveError` while another process (or another lock here) does.
+        """Hold the folder for writing; raises `ArchiveError` while another process, or another lock, holds it.
 
-        The lock is on the folder itself (flock): it leaves no file behind and ends with the process, however it ends.
+        The lock is on the folder itself (flock): it leaves no file behind and ends with the process, even a killed one.
         """
         handle = os.open(self.path, os.O_RDONLY)
         try:
@@ -129,12 +129,12 @@ def _flock(handle: int, path: Path) -> None:
     except BlockingIOError as error:
         raise ArchiveError(
             f"run folder {path} is being written by another process",
-            hint="Wait until the run is over, or stop the other loadstone",
+            hint="Wait until the run has ended, or stop the other loadstone process",
         ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last a power cut."""
+    """Flush a folder to disk, so that the names in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -150,7 +150,7 @@ def replace_file(target: Path, write: Callable[[Path], None]) -> None:
 
 
 def temporary_name(target: Path) -> Path:
-    """The name under which a file is written before it is complete; what is left of a crash is overwritten."""
+    """The name under which a file is written until it is complete; leftovers of a crash are overwritten."""
     return target.with_name(f".{target.name}.tmp")
 
 

@@ -46,7 +46,7 @@ class WindowRecord(Struct, frozen=True, kw_only=True):
     start_ns: int
     end_ns: int
     seconds: Annotated[float, Meta(ge=0)]
-    opened: Annotated[bool, Meta(description="False if the ramp was never done; the window is then the whole run.")]
+    opened: Annotated[bool, Meta(description="False if the ramp-up never finished; the window is then the whole run.")]
 
 
 class ScenarioRecord(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class ScenarioRecord(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What some requests came to. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
+    """The figures of some requests. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
     ``method`` and ``name`` are set for the figures of one request name only.
     """
@@ -202,7 +202,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     """What a run was, how it went and what came of it.
 
     Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
-    ``target`` and ``limits`` are what the target or the user said about the target, as JSON.
+    ``target`` and ``limits`` are what the target or the user reported about the target, as JSON.
     """
 
     format: Annotated[int, Meta(description="Version of this layout.", ge=1, le=FORMAT_VERSION)]
@@ -233,10 +233,10 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     exclude_tags: tuple[str, ...]
     target: Annotated[
         dict[str, Any] | None,
-        Meta(description="What was tested, as far as it was told: model name, version, alias, run id, limits."),
+        Meta(description="What was tested, as far as it is known: model name, version, alias, run id, limits."),
     ]
     limits: Annotated[
-        dict[str, Any] | None, Meta(description="CPU and memory limits of the target, as far as they were told.")
+        dict[str, Any] | None, Meta(description="CPU and memory limits of the target, as far as they are known.")
     ]
     launch: Annotated[Any, Meta(description="Which start of loadstone this run belongs to.")]
     versions: dict[str, str]

@@ -1,8 +1,8 @@
-"""RunState: a pure fold of journal entries into what is known of a run.
+"""RunState: what is known of a run after some of its journal entries; it depends on nothing but these entries.
 
-The Aggregator applies every entry as it comes, closing a run applies them again from the journal; the result is the
-same, and each batch, event and usage tick counts once however often it comes. Memory is bounded by names, incarnations
-and open seconds, not by the length of the run.
+The Aggregator applies every entry when it arrives, and finalizing a run applies them again from the journal, with the
+same result. Each batch, event and usage tick counts once, however often it is delivered. Memory is bounded by names,
+incarnations and open seconds, not by the length of the run.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 ]
 
 CLOSE_AFTER_S: Final = 15
-"""A run closes this long after it stopped, whoever is still missing (design.md, "Archive")."""
+"""A run closes this long after it stopped, even if workers are still missing (design.md, "Archive")."""
 MASTER_LOST_AFTER_S: Final = 30
-"""A run without a batch and without a word of its master for this long has lost its master."""
+"""A run that receives neither a batch nor an event of its master for this long has lost its master."""
 _RECENT_EVENTS: Final = 200
 
 
 class IncarnationState:
-    """One incarnation: its ledger and the newest word on how it is doing (None before the first batch)."""
+    """One incarnation: its ledger and its newest batch (None before the first one)."""
 
     __slots__ = ("ledger", "newest")
 
@@ -68,7 +68,7 @@ class IncarnationState:
 
 
 class RunState:
-    """What is known of a run. With ``rollups=False`` samples are entered in the ledger but not rolled up.
+    """What is known of a run. With ``rollups=False`` samples count in the ledger but are not rolled up.
 
     ``names`` shares a table of names with whoever else counts the run's batches, in the same order.
     """
@@ -142,7 +142,7 @@ class RunState:
 
     @property
     def master_lost(self) -> bool:
-        """Whether the run has no end that its master told."""
+        """Whether the master has not reported the end of the run."""
         return self.lifecycle.stopped_ns is None
 
     def watermark_second(self) -> int:
@@ -175,7 +175,7 @@ class RunState:
         return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
 
     def _silent(self, worker: int) -> IncarnationLedger:
-        """A worker of which nothing came may have been as fast as the fastest, from when it joined."""
+        """A worker that never sent a batch may have been as fast as the fastest one, from when it joined."""
         lost_at_ns = self.lifecycle.lost_at_ns[worker]
         begun_ns = self.lifecycle.joined_ns.get(worker, self.lifecycle.started_ns or lost_at_ns)
         fastest = max((incarnation.ledger.peak_rate for incarnation in self.incarnations.values()), default=0.0)
@@ -205,7 +205,7 @@ class RunState:
 
 
 OPEN_SECONDS: Final = 60
-"""How many of the newest seconds stay open."""
+"""How many of the newest seconds are kept."""
 
 
 def name_ids(table: NameTable, names: Sequence[RequestName]) -> NDArray[np.int64]:
@@ -239,14 +239,14 @@ class BatchAggregate:
 class LiveRollups:
     """``open_seconds``: second to name id to rollup; ``totals``: name id to rollup of the whole run.
 
-    A sample that comes after its second was given up counts in ``totals`` and in ``late`` only; the rollups of that
-    second are complete again when the run is closed.
+    A sample that arrives after its second was dropped counts in ``totals`` only; the archive's rollups of that second
+    are complete, because finalizing builds them from the journal.
     """
 
     def __init__(self) -> None:
         self.open_seconds: dict[int, dict[int, Rollup]] = {}
         self.totals: dict[int, Rollup] = {}
-        self.given_up = -1
+        self.dropped_second = -1
 
     def apply(self, aggregate: BatchAggregate) -> None:
         """Count the samples of a batch that was not seen before."""
@@ -255,15 +255,15 @@ class LiveRollups:
         for (second, name), rollup in aggregate.rollups.items():
             self.totals.setdefault(name, Rollup()).merge(rollup)
             self._count(second, name, rollup)
-        self._give_up_old()
+        self._drop_oldest()
 
     def _count(self, second: int, name: int, rollup: Rollup) -> None:
-        if second <= self.given_up:
+        if second <= self.dropped_second:
             return
         self.open_seconds.setdefault(second, {}).setdefault(name, Rollup()).merge(rollup)
 
-    def _give_up_old(self) -> None:
+    def _drop_oldest(self) -> None:
         while len(self.open_seconds) > OPEN_SECONDS:
             oldest = min(self.open_seconds)
             del self.open_seconds[oldest]
-            self.given_up = max(self.given_up, oldest)
+            self.dropped_second = max(self.dropped_second, oldest)

@@ -33,7 +33,7 @@ from loadstone.charts.page_data import (
 )
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind
-from loadstone.domain.objective import RESULT_WORDS
+from loadstone.domain.objective import Outcome
 from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
 if TYPE_CHECKING:
@@ -178,9 +178,7 @@ def _tables(
     record = run.record
     total = [_name_row("all requests", record.summary.run.total)] if names else []
     return ReportTables(
-        objectives=[
-            (each.text, each.value, each.unit, RESULT_WORDS[each.ok], each.reason) for each in record.objectives
-        ],
+        objectives=[(each.text, each.value, each.unit, Outcome.of(each.ok), each.reason) for each in record.objectives],
         baseline=[tuple(row) for row in baseline],
         names=[*total, *(_name_row(figures.request_name.label, figures) for figures in names)],
         errors=_errors(run),

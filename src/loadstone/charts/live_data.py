@@ -17,7 +17,7 @@ from loadstone.charts.catalogue import (
 )
 from loadstone.charts.usage_series import container_label, usage_point
 from loadstone.domain.facts import RunFacts, Window
-from loadstone.domain.objective import RESULT_WORDS, parse_objective
+from loadstone.domain.objective import Outcome, parse_objective
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.errors import UsageError
 
@@ -50,8 +50,7 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
         "tiles": _tiles(state, ledger),
         "tables": {
             "objectives": [
-                [each.text, each.value, each.unit, RESULT_WORDS[each.ok], each.reason]
-                for each in live_objectives(state)
+                [each.text, each.value, each.unit, Outcome.of(each.ok), each.reason] for each in live_objectives(state)
             ],
             "names": _names(state, now_ns),
             "usage_now": [_usage(row) for _, row in state.usage.values()],

@@ -1,4 +1,4 @@
-"""Batch: the samples that one worker ships at once, and its form on the wire.
+"""Batch: the samples that one worker sends at once, and its form on the wire.
 
 A batch is one blob: magic ``LSB1``, the length of a JSON header (u32), the header, then the columns, little-endian,
 one after the other in the order of `COLUMNS`. Everything needed to read it is inside: request names and error texts
@@ -72,13 +72,13 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one worker ships at once: its samples and how it is doing.
+    """What one worker sends at once: its samples and its own health.
 
     ``incarnation`` is one life of one worker process in one run; ``seq`` counts its batches from 0 without gaps.
     ``produced`` and ``dropped`` are running totals of samples up to and including this batch; ``buffered`` is what
-    waits in the worker behind this batch. ``loop_lag_us`` holds every lateness of the event loop measured since the
-    batch before, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
-    ``new_connections``, ``throttled_us`` (microseconds its cgroup held it back) and ``aborted`` (requests cut off in
+    waits in the worker behind this batch. ``loop_lag_us`` holds every lag of the event loop measured since the previous
+    batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
+    ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it) and ``aborted`` (requests cut off in
     flight). ``final`` marks the last batch of an incarnation.
     """
 
@@ -105,7 +105,7 @@ class Batch:
 
     @property
     def loop_lag_p99_ms(self) -> float:
-        """The 99th percentile (nearest rank) of this batch's event-loop lateness, ms; 0 without a measurement."""
+        """The 99th percentile (nearest rank) of this batch's event-loop lag, ms; 0 without a measurement."""
         return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS
 
 
@@ -126,11 +126,11 @@ def encode_batch(batch: Batch) -> bytes:
 def decode_batch(blob: bytes) -> Batch:
     """The batch in a blob.
 
-    Raises `FormatError` when the blob is not a batch, is cut short, or has a version not known here.
+    Raises `FormatError` when the blob is not a batch, is truncated, or has an unknown version.
     """
     header, body = _split(blob)
     if header.get("v") != FORMAT_VERSION:
-        raise FormatError(f"batch has format version {header.get('v')!r}, known is {FORMAT_VERSION}")
+        raise FormatError(f"batch has format version {header.get('v')!r}; this version reads {FORMAT_VERSION}")
     try:
         columns = _decode_columns(body, header.pop("n"))
         batch = Batch(columns=columns, **_typed(header))

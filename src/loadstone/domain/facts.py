@@ -24,7 +24,7 @@ class ServiceUsage:
 
     ``cpu_cores``: mean over the ticks, ``cpu_cores_max``: highest tick, ``cpu_limit``: cores, together.
     ``mem_bytes``: highest tick, together; ``mem_pct``: highest share of its own limit of any container, in percent.
-    ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of scheduling periods held back.
+    ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of throttled scheduling periods.
     """
 
     ticks: int
@@ -42,8 +42,8 @@ class ServiceUsage:
 class WorkerFacts:
     """How one worker did in the window.
 
-    ``lag_p99_ms``: 99th percentile (nearest rank) of its event loop's lateness, None without a measurement.
-    ``throttled_us``: how long its cgroup held it back. ``cpu_pct``: mean, of one core. ``clock_offset_ms``: mean
+    ``lag_p99_ms``: 99th percentile (nearest rank) of its event loop's lag, None without a measurement.
+    ``throttled_us``: how long its cgroup throttled it. ``cpu_pct``: mean, of one core. ``clock_offset_ms``: mean
     difference between its clock and the stream server's, None when it was never measured.
     """
 
@@ -58,12 +58,13 @@ class WorkerFacts:
 class RunFacts:
     """What happened, for the window where that matters.
 
-    ``names``: rollup of the window per (method, name); ``total``: of all of them. ``usage``: per service.
-    ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were missed by the master;
-    ``users_moved``: all wanted users ran again afterwards. ``aborted``: requests cut off in flight, whole run.
-    ``target_exited``: the target ended under load, with ``target_exit_code``. ``crashed``/``restarted``: parts of the
-    platform that stayed away / came back. ``damage``: what of the journal could not be read. ``locust_requests``:
-    Locust's own total of the whole run. ``assumed``: samples that nobody saw, see `assuming`.
+    ``names``: rollup of the window per request name; ``total``: of all of them. ``usage``: per service.
+    ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were reported lost by the master;
+    ``users_moved``: the target number of users was reached again afterwards. ``aborted``: requests cut off in flight,
+    whole run. ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the
+    platform that exited for good, with their exit codes; ``restarted``: those that were restarted, and how often.
+    ``damage``: the parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole
+    run. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -88,16 +89,16 @@ class RunFacts:
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:
-        """The window's rollup of the requests that ``name`` means: ``POST /predict``, ``/predict``; None means all."""
-        found = [self.total] if name is None else [rollup for key, rollup in self.names.items() if _means(name, key)]
+        """The window's rollup of the requests that ``name`` selects: ``POST /predict``, ``/predict``, None for all."""
+        found = [self.total] if name is None else [rollup for key, rollup in self.names.items() if _selects(name, key)]
         return merged([*found, self.assumed]) if self.assumed and any(rollup.n for rollup in found) else merged(found)
 
     def assuming(self, extra: Rollup) -> RunFacts:
-        """These facts if ``extra`` samples had come in the window as well, under whichever name is selected."""
+        """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""
         return replace(self, assumed=extra)
 
 
-def _means(text: str, name: RequestName) -> bool:
+def _selects(text: str, name: RequestName) -> bool:
     return text in {name.name, name.label}
 
 
@@ -105,7 +106,7 @@ def _means(text: str, name: RequestName) -> bool:
 class Window:
     """From ``start_ns`` (ramp done, plus warm-up) up to but without ``end_ns`` (stop); wall clock, ns.
 
-    ``opened`` is False when the ramp was never done: then it is the whole run, shown but not judged.
+    ``opened`` is False when the ramp-up never finished: the window is then the whole run, shown but not judged.
     """
 
     start_ns: int

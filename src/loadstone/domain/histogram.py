@@ -72,13 +72,13 @@ class Histogram:
         return sum(self.counts.values())
 
     def add(self, counts: Iterable[tuple[int, int]]) -> None:
-        """Count ``(bucket, how many)`` pairs in."""
+        """Add ``(bucket, count)`` pairs."""
         mine = self.counts
         for index, count in counts:
             mine[index] = mine.get(index, 0) + count
 
     def merge(self, other: Histogram) -> None:
-        """Count another histogram in."""
+        """Add the counts of another histogram."""
         self.add(other.counts.items())
 
     def percentiles_us(self, percents: Iterable[float]) -> list[float]:
@@ -98,7 +98,7 @@ class Histogram:
 
 
 class DenseHistogram:
-    """The same counts in an array of ``buckets`` elements, where values come and go as in a sliding window."""
+    """The same counts in an array of ``buckets`` elements, for sliding windows: values are added and subtracted."""
 
     __slots__ = ("counts",)
 
@@ -106,12 +106,12 @@ class DenseHistogram:
         self.counts = np.zeros(buckets, np.int64)
 
     def add(self, histogram: Histogram) -> None:
-        """Count a histogram in."""
+        """Add the counts of a histogram."""
         indexes, counts = _pairs(histogram)
         self.counts[indexes] += counts
 
     def subtract(self, histogram: Histogram) -> None:
-        """Take a histogram out that was counted in before."""
+        """Subtract the counts of a histogram that was added before."""
         indexes, counts = _pairs(histogram)
         self.counts[indexes] -= counts
 

@@ -1,7 +1,7 @@
 """Ledger: where every produced sample is, per incarnation and for the whole run.
 
-An incarnation that said ``final`` is exact: produced equals stored plus dropped, or the ledger does not balance. A
-incarnation that was killed cannot say what it still held; for it the ledger gives an upper bound, ``unknown``.
+An incarnation that sent its final batch is exact: produced equals stored plus dropped, or the ledger does not balance.
+One that was killed cannot report what it still held; for it the ledger gives an upper bound, ``unknown``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["IncarnationLedger", "Ledger", "SeqTracker", "SourceSeqs", "ledger_of"]
 
 _SHORTEST_RATE_NS: Final = NS_PER_S // 10
-"""A rate is taken over at least 0.1 s, so that two batches in quick succession do not make a peak out of nothing."""
+"""A rate is taken over at least 0.1 s, so that two batches in quick succession do not look like a peak."""
 
 
 class SeqTracker:
@@ -81,10 +81,10 @@ class SourceSeqs:
 class IncarnationLedger:
     """Where the samples of one life of one worker process are.
 
-    ``produced`` and ``dropped`` (for want of room in the worker's buffer) are the incarnation's own last totals,
-    ``stored`` counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch.
-    ``peak_rate`` is its highest samples/s between two batches, ``peak_users`` the most users it told. Times are wall
-    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master missed its worker.
+    ``produced`` and ``dropped`` (because the worker's buffer was full) are the totals that it reported last, ``stored``
+    counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
+    is its highest samples/s between two batches, ``peak_users`` the most users it reported. Times are wall clock, ns; 0
+    or None before they are known. ``lost_at_ns`` is when the master reported its worker lost.
     """
 
     incarnation: str
@@ -104,7 +104,7 @@ class IncarnationLedger:
     seqs: SeqTracker = field(default_factory=SeqTracker)
     last_seq: int = -1
     progress_ns: int = 0
-    """All samples that ended before this moment have come, as far as its newest batch tells."""
+    """All samples that ended before this moment have arrived, according to its newest batch."""
 
     def apply(self, batch: Batch) -> bool:
         """Enter one batch of this incarnation; False, and nothing changes, when its ``seq`` was entered before."""
@@ -143,12 +143,12 @@ class IncarnationLedger:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was missed and has neither said ``final`` nor sent anything since."""
+        """Whether it was reported lost and has sent neither a final batch nor anything since."""
         return not self.final and self.lost_at_ns is not None and self.last_sent_ns <= self.lost_at_ns
 
     @property
     def is_live(self) -> bool:
-        """Whether batches may still come."""
+        """Whether more batches may arrive."""
         return not (self.final or self.is_lost)
 
     @property
@@ -157,22 +157,22 @@ class IncarnationLedger:
         return self.produced - self.stored - self.dropped
 
     def unknown(self, closed_at_ns: int) -> int:
-        """How many requests it may have sent beyond what is stored or dropped, at most; 0 once it said ``final``.
+        """How many requests it may have sent beyond what is stored or dropped, at most; 0 after its final batch.
 
-        Its peak rate over the time from its last batch to its death (``lost_at_ns``, else ``closed_at_ns``), one
-        request under way for each of its users, what was buffered behind that batch, and what that batch counted
-        but never came.
+        The sum of: its peak rate over the time from its last batch to its end (``lost_at_ns``, else ``closed_at_ns``),
+        one request in flight for each of its users, what was buffered behind that batch, and what that batch counted
+        but was never received.
         """
         if self.final:
             return 0
-        died_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
-        silent_s = max(0, died_ns - self.last_sent_ns) / NS_PER_S
+        ended_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
+        silent_s = max(0, ended_ns - self.last_sent_ns) / NS_PER_S
         return ceil(self.peak_rate * silent_s) + self.peak_users + self.buffered + max(0, self.missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Where every sample of a run is: ``produced == stored + dropped`` for every incarnation that said ``final``.
+    """Where every sample of a run is: ``produced == stored + dropped`` for every incarnation that ended properly.
 
     ``unknown`` is an upper bound for the incarnations that did not. ``unbalanced`` names the ended incarnations that do
     not add up.

@@ -1,4 +1,4 @@
-"""Objective: one line that a run must hold, such as ``p95<500ms``, ``failures<=0.1%`` or ``cpu(target)<90%``.
+"""Objective: one requirement that a run must meet, such as ``p95<500ms``, ``failures<=0.1%`` or ``cpu(target)<90%``.
 
     OBJECTIVE = METRIC [ "[" NAME "]" | "(" SERVICE ")" ] OPERATOR LIMIT
     p50 ... p99.9, mean, min, max   < <= > >=      latency with a unit: us, ms, s, min
@@ -7,8 +7,8 @@
     cpu(SERVICE)                    < <= > >=      mean over the window: percent of its limit (90%), or cores (1.5)
     mem(SERVICE)                    < <= > >=      highest in the window: percent of its limit, or B, KB ... GiB
 
-``[POST /predict]`` or ``[/predict]`` selects one request name; without it all requests count. docs/reference has
-the same for readers.
+``[POST /predict]`` or ``[/predict]`` selects one request name; without it all requests count. Users read the
+same in docs/reference/objectives.md.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from loadstone.domain.time import US_PER_MS
 from loadstone.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -26,10 +28,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, ServiceUsage
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["RESULT_WORDS", "Objective", "ObjectiveResult", "number_text", "parse_objective", "parse_objectives"]
-
-RESULT_WORDS: Final[Mapping[bool | None, str]] = {True: "held", False: "missed", None: "undecided"}
-"""The word for how an objective came out, by the ``ok`` of its result."""
+__all__ = ["Objective", "ObjectiveResult", "Outcome", "number_text", "parse_objective", "parse_objectives"]
 
 _LATENCY_UNITS: Final[Mapping[str, float]] = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 _MEMORY_UNITS: Final[Mapping[str, float]] = {
@@ -55,6 +54,19 @@ _SHOWN: Final = 10
 _EXAMPLE: Final = "For example p95<500ms, failures<=0.1%, rps>=1000, p99[POST /predict]<300ms or cpu(target)<90%"
 
 
+class Outcome(StrEnum):
+    """How an objective came out, as people read it."""
+
+    HELD = "held"
+    MISSED = "missed"
+    UNDECIDED = "undecided"  # it could not be measured, or the measurement does not tell
+
+    @classmethod
+    def of(cls, ok: bool | None) -> Outcome:  # noqa: FBT001  (the field of every result)
+        """The word for the field ``ok`` of a result."""
+        return cls.UNDECIDED if ok is None else cls.HELD if ok else cls.MISSED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveResult:
     """How one objective came out: ``ok`` is None when it could not be measured, and ``reason`` says why.
@@ -74,9 +86,9 @@ class ObjectiveResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """One line that a run must hold. ``limit`` is in ``unit``: ms, %, cores, a unit of memory, 1/s, or "" for counts.
+    """One requirement for a run. ``limit`` is in ``unit``: ms, %, cores, a unit of memory, 1/s, or "" for counts.
 
-    ``name`` selects a request name, ``service`` a service whose usage is meant.
+    ``name`` selects a request name, ``service`` the service whose usage is judged; at most one of the two is set.
     """
 
     text: str
@@ -89,14 +101,14 @@ class Objective:
 
     @property
     def key(self) -> str:
-        """Metric and what it is measured on: ``p95``, ``p95[POST /predict]``, ``cpu(target)``."""
+        """Metric and selection: ``p95``, ``p95[POST /predict]``, ``cpu(target)``."""
         if self.name is not None:
             return f"{self.metric}[{self.name}]"
         return f"{self.metric}({self.service})" if self.service is not None else self.metric
 
     @property
     def percent(self) -> float | None:
-        """The percentile that is meant, 0 to 100; None for other metrics."""
+        """The percentile, 0 to 100, of a metric such as ``p95``; None for other metrics."""
         found = _PERCENTILE.fullmatch(self.metric)
         return float(found[1]) if found else None
 
@@ -107,11 +119,11 @@ class Objective:
 
     @property
     def is_usage(self) -> bool:
-        """Whether it judges what a service used."""
+        """Whether it judges the usage of a service."""
         return self.service is not None
 
     def evaluate(self, facts: RunFacts) -> ObjectiveResult:
-        """Hold the objective against the facts of a run."""
+        """Evaluate the objective on the facts of a run."""
         measured = self._usage(facts) if self.is_usage else self._requests(facts)
         if isinstance(measured, str):
             return self._result(None, None, f"{self.key} could not be measured: {measured}")
@@ -148,9 +160,9 @@ class Objective:
 
     def _latency_ms(self, rollup: Rollup) -> float:
         if self.percent is not None:
-            return rollup.percentile_us(self.percent) / 1000
+            return rollup.percentile_us(self.percent) / US_PER_MS
         exact = {"mean": rollup.mean_us, "min": rollup.rt_min_us, "max": rollup.rt_max_us}
-        return exact[self.metric] / 1000
+        return exact[self.metric] / US_PER_MS
 
     def _usage(self, facts: RunFacts) -> float | str:
         usage = facts.usage.get(self.service or "")
@@ -181,7 +193,7 @@ def _no_such_name(name: str, facts: RunFacts) -> str:
 
 
 def number_text(value: float, unlike: float | None = None) -> str:
-    """A number for people: at most three decimals, but enough to tell it from ``unlike`` when it is not that."""
+    """A number for people: at most three decimals, or as many as it takes to look different from ``unlike``."""
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3  # noqa: PLR2004
     while unlike is not None and value != unlike and round(value, digits) == round(unlike, digits) and digits < 9:  # noqa: PLR2004
         digits += 1
@@ -230,18 +242,18 @@ def _selection(text: str | None) -> str | None:
 
 
 def _limit(shape: re.Match[str]) -> tuple[float, str]:
-    """Limit and unit, in the unit that results are given in; raises ValueError with one sentence."""
+    """The limit in the unit of results, and that unit. Raises `ValueError` with one sentence."""
     metric, unit, number = shape["metric"].lower(), shape["unit"], float(shape["number"])
     _check_selection(metric, shape)
     if metric in {"failures", "rps", "count"}:
         return _count_limit(metric, unit, number)
     if shape["op"] == "==":
-        raise ValueError(f"== is for failures, rps and count; {metric} takes <, <=, > or >=")
+        raise ValueError(f"== works with failures, rps and count only; {metric} takes <, <=, > or >=")
     if metric in {"cpu", "mem"}:
         return _usage_limit(metric, unit, number)
     if metric in {"mean", "min", "max"} or _is_percentile(metric):
         return _latency_limit(metric, unit, number)
-    raise ValueError(f"metric {metric!r} is not known; allowed: p50 ... p99.9, mean, min, max, failures, rps, count, "
+    raise ValueError(f"unknown metric {metric!r}; allowed are p50 ... p99.9, mean, min, max, failures, rps, count, "
                      "cpu(SERVICE), mem(SERVICE)")  # fmt: skip
 
 
@@ -260,7 +272,7 @@ def _is_percentile(metric: str) -> bool:
     if found is None:
         return False
     if not 0 < float(found[1]) <= _ALL:
-        raise ValueError(f"{metric} is no percentile; allowed are p0.1 to p100")
+        raise ValueError(f"{metric} is not a percentile; allowed are p0.1 to p100")
     return True
 
 
@@ -268,14 +280,14 @@ def _latency_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
     if not unit:
         raise ValueError(f"{metric} is a latency, so its limit needs a unit: us, ms, s or min")
     if unit not in _LATENCY_UNITS:
-        raise ValueError(f"unit {unit!r} is not one of a latency; allowed: us, ms, s, min")
+        raise ValueError(f"{unit!r} is not a unit of time; allowed are us, ms, s and min")
     return round(number * _LATENCY_UNITS[unit], 9), "ms"
 
 
 def _count_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
     if metric == "failures" and unit == _PERCENT:
         if number > _ALL:
-            raise ValueError(f"{number:g}% of the requests is more than all of them")
+            raise ValueError(f"{number:g}% of the requests is more than 100%")
         return number, _PERCENT
     if unit and not (metric == "rps" and unit == "/s"):
         raise ValueError(
@@ -292,6 +304,6 @@ def _usage_limit(metric: str, unit: str, number: float) -> tuple[float, str]:
             raise ValueError(f"cpu takes percent of its limit (90%) or cores (1.5), not {unit!r}")
         return number, "cores"
     if unit not in _MEMORY_UNITS:
-        raise ValueError(f"mem takes percent of its limit (80%) or bytes with a unit, not {unit!r}; allowed: "
+        raise ValueError(f"mem takes percent of its limit (80%) or bytes with a unit, not {unit!r}; allowed units are "
                          + ", ".join(_MEMORY_UNITS))  # fmt: skip
     return number, unit

@@ -83,7 +83,7 @@ class Rollup:
         return self.percentiles_us((percent,))[0]
 
     def merge(self, other: Rollup) -> None:
-        """Count another rollup in."""
+        """Add the samples of another rollup."""
         if not other.n:
             return
         self.rt_min_us = min(self.rt_min_us, other.rt_min_us) if self.n else other.rt_min_us

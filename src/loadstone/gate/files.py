@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from loadstone.domain.objective import RESULT_WORDS
+from loadstone.domain.objective import Outcome
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.errors import UsageError
 
@@ -99,7 +99,7 @@ def markdown_text(report: VerdictReport) -> str:
 
 
 def _result(ok: bool | None) -> str:  # noqa: FBT001  (a result, not a switch)
-    return f"**{RESULT_WORDS[ok]}**" if ok is False else RESULT_WORDS[ok]
+    return f"**{Outcome.of(ok)}**" if ok is False else Outcome.of(ok)
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.domain.objective import RESULT_WORDS, number_text
+from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ArchiveError
@@ -61,7 +61,7 @@ def _verdict_text(verdict: str) -> Text:
 
 
 def _result_text(ok: bool | None) -> Text:  # noqa: FBT001  (a result, not a switch)
-    return Text(RESULT_WORDS[ok], _RESULTS[ok])
+    return Text(Outcome.of(ok), _RESULTS[ok])
 
 
 def _number(value: float | None, form: str = ",.1f") -> str:

@@ -46,7 +46,7 @@ def test_the_lock_ends_with_its_process_even_when_that_is_killed(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_hint(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArchiveError, match="cannot make the run folder") as error:
+    with pytest.raises(ArchiveError, match="cannot create the run folder") as error:
         RunFolder(tmp_path / "file" / "r").create()
     assert "--results" in error.value.hint
 

@@ -62,7 +62,7 @@ def test_a_killed_worker_is_listed_with_its_bound(tmp_path):
     assert (ended["final"], ended["unknown"]) == (True, 0)
     assert document["ledgers"]["archive"]["unknown"] == lost["unknown"]
     assert document["verdict"] == "pass"
-    assert document["notices"][0] == "worker 0 was lost; its users moved to the others"
+    assert document["notices"][0] == "worker 0 was lost; all users run on other workers"
 
 
 def test_a_worker_that_was_lost_before_it_sent_anything_is_bounded_by_the_fastest(tmp_path):
@@ -101,7 +101,11 @@ def test_a_missing_batch_of_an_ended_incarnation_makes_the_ledger_unbalanced(tmp
 def test_an_interrupted_run_is_archived_and_says_so(tmp_path):
     run = RunMaker().started(objectives=["max<1us"]).add(IncarnationMaker().batch(samples(50, 0, 1), final=True))
     document = document_of(closed(tmp_path, run.event(EventKind.INTERRUPTED, 1).stopped(1).entries))
-    assert (document["verdict"], document["exit_code"], document["reasons"][0]) == ("inconclusive", 130, "interrupted")
+    assert (document["verdict"], document["exit_code"], document["reasons"][0]) == (
+        "inconclusive",
+        130,
+        "the run was interrupted",
+    )
     assert document["objectives"][0]["ok"] is False
 
 
@@ -225,3 +229,17 @@ def test_the_ledger_of_influxdb_outlives_closing_again(tmp_path):
     assert document["ledgers"]["influx"] == ledger
     with pytest.raises(ArchiveError, match=r"not closed|missing"):
         set_influx_ledger(RunFolder(tmp_path / "other").create(), ledger)
+
+
+def test_a_value_of_the_wrong_type_in_the_event_of_the_start_does_not_keep_a_run_from_closing(tmp_path):
+    wrong = {"users": "many", "scenario": ["scenario.py"], "tags": "fast", "versions": {"python": 3}, "seed": 4}
+    run = RunMaker().started(**wrong).add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
+    document = document_of(closed(tmp_path, run.entries))
+    jsonschema.validate(document, SCHEMA)
+    assert {key: document[key] for key in wrong} == {
+        "users": None,
+        "scenario": None,
+        "tags": [],
+        "versions": {},
+        "seed": 4,
+    }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.objective import number_text, parse_objective, parse_objectives
+from loadstone.domain.objective import Outcome, number_text, parse_objective, parse_objectives
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import SettingsError, UsageError
 from support.fact_maker import facts, rollup_of, service
@@ -64,18 +64,18 @@ def test_the_key_says_what_is_measured_on_what(text, key):
         ("p95<-5ms", "is not METRIC OPERATOR LIMIT"),
         ("p95<nanms", "is not METRIC OPERATOR LIMIT"),
         ("p95<500", "needs a unit: us, ms, s or min"),
-        ("p95<500h", "unit 'h' is not one of a latency"),
+        ("p95<500h", "'h' is not a unit of time"),
         ("p0<5ms", "allowed are p0.1 to p100"),
         ("p100.1<5ms", "allowed are p0.1 to p100"),
         ("p95==5ms", "takes <, <=, > or >="),
-        ("speed<5", "metric 'speed' is not known; allowed: p50"),
-        ("failures<101%", "more than all of them"),
+        ("speed<5", "unknown metric 'speed'; allowed are p50"),
+        ("failures<101%", "more than 100%"),
         ("failures<5ms", "plain number or a percentage, not 'ms'"),
         ("rps>5%", "rps takes a plain number, not '%'"),
         ("cpu<90%", r"cpu needs a service in round brackets, such as cpu\(target\)"),
         ("cpu()<90%", "cpu needs a service"),
         ("cpu(target)<90ms", "percent of its limit"),
-        ("mem(target)<90", "bytes with a unit, not ''; allowed: B, KB"),
+        ("mem(target)<90", "bytes with a unit, not ''; allowed units are B, KB"),
         ("p95(target)<5ms", r"square brackets, such as p95\[POST /predict\]"),
         ("p95[]<5ms", "square brackets is empty"),
     ],
@@ -196,3 +196,7 @@ def test_a_value_just_beyond_its_limit_does_not_look_like_the_limit():
     assert number_text(500, 500) == "500"
     assert number_text(12345.678) == "12346"
     assert number_text(0.12345) == "0.123"
+
+
+def test_an_outcome_has_one_word():
+    assert [Outcome.of(ok) for ok in (True, False, None)] == ["held", "missed", "undecided"]

@@ -15,7 +15,7 @@ UNSOUND = {
     "master lost": {"master_lost": True},
     "no request": {"names": {}},
     "ramp": {"window": Window(0, 10 * SECOND, opened=False)},
-    "came back": {"lost_workers": (1,), "users_moved": False},
+    "not all users were restarted": {"lost_workers": (1,), "users_moved": False},
 }
 
 
@@ -43,7 +43,7 @@ def test_an_objective_fails_and_the_reason_names_value_and_limit():
 def test_a_target_that_ends_under_load_fails_even_an_unsound_run():
     outcome = verdict("p95<500ms", target_exited=True, target_exit_code=-9, master_lost=True)
     assert (outcome.word, outcome.exit_code) == ("fail", 1)
-    assert outcome.reasons[0] == "the target ended under load (exit code -9)"
+    assert outcome.reasons[0] == "the target exited under load (exit code -9)"
 
 
 @pytest.mark.parametrize("what", UNSOUND)
@@ -54,7 +54,7 @@ def test_an_unsound_measurement_is_inconclusive_with_and_without_objectives(what
         assert any(what in reason for reason in outcome.reasons)
 
 
-@pytest.mark.parametrize("what", ["event loop", "clocks", "master lost", "ramp", "came back"])
+@pytest.mark.parametrize("what", ["event loop", "clocks", "master lost", "ramp", "not all users were restarted"])
 def test_a_failing_latency_that_the_measurement_may_have_caused_is_inconclusive(what):
     outcome = verdict("max<50ms", **UNSOUND[what])
     assert (outcome.word, outcome.exit_code) == ("inconclusive", 3)
@@ -86,14 +86,14 @@ def test_an_objective_on_a_name_that_was_never_requested_is_inconclusive_unless_
 def test_interrupted_comes_first_and_objectives_are_still_evaluated():
     outcome = verdict("max<50ms", interrupted=True, target_exited=True)
     assert (outcome.word, outcome.exit_code) == ("inconclusive", 130)
-    assert outcome.reasons[0] == "interrupted"
+    assert outcome.reasons[0] == "the run was interrupted"
     assert outcome.objectives[0].ok is False
 
 
 def test_a_part_that_stayed_away_is_a_matter_of_the_platform():
     outcome = verdict("max<50ms", crashed={"aggregator": -9})
     assert (outcome.word, outcome.exit_code) == ("inconclusive", 4)
-    assert outcome.reasons[0] == "aggregator ended (exit code -9) and did not come back"
+    assert outcome.reasons[0] == "aggregator exited (exit code -9) and could not be restarted"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_event_loop_may_be_late_by_a_share_of_the_tightest_latency(texts, li
 
 @pytest.mark.parametrize(
     ("shortage", "cause"),
-    [({"throttled_us": 200_000}, "its cgroup held it back for 0.2 s"), ({"cpu_pct": 99.0}, "it used 99 % of a core")],
+    [({"throttled_us": 200_000}, "its cgroup throttled it for 0.2 s"), ({"cpu_pct": 99.0}, "it used 99 % of a core")],
 )
 def test_a_worker_short_of_cpu_may_be_late_by_half_as_much(shortage, cause):
     outcome = verdict(workers=(worker(lag_p99_ms=6.0, **shortage),))
@@ -147,7 +147,7 @@ def test_missing_samples_matter_only_where_they_could_change_an_objective(field,
 def test_missing_samples_without_an_objective_are_a_notice():
     outcome = verdict(ledger=Ledger(produced=100, stored=100, unknown=40))
     assert outcome.word == "pass"
-    assert outcome.notices == ("0 samples were dropped, at most 40 are unknown",)
+    assert outcome.notices == ("0 requests were dropped, and at most 40 are unknown",)
 
 
 def test_a_failure_that_an_unbalanced_ledger_could_not_have_saved_stands():
@@ -159,11 +159,11 @@ def test_a_failure_that_an_unbalanced_ledger_could_not_have_saved_stands():
 def test_a_lost_worker_whose_users_moved_is_a_notice():
     outcome = verdict("p95<500ms", lost_workers=(3,))
     assert outcome.word == "pass"
-    assert outcome.notices == ("worker 3 was lost; its users moved to the others",)
+    assert outcome.notices == ("worker 3 was lost; all users run on other workers",)
 
 
 def test_failures_are_shown_when_no_objective_judges_them():
-    assert verdict("p95<500ms", failed=2).notices == ("2 of 100 requests failed (2 %); no objective judges failures",)
+    assert verdict("p95<500ms", failed=2).notices == ("2 of 100 requests failed (2 %); no objective limits failures",)
     assert verdict("failures<5%", failed=2).notices == ()
 
 
@@ -173,9 +173,9 @@ def test_what_else_a_reader_should_know_is_a_notice():
     )
     assert outcome.word == "pass"
     assert outcome.notices == (
-        "aggregator ended and was started again, 2 times",
+        "aggregator exited and was restarted 2 times",
         "3 requests were cut off in flight when users stopped",
-        "too many request names: the last ones are counted together as __other__",
+        "too many request names: those beyond the limit are counted together as __other__",
         "Locust counted 99 requests, the archive holds 100",
         "segment 2 is damaged",
     )

@@ -57,7 +57,7 @@ def test_every_request_name_has_its_row_and_all_of_them_together(tmp_path: Path)
     assert cells(text, "all")[1:3] == ["125", "25 (20.0%)"]
     assert code == 0
     assert "verdict: pass" in text
-    assert "no objective judges failures" in text
+    assert "no objective limits failures" in text
 
 
 def test_objectives_are_shown_with_what_was_measured(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Block: the samples of many batches in one set of columns, large enough for numpy and Parquet to be worth it."""
+"""Block: the samples of many batches in one set of columns, large enough for numpy and Parquet to be efficient."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 
 class _Filling:
-    """A block that still takes batches."""
+    """A block to which batches are still added."""
 
     def __init__(self, names: NameTable) -> None:
         self.names = names
@@ -78,7 +78,7 @@ class _Filling:
         self._indexes: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
 
     def add(self, batch: Batch) -> None:
-        """Take the samples of one batch."""
+        """Add the samples of one batch."""
         pairs = _indexes(self._pairs, [RequestName.cleaned(*name) for name in batch.names])
         errors = _indexes(self._errors, [mask_secrets(text) for text in batch.errors])
         incarnation = self._incarnations.setdefault((batch.incarnation, batch.worker), len(self._incarnations))
@@ -89,7 +89,7 @@ class _Filling:
         self.rows += len(columns)
 
     def finish(self) -> Block:
-        """All samples taken."""
+        """The block of all samples added."""
         columns = {
             name: np.concatenate([getattr(batch.columns, name) for batch in self.batches])
             for name in COLUMNS
@@ -156,7 +156,7 @@ class Seconds:
         self._take_edges(block)
 
     def complete(self, before_second: int) -> None:
-        """Hand out every second before this one; no sample of them may come any more."""
+        """Hand out every second before this one; no later block may hold samples of them."""
         for second in sorted(second for second in self._open if second < before_second):
             rollups = self._open.pop(second)
             inside = second not in self._edges and second * NS_PER_S in self._window

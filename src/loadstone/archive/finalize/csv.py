@@ -19,7 +19,7 @@ import numpy as np
 from loadstone.domain.histogram import DenseHistogram
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import BUCKETS, Rollup, merged
-from loadstone.domain.time import NS_PER_S
+from loadstone.domain.time import NS_PER_S, US_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,18 +86,18 @@ def write_stats(path: Path, totals: Mapping[RequestName, Rollup], duration_s: fl
     """stats.csv: totals per request name; rates are over ``duration_s``, from the start to the last request."""
     with csv_rows(path) as rows:
         rows.writerow(_STATS)
-        for (method, name), rollup in [*_in_order(totals), (AGGREGATED, merged(totals.values()))]:
+        for name, rollup in [*_in_order(totals), (AGGREGATED, merged(totals.values()))]:
             rates = [count / duration_s if duration_s > 0 else 0.0 for count in (rollup.n, rollup.err)]
-            rows.writerow([method, name, *figures(rollup, rollup.percentile_us(50)), *rates, *_percentiles(rollup)])
+            rows.writerow([*name, *figures(rollup, rollup.percentile_us(50)), *rates, *_percentiles(rollup)])
 
 
-def write_failures(path: Path, failures: Mapping[tuple[str, str, str], Failure]) -> None:
+def write_failures(path: Path, failures: Mapping[tuple[RequestName, str], Failure]) -> None:
     """failures.csv, in Locust's order, which is that of a digest of method, name and error."""
     with csv_rows(path) as rows:
         rows.writerow(_FAILURES)
-        for (method, name, error), failure in sorted(failures.items(), key=lambda item: _locust_key(*item[0])):
+        for (name, error), failure in sorted(failures.items(), key=lambda item: _locust_key(*item[0])):
             seen = (_second_text(failure.first_ns), _second_text(failure.last_ns))
-            rows.writerow([method, name, error, failure.count, *seen])
+            rows.writerow([*name, error, failure.count, *seen])
 
 
 def write_exceptions(path: Path, exceptions: Mapping[tuple[str, str], UserException]) -> None:
@@ -115,12 +115,12 @@ def _in_order(totals: Mapping[RequestName, Rollup]) -> list[tuple[RequestName, R
 
 def figures(rollup: Rollup, median_us: float) -> list[float]:
     """Requests, failures, then median, mean, minimum and maximum (ms), then mean size (bytes)."""
-    low_ms, high_ms = rollup.rt_min_us / 1000, rollup.rt_max_us / 1000
+    low_ms, high_ms = rollup.rt_min_us / US_PER_MS, rollup.rt_max_us / US_PER_MS
     return [
         rollup.n,
         rollup.err,
-        max(min(round(median_us / 1000), high_ms), low_ms) or 0,  # whole, but never outside the exact extremes
-        rollup.mean_us / 1000,
+        max(min(round(median_us / US_PER_MS), high_ms), low_ms) or 0,  # whole, but never outside the exact extremes
+        rollup.mean_us / US_PER_MS,
         low_ms or 0,
         high_ms or 0,
         rollup.bytes / rollup.n if rollup.n else 0,
@@ -130,12 +130,12 @@ def figures(rollup: Rollup, median_us: float) -> list[float]:
 def _percentiles(rollup: Rollup) -> list[Any]:
     if not rollup.n:
         return ["N/A"] * len(PERCENTS)
-    return [round(value / 1000) for value in rollup.percentiles_us(PERCENTS.values())]
+    return [round(value / US_PER_MS) for value in rollup.percentiles_us(PERCENTS.values())]
 
 
-def _locust_key(method: str, name: str, error: str) -> str:
+def _locust_key(name: RequestName, error: str) -> str:
     """The key by which Locust sorts failures (``StatsError.create_key``)."""
-    return sha256(f"{method}.{name}.{error!r}".encode("utf-8", "replace")).hexdigest()
+    return sha256(f"{name.method}.{name.name}.{error!r}".encode("utf-8", "replace")).hexdigest()
 
 
 def _second_text(at_ns: int) -> str:
@@ -161,7 +161,7 @@ _HISTORY: Final = (
 _CURRENT_S: Final = 10
 """Seconds over which Locust computes its current rates and percentiles."""
 _LONGEST_GAP_S: Final = 60
-"""Seconds without a sample that are filled with rows; a longer gap is a clock that jumped, not a quiet run."""
+"""Seconds without a sample that are filled with rows; a longer gap means that a clock jumped."""
 
 
 class _Series:
@@ -183,7 +183,7 @@ class _Series:
         self._recent.append((second, rollup))
 
     def forget(self, before_second: int) -> None:
-        """Let go of what is no longer current."""
+        """Remove the seconds before ``before_second`` from the current ones."""
         while self._recent and self._recent[0][0] < before_second:
             self._current.subtract(self._recent.popleft()[1].histogram)
 
@@ -202,7 +202,7 @@ class _Series:
             min(rollup.rt_min_us for _, rollup in self._recent),
             max(rollup.rt_max_us for _, rollup in self._recent),
         )
-        return [round(min(max(us, low), high) / 1000) for us in self._current.percentiles_us(PERCENTS.values())]
+        return [round(min(max(us, low), high) / US_PER_MS) for us in self._current.percentiles_us(PERCENTS.values())]
 
 
 class HistoryCsv:
@@ -222,12 +222,12 @@ class HistoryCsv:
     @classmethod
     @contextmanager
     def open(cls, path: Path, names: NameTable, users_at: Callable[[int], int]) -> Iterator[HistoryCsv]:
-        """A history at ``path``; ``users_at`` tells how many users ran in a second."""
+        """A history at ``path``; ``users_at`` gives the number of users in a second."""
         with csv_rows(path) as rows:
             yield cls(rows, names, users_at)
 
     def write(self, second: int, rollups: dict[int, Rollup]) -> None:
-        """Add one complete second; seconds must ascend. Quiet seconds since the one before get their rows, too."""
+        """Add one complete second; seconds must ascend. Seconds without a sample in between get their rows too."""
         if self._begun is None or second - self._next > _LONGEST_GAP_S:
             self._begun = self._next = second
         for quiet in range(self._next, second):
@@ -253,7 +253,7 @@ class HistoryCsv:
 
 
 FAILURE_LIMIT: Final = 10_000
-"""How many combinations of request name and error text are told apart."""
+"""How many combinations of request name and error text are counted separately."""
 _OTHER_ERROR: Final = "further errors"
 
 
@@ -267,11 +267,11 @@ class Failure:
 
 
 class FailureTable:
-    """``failures``: (method, name, error text) to `Failure`."""
+    """``failures``: request name and error text to `Failure`."""
 
     def __init__(self, limit: int = FAILURE_LIMIT) -> None:
         self.limit = limit
-        self.failures: dict[tuple[str, str, str], Failure] = {}
+        self.failures: dict[tuple[RequestName, str], Failure] = {}
 
     def count(self, block: Block) -> None:
         """Count the failed samples of a block."""
@@ -290,10 +290,10 @@ class FailureTable:
             pair, error = divmod(key, len(block.errors))
             self._add(block.pairs[pair], block.errors[error], Failure(*failure))
 
-    def _add(self, pair: tuple[str, str], error: str, new: Failure) -> None:
-        key = (*pair, error)
+    def _add(self, name: RequestName, error: str, new: Failure) -> None:
+        key = (name, error)
         if key not in self.failures and len(self.failures) >= self.limit:
-            key = ("", "", _OTHER_ERROR)
+            key = (RequestName("", ""), _OTHER_ERROR)
         known = self.failures.get(key)
         if known is None:
             self.failures[key] = new

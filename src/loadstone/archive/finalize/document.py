@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ from loadstone.archive.run_record import (
 )
 from loadstone.domain.objective import ObjectiveResult
 from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_S, iso
+from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 from loadstone.domain.verdict import Verdict
 from loadstone.errors import ExitCode
 
@@ -61,6 +61,7 @@ _IDENTITY: Final[Mapping[str, Any]] = {
     "versions": {},
 }
 """Fields that come from the event `started`, and their values in a run without one."""
+_Kind = TypeVar("_Kind", bound=Figures)
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(RunRecord)}
 
 
@@ -107,7 +108,11 @@ def run_record(closing: Closing) -> RunRecord:
         ),
         incarnations=tuple(_incarnation(ledger, closing.bound_ns) for ledger in state.ledgers()),
         lost_workers=facts.lost_workers,
-        **_verdict(closing.verdict),
+        objectives=msgspec.convert(closing.verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
+        verdict=closing.verdict.word,
+        exit_code=_typed("exit_code", int(closing.verdict.exit_code)),
+        reasons=closing.verdict.reasons,
+        notices=closing.verdict.notices,
     )
 
 
@@ -123,43 +128,48 @@ def verdict_of(record: RunRecord) -> Verdict:
 
 
 def _identity(started: Mapping[str, Any]) -> dict[str, Any]:
-    """What the master said about the run. A value of another type than run.json has for it counts as not said."""
-    return {key: _typed(key, started[key]) if key in started else default for key, default in _IDENTITY.items()}
+    """What the master reported about the run. A value of the wrong type is replaced by the field's default."""
+    return {key: _reported(key, started.get(key, default)) for key, default in _IDENTITY.items()}
 
 
-def _typed(key: str, value: Any) -> Any:
+def _reported(key: str, value: Any) -> Any:
     try:
-        return msgspec.convert(value, _TYPES[key])
+        return _typed(key, value)
     except msgspec.ValidationError:
         return _IDENTITY[key]
 
 
+def _typed(key: str, value: Any) -> Any:
+    return msgspec.convert(value, _TYPES[key])
+
+
 def _part(names: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:
     return PartRecord(
-        total=Figures(**_figures(merged(names.values()), seconds)),
+        total=_figures(Figures, merged(names.values()), seconds),
         names=tuple(
-            NameFigures(method=name.method, name=name.name, **_figures(names[name], seconds)) for name in sorted(names)
+            _figures(NameFigures, names[name], seconds, method=name.method, name=name.name) for name in sorted(names)
         ),
     )
 
 
-def _figures(rollup: Rollup, seconds: float) -> dict[str, Any]:
-    return {
-        "requests": rollup.n,
-        "failures": rollup.err,
-        "failures_pct": 100 * rollup.err_ratio,
-        "rps": rollup.n / seconds if seconds > 0 else None,
-        "bytes": rollup.bytes,
+def _figures(kind: type[_Kind], rollup: Rollup, seconds: float, **name: Any) -> _Kind:
+    return kind(
+        **name,
+        requests=rollup.n,
+        failures=rollup.err,
+        failures_pct=100 * rollup.err_ratio,
+        rps=rollup.n / seconds if seconds > 0 else None,
+        bytes=rollup.bytes,
         **_latencies_ms(rollup),
-    }
+    )
 
 
-def _latencies_ms(rollup: Rollup) -> dict[str, float | None]:
+def _latencies_ms(rollup: Rollup) -> dict[str, Any]:
     names = ("mean_ms", "min_ms", "max_ms", *_PERCENTS)
     if not rollup.n:
         return dict.fromkeys(names)
     values = (rollup.mean_us, rollup.rt_min_us, rollup.rt_max_us, *rollup.percentiles_us(_PERCENTS.values()))
-    return {name: value / 1000 for name, value in zip(names, values, strict=True)}
+    return {name: value / US_PER_MS for name, value in zip(names, values, strict=True)}
 
 
 def _window(window: Window) -> WindowRecord:
@@ -188,13 +198,3 @@ def _incarnation(ledger: IncarnationLedger, bound_ns: int) -> IncarnationRecord:
         lost_at=iso(ledger.lost_at_ns) if ledger.is_lost and ledger.lost_at_ns is not None else None,
         peak_rps=ledger.peak_rate,
     )
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "objectives": msgspec.convert(verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
-        "verdict": verdict.word,
-        "exit_code": int(verdict.exit_code),
-        "reasons": verdict.reasons,
-        "notices": verdict.notices,
-    }

@@ -70,12 +70,12 @@ class FirstPass:
 
     @property
     def started_ns(self) -> int:
-        """When the run started: as its master said, else its first sample, else its newest entry; 0 without any."""
+        """When the run started: by its master, else by its first sample, else by its newest entry; 0 without any."""
         return self.state.lifecycle.started_ns or self.first_start_ns or self.state.newest_ns
 
     @property
     def ended_ns(self) -> int:
-        """When the run ended: as its master said, else its last sample, else its newest entry; 0 without any."""
+        """When the run ended: by its master, else by its last sample, else by its newest entry; 0 without any."""
         ended_ns = self.state.lifecycle.stopped_ns or self.last_end_ns or self.state.newest_ns
         return max(self.started_ns, ended_ns)
 

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.domain.time import MS_PER_S, NS_PER_US
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.finalize.blocks import Block
     from loadstone.domain.event import UsageTick
-    from loadstone.domain.request_name import NameTable
+    from loadstone.domain.request_name import NameTable, RequestName
     from loadstone.domain.rollup import Rollup
 
 __all__ = ["REQUESTS", "ROLLUPS", "ROLLUP_PERCENTS", "USAGE", "RequestTable", "RollupTable", "UsageTable"]
@@ -105,7 +107,7 @@ class _Table:
         self._writer.close()
 
     def _finish(self) -> None:
-        """Write what is still held back."""
+        """Write the rows that are still in memory."""
 
     def _write(self, columns: Sequence[Any]) -> None:
         table = pa.Table.from_arrays(list(columns), schema=self._schema)
@@ -130,7 +132,7 @@ class RequestTable(_Table):
         incarnations, workers = zip(*block.incarnations, strict=True)
         self._write(
             [
-                pa.array(block.end_ns - block.duration_us * 1000, _TIME),
+                pa.array(block.end_ns - block.duration_us * NS_PER_US, _TIME),
                 pa.array(block.end_ns, _TIME),
                 pa.array(block.duration_us),
                 pa.array(block.ttfb_us, mask=block.ttfb_us < 0),
@@ -156,7 +158,7 @@ class RollupTable(_Table):
         self._buckets = 0
 
     def write(self, second: int, rollups: Mapping[int, Rollup]) -> None:
-        """Add one second that gets no more samples."""
+        """Add one second that is complete."""
         for name_id in sorted(rollups, key=self._names.__getitem__):
             self._rows.append(_rollup_row(second, self._names[name_id], rollups[name_id]))
             self._buckets += len(rollups[name_id].histogram.counts)
@@ -192,10 +194,10 @@ class UsageTable(_Table):
             self._rows.clear()
 
 
-def _rollup_row(second: int, name: tuple[str, str], rollup: Rollup) -> tuple[Any, ...]:
+def _rollup_row(second: int, name: RequestName, rollup: Rollup) -> tuple[Any, ...]:
     buckets = sorted(rollup.histogram.counts)
     return (
-        second * 1000,
+        second * MS_PER_S,
         *name,
         rollup.n,
         rollup.err,
