@@ -82,7 +82,7 @@ def _add_case(suite: ET.Element, report: VerdictReport, check: Check) -> None:
         ET.SubElement(case, "error", message=xml_text(check.reason), type=INCONCLUSIVE)
 
 
-_MOST_ROWS: Final = 200
+_ROW_LIMIT: Final = 200
 
 
 def markdown_text(report: VerdictReport) -> str:
@@ -91,9 +91,9 @@ def markdown_text(report: VerdictReport) -> str:
     if report.checks:
         rows = [[markdown(check.name), _result(check.ok), markdown(check.reason)] for check in report.checks]
         parts.append(_table(("objective", "result", "reason"), rows))
-    parts.append(_table(report.header, [map(markdown, row) for row in report.rows[-_MOST_ROWS:]]))
-    if len(report.rows) > _MOST_ROWS:
-        parts.append(f"The first {len(report.rows) - _MOST_ROWS} rows are left out.\n")
+    parts.append(_table(report.header, [map(markdown, row) for row in report.rows[:_ROW_LIMIT]]))
+    if len(report.rows) > _ROW_LIMIT:
+        parts.append(f"{len(report.rows) - _ROW_LIMIT} more rows are left out.\n")
     parts += [f"- {markdown(note)}" for note in report.notes]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -42,7 +42,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictReport:
-    """A title, a verdict, the checks behind it, and one table of figures as people read them."""
+    """A title, a verdict, the checks behind it, and one table of figures, the totals first, as people read them."""
 
     title: str
     verdict: str
@@ -64,8 +64,8 @@ def report_of_run(run: RunRecord) -> VerdictReport:
         notes=run.notices,
         header=("request", "requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms"),
         rows=[
-            *(_run_row(figures.request_name.label, figures) for figures in part.names),
             _run_row(ALL_REQUESTS, part.total),
+            *(_run_row(figures.request_name.label, figures) for figures in part.names),
         ],
     )
 

@@ -92,7 +92,7 @@ def test_a_changed_board_is_brought_up_to_date_as_the_next_version(grafana: Graf
     assert sum(line.endswith("updated") for line in lines) == 1
 
 
-def test_nothing_of_somebody_else_is_touched(grafana: GrafanaDouble, api: GrafanaApi):
+def test_objects_that_loadstone_did_not_create_are_left_unchanged(grafana: GrafanaDouble, api: GrafanaApi):
     theirs = {"uid": "loadstone-influxdb", "name": "mine", "type": "influxdb", "url": "http://x", "jsonData": {}}
     grafana.sources["loadstone-influxdb"] = dict(theirs)
     grafana.folders["loadstone"] = {"uid": "loadstone", "title": "A title that people gave it"}
@@ -131,7 +131,7 @@ def test_boards_that_a_file_provisions_are_left_alone(grafana: GrafanaDouble, ap
     assert grafana.boards["loadstone-run"] is there
 
 
-def test_no_source_there_and_none_named_is_told(
+def test_a_missing_data_source_that_is_not_given_is_reported(
     grafana: GrafanaDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert command(grafana, tmp_path, "push") == ExitCode.USAGE
@@ -140,7 +140,7 @@ def test_no_source_there_and_none_named_is_told(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_told_once_and_not_tried_again(
+def test_a_refused_token_is_reported_at_once_and_not_retried(
     grafana: GrafanaDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int
 ):
     grafana.fail(status)
@@ -183,7 +183,7 @@ def test_a_grafana_that_keeps_failing_is_given_up(grafana: GrafanaDouble, api: G
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_a_conflict_is_told_and_nothing_is_forced(grafana: GrafanaDouble, api: GrafanaApi, status: int):
+def test_a_conflict_is_reported_and_nothing_is_overwritten(grafana: GrafanaDouble, api: GrafanaApi, status: int):
     pushed(api)
     changed = [{**board, "description": "new"} for board in read_boards()[:1]]
     before = json.dumps(grafana.boards, sort_keys=True)
@@ -205,7 +205,7 @@ def test_a_board_that_changes_between_look_and_write_is_not_overwritten(grafana:
         list(push(api, [{**read_boards()[0], "description": "new"}], None))
 
 
-def test_a_grafana_that_is_away_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_a_grafana_that_cannot_be_reached_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     with (
         GrafanaApi(f"http://127.0.0.1:{free_port()}", TOKEN, pause=lambda _: None) as away,
         pytest.raises(GrafanaUnavailableError, match="cannot be reached"),
@@ -214,7 +214,7 @@ def test_a_grafana_that_is_away_is_told(capsys: pytest.CaptureFixture[str], tmp_
 
 
 @pytest.mark.parametrize("content", ["", "two words", None])
-def test_a_useless_token_file_is_told(
+def test_a_token_file_that_is_not_valid_is_reported(
     grafana: GrafanaDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
 ):
     file = tmp_path / "secret"
@@ -225,14 +225,14 @@ def test_a_useless_token_file_is_told(
     assert grafana.requests == []
 
 
-def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_missing_options_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["grafana", "annotate"]) == ExitCode.USAGE
     assert main(["grafana", "push", "a-run"]) == ExitCode.USAGE
     assert main(["grafana", "push"]) == ExitCode.USAGE
     assert main(["grafana", "push", "--url", "http://127.0.0.1:1"]) == ExitCode.USAGE
-    told = capsys.readouterr().err
-    assert "Give it with --url" in told
-    assert "no token is given" in told
+    problems = capsys.readouterr().err
+    assert "Give it with --url" in problems
+    assert "no token is given" in problems
 
 
 def test_a_run_is_marked_as_a_region(
@@ -275,7 +275,7 @@ def test_a_mark_that_was_stored_but_answered_with_an_error_is_not_made_twice(
     assert len(grafana.annotations) == 1
 
 
-def test_somebody_elses_annotations_are_left_alone(grafana: GrafanaDouble, tmp_path: Path, run: RunFolder):
+def test_annotations_of_others_are_left_unchanged(grafana: GrafanaDouble, tmp_path: Path, run: RunFolder):
     theirs = {"id": 99, "time": 1, "tags": ["loadstone"], "text": "deployed", "dashboardUID": ""}
     grafana.annotations[99] = dict(theirs)
     assert command(grafana, tmp_path, "annotate", run.run) == ExitCode.PASS

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.gate.files import junit_xml, markdown_text
 from loadstone.gate.verdict_report import report_of_run
-from support.closed_runs import HOSTILE, MadeRun
+from support.closed_runs import HOSTILE, MadeRun, names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,3 +42,9 @@ def test_markdown_holds_the_verdict_and_every_name_harmlessly(tmp_path: Path):
     assert text.startswith("## loadstone run 20260920\\-120000\\-aaaa: pass")
     assert "<script" not in text
     assert "![x](" not in text
+
+
+def test_a_long_table_keeps_the_totals_and_says_how_many_rows_it_leaves_out(tmp_path: Path):
+    text = markdown_text(report(tmp_path, names=names(250), rate=250, seconds=5, usage=False))
+    assert "| all requests | 1,250 |" in text
+    assert "51 more rows are left out." in text

@@ -1,4 +1,4 @@
-"""Exporting a run: every row, every format, nothing overwritten, nothing that a spreadsheet would run."""
+"""Exports of a run: every row, every format, nothing overwritten, nothing that a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ def test_progress_ends_with_rows_per_second(folder, tmp_path: Path, capsys):
     target = tmp_path / "stats.csv"
     main(["export", "latest", "--what", "stats", "--results", str(folder.path.parent), "--output", str(target)])
     said = capsys.readouterr().err
-    assert said.startswith("3 rows of stats in ")
+    assert said.startswith("wrote 3 rows of stats to ")
     assert said.rstrip().endswith("rows/s")
 
 
-def test_an_unknown_run_is_told_with_those_that_exist(folder, capsys):
+def test_an_unknown_run_is_reported_with_those_that_exist(folder, capsys):
     assert main(["export", "nothing", "--results", str(folder.path.parent)]) == 2
     assert folder.run in capsys.readouterr().err
 
