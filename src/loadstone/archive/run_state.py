@@ -237,7 +237,7 @@ class BatchAggregate:
 
     @cached_property
     def rollups(self) -> dict[tuple[int, int], Rollup]:
-        """The rollup of each (second, name id). Whoever keeps one merges it into its own: they are shared."""
+        """The rollup of each (second, name id). `LiveRollups` keeps and extends them: others keep copies."""
         columns = self.batch.columns
         failed = columns.error != NO_ERROR
         return roll_up(columns.end_ns // _NS, self.name_ids, columns.duration_us, columns.bytes, failed)
@@ -269,7 +269,11 @@ class LiveRollups:
         if second <= self.given_up:
             self.late += rollup.n
             return
-        self.open_seconds.setdefault(second, {}).setdefault(name, Rollup()).merge(rollup)
+        names = self.open_seconds.setdefault(second, {})
+        if name in names:
+            names[name].merge(rollup)
+        else:
+            names[name] = rollup
 
     def _give_up_old(self) -> None:
         while len(self.open_seconds) > OPEN_SECONDS:

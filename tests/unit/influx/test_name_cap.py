@@ -21,9 +21,9 @@ from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
 from loadstone.influx import service, writer
 from loadstone.influx.backfill import write_run
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
-from loadstone.influx.lease import queued_backfills
 from loadstone.influx.name_cap import AdmittedNames, publish_names
 from loadstone.influx.service import serve_writer
 from loadstone.stream.consumer import is_finished
@@ -218,7 +218,7 @@ def test_a_batch_that_the_aggregator_did_not_count_does_not_hold_a_writer_up(
         ship(client, run.entries)
         ship(client, RunMaker("n/o run").add(IncarnationMaker(run="n/o run").batch([Sample(0.3)])).entries, "n/o run")
         wait_until(lambda: is_finished(client, SAMPLES, WRITERS), "nothing is pending")
-        wait_until(lambda: not queued_backfills(client), "the backfill is done")
+        wait_until(lambda: not BackfillQueue(client).waiting(), "the backfill is done")
     assert raw(faulty_influx) == {("GET", "/"): 1}
 
 
