@@ -230,7 +230,7 @@ class BatchAggregate:
 
     @cached_property
     def rollups(self) -> dict[tuple[int, int], Rollup]:
-        """The rollup of each (second, name id). Whoever keeps one merges it into its own: they are shared."""
+        """The rollup of each (second, name id). `LiveRollups` keeps and extends them: others keep copies."""
         columns = self.batch.columns
         failed = columns.error != NO_ERROR
         return roll_up(columns.end_ns // NS_PER_S, self.name_ids, columns.duration_us, columns.bytes, failed)
@@ -260,7 +260,11 @@ class LiveRollups:
     def _count(self, second: int, name: int, rollup: Rollup) -> None:
         if second <= self.dropped_second:
             return
-        self.open_seconds.setdefault(second, {}).setdefault(name, Rollup()).merge(rollup)
+        names = self.open_seconds.setdefault(second, {})
+        if name in names:
+            names[name].merge(rollup)
+        else:
+            names[name] = rollup
 
     def _drop_oldest(self) -> None:
         while len(self.open_seconds) > OPEN_SECONDS:

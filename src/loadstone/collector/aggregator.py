@@ -176,7 +176,7 @@ class Aggregator:
             # The live page and the summary's points still take run.json as a mapping.
             document = msgspec.to_builtins(result.record)
             if self.feed:
-                for lines in run.last_points(document):
+                for lines in run.last_points(result.record):
                     run.unpublished += lines
                     self._publish_points(name, run)
                 self.feed.closed(name)

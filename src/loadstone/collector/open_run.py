@@ -17,10 +17,10 @@ from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any
+    from collections.abc import Iterator
 
     from loadstone.archive.folder import RunFolder
+    from loadstone.archive.run_record import RunRecord
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import UsageTick
 
@@ -99,10 +99,10 @@ class OpenRun:
         enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
         return silent_s >= enough_s and self.state.is_complete(now_ns)
 
-    def last_points(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
+    def last_points(self, record: RunRecord) -> Iterator[list[str]]:
         """The points that only the end of the run can tell, given its run.json; asked again, those not taken yet."""
         if self._last_points is None:
-            self._last_points = self._ending(document)
+            self._last_points = self._ending(record)
         return self._last_points
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class OpenRun:
         self.journal.close()
         self.lock.close()
 
-    def _ending(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
+    def _ending(self, record: RunRecord) -> Iterator[list[str]]:
         if self.points is not None:
             yield from self.points.finish(lambda: read_journal(self.folder.journal))
-            yield summary_lines(document)
+            yield summary_lines(record)

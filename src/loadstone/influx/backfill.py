@@ -1,7 +1,8 @@
 """Backfill: an archived run into InfluxDB, from its journal. Doing it twice changes nothing.
 
-By hand it writes a whole run (`write_run`). By itself it happens after the streams had to be cut, because Redis was
-filling up while InfluxDB was away (`Backfill`): then only batches that no writer has counted are written.
+`write_run` writes a whole run, for ``loadstone influx backfill``. `Backfill` does it for a writer when the streams were
+cut because Redis was filling up while InfluxDB was away, or when a frozen writer may have written old points: it writes
+only those batches that no writer has counted, and all points.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import load_run
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
@@ -21,10 +22,11 @@ from loadstone.domain.event import EventKind, decode_event
 from loadstone.domain.ledger import SeqTracker
 from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.errors import ArchiveError, FormatError
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
 from loadstone.influx.encode_summary import summary_lines
-from loadstone.influx.lease import PointsLeaseLostError, dequeue_backfill, queued_backfills
+from loadstone.influx.lease import PointsLeaseLostError
 from loadstone.influx.ledger import WriteReceipt
 from loadstone.influx.name_cap import names_in, names_listed_by_writers
 from loadstone.influx.point_stream import PointStream, replay_points
@@ -77,24 +79,24 @@ def _names(folder: RunFolder) -> NameTable:
 
 
 class Backfill:
-    """Does the backfills that are wanted, when it is this writer's turn: no other writes points meanwhile."""
+    """Works off the backfill queue while its writer holds the points lease: no other writes points meanwhile."""
 
     def __init__(self, client: Redis, ledger: SharedLedger, writer: InfluxWriter, results: Path) -> None:
-        self._client = client
+        self._queue = BackfillQueue(client)
         self._ledger = ledger
         self._writer = writer
         self._results = results
 
-    def do_wanted(self, delivery: Delivery) -> None:
-        """Do every backfill that is wanted. Raises stream failures and `ArchiveError`; what is done stays done."""
+    def work_off_queue(self, delivery: Delivery) -> None:
+        """Do every backfill of the queue. Raises stream failures and `ArchiveError`; finished ones stay finished."""
         number = self._writer.points_lease.number
-        wanted = queued_backfills(self._client) if number else {}
+        waiting = self._queue.waiting() if number else {}
         try:
-            for run, token in wanted.items():
+            for run, token in waiting.items():
                 self._write(RunFolder(self._results / run), delivery, number)
-                dequeue_backfill(self._client, run, token)
+                self._queue.remove(run, token)
         except PointsLeaseLostError:
-            log.warning("backfill=left cause='another writer has the turn'")
+            log.warning("backfill=deferred cause='another writer holds the points lease'")
 
     def _write(self, folder: RunFolder, delivery: Delivery, number: int) -> None:
         begun_s = time.monotonic()
@@ -116,7 +118,7 @@ class Backfill:
         log.warning("run=%s backfill=done samples=%d seconds=%.1f", folder.run, samples, time.monotonic() - begun_s)
 
     def _entries(self, folder: RunFolder) -> Iterator[Entry]:
-        """The journal, with signs of life while it is read: nothing may have to be sent for a long time."""
+        """The journal, with signs of life while it is read: a long part of it may need no request."""
         for entry in read_journal(folder.journal):
             self._writer.sign()
             yield entry
@@ -187,4 +189,4 @@ def _points(folder: RunFolder, entries: Entries) -> Iterator[list[str]]:
     yield from replay_points(points, entries())
     if folder.is_closed:
         yield from points.finish(entries)
-        yield summary_lines(load_run(folder))
+        yield summary_lines(ClosedRun.open(folder).record)

@@ -1,4 +1,4 @@
-"""InfluxClient: one write request to InfluxDB, and what its answer means for the data.
+"""InfluxClient: one write request to InfluxDB, and its outcome for the lines that were sent.
 
 The official client's service for ``/api/v2/write`` carries ready bytes, without retries of its own. It reports status,
 headers and body of every refusal; the write API above it drops data after five tries when it batches, and compresses
@@ -41,7 +41,7 @@ _REASON_LIMIT: Final = 500
 
 
 class WriteOutcome(Enum):
-    """What an answer means for the lines that were sent."""
+    """The outcome of a write for the lines that were sent."""
 
     STORED = "stored"
     AWAY = "away"  # try again: no answer, 408, 429, 5xx
@@ -93,7 +93,7 @@ class InfluxClient:
         try:
             self._write(body)
         except ApiException as error:
-            return self._understood(error)
+            return self._answer_of(error)
         except ReadTimeoutError as error:
             return WriteAnswer(WriteOutcome.SLOW, str(error)[:_REASON_LIMIT])
         except (HTTPError, OSError) as error:
@@ -110,7 +110,7 @@ class InfluxClient:
                 self._client = self._connect()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _connect(self) -> Any:
@@ -122,7 +122,7 @@ class InfluxClient:
         self._write = partial(post, settings.influx_org, settings.influx_bucket, **options)
         return client
 
-    def _understood(self, error: Any) -> WriteAnswer:
+    def _answer_of(self, error: Any) -> WriteAnswer:
         status = int(error.status or 0)
         default = WriteOutcome.AWAY if status >= _FIRST_SERVER_ERROR or not status else WriteOutcome.REFUSED
         reason = f"HTTP {status}: {error.message}"[:_REASON_LIMIT] if status else str(error.reason)
@@ -130,7 +130,7 @@ class InfluxClient:
         return WriteAnswer(_OUTCOMES.get(status, default), reason, status, self._seconds(retry_after))
 
     def _seconds(self, retry_after: str | None) -> float | None:
-        """Seconds or an HTTP date (RFC 9110, 10.2.3); what is neither counts as not said."""
+        """Seconds or an HTTP date (RFC 9110, 10.2.3); None when it is neither."""
         if not retry_after:
             return None
         try:

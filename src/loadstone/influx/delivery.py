@@ -1,4 +1,4 @@
-"""Delivery: lines into InfluxDB, for as long as it takes. Nothing comes back but what InfluxDB will never take."""
+"""Delivery: lines into InfluxDB, for as long as it takes; only lines that InfluxDB will never accept come back."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 15.0
 _GROWTH: Final = 8
 _FEWEST_LINES: Final = 500
-"""A request is not made smaller than this because its answer takes too long: that would be no help."""
+"""Requests that time out are not made smaller than this: below it, the size is not what makes them slow."""
 
 _UNDECIDED: Final = frozenset({WriteOutcome.AWAY, WriteOutcome.REFUSED, WriteOutcome.SLOW})
 log = logging.getLogger("loadstone.influx")
 
 
 class Rejection(NamedTuple):
-    """A line that InfluxDB does not take: its place among those given, and why."""
+    """A line that InfluxDB does not accept: its position among those given, and the reason."""
 
     at: int
     reason: str
@@ -46,7 +46,7 @@ class Sink(Protocol):
         ...
 
     def reload_token(self) -> None:
-        """Look for a corrected token."""
+        """Read the token again, in case it was corrected."""
         ...
 
 
@@ -64,12 +64,7 @@ class Delivery:
         self._most_lines = MOST_LINES
         self._failures = 0
         self._failing_since_s = 0.0
-        self._told: tuple[WriteOutcome, int] | None = None
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether the last request was not taken."""
-        return self._told is not None
+        self._reported: tuple[WriteOutcome, int] | None = None
 
     def deliver(
         self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -79,18 +74,18 @@ class Delivery:
         ``guard`` is entered around each request; what it raises ends the delivery.
         """
         rejected: list[Rejection] = []
-        spans = [(0, len(lines))] if lines else []
-        while spans:
-            start, stop = spans.pop()
+        ranges = [(0, len(lines))] if lines else []
+        while ranges:
+            start, stop = ranges.pop()
             if stop - start > self._most_lines:
-                spans += [(start + self._most_lines, stop), (start, start + self._most_lines)]
+                ranges += [(start + self._most_lines, stop), (start, start + self._most_lines)]
                 continue
             answer = self._send(lines[start:stop], guard)
             if answer.outcome is not WriteOutcome.STORED:
                 # The first half goes first: a later point replaces an earlier one of the same key.
                 middle = (start + stop) // 2
                 if stop - start > 1 and not _refuses_all(answer, stop - start):
-                    spans += [(middle, stop), (start, middle)]
+                    ranges += [(middle, stop), (start, middle)]
                 else:
                     rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
         return rejected
@@ -122,22 +117,23 @@ class Delivery:
         return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
 
     def _note_failure(self, answer: WriteAnswer) -> None:
-        """Say it loudly once, not with every try."""
+        """Log a state once, as an error, and not again with every try."""
         if not self._failures:
             self._failing_since_s = time.monotonic()
         self._failures += 1
-        if self._told != (answer.outcome, answer.status):
-            self._told = (answer.outcome, answer.status)
-            mend = (
-                "'correct the token, the bucket or the address'" if answer.outcome is WriteOutcome.REFUSED else "none"
+        if self._reported != (answer.outcome, answer.status):
+            self._reported = (answer.outcome, answer.status)
+            is_refused = answer.outcome is WriteOutcome.REFUSED
+            action = "'correct the token, the bucket or the address'" if is_refused else "none"
+            log.error(
+                "state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", self._state, answer.reason, action
             )
-            log.error("state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", self._state, answer.reason, mend)
 
     def _note_decision(self, answer: WriteAnswer, n: int) -> None:
-        if self._told is not None:
+        if self._reported is not None:
             after_s = time.monotonic() - self._failing_since_s
             log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
-        self._told, self._failures = None, 0
+        self._reported, self._failures = None, 0
         if answer.outcome is WriteOutcome.TOO_LARGE:
             self._most_lines = max(1, n // 2)
         elif n == self._most_lines:
@@ -145,7 +141,7 @@ class Delivery:
 
     @property
     def _state(self) -> str:
-        return "refused" if self._told and self._told[0] is WriteOutcome.REFUSED else "away"
+        return "refused" if self._reported and self._reported[0] is WriteOutcome.REFUSED else "away"
 
 
 def _refuses_all(answer: WriteAnswer, n: int) -> bool:

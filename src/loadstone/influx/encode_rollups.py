@@ -1,13 +1,17 @@
-"""The lines of buckets: ``rollup``, ``rollup_all``, ``rollup_aligned``, ``errors`` and ``slow``."""
+"""The lines of time buckets: ``rollup``, ``rollup_all``, ``rollup_aligned``, ``errors`` and ``slow``."""
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import numpy as np
+
+from loadstone.domain.histogram import bucket_indexes
 from loadstone.domain.rollup import merged
-from loadstone.influx.encode import ALIGNED_EPOCH_S, errors_line, rollup_fields, slow_line
+from loadstone.influx.encode import errors_line, slow_line
 from loadstone.influx.line_protocol import FieldValue, point, tags
 from loadstone.influx.time_buckets import ALIGNED, RESOLUTIONS
 
@@ -19,11 +23,35 @@ if TYPE_CHECKING:
     from loadstone.domain.rollup import Rollup
     from loadstone.influx.time_buckets import Bucket, TimeBuckets
 
-__all__ = ["TARGET_SERVICE", "RollupLines", "Timeline"]
+__all__ = ["ALIGNED_EPOCH_S", "TARGET_SERVICE", "RollupLines", "Timeline", "rollup_fields"]
 
 TARGET_SERVICE: Final = "target"
+ALIGNED_EPOCH_S: Final = 4_102_444_800
+"""2100-01-01T00:00:00Z, the t = 0 of ``rollup_aligned``: in the future, so that no retention period refuses it."""
+
+PERCENTS: Final = {"p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99, "p999": 99.9}
+LIMITS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+_LIMIT_BUCKETS: Final = bucket_indexes(np.array(LIMITS_MS, np.int64) * 1000).tolist()
 _RUN: Final = "run"
 _NS: Final = 1_000_000_000
+
+
+def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
+    """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most so many ms."""
+    counted: dict[str, FieldValue] = {"n": rollup.n, "err": rollup.err, "bytes": rollup.bytes}
+    if not rollup.n:
+        return counted
+    times = {"rt_sum": rollup.rt_sum_us, "rt_min": rollup.rt_min_us, "rt_max": rollup.rt_max_us}
+    percentiles = dict(zip(PERCENTS, rollup.percentiles_us(PERCENTS.values()), strict=True))
+    in_ms = {key: value / 1000 for key, value in (times | percentiles).items()}
+    return {**counted, **in_ms, **_at_most(rollup)}
+
+
+def _at_most(rollup: Rollup) -> dict[str, FieldValue]:
+    buckets = sorted(rollup.histogram.counts)
+    up_to = [0, *accumulate(rollup.histogram.counts[bucket] for bucket in buckets)]
+    pairs = zip(LIMITS_MS, _LIMIT_BUCKETS, strict=True)
+    return {f"le_{limit}": up_to[bisect_right(buckets, bucket)] for limit, bucket in pairs}
 
 
 class RollupLines:

@@ -1,10 +1,10 @@
-"""``run_summary`` and ``objective``: what a closed run came to, from its run.json; objectives also when it starts."""
+"""The lines of ``run_summary`` and ``objective``: the results of a closed run, and the objectives when it starts."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.time import iso
@@ -13,8 +13,7 @@ from loadstone.influx.encode_rollups import TARGET_SERVICE
 from loadstone.influx.line_protocol import FieldValue, point, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from loadstone.archive.run_record import RunRecord, ServiceRecord
     from loadstone.domain.event import Event
     from loadstone.domain.objective import Objective
 
@@ -27,30 +26,30 @@ _LEDGER: Final = ("produced", "stored", "dropped", "unknown")
 _MODEL: Final = ("name", "version", "alias")
 
 
-def summary_lines(document: Mapping[str, Any]) -> list[str]:
-    """The points of a run.json: one ``run_summary`` and one ``objective`` each, at the start of the run."""
-    start_ms = _epoch_ms(document["started_at"])
+def summary_lines(record: RunRecord) -> list[str]:
+    """The points of a closed run: one ``run_summary`` and one ``objective`` each, at the start of the run."""
+    start_ms = _epoch_ms(record.started_at)
     if start_ms is None:
         return []
-    run = {"run": document["id"]}
-    lines = [point("run_summary" + tags(run), _summary(document, start_ms), start_ms * _MS)]
-    for number, result in enumerate(document["objectives"]):
+    lines = [point("run_summary" + tags({"run": record.id}), _summary(record, start_ms), start_ms * _MS)]
+    for number, result in enumerate(record.objectives):
         fields: dict[str, FieldValue] = {
-            "limit": float(result["limit"]),
-            "value": _float(result["value"]),
-            "ok": result["ok"],
-            "text": result["text"],
-            "reason": result["reason"] or None,
+            "limit": float(result.limit),
+            "value": _float(result.value),
+            "ok": result.ok,
+            "text": result.text,
+            "reason": result.reason or None,
         }
         # Two objectives may have one metric: a nanosecond tells them apart.
-        lines.append(point("objective" + tags({**run, "metric": result["metric"]}), fields, start_ms * _MS + number))
+        series = "objective" + tags({"run": record.id, "metric": result.metric})
+        lines.append(point(series, fields, start_ms * _MS + number))
     return [line for line in lines if line]
 
 
 def announced_objectives(started: Event) -> list[str]:
-    """The ``objective`` points of a run that starts: the limits only, where its end will complete them.
+    """The ``objective`` points of a run that starts: the limits only; the end of the run completes them.
 
-    Objectives that cannot be understood have no point; the verdict tells what is wrong with them.
+    Objectives that cannot be parsed have no point; the verdict says what is wrong with them.
     """
     start_ms = _epoch_ms(iso(started.at_ns)) or 0
     found: list[Objective] = []
@@ -67,25 +66,35 @@ def announced_objectives(started: Event) -> list[str]:
     ]
 
 
-def _summary(document: Mapping[str, Any], start_ms: int) -> dict[str, FieldValue]:
-    end_ms = _epoch_ms(document["ended_at"]) or start_ms
-    window, total = document["window"], document["summary"]["window"]["total"]
-    usage = document["usage"].get(TARGET_SERVICE, {})
-    model = document.get("target") if isinstance(document.get("target"), dict) else None
+def _summary(record: RunRecord, start_ms: int) -> dict[str, FieldValue]:
+    end_ms = _epoch_ms(record.ended_at) or start_ms
+    total, ledger = record.summary.window.total, record.ledgers.archive
     return {
         "start_ms": start_ms,
         "end_ms": end_ms,
         "duration_s": (end_ms - start_ms) / 1000,
-        "window_start_ms": window["start_ns"] // _MS,
-        "window_end_ms": window["end_ns"] // _MS,
-        "verdict": document["verdict"],
-        "host": document["host"],
-        **{key: _int(document[key]) for key in _COUNTS},
-        **{key: _float(total[key]) for key in _FIGURES},
-        **{key: _int(document["ledgers"]["archive"][key]) for key in _LEDGER},
-        **{f"target_{key}": _float(usage.get(key)) for key in ("cpu_cores", "cpu_cores_max", "cpu_limit")},
-        **{f"target_{key}": _int(usage.get(key)) for key in ("mem_bytes", "mem_limit", "oom")},
-        **{f"model_{key}": str(model[key]) for key in _MODEL if model and model.get(key) is not None},
+        "window_start_ms": record.window.start_ns // _MS,
+        "window_end_ms": record.window.end_ns // _MS,
+        "verdict": record.verdict,
+        "host": record.host,
+        **{key: getattr(record, key) for key in _COUNTS},
+        **{key: _float(getattr(total, key)) for key in _FIGURES},
+        **{key: getattr(ledger, key) for key in _LEDGER},
+        **_target(record.usage.get(TARGET_SERVICE)),
+        **{f"model_{key}": str(value) for key in _MODEL if (value := (record.target or {}).get(key)) is not None},
+    }
+
+
+def _target(usage: ServiceRecord | None) -> dict[str, FieldValue]:
+    if usage is None:
+        return {}
+    return {
+        "target_cpu_cores": float(usage.cpu_cores),
+        "target_cpu_cores_max": float(usage.cpu_cores_max),
+        "target_cpu_limit": _float(usage.cpu_limit),
+        "target_mem_bytes": usage.mem_bytes,
+        "target_mem_limit": usage.mem_limit,
+        "target_oom": usage.oom,
     }
 
 
@@ -93,9 +102,5 @@ def _epoch_ms(text: str | None) -> int | None:
     return round(datetime.fromisoformat(text).timestamp() * 1000) if text else None
 
 
-def _float(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _int(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -17,7 +17,7 @@ from loadstone.archive.closed_run import load_run
 from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
-from loadstone.influx.lease import queue_backfill
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.name_cap import publish_names
 from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
@@ -51,12 +51,12 @@ log = logging.getLogger("loadstone.aggregator")
 
 
 def is_drained(client: Redis, run: str) -> bool:
-    """Whether InfluxDB has all of a closed run, but for what it rejected."""
+    """Whether InfluxDB has everything of a closed run, except what it rejected."""
     return not client.sismember(INFLUX_OPEN, run)
 
 
 def forget_writers(client: Redis) -> None:
-    """Without InfluxDB there is no group of writers: one of an earlier time would keep the streams from being cut."""
+    """Remove the writers' group where there is no InfluxDB any more: it would keep the streams from being cut."""
     for stream in (SAMPLES, POINTS):
         with contextlib.suppress(redis.ResponseError):
             if client.xgroup_destroy(stream, WRITERS):
@@ -68,22 +68,23 @@ def forget_writers(client: Redis) -> None:
 
 
 class InfluxFeed:
-    """See the module's docstring. Methods raise `loadstone.stream.client.FAILURES`."""
+    """What the Aggregator does for the writers; see the module. Methods raise `loadstone.stream.client.FAILURES`."""
 
     def __init__(self, client: Redis, ledger: SharedLedger, results: Path) -> None:
         self._client = client
         self._ledger = ledger
         self._results = results
+        self._backfills = BackfillQueue(client)
         self._looked_at_s = 0.0
         self._written: dict[str, dict[str, int]] = {}
         self._names_published: dict[str, int] = {}
 
     def join(self) -> None:
-        """Make the writers' group, so that nothing is cut away before the first of them is there."""
+        """Create the writers' group, so that nothing is cut before the first of them has read it."""
         Consumer(self._client, WRITERS, "aggregator", (SAMPLES, POINTS)).join()
 
     def opened(self, run: str) -> int:
-        """A run is there. Up to which of its journal's entries its points were published."""
+        """Note an open run. Returns up to which of its journal's entries its points were published."""
         self._client.sadd(INFLUX_OPEN, run)
         return self._ledger.read(run).position
 
@@ -105,13 +106,13 @@ class InfluxFeed:
         pipeline.execute()
 
     def closed(self, run: str) -> None:
-        """A run is closed and all its points are published: if it was ever cut, backfill it once more as a whole."""
+        """Note a closed run whose points are all published; if its entries were ever cut, it is backfilled again."""
         if self._client.sismember(INFLUX_CUT, run):
-            queue_backfill(self._client, [run])
+            self._backfills.add([run])
             self._client.srem(INFLUX_CUT, run)
 
     def trim(self) -> None:
-        """Cut the streams behind the writers; and when Redis is half full, whatever the archive holds."""
+        """Cut the streams behind the writers; above half of Redis' memory, cut everything that the archive holds."""
         for stream in (SAMPLES, POINTS):
             trim_finished(self._client, stream)
         if self._is_half_full() and self._writers_lag():
@@ -145,8 +146,7 @@ class InfluxFeed:
         except ArchiveError as error:
             log.warning("run=%s influx_ledger=not_written reason=%r", folder.run, str(error))
             return
-        wanted = self._client.hexists(BACKFILL_QUEUE, folder.run)
-        if not now["pending"] and not ledger.points_pending and not wanted:
+        if not now["pending"] and not ledger.points_pending and folder.run not in self._backfills:
             self._forget(folder.run)
             log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
 
@@ -171,9 +171,9 @@ class InfluxFeed:
         return archived is not None and written is not None and order(written) < order(archived)
 
     def _relieve(self) -> None:
-        """The journal has everything that goes: the writers take it from there."""
+        """Cut the streams up to what the journal holds; the writers backfill from there."""
         runs = self._open_runs()
-        queue_backfill(self._client, runs)
+        self._backfills.add(runs)
         if runs:
             self._client.sadd(INFLUX_CUT, *runs)
         before = self._client.xlen(SAMPLES)

@@ -1,14 +1,16 @@
-"""The InfluxDB ledger of a run while it is being written, kept in Redis so that every writer adds to the same one.
+"""The InfluxDB ledger of a run while it is written, kept in Redis so that all writers add to one, and the ingest lag.
 
-Each batch counts once: its place ``(incarnation, seq)`` is one bit, set when it is counted, so neither a batch that was
-shipped twice nor one that two writers wrote, nor one that a backfill writes again, is counted twice.
+Each batch counts once: its place ``(incarnation, seq)`` is one bit that is set when it is counted. A batch that was
+shipped twice, that two writers wrote, or that a backfill writes again is therefore not counted twice.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.influx.line_protocol import point, tags
 from loadstone.stream.keys import KEPT_S, influx_ledger, influx_ledger_page
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.batch import Batch
 
-__all__ = ["InfluxLedger", "SharedLedger", "WriteReceipt"]
+__all__ = ["InfluxLedger", "IngestLag", "SharedLedger", "WriteReceipt"]
 
 _PAGE_BITS: Final = 16
 _HIGHEST_SEQ: Final = 1 << 40
@@ -36,6 +38,9 @@ end
 return first
 """
 _POINTS: Final = "points_"
+_REPORT_EVERY_S: Final = 1.0
+_NS: Final = 1_000_000_000
+_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +82,10 @@ class SharedLedger:
         self._client = client
         self._group = group
 
-    def settle(self, settled: Iterable[WriteReceipt]) -> None:
+    def settle(self, receipts: Iterable[WriteReceipt]) -> None:
         """Acknowledge entries and count their lines, both or none, each batch once."""
         pipeline = self._client.pipeline(transaction=False)
-        for each in settled:
+        for each in receipts:
             page, bit = _place(each.run, each.batch)
             keys = (each.stream, influx_ledger(each.run), page)
             kind = "" if each.batch else _POINTS
@@ -116,3 +121,49 @@ def _place(run: str, batch: Batch | None) -> tuple[str, str]:
         return influx_ledger(run), ""
     seq = min(max(0, batch.seq), _HIGHEST_SEQ)
     return influx_ledger_page(run, batch.incarnation[:64], seq >> _PAGE_BITS), str(seq & ((1 << _PAGE_BITS) - 1))
+
+
+class IngestLag:
+    """How many requests InfluxDB has, and how long they took to get there: points of the measurement ``delivery``.
+
+    A writer reports its own work, once a second for each run that it wrote; backfills are not part of it. Methods raise
+    `loadstone.stream.client.FAILURES`.
+    """
+
+    def __init__(self, client: Redis, ledger: SharedLedger, writer: str) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._writer = writer
+        self._visible_ns: dict[str, int] = {}
+        self._reported_at_s = 0.0
+
+    def note(self, receipts: Iterable[WriteReceipt]) -> None:
+        """Note entries that were stored just now; the clocks of workers are corrected to that of Redis."""
+        now_ns = self._now_ns()
+        for each in receipts:
+            if each.batch is not None and len(each.batch.columns):
+                visible_ns = max(0, now_ns - _first_end_ns(each.batch))
+                self._visible_ns[each.run] = max(visible_ns, self._visible_ns.get(each.run, 0))
+
+    def lines(self) -> list[str]:
+        """One point for each run that was written since the last call, at most once a second."""
+        if not self._visible_ns or time.monotonic() - self._reported_at_s < _REPORT_EVERY_S:
+            return []
+        self._reported_at_s = time.monotonic()
+        now_ns = self._now_ns()
+        reported, self._visible_ns = self._visible_ns, {}
+        return [self._line(run, visible_ns, now_ns) for run, visible_ns in reported.items()]
+
+    def _line(self, run: str, visible_ns: int, now_ns: int) -> str:
+        ledger = self._ledger.read(run)
+        fields = {"stored": ledger.stored, "rejected": ledger.rejected, "visible_s": visible_ns / _NS}
+        return point("delivery" + tags({"run": run, "writer": self._writer}), fields, now_ns)
+
+    def _now_ns(self) -> int:
+        answer: Any = self._client.time()
+        return int(answer[0]) * _NS + int(answer[1]) * 1000
+
+
+def _first_end_ns(batch: Batch) -> int:
+    """When the first request of a batch ended, by the clock of Redis."""
+    return int(batch.columns.end_ns[0]) - round((batch.clock_offset_ms or 0.0) * _MS)

@@ -1,8 +1,8 @@
-"""PointStream: everything about a run that becomes line protocol besides its raw requests.
+"""PointStream: the points of a run other than its raw requests, as line protocol.
 
-A pure fold: the lines depend on the entries and their order alone, not on a clock, so whoever folds the journal again
-gets the same points. A second is written once all live workers are past it, at the latest when five newer ones have
-begun; what comes later for it writes it again. Memory is bounded by the seconds kept times names.
+It is a pure fold: the lines depend on the entries and their order alone, not on a clock, so folding the journal again
+gives the same points. A second is written when all live workers are past it, at the latest when five newer ones have
+begun; later data for it makes it be written again. Memory is bounded by the seconds kept times names.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PointStream:
         return self.time_buckets.names
 
     def apply_batch(self, aggregate: BatchAggregate, stream_id: str, state: RunState) -> None:
-        """Take in a batch that ``state`` has just taken in."""
+        """Count a batch that ``state`` has just counted."""
         batch = aggregate.batch
         if len(batch.columns):
             self.time_buckets.add(aggregate)
@@ -66,26 +66,26 @@ class PointStream:
         self._advance(state)
 
     def apply_event(self, event: Event, state: RunState) -> None:
-        """Take in an event that ``state`` has just taken in."""
+        """Apply an event that ``state`` has just applied."""
         if event.kind is EventKind.USERS:
             self._rollups.note_users(event)
         else:
             at_ns = max(event.at_ns, self._event_ns.get(event.kind, 0) + 1)
             self._event_ns[event.kind] = at_ns
-            self._say(event_line(event, at_ns))
+            self._add(event_line(event, at_ns))
         if event.kind is EventKind.STARTED:
             self.time_buckets.begin(event.at_ns // _NS)
             for line in announced_objectives(event):
-                self._say(line)
+                self._add(line)
         self._advance(state)
 
     def apply_usage(self, tick: UsageTick) -> None:
-        """Take in a tick that the state of the run has just taken in."""
+        """Apply a usage tick that the state of the run has just applied."""
         self._rollups.note_usage(tick)
         for row in tick.rows:
-            self._say(container_line(self._run, row, tick.at_ns))
+            self._add(container_line(self._run, row, tick.at_ns))
         for balance in tick.balances:
-            self._say(balancer_line(self._run, balance, tick.at_ns))
+            self._add(balancer_line(self._run, balance, tick.at_ns))
 
     def take(self) -> list[str]:
         """The lines since the last call."""
@@ -93,7 +93,7 @@ class PointStream:
         return lines
 
     def finish(self, journal: Callable[[], Iterable[Entry]]) -> Iterator[list[str]]:
-        """What is still open, what late data made wrong (from the journal), and the rollups of the whole run."""
+        """The seconds still open, those that late data changed (from the journal), and the rollups of the whole run."""
         self.time_buckets.begin(self.time_buckets.first_second)
         yield self.take() + self._rollups.due(self.time_buckets, self.time_buckets.end_second)
         for dirty in self.time_buckets.slices_of_dirty():
@@ -102,7 +102,7 @@ class PointStream:
             yield again.take() + again._rollups.due(dirty, self.time_buckets.end_second)
         yield self._rollups.totals(self.time_buckets)
 
-    def _say(self, line: str) -> None:
+    def _add(self, line: str) -> None:
         if not self.time_buckets.limited:
             self._lines.append(line)
 
@@ -121,17 +121,17 @@ class PointStream:
             self._worker_second[batch.incarnation] = second
             arrived_ms = int(stream_id.partition("-")[0]) if stream_id[:1].isdigit() else batch.sent_ns // _MS
             lag_s = (arrived_ms - batch.sent_ns / _MS) / 1000
-            self._say(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s))
+            self._add(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s))
 
 
 def replay_points(points: PointStream, entries: Iterable[Entry]) -> Iterator[list[str]]:
-    """Fold the entries of a journal from its beginning; the lines of each entry as it was folded."""
+    """Fold the entries of a journal from its beginning, and yield the lines of each."""
     state = RunState(rollups=False, names=points.names)
     for entry in entries:
         try:
             apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), state, points)
         except FormatError:
-            continue  # closing the run counts and says it
+            continue  # closing the run counts and reports it
         yield points.take()
 
 

@@ -1,4 +1,4 @@
-"""The InfluxWriter as a service: it writes for ever, whatever breaks, until it is told to stop."""
+"""The InfluxWriter as a service: it retries after every failure, until it has to stop."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ log = logging.getLogger("loadstone.influx")
 
 
 class _StoppedError(Exception):
-    """The service was told to stop while it was waiting for InfluxDB."""
+    """The service has to stop while it waits for InfluxDB."""
 
 
 @dataclass(slots=True)
-class _Patience:
+class _Wait:
     """Waits for InfluxDB: gives signs of life meanwhile, and ends when the service is to stop."""
 
     writer: InfluxWriter
@@ -62,7 +62,7 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
     ledger = SharedLedger(client, WRITERS)
     timeout_s = settings.influx_timeout
     writer = InfluxWriter(client, ledger, name=_name(), longest_write_s=timeout_s)
-    delivery = Delivery(sink, _Patience(writer, stopped), refused_pause_s=settings.influx_retry)
+    delivery = Delivery(sink, _Wait(writer, stopped), refused_pause_s=settings.influx_retry)
     backfill = Backfill(client, ledger, writer, settings.results)
     try:
         while not stopped():
@@ -76,14 +76,14 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
 
 
 def _work(writer: InfluxWriter, delivery: Delivery, backfill: Backfill, stopped: Callable[[], bool]) -> None:
-    """Until something breaks: an absent stream is said and waited for."""
+    """Write until a failure, which is logged; the caller starts again after a pause."""
     looked_at_s = time.monotonic()
     try:
         writer.join()
         while not stopped():
             writer.step(delivery)
             if time.monotonic() - looked_at_s >= _BACKFILL_EVERY_S:
-                backfill.do_wanted(delivery)
+                backfill.work_off_queue(delivery)
                 looked_at_s = time.monotonic()
     except (*FAILURES, ArchiveError) as error:
         log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)

@@ -1,4 +1,4 @@
-"""TimeBuckets: the buckets of every resolution of one run, its names, kinds of errors and totals."""
+"""TimeBuckets: one run's samples counted by time at every resolution, with its kinds of errors and its totals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ _SLICE: Final = 600
 
 
 class TimeBuckets:
-    """See the module's docstring. ``only`` limits it to these buckets, by resolution."""
+    """The buckets of every resolution of one run. ``only`` limits them to these, by resolution.
+
+    ``names`` is the run's table of names; `BatchAggregate` admits names to it.
+    """
 
     def __init__(self, names: NameTable, *, only: dict[str, frozenset[int]] | None = None) -> None:
         self.names = names

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadstone.archive.folder import valid_run_id
 from loadstone.domain.batch import decode_batch
 from loadstone.errors import FormatError
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
-from loadstone.influx.lag import IngestLag
-from loadstone.influx.lease import PointsLease, PointsLeaseLostError, queue_backfill
-from loadstone.influx.ledger import WriteReceipt
+from loadstone.influx.lease import PointsLease, PointsLeaseLostError
+from loadstone.influx.ledger import IngestLag, WriteReceipt
 from loadstone.influx.name_cap import AdmittedNames
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIM_AFTER_MS", "MOST_DEFERRED", "InfluxWriter"]
 
 CLAIM_AFTER_MS: Final = 15_000
-"""An entry is taken over when its writer gave no sign of life for it that long; a write times out before."""
+"""An entry is taken over when its writer gave no sign of life for it that long; a write times out earlier."""
 
 _MOST_DEAD_LETTERS: Final = 10_000
 _SIGN_EVERY_S: Final = 3.0
@@ -60,7 +60,7 @@ log = logging.getLogger("loadstone.influx")
 
 
 class _Piece(NamedTuple):
-    """The lines of one entry: where they begin among those of its round, and how many they are."""
+    """The lines of one entry: where they begin among those of its round, and how many there are."""
 
     entry: StreamEntry
     batch: Batch | None
@@ -70,7 +70,7 @@ class _Piece(NamedTuple):
 
 @dataclass(slots=True)
 class _Round:
-    """What is delivered together."""
+    """The entries that are delivered together, and their lines."""
 
     lines: list[str] = field(default_factory=list)
     pieces: list[_Piece] = field(default_factory=list)
@@ -110,7 +110,7 @@ class InfluxWriter:
         self._signed_at_s = self._claimed_at_s = 0.0
 
     def join(self) -> None:
-        """Make the groups where they are not there, and begin with what was read but not acknowledged."""
+        """Create the groups where they do not exist, and begin with what was read but not acknowledged."""
         self._samples.join()
         self._points.join()
         self._held = []
@@ -133,7 +133,7 @@ class InfluxWriter:
                 self._points.rewind()
 
     def leave(self) -> None:
-        """Let other writers have at once what this one holds."""
+        """Let other writers claim at once what this one holds."""
         self._samples.keep(self._held, idle_ms=CLAIM_AFTER_MS)
         self.points_lease.release()
 
@@ -181,7 +181,7 @@ class InfluxWriter:
             round_.add(entry, batch, request_lines(batch, names))
         elif archived is not None and order(entry.id) < order(archived):
             log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
-            queue_backfill(self._client, [entry.run])
+            BackfillQueue(self._client).add([entry.run])
             round_.add(entry, None, ())
         else:
             return False
@@ -198,7 +198,7 @@ class InfluxWriter:
             if entries:
                 self._write(round_, partial(delivery.deliver, guard=partial(self.points_lease.writing, number, runs)))
         except PointsLeaseLostError:
-            log.warning("points=left cause='another writer has the points lease'")
+            log.warning("points=deferred cause='another writer holds the points lease'")
         return bool(entries)
 
     def _write(self, round_: _Round, deliver: Callable[[Sequence[str]], list[Rejection]]) -> list[WriteReceipt]:

@@ -1,4 +1,4 @@
-"""Consumer: entries out of the streams, each at least once, forgotten only after they were acknowledged."""
+"""Consumer: entries out of the streams, each at least once, removed only after they were acknowledged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ return redis.call(unpack(read))
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One entry of a stream: its place (``id``), the run it belongs to ("" for usage) and its blob."""
+    """One entry of a stream: its position (``id``), the run it belongs to ("" for usage) and its blob."""
 
     stream: str
     id: str
@@ -48,7 +48,7 @@ class Consumer:
         self._cursor: dict[Any, Any] = dict.fromkeys(self._streams, "0")
 
     def join(self) -> None:
-        """Make the group on every stream, from its beginning; nothing happens where it is there already."""
+        """Create the group on every stream, from its beginning; nothing happens where it exists."""
         for stream in self._streams:
             try:
                 self._client.xgroup_create(stream, self._group, id="0", mkstream=True)
@@ -57,11 +57,10 @@ class Consumer:
                     raise
 
     def read(self, *, count: int, block_ms: int | None) -> list[StreamEntry]:
-        """The next entries, at most ``count`` of each stream; what an earlier life left pending comes first.
+        """The next entries, at most ``count`` of each stream; those left pending by an earlier life come first.
 
-        It waits for one at most ``block_ms``, not at all with None.
-
-        An entry without a blob, or deleted before it was read, comes with an empty one.
+        It waits for an entry at most ``block_ms``, not at all with None. An entry without a blob, or deleted before it
+        was read, comes with an empty one.
         """
         catching_up = any(cursor != ">" for cursor in self._cursor.values())
         block = None if catching_up else block_ms
@@ -69,7 +68,7 @@ class Consumer:
         return self._taken(answer)
 
     def read_as_holder(self, lease: str, number: int, *, count: int) -> list[StreamEntry]:
-        """As `read` without waiting; nothing unless the lease of that key has this fencing number, in one step."""
+        """Read without waiting; nothing if the lease no longer has this fencing number, checked in the same step."""
         names = (lease, *self._streams)
         arguments = (str(number), self._group, self._name, str(count), *map(str, self._cursor.values()))
         answer: Any = self._client.eval(_READ_AS_HOLDER, len(names), *names, *arguments)
@@ -82,12 +81,12 @@ class Consumer:
         return [_entry(stream, *each) for stream in self._streams for each in found.get(stream, [])]
 
     def acknowledge(self, entries: Iterable[StreamEntry]) -> None:
-        """Tell the server that these entries are safe."""
+        """Acknowledge entries that are safe elsewhere."""
         for stream, ids in _by_stream(entries).items():
             self._client.xack(stream, self._group, *ids)
 
     def claim(self, *, idle_ms: int, count: int) -> list[StreamEntry]:
-        """Take over entries that another member has held for ``idle_ms`` without a sign of life, oldest first."""
+        """Take over entries whose member has given no sign of life for ``idle_ms``, oldest first."""
         found: list[StreamEntry] = []
         for stream in self._streams:
             answer: Any = self._client.xautoclaim(stream, self._group, self._name, idle_ms, count=count)
@@ -95,12 +94,12 @@ class Consumer:
         return found
 
     def keep(self, entries: Iterable[StreamEntry], *, idle_ms: int = 0) -> None:
-        """Give a sign of life for entries that this member holds; a high ``idle_ms`` gives them away instead."""
+        """Give a sign of life for entries that this member holds; a high ``idle_ms`` lets others claim them instead."""
         for stream, ids in _by_stream(entries).items():
             self._client.xclaim(stream, self._group, self._name, 0, ids, idle=idle_ms, justid=True)
 
     def rewind(self) -> None:
-        """Start again with what was read but not acknowledged, after a failure."""
+        """After a failure: start again with the entries that were read but not acknowledged."""
         self._cursor = dict.fromkeys(self._streams, "0")
 
     def _advance(self, found: dict[str, list[tuple[bytes, Any]]]) -> None:
@@ -116,7 +115,7 @@ def _pairs(values: list[bytes] | None) -> dict[bytes, bytes] | None:
 
 
 def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
-    """Whatever is in it can be looked at: a run that is no text comes out as one that no run can have."""
+    """Never fails: a run id that is not UTF-8 becomes one that no run can have."""
     values = fields or {}
     return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
 
@@ -153,7 +152,7 @@ def is_finished(client: Redis, stream: str, group: str) -> bool:
 
 
 def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
-    """Never too high: what the group has finished since it was looked at only makes the true one higher."""
+    """A lower bound: entries that the group finishes meanwhile only raise the true value."""
     lowest: Any = client.xpending(stream, group["name"])["min"] if group["pending"] else None
     if lowest is not None:
         return _text(lowest)
@@ -162,7 +161,7 @@ def _first_unfinished(client: Redis, stream: str, group: dict[str, Any]) -> str:
 
 
 def order(id_: str) -> tuple[int, int]:
-    """What ids of entries are ordered by: milliseconds, then a number."""
+    """The sort key of an entry's id: milliseconds, then a number."""
     milliseconds, _, sequence = id_.partition("-")
     return int(milliseconds), int(sequence)
 

@@ -52,7 +52,7 @@ class Lease:
 
         def renew() -> None:
             while not done.wait(self._life_ms / 3000):
-                with suppress(*FAILURES):  # the next turn of the holder finds out
+                with suppress(*FAILURES):  # the holder finds out when it takes the lease again
                     self.take()
 
         thread = threading.Thread(target=renew, name="lease", daemon=True)

@@ -1,4 +1,4 @@
-"""Whose turn it is to write points, when a writer was frozen for longer than its turn."""
+"""Which writer may write points, when one was frozen for longer than its points lease."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from loadstone.collector.aggregator import serve as serve_aggregator
 from loadstone.domain.event import EventKind
 from loadstone.influx import service
 from loadstone.influx import writer as writer_module
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.client import InfluxClient, WriteAnswer, WriteOutcome
 from loadstone.influx.delivery import Delivery
-from loadstone.influx.lease import PointsLease, queued_backfills
+from loadstone.influx.lease import PointsLease
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.service import serve_writer
 from loadstone.influx.writer import InfluxWriter
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
     from support.faulty_influx import FaultyInflux
     from support.redis_server import RedisServer
 
-TURN_MS = 500
+LEASE_MS = 500
 LATE = 170
 """Requests of the first second when the late ones have come too."""
 
 
 @pytest.fixture(autouse=True)
-def short_turns(monkeypatch: pytest.MonkeyPatch):
+def short_leases(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
-    monkeypatch.setattr(writer_module, "CLAIM_AFTER_MS", TURN_MS)
+    monkeypatch.setattr(writer_module, "CLAIM_AFTER_MS", LEASE_MS)
     monkeypatch.setattr(writer_module, "_SIGN_EVERY_S", 0.1)
     monkeypatch.setattr(service, "_BACKFILL_EVERY_S", 0.2)
 
@@ -80,7 +81,7 @@ def step_until(one: InfluxWriter, sink: Sink, done: Callable[[], bool]) -> None:
         one.step(delivery)
         return done()
 
-    wait_until(stepped, "the writer has done its part", timeout_s=20)
+    wait_until(stepped, "the writer is done", timeout_s=20)
 
 
 def publish(client: redis.Redis, *lines: str) -> None:
@@ -88,7 +89,7 @@ def publish(client: redis.Redis, *lines: str) -> None:
         client.xadd(POINTS, {"run": "r", "b": line})
 
 
-def test_what_a_writer_sends_although_its_turn_has_ended_is_mended_by_a_backfill(valkey: RedisServer):
+def test_points_that_a_writer_sends_after_its_lease_expired_are_replaced_by_a_backfill(valkey: RedisServer):
     client, stored = valkey.client(), []
     frozen, other = writer(client, "frozen"), writer(client, "other")
 
@@ -97,13 +98,13 @@ def test_what_a_writer_sends_although_its_turn_has_ended_is_mended_by_a_backfill
         step_until(other, Shelf(stored), lambda: stored == ["old", "new"])
 
     publish(client, "old")
-    step_until(frozen, Shelf(stored, before=overtake), lambda: bool(queued_backfills(client)))
+    step_until(frozen, Shelf(stored, before=overtake), lambda: bool(BackfillQueue(client).waiting()))
     assert stored == ["old", "new", "old"]
-    assert set(queued_backfills(client)) == {"r"}
+    assert set(BackfillQueue(client).waiting()) == {"r"}
     assert frozen.points_lease.number == 0
 
 
-def test_a_writer_that_wakes_up_before_a_request_when_its_turn_has_ended_does_not_send_it(valkey: RedisServer):
+def test_a_writer_that_wakes_up_after_its_lease_expired_does_not_send_the_next_request(valkey: RedisServer):
     client, stored, unwanted = valkey.client(), [], []
     frozen, other = writer(client, "frozen"), writer(client, "other")
     overtaken: list[bool] = []
@@ -118,11 +119,11 @@ def test_a_writer_that_wakes_up_before_a_request_when_its_turn_has_ended_does_no
     while not overtaken:
         frozen.step(delivery)
     assert unwanted == []
-    assert not queued_backfills(client)
+    assert not BackfillQueue(client).waiting()
 
 
-def test_a_turn_that_was_lost_and_is_had_again_begins_with_what_was_left(valkey: RedisServer):
-    """Nobody had it meanwhile: what was in hand was not acknowledged, and is written in the new turn."""
+def test_a_writer_that_takes_its_expired_lease_again_begins_with_what_it_did_not_acknowledge(valkey: RedisServer):
+    """No other writer held it meanwhile: the entries that were not acknowledged are written under the new lease."""
     client, stored = valkey.client(), []
     only = writer(client, "only")
     publish(client, "a")
@@ -133,22 +134,22 @@ def test_a_turn_that_was_lost_and_is_had_again_begins_with_what_was_left(valkey:
     assert int(client.xpending(POINTS, WRITERS)["pending"]) == 0
 
 
-def test_who_has_lost_the_turn_without_knowing_takes_no_points_away(valkey: RedisServer):
+def test_a_writer_that_has_lost_the_lease_without_knowing_reads_no_points(valkey: RedisServer):
     client = valkey.client()
-    turns = [PointsLease(client, name, life_ms=60) for name in ("first", "second")]
-    points = [Consumer(client, WRITERS, "points", (POINTS,)) for _ in turns]
+    leases = [PointsLease(client, name, life_ms=60) for name in ("first", "second")]
+    points = [Consumer(client, WRITERS, "points", (POINTS,)) for _ in leases]
     points[0].join()
-    assert turns[0].take()
+    assert leases[0].take()
     publish(client, "a")
-    wait_until(turns[1].take, "the first one's turn ends")
+    wait_until(leases[1].take, "the first one's lease expires")
     for _ in (1, 2):  # the first look is for what was read but not acknowledged
-        assert turns[0].read(points[0], count=10) == []
-    found = [entry for _ in (1, 2) for entry in turns[1].read(points[1], count=10)]
+        assert leases[0].read(points[0], count=10) == []
+    found = [entry for _ in (1, 2) for entry in leases[1].read(points[1], count=10)]
     assert [entry.blob for entry in found] == [b"a"]
 
 
 def late_run() -> tuple[RunMaker, int, int]:
-    """A run whose first second is written, and much later gets more samples; entries up to then, and all samples."""
+    """A run whose first second gets more samples long after it was written; entries up to then, and all samples."""
     made, incarnation = RunMaker().started(0, workers=[1]), IncarnationMaker(worker=1)
     for number in range(20):
         made.add(incarnation.batch(samples(50, number / 2, number / 2 + 0.4), at_s=number / 2 + 0.5))
@@ -199,7 +200,7 @@ def test_a_writer_that_slept_through_a_run_does_not_leave_its_old_points_behind(
             wait_until(lambda: influx_ledger(tmp_path).get("stored") == total, "the run is closed", timeout_s=30)
             awake.set()
             sleeping.join()
-            wait_until(lambda: not queued_backfills(client), "its old points are replaced", timeout_s=30)
+            wait_until(lambda: not BackfillQueue(client).waiting(), "its old points are replaced", timeout_s=30)
     sink.close()
     assert versions()[-1] == LATE
-    assert sorted(versions()) != versions(), "what it had in hand did come late"
+    assert sorted(versions()) != versions(), "the request that was under way did come late"

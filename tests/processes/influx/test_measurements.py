@@ -8,15 +8,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.event import Balance, EventKind, Usage
 from loadstone.influx.encode import request_lines
 from loadstone.influx.encode_summary import summary_lines
-from loadstone.influx.lag import IngestLag
-from loadstone.influx.ledger import SharedLedger, WriteReceipt
+from loadstone.influx.ledger import IngestLag, SharedLedger, WriteReceipt
 from loadstone.influx.point_stream import PointStream, replay_points
 from loadstone.stream.keys import SAMPLES, WRITERS
 from support.line_protocol import parse_line
@@ -83,15 +80,15 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
     lines += itertools.chain.from_iterable(points.finish(lambda: run.entries))
     lines += request_lines(batch, batch.names)
     lines += request_lines(failed := IncarnationMaker().batch(samples(1, 0, 1, error="x")), failed.names)
-    lines += arrivals(client, batch)
-    return lines + summary_lines(msgspec.to_builtins(close_run(archived, now_ns=None).record))
+    lines += ingest_lag(client, batch)
+    return lines + summary_lines(close_run(archived, now_ns=None).record)
 
 
-def arrivals(client: Redis, batch: Batch) -> list[str]:
-    """What a writer tells after it has written a batch."""
-    told = IngestLag(client, SharedLedger(client, WRITERS), "writer-1")
-    told.note([WriteReceipt(SAMPLES, "1-0", batch.run, batch, len(batch.columns), 0)])
-    return told.lines()
+def ingest_lag(client: Redis, batch: Batch) -> list[str]:
+    """What a writer reports after it has written a batch."""
+    lag = IngestLag(client, SharedLedger(client, WRITERS), "writer-1")
+    lag.note([WriteReceipt(SAMPLES, "1-0", batch.run, batch, len(batch.columns), 0)])
+    return lag.lines()
 
 
 def test_every_measurement_tag_and_field_that_is_written_is_documented_with_its_type_and_none_more(

@@ -21,9 +21,9 @@ from loadstone.domain.event import Event, EventKind, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
 from loadstone.influx import service, writer
 from loadstone.influx.backfill import write_run
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
-from loadstone.influx.lease import queued_backfills
 from loadstone.influx.name_cap import AdmittedNames, publish_names
 from loadstone.influx.service import serve_writer
 from loadstone.stream.consumer import is_finished
@@ -61,15 +61,15 @@ def many_names() -> RunMaker:
     orders = [[(number * step) % NAMES for number in range(NAMES)] for step in (7, 599, 11)][:WORKERS]
     for at in range(0, NAMES * 2 // WORKERS, PER_BATCH):
         for incarnation, order in zip(incarnations, orders, strict=True):
-            first = at / 100 + incarnation.worker / 1e6
+            first = at / 1000 + incarnation.worker / 1e6
             taken = [
                 Sample(first + number / 1e4, name=("GET", f"/item/{NAMES - name:04}"))
                 for number, name in enumerate(order[at : at + PER_BATCH])
             ]
-            run.add(incarnation.batch(taken, at_s=at / 100 + 0.1))
+            run.add(incarnation.batch(taken, at_s=at / 1000 + 0.01))
     for incarnation in incarnations:
-        run.add(incarnation.batch([], at_s=9, final=True))
-    return run.stopped(9, requests=TOTAL)
+        run.add(incarnation.batch([], at_s=1, final=True))
+    return run.stopped(1, requests=TOTAL)
 
 
 def archived(results: Path) -> Counter[tuple[str, str]]:
@@ -117,10 +117,10 @@ def test_archive_live_state_and_influxdb_agree_name_by_name_when_there_are_too_m
         wait_until(lambda: int(client.xpending(SAMPLES, WRITERS)["pending"]) > 0, "the writers have read them")
         with threads(settings, serve_aggregator):
             ship(client, parts[1])
-            wait_until(lambda: sum(raw(faulty_influx).values()) > 0, "the first ones are stored")
+            wait_until(lambda: bool(raw(faulty_influx)), "the first ones are stored", timeout_s=60)
         ship(client, parts[2])  # the Aggregator is down: this only delays
         with threads(settings, serve_aggregator):
-            ledger = wait_for_influx(client, tmp_path)
+            ledger = wait_for_influx(client, tmp_path, timeout_s=90)
     assert ledger == {"stored": TOTAL, "rejected": 0, "pending": 0}
     assert len(archived(tmp_path)) == NAME_LIMIT + 1
     assert archived(tmp_path)[OTHER] > 0
@@ -133,7 +133,7 @@ def test_a_backfill_of_a_run_with_too_many_names_writes_the_same_points(
     client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
     with threads(settings):
         ship(client, many_names().entries)
-        wait_for_influx(client, tmp_path)
+        wait_for_influx(client, tmp_path, timeout_s=90)
     before = raw(faulty_influx)
     sink = InfluxClient(settings, now_s=time.time)
     write_run(RunFolder(tmp_path / "r"), Delivery(sink, lambda _: None, refused_pause_s=1))
@@ -164,7 +164,7 @@ def test_a_journal_with_the_list_of_an_older_writer_is_backfilled_with_that_list
 def test_the_cap_is_an_event_in_the_journal_with_and_without_influxdb(valkey: RedisServer, tmp_path: Path):
     with threads(collector_settings(valkey.url, tmp_path, None), serve_aggregator):
         ship(valkey.client(), many_names().entries)
-        wait_until(lambda: bool(run_json(tmp_path)), "the run is closed", timeout_s=30)
+        wait_until(lambda: bool(run_json(tmp_path)), "the run is closed", timeout_s=90)
     events = [entry.blob for entry in read_journal(tmp_path / "r" / "journal") if entry.kind is EntryKind.EVENTS]
     assert sum(b"names_capped" in blob for blob in events) == 1
 
@@ -200,7 +200,7 @@ def test_the_names_of_a_run_stay_in_redis_until_influxdb_has_all_of_it(
     client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
     ship(client, many_names().entries)
     with threads(settings, serve_aggregator):
-        wait_until(lambda: bool(influx_ledger(tmp_path)), "the run is closed", timeout_s=30)
+        wait_until(lambda: bool(influx_ledger(tmp_path)), "the run is closed", timeout_s=90)
         assert client.ttl(admitted_names("r")) == -1
         with threads(settings, serve_writer):
             wait_for_influx(client, tmp_path)
@@ -218,7 +218,7 @@ def test_a_batch_that_the_aggregator_did_not_count_does_not_hold_a_writer_up(
         ship(client, run.entries)
         ship(client, RunMaker("n/o run").add(IncarnationMaker(run="n/o run").batch([Sample(0.3)])).entries, "n/o run")
         wait_until(lambda: is_finished(client, SAMPLES, WRITERS), "nothing is pending")
-        wait_until(lambda: not queued_backfills(client), "the backfill is done")
+        wait_until(lambda: not BackfillQueue(client).waiting(), "the backfill is done")
     assert raw(faulty_influx) == {("GET", "/"): 1}
 
 
