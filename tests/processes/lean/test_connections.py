@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import pytest
 
-from support.processes import free_port, wait_until
+from support.processes import free_port, wait_in_greenlet, wait_until
 
 if TYPE_CHECKING:
     from support.raw_server import RawServer
@@ -85,18 +85,15 @@ def test_a_connection_closed_while_idle_is_noticed_without_a_request(make_client
     client.get("/")
     (pool,) = client._pools.values()
     (connection,) = pool._idle
-    for _ in range(100):
-        gevent.sleep(0.01)
-        if not connection.alive:
-            break
-    assert not connection.alive
+    wait_in_greenlet(lambda: not connection.alive, "the client sees the end of the connection")
     assert client.post("/").content == b"ok"
 
 
 def test_garbage_on_an_idle_connection_ends_it(make_client: Any, raw: RawServer):
     client = make_client(raw.answers([raw.take, OK, 0.02, b"HTTP/1.1 408 Request Timeout\r\n\r\n", 5], [raw.take, OK]))
     client.get("/")
-    gevent.sleep(0.1)
+    ((connection,),) = (pool._idle for pool in client._pools.values())
+    wait_in_greenlet(lambda: not connection.alive, "the client sees the garbage")
     assert client.post("/").content == b"ok"
     assert raw.connections == 2
 
@@ -116,10 +113,7 @@ def test_a_server_that_takes_no_body_fails_after_the_network_timeout(make_client
 def test_a_user_killed_in_mid_request_leaves_no_connection_and_no_event(make_user: Any, raw: RawServer):
     user = make_user(raw.answers([raw.take, 5], [raw.take, OK]))
     greenlet = gevent.spawn(user.client.get, "/")
-    for _ in range(200):
-        gevent.sleep(0.005)
-        if raw.requests:
-            break
+    wait_in_greenlet(lambda: bool(raw.requests), "the server has the request")
     greenlet.kill()
     assert not user.environment.seen
     assert user.client.get("/").content == b"ok"
@@ -152,7 +146,7 @@ def test_the_frames_of_a_request_in_flight_can_be_told(make_client: Any, raw: Ra
 
     client = make_client(raw.answers([raw.take, 0.3, OK]))
     greenlet = gevent.spawn(client.get, "/")
-    gevent.sleep(0.1)
+    wait_in_greenlet(lambda: bool(raw.requests), "the server has the request")
     frame, codes = greenlet.gr_frame, []
     while frame is not None:
         codes.append(frame.f_code)
