@@ -1,4 +1,4 @@
-"""The guard in tests/unit/conftest.py: what a unit test must not do fails at once and names the place for such tests."""
+"""The guard in tests/unit/conftest.py: a unit test that starts a process or uses the network fails at once."""
 
 from __future__ import annotations
 
