@@ -116,13 +116,16 @@ def uvicorn_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def new_run(tmp_path: Path) -> Iterator[Callable[..., LoadstoneRun]]:
-    """Prepare ``loadstone run`` with a scenario of ``tests/processes/runs``; nothing is left of it after the test."""
+def new_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LoadstoneRun]]:
+    """Prepare ``loadstone run`` with a scenario of ``tests/processes/runs``; nothing is left of it after the test.
+
+    Its folder has a short path, as a Unix socket in it may have no more than 107 characters.
+    """
     made: list[LoadstoneRun] = []
 
     def prepare(scenario: str | None, *arguments: str, verb: str = "run") -> LoadstoneRun:
         chosen = ("-f", str(SCENARIOS / f"{scenario}.py")) if scenario else ()
-        made.append(LoadstoneRun(tmp_path / f"run-{len(made)}", (*chosen, *arguments), verb))
+        made.append(LoadstoneRun(tmp_path_factory.mktemp("run"), (*chosen, *arguments), verb))
         return made[-1]
 
     yield prepare

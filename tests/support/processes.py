@@ -65,12 +65,25 @@ def _reserve(port: int) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 10.0) -> None:
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    *,
+    timeout_s: float = 10.0,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
     """Return as soon as ``condition()`` holds; AssertionError naming ``what`` when it does not within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.01)
+        pause(0.01)
+
+
+def wait_in_greenlet(condition: Callable[[], bool], what: str, *, timeout_s: float = 10.0) -> None:
+    """Wait as `wait_until` does, and let other greenlets of this thread run meanwhile."""
+    import gevent
+
+    wait_until(condition, what, timeout_s=timeout_s, pause=gevent.sleep)
 
 
 def wait_for_progress(

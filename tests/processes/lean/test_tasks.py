@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
 
 from loadstone import LeanHttpUser
+from support.processes import wait_in_greenlet
 
 
 @pytest.fixture
@@ -234,10 +235,7 @@ def test_a_waiting_user_stops_at_once_and_a_busy_one_after_its_task(uvicorn_url:
     runner = environment.create_local_runner()
     user = Waiting(environment)
     user.start(runner.user_greenlets)
-    for _ in range(200):
-        gevent.sleep(0.01)
-        if user._state == "waiting":
-            break
+    wait_in_greenlet(lambda: user._state == "waiting", "the user waits")
     assert user.stop()
     assert stopped == ["stopped"]
     (pool,) = user.client._pools.values()

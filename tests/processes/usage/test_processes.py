@@ -7,11 +7,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from loadstone.host import cgroup
 from loadstone.host.cgroup import Cgroup, Limits, cgroup_of
 from loadstone.usage.processes import ProcessTree
+from support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,17 +40,23 @@ def burner() -> Iterator[int]:
         process.communicate()
 
 
+def burned_s(pid: int) -> float:
+    """The CPU time of a process and its children so far."""
+    root = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:2]) for each in (root, *root.children(recursive=True)))
+
+
 def test_a_tree_is_its_root_and_children_together(burner: int):
     tree = ProcessTree.of(burner, "target")
     assert tree is not None
     assert tree.sample(0.0) is None, "the first look has nothing to compare with"
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.0:
-        time.sleep(0.05)
-    usage = tree.sample(time.monotonic() - begun)
+    begun, before = time.monotonic(), burned_s(burner)
+    wait_until(lambda: burned_s(burner) > before + 0.5, "the child has used half a second of a core", timeout_s=60)
+    elapsed_s, used_s = time.monotonic() - begun, burned_s(burner) - before
+    usage = tree.sample(elapsed_s)
     assert usage is not None
     assert usage.service == "target"
-    assert 0.1 < usage.cpu_cores <= 1.3
+    assert usage.cpu_cores * elapsed_s == pytest.approx(used_s, abs=0.2)
     assert usage.mem_bytes > 64 * 1024 * 1024
 
 

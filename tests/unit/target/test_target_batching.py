@@ -24,10 +24,12 @@ class Model:
 
     def __init__(self) -> None:
         self.batches: list[list[float]] = []
+        self.begun = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, payload: Payload) -> list[float]:
+        self.begun.set()
         self.gate.wait(30)
         values = [row[0] for row in payload.data]
         self.batches.append(values)
@@ -65,8 +67,9 @@ def test_an_idle_batcher_calls_the_model_for_each_request_at_once(inline: Any):
 def test_requests_that_queue_while_a_batch_is_in_flight_form_the_next_batch():
     async def check(batcher: Any, model: Any, metrics: Any):
         model.gate.clear()
+        model.begun.clear()
         first = batcher.submit(_rows(0))
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(model.begun.wait, 30)
         waiting = [batcher.submit(_rows(value)) for value in (1, 2, 3)]
         assert batcher.queued_rows == 3
         model.gate.set()
@@ -123,8 +126,9 @@ def test_a_model_that_does_not_give_one_prediction_per_row_is_called_for_each_re
 def test_a_full_queue_refuses_at_once_says_when_to_retry_and_accepts_requests_when_it_has_room():
     async def check(batcher: Any, model: Any, _: Any):
         model.gate.clear()
+        model.begun.clear()
         taken = [batcher.submit(_rows(0))]
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(model.begun.wait, 30)
         taken += [batcher.submit(_rows(value)) for value in range(10)]
         with pytest.raises(OverloadedError) as caught:
             batcher.submit(_rows(11))
@@ -140,8 +144,9 @@ def test_a_queue_with_too_long_a_wait_is_full_however_few_rows_it_holds():
     async def check(batcher: Any, model: Any, _: Any):
         await batcher.submit(_rows(0))  # the batcher now knows that a batch takes time
         model.gate.clear()
+        model.begun.clear()
         taken = [batcher.submit(_rows(0))]
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(model.begun.wait, 30)
         taken.append(batcher.submit(_rows(1)))
         with pytest.raises(OverloadedError):
             batcher.submit(_rows(2))
@@ -162,8 +167,9 @@ def test_an_empty_queue_accepts_a_request_however_slow_the_model_is():
 def test_closing_answers_all_queued_requests_first():
     async def check(batcher: Any, model: Any, _: Any):
         model.gate.clear()
+        model.begun.clear()
         answers = [batcher.submit(_rows(0))]
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(model.begun.wait, 30)
         answers += [batcher.submit(_rows(value)) for value in (1, 2)]
         batcher.close()
         model.gate.set()
