@@ -22,7 +22,7 @@ from loadstone.charts.catalogue import (
     own_labels,
 )
 from loadstone.charts.usage_series import read_usage_series
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import EventKind, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,7 +93,9 @@ def _events(folder: RunFolder, begin: int) -> Iterator[tuple[int, EventKind, dic
 
 
 def _marked(events: Sequence[tuple[int, EventKind, dict[str, Any]]]) -> list[tuple[int, str, str]]:
-    marked = [(at, event_name(kind), event_words(kind, data)) for at, kind, data in events if kind in MARKED]
+    marked = [
+        (at, event_name(kind), event_words(payload_of(kind, data))) for at, kind, data in events if kind in MARKED
+    ]
     return sorted(marked, key=lambda event: event[0])[:_MOST_EVENTS]
 
 

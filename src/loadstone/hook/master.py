@@ -11,7 +11,17 @@ import gevent
 from locust.rpc.protocol import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import (
+    Interrupted,
+    RampDone,
+    Roster,
+    Stage,
+    Stopped,
+    Stopping,
+    Users,
+    WorkerJoined,
+    WorkerLost,
+)
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id
 from loadstone.hook.sender import EventPublisher
 
@@ -48,7 +58,7 @@ class MasterHook:
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
-        self._publisher.publish(EventKind.STARTED, **identity_of(self._environment, self._settings))
+        self._publisher.publish(identity_of(self._environment, self._settings))
         log.info("run=%s state=started", run)
         self._greenlets = [gevent.spawn(self._watch)]
         if self._settings.run_time is not None:
@@ -61,13 +71,13 @@ class MasterHook:
     def interrupt(self) -> None:
         """Somebody ends the run early."""
         if self._publisher is not None:
-            self._publisher.publish(EventKind.INTERRUPTED)
+            self._publisher.publish(Interrupted())
 
     def ramp_done(self, user_count: int) -> None:
         """All users run. With a load shape this happens after every stage; the first one opens the window."""
         if self._publisher is None:
             return
-        self._publisher.publish(EventKind.RAMP_DONE, users=user_count)
+        self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
             self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
@@ -75,7 +85,7 @@ class MasterHook:
     def stopping(self) -> None:
         """Users are being stopped."""
         if self._publisher is not None:
-            self._publisher.publish(EventKind.STOPPING)
+            self._publisher.publish(Stopping())
 
     def end(self) -> None:
         """All users have stopped and all workers have reported: publish what Locust counted."""
@@ -85,7 +95,7 @@ class MasterHook:
         greenlets, self._greenlets = self._greenlets, []
         gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
         total = self._environment.stats.total
-        publisher.publish(EventKind.STOPPED, requests=total.num_requests, failures=total.num_failures)
+        publisher.publish(Stopped(requests=total.num_requests, failures=total.num_failures))
         publisher.finish(_LAST_WORDS_TIMEOUT_S)
         log.info("run=%s state=stopped requests=%d", publisher.run, total.num_requests)
 
@@ -113,10 +123,11 @@ class MasterHook:
     def _say_users(self, runner: Runner) -> None:
         if self._publisher is not None:
             self._publisher.publish(
-                EventKind.USERS,
-                users=runner.user_count,
-                target_users=runner.target_user_count,
-                workers=getattr(runner, "worker_count", 1),
+                Users(
+                    users=runner.user_count,
+                    target_users=runner.target_user_count,
+                    workers=getattr(runner, "worker_count", 1),
+                )
             )
 
 
@@ -147,7 +158,7 @@ class _Observer:
         if isinstance(runner, MasterRunner):
             self._compare_workers(runner, publisher)
         if self._target not in {None, runner.target_user_count}:
-            publisher.publish(EventKind.STAGE, users=runner.target_user_count, before=self._target)
+            publisher.publish(Stage(users=runner.target_user_count, before=self._target))
         self._target = runner.target_user_count
 
     def _compare_workers(self, runner: MasterRunner, publisher: EventPublisher) -> None:
@@ -157,11 +168,11 @@ class _Observer:
         joined = sorted(set(there.values()) - set(self._workers.values()))
         lost = sorted(set(self._workers.values()) - set(there.values()))
         if joined:
-            publisher.publish(EventKind.ROSTER, workers=sorted(there.values()))
+            publisher.publish(Roster(workers=tuple(sorted(there.values()))))
         for worker in joined if self._workers else ():
-            publisher.publish(EventKind.WORKER_JOINED, worker=worker)
+            publisher.publish(WorkerJoined(worker=worker))
         for worker in lost:
-            publisher.publish(EventKind.WORKER_LOST, worker=worker)
+            publisher.publish(WorkerLost(worker=worker))
         self._rebalancer.look(runner, lost=bool(lost))
         self._workers = there
 

@@ -6,7 +6,7 @@ import logging
 import random
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from gevent.event import Event as Signal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from loadstone.domain.event import EventKind
+    from loadstone.domain.event import Payload
 
 __all__ = ["DEFAULT_LIMIT_BYTES", "EventPublisher", "Outbox", "Sender"]
 
@@ -111,12 +111,12 @@ class EventPublisher:
         self._seq = 0
         self._sender = Sender(redis_url, EVENTS, run, Outbox(_LIMIT_BYTES))
 
-    def publish(self, kind: EventKind, **data: Any) -> None:
+    def publish(self, payload: Payload) -> None:
         """Announce one event, now. Returns at once."""
-        event = Event(run=self.run, kind=kind, at_ns=self._now_ns(), source=self._source, seq=self._seq, data=data)
+        event = Event(run=self.run, at_ns=self._now_ns(), source=self._source, seq=self._seq, payload=payload)
         blob = encode_event(event)
         if not self._sender.outbox.fits(len(blob)):
-            log.error("run=%s event=%s dropped=yes cause='stream away'", self.run, kind)
+            log.error("run=%s event=%s dropped=yes cause='stream away'", self.run, event.kind)
             return
         self._seq += 1
         self._sender.put(blob)

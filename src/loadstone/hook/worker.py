@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import WorkerRunner
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import ExceptionRaised, Orphaned
 from loadstone.hook.aborted import count_aborted
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
@@ -122,12 +122,7 @@ class WorkerHook:
         node = getattr(self._environment.runner, "client_id", "local")
         for (message, text), count in self._exceptions.items():
             publisher.publish(
-                EventKind.EXCEPTION,
-                message=message,
-                traceback=text,
-                count=count,
-                node=node,
-                worker=self._worker_index(),
+                ExceptionRaised(message=message, traceback=text, count=count, node=node, worker=self._worker_index())
             )
         self._exceptions.clear()
 
@@ -143,7 +138,7 @@ class WorkerHook:
     def _leave_as_orphan(self, runner: WorkerRunner) -> None:
         log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
         if self._publisher is not None:
-            self._publisher.publish(EventKind.ORPHANED, worker=self._worker_index())
+            self._publisher.publish(Orphaned(worker=self._worker_index()))
         self._environment.stop_timeout = 0
         self._environment.process_exit_code = _ORPHAN_EXIT_CODE
         runner.quit()

@@ -16,9 +16,8 @@ from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.segments import read_journal
 from loadstone.domain.batch import decode_batch
-from loadstone.domain.event import EventKind, decode_event
+from loadstone.domain.event import NamesCapped, decode_event
 from loadstone.domain.ledger import SeqTracker
-from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
@@ -74,8 +73,8 @@ def names_in_journal(folder: RunFolder) -> NameCap:
     for entry in read_journal(folder.journal):
         if entry.kind is EntryKind.EVENTS and CAPPED_BY_WRITER.encode() in entry.blob:
             event = decode_event(entry.blob)
-            if event.kind is EventKind.NAMES_CAPPED and event.source == CAPPED_BY_WRITER:
-                return LocalNameCap(RequestName(str(method), str(name)) for method, name in event.data["names"])
+            if isinstance(event.payload, NamesCapped) and event.source == CAPPED_BY_WRITER:
+                return LocalNameCap(event.payload.names)
     return LocalNameCap()
 
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from msgspec import to_builtins
 
 from loadstone.domain.histogram import bucket_indexes
 from loadstone.influx.line_protocol import FieldValue, point, quoted, tags
@@ -131,7 +132,7 @@ def slow_line(run: str, name: tuple[str, str], slow: Slow) -> str:
 
 def event_line(event: Event, at_ns: int) -> str:
     """One event; its data as text, nested values left out."""
-    told = (f"{key}={value}" for key, value in event.data.items() if _is_plain(value))
+    told = (f"{key}={value}" for key, value in to_builtins(event.payload).items() if _is_plain(value))
     text = ", ".join(told) or str(event.kind)
     return point("run_event" + tags({"run": event.run, "kind": event.kind}), {"text": text}, at_ns)
 

@@ -15,7 +15,7 @@ from loadstone.influx.line_protocol import FieldValue, point, tags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadstone.domain.event import Event
+    from loadstone.domain.event import Started
     from loadstone.domain.objective import Objective
 
 __all__ = ["announced_objectives", "summary_lines"]
@@ -47,19 +47,19 @@ def summary_lines(document: Mapping[str, Any]) -> list[str]:
     return [line for line in lines if line]
 
 
-def announced_objectives(started: Event) -> list[str]:
+def announced_objectives(run: str, started: Started, at_ns: int) -> list[str]:
     """The ``objective`` points of a run that starts: the limits only, where its end will complete them.
 
     Objectives that cannot be understood have no point; the verdict tells what is wrong with them.
     """
-    start_ms = _epoch_ms(iso(started.at_ns)) or 0
+    start_ms = _epoch_ms(iso(at_ns)) or 0
     found: list[Objective] = []
-    for line in started.data.get("objectives") or ():
+    for line in started.objectives:
         with suppress(SettingsError):
-            found.extend(parse_objectives([str(line)]))
+            found.extend(parse_objectives([line]))
     return [
         point(
-            "objective" + tags({"run": started.run, "metric": each.key}),
+            "objective" + tags({"run": run, "metric": each.key}),
             {"limit": each.limit, "text": each.text},
             start_ms * _MS + number,
         )

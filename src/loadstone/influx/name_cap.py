@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from loadstone.domain.event import Event, EventKind, encode_event
+from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, RequestName
 from loadstone.stream.client import EVENTS, add
 
@@ -104,6 +104,5 @@ class SharedNameCap:
         self._known, self._full = known, True
 
     def _event(self, known: set[Name]) -> Event:
-        data = {"limit": self._limit, "names": sorted(map(list, known))}
-        kind, now_ns = EventKind.NAMES_CAPPED, self._now_ns()
-        return Event(run=self._run, kind=kind, at_ns=now_ns, source=CAPPED_BY_WRITER, seq=0, data=data)
+        payload = NamesCapped(limit=self._limit, names=tuple(sorted(known)))
+        return Event(run=self._run, at_ns=self._now_ns(), source=CAPPED_BY_WRITER, seq=0, payload=payload)

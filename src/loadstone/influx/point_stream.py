@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import Batch, decode_batch
-from loadstone.domain.event import Event, EventKind, decode_event, decode_usage
+from loadstone.domain.event import Event, Started, Users, decode_event, decode_usage
 from loadstone.errors import FormatError
 from loadstone.influx.encode import balancer_line, container_line, event_line, worker_line
 from loadstone.influx.encode_rollups import RollupLines
@@ -55,15 +55,15 @@ class PointStream:
 
     def apply_event(self, event: Event, state: RunState) -> None:
         """Take in an event that ``state`` has just taken in."""
-        if event.kind is EventKind.USERS:
-            self._rollups.note_users(event)
+        if isinstance(event.payload, Users):
+            self._rollups.note_users(event.payload, event.at_ns)
         else:
             at_ns = max(event.at_ns, self._event_ns.get(event.kind, 0) + 1)
             self._event_ns[event.kind] = at_ns
             self._say(event_line(event, at_ns))
-        if event.kind is EventKind.STARTED:
+        if isinstance(event.payload, Started):
             self.spans.begin(event.at_ns // _NS)
-            for line in announced_objectives(event):
+            for line in announced_objectives(event.run, event.payload, event.at_ns):
                 self._say(line)
         self._advance(state)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import json
+
 from loadstone.archive.finalize.first_pass import iso
 from loadstone.domain.objective import ObjectiveResult
 from loadstone.domain.rollup import merged
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.domain.event import Started
     from loadstone.domain.facts import RunFacts
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.rollup import Rollup
@@ -23,24 +26,24 @@ __all__ = ["FORMAT_VERSION", "Closing", "run_document", "verdict_of"]
 
 FORMAT_VERSION: Final = 1
 _PERCENTS: Final[Mapping[str, float]] = {"p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "p999_ms": 99.9}
-_IDENTITY: Final[Mapping[str, Any]] = {
-    "scenario": None,
-    "host": None,
-    "users": None,
-    "spawn_rate": None,
-    "run_time_s": None,
-    "steady_state_s": None,
-    "warmup_s": 0.0,
-    "stop_timeout_s": None,
-    "workers": None,
-    "seed": None,
-    "tags": [],
-    "exclude_tags": [],
-    "target": None,
-    "limits": None,
-    "launch": None,
-    "versions": {},
-}
+_IDENTITY: Final = (
+    "scenario",
+    "host",
+    "users",
+    "spawn_rate",
+    "run_time_s",
+    "steady_state_s",
+    "warmup_s",
+    "stop_timeout_s",
+    "workers",
+    "seed",
+    "tags",
+    "exclude_tags",
+    "target",
+    "limits",
+    "launch",
+    "versions",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ def run_document(closing: Closing) -> dict[str, Any]:
         "ended_at": iso(ended_ns) if ended_ns else None,
         "closed_at": iso(closing.closed_at_ns),
         "window": _window(closing.facts),
-        **{key: state.lifecycle.identity.get(key, default) for key, default in _IDENTITY.items()},
+        **_identity(state.lifecycle.identity),
         "users_peak": state.lifecycle.users_peak,
         "requests": total.n,
         "failures": total.err,
@@ -82,6 +85,11 @@ def run_document(closing: Closing) -> dict[str, Any]:
         "lost_workers": list(closing.facts.lost_workers),
         **_verdict(closing.verdict),
     }
+
+
+def _identity(started: Started) -> dict[str, Any]:
+    values = json.decode(json.encode(started))
+    return {key: values[key] for key in _IDENTITY}
 
 
 def run_times(first_pass: FirstPass) -> tuple[int, int]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from msgspec import to_builtins
+
 from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.lifecycle import masked
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
-from loadstone.domain.text import mask_values
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def event_line(event: Event) -> str:
             "kind": event.kind,
             "source": event.source,
             "seq": event.seq,
-            "data": mask_values(event.data),
+            "data": to_builtins(masked(event.payload)),
         }
     ) + "\n"  # fmt: skip
 
