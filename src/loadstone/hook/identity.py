@@ -1,4 +1,4 @@
-"""Identity: what is being run, as far as the master knows it, for the event that starts a run."""
+"""Identity: a run's id, and what the master knows about the run when it starts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from loadstone.settings import HookSettings
 
 __all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id"]
+
+
+RUN_OPTION: Final = "loadstone_run"
+"""Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
+
+SEED_OPTION: Final = "loadstone_seed"
+"""The same for the seed of the workers' random numbers."""
+
+
+def new_run_id() -> str:
+    """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def identity_of(environment: Environment, settings: HookSettings) -> Started:
@@ -98,15 +110,3 @@ def _git_revision(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
-
-
-RUN_OPTION: Final = "loadstone_run"
-"""Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
-
-SEED_OPTION: Final = "loadstone_seed"
-"""The same for the seed of the workers' random numbers."""
-
-
-def new_run_id() -> str:
-    """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
