@@ -127,7 +127,9 @@ def test_hostile_names_and_errors_arrive_intact_or_cut_as_documented(
     texts = HOSTILE + random_texts(400)
     taken = [Sample(number / 1000, name=("GET", text), error=text) for number, text in enumerate(texts)]
     run = (
-        RunMaker().started(0, workers=[1], scenario=HOSTILE[6]).add(IncarnationMaker(worker=1).batch(taken, final=True))
+        RunMaker()
+        .started(0, workers=[1], scenario={"shape": HOSTILE[6]})
+        .add(IncarnationMaker(worker=1).batch(taken, final=True))
     )
     client = valkey.client()
     ship(client, run.stopped(1, requests=len(taken)).entries)

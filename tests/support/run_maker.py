@@ -10,7 +10,16 @@ import numpy as np
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
-from loadstone.domain.event import Balance, Event, EventKind, Usage, UsageTick, encode_event, encode_usage
+from loadstone.domain.event import (
+    Balance,
+    Event,
+    EventKind,
+    Usage,
+    UsageTick,
+    encode_event,
+    encode_usage,
+    payload_of,
+)
 from loadstone.domain.request_name import RequestName
 
 if TYPE_CHECKING:
@@ -120,7 +129,8 @@ class RunMaker:
     def event(self, kind: EventKind, at_s: float, **data: Any) -> RunMaker:
         """An event ``at_s`` after `START`."""
         at_ns = START + round(at_s * SECOND)
-        event = Event(run=self.run, kind=kind, at_ns=at_ns, source="master", seq=self.events, data=data)
+        payload = payload_of(kind, data)
+        event = Event(run=self.run, at_ns=at_ns, source="master", seq=self.events, payload=payload)
         self.events += 1
         self.entries.append(Entry(EntryKind.EVENTS, f"e-{len(self.entries)}", encode_event(event)))
         return self

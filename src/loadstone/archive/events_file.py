@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from loadstone.domain.event import Event, EventKind
-from loadstone.domain.text import mask_values
+from loadstone.archive.lifecycle import masked
+from loadstone.domain.event import Event, EventKind, payload_of
 from loadstone.domain.time import iso
+from loadstone.errors import FormatError
 
 __all__ = ["decode_event_line", "event_line"]
 
@@ -34,7 +35,7 @@ def event_line(event: Event) -> str:
             "kind": event.kind,
             "source": event.source,
             "seq": event.seq,
-            "data": mask_values(event.data),
+            "data": msgspec.to_builtins(masked(event.payload)),
         }
     ) + "\n"  # fmt: skip
 
@@ -42,4 +43,8 @@ def event_line(event: Event) -> str:
 def decode_event_line(line: bytes, run: str) -> Event:
     """The event of a run in a line. Raises `ValueError` when the line holds none."""
     found = _LINE.decode(line)
-    return Event(run=run, kind=found.kind, at_ns=found.at_ns, source=found.source, seq=found.seq, data=found.data)
+    try:
+        payload = payload_of(found.kind, found.data)
+    except FormatError as error:
+        raise ValueError(str(error)) from error
+    return Event(run=run, at_ns=found.at_ns, source=found.source, seq=found.seq, payload=payload)

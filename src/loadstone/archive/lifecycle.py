@@ -1,25 +1,42 @@
-"""Lifecycle: what the events of a run say lifecycle it, whatever order they come in."""
+"""Lifecycle: what the events of a run say about it, in whatever order they come."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import singledispatchmethod
+from typing import Final, TypeVar
 
-from loadstone.domain.event import EventKind
+import msgspec
+
+from loadstone.domain.event import (
+    Crashed,
+    Event,
+    EventKind,
+    ExceptionRaised,
+    Interrupted,
+    NamesCapped,
+    Orphaned,
+    Payload,
+    RampDone,
+    Restarted,
+    Roster,
+    Started,
+    Stopped,
+    Stopping,
+    TargetExited,
+    Users,
+    WorkerJoined,
+    WorkerLost,
+)
 from loadstone.domain.facts import Window
 from loadstone.domain.text import mask_secrets, mask_values
+from loadstone.domain.time import NS_PER_S
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from loadstone.domain.event import Event
-
-__all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException"]
+__all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException", "masked"]
 
 EXCEPTION_LIMIT: Final = 1000
-"""How many different exceptions of user code are told apart; further ones are counted under `_MORE`."""
+"""How many different exceptions of user code are kept apart; further ones are counted under `_MORE`."""
 
 _MORE: Final = ("further exceptions", "")
-_NS: Final = 1_000_000_000
 _FROM_MASTER: Final = frozenset(
     {
         EventKind.STARTED,
@@ -46,15 +63,15 @@ class UserException:
 
 
 class Lifecycle:
-    """The fold of a run's events. Times are wall clock, ns, None before they are known.
+    """The fold of a run's events. Times are wall clock, ns; None before they are known.
 
-    ``identity`` is the data of the event `started`. ``roster``: workers that were told to spawn users. ``lost_at_ns``:
-    when the master missed a worker. ``exceptions``: by message and traceback. ``crashed``: exit code of each part of
-    the platform that ended by itself and was not started again.
+    ``identity``: the event `started`, secrets masked. ``roster``: workers that the master told to spawn users.
+    ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
+    exit code of each process of the platform that ended by itself and was not started again.
     """
 
     def __init__(self) -> None:
-        self.identity: dict[str, Any] = {}
+        self.identity = Started()
         self.started_ns: int | None = None
         self.ramp_done_ns: int | None = None
         self.stopping_ns: int | None = None
@@ -68,7 +85,7 @@ class Lifecycle:
         self.roster: set[int] = set()
         self.joined_ns: dict[int, int] = {}
         self.lost_at_ns: dict[int, int] = {}
-        self.target_exited: dict[str, Any] | None = None
+        self.target_exited: TargetExited | None = None
         self.target_exited_ns: int | None = None
         self.interrupted = False
         self.orphaned: set[int] = set()
@@ -82,15 +99,12 @@ class Lifecycle:
         self.newest_ns = max(self.newest_ns, event.at_ns)
         if event.kind in _FROM_MASTER:
             self.master_ns = max(self.master_ns, event.at_ns)
-        handler: Callable[[Event], None] | None = getattr(self, f"_on_{event.kind}", None)
-        if handler is not None:
-            handler(event)
+        self._apply(event.payload, event.at_ns)
 
     @property
     def warmup_ns(self) -> int:
         """How long after the ramp the window opens."""
-        warmup_s = self.identity.get("warmup_s")
-        return int(warmup_s * _NS) if isinstance(warmup_s, int | float) else 0
+        return int(self.identity.warmup_s * NS_PER_S)
 
     def window(self, first_ns: int, last_ns: int) -> Window:
         """The window, given when the run's first sample started and its last one ended."""
@@ -99,79 +113,93 @@ class Lifecycle:
             return Window(self.started_ns or first_ns, max(end_ns, last_ns + 1), opened=False)
         return Window(self.ramp_done_ns + self.warmup_ns, end_ns)
 
-    def _on_started(self, event: Event) -> None:
-        self.identity = mask_values(event.data)
-        self.started_ns = event.at_ns
+    @singledispatchmethod
+    def _apply(self, _payload: Payload, _at_ns: int) -> None:
+        """Kinds without a method of their own change nothing but the times above."""
 
-    def _on_roster(self, event: Event) -> None:
-        self.roster.update(_whole_numbers(event.data.get("workers")))
+    @_apply.register
+    def _started(self, started: Started, at_ns: int) -> None:
+        self.identity = masked(started)
+        self.started_ns = at_ns
 
-    def _on_users(self, event: Event) -> None:
-        if event.at_ns < self._users_ns:
+    @_apply.register
+    def _roster(self, roster: Roster, _at_ns: int) -> None:
+        self.roster.update(roster.workers)
+
+    @_apply.register
+    def _users(self, users: Users, at_ns: int) -> None:
+        if at_ns < self._users_ns:
             return
-        self._users_ns = event.at_ns
-        self.users = _number(event.data, "users")
-        self.target_users = _number(event.data, "target_users")
-        self.workers = _number(event.data, "workers")
+        self._users_ns = at_ns
+        self.users, self.target_users, self.workers = users.users, users.target_users, users.workers
         self.users_peak = max(self.users_peak, self.users)
         if self.stopping_ns is None and self.users >= self.target_users:
             self.users_moved = True
 
-    def _on_ramp_done(self, event: Event) -> None:
-        self.ramp_done_ns = min(self.ramp_done_ns or event.at_ns, event.at_ns)
+    @_apply.register
+    def _ramp_done(self, _ramp_done: RampDone, at_ns: int) -> None:
+        self.ramp_done_ns = min(self.ramp_done_ns or at_ns, at_ns)
 
-    def _on_worker_joined(self, event: Event) -> None:
-        worker = _number(event.data, "worker", -1)
-        self.roster.add(worker)
-        self.joined_ns.setdefault(worker, event.at_ns)
-        self.lost_at_ns.pop(worker, None)
+    @_apply.register
+    def _worker_joined(self, joined: WorkerJoined, at_ns: int) -> None:
+        self.roster.add(joined.worker)
+        self.joined_ns.setdefault(joined.worker, at_ns)
+        self.lost_at_ns.pop(joined.worker, None)
 
-    def _on_worker_lost(self, event: Event) -> None:
-        self.lost_at_ns[_number(event.data, "worker", -1)] = event.at_ns
+    @_apply.register
+    def _worker_lost(self, lost: WorkerLost, at_ns: int) -> None:
+        self.lost_at_ns[lost.worker] = at_ns
         self.users_moved = False
 
-    def _on_stopping(self, event: Event) -> None:
-        self.stopping_ns = min(self.stopping_ns or event.at_ns, event.at_ns)
+    @_apply.register
+    def _stopping(self, _stopping: Stopping, at_ns: int) -> None:
+        self.stopping_ns = min(self.stopping_ns or at_ns, at_ns)
 
-    def _on_stopped(self, event: Event) -> None:
-        self.stopped_ns = event.at_ns
-        self.locust_totals = {key: _number(event.data, key) for key in ("requests", "failures")}
+    @_apply.register
+    def _stopped(self, stopped: Stopped, at_ns: int) -> None:
+        self.stopped_ns = at_ns
+        self.locust_totals = {"requests": stopped.requests, "failures": stopped.failures}
 
-    def _on_exception(self, event: Event) -> None:
-        key = (mask_secrets(str(event.data.get("message", ""))), mask_secrets(str(event.data.get("traceback", ""))))
+    @_apply.register
+    def _exception(self, raised: ExceptionRaised, _at_ns: int) -> None:
+        key = (mask_secrets(raised.message), mask_secrets(raised.traceback))
         if key not in self.exceptions and len(self.exceptions) >= EXCEPTION_LIMIT:
             key = _MORE
         found = self.exceptions.setdefault(key, UserException())
-        found.count += _number(event.data, "count", 1)
-        found.nodes[str(event.data.get("node", event.data.get("worker", "")))] = None
+        found.count += raised.count
+        node = raised.node if raised.node is not None else raised.worker
+        found.nodes["" if node is None else str(node)] = None
 
-    def _on_orphaned(self, event: Event) -> None:
-        self.orphaned.add(_number(event.data, "worker", -1))
+    @_apply.register
+    def _orphaned(self, orphaned: Orphaned, _at_ns: int) -> None:
+        self.orphaned.add(orphaned.worker)
 
-    def _on_target_exited(self, event: Event) -> None:
-        self.target_exited = event.data
-        self.target_exited_ns = event.at_ns
+    @_apply.register
+    def _target_exited(self, exited: TargetExited, at_ns: int) -> None:
+        self.target_exited = exited
+        self.target_exited_ns = at_ns
 
-    def _on_interrupted(self, _event: Event) -> None:
+    @_apply.register
+    def _interrupted(self, _interrupted: Interrupted, _at_ns: int) -> None:
         self.interrupted = True
 
-    def _on_crashed(self, event: Event) -> None:
-        code = event.data.get("code")
-        self.crashed[str(event.data.get("part", ""))] = code if isinstance(code, int) else None
+    @_apply.register
+    def _crashed(self, crashed: Crashed, _at_ns: int) -> None:
+        self.crashed[crashed.part] = crashed.code
 
-    def _on_restarted(self, event: Event) -> None:
-        part = str(event.data.get("part", ""))
-        self.crashed.pop(part, None)
-        self.restarted[part] = self.restarted.get(part, 0) + 1
+    @_apply.register
+    def _restarted(self, restarted: Restarted, _at_ns: int) -> None:
+        self.crashed.pop(restarted.part, None)
+        self.restarted[restarted.part] = self.restarted.get(restarted.part, 0) + 1
 
-    def _on_names_capped(self, _event: Event) -> None:
+    @_apply.register
+    def _names_capped(self, _capped: NamesCapped, _at_ns: int) -> None:
         self.names_capped = True
 
 
-def _number(data: dict[str, Any], key: str, default: int = 0) -> int:
-    value = data.get(key)
-    return int(value) if isinstance(value, int | float) else default
+P = TypeVar("P", bound=Payload)
 
 
-def _whole_numbers(value: Any) -> set[int]:
-    return {item for item in value if isinstance(item, int)} if isinstance(value, list) else set()
+def masked(payload: P) -> P:
+    """The payload with the secrets in its texts masked."""
+    return msgspec.convert(mask_values(msgspec.to_builtins(payload)), type(payload))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loadstone.domain.event import ScenarioIdentity  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolves it at run time)
 
@@ -25,7 +26,6 @@ __all__ = [
     "ObjectiveRecord",
     "PartRecord",
     "RunRecord",
-    "ScenarioRecord",
     "ServiceRecord",
     "Summary",
     "WindowRecord",
@@ -47,16 +47,6 @@ class WindowRecord(Struct, frozen=True, kw_only=True):
     end_ns: int
     seconds: Annotated[float, Meta(ge=0)]
     opened: Annotated[bool, Meta(description="False if the ramp-up never finished; the window is then the whole run.")]
-
-
-class ScenarioRecord(Struct, frozen=True, kw_only=True):
-    """The Locust files of the run. ``digest`` covers their names and contents; ``shape`` is a load shape's class."""
-
-    files: tuple[str, ...] = ()
-    digest: str | None = None
-    git_revision: str | None = None
-    user_classes: tuple[str, ...] = ()
-    shape: str | None = None
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -219,7 +209,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     ]
     closed_at: Annotated[_Time, Meta(description="When the run was closed for the first time.")]
     window: WindowRecord
-    scenario: Annotated[ScenarioRecord | None, Meta(description="Null without a master.")]
+    scenario: Annotated[ScenarioIdentity | None, Meta(description="Null without a master.")]
     host: Annotated[str | None, Meta(description="The base address of the target, secrets masked.")]
     users: Annotated[int | None, Meta(description="Users that were asked for.")]
     spawn_rate: Annotated[float | None, Meta(description="Users per second.")]

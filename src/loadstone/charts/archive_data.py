@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from loadstone.archive.run_record import ScenarioRecord
 from loadstone.charts.binned import Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
@@ -32,7 +31,7 @@ from loadstone.charts.page_data import (
     WindowMark,
 )
 from loadstone.charts.usage_series import read_usage_series
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import EventKind, ScenarioIdentity, Users
 from loadstone.domain.objective import Outcome
 from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun, FailureRow
     from loadstone.archive.run_record import Figures, IncarnationRecord, NameFigures, RunRecord, WorkerHealth
     from loadstone.charts.page_data import Row, Series
+    from loadstone.domain.event import Payload
 
 __all__ = ["report_data"]
 
@@ -55,7 +55,7 @@ class _Happened(NamedTuple):
 
     at: int
     kind: EventKind
-    data: Mapping[str, Any]
+    payload: Payload
 
 
 def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), baseline_id: str = "") -> ReportPage:
@@ -64,7 +64,7 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
     ``baseline``: rows of the table that compares the run with the run ``baseline_id``.
     """
     record, bins = run.record, _bins(run)
-    events = [_Happened(event.at_ns // NS_PER_S - bins.begin, event.kind, event.data) for event in run.events()]
+    events = [_Happened(event.at_ns // NS_PER_S - bins.begin, event.kind, event.payload) for event in run.events()]
     names = sorted(record.summary.run.names, key=lambda figures: (-figures.requests, figures.request_name))
     marks = _marks(events)
     return ReportPage(
@@ -103,8 +103,8 @@ def _ns(moment: str | None) -> int:
 
 
 def _marks(events: Iterable[_Happened]) -> list[EventMark]:
-    marks = [EventMark(t=at, kind=event_name(kind), text=event_words(kind, data))
-             for at, kind, data in events if kind in MARKED]  # fmt: skip
+    marks = [EventMark(t=at, kind=event_name(kind), text=event_words(payload))
+             for at, kind, payload in events if kind in MARKED]  # fmt: skip
     return sorted(marks, key=lambda mark: mark.t)[:_EVENT_LIMIT]
 
 
@@ -132,13 +132,13 @@ def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happ
 
 def _users(events: Sequence[_Happened], bins: Bins) -> Series:
     """The last report of each bin; a bin without one repeats the bin before."""
-    reports = {at // bins.step_s: data for at, kind, data in events if kind is EventKind.USERS}
+    reports = {event.at // bins.step_s: event.payload for event in events if isinstance(event.payload, Users)}
     series: Series = {"users": [], TARGET_USERS: []}
-    newest: Mapping[str, Any] = {}
+    newest: Users | None = None
     for at in range(bins.count):
         newest = reports.get(at, newest)
-        series["users"].append(newest.get("users"))
-        series[TARGET_USERS].append(newest.get("target_users"))
+        series["users"].append(newest.users if newest else None)
+        series[TARGET_USERS].append(newest.target_users if newest else None)
     return series
 
 
@@ -246,7 +246,7 @@ def _ledger(record: RunRecord) -> list[Row]:
 
 def _identity(record: RunRecord) -> list[tuple[str, str]]:
     """What was run, as title and text; what is unknown is left out."""
-    scenario = record.scenario or ScenarioRecord()
+    scenario = record.scenario or ScenarioIdentity()
     texts = [
         ("run", record.id),
         ("started", _moment(record.started_at)),

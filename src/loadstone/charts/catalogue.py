@@ -7,13 +7,27 @@ report of the same second show the same numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import (
+    Crashed,
+    EventKind,
+    NamesCapped,
+    Orphaned,
+    RampDone,
+    Restarted,
+    Stage,
+    Started,
+    Stopped,
+    TargetExited,
+    WorkerJoined,
+    WorkerLost,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from loadstone.domain.event import Payload
     from loadstone.domain.request_name import RequestName
 
 __all__ = [
@@ -224,25 +238,34 @@ def own_labels(names: Iterable[RequestName]) -> dict[RequestName, str]:
 
 MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION}
 """Events that every chart marks with a line and that the table of events lists."""
-_WORDS: Final[Mapping[EventKind, Callable[[Mapping[str, Any]], str]]] = {
-    EventKind.STARTED: lambda data: f"{data.get('users', '?')} users on {data.get('host', '?')}",
-    EventKind.RAMP_DONE: lambda data: f"{data.get('users', '?')} users running",
-    EventKind.STAGE: lambda data: f"target of {data.get('users', '?')} users",
-    EventKind.WORKER_JOINED: lambda data: f"worker {data.get('worker', '?')}",
-    EventKind.WORKER_LOST: lambda data: f"worker {data.get('worker', '?')}",
-    EventKind.ORPHANED: lambda data: f"worker {data.get('worker', '?')}",
-    EventKind.STOPPED: lambda data: f"Locust counted {data.get('requests', '?')} requests",
-    EventKind.TARGET_EXITED: lambda data: f"exit code {data.get('code', '?')}",
-    EventKind.CRASHED: lambda data: f"{data.get('part', '?')}, exit code {data.get('code', '?')}",
-    EventKind.RESTARTED: lambda data: str(data.get("part", "?")),
-    EventKind.NAMES_CAPPED: lambda data: f"more than {data.get('limit', '?')} request names",
-}
 
 
-def event_words(kind: EventKind, data: Mapping[str, Any]) -> str:
+def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
     """The details of an event, for people; empty where its kind says everything."""
-    words = _WORDS.get(kind)
-    return words(data) if words else ""
+    match payload:
+        case Started(users=users, host=host):
+            return f"{_known(users)} users on {_known(host)}"
+        case RampDone(users=users):
+            return f"{_known(users)} users running"
+        case Stage(users=users):
+            return f"target of {_known(users)} users"
+        case WorkerJoined(worker=worker) | WorkerLost(worker=worker) | Orphaned(worker=worker):
+            return f"worker {worker}"
+        case Stopped(requests=requests):
+            return f"Locust counted {requests} requests"
+        case TargetExited(code=code):
+            return f"exit code {_known(code)}"
+        case Crashed(part=part, code=code):
+            return f"{part}, exit code {_known(code)}"
+        case Restarted(part=part):
+            return part
+        case NamesCapped(limit=limit):
+            return f"more than {_known(limit)} request names"
+    return ""
+
+
+def _known(value: object) -> str:
+    return "?" if value is None else str(value)
 
 
 def event_name(kind: EventKind) -> str:

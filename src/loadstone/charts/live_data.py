@@ -66,11 +66,10 @@ def live_data(run: str, state: RunState, *, begin: int, now_ns: int) -> dict[str
 def live_objectives(state: RunState) -> list[ObjectiveResult]:
     """How the objectives stand in the newest minute, from ramp done on. A verdict looks at the whole window."""
     facts = _recent_facts(state)
-    lines = state.lifecycle.identity.get("objectives")
     results = []
-    for line in lines if isinstance(lines, list) else ():
+    for line in state.lifecycle.identity.objectives:
         try:
-            results.append(parse_objective(str(line)).evaluate(facts))
+            results.append(parse_objective(line).evaluate(facts))
         except UsageError:
             continue  # what cannot be understood is told by the verdict
     return results
@@ -100,14 +99,14 @@ def _phase(state: RunState) -> str:
 
 def _elapsed(state: RunState, now_ns: int) -> str:
     minutes, seconds = divmod(max(0, now_ns - (state.lifecycle.started_ns or now_ns)) // _NS, 60)
-    host = state.lifecycle.identity.get("host") or "its target"
+    host = state.lifecycle.identity.host or "its target"
     return f"For {minutes}:{seconds:02d} on {host}. Objectives are of the newest minute, the rest as it stands now."
 
 
 def _events(state: RunState, begin: int) -> Iterator[tuple[int, str, str]]:
     for event in sorted(state.recent_events, key=lambda event: event.at_ns):
         if event.kind in MARKED:
-            yield event.at_ns // _NS - begin, event_name(event.kind), event_words(event.kind, event.data)
+            yield event.at_ns // _NS - begin, event_name(event.kind), event_words(event.payload)
 
 
 def _tiles(state: RunState, ledger: Ledger) -> list[dict[str, Any]]:

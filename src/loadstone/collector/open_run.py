@@ -12,7 +12,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
-from loadstone.domain.event import Event, EventKind, encode_event
+from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry
 
@@ -81,11 +81,10 @@ class OpenRun:
         """Put it into the journal that further names are counted together."""
         event = Event(
             run=self.folder.run,
-            kind=EventKind.NAMES_CAPPED,
             at_ns=self.state.newest_ns,
             source="aggregator",
             seq=0,
-            data={"limit": self.state.names.limit},
+            payload=NamesCapped(limit=self.state.names.limit),
         )
         self.take(EntryKind.EVENTS, stream_id, encode_event(event), event)
 

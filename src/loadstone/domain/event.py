@@ -1,66 +1,250 @@
-"""Event and UsageTick: what happened to a run, and what containers, processes and balancers did at one moment."""
+"""Events and usage ticks: what happened to a run, and what containers, processes and balancers used at one moment.
+
+Both travel as JSON. Keys that are not known here are ignored, and a key that is missing has its default, so versions
+can be mixed; a value of the wrong type is a `FormatError`.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Final
 
+import msgspec
+from msgspec import Struct
+
+from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.errors import FormatError
 
 __all__ = [
     "Balance",
+    "Crashed",
     "Event",
     "EventKind",
+    "ExceptionRaised",
+    "Interrupted",
+    "NamesCapped",
+    "Orphaned",
+    "Payload",
+    "RampDone",
+    "Restarted",
+    "Roster",
+    "ScenarioIdentity",
+    "Stage",
+    "Started",
+    "Stopped",
+    "Stopping",
+    "TargetExited",
     "Usage",
     "UsageTick",
+    "Users",
+    "WorkerJoined",
+    "WorkerLost",
     "decode_event",
     "decode_usage",
     "encode_event",
     "encode_usage",
+    "payload_of",
 ]
 
 
 class EventKind(StrEnum):
     """What can happen to a run."""
 
-    STARTED = "started"  # data: identity of the run
-    ROSTER = "roster"  # data: workers = indexes of the workers that were told to spawn users
-    USERS = "users"  # every second from the master. data: users, target_users, workers
-    RAMP_DONE = "ramp_done"  # data: users
-    STAGE = "stage"  # a load shape asked for another number of users. data: users, spawn_rate
-    WORKER_JOINED = "worker_joined"  # data: worker
-    WORKER_LOST = "worker_lost"  # data: worker, users
-    STOPPING = "stopping"  # users are being stopped
-    STOPPED = "stopped"  # data: requests, failures = Locust's own totals; aborted_by
-    EXCEPTION = "exception"  # data: message, traceback, count, worker
-    ORPHANED = "orphaned"  # a worker lost its master. data: worker
-    TARGET_EXITED = "target_exited"  # data: code
-    INTERRUPTED = "interrupted"  # a person or a supervisor ended the run early
-    CRASHED = "crashed"  # a part of the platform ended by itself. data: part, code
-    RESTARTED = "restarted"  # ... and was started again. data: part
-    NAMES_CAPPED = "names_capped"  # data: limit
+    STARTED = "started"
+    ROSTER = "roster"
+    USERS = "users"
+    RAMP_DONE = "ramp_done"
+    STAGE = "stage"
+    WORKER_JOINED = "worker_joined"
+    WORKER_LOST = "worker_lost"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    EXCEPTION = "exception"
+    ORPHANED = "orphaned"
+    TARGET_EXITED = "target_exited"
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+    RESTARTED = "restarted"
+    NAMES_CAPPED = "names_capped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Payload(Struct, frozen=True, kw_only=True):
+    """What an event says beside its kind; each kind has a payload of its own."""
+
+    kind: ClassVar[EventKind]
+
+
+class Event(Struct, frozen=True, kw_only=True):
     """Something that happened to a run, at ``at_ns`` (wall clock, ns). ``(source, seq)`` is unique."""
 
     run: str
-    kind: EventKind
     at_ns: int
     source: str
     seq: int
-    data: dict[str, Any] = field(default_factory=dict)
+    payload: Payload
+
+    @property
+    def kind(self) -> EventKind:
+        """What happened."""
+        return self.payload.kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class ScenarioIdentity(Struct, frozen=True, kw_only=True):
+    """The Locust files of a run. ``digest`` covers their names and contents; ``shape`` is a load shape's class."""
+
+    files: tuple[str, ...] = ()
+    digest: str | None = None
+    git_revision: str | None = None
+    user_classes: tuple[str, ...] = ()
+    shape: str | None = None
+
+
+class Started(Payload, frozen=True, kw_only=True):
+    """The master started the run: its identity, as far as the master knows it. ``spawn_rate`` is in users per second.
+
+    ``target`` and ``limits`` are JSON objects of the target's or the user's own. ``launch`` says which start of
+    loadstone the run belongs to.
+    """
+
+    kind = EventKind.STARTED
+    scenario: ScenarioIdentity | None = None
+    host: str | None = None
+    users: int | None = None
+    spawn_rate: float | None = None
+    run_time_s: float | None = None
+    steady_state_s: float | None = None
+    warmup_s: float = 0.0
+    stop_timeout_s: float | None = None
+    seed: int | None = None
+    tags: tuple[str, ...] = ()
+    exclude_tags: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ()
+    workers: int | None = None
+    target: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+    versions: dict[str, str] = {}
+    launch: str | None = None
+
+
+class Roster(Payload, frozen=True, kw_only=True):
+    """The indexes of the workers that the master told to spawn users."""
+
+    kind = EventKind.ROSTER
+    workers: tuple[int, ...] = ()
+
+
+class Users(Payload, frozen=True, kw_only=True):
+    """How many users run, how many are wanted, and on how many workers; from the master, every second."""
+
+    kind = EventKind.USERS
+    users: int = 0
+    target_users: int = 0
+    workers: int = 0
+
+
+class RampDone(Payload, frozen=True, kw_only=True):
+    """All users run. With a load shape this happens after every stage."""
+
+    kind = EventKind.RAMP_DONE
+    users: int | None = None
+
+
+class Stage(Payload, frozen=True, kw_only=True):
+    """A load shape asked for another number of users than ``before``."""
+
+    kind = EventKind.STAGE
+    users: int | None = None
+    before: int | None = None
+
+
+class WorkerJoined(Payload, frozen=True, kw_only=True):
+    """A worker joined a run that was going on."""
+
+    kind = EventKind.WORKER_JOINED
+    worker: int = -1
+
+
+class WorkerLost(Payload, frozen=True, kw_only=True):
+    """The master no longer hears a worker."""
+
+    kind = EventKind.WORKER_LOST
+    worker: int = -1
+
+
+class Stopping(Payload, frozen=True, kw_only=True):
+    """Users are being stopped."""
+
+    kind = EventKind.STOPPING
+
+
+class Stopped(Payload, frozen=True, kw_only=True):
+    """All users have stopped; ``requests`` and ``failures`` are Locust's own totals."""
+
+    kind = EventKind.STOPPED
+    requests: int = 0
+    failures: int = 0
+
+
+class ExceptionRaised(Payload, frozen=True, kw_only=True):
+    """User code raised an exception ``count`` times since the worker last said so. ``node`` is Locust's id of it."""
+
+    kind = EventKind.EXCEPTION
+    message: str = ""
+    traceback: str = ""
+    count: int = 1
+    node: str | None = None
+    worker: int | None = None
+
+
+class Orphaned(Payload, frozen=True, kw_only=True):
+    """A worker lost its master."""
+
+    kind = EventKind.ORPHANED
+    worker: int = -1
+
+
+class TargetExited(Payload, frozen=True, kw_only=True):
+    """The target ended with this exit code."""
+
+    kind = EventKind.TARGET_EXITED
+    code: int | None = None
+
+
+class Interrupted(Payload, frozen=True, kw_only=True):
+    """A person or a supervisor ended the run early."""
+
+    kind = EventKind.INTERRUPTED
+
+
+class Crashed(Payload, frozen=True, kw_only=True):
+    """A process of the platform ended by itself."""
+
+    kind = EventKind.CRASHED
+    part: str = ""
+    code: int | None = None
+
+
+class Restarted(Payload, frozen=True, kw_only=True):
+    """A process of the platform that had ended by itself was started again."""
+
+    kind = EventKind.RESTARTED
+    part: str = ""
+
+
+class NamesCapped(Payload, frozen=True, kw_only=True):
+    """The run has more than ``limit`` request names; ``names`` are the ones that are kept."""
+
+    kind = EventKind.NAMES_CAPPED
+    limit: int | None = None
+    names: tuple[RequestName, ...] = ()
+
+
+class Usage(Struct, frozen=True, kw_only=True):
     """What one container or process used at one tick.
 
     Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
-    ``throttled_pct`` is the share of scheduling periods in which it was held back; ``oom`` counts out-of-memory kills
+    ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
     since the tick before.
     """
 
@@ -76,11 +260,11 @@ class Usage:
     oom: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class Balance(Struct, frozen=True, kw_only=True):
     """What a load balancer did for one service: ``queue`` requests wait now, ``up`` servers are there now.
 
-    Since the tick before ``retries`` connections were tried again and ``redispatches`` requests went to another server.
+    Since the tick before, ``retries`` connections were tried again, and ``redispatches`` requests went to another
+    server.
     """
 
     service: str
@@ -90,8 +274,7 @@ class Balance:
     up: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageTick:
+class UsageTick(Struct, frozen=True, kw_only=True):
     """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
 
     at_ns: int
@@ -101,32 +284,66 @@ class UsageTick:
     balances: tuple[Balance, ...] = ()
 
 
+class _Envelope(Struct, frozen=True, kw_only=True):
+    """An event as it is stored: its payload is the object ``data``."""
+
+    run: str
+    kind: EventKind
+    at_ns: int
+    source: str
+    seq: int
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for payload in Payload.__subclasses__()}
+_PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
+_ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
+_USAGE_DECODER: Final = msgspec.json.Decoder(UsageTick)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
 def encode_event(event: Event) -> bytes:
-    """One event as JSON."""
-    return json.dumps(asdict(event), separators=(",", ":"), default=str).encode()
+    """One event as JSON; characters that UTF-8 does not have (lone surrogates) become question marks."""
+    envelope = {
+        "run": event.run,
+        "kind": event.kind,
+        "at_ns": event.at_ns,
+        "source": event.source,
+        "seq": event.seq,
+        "data": event.payload,
+    }
+    try:
+        return _ENCODER.encode(envelope)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(envelope), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def decode_event(blob: bytes) -> Event:
     """The event in a blob; raises `FormatError` when it is none."""
     try:
-        values = json.loads(blob)
-        values["kind"] = EventKind(values["kind"])
-        return Event(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        envelope = _ENVELOPE_DECODER.decode(blob)
+        payload = _PAYLOAD_DECODERS[envelope.kind].decode(envelope.data)
+    except ValueError as error:
         raise FormatError(f"not an event: {error}") from error
+    return Event(run=envelope.run, at_ns=envelope.at_ns, source=envelope.source, seq=envelope.seq, payload=payload)
+
+
+def payload_of(kind: EventKind, data: object) -> Payload:
+    """The payload of an event of this kind, from its decoded JSON; raises `FormatError` when it is none."""
+    try:
+        return msgspec.convert(data, _PAYLOADS[kind])
+    except msgspec.ValidationError as error:
+        raise FormatError(f"not the data of an event {kind}: {error}") from error
 
 
 def encode_usage(tick: UsageTick) -> bytes:
     """One tick as JSON."""
-    return json.dumps(asdict(tick), separators=(",", ":")).encode()
+    return _ENCODER.encode(tick)
 
 
 def decode_usage(blob: bytes) -> UsageTick:
     """The tick in a blob; raises `FormatError` when it is none."""
     try:
-        values = json.loads(blob)
-        rows = tuple(Usage(**row) for row in values.pop("rows"))
-        balances = tuple(Balance(**row) for row in values.pop("balances", ()))
-        return UsageTick(rows=rows, balances=balances, **values)
-    except (ValueError, KeyError, TypeError) as error:
+        return _USAGE_DECODER.decode(blob)
+    except ValueError as error:
         raise FormatError(f"not a usage tick: {error}") from error

@@ -1,6 +1,6 @@
 """Aborted requests: those in flight when their user was killed. Locust never reports them, so they are counted here.
 
-Nothing is added to the path of a request. When a user is killed, Locust calls its ``on_stop`` while the exception that
+This costs a request nothing. When a user is killed, Locust calls its ``on_stop`` while the exception that
 killed it is being handled; that exception's traceback tells whether the user was inside a client's request function.
 """
 
@@ -37,7 +37,7 @@ def count_aborted(user_classes: Iterable[type[User]], count: Callable[[], None])
 
 
 def _watching_run(run: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
-    """Kinds of users that never come to their ``on_stop``: those with a ``run`` of their own, as tests of pytest."""
+    """For users that never reach ``on_stop`` because they have a ``run`` of their own, such as those of pytest."""
 
     @functools.wraps(run)
     def watched(user: User) -> Any:

@@ -1,9 +1,9 @@
-"""Steering a waiting master over HTTP, beside Locust's own routes, for `loadstone run --stack`.
+"""The control API of a waiting master, beside Locust's own routes, for `loadstone run --stack`.
 
-It can say what Locust's form has no fields for: objectives, steady state, warm-up, seed, and who asked.
+It takes what Locust's form has no fields for: objectives, steady state, warm-up, seed, and who asked.
 
 POST /loadstone/runs   start a run; JSON of `RunRequest`, values as text -> {"launch": ...}
-GET  /loadstone/runs   the run that goes on, or the last one: {"run", "state", "users", "workers", "live"}
+GET  /loadstone/runs   the current run, or the last one: {"run", "state", "users", "workers", "live"}
 POST /loadstone/stop   end it early: it counts as interrupted
 """
 
@@ -37,19 +37,19 @@ def install(web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
     """Add the routes, guarded as Locust's own are."""
     app: Any = web_ui.app
     guarded: Any = web_ui.auth_required_if_enabled
-    steering = _Steering(web_ui, hook, live)
-    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(steering.tell), methods=["GET"])
-    app.add_url_rule("/loadstone/runs", "loadstone_start", guarded(steering.start), methods=["POST"])
-    app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded(steering.stop), methods=["POST"])
+    api = _ControlApi(web_ui, hook, live)
+    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(api.show), methods=["GET"])
+    app.add_url_rule("/loadstone/runs", "loadstone_start", guarded(api.start), methods=["POST"])
+    app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded(api.stop), methods=["POST"])
 
 
-class _Steering:
+class _ControlApi:
     def __init__(self, web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
         self._environment = web_ui.environment
         self._hook = hook
         self._live = live
 
-    def tell(self) -> Response:
+    def show(self) -> Response:
         runner = self._runner()
         live = self._live() if self._live else {}
         return jsonify(
@@ -66,7 +66,7 @@ class _Steering:
         if not request.is_json:  # a form of another site cannot send JSON unasked
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
         try:
-            wanted = load(RunRequest, _texts(request.get_json()), environ={})
+            requested = load(RunRequest, _texts(request.get_json()), environ={})
         except SettingsError as error:
             return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
         runner = self._runner()
@@ -74,32 +74,32 @@ class _Steering:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} goes on; it has to end first")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
-        self._begin(runner, wanted)
-        return jsonify({"launch": wanted.launch}), HTTPStatus.ACCEPTED
+        self._begin(runner, requested)
+        return jsonify({"launch": requested.launch}), HTTPStatus.ACCEPTED
 
     def stop(self) -> Response:
         self._hook.interrupt()
         gevent.spawn(self._runner().stop)
         return jsonify({"run": self._hook.run})
 
-    def _begin(self, runner: MasterRunner, wanted: RunRequest) -> None:
-        self._hook.expect(wanted)
-        if wanted.host:
-            self._environment.host = wanted.host
+    def _begin(self, runner: MasterRunner, requested: RunRequest) -> None:
+        self._hook.expect(requested)
+        if requested.host:
+            self._environment.host = requested.host
         if self._environment.shape_class:
             gevent.spawn(runner.start_shape)
         else:
-            gevent.spawn(runner.start, wanted.users, wanted.spawn_rate)
+            gevent.spawn(runner.start, requested.users, requested.spawn_rate)
 
     def _runner(self) -> MasterRunner:
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
-            raise TypeError("only a master can be steered")
+            raise TypeError("only a master has a control API")
         return runner
 
 
 def _texts(body: Any) -> Mapping[str, Any]:
-    """The fields of a request as options are given; what is no field is refused by name."""
+    """The fields of a request as options have them; unknown ones are refused by name."""
     if not isinstance(body, dict):
         raise SettingsError(["the request must be a JSON object"])
     known = {each.name for each in describe(RunRequest)}

@@ -1,4 +1,4 @@
-"""Identity: what is being run, as far as the master knows it, for the event that starts a run."""
+"""Identity: a run's id, and what the master knows about the run when it starts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import secrets
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 import locust
 
+from loadstone.domain.event import ScenarioIdentity, Started
 from loadstone.hook.inspect_scenario import scenario_files
 from loadstone.version import __version__
 
@@ -27,29 +28,41 @@ if TYPE_CHECKING:
 __all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id"]
 
 
-def identity_of(environment: Environment, settings: HookSettings) -> dict[str, Any]:
-    """The data of the event `started`: scenario, load, limits and versions. Durations are in seconds."""
+RUN_OPTION: Final = "loadstone_run"
+"""Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
+
+SEED_OPTION: Final = "loadstone_seed"
+"""The same for the seed of the workers' random numbers."""
+
+
+def new_run_id() -> str:
+    """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def identity_of(environment: Environment, settings: HookSettings) -> Started:
+    """The event that starts a run: scenario, load, limits and versions."""
     options = environment.parsed_options
     runner = environment.runner
-    return {
-        "scenario": _scenario(environment),
-        "host": environment.host or next((c.host for c in environment.user_classes if c.host), None),
-        "users": runner.target_user_count if runner else 0,
-        "spawn_rate": getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
-        "run_time_s": settings.run_time,
-        "steady_state_s": settings.steady_state,
-        "warmup_s": settings.warmup,
-        "stop_timeout_s": environment.stop_timeout or 0.0,
-        "seed": settings.seed,
-        "tags": list(getattr(options, "tags", None) or ()),
-        "exclude_tags": list(getattr(options, "exclude_tags", None) or ()),
-        "objectives": list(settings.objective),
-        "workers": getattr(runner, "worker_count", 1),
-        "target": settings.target,
-        "limits": settings.limits,
-        "versions": versions(),
-        "launch": settings.launch,
-    }
+    return Started(
+        scenario=_scenario(environment),
+        host=environment.host or next((c.host for c in environment.user_classes if c.host), None),
+        users=runner.target_user_count if runner else 0,
+        spawn_rate=getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
+        run_time_s=settings.run_time,
+        steady_state_s=settings.steady_state,
+        warmup_s=settings.warmup,
+        stop_timeout_s=environment.stop_timeout or 0.0,
+        seed=settings.seed,
+        tags=tuple(getattr(options, "tags", None) or ()),
+        exclude_tags=tuple(getattr(options, "exclude_tags", None) or ()),
+        objectives=settings.objective,
+        workers=getattr(runner, "worker_count", 1),
+        target=settings.target,
+        limits=settings.limits,
+        versions=versions(),
+        launch=settings.launch,
+    )
 
 
 def versions() -> dict[str, str]:
@@ -64,15 +77,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def _scenario(environment: Environment) -> dict[str, Any]:
+def _scenario(environment: Environment) -> ScenarioIdentity:
     files = scenario_files(environment.parsed_locustfiles or ())
-    return {
-        "files": [file.name for file in files],
-        "digest": _digest(files),
-        "git_revision": _git_revision(files[0].parent) if files else None,
-        "user_classes": sorted(user_class.__name__ for user_class in environment.user_classes),
-        "shape": type(environment.shape_class).__name__ if environment.shape_class else None,
-    }
+    return ScenarioIdentity(
+        files=tuple(file.name for file in files),
+        digest=_digest(files),
+        git_revision=_git_revision(files[0].parent) if files else None,
+        user_classes=tuple(sorted(user_class.__name__ for user_class in environment.user_classes)),
+        shape=type(environment.shape_class).__name__ if environment.shape_class else None,
+    )
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -97,15 +110,3 @@ def _git_revision(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
-
-
-RUN_OPTION: Final = "loadstone_run"
-"""Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
-
-SEED_OPTION: Final = "loadstone_seed"
-"""The same for the seed of the workers' random numbers."""
-
-
-def new_run_id() -> str:
-    """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,4 +1,4 @@
-"""A look into a scenario before anything is started: does it load, has it users, does it know these arguments.
+"""Checks a scenario before anything is started: does it load, has it users, does it accept these arguments.
 
 Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario FILE,FILE
 [ARGUMENT...]``. The last line of its output is a JSON object: ``error`` and ``hint`` (None when all is well),
@@ -28,13 +28,13 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
 
 
 def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
-    """What the module's docstring says."""
+    """The JSON object that the module's docstring describes."""
     sys.argv = ["locust", "-f", ",".join(files), *arguments]
     try:
         users, shape = _load(files)
     except SystemExit as error:
         return _bad(f"the scenario {', '.join(files)} ended itself while it was loaded (exit {error.code})")
-    except Exception as error:  # noqa: BLE001  (whatever a scenario raises is its author's to read)
+    except Exception as error:  # noqa: BLE001  (whatever the scenario raises is reported to its author)
         return _bad(f"the scenario {', '.join(files)} cannot be loaded: {type(error).__name__}: {error}")
     if not users:
         return _bad(f"the scenario {', '.join(files)} has no user class", "Define a class that extends HttpUser")
@@ -45,7 +45,7 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> dict[str
 
 
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
-    from locust import main  # noqa: PLC0415  (patches the process; only wanted here)
+    from locust import main  # noqa: PLC0415  (patches the process; only this program may)
 
     patched: Any = main
     patched.load_locustfile_pytest = _none_unless_collected(patched.load_locustfile_pytest)
@@ -55,7 +55,7 @@ def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
 
 
 def _none_unless_collected(load: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """Where there is no user class, Locust looks for tests of pytest; a file that pytest refuses holds none either."""
+    """Without a user class Locust looks for tests of pytest; a file that pytest rejects has none either."""
 
     def loaded(path: str) -> dict[str, Any]:
         try:

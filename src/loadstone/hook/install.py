@@ -1,4 +1,4 @@
-"""The hook: what is added beside a scenario so that every request is recorded. `install` is all it takes."""
+"""The hook: records every request of the scenario beside which it is loaded. `install` attaches it to Locust."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadstone.hook import control_api, web_ui
 from loadstone.hook.inspect_scenario import scenario_files
 from loadstone.hook.master import MasterHook, quit_gracefully
-from loadstone.hook.worker import WorkerHook, show_life
+from loadstone.hook.worker import WorkerHook, touch_heartbeat_file
 from loadstone.lean import connections, locust_fast
 from loadstone.settings import HookSettings, load
 
@@ -28,7 +28,7 @@ __all__ = ["PLUGIN_FILE", "install"]
 
 PLUGIN_FILE: Final = Path(__file__).with_name("plugin") / "loadstone_hook.py"
 """The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
-_SHORTLY_S: Final = 0.002
+_INIT_POLL_S: Final = 0.002
 log = logging.getLogger("loadstone.hook")
 
 
@@ -41,7 +41,7 @@ def install(events: Events) -> None:
 
 
 def _hide_from_pytest() -> None:
-    """Where no file has a user class, Locust has pytest collect them all: this one would be loaded a second time."""
+    """If no file has a user class, Locust lets pytest collect all of them, which would load this one a second time."""
     main: Any = sys.modules.get("locust.main")
     if main is not None:
         collect = main.load_locustfile_pytest
@@ -49,11 +49,11 @@ def _hide_from_pytest() -> None:
 
 
 class _Hook:
-    """The parts of the hook that this process needs: those of a master, of a worker, or of both."""
+    """The hooks that this process needs: a master's, a worker's, or both."""
 
     def __init__(self) -> None:
         self._initialised = False
-        self._parts: list[MasterHook | WorkerHook] = []
+        self._hooks: list[MasterHook | WorkerHook] = []
 
     def initialise(self, environment: Environment) -> None:
         """Locust has made its runner: attach what belongs to it, unless there is no stream to record to."""
@@ -68,21 +68,21 @@ class _Hook:
         self._initialised = True
 
     def begin(self) -> None:
-        """A test starts. A worker that joins in mid-run can hear of it before Locust has initialised it: then wait."""
+        """A test starts. To a worker that joins a run this can happen before Locust has initialised it: then wait."""
         while not self._initialised:
-            gevent.sleep(_SHORTLY_S)
-        for part in self._parts:
-            part.begin()
+            gevent.sleep(_INIT_POLL_S)
+        for hook in self._hooks:
+            hook.begin()
 
     def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
-        """A plain process is both: its run gets an id before it is recorded, and is over after the last sample."""
+        """A plain process is both: the run has an id before it is recorded, and ends after its last sample."""
         runner = environment.runner
         if not isinstance(runner, MasterRunner):
-            self._parts.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
+            self._hooks.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
         if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
-            gevent.spawn(show_life, runner, settings.heartbeat_file)
+            gevent.spawn(touch_heartbeat_file, runner, settings.heartbeat_file)
         if not isinstance(runner, WorkerRunner):
-            self._parts.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
+            self._hooks.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
             quit_gracefully(runner)
 

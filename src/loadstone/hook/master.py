@@ -1,4 +1,4 @@
-"""What the hook does where a test is steered: a Locust master, or a plain Locust process."""
+"""What the hook does in the process that controls a test: a Locust master, or a plain Locust process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ import gevent
 from locust.rpc.protocol import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import (
+    Interrupted,
+    RampDone,
+    Roster,
+    Stage,
+    Stopped,
+    Stopping,
+    Users,
+    WorkerJoined,
+    WorkerLost,
+)
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id
 from loadstone.hook.sender import EventPublisher
 
@@ -23,19 +33,21 @@ if TYPE_CHECKING:
 
 __all__ = ["MasterHook", "Rebalancer"]
 
-_LAST_WORDS_TIMEOUT_S: Final = 10.0
+_FLUSH_TIMEOUT_S: Final = 10.0
 _MISSING: Final = "missing"
+_SETTLED_AFTER: Final = 3
+"""Looks without another loss after which users are distributed again: within ten seconds of the loss."""
 log = logging.getLogger("loadstone.master")
 
 
 class MasterHook:
-    """Names the runs of this process, ends them in time and says what happens to them."""
+    """Gives the runs of this process their ids, ends them in time and publishes what happens to them."""
 
     def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         self.run: str | None = None
         self._environment = environment
-        self._given = self._settings = settings
-        self._expected: RunRequest | None = None
+        self._process_settings = self._settings = settings
+        self._request: RunRequest | None = None
         self._redis_url = redis_url
         self._publisher: EventPublisher | None = None
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -43,31 +55,31 @@ class MasterHook:
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
-        self._settings, self._expected = _with_request(self._given, self._expected), None
+        self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
-        self._publisher.publish(EventKind.STARTED, **identity_of(self._environment, self._settings))
+        self._publisher.publish(identity_of(self._environment, self._settings))
         log.info("run=%s state=started", run)
         self._greenlets = [gevent.spawn(self._watch)]
         if self._settings.run_time is not None:
             self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
 
-    def expect(self, wanted: RunRequest) -> None:
-        """The next run is to be like this, and only that one."""
-        self._expected = wanted
+    def expect(self, request: RunRequest) -> None:
+        """Use this request for the next run, and for no other."""
+        self._request = request
 
     def interrupt(self) -> None:
-        """Somebody ends the run early."""
+        """A person or a supervisor ends the run early."""
         if self._publisher is not None:
-            self._publisher.publish(EventKind.INTERRUPTED)
+            self._publisher.publish(Interrupted())
 
     def ramp_done(self, user_count: int) -> None:
         """All users run. With a load shape this happens after every stage; the first one opens the window."""
         if self._publisher is None:
             return
-        self._publisher.publish(EventKind.RAMP_DONE, users=user_count)
+        self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
             self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
@@ -75,7 +87,7 @@ class MasterHook:
     def stopping(self) -> None:
         """Users are being stopped."""
         if self._publisher is not None:
-            self._publisher.publish(EventKind.STOPPING)
+            self._publisher.publish(Stopping())
 
     def end(self) -> None:
         """All users have stopped and all workers have reported: publish what Locust counted."""
@@ -85,8 +97,8 @@ class MasterHook:
         greenlets, self._greenlets = self._greenlets, []
         gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
         total = self._environment.stats.total
-        publisher.publish(EventKind.STOPPED, requests=total.num_requests, failures=total.num_failures)
-        publisher.finish(_LAST_WORDS_TIMEOUT_S)
+        publisher.publish(Stopped(requests=total.num_requests, failures=total.num_failures))
+        publisher.finish(_FLUSH_TIMEOUT_S)
         log.info("run=%s state=stopped requests=%d", publisher.run, total.num_requests)
 
     def _now_ns(self) -> int:
@@ -106,37 +118,38 @@ class MasterHook:
         while True:
             runner = self._environment.runner
             if runner is not None and self._publisher is not None:
-                self._say_users(runner)
+                self._publish_users(runner)
                 seen.compare(runner, self._publisher)
             gevent.sleep(1)
 
-    def _say_users(self, runner: Runner) -> None:
+    def _publish_users(self, runner: Runner) -> None:
         if self._publisher is not None:
             self._publisher.publish(
-                EventKind.USERS,
-                users=runner.user_count,
-                target_users=runner.target_user_count,
-                workers=getattr(runner, "worker_count", 1),
+                Users(
+                    users=runner.user_count,
+                    target_users=runner.target_user_count,
+                    workers=getattr(runner, "worker_count", 1),
+                )
             )
 
 
-def _with_request(settings: HookSettings, wanted: RunRequest | None) -> HookSettings:
-    """The settings of one run: those of the process, with what was asked for in their place."""
-    if wanted is None:
+def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:
+    """The settings of one run: those of the process, replaced by what the request says."""
+    if request is None:
         return settings
     return replace(
         settings,
-        run_time=wanted.run_time,
-        steady_state=wanted.steady_state,
-        warmup=wanted.warmup,
-        objective=wanted.objective,
-        seed=wanted.seed,
-        launch=wanted.launch,
+        run_time=request.run_time,
+        steady_state=request.steady_state,
+        warmup=request.warmup,
+        objective=request.objective,
+        seed=request.seed,
+        launch=request.launch,
     )
 
 
 class _Observer:
-    """What the master saw a second ago, to tell what changed."""
+    """What the master saw a second ago, to publish what has changed."""
 
     def __init__(self) -> None:
         self._workers: dict[str, int] = {}
@@ -147,31 +160,31 @@ class _Observer:
         if isinstance(runner, MasterRunner):
             self._compare_workers(runner, publisher)
         if self._target not in {None, runner.target_user_count}:
-            publisher.publish(EventKind.STAGE, users=runner.target_user_count, before=self._target)
+            publisher.publish(Stage(users=runner.target_user_count, before=self._target))
         self._target = runner.target_user_count
 
     def _compare_workers(self, runner: MasterRunner, publisher: EventPublisher) -> None:
-        there = {
+        present = {
             id_: runner.get_worker_index(id_) for id_, node in list(runner.clients.items()) if node.state != _MISSING
         }
-        joined = sorted(set(there.values()) - set(self._workers.values()))
-        lost = sorted(set(self._workers.values()) - set(there.values()))
+        joined = sorted(set(present.values()) - set(self._workers.values()))
+        lost = sorted(set(self._workers.values()) - set(present.values()))
         if joined:
-            publisher.publish(EventKind.ROSTER, workers=sorted(there.values()))
+            publisher.publish(Roster(workers=tuple(sorted(present.values()))))
         for worker in joined if self._workers else ():
-            publisher.publish(EventKind.WORKER_JOINED, worker=worker)
+            publisher.publish(WorkerJoined(worker=worker))
         for worker in lost:
-            publisher.publish(EventKind.WORKER_LOST, worker=worker)
+            publisher.publish(WorkerLost(worker=worker))
         self._rebalancer.look(runner, lost=bool(lost))
-        self._workers = there
+        self._workers = present
 
 
 def quit_gracefully(runner: Any) -> None:
     """Make ``runner.quit`` stop the test first.
 
     Locust's master quits without waiting for its workers, so users in flight are cut off and the workers' last
-    reports are lost. ``stop`` waits for both. It also forgets the workers that have stopped, so those from elsewhere
-    would not hear of the end and wait a minute for their master: they are told here.
+    reports are lost. ``stop`` waits for both. It also forgets the workers that have stopped, so workers on
+    other machines would not receive its message to quit and wait a minute for their master; it is sent to them here.
     """
     quit_at_once = runner.quit
 
@@ -186,18 +199,14 @@ def quit_gracefully(runner: Any) -> None:
     runner.quit = quit_after_stop
 
 
-_SETTLED_AFTER: Final = 3
-"""Looks without another loss; with one a second users are back well within ten seconds."""
-
-
 class Rebalancer:
-    """Looks once a second. Users that ended by themselves are not started again: it acts once after a loss."""
+    """Distributes users again, once, after workers were lost; users that ended by themselves are not started again."""
 
     def __init__(self) -> None:
         self._looks_left = 0
 
     def look(self, runner: MasterRunner, *, lost: bool) -> None:
-        """``lost``: whether a worker was lost since the last look."""
+        """Called once a second; ``lost``: whether a worker was lost since the last call."""
         if lost:
             self._looks_left = _SETTLED_AFTER
         elif self._looks_left and runner.state != STATE_SPAWNING:
@@ -207,7 +216,7 @@ class Rebalancer:
 
     def _distribute(self, runner: MasterRunner) -> None:
         missing = runner.target_user_count - runner.user_count
-        steered_by_shape = runner.environment.shape_class is not None
-        if runner.state == STATE_RUNNING and missing > 0 and runner.worker_count and not steered_by_shape:
-            log.warning("users_missing=%d workers=%d action='distribute again'", missing, runner.worker_count)
+        has_shape = runner.environment.shape_class is not None
+        if runner.state == STATE_RUNNING and missing > 0 and runner.worker_count and not has_shape:
+            log.warning("users_missing=%d workers=%d action='distribute them again'", missing, runner.worker_count)
             gevent.spawn(runner.start, runner.target_user_count, runner.spawn_rate)

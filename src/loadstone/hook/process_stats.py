@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import gevent
 import psutil
 
+from loadstone.domain.time import US_PER_S
+from loadstone.host.cgroup import cgroup_of
+
 __all__ = ["LoopLag", "ProcessMonitor", "ProcessStats"]
 
 _TICK_S: Final = 0.05
-_CPU_STAT: Final = (
-    (Path("/sys/fs/cgroup/cpu.stat"), "throttled_usec", 1),  # cgroup v2
-    (Path("/sys/fs/cgroup/cpu/cpu.stat"), "throttled_time", 1000),  # cgroup v1, in ns
-)
 
 
 class LoopLag:
@@ -26,13 +25,13 @@ class LoopLag:
         self._lags_us: list[int] = []
 
     def watch(self) -> None:
-        """Measure for ever; meant for a greenlet of its own."""
+        """Measure forever, in a greenlet of its own."""
         loop = gevent.get_hub().loop
         while True:
-            loop.update_now()  # else the timer counts from when this turn of the loop began, and lag is hidden
-            due = time.perf_counter() + _TICK_S
+            loop.update_now()  # else the timer counts from the start of this iteration of the loop, which hides lag
+            due_s = time.perf_counter() + _TICK_S
             gevent.sleep(_TICK_S)
-            self._lags_us.append(max(0, int((time.perf_counter() - due) * 1e6)))
+            self._lags_us.append(max(0, int((time.perf_counter() - due_s) * US_PER_S)))
 
     def take(self) -> tuple[int, ...]:
         """The measurements since the last call."""
@@ -51,31 +50,25 @@ class ProcessStats:
 
 
 class ProcessMonitor:
-    """Reads the process_stats of the process it is made in."""
+    """Reads the statistics of the process that it is made in."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._read_at = (time.perf_counter_ns(), time.process_time_ns())
-        self._throttled_source = next((s for s in _CPU_STAT if s[0].exists()), None)
+        self._cgroup = cgroup_of(os.getpid())
+        self._read_at_ns = (time.perf_counter_ns(), time.process_time_ns())
         self._throttled_before_us = self._throttled_us()
 
     def read(self) -> ProcessStats:
-        """The process_stats now."""
-        now = (time.perf_counter_ns(), time.process_time_ns())
-        wall, cpu = now[0] - self._read_at[0], now[1] - self._read_at[1]
-        self._read_at = now
+        """The statistics now."""
+        now_ns = (time.perf_counter_ns(), time.process_time_ns())
+        wall_ns, cpu_ns = now_ns[0] - self._read_at_ns[0], now_ns[1] - self._read_at_ns[1]
+        self._read_at_ns = now_ns
         return ProcessStats(
-            cpu_pct=round(100 * cpu / wall, 1) if wall > 0 else 0.0,
+            cpu_pct=round(100 * cpu_ns / wall_ns, 1) if wall_ns > 0 else 0.0,
             rss_bytes=self._process.memory_info().rss,
             throttled_us=self._throttled_us() - self._throttled_before_us,
         )
 
     def _throttled_us(self) -> int:
-        if self._throttled_source is None:
-            return 0
-        file, key, per_us = self._throttled_source
-        try:
-            pairs = dict(line.split() for line in file.read_text().splitlines())
-        except (OSError, ValueError):
-            return 0
-        return int(pairs.get(key, 0)) // per_us
+        throttling = self._cgroup.throttling() if self._cgroup else None
+        return throttling.throttled_us if throttling else 0

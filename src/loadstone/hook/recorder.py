@@ -1,4 +1,4 @@
-"""Recorder: a request becomes one value in each of a few columns. No formatting, no I/O, nothing that can wait."""
+"""Recorder: each request becomes one value in each of a few columns, without formatting, I/O or waiting."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from locust.stats import StatsError
 
 from loadstone.domain.batch import NO_ERROR, Columns
+from loadstone.domain.time import US_PER_S
 
 __all__ = ["Recorder", "Recording"]
 
@@ -29,10 +30,10 @@ def _read_lean(response: Any) -> tuple[int, int]:
 
 
 def _read_requests(response: Any) -> tuple[int, int]:
-    """Requests measures ``elapsed`` from sending to the headers; after a redirect it is the last leg's, so unusable."""
+    """``elapsed`` is the time from sending to the headers; after redirects it is the last one's, so unusable."""
     if response.history or not response.status_code:
         return response.status_code or 0, _UNKNOWN_TTFB
-    return response.status_code, int(response.elapsed.total_seconds() * 1_000_000)
+    return response.status_code, int(response.elapsed.total_seconds() * US_PER_S)
 
 
 def _read_other(response: Any) -> tuple[int, int]:
@@ -69,7 +70,7 @@ class Recorder:
         self._add_name, self._add_error = self._name.append, self._error.append
 
     def now_ns(self) -> int:
-        """The wall clock, anchored to the monotonic clock once, so that a step of the former does no harm."""
+        """The wall clock, anchored to the monotonic clock once, so a step of the wall clock does not matter."""
         return self._anchor_ns + time.perf_counter_ns()
 
     def record(

@@ -1,4 +1,7 @@
-"""Sender: blobs go to one stream in order, from a greenlet of its own; while the stream is away they wait, bounded."""
+"""Sending to the streams: blobs go out in order, from a greenlet of their own, and wait in a bounded buffer meanwhile.
+
+`EventPublisher` sends events, `Sender` sends blobs to one stream, `Outbox` is where they wait.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import random
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from gevent.event import Event as Signal
@@ -20,18 +23,50 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from loadstone.domain.event import EventKind
+    from loadstone.domain.event import Payload
 
 __all__ = ["DEFAULT_LIMIT_BYTES", "EventPublisher", "Outbox", "Sender"]
 
+DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""How much an `Outbox` holds unless it is told otherwise."""
+_EVENTS_LIMIT_BYTES: Final = 8 * 1024 * 1024
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 5.0
 log = logging.getLogger("loadstone.sender")
 
 
+class EventPublisher:
+    """Publishes what happens to a run. An event for which the buffer has no room is dropped, and logged."""
+
+    def __init__(self, redis_url: str, run: str, now_ns: Callable[[], int]) -> None:
+        self.run = run
+        self._now_ns = now_ns
+        self._source = uuid.uuid4().hex
+        self._seq = 0
+        self._sender = Sender(redis_url, EVENTS, run, Outbox(_EVENTS_LIMIT_BYTES))
+
+    def publish(self, payload: Payload) -> None:
+        """Publish an event that happens now. Returns at once."""
+        event = Event(run=self.run, at_ns=self._now_ns(), source=self._source, seq=self._seq, payload=payload)
+        blob = encode_event(event)
+        if not self._sender.outbox.fits(len(blob)):
+            log.error(
+                "run=%s event=%s dropped=yes cause='the stream cannot be reached and the buffer is full'",
+                self.run,
+                event.kind,
+            )
+            return
+        self._seq += 1
+        self._sender.put(blob)
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until every event is sent, at most ``timeout_s``, and stop."""
+        self._sender.finish(timeout_s)
+
+
 class Sender:
-    """Sends blobs of one run to one stream, oldest first, each until the stream has it."""
+    """Sends blobs of one run to one stream, oldest first, and retries each until the stream has it."""
 
     def __init__(self, redis_url: str, stream: str, run: str, outbox: Outbox | None = None) -> None:
         self._client: Redis = connect(redis_url, timeout_s=_COMMAND_TIMEOUT_S)
@@ -41,25 +76,25 @@ class Sender:
         self._wake = Signal()
         self._empty = Signal()
         self._empty.set()
-        self._away = False
+        self._unreachable = False
         self._greenlet = gevent.spawn(self._work)
 
     def put(self, blob: bytes, samples: int = 0) -> None:
-        """Send this when its turn comes. Returns at once."""
+        """Send this blob, which holds so many samples, after those before it. Returns at once."""
         self.outbox.put(blob, samples)
         self._empty.clear()
         self._wake.set()
 
     def finish(self, timeout_s: float) -> bool:
-        """Wait until everything is sent, at most this long, and stop. Whether all was sent."""
+        """Wait until everything is sent, at most ``timeout_s``, and stop. Returns whether all was sent."""
         sent = bool(self._empty.wait(timeout=timeout_s))
         self._greenlet.kill()
         self._client.close()
         return sent
 
     def clock_offset_ms(self, now_ns: int) -> float | None:
-        """See `loadstone.stream.client.clock_offset_ms`; None while the stream is away."""
-        if self._away:
+        """See `loadstone.stream.client.clock_offset_ms`; None while the stream cannot be reached."""
+        if self._unreachable:
             return None
         try:
             return clock_offset_ms(self._client, now_ns)
@@ -80,54 +115,23 @@ class Sender:
             try:
                 add(self._client, self._stream, self.outbox.oldest(), run=self._run)
             except FAILURES as error:
-                self._note_away(error)
+                self._note_failure(error)
                 gevent.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self.outbox.sent()
-                self._note_back()
+                self._note_success()
                 return
 
-    def _note_away(self, error: Exception) -> None:
-        if not self._away:
-            log.warning("stream=%s state=away error=%r buffering=yes", self._stream, str(error))
-        self._away = True
+    def _note_failure(self, error: Exception) -> None:
+        if not self._unreachable:
+            log.warning("stream=%s state=unreachable error=%r buffering=yes", self._stream, str(error))
+        self._unreachable = True
 
-    def _note_back(self) -> None:
-        if self._away:
-            log.warning("stream=%s state=back waiting=%d", self._stream, len(self.outbox))
-        self._away = False
-
-
-_LIMIT_BYTES: Final = 8 * 1024 * 1024
-
-
-class EventPublisher:
-    """Says what happens to a run. An event that finds no room while the stream is away is logged instead."""
-
-    def __init__(self, redis_url: str, run: str, now_ns: Callable[[], int]) -> None:
-        self.run = run
-        self._now_ns = now_ns
-        self._source = uuid.uuid4().hex
-        self._seq = 0
-        self._sender = Sender(redis_url, EVENTS, run, Outbox(_LIMIT_BYTES))
-
-    def publish(self, kind: EventKind, **data: Any) -> None:
-        """Announce one event, now. Returns at once."""
-        event = Event(run=self.run, kind=kind, at_ns=self._now_ns(), source=self._source, seq=self._seq, data=data)
-        blob = encode_event(event)
-        if not self._sender.outbox.fits(len(blob)):
-            log.error("run=%s event=%s dropped=yes cause='stream away'", self.run, kind)
-            return
-        self._seq += 1
-        self._sender.put(blob)
-
-    def finish(self, timeout_s: float) -> None:
-        """Wait until everything is said, at most ``timeout_s``."""
-        self._sender.finish(timeout_s)
-
-
-DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
+    def _note_success(self) -> None:
+        if self._unreachable:
+            log.warning("stream=%s state=reachable waiting=%d", self._stream, len(self.outbox))
+        self._unreachable = False
 
 
 class Outbox:
@@ -143,11 +147,11 @@ class Outbox:
         return len(self._waiting)
 
     def fits(self, size_bytes: int) -> bool:
-        """Whether a blob of this size can be taken. An empty outbox takes any."""
+        """Whether a blob of this size can be taken. An empty outbox takes one of any size."""
         return not self._waiting or self.size_bytes + size_bytes <= self._limit_bytes
 
     def put(self, blob: bytes, samples: int) -> None:
-        """Take a blob that carries this many samples."""
+        """Take a blob that holds this many samples."""
         self._waiting.append((blob, samples))
         self.size_bytes += len(blob)
         self.samples += samples

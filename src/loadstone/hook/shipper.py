@@ -1,4 +1,4 @@
-"""Shipper: every half second what the Recorder holds becomes one batch in the stream `samples`."""
+"""Shipper: every half second, what the Recorder holds becomes one batch in the stream `samples`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Shipper"]
 
 _INTERVAL_S: Final = 0.5
-_CLOCK_EVERY: Final = 20
+_CLOCK_EVERY_BATCHES: Final = 20
 """Batches between two readings of the clock offset: ten seconds."""
 log = logging.getLogger("loadstone.shipper")
 
@@ -42,7 +42,7 @@ class Shipper:
         self._seq = self._produced = self._dropped = 0
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
-        self._vitals = ProcessMonitor()
+        self._monitor = ProcessMonitor()
         self._lag = LoopLag()
         self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
 
@@ -53,7 +53,7 @@ class Shipper:
         if not self._sender.finish(timeout_s):
             left = self._sender.outbox.samples
             log.error(
-                "run=%s incarnation=%s unsent_samples=%d cause='stream away for %ss'",
+                "run=%s incarnation=%s unsent_samples=%d cause='the stream could not be reached for %s s'",
                 self._run,
                 self.incarnation,
                 left,
@@ -62,7 +62,7 @@ class Shipper:
 
     def _work(self) -> None:
         while True:
-            if self._seq % _CLOCK_EVERY == 0:
+            if self._seq % _CLOCK_EVERY_BATCHES == 0:
                 self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns())
             self._ship(final=False)
             gevent.sleep(_INTERVAL_S)
@@ -80,7 +80,7 @@ class Shipper:
 
     def _next_batch(self, *, final: bool) -> Batch:
         columns, names, errors = self._recorder.take()
-        outbox, process_stats = self._sender.outbox, self._vitals.read()
+        outbox, stats = self._sender.outbox, self._monitor.read()
         return Batch(
             run=self._run,
             worker=self._worker,
@@ -90,11 +90,11 @@ class Shipper:
             dropped=self._dropped,
             buffered=outbox.samples,
             users=self._users(),
-            cpu_pct=process_stats.cpu_pct,
-            rss_bytes=process_stats.rss_bytes,
+            cpu_pct=stats.cpu_pct,
+            rss_bytes=stats.rss_bytes,
             new_connections=connections.opened() - self._opened_before,
             clock_offset_ms=self._clock_offset_ms,
-            throttled_us=process_stats.throttled_us,
+            throttled_us=stats.throttled_us,
             aborted=self.aborted,
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),

@@ -1,8 +1,8 @@
 """A tab in Locust's web UI: the run's objectives and what the target uses, and links to everything of the run.
 
 Only Locust's own extension points are used: ``template_args`` (its tabs, tables and download links), routes of its
-Flask application, and ``extended_stats`` in what its page polls. What is shown comes from the collector's live page,
-asked over HTTP at most once a second; while it cannot be reached, the tab is empty and Locust's page works on.
+Flask application, and ``extended_stats`` in what its page polls. The content comes from the collector's live page,
+read over HTTP at most once a second; while it cannot be reached, the tab is empty and Locust's page works as usual.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class LiveState:
 
 
 def install(web_ui: WebUI, settings: HookSettings) -> LiveState | None:
-    """Add the tab, the links and their routes. The live state; None, and nothing, where no live page was told of."""
+    """Add the tab, the links and their routes, and return the live state.
+
+    If the settings name no live page, nothing is added and None is returned.
+    """
     if settings.live_url is None:
         return None
     state = LiveState(settings.live_url)
@@ -95,7 +98,7 @@ def tab_rows(state: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _extend(web_ui: WebUI, key: str, items: list[dict[str, Any]]) -> None:
-    """Add to what a scenario may have put there itself."""
+    """Add to what the scenario itself may have put there."""
     web_ui.template_args[key] = [*web_ui.template_args.get(key, []), *items]
 
 

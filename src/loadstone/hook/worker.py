@@ -1,4 +1,4 @@
-"""What the hook does where users run: a Locust worker, or a plain Locust process."""
+"""What the hook does in a process that runs users: a Locust worker, or a plain Locust process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import WorkerRunner
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import ExceptionRaised, Orphaned
 from loadstone.hook.aborted import count_aborted
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
 
-__all__ = ["WorkerHook", "show_life"]
+__all__ = ["WorkerHook", "touch_heartbeat_file"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _EXCEPTIONS_EVERY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
 _ORPHANED_AFTER_LOOKS: Final = 7
-"""The master answers a heartbeat every second; seven missed ones leave two of the ten seconds for stopping users."""
+"""The master answers a heartbeat every second. A worker has to stop within ten seconds of its loss (design.md, "When
+things fail"): seven missed heartbeats leave three seconds for stopping users."""
 _ORPHAN_EXIT_CODE: Final = 3
+_TOUCH_EVERY_S: Final = 2.0
+_HEARD_WITHIN_S: Final = 7.0
 log = logging.getLogger("loadstone.worker")
 
 
@@ -47,10 +50,10 @@ class WorkerHook:
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def begin(self) -> None:
-        """A test starts: a new incarnation begins to record. Must run before any listener of the scenario's own."""
+        """A test starts: record a new incarnation. Must run before any listener of the scenario's own."""
         run = getattr(self._environment.parsed_options, RUN_OPTION, None)
         if run is None:
-            log.error("run=none recording=no cause='the master runs without the loadstone hook'")
+            log.error("run=none recording=no cause='the Locust master runs without the loadstone hook'")
             return
         if self._shipper is not None:
             self.end()
@@ -59,12 +62,12 @@ class WorkerHook:
         self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
         self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
         self._environment.events.request.add_listener(self._recorder.record)
-        self._greenlets = [gevent.spawn(self._announce_exceptions)]
+        self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
         if isinstance(self._environment.runner, WorkerRunner):
             self._greenlets.append(gevent.spawn(self._watch_master, self._environment.runner))
 
     def stopping(self) -> None:
-        """Users are being stopped; while that lasts a worker does not hear its master."""
+        """Users are being stopped; meanwhile a worker does not receive heartbeats."""
         gevent.killall(self._greenlets)
 
     def end(self) -> None:
@@ -74,7 +77,7 @@ class WorkerHook:
         gevent.killall(self._greenlets)
         self._environment.events.request.remove_listener(self._recorder.record)
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
-        self._say_exceptions(publisher)
+        self._publish_exceptions(publisher)
         shipper.finish(_FLUSH_TIMEOUT_S)
         publisher.finish(_FLUSH_TIMEOUT_S)
         self._report_to_master()
@@ -84,7 +87,7 @@ class WorkerHook:
         count_aborted(self._environment.user_classes, self._count_aborted)
 
     def user_error(self, exception: BaseException, tb: Any) -> None:
-        """A task raised: fold it with its likes, as Locust does."""
+        """A task raised an exception: count it with equal ones, as Locust does."""
         if self._publisher is not None:
             key = (str(exception), "".join(traceback.format_tb(tb)))
             self._exceptions[key] = self._exceptions.get(key, 0) + 1
@@ -112,54 +115,45 @@ class WorkerHook:
         if isinstance(runner, WorkerRunner):
             runner._send_stats()  # noqa: SLF001  (Locust has no public way to report now)
 
-    def _announce_exceptions(self) -> None:
+    def _publish_exceptions_forever(self) -> None:
         while True:
             gevent.sleep(_EXCEPTIONS_EVERY_S)
             if self._publisher is not None:
-                self._say_exceptions(self._publisher)
+                self._publish_exceptions(self._publisher)
 
-    def _say_exceptions(self, publisher: EventPublisher) -> None:
+    def _publish_exceptions(self, publisher: EventPublisher) -> None:
         node = getattr(self._environment.runner, "client_id", "local")
         for (message, text), count in self._exceptions.items():
             publisher.publish(
-                EventKind.EXCEPTION,
-                message=message,
-                traceback=text,
-                count=count,
-                node=node,
-                worker=self._worker_index(),
+                ExceptionRaised(message=message, traceback=text, count=count, node=node, worker=self._worker_index())
             )
         self._exceptions.clear()
 
     def _watch_master(self, runner: WorkerRunner) -> None:
-        """Looks in vain are counted, no clock is read: it may be set, or this process may have slept with it."""
-        heard, in_vain = runner.last_heartbeat_timestamp, 0
-        while in_vain < _ORPHANED_AFTER_LOOKS:
+        """Counts missed heartbeats instead of seconds: a clock may be set, and this process may have been suspended."""
+        heard, missed = runner.last_heartbeat_timestamp, 0
+        while missed < _ORPHANED_AFTER_LOOKS:
             gevent.sleep(_LOOK_EVERY_S)
             before, heard = heard, runner.last_heartbeat_timestamp
-            in_vain = in_vain + 1 if heard is not None and heard == before else 0
+            missed = missed + 1 if heard is not None and heard == before else 0
         gevent.spawn(self._leave_as_orphan, runner)
 
     def _leave_as_orphan(self, runner: WorkerRunner) -> None:
         log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
         if self._publisher is not None:
-            self._publisher.publish(EventKind.ORPHANED, worker=self._worker_index())
+            self._publisher.publish(Orphaned(worker=self._worker_index()))
         self._environment.stop_timeout = 0
         self._environment.process_exit_code = _ORPHAN_EXIT_CODE
         runner.quit()
 
 
-_EVERY_S: Final = 2.0
-_HEARD_WITHIN_S: Final = 7.0
-
-
-def show_life(runner: WorkerRunner, file: Path) -> None:
-    """Touch the file for ever, as long as the master is heard."""
+def touch_heartbeat_file(runner: WorkerRunner, file: Path) -> None:
+    """Keep touching the file while the master answers; a health check looks at its age."""
     while True:
         heard = runner.last_heartbeat_timestamp
         if heard and time.time() - heard < _HEARD_WITHIN_S:
             try:
                 file.touch()
             except OSError as error:
-                log.error("heartbeat_file=%s error=%r", file, str(error))  # noqa: TRY400  (the cause is enough)
-        gevent.sleep(_EVERY_S)
+                log.error("heartbeat_file=%s error=%r", file, str(error))  # noqa: TRY400  (the traceback adds nothing)
+        gevent.sleep(_TOUCH_EVERY_S)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Cgroup", "Limits", "cgroup_of"]
+from loadstone.domain.time import NS_PER_US
+
+__all__ = ["Cgroup", "Limits", "Throttling", "cgroup_of"]
 
 ROOT: Final = Path("/sys/fs/cgroup")
 _UNLIMITED_FROM: Final = 1 << 60
@@ -23,6 +25,15 @@ class Limits:
 
     cpu_cores: float | None
     mem_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttling:
+    """Scheduling periods so far, in how many of them the group was throttled, and for how long altogether."""
+
+    periods: int
+    throttled_periods: int
+    throttled_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,13 @@ class Cgroup:
         memory = [limit for folder in _upwards(self.memory) if (limit := self._memory_limit(folder)) is not None]
         return Limits(min(cpu, default=None), min(memory, default=None))
 
-    def throttling(self) -> tuple[int, int] | None:
-        """Scheduling periods so far, and in how many of them the group was held back; None where nothing is limited."""
+    def throttling(self) -> Throttling | None:
+        """How the group was throttled since it was made; None where no CPU limit can be set on it."""
         pairs = dict(line.split(maxsplit=1) for line in _read(self.cpu / "cpu.stat").splitlines() if " " in line)
         if "nr_periods" not in pairs:
             return None
-        return int(pairs["nr_periods"]), int(pairs["nr_throttled"])
+        throttled_us = int(pairs["throttled_time"]) // NS_PER_US if self.version == 1 else int(pairs["throttled_usec"])
+        return Throttling(int(pairs["nr_periods"]), int(pairs["nr_throttled"]), throttled_us)
 
     def _cpu_limit(self, folder: Path) -> float | None:
         if self.version == 1:
@@ -64,14 +76,20 @@ def cgroup_of(pid: int, *, proc: Path = Path("/proc"), root: Path = ROOT) -> Cgr
     by_controller = {controller: path for _, names, path in groups for controller in names.split(",")}
     if "cpu" in by_controller and "memory" in by_controller:
         return Cgroup(
-            cpu=root / "cpu" / by_controller["cpu"].lstrip("/"),
-            memory=root / "memory" / by_controller["memory"].lstrip("/"),
+            cpu=_folder(root / "cpu", by_controller["cpu"]),
+            memory=_folder(root / "memory", by_controller["memory"]),
             version=1,
         )
     if "" in by_controller and (root / "cgroup.controllers").exists():
-        folder = root / by_controller[""].lstrip("/")
+        folder = _folder(root, by_controller[""])
         return Cgroup(cpu=folder, memory=folder, version=2)
     return None
+
+
+def _folder(root: Path, group: str) -> Path:
+    """The folder of a group. In a container that sees only its own group, that group is the root."""
+    folder = root / group.lstrip("/")
+    return folder if folder.is_dir() else root
 
 
 def _upwards(folder: Path) -> list[Path]:

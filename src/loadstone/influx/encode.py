@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec import to_builtins
+
 from loadstone.influx.line_protocol import FieldValue, point, quoted, tags
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ def slow_line(run: str, name: RequestName, slow: Slow) -> str:
 
 def event_line(event: Event, at_ns: int) -> str:
     """One event; its data as text, nested values left out."""
-    facts = (f"{key}={value}" for key, value in event.data.items() if _is_plain(value))
+    facts = (f"{key}={value}" for key, value in to_builtins(event.payload).items() if _is_plain(value))
     text = ", ".join(facts) or str(event.kind)
     return point("run_event" + tags({"run": event.run, "kind": event.kind}), {"text": text}, at_ns)
 

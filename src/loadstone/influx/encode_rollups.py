@@ -18,7 +18,7 @@ from loadstone.influx.time_buckets import ALIGNED, RESOLUTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.event import UsageTick, Users
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
     from loadstone.influx.time_buckets import Bucket, TimeBuckets
@@ -62,10 +62,14 @@ class RollupLines:
         self._users: Timeline[dict[str, FieldValue]] = Timeline()
         self._target: Timeline[dict[str, FieldValue]] = Timeline()
 
-    def note_users(self, event: Event) -> None:
+    def note_users(self, users: Users, at_ns: int) -> None:
         """Note the master's count of users, which comes every second."""
-        numbers = {key: event.data.get(key) for key in ("users", "target_users", "workers")}
-        self._users.add(event.at_ns, {key: value for key, value in numbers.items() if isinstance(value, int)})
+        fields: dict[str, FieldValue] = {
+            "users": users.users,
+            "target_users": users.target_users,
+            "workers": users.workers,
+        }
+        self._users.add(at_ns, fields)
 
     def note_usage(self, tick: UsageTick) -> None:
         """Note what the target uses, all its containers or processes together."""

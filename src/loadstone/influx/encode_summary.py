@@ -14,7 +14,7 @@ from loadstone.influx.line_protocol import FieldValue, point, tags
 
 if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord, ServiceRecord
-    from loadstone.domain.event import Event
+    from loadstone.domain.event import Started
     from loadstone.domain.objective import Objective
 
 __all__ = ["announced_objectives", "summary_lines"]
@@ -46,19 +46,19 @@ def summary_lines(record: RunRecord) -> list[str]:
     return [line for line in lines if line]
 
 
-def announced_objectives(started: Event) -> list[str]:
+def announced_objectives(run: str, started: Started, at_ns: int) -> list[str]:
     """The ``objective`` points of a run that starts: the limits only; the end of the run completes them.
 
     Objectives that cannot be parsed have no point; the verdict says what is wrong with them.
     """
-    start_ms = _epoch_ms(iso(started.at_ns)) or 0
+    start_ms = _epoch_ms(iso(at_ns)) or 0
     found: list[Objective] = []
-    for line in started.data.get("objectives") or ():
+    for line in started.objectives:
         with suppress(SettingsError):
-            found.extend(parse_objectives([str(line)]))
+            found.extend(parse_objectives([line]))
     return [
         point(
-            "objective" + tags({"run": started.run, "metric": each.key}),
+            "objective" + tags({"run": run, "metric": each.key}),
             {"limit": each.limit, "text": each.text},
             start_ms * _MS + number,
         )

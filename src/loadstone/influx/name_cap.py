@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadstone.domain.event import EventKind
+from loadstone.domain.event import NamesCapped
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
 from loadstone.stream.keys import admitted_names
 
@@ -74,10 +74,10 @@ def names_listed_by_writers(event: Event) -> NameTable | None:
 
     A backfill of such a run has to use that list, or it would write other points than there are.
     """
-    if event.kind is not EventKind.NAMES_CAPPED or event.source != _LISTED_BY_WRITERS:
+    if not isinstance(event.payload, NamesCapped) or event.source != _LISTED_BY_WRITERS:
         return None
-    listed = event.data["names"]
+    listed = event.payload.names
     table = NameTable(limit=len(listed))
     for method, name in listed:
-        table.id_of(str(method), str(name))
+        table.id_of(method, name)
     return table

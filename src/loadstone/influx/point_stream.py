@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import BatchAggregate, RunState
 from loadstone.domain.batch import Batch
-from loadstone.domain.event import Event, EventKind
+from loadstone.domain.event import Event, Started, Users
 from loadstone.domain.request_name import NameTable
 from loadstone.errors import FormatError
 from loadstone.influx.encode import balancer_line, container_line, event_line, worker_line
@@ -67,15 +67,15 @@ class PointStream:
 
     def apply_event(self, event: Event, state: RunState) -> None:
         """Apply an event that ``state`` has just applied."""
-        if event.kind is EventKind.USERS:
-            self._rollups.note_users(event)
+        if isinstance(event.payload, Users):
+            self._rollups.note_users(event.payload, event.at_ns)
         else:
             at_ns = max(event.at_ns, self._event_ns.get(event.kind, 0) + 1)
             self._event_ns[event.kind] = at_ns
             self._add(event_line(event, at_ns))
-        if event.kind is EventKind.STARTED:
+        if isinstance(event.payload, Started):
             self.time_buckets.begin(event.at_ns // _NS)
-            for line in announced_objectives(event):
+            for line in announced_objectives(event.run, event.payload, event.at_ns):
                 self._add(line)
         self._advance(state)
 

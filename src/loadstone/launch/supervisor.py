@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import read_live
-from loadstone.domain.event import Event, EventKind, encode_event
+from loadstone.domain.event import Event, Interrupted, Restarted, TargetExited, encode_event
 from loadstone.errors import PlatformError
 from loadstone.influx.feed import is_drained
 from loadstone.stream.client import FAILURES, add, connect
@@ -21,6 +21,7 @@ from loadstone.stream.keys import AGGREGATORS, EVENTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.event import Payload
     from loadstone.launch.local import LocalStack
     from loadstone.launch.managed_process import ManagedProcess
     from loadstone.report.live_view import View
@@ -44,7 +45,7 @@ class RunSupervisor:
         self._stop_requests = stop_requests
         self._client = connect(stack.redis_url, timeout_s=2)
         self._source, self._seq = uuid.uuid4().hex, 0
-        self._unsaid: deque[tuple[EventKind, int, dict[str, Any]]] = deque()
+        self._unsaid: deque[tuple[Payload, int]] = deque()
         self._ended_by: str | None = None  # the key of a live snapshot that tells of it
         self.live: dict[str, Any] | None = None
 
@@ -71,7 +72,7 @@ class RunSupervisor:
             self._look()
             if self._target_fell():
                 self._view.note(f"the target ended (exit {self._exit_code(self._stack.target)})")
-                self._say(EventKind.TARGET_EXITED, code=self._exit_code(self._stack.target))
+                self._say(TargetExited(code=self._exit_code(self._stack.target)))
                 break
             time.sleep(_LOOK_EVERY_S)
         self._finish_open_run()
@@ -89,7 +90,7 @@ class RunSupervisor:
     def _look(self, *, restart_workers: bool = True) -> None:
         for part in self._stack.restart_fallen(workers=restart_workers):
             self._view.note(f"{part.name} ended by itself and was started again")
-            self._say(EventKind.RESTARTED, part=part.name)
+            self._say(Restarted(part=part.name))
         try:
             self.live = read_live(self._client, self._stack.launch) or self.live
         except FAILURES:
@@ -109,12 +110,12 @@ class RunSupervisor:
         if self._target_fell() and self._ended_by is None:
             self._ended_by = "target_exited"
             self._view.note("the target ended; the run is stopped")
-            self._say(EventKind.TARGET_EXITED, code=self._exit_code(self._stack.target))
+            self._say(TargetExited(code=self._exit_code(self._stack.target)))
             self._stop_master()
         if self._stop_requests() and self._ended_by is None:
             self._ended_by = "interrupted"
             self._view.note("stopping: requests in flight may finish (once more to stop at once)")
-            self._say(EventKind.INTERRUPTED)
+            self._say(Interrupted())
             self._stop_master()
         if self._stop_requests() > 1 and self._stack.master:
             self._stack.master.stop()
@@ -176,16 +177,16 @@ class RunSupervisor:
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
         self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
 
-    def _say(self, kind: EventKind, **data: Any) -> None:
+    def _say(self, payload: Payload) -> None:
         """Have an event recorded: now, or as soon as the run is known and the stream takes it."""
-        self._unsaid.append((kind, time.time_ns(), data))
+        self._unsaid.append((payload, time.time_ns()))
         if self.live:
             self._say_what_waits(self.live["run"])
 
     def _say_what_waits(self, run: str) -> None:
         while self._unsaid:
-            kind, at_ns, data = self._unsaid[0]
-            event = Event(run=run, kind=kind, at_ns=at_ns, source=self._source, seq=self._seq, data=data)
+            payload, at_ns = self._unsaid[0]
+            event = Event(run=run, at_ns=at_ns, source=self._source, seq=self._seq, payload=payload)
             try:
                 add(self._client, EVENTS, encode_event(event), run=run)
             except FAILURES:

@@ -1,4 +1,4 @@
-"""The body of a response to a request with `stream=True`, read while the scenario asks for it."""
+"""Bodies of responses: streamed ones, read while the scenario asks for them, and encoded ones, decompressed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BodyStream:
         return decode(b"".join(parts), self._reader.head.encoding, self._max_bytes)
 
     def close(self) -> None:
-        """Give the connection back if all was read, else close it; again is allowed."""
+        """Give the connection back if all was read, else close it; closing again does nothing."""
         if not self._released:
             self._released = True
             self._release(self._reader)

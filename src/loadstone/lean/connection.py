@@ -5,8 +5,8 @@ of every request, and it makes liveness free: when a server closes an idle conne
 and closes our side at once, so no request has to ask first. Of a busy connection, the bytes are handed to the waiting
 greenlet directly from the loop's callback.
 
-The timer is lazy: it is not touched by a request as long as deadlines only grow. When it fires it looks whether the
-deadline has moved and, if so, sleeps on for the rest.
+The timer is lazy: it is not touched by a request as long as deadlines only grow. When it fires, it checks whether the
+deadline has moved and, if so, is set again for the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gevent import get_hub, getcurrent
 
+from loadstone.domain.time import NS_PER_S
 from loadstone.lean.errors import ReadTimeoutError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 READ_BYTES = 16_384
 NEVER = 1 << 62
 READ, WRITE = 1, 2  # libev's EV_READ and EV_WRITE, which gevent's io watchers take
-NS = 1_000_000_000
 
 
 class Codec(Protocol):
@@ -106,13 +106,13 @@ class Connection:
         return self._wait()  # type: ignore[no-any-return]  # what a greenlet is switched to with is Any
 
     def look(self) -> bool:
-        """Look whether the peer has ended this idle connection, close it if so, and tell whether it is usable."""
+        """Check whether the peer has closed this idle connection, close it if so, and tell whether it is usable."""
         if self.alive:
             self._on_readable()
         return self.alive
 
     def close(self) -> None:
-        """Close the socket and free what the event loop holds; again is allowed."""
+        """Close the socket and free what the event loop holds; closing again does nothing."""
         if not self.alive:
             return
         self.alive = False
@@ -156,7 +156,7 @@ class Connection:
             self._receive_unasked(error)
 
     def _receive_unasked(self, data: bytes | OSError) -> None:
-        """End of file or garbage on an idle connection ends it; a slow reader of a stream makes the peer wait."""
+        """Close an idle connection that receives anything; of a busy one keep the data and stop reading."""
         if self.idle_since_ns:
             self.close()
         else:
@@ -202,13 +202,13 @@ class Connection:
             self._timer.stop()
             self._timer.close()
         self._timer_due_ns = due_ns
-        self._timer = self._hub.loop.timer(max(0.0, (due_ns - perf_counter_ns()) / NS))
+        self._timer = self._hub.loop.timer(max(0.0, (due_ns - perf_counter_ns()) / NS_PER_S))
         self._timer.start(self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer_due_ns = NEVER
         if self._waiter is not None and perf_counter_ns() >= self._deadline_ns:
-            self._on_readable()  # a loop that runs late must not call data late that is already there
+            self._on_readable()  # when the loop itself runs late, data that has arrived is not late
         if self._waiter is None:
             return
         if perf_counter_ns() >= self._deadline_ns:

@@ -1,7 +1,7 @@
-"""How many connections this process has opened: a rise beside a steady request rate means that keep-alive is lost.
+"""How many connections this process has opened: if they rise while the request rate does not, keep-alive is lost.
 
 `LeanHttpUser` counts its own; `install()` makes Locust's `FastHttpUser` (geventhttpclient) and `HttpUser` (urllib3)
-count theirs. Only new connections pass here, so a request on a kept connection costs nothing.
+count theirs. Only opening a connection is counted, so a request on one that was kept costs nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _opened = 0
 
 def count() -> None:
     """Count one connection that has been established."""
-    global _opened  # noqa: PLW0603  # one number per process is what is wanted
+    global _opened  # noqa: PLW0603  # one number for the whole process
     _opened += 1
 
 
 def opened() -> int:
-    """Give the number of connections this process has established since it started; it never falls."""
+    """Give the number of connections that this process has established since it started."""
     return _opened
 
 

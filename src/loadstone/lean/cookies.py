@@ -1,7 +1,7 @@
-"""Cookies of one user: the standard library's jar and rules (RFC 2965, Netscape), with the header field remembered.
+"""Cookies of one user: the standard library's jar and rules (RFC 2965, Netscape), with the header field cached.
 
-Working out the Cookie field takes about 20 us in the standard library. It changes only when the jar does or when a
-cookie expires, so it is worked out once for each URL in between.
+Building the Cookie field takes about 20 us in the standard library. It changes only when the jar does or when a cookie
+expires, so in between it is built once for each URL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REMEMBERED_URLS = 200
 
 
 class LeanCookieJar(CookieJar):
-    """A `CookieJar` that remembers the Cookie field for each URL until a cookie changes or expires."""
+    """A `CookieJar` that caches the Cookie field for each URL until a cookie changes or expires."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class LeanCookieJar(CookieJar):
         if time.time() >= self._valid_until_s or len(self._remembered) > REMEMBERED_URLS:
             self._forget()
         field = self._remembered.get(url)
-        return field if field is not None else self._work_out(url)
+        return field if field is not None else self._build(url)
 
     def store(self, headers: ResponseHeaders, url: str) -> None:
         """Take the cookies of a response to a request to `url`."""
@@ -48,7 +48,7 @@ class LeanCookieJar(CookieJar):
         super().clear(*(part for part in (domain, path, name) if part is not None))
         self._forget()
 
-    def _work_out(self, url: str) -> bytes:
+    def _build(self, url: str) -> bytes:
         request = Request(url)  # noqa: S310  # no request is made
         self.add_cookie_header(request)
         value = request.get_header("Cookie")

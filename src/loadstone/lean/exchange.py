@@ -1,4 +1,4 @@
-"""One request and its response over one connection: the path that every request takes.
+"""One request and its response over a pooled connection: the path that every request takes.
 
 The usual response (head seen before, body of a known length, all in one piece) is recognised in four steps and never
 reaches the general reader.
@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US
 from loadstone.lean.body import BodyStream, decode
-from loadstone.lean.connection import NS, Connection, has_been_closed
+from loadstone.lean.connection import has_been_closed
 from loadstone.lean.errors import FAILURES, ConnectionClosedError
 from loadstone.lean.http1 import END_OF_HEAD, Limits, Reader, recall
 from loadstone.lean.opening import open_connection, tls_context
-from loadstone.lean.request import build_template, parse_target
 from loadstone.lean.response import LeanResponse
 
 if TYPE_CHECKING:
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     from loadstone.lean.opening import Origin
     from loadstone.lean.request import Template
 
-US = 1_000  # ns
 STALE = (ConnectionClosedError, ConnectionResetError, BrokenPipeError)
+LOOK_AFTER_NS = 100 * NS_PER_MS
+"""A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,26 @@ class Options:
     def patient_for(self, timeout: float | tuple[float | None, float | None]) -> Options:
         """Give these options with another timeout in seconds, for connecting and reading or for each of both."""
         connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        limits = self.limits if read_s is None else replace(self.limits, read_ns=int(read_s * NS))
+        limits = self.limits if read_s is None else replace(self.limits, read_ns=int(read_s * NS_PER_S))
         return replace(self, limits=limits, connect_timeout_s=connect_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How a client connects and what it accepts; `LeanHttpUser` documents each field under the same name."""
+
+    connection_timeout_s: float
+    options: Options
+    max_redirects: int
+    concurrency: int
+    insecure: bool
+    ssl_context_factory: Callable[[], ssl.SSLContext] | None
+
+    def context_for(self, origin: Origin) -> ssl.SSLContext | None:
+        """Give the TLS settings for this origin, None for plain HTTP."""
+        if origin.scheme != "https":
+            return None
+        return tls_context(self.ssl_context_factory, insecure=self.insecure)
 
 
 def exchange(
@@ -68,13 +86,13 @@ def exchange(
         or template.head_only
         or options.stream
     ):
-        response = LeanResponse(template, body, None, (first_ns - start_ns) // US)
+        response = LeanResponse(template, body, None, (first_ns - start_ns) // NS_PER_US)
         return response, _read(pool, connection, response, data, options, start_ns)
     if head.closes:
         connection.close()
     else:
         pool.give(connection, first_ns)
-    return LeanResponse(template, body, head, (first_ns - start_ns) // US, data[end:]), first_ns
+    return LeanResponse(template, body, head, (first_ns - start_ns) // NS_PER_US, data[end:]), first_ns
 
 
 def _ask(pool: Pool, template: Template, wire: bytes, options: Options, start_ns: int) -> tuple[Connection, bytes]:
@@ -150,28 +168,6 @@ def _release(pool: Pool, connection: Connection, reader: Reader) -> None:
         connection.close()
 
 
-LOOK_AFTER_NS = 100_000_000
-"""A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """How a client connects and what it accepts; `LeanHttpUser` documents each field under the same name."""
-
-    connection_timeout_s: float
-    options: Options
-    max_redirects: int
-    concurrency: int
-    insecure: bool
-    ssl_context_factory: Callable[[], ssl.SSLContext] | None
-
-    def context_for(self, origin: Origin) -> ssl.SSLContext | None:
-        """Give the TLS settings for this origin, None for plain HTTP."""
-        if origin.scheme != "https":
-            return None
-        return tls_context(self.ssl_context_factory, insecure=self.insecure)
-
-
 class Pool:
     """Idle connections to one origin, the latest used first."""
 
@@ -211,24 +207,3 @@ class Pool:
         """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
-
-
-TO_GET = frozenset((301, 302, 303))
-OF_A_BODY = frozenset(("content-type", "content-encoding"))
-
-
-def redirected(response: LeanResponse, first: LeanResponse) -> tuple[Template, bytes]:
-    """Give the request and the body that `response` asks for, in a chain of redirects that began with `first`.
-
-    301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat the request; another origin than
-    the first one's gets no Authorization. Raises UnsupportedUrlError.
-    """
-    template = response.template
-    target = parse_target(urljoin(template.target.url, response.headers["location"]))
-    keeps = response.status_code not in TO_GET
-    method = template.method if keeps or template.head_only else "GET"
-    dropped = {"host"} | (set() if keeps else OF_A_BODY)
-    if target.origin is not first.template.target.origin:
-        dropped.add("authorization")
-    fields = {name: value for name, value in template.fields.items() if name.lower() not in dropped}
-    return build_template(method, target, fields), response.request.body if keeps else b""

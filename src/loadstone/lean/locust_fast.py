@@ -1,9 +1,9 @@
-"""Mends a check in geventhttpclient that costs `FastHttpUser` its keep-alive from about 1,010 users in one process.
+"""Patches a check in geventhttpclient that costs `FastHttpUser` its keep-alive from about 1,010 users in one process.
 
 Before it reuses a connection, geventhttpclient 2.6.1 asks with `select()` whether it is still alive. `select()` cannot
-take a file descriptor of 1,024 or more (its FD_SETSIZE); the ValueError is taken for "dead", and every request on such
-a socket opens a new connection. `poll()` has no such limit. `sound` tries the installed version on a real socket beyond
-the limit, so the mend is left out by itself once a version is right.
+take a file descriptor of 1,024 or more (its FD_SETSIZE); the ValueError is taken to mean "dead", and every request on
+such a socket opens a new connection. `poll()` has no such limit. `sound` tries the installed version on a real socket
+beyond the limit, so nothing is patched once a version has the check right.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FD_SETSIZE = 1_024  # select(2)
 CHECK = "_is_socket_alive"
 
 
-def install(environment: Environment, *, enabled: bool = True) -> bool:  # noqa: ARG001  # the contract of an init hook
-    """Mend the check if it is unsound; tell whether that was done, with one line in the log.
+def install(environment: Environment, *, enabled: bool = True) -> bool:  # noqa: ARG001  # the signature of an init hook
+    """Patch the check if it is unsound; tell whether that was done, with one line in the log.
 
     Call it once, on Locust's `init` event. With `enabled` false nothing is touched, which the log says if it matters.
     """
@@ -38,14 +38,14 @@ def install(environment: Environment, *, enabled: bool = True) -> bool:  # noqa:
         return False
     if not enabled:
         logger.warning(
-            'event=fasthttp_liveness mended=false version=%s hint="FastHttpUser reopens its connection on every request'
-            ' from about 1,010 users in one process; use more workers or LeanHttpUser, or allow the mend"',
+            'event=fasthttp_liveness patched=false version=%s hint="FastHttpUser reopens its connection on every'
+            ' request from about 1,010 users in one process; use more workers or LeanHttpUser, or allow the patch"',
             geventhttpclient.__version__,
         )
         return False
     setattr(ConnectionPool, CHECK, is_alive)
     logger.warning(
-        'event=fasthttp_liveness mended=true version=%s cause="its select() check fails on file descriptors of 1,024'
+        'event=fasthttp_liveness patched=true version=%s cause="its select() check fails on file descriptors of 1,024'
         ' and more; poll() is used instead"',
         geventhttpclient.__version__,
     )

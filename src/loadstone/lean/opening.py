@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import gevent.socket
 from gevent import Timeout
 
+from loadstone.domain.time import NS_PER_S
 from loadstone.lean import connections
-from loadstone.lean.connection import NS, READ_BYTES, Connection
+from loadstone.lean.connection import READ_BYTES, Connection
 from loadstone.lean.errors import ConnectionClosedError, ConnectTimeoutError, ReadTimeoutError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class Origin:
     """Where connections go: scheme, host and port (RFC 6454). `host` has no brackets round an IPv6 address.
 
-    Compared by identity, which a look-up on every request can afford: get it from `origin_of`.
+    Compared by identity, because every request looks one up: get it from `origin_of`.
     """
 
     scheme: str
@@ -111,7 +112,7 @@ def open_connection(origin: Origin, context: ssl.SSLContext | None, timeout_s: f
 
     Raises OSError as the system gives it, ssl.SSLError, and ConnectTimeoutError after `timeout_s` seconds.
     """
-    deadline_ns = perf_counter_ns() + int(timeout_s * NS)
+    deadline_ns = perf_counter_ns() + int(timeout_s * NS_PER_S)
     with Timeout(timeout_s, ConnectTimeoutError("timed out: no connection within the connect timeout")):
         sock = _connect_to_any(_resolve(origin))
     connections.count()

@@ -1,9 +1,9 @@
-"""Wait times whose users do not march in step.
+"""Wait times that keep users from acting in lockstep.
 
 Locust's `constant_throughput` and `constant_pacing` count from each user's own first task. After a fast ramp all users
-have begun within the same moment and fire together for the rest of the test: the server sees bursts, and the report
-shows their queue (46 ms mean where 0.8 ms is right, at 11 % CPU). These helpers let every user begin at a random point
-of its own period and keep to that grid.
+have started at nearly the same moment and send their requests together for the rest of the test: the server sees
+bursts, and the report shows how long they queue (46 ms mean instead of 0.8 ms, at 11 % CPU). With these helpers every
+user starts at a random point of its own period and keeps to that grid.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ WaitTime = Callable[[Any], float]
 
 
 def paced(period_s: float) -> WaitTime:
-    """Give a `wait_time` that starts one task each `period_s` seconds, from a random phase on.
+    """Give a `wait_time` that starts one task each `period_s` seconds, with a random phase.
 
-    The first task of a user runs at once, as in Locust; the first wait is the random part of a period. A task that
-    takes longer than the period skips the starts that it missed instead of catching up. Raises ValueError unless
-    `period_s` is positive.
+    The first task of a user runs at once, as in Locust; the first wait is the random part of a period. After a
+    task that took longer than the period, the starts that were missed are skipped, not caught up. Raises ValueError
+    unless `period_s` is positive.
     """
     if not period_s > 0:
         raise ValueError(f"paced() needs a period in seconds above 0, got {period_s!r}")
@@ -48,7 +48,7 @@ def throughput(tasks_per_s: float) -> WaitTime:
 
 
 def random_start(wait_time: WaitTime, within_s: float) -> WaitTime:
-    """Give `wait_time` with a first wait drawn from 0 to `within_s` seconds, to spread users that any ramp bunched up.
+    """Give `wait_time` with a first wait drawn from 0 to `within_s` seconds, to spread users that started together.
 
     Raises ValueError for a negative `within_s`.
     """

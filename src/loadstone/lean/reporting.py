@@ -1,12 +1,12 @@
-"""Telling Locust about a request: its `request` event and its statistics, as they are but with fewer detours.
+"""Reporting a request to Locust: its `request` event and its statistics, with the same results at less cost.
 
-Two detours of Locust 2.47 cost more than a lean request's own bookkeeping, so both are walked round where that changes
-nothing that can be seen:
+Two steps of Locust 2.47 cost more than a lean request's own bookkeeping, so both are bypassed where that changes
+nothing visible:
 
 - `EventHook.fire` packs the keywords into a dictionary and unpacks it for each listener (0.8 us). `fire_request` calls
   the listeners with the same keywords, in the same order, with the same handling of what they raise.
 - `RequestStats.log_request` reads the clock twice and makes eight calls (1.9 us). `quicken` puts a function on the
-  statistics object that changes the same fields to the same values in 0.9 us, once it has proved that it does.
+  statistics object that changes the same fields to the same values in 0.9 us, after a check that it does.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def fire_request(
 
 @lru_cache(maxsize=8)
 def firing(event: EventHook) -> Callable[..., None]:
-    """Give what fires `event` with keywords: `fire_request`, or its own `fire` if that is not Locust's.
+    """Give the function that fires `event` with keywords: `fire_request`, or its own `fire` if that is not Locust's.
 
-    All users share what is given for an event.
+    All users of an event share it.
     """
     if type(event).fire is not STOCK_FIRE or "fire" in vars(event):
         return event.fire
@@ -80,7 +80,7 @@ def firing(event: EventHook) -> Callable[..., None]:
 
 
 def quicken(statistics: RequestStats) -> None:
-    """Make `statistics.log_request` cheaper; changes nothing where it would not give Locust's own numbers."""
+    """Make `statistics.log_request` cheaper; change nothing where the numbers would differ from Locust's own."""
     if "log_request" not in vars(statistics) and type(statistics) is stats.RequestStats and _agrees():
         statistics.log_request = quick_log(statistics)  # type: ignore[assignment]
 

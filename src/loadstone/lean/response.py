@@ -1,4 +1,4 @@
-"""What a lean request gives back; nothing is decoded to text, parsed or even sliced twice before someone asks."""
+"""Responses of lean requests; nothing is decoded to text or parsed before the scenario asks for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from loadstone.lean.request import Template
 
 NO_HEADERS = ResponseHeaders()
-US_PER_S = 1_000_000
 BAD_REQUEST = 400
 NOT_CAUGHT = (
     "If you want to change the state of the request, you must pass catch_response=True. "

@@ -6,15 +6,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from locust.contrib.fasthttp import LocustBadStatusCode, LocustUserAgent
 from locust.user import User
 
+from loadstone.domain.time import NS_PER_MS, NS_PER_US
 from loadstone.lean.cookies import LeanCookieJar
 from loadstone.lean.errors import FAILURES, TooManyRedirectsError
-from loadstone.lean.exchange import ClientSettings, Options, Pool, exchange, redirected
+from loadstone.lean.exchange import ClientSettings, Options, Pool, exchange
 from loadstone.lean.reporting import firing
-from loadstone.lean.request import JSON_FIELDS, add_params, basic_auth, encode_payload, shared_book
+from loadstone.lean.request import (
+    JSON_FIELDS,
+    add_params,
+    basic_auth,
+    build_template,
+    encode_payload,
+    parse_target,
+    shared_book,
+)
 from loadstone.lean.response import LeanResponse
 
 if TYPE_CHECKING:
@@ -27,8 +37,8 @@ if TYPE_CHECKING:
 
 VALID = LocustUserAgent.valid_response_codes
 REDIRECTS = LocustUserAgent.redirect_response_codes
-MS = 1_000_000  # ns
-US = 1_000  # ns
+TO_GET = frozenset((301, 302, 303))
+OF_A_BODY = frozenset(("content-type", "content-encoding"))
 INSTEAD = {
     "headers": "; set default_headers on the user class, or pass headers to a request",
     "auth": "; pass auth to a request, or put user and password into the host",
@@ -191,7 +201,7 @@ class LeanHttpSession:
         body: bytes,
         name: str,
         context: Mapping[str, Any] | None,
-        catch_response: bool,  # noqa: FBT001  # passed on as it came
+        catch_response: bool,  # noqa: FBT001  # passed on as it is
         allow_redirects: bool,  # noqa: FBT001
         options: Options | None = None,
     ) -> LeanResponse:
@@ -203,7 +213,7 @@ class LeanHttpSession:
         if not response.ordinary:
             response, end_ns = self._treat(response, end_ns, options, start_ns, allow_redirects=allow_redirects)
         elapsed_ns = end_ns - start_ns
-        response.elapsed_us = elapsed_ns // US
+        response.elapsed_us = elapsed_ns // NS_PER_US
         report = response.catch(self._fire) if catch_response else self._fire
         report(
             request_type=template.method,
@@ -214,7 +224,7 @@ class LeanHttpSession:
             start_time=start_s,
             url=template.target.url,
             response_length=response.length,
-            response_time=elapsed_ns / MS,
+            response_time=elapsed_ns / NS_PER_MS,
         )
         return response
 
@@ -277,6 +287,23 @@ class LeanHttpSession:
     def _context(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
         own = self._user.context() if self._has_context else {}
         return {**own, **context} if context else own
+
+
+def redirected(response: LeanResponse, first: LeanResponse) -> tuple[Template, bytes]:
+    """Give the request and the body that `response` asks for, in a chain of redirects that began with `first`.
+
+    301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat the request; another origin than
+    the first one's gets no Authorization. Raises UnsupportedUrlError.
+    """
+    template = response.template
+    target = parse_target(urljoin(template.target.url, response.headers["location"]))
+    keeps = response.status_code not in TO_GET
+    method = template.method if keeps or template.head_only else "GET"
+    dropped = {"host"} | (set() if keeps else OF_A_BODY)
+    if target.origin is not first.template.target.origin:
+        dropped.add("authorization")
+    fields = {name: value for name, value in template.fields.items() if name.lower() not in dropped}
+    return build_template(method, target, fields), response.request.body if keeps else b""
 
 
 class PreparedRequest:

@@ -13,7 +13,7 @@ from locust.user import User
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, DefaultTaskSet, TaskSet
 from locust.user.users import RestMixin
 
-from loadstone.lean.connection import NS
+from loadstone.domain.time import NS_PER_S
 from loadstone.lean.exchange import ClientSettings, Options
 from loadstone.lean.http1 import Limits
 from loadstone.lean.reporting import quicken
@@ -94,8 +94,8 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
 def settings_of(user_class: type[LeanHttpUser]) -> ClientSettings:
     """Give the client settings that the attributes of a user class make."""
     limits = Limits(
-        read_ns=int(user_class.network_timeout * NS),
-        response_ns=int(user_class.response_timeout * NS),
+        read_ns=int(user_class.network_timeout * NS_PER_S),
+        response_ns=int(user_class.response_timeout * NS_PER_S),
         max_head_bytes=user_class.max_header_bytes,
         max_body_bytes=user_class.max_body_bytes,
     )

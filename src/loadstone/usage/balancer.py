@@ -1,4 +1,4 @@
-"""What HAProxy did since the last look, from its statistics in CSV.
+"""What HAProxy did since it was last read, from its statistics in CSV.
 
 Columns: https://docs.haproxy.org/2.6/management.html, section 9.1. Only the rows of whole backends matter: ``qcur``
 requests wait, ``act`` servers are up, ``wretr`` and ``wredis`` count retries and redispatches.
@@ -11,7 +11,7 @@ import io
 from typing import Final
 
 from loadstone.domain.event import Balance
-from loadstone.usage.reading import SourceError, get
+from loadstone.usage.reading import SourceError, get, increase
 
 __all__ = ["Balancer", "backends_of"]
 
@@ -20,7 +20,7 @@ _NO_SERVERS: Final = "statistics"
 
 
 class Balancer:
-    """An HAProxy; ``service`` is the name that its only backend goes by, that of the replicas."""
+    """One HAProxy; ``service`` is the name under which its backend, the replicas, is recorded."""
 
     def __init__(self, url: str, service: str = "target") -> None:
         self._url = f"{url}/stats;csv"
@@ -37,15 +37,15 @@ class Balancer:
             Balance(
                 service=now.service,
                 queue=now.queue,
-                retries=_increase(before.retries, now.retries),
-                redispatches=_increase(before.redispatches, now.redispatches),
+                retries=int(increase(before.retries, now.retries)),
+                redispatches=int(increase(before.redispatches, now.redispatches)),
                 up=now.up,
             ),
         )
 
 
 def backends_of(text: str) -> list[dict[str, str]]:
-    """The rows of whole backends with servers. Raises `SourceError` when the text is no such page."""
+    """The rows of whole backends with servers. Raises `SourceError` for any other text."""
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
     if not rows or "svname" not in rows[0]:
         raise SourceError(f"this is not HAProxy's statistics page: {text[:80]!r}")
@@ -53,7 +53,7 @@ def backends_of(text: str) -> list[dict[str, str]]:
 
 
 def _sum(service: str, rows: list[dict[str, str]]) -> Balance:
-    """Totals, not yet increases."""
+    """Totals of all backends since the balancer started."""
 
     def total(column: str) -> int:
         return sum(int(row.get(column) or 0) for row in rows)
@@ -65,8 +65,3 @@ def _sum(service: str, rows: list[dict[str, str]]) -> Balance:
         redispatches=total("wredis"),
         up=total("act"),
     )
-
-
-def _increase(old: int, now: int) -> int:
-    """A balancer that was restarted counts from zero."""
-    return now - old if now >= old else now

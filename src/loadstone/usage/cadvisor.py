@@ -11,6 +11,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.domain.time import NS_PER_MS
 from loadstone.usage.reading import Reading, SourceError, get
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Cadvisor", "Measured", "parse_exposition", "readings_of"]
 
 _COMPOSE_LABEL: Final = "container_label_com_docker_compose_"
-_MS: Final = 1_000_000
 _COUNTERS: Final = {
     "container_cpu_usage_seconds_total": "cpu_s",
     "container_cpu_cfs_periods_total": "periods",
@@ -33,14 +33,14 @@ _COUNTERS: Final = {
     "container_spec_memory_limit_bytes": "mem_limit",
 }
 _NAMELESS: Final = (
-    "cAdvisor gives containers without their names: it cannot talk to the engine. With Docker 29 and newer it needs"
+    "cAdvisor gives containers without their names: it cannot reach the engine. With Docker 29 and newer it needs"
     " version 0.54 or newer and /run/containerd/containerd.sock; see docs/how-to/usage-of-containers.md"
 )
 log = logging.getLogger("loadstone.usage")
 
 
 class Cadvisor:
-    """A cAdvisor, and the compose project whose containers matter."""
+    """One cAdvisor, and the compose project whose containers are read."""
 
     name = "cAdvisor"
 
@@ -48,13 +48,13 @@ class Cadvisor:
         self._url = f"{url}/metrics"
         self._project = project
         self._now_ns = now_ns
-        self._said_nameless = False
+        self._logged_nameless = False
 
     def read(self) -> list[Reading]:
         """All containers of the project now. Raises `SourceError`."""
         readings, nameless = readings_of(get(self._url), self._project, now_ns=self._now_ns())
-        if nameless and not readings and not self._said_nameless:
-            self._said_nameless = True
+        if nameless and not readings and not self._logged_nameless:
+            self._logged_nameless = True
             log.error("usage=none containers=%d cause=%r", nameless, _NAMELESS)
         return readings
 
@@ -79,7 +79,7 @@ def readings_of(text: str, project: str | None, *, now_ns: int) -> tuple[list[Re
             values["number"] = labels.get(f"{_COMPOSE_LABEL}container_number") or "1"
             values[field] = values.get(field, 0) + measured.value  # one value per interface and per CPU
             if measured.name == "container_cpu_usage_seconds_total":
-                values["at_ns"] = measured.at_ms * _MS if measured.at_ms is not None else now_ns
+                values["at_ns"] = measured.at_ms * NS_PER_MS if measured.at_ms is not None else now_ns
     readings = [_reading(id_, values) for id_, values in found.items() if "cpu_s" in values]
     return readings, len(nameless)
 
@@ -136,7 +136,7 @@ class Measured(NamedTuple):
 
 
 def parse_exposition(text: str, prefix: str = "") -> Iterator[Measured]:
-    """The values whose names begin with ``prefix``. Raises `SourceError` at the first line that is none."""
+    """The values whose names begin with ``prefix``. Raises `SourceError` at the first bad line."""
     for line in text.splitlines():
         if not line.startswith("#") and line.strip() and line.startswith(prefix):
             yield _parsed(line)

@@ -1,7 +1,7 @@
 """Readings from the Docker Engine itself, where there is no cAdvisor: API 1.41 (Engine 20.10) or newer.
 
 Source: https://docs.docker.com/reference/api/engine/version/v1.41/, "Get container stats based on resource usage". The
-working set is, as cAdvisor's, memory usage less the inactive page cache.
+working set is memory usage less the inactive page cache, as in cAdvisor.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from loadstone.domain.time import NS_PER_S
 from loadstone.usage.reading import Reading, SourceError, get_from_socket
 
 if TYPE_CHECKING:
@@ -21,15 +22,14 @@ __all__ = ["DockerEngine", "reading_of"]
 
 _API: Final = "/v1.41"
 _LABEL: Final = "com.docker.compose."
-_AT_ONCE: Final = 4
-_NS: Final = 1_000_000_000
+_CONCURRENCY: Final = 4
 _LIMITS_EVERY_S: Final = 10.0
 _INACTIVE: Final = ("total_inactive_file", "inactive_file")
 """Names in ``memory.stat`` of control groups, version 1 and 2."""
 
 
 class DockerEngine:
-    """The engine behind a socket, and the compose project whose containers matter."""
+    """The engine behind a socket, and the compose project whose containers are read."""
 
     name = "the Docker Engine"
 
@@ -41,7 +41,7 @@ class DockerEngine:
         self._limits_at_s = -_LIMITS_EVERY_S
         self._ooms: dict[str, int] = {}
         self._events_until_s = time.time()
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker")
+        self._pool = ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="docker")
 
     def read(self) -> list[Reading]:
         """All running containers now. Raises `SourceError`; a container that ends meanwhile is left out."""
@@ -67,7 +67,7 @@ class DockerEngine:
             self._limits_at_s = time.monotonic()
 
     def _count_ooms(self) -> None:
-        """The engine tells of out-of-memory kills as events only."""
+        """The engine reports out-of-memory kills only as events."""
         until_s = time.time()
         filters = quote(json.dumps({"event": ["oom"]}))
         window = f"since={self._events_until_s:.9f}&until={until_s:.9f}"
@@ -97,7 +97,7 @@ def reading_of(
         service=service,
         container=f"{service}-{labels.get(f'{_LABEL}container-number', '1')}",
         at_ns=now_ns,
-        cpu_s=cpu["cpu_usage"]["total_usage"] / _NS,
+        cpu_s=cpu["cpu_usage"]["total_usage"] / NS_PER_S,
         mem_bytes=memory["usage"] - _inactive(memory.get("stats") or {}),
         cpu_limit=cores,
         mem_limit=limits.get("Memory") or None,
@@ -110,9 +110,9 @@ def reading_of(
 
 
 def _cores(limits: dict[str, Any]) -> float | None:
-    """Compose limits by nanoseconds of CPU, other tools by quota and period."""
+    """Compose sets NanoCpus, other tools quota and period."""
     if nano := limits.get("NanoCpus"):
-        return float(nano) / _NS
+        return float(nano) / NS_PER_S
     quota, period = limits.get("CpuQuota") or 0, limits.get("CpuPeriod") or 100_000
     return quota / period if quota > 0 else None
 

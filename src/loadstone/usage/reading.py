@@ -1,4 +1,8 @@
-"""Counters of containers, and what is made of them: usage per container and tick."""
+"""Counters of containers, how they are fetched, and the usage per container and tick that is computed from them.
+
+`get` and `get_from_socket` use the standard library: sampling needs no more than the extra `collector`, which has no
+httpx, and a sampler runs beside the load test, where a lighter process disturbs less.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,26 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from loadstone.domain.event import Usage
+from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["CounterRates", "Reading", "Source", "SourceError", "get", "get_from_socket"]
+__all__ = ["CounterRates", "Reading", "Source", "SourceError", "get", "get_from_socket", "increase"]
 
-_NS: Final = 1_000_000_000
-_PERCENT: Final = 100
+_TIMEOUT_S: Final = 3.0
 
 
 class SourceError(Exception):
-    """A source of readings does not answer, or not in its own language."""
+    """A source of readings does not answer, or its answer cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One container's counters at ``at_ns``. ``id`` changes when it is made anew, not when it is restarted.
+    """One container's counters at ``at_ns``. ``id`` changes when it is recreated, not when it is restarted.
 
-    Totals since its start: CPU seconds, scheduling periods and those in which it was held back, bytes received and
+    Totals since its start: CPU seconds, scheduling periods and those in which it was throttled, bytes received and
     sent, out-of-memory kills. Limits and memory are as they are now; None where there is no limit or no figure.
     """
 
@@ -53,7 +57,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """What logs call it."""
 
     def read(self) -> Sequence[Reading]:
         """All containers now. Raises `SourceError`."""
@@ -74,22 +78,22 @@ class CounterRates:
 
 
 def _usage(old: Reading, now: Reading) -> Usage:
-    seconds = (now.at_ns - old.at_ns) / _NS
+    seconds = (now.at_ns - old.at_ns) / NS_PER_S
     return Usage(
         service=now.service,
         container=now.container,
-        cpu_cores=round(_increase(old.cpu_s, now.cpu_s) / seconds, 4),
+        cpu_cores=round(increase(old.cpu_s, now.cpu_s) / seconds, 4),
         cpu_limit=now.cpu_limit,
         throttled_pct=_throttled_pct(old, now),
         mem_bytes=now.mem_bytes,
         mem_limit=now.mem_limit,
         rx_bps=_rate(old.rx_bytes, now.rx_bytes, seconds),
         tx_bps=_rate(old.tx_bytes, now.tx_bytes, seconds),
-        oom=int(_increase(old.oom, now.oom)),
+        oom=int(increase(old.oom, now.oom)),
     )
 
 
-def _increase(old: float, now: float) -> float:
+def increase(old: float, now: float) -> float:
     """A counter that fell was reset, by a restart; it has counted from zero since."""
     return now - old if now >= old else now
 
@@ -97,16 +101,13 @@ def _increase(old: float, now: float) -> float:
 def _throttled_pct(old: Reading, now: Reading) -> float | None:
     if now.periods is None or now.throttled is None:
         return None
-    periods = _increase(old.periods or 0, now.periods)
-    held_back = _increase(old.throttled or 0, now.throttled)
-    return round(min(_PERCENT * held_back / periods, _PERCENT), 1) if periods else 0.0
+    periods = increase(old.periods or 0, now.periods)
+    throttled = increase(old.throttled or 0, now.throttled)
+    return round(min(100 * throttled / periods, 100), 1) if periods else 0.0
 
 
 def _rate(old: int | None, now: int | None, seconds: float) -> float | None:
-    return None if now is None else round(_increase(old or 0, now) / seconds, 1)
-
-
-_TIMEOUT_S: Final = 3.0
+    return None if now is None else round(increase(old or 0, now) / seconds, 1)
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -121,7 +122,7 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def get(url: str, timeout_s: float = _TIMEOUT_S) -> str:
-    """What an address answers. Raises `SourceError` when it does not, or not with 200."""
+    """The body of a GET. Raises `SourceError` when the server does not answer, or not with 200."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"

@@ -1,4 +1,4 @@
-"""The service that samples once a second, on the second, and publishes what it found."""
+"""The service `usage`: samples once a second, on the second, and publishes what it finds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("loadstone.usage")
 
 
 def sample_forever(settings: UsageSettings, stopped: Callable[[], bool]) -> None:
-    """Sample until ``stopped()`` says so, or all processes are gone. A tick that cannot be published is logged."""
+    """Sample until ``stopped()``, or until nothing is left to sample. A tick that cannot be published is logged."""
     client = connect(settings.redis_url, timeout_s=_INTERVAL_S)
     sampler = _Sampler(settings)
     source, seq = uuid.uuid4().hex, 0
@@ -51,7 +51,7 @@ def sample_forever(settings: UsageSettings, stopped: Callable[[], bool]) -> None
 
 
 class _Sampler:
-    """Everything that was asked for: processes of this machine, containers, a balancer."""
+    """What the settings ask for: processes of this machine, containers, a balancer."""
 
     def __init__(self, settings: UsageSettings) -> None:
         self._trees = [tree for pid in settings.pid if (tree := ProcessTree.of(pid, settings.service))]
@@ -77,7 +77,7 @@ class _Sampler:
             found = self._balancer.read()
         except SourceError as error:
             if self._balancer_answers:
-                log.warning("balancer=away error=%r", str(error))
+                log.warning("balancer=unreachable error=%r", str(error))
             self._balancer_answers = False
             return ()
         self._balancer_answers = True
@@ -85,7 +85,7 @@ class _Sampler:
 
 
 def containers_of(settings: UsageSettings) -> Containers | None:
-    """The sources that the settings name, cAdvisor before the engine; None without any."""
+    """The sources that the settings name, cAdvisor before the engine; None if they name none."""
     sources: list[Source] = []
     if settings.cadvisor_url:
         sources.append(Cadvisor(settings.cadvisor_url, settings.compose_project))
@@ -95,11 +95,11 @@ def containers_of(settings: UsageSettings) -> Containers | None:
 
 
 class Containers:
-    """Sources in the order in which they are asked. CounterRates start anew when another one answers."""
+    """Sources in the order in which they are read; counters start over when another one answers."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
-        self._gauges = CounterRates()
+        self._rates = CounterRates()
         self._used: str | None = None
 
     def take(self) -> tuple[Usage, ...]:
@@ -112,15 +112,15 @@ class Containers:
                 problems.append(str(error))
                 continue
             if readings or source is self._sources[-1]:
-                self._use(source.name, problems)
-                return self._gauges.take(readings)
-        self._use("", problems)
+                self._note_source(source.name, problems)
+                return self._rates.take(readings)
+        self._note_source("", problems)
         return ()
 
-    def _use(self, name: str, problems: Sequence[str]) -> None:
+    def _note_source(self, name: str, problems: Sequence[str]) -> None:
         if name == self._used:
             return
-        self._used, self._gauges = name, CounterRates()
+        self._used, self._rates = name, CounterRates()
         if name:
             log.info("usage_of_containers=%r", name)
         else:
@@ -128,7 +128,7 @@ class Containers:
 
 
 def _is_socket(path: Path) -> bool:
-    """Whether a socket was given: a stack without one has a device in its place."""
+    """Whether this is a socket: the stack mounts a device in its place when none is given."""
     try:
         return stat.S_ISSOCK(path.stat().st_mode)
     except OSError:

@@ -192,5 +192,5 @@ def bench_share_of_a_saturated_worker(valkey: RedisServer, start_counting_server
     print(f"\none saturated FastHttpUser process, {found['rps']:,.0f} requests/s")
     told("a request, with every other one recorded", [each["cpu_us"] for each in found["rounds"]])
     told("the listener, where it works", [each["listener_us"] for each in found["rounds"]])
-    told("packing, sending, loop lag and vitals", found["shipping_us"])
+    told("packing, sending, loop lag and process stats", found["shipping_us"])
     print(f"\nthe hook's share: median {median(shares):.2f} % (spread {min(shares):.2f} to {max(shares):.2f} %)")

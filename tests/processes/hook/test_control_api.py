@@ -1,4 +1,4 @@
-"""A master is steered over HTTP: what it accepts, what it refuses and why, and what the run then is like."""
+"""The control API of a master: what it accepts, what it refuses and why, and the settings of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from locust.env import Environment
 
 from loadstone.hook import control_api
 from loadstone.hook.master import MasterHook, _with_request
-from loadstone.hook.worker import show_life
+from loadstone.hook.worker import touch_heartbeat_file
 from loadstone.settings import HookSettings, RunRequest, load
 from support.processes import free_port
 
@@ -35,7 +35,7 @@ def _as_if_started_by_locust(monkeypatch: pytest.MonkeyPatch):
 
 
 @contextmanager
-def steered() -> Iterator[tuple[Any, FlaskClient]]:
+def controlled() -> Iterator[tuple[Any, FlaskClient]]:
     """A real master without workers, and its HTTP API."""
     environment = Environment(user_classes=[Idle])
     runner = environment.create_master_runner("127.0.0.1", free_port())
@@ -51,14 +51,14 @@ def steered() -> Iterator[tuple[Any, FlaskClient]]:
 
 
 def test_without_workers_no_run_starts():
-    with steered() as (_, client):
+    with controlled() as (_, client):
         answer = client.post("/loadstone/runs", json={"users": 5})
         assert answer.status_code == 503
         assert answer.get_json() == {"problems": ["no worker has joined yet"]}
 
 
 def test_every_wrong_value_is_told_at_once():
-    with steered() as (_, client):
+    with controlled() as (_, client):
         answer = client.post("/loadstone/runs", json={"users": 0, "spawn_rate": "fast", "run_time": 5})
         assert answer.status_code == 400
         assert [problem.split(" is ")[0] for problem in answer.get_json()["problems"]] == ["--users", "--spawn-rate"]
@@ -68,19 +68,19 @@ def test_every_wrong_value_is_told_at_once():
     ("body", "said"), [({"user": 5}, "user is not known, allowed are"), ([1], "the request must be a JSON object")]
 )
 def test_what_is_no_field_is_refused_by_name(body: Any, said: str):
-    with steered() as (_, client):
+    with controlled() as (_, client):
         answer = client.post("/loadstone/runs", json=body)
         assert answer.status_code == 400
         assert said in answer.get_json()["problems"][0]
 
 
 def test_a_form_that_another_site_could_send_is_refused():
-    with steered() as (_, client):
+    with controlled() as (_, client):
         assert client.post("/loadstone/runs", data={"users": 5}).status_code == 415
 
 
 def test_a_run_that_goes_on_is_not_replaced():
-    with steered() as (runner, client):
+    with controlled() as (runner, client):
         runner.state = "running"
         answer = client.post("/loadstone/runs", json={"users": 5})
         assert answer.status_code == 409
@@ -88,7 +88,7 @@ def test_a_run_that_goes_on_is_not_replaced():
 
 
 def test_the_state_names_run_users_and_workers():
-    with steered() as (_, client):
+    with controlled() as (_, client):
         told = client.get("/loadstone/runs").get_json()
         assert {key: told[key] for key in ("run", "state", "users", "workers")} == {
             "run": None,
@@ -109,13 +109,15 @@ def test_a_request_replaces_the_masters_own_settings_for_one_run():
 
 
 class _Runner:
-    """A worker's runner as far as the sign of life looks at it."""
+    """A worker's runner as far as the heartbeat needs it."""
 
     def __init__(self, heard: float | None) -> None:
         self.last_heartbeat_timestamp = heard
 
 
-def test_a_worker_shows_life_only_while_it_hears_its_master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_touches_its_heartbeat_file_only_while_its_master_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     class Enough(Exception):  # noqa: N818
         """The loop has turned once."""
 
@@ -128,6 +130,6 @@ def test_a_worker_shows_life_only_while_it_hears_its_master(tmp_path: Path, monk
     for heard in (None, 900.0, 998.0):
         file = tmp_path / str(heard)
         with pytest.raises(Enough):
-            show_life(_Runner(heard), file)  # type: ignore[arg-type]
+            touch_heartbeat_file(_Runner(heard), file)  # type: ignore[arg-type]
         shown[heard] = file.exists()
     assert shown == {None: False, 900.0: False, 998.0: True}

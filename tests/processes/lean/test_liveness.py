@@ -1,4 +1,4 @@
-"""The mend of geventhttpclient's select() check, and the count of new connections."""
+"""The patch of geventhttpclient's select() check, and the count of new connections."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def far_pair():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_the_mended_check_knows_idle_closed_and_readable_sockets_beyond_the_limit_of_select(far_pair: Any):
+def test_the_patched_check_knows_idle_closed_and_readable_sockets_beyond_the_limit_of_select(far_pair: Any):
     far, other = far_pair
     assert locust_fast.is_alive(None, far)
     other.send(b"x")
@@ -71,14 +71,14 @@ def unsound(_pool: Any, sock: Any):
     return sock.fileno() < locust_fast.FD_SETSIZE
 
 
-def test_an_unsound_check_is_mended_once_with_one_line(far_pair: Any, caplog: Any):
+def test_an_unsound_check_is_patched_once_with_one_line(far_pair: Any, caplog: Any):
     ConnectionPool._is_socket_alive = unsound
     with caplog.at_level(logging.WARNING):
         assert locust_fast.install(None)
         assert not locust_fast.install(None)
     assert ConnectionPool._is_socket_alive is locust_fast.is_alive
     assert [record.getMessage().split()[:2] for record in caplog.records] == [
-        ["event=fasthttp_liveness", "mended=true"]
+        ["event=fasthttp_liveness", "patched=true"]
     ]
 
 
@@ -87,7 +87,7 @@ def test_a_setting_leaves_the_check_alone_and_says_what_follows(far_pair: Any, c
     with caplog.at_level(logging.WARNING):
         assert not locust_fast.install(None, enabled=False)
     assert ConnectionPool._is_socket_alive is unsound
-    assert "mended=false" in caplog.text
+    assert "patched=false" in caplog.text
 
 
 def test_a_sound_version_is_left_alone_without_a_word(far_pair: Any, caplog: Any):
@@ -112,7 +112,7 @@ def close(client: Any):
     (client.client.clientpool if hasattr(client, "client") else client).close()
 
 
-def test_fast_http_user_keeps_its_connection_beyond_the_limit_of_select_once_mended(
+def test_fast_http_user_keeps_its_connection_beyond_the_limit_of_select_once_patched(
     far_pair: Any, environment: Any, uvicorn_url: str
 ):
     fillers = [far_pair[0].dup() for _ in range(1100)]

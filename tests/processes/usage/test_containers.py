@@ -79,15 +79,15 @@ def test_several_replicas_are_told_apart_and_other_projects_are_left_out():
     assert [reading.container for reading in readings] == ["target-1", "target-2", "redis-1"]
 
 
-def test_counters_become_gauges_over_the_samples_own_times():
-    gauges = CounterRates()
+def test_counters_become_rates_over_the_samples_own_times():
+    rates = CounterRates()
     common = {"spec_cpu_quota": 50_000, "spec_cpu_period": 100_000, "spec_memory_limit_bytes": 1000}
     first = {"cpu_usage_seconds_total": 10, "cpu_cfs_periods_total": 100, "cpu_cfs_throttled_periods_total": 10}
     later = {"cpu_usage_seconds_total": 10.5, "cpu_cfs_periods_total": 120, "cpu_cfs_throttled_periods_total": 15}
     network = {"network_receive_bytes_total": 100, "network_transmit_bytes_total": 50, "oom_events_total": 1}
     more = {"network_receive_bytes_total": 300, "network_transmit_bytes_total": 150, "oom_events_total": 3}
-    assert gauges.take([only(exposition(**common, **first, **network))]) == ()
-    (usage,) = gauges.take([only(exposition(AT_MS + 2000, **common, **later, **more, memory_working_set_bytes=400))])
+    assert rates.take([only(exposition(**common, **first, **network))]) == ()
+    (usage,) = rates.take([only(exposition(AT_MS + 2000, **common, **later, **more, memory_working_set_bytes=400))])
     assert (usage.cpu_cores, usage.cpu_limit, usage.throttled_pct) == (0.25, 0.5, 25.0)
     assert (usage.mem_bytes, usage.mem_limit, usage.oom) == (400, 1000, 2)
     assert (usage.rx_bps, usage.tx_bps) == (100, 50)
@@ -99,25 +99,25 @@ def test_no_limit_is_none_and_not_zero():
 
 
 def test_scraping_an_unchanged_sample_again_gives_nothing():
-    gauges, reading = CounterRates(), only(exposition(cpu_usage_seconds_total=1))
-    assert [gauges.take([reading]) for _ in range(3)] == [(), (), ()]
+    rates, reading = CounterRates(), only(exposition(cpu_usage_seconds_total=1))
+    assert [rates.take([reading]) for _ in range(3)] == [(), (), ()]
 
 
 def test_a_restarted_container_whose_counters_fell_to_zero_counts_from_there():
-    gauges = CounterRates()
-    gauges.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=5, network_receive_bytes_total=9999))])
+    rates = CounterRates()
+    rates.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=5, network_receive_bytes_total=9999))])
     again = exposition(AT_MS + 1000, cpu_usage_seconds_total=0.5, oom_events_total=0, network_receive_bytes_total=10)
-    (usage,) = gauges.take([only(again)])
+    (usage,) = rates.take([only(again)])
     assert (usage.cpu_cores, usage.oom, usage.rx_bps) == (0.5, 0, 10)
 
 
 def test_a_container_made_anew_is_a_new_one_and_the_old_one_is_forgotten():
-    gauges = CounterRates()
+    rates = CounterRates()
     first = only(exposition(cpu_usage_seconds_total=1000))
     new = only(exposition(AT_MS + 1000, cpu_usage_seconds_total=1).replace(ID, "/docker/" + "b2" * 32))
-    gauges.take([first])
-    assert gauges.take([new]) == ()
-    assert gauges.take([first]) == ()
+    rates.take([first])
+    assert rates.take([new]) == ()
+    assert rates.take([first]) == ()
 
 
 @pytest.mark.parametrize("text", ["<html>no</html>", "container_cpu_usage_seconds_total{id=} 1", "container_x nothing"])

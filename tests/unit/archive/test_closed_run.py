@@ -119,7 +119,7 @@ def test_events_are_read_as_typed_events_of_the_run(folder):
     events = list(ClosedRun.open(folder).events())
     assert [event.kind for event in events[:2]] == [EventKind.STARTED, EventKind.ROSTER]
     assert {event.run for event in events} == {folder.run}
-    assert events[0].data["host"] == "http://target"
+    assert events[0].payload.host == "http://target"
 
 
 def test_failures_are_read_with_their_names_and_counts(folder):

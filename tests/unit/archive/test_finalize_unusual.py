@@ -231,15 +231,12 @@ def test_the_ledger_of_influxdb_outlives_closing_again(tmp_path):
         set_influx_ledger(RunFolder(tmp_path / "other").create(), ledger)
 
 
-def test_a_value_of_the_wrong_type_in_the_event_of_the_start_does_not_keep_a_run_from_closing(tmp_path):
-    wrong = {"users": "many", "scenario": ["scenario.py"], "tags": "fast", "versions": {"python": 3}, "seed": 4}
-    run = RunMaker().started(**wrong).add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
-    document = document_of(closed(tmp_path, run.entries))
+def test_a_start_event_with_a_value_of_the_wrong_type_is_counted_as_damage_and_the_run_is_closed(tmp_path):
+    run = RunMaker().started(seed=4).add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
+    start = next(entry for entry in run.entries if b'"started"' in entry.blob)
+    damaged = start._replace(blob=start.blob.replace(b'"seed":4', b'"seed":[4]'))
+    assert damaged != start
+    document = document_of(closed(tmp_path, [damaged if entry is start else entry for entry in run.entries]))
     jsonschema.validate(document, SCHEMA)
-    assert {key: document[key] for key in wrong} == {
-        "users": None,
-        "scenario": None,
-        "tags": [],
-        "versions": {},
-        "seed": 4,
-    }
+    assert (document["seed"], document["requests"]) == (None, 50)
+    assert any("1 journal entries could not be read" in text for text in document["reasons"] + document["notices"])

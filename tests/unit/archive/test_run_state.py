@@ -197,7 +197,7 @@ def test_exceptions_are_counted_per_message_and_their_workers_named():
 
 def test_secrets_in_the_identity_are_masked():
     run = RunMaker().event(EventKind.STARTED, 0, host="https://me:pass@host/x?token=abc&page=1")
-    assert state_of(run.entries).lifecycle.identity["host"] == "https://***@host/x?token=***&page=1"
+    assert state_of(run.entries).lifecycle.identity.host == "https://***@host/x?token=***&page=1"
 
 
 def test_a_part_that_was_started_again_has_not_crashed_for_good():
@@ -237,8 +237,16 @@ def test_names_beyond_the_limit_are_rolled_up_together():
     assert [rollup.n for rollup in state.totals.values()] == [1, 1, 1, 6]
 
 
-def test_an_event_with_wrong_data_does_no_harm():
-    run = RunMaker().event(EventKind.USERS, 1, users="many").event(EventKind.ROSTER, 1, workers="all")
-    run.event(EventKind.STARTED, 1, warmup_s="long").event(EventKind.CRASHED, 1)
+def test_an_event_with_wrong_data_is_refused_and_changes_nothing():
+    state = RunState()
+    blob = b'{"run":"r","kind":"users","at_ns":1,"source":"master","seq":0,"data":{"users":"many"}}'
+    with pytest.raises(FormatError, match="users"):
+        state.apply(Entry(EntryKind.EVENTS, "1-0", blob))
+    assert (state.lifecycle.users, state.lifecycle.master_ns, state.newest_ns) == (0, 0, 0)
+
+
+def test_an_event_without_data_leaves_what_it_would_say_unknown():
+    run = RunMaker().event(EventKind.USERS, 1).event(EventKind.ROSTER, 1)
+    run.event(EventKind.STARTED, 1).event(EventKind.CRASHED, 1)
     lifecycle = state_of(run.entries).lifecycle
     assert (lifecycle.users, lifecycle.roster, lifecycle.warmup_ns, lifecycle.crashed) == (0, set(), 0, {"": None})

@@ -48,5 +48,5 @@ def test_nothing_is_done_where_nothing_is_missing_or_locust_is_at_work(state: di
     assert after(Master(**state), "L" + "." * 20) == []
 
 
-def test_a_load_shape_steers_alone():
+def test_a_load_shape_alone_decides_about_users():
     assert after(Master(environment=SimpleNamespace(shape_class=object())), "L" + "." * 20) == []

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadstone.archive import run_state
+from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
 from loadstone.domain.event import EventKind, Usage
 from loadstone.domain.request_name import NameTable
-from loadstone.influx.point_stream import PointStream, apply_entry, decoded, replay_points
+from loadstone.influx.point_stream import PointStream, apply_entry, replay_points
 from loadstone.influx.time_buckets import TimeBuckets
 from support.collecting import small_run
 from support.line_protocol import PointKey, parse_line
@@ -234,7 +235,7 @@ def test_a_batch_is_rolled_up_once_for_the_live_state_and_the_points(monkeypatch
     points = PointStream("r", state.names)
     entries = [entry for entry in small_run(batches=4).entries for _ in (1, 2)]  # each one is delivered twice
     for entry in entries:
-        apply_entry(entry.stream_id, decoded(entry.kind, entry.blob), state, points)
+        apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), state, points)
     assert rolled_up == [50] * 2 * 4
     assert sum(total.n for total in state.totals.values()) == 2 * 4 * 50
     assert {name: total.n for name, total in points.time_buckets.totals.items()} == {

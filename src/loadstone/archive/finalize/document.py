@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.domain.event import Started
     from loadstone.domain.facts import RunFacts, Window
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.request_name import RequestName
@@ -42,27 +43,26 @@ if TYPE_CHECKING:
 __all__ = ["Closing", "run_record", "verdict_of"]
 
 _PERCENTS: Final[Mapping[str, float]] = {"p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "p999_ms": 99.9}
-_IDENTITY: Final[Mapping[str, Any]] = {
-    "scenario": None,
-    "host": None,
-    "users": None,
-    "spawn_rate": None,
-    "run_time_s": None,
-    "steady_state_s": None,
-    "warmup_s": 0.0,
-    "stop_timeout_s": None,
-    "workers": None,
-    "seed": None,
-    "tags": (),
-    "exclude_tags": (),
-    "target": None,
-    "limits": None,
-    "launch": None,
-    "versions": {},
-}
-"""Fields that come from the event `started`, and their values in a run without one."""
+_IDENTITY: Final = (
+    "scenario",
+    "host",
+    "users",
+    "spawn_rate",
+    "run_time_s",
+    "steady_state_s",
+    "warmup_s",
+    "stop_timeout_s",
+    "workers",
+    "seed",
+    "tags",
+    "exclude_tags",
+    "target",
+    "limits",
+    "launch",
+    "versions",
+)
+"""Fields that come from the event `started`."""
 _Kind = TypeVar("_Kind", bound=Figures)
-_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(RunRecord)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def run_record(closing: Closing) -> RunRecord:
         lost_workers=facts.lost_workers,
         objectives=msgspec.convert(closing.verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
         verdict=closing.verdict.word,
-        exit_code=_typed("exit_code", int(closing.verdict.exit_code)),
+        exit_code=msgspec.convert(int(closing.verdict.exit_code), Literal[0, 1, 3, 4, 130]),
         reasons=closing.verdict.reasons,
         notices=closing.verdict.notices,
     )
@@ -127,20 +127,8 @@ def verdict_of(record: RunRecord) -> Verdict:
     )
 
 
-def _identity(started: Mapping[str, Any]) -> dict[str, Any]:
-    """What the master reported about the run. A value of the wrong type is replaced by the field's default."""
-    return {key: _reported(key, started.get(key, default)) for key, default in _IDENTITY.items()}
-
-
-def _reported(key: str, value: Any) -> Any:
-    try:
-        return _typed(key, value)
-    except msgspec.ValidationError:
-        return _IDENTITY[key]
-
-
-def _typed(key: str, value: Any) -> Any:
-    return msgspec.convert(value, _TYPES[key])
+def _identity(started: Started) -> Mapping[str, Any]:
+    return {field: getattr(started, field) for field in _IDENTITY}
 
 
 def _part(names: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:

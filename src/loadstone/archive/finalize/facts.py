@@ -42,20 +42,19 @@ def facts_of(
 ) -> RunFacts:
     """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
-    exit_code = (lifecycle.target_exited or {}).get("code")
     return RunFacts(
         window=first_pass.window,
         names=names,
         total=merged(names.values()),
         ledger=state.ledger(bound_ns),
         usage=usage,
-        host_cores=_host_cores(lifecycle.identity),
+        host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
         target_exited=_exited_under_load(lifecycle),
-        target_exit_code=exit_code if isinstance(exit_code, int) else None,
+        target_exit_code=lifecycle.target_exited.code if lifecycle.target_exited else None,
         master_lost=state.master_lost,
         interrupted=lifecycle.interrupted,
         crashed={part: code for part, code in lifecycle.crashed.items() if not part.startswith(_WORKER_PART)},
@@ -68,12 +67,11 @@ def facts_of(
 
 def objectives_of(first_pass: FirstPass) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
     """The objectives that the run was started with, and what is wrong with those that cannot be parsed."""
-    lines = first_pass.state.lifecycle.identity.get("objectives")
     objectives: list[Objective] = []
     problems: list[str] = []
-    for line in lines if isinstance(lines, list) else ():
+    for line in first_pass.state.lifecycle.identity.objectives:
         try:
-            objectives.extend(parse_objectives([str(line)]))
+            objectives.extend(parse_objectives([line]))
         except SettingsError as error:
             problems.extend(error.problems)
     return tuple(objectives), tuple(problems)
@@ -94,9 +92,8 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
 
 
-def _host_cores(identity: Mapping[str, Any]) -> float | None:
-    limits = identity.get("limits")
-    cores = limits.get("host_cores") if isinstance(limits, dict) else None
+def _host_cores(limits: Mapping[str, Any] | None) -> float | None:
+    cores = (limits or {}).get("host_cores")
     return float(cores) if isinstance(cores, int | float) else None
 
 

@@ -26,7 +26,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
     lifecycle, total = state.lifecycle, merged(state.totals.values())
     return {
         "run": run,
-        "launch": lifecycle.identity.get("launch"),
+        "launch": lifecycle.identity.launch,
         "now_ns": now_ns,
         "started_ns": lifecycle.started_ns,
         "ramp_done_ns": lifecycle.ramp_done_ns,

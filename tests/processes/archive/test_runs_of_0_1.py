@@ -96,6 +96,10 @@ def test_a_run_of_0_1_is_reported(run: str, results: Path):
     assert document(run)["verdict"] in page
 
 
+def events(run: Path) -> list[Any]:
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
 def test_a_run_of_0_1_is_recovered_to_what_it_was(results: Path):
     before = document(KILLED)
     assert main(["recover", KILLED, "--results", str(results)]) == 3
@@ -107,7 +111,8 @@ def test_a_run_of_0_1_is_recovered_to_what_it_was(results: Path):
     for name in ("requests", "rollups", "usage"):
         old, new = (pq.read_table(place / KILLED / f"{name}.parquet") for place in (FIXTURES, results))
         assert new.equals(old)
-    for name in ("events.jsonl", "stats.csv", "stats_history.csv", "failures.csv", "exceptions.csv"):
+    assert events(results / KILLED) == events(FIXTURES / KILLED)
+    for name in ("stats.csv", "stats_history.csv", "failures.csv", "exceptions.csv"):
         assert (results / KILLED / name).read_bytes() == (FIXTURES / KILLED / name).read_bytes()
 
 

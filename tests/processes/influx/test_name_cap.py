@@ -17,7 +17,7 @@ from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.run_state import RunState
 from loadstone.collector.aggregator import serve as serve_aggregator
 from loadstone.domain.batch import decode_batch
-from loadstone.domain.event import Event, EventKind, encode_event
+from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
 from loadstone.influx import service, writer
 from loadstone.influx.backfill import write_run
@@ -147,8 +147,8 @@ def test_a_journal_with_the_list_of_an_older_writer_is_backfilled_with_that_list
     """Versions that admitted names in Redis put the list into an event; the points they wrote must not change."""
     run = many_names()
     listed = [["GET", f"/item/{number:04}"] for number in range(1, NAME_LIMIT + 1)]
-    data = {"limit": NAME_LIMIT, "names": listed}
-    event = Event(run="r", kind=EventKind.NAMES_CAPPED, at_ns=run_maker.START, source="influx-names", seq=0, data=data)
+    payload = NamesCapped(limit=NAME_LIMIT, names=tuple(RequestName(*name) for name in listed))
+    event = Event(run="r", at_ns=run_maker.START, source="influx-names", seq=0, payload=payload)
     run.entries.append(run.entries[0]._replace(kind=EntryKind.EVENTS, blob=encode_event(event)))
     folder = RunFolder(tmp_path / "r").create()
     write_journal(folder.journal, run.entries)

@@ -1,0 +1,40 @@
+"""A worker's own CPU, memory and the lag of its event loop."""
+
+import os
+import time
+
+import gevent
+import psutil
+
+from loadstone.hook.process_stats import LoopLag, ProcessMonitor
+from loadstone.host.cgroup import cgroup_of
+
+
+def test_the_cpu_of_a_busy_process_and_its_memory_are_seen():
+    monitor = ProcessMonitor()
+    begun_s = time.process_time()
+    while time.process_time() - begun_s < 0.1:
+        pass
+    stats = monitor.read()
+    assert stats.cpu_pct > 1
+    assert 0.5 < stats.rss_bytes / psutil.Process().memory_info().rss < 2
+
+
+def test_throttling_counts_from_when_the_monitor_was_made():
+    cgroup = cgroup_of(os.getpid())
+    throttling = cgroup.throttling() if cgroup else None
+    before_us = throttling.throttled_us if throttling else 0
+    stats = ProcessMonitor().read()
+    after = cgroup.throttling() if cgroup else None
+    assert 0 <= stats.throttled_us <= (after.throttled_us if after else 0) - before_us
+
+
+def test_a_loop_that_is_held_up_shows_lag():
+    lag = LoopLag()
+    greenlet = gevent.spawn(lag.watch)
+    gevent.sleep(0.01)
+    time.sleep(0.2)  # holds up the loop, which is what is measured
+    gevent.sleep(0.01)
+    greenlet.kill()
+    assert max(lag.take()) > 100_000
+    assert lag.take() == ()
