@@ -7,14 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.segments import JournalWriter, read_journal
-from loadstone.archive.run_record import RunRecord
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
 from loadstone.domain.event import Event, EventKind, encode_event
-from loadstone.influx.encode_summary import summary_lines
+from loadstone.influx.encode_summary import record_of, summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry, decoded
 
 if TYPE_CHECKING:
@@ -114,4 +111,5 @@ class OpenRun:
     def _ending(self, document: Mapping[str, Any]) -> Iterator[list[str]]:
         if self.points is not None:
             yield from self.points.finish(lambda: read_journal(self.folder.journal))
-            yield summary_lines(msgspec.convert(document, RunRecord))
+            if (record := record_of(document)) is not None:
+                yield summary_lines(record)

@@ -13,13 +13,10 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.segments import read_journal
-from loadstone.archive.run_record import RunRecord
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
 from loadstone.domain.ledger import SeqTracker
@@ -28,7 +25,7 @@ from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
-from loadstone.influx.encode_summary import summary_lines
+from loadstone.influx.encode_summary import record_of, summary_lines
 from loadstone.influx.lease import PointsLeaseLostError
 from loadstone.influx.ledger import WriteReceipt
 from loadstone.influx.name_cap import names_in, names_listed_by_writers
@@ -192,4 +189,5 @@ def _points(folder: RunFolder, entries: Entries) -> Iterator[list[str]]:
     yield from replay_points(points, entries())
     if folder.is_closed:
         yield from points.finish(entries)
-        yield summary_lines(msgspec.convert(load_run(folder), RunRecord))
+        if (record := record_of(load_run(folder))) is not None:
+            yield summary_lines(record)

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from loadstone.archive.finalize.first_pass import iso
+from loadstone.archive.run_record import RunRecord
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import SettingsError
 from loadstone.influx.encode_rollups import TARGET_SERVICE
 from loadstone.influx.line_protocol import FieldValue, point, tags
 
 if TYPE_CHECKING:
-    from loadstone.archive.run_record import RunRecord, ServiceRecord
+    from collections.abc import Mapping
+
+    from loadstone.archive.run_record import ServiceRecord
     from loadstone.domain.event import Event
     from loadstone.domain.objective import Objective
 
-__all__ = ["announced_objectives", "summary_lines"]
+__all__ = ["announced_objectives", "record_of", "summary_lines"]
+
+log = logging.getLogger("loadstone.influx")
 
 _MS: Final = 1_000_000
 _FIGURES: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "rps", "failures_pct")
 _COUNTS: Final = ("requests", "failures", "aborted", "users", "users_peak", "workers", "exit_code")
 _LEDGER: Final = ("produced", "stored", "dropped", "unknown")
 _MODEL: Final = ("name", "version", "alias")
+
+
+def record_of(document: Mapping[str, Any]) -> RunRecord | None:
+    """The record of a run.json. None, which is logged, when the scenario gave a field another type than it has."""
+    try:
+        return msgspec.convert(document, RunRecord)
+    except msgspec.ValidationError as error:
+        log.warning("run=%s run_summary=not_written reason=%r", document.get("id"), str(error))
+        return None
 
 
 def summary_lines(record: RunRecord) -> list[str]:

@@ -15,7 +15,7 @@ from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_record import RunRecord
 from loadstone.domain.event import Balance, EventKind, Usage
 from loadstone.influx.encode import request_lines
-from loadstone.influx.encode_summary import summary_lines
+from loadstone.influx.encode_summary import record_of, summary_lines
 from loadstone.influx.ledger import IngestLag, SharedLedger, WriteReceipt
 from loadstone.influx.point_stream import PointStream, replay_points
 from loadstone.stream.keys import SAMPLES, WRITERS
@@ -23,6 +23,7 @@ from support.line_protocol import parse_line
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
+    import pytest
     from collections.abc import Iterable
 
     from redis import Redis
@@ -98,3 +99,13 @@ def test_every_measurement_tag_and_field_that_is_written_is_documented_with_its_
     tmp_path: Path, valkey: RedisServer
 ):
     assert written(rich_run(tmp_path, valkey.client())) == documented()
+
+
+def test_a_run_whose_scenario_set_a_field_of_another_type_has_no_summary_but_fails_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run = RunMaker("r").started(0, scenario="a text").add(IncarnationMaker().batch(samples(3, 0, 1), final=True))
+    archived = RunFolder(tmp_path / "r").create()
+    write_journal(archived.journal, run.stopped(2, requests=3).entries)
+    assert record_of(close_run(archived, now_ns=None).document) is None
+    assert "run=r run_summary=not_written" in caplog.text
