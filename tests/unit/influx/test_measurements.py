@@ -23,9 +23,9 @@ from support.line_protocol import parse_line
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
-    import pytest
     from collections.abc import Iterable
 
+    import pytest
     from redis import Redis
 
     from loadstone.domain.batch import Batch
