@@ -21,7 +21,7 @@ _RECENT_S: Final = 10
 _NS: Final = 1_000_000_000
 
 
-def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
+def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -> dict[str, Any]:
     """The newest state of a run: rates and percentiles over the last ten full seconds, totals since its start."""
     lifecycle, total = state.lifecycle, merged(state.totals.values())
     return {
@@ -41,6 +41,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
         **_rates(state),
         "usage": [_usage(row) for _, row in state.usage.values()],
         "ledger": asdict(state.ledger(now_ns)),
+        "closing": closing,
         "closed": False,
     }
 

@@ -1,0 +1,161 @@
+"""A run of millions of requests is closed while another one goes on, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.archive.folder import RunFolder
+from loadstone.stream.client import live_key
+from support import run_maker
+from support.closed_runs import MadeRun, names
+from support.collecting import collector_settings, program, run_json, ship
+from support.processes import wait_until
+from support.run_maker import SECOND, IncarnationMaker, RunMaker, samples, write_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import redis
+
+    from loadstone.archive.journal.frame import Entry
+    from support.processes import ServerProcess
+    from support.redis_server import RedisServer
+
+BIG, SMALL = "big", "small"
+BIG_RUN = MadeRun(run=BIG, seconds=100, rate=30_000, batches_a_second=150, names=names(20))
+ROWS = 3_000_000
+BEHIND_AT_MOST_S = 3.0
+"""Issue 12: the live page and the points of a run are never more than this behind while another run is closed."""
+EVERY_S = 0.25
+PER_BATCH = 50
+
+
+@dataclass
+class SmallRun:
+    """A run whose worker ships every 250 ms; it notes how far behind its live snapshot is."""
+
+    client: redis.Redis
+    shipped_at_s: list[float] = field(default_factory=list)
+    worst_lag_s: float = 0.0
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def go_on(self) -> None:
+        """Ship and look until `end`."""
+        worker = IncarnationMaker(run=SMALL)
+        ship(self.client, RunMaker(SMALL).started().entries, SMALL)
+        for number in itertools.count(1):
+            at_s = (time.time_ns() - run_maker.START) / SECOND
+            batch = worker.batch(samples(PER_BATCH, at_s - 0.2, at_s), at_s=at_s)
+            ship(self.client, RunMaker(SMALL).add(batch).entries, SMALL)
+            self.shipped_at_s.append(time.monotonic())
+            due_s = self.shipped_at_s[0] + number * EVERY_S
+            while time.monotonic() < due_s:
+                self.worst_lag_s = max(self.worst_lag_s, self.lag_s())
+                if self._ended.wait(0.05):
+                    return
+
+    def lag_s(self) -> float:
+        """How long ago the oldest batch was shipped that its live snapshot does not show."""
+        text: Any = self.client.get(live_key(SMALL))
+        shown = json.loads(text)["requests"] // PER_BATCH if text else 0
+        unseen = self.shipped_at_s[shown:]
+        return time.monotonic() - unseen[0] if unseen else 0.0
+
+    def end(self) -> None:
+        """Stop shipping."""
+        self._ended.set()
+
+    def worst_pause_of_points_s(self) -> float:
+        """The longest time between two entries of its points."""
+        return max(later - earlier for earlier, later in itertools.pairwise(self.points_at_ms())) / 1000
+
+    def points_at_ms(self) -> list[int]:
+        """When each entry of its points was published."""
+        entries: Any = self.client.xrange("points")
+        return [int(id_.partition(b"-")[0]) for id_, fields in entries if fields[b"run"] == SMALL.encode()]
+
+
+@pytest.fixture(autouse=True)
+def recent_runs(monkeypatch: pytest.MonkeyPatch):
+    """A run of long ago would be closed because its master is lost."""
+    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
+
+
+@pytest.fixture
+def client(valkey: RedisServer) -> redis.Redis:
+    return valkey.client()
+
+
+@dataclass
+class Deployment:
+    """An Aggregator that publishes points, with a run of three million requests of which only the end is missing."""
+
+    client: redis.Redis
+    results: Path
+    aggregator: ServerProcess
+    ending: list[Entry]
+
+    @property
+    def log(self) -> str:
+        return (self.results / "a.log").read_text()
+
+    def stop_big_run(self) -> None:
+        ship(self.client, self.ending, BIG)
+
+    def await_closed(self) -> None:
+        wait_until(lambda: bool(run_json(self.results, BIG)), "the big run is closed", timeout_s=110)
+
+
+@pytest.fixture
+def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
+    entries, client = BIG_RUN.entries(), valkey.client()
+    stop_at = next(at for at, entry in enumerate(entries) if b'"stopping"' in entry.blob)
+    write_journal(RunFolder(tmp_path / BIG).create().journal, entries[:stop_at])
+    client.sadd("open_runs", BIG)
+    settings = collector_settings(valkey.url, tmp_path, "http://127.0.0.1:9")
+    running = program(settings, "aggregator", tmp_path / "a.log").start()
+    made = Deployment(client, tmp_path, running, entries[stop_at:])
+    try:
+        wait_until(lambda: f"run={BIG} state=open" in made.log, "the run is open", timeout_s=60)
+        yield made
+    finally:
+        running.kill()
+
+
+@pytest.fixture
+def small(deployment: Deployment) -> Iterator[SmallRun]:
+    """A run that goes on during the test, with its first points published."""
+    made = SmallRun(deployment.client)
+    going_on = threading.Thread(target=made.go_on)
+    going_on.start()
+    try:
+        wait_until(lambda: len(made.points_at_ms()) > 1, "its points are published", timeout_s=30)
+        made.worst_lag_s = 0.0
+        yield made
+    finally:
+        made.end()
+        going_on.join()
+
+
+def test_another_run_is_never_more_than_three_seconds_behind(deployment: Deployment, small: SmallRun):
+    begun_s = time.monotonic()
+    deployment.stop_big_run()
+    deployment.await_closed()
+    took_s = time.monotonic() - begun_s
+    time.sleep(1)  # what the end of the big run held up shows now
+    print(f"closed in {took_s:.1f} s; behind at worst: live {small.worst_lag_s:.2f} s, points {small.worst_pause_of_points_s():.2f} s")
+    assert pq.read_metadata(deployment.results / BIG / "requests.parquet").num_rows == ROWS
+    assert small.worst_lag_s <= BEHIND_AT_MOST_S
+    assert small.worst_pause_of_points_s() <= BEHIND_AT_MOST_S
