@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
+import shutil
 import threading
 import time
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.archive.finalize.finalize import recover_run
 from loadstone.archive.folder import RunFolder
 from loadstone.stream.client import live_key
 from support import run_maker
@@ -40,6 +41,8 @@ BEHIND_AT_MOST_S = 3.0
 """Issue 12: the live page and the points of a run are never more than this behind while another run is closed."""
 EVERY_S = 0.25
 PER_BATCH = 50
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @dataclass
@@ -114,24 +117,58 @@ class Deployment:
     def stop_big_run(self) -> None:
         ship(self.client, self.ending, BIG)
 
+    def await_finalizer(self) -> psutil.Process:
+        """The process that is writing the files of the run."""
+        being_written = self.results / BIG / ".requests.parquet.tmp"
+        wait_until(being_written.exists, "the finalizer writes", timeout_s=60)
+        (process,) = psutil.Process(self.aggregator.pid).children()
+        return process
+
+    def check_files(self) -> None:
+        """They are those of the same journal closed without any disturbance."""
+        folder, undisturbed = RunFolder(self.results / BIG), RunFolder(self.results / "undisturbed" / BIG)
+        shutil.copytree(folder.journal, undisturbed.journal)
+        recover_run(undisturbed, now_ns=time.time_ns())
+        assert folder.requests.read_bytes() == undisturbed.requests.read_bytes()
+        assert folder.rollups.read_bytes() == undisturbed.rollups.read_bytes()
+        closed, again = run_json(self.results, BIG), run_json(undisturbed.path.parent, BIG)
+        for document in (closed, again):
+            document.pop("closed_at")
+            document["ledgers"].pop("influx", None)
+        assert closed == again
+
     def await_closed(self) -> None:
         wait_until(lambda: bool(run_json(self.results, BIG)), "the big run is closed", timeout_s=110)
 
 
-@pytest.fixture
-def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
-    entries, client = BIG_RUN.entries(), valkey.client()
+@contextmanager
+def deployed(valkey: RedisServer, results: Path, made: MadeRun) -> Iterator[Deployment]:
+    entries, client = made.entries(), valkey.client()
     stop_at = next(at for at, entry in enumerate(entries) if b'"stopping"' in entry.blob)
-    write_journal(RunFolder(tmp_path / BIG).create().journal, entries[:stop_at])
+    write_journal(RunFolder(results / BIG).create().journal, entries[:stop_at])
     client.sadd("open_runs", BIG)
-    settings = collector_settings(valkey.url, tmp_path, "http://127.0.0.1:9")
-    running = program(settings, "aggregator", tmp_path / "a.log").start()
-    made = Deployment(client, tmp_path, running, entries[stop_at:])
+    settings = collector_settings(valkey.url, results, "http://127.0.0.1:9")
+    running = program(settings, "aggregator", results / "a.log").start()
+    deployment = Deployment(client, results, running, entries[stop_at:])
     try:
-        wait_until(lambda: f"run={BIG} state=open" in made.log, "the run is open", timeout_s=60)
-        yield made
+        wait_until(lambda: f"run={BIG} state=open" in deployment.log, "the run is open", timeout_s=60)
+        yield deployment
     finally:
         running.kill()
+
+
+@pytest.fixture
+def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
+    """With the run of three million requests."""
+    with deployed(valkey, tmp_path, BIG_RUN) as made:
+        yield made
+
+
+@pytest.fixture
+def smaller_deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
+    """With a run that takes about a second to close."""
+    with deployed(valkey, tmp_path, replace(BIG_RUN, seconds=20)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -155,7 +192,29 @@ def test_another_run_is_never_more_than_three_seconds_behind(deployment: Deploym
     deployment.await_closed()
     took_s = time.monotonic() - begun_s
     time.sleep(1)  # what the end of the big run held up shows now
-    print(f"closed in {took_s:.1f} s; behind at worst: live {small.worst_lag_s:.2f} s, points {small.worst_pause_of_points_s():.2f} s")
+    lags = f"live {small.worst_lag_s:.2f} s, points {small.worst_pause_of_points_s():.2f} s"
+    print(f"closed in {took_s:.1f} s; behind at worst: {lags}")
     assert pq.read_metadata(deployment.results / BIG / "requests.parquet").num_rows == ROWS
     assert small.worst_lag_s <= BEHIND_AT_MOST_S
     assert small.worst_pause_of_points_s() <= BEHIND_AT_MOST_S
+
+
+def test_a_finalizer_that_is_killed_is_started_again_and_makes_the_same_files(smaller_deployment: Deployment):
+    smaller_deployment.stop_big_run()
+    smaller_deployment.await_finalizer().kill()
+    smaller_deployment.await_closed()
+    assert "retry_in_s=" in smaller_deployment.log
+    smaller_deployment.check_files()
+
+
+def test_an_aggregator_that_is_killed_takes_its_finalizer_along_and_the_next_one_makes_the_same_files(
+    smaller_deployment: Deployment,
+):
+    smaller_deployment.stop_big_run()
+    finalizer = smaller_deployment.await_finalizer()
+    smaller_deployment.aggregator.kill()
+    finalizer.wait(timeout=10)
+    assert not run_json(smaller_deployment.results, BIG)
+    smaller_deployment.aggregator.start()
+    smaller_deployment.await_closed()
+    smaller_deployment.check_files()
