@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_NAMES
+from loadstone.domain.live import container_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     Values = list[float | None]
 
-__all__ = ["MIB", "container_label", "read_usage_series", "usage_point"]
+__all__ = ["MIB", "read_usage_series", "usage_point"]
 
 MIB: Final = 1024 * 1024
 _NS: Final = 1_000_000_000
@@ -26,11 +27,6 @@ _CHARTS: Final[Mapping[str, tuple[str, str | None, float]]] = {
     "throttled": ("throttled_pct", None, 1.0),
 }
 """Chart to field, field of its limit, and what one unit of the chart is."""
-
-
-def container_label(service: str, container: str) -> str:
-    """A container as people see it: its service, too, unless its name says that."""
-    return container if container.startswith(service) else f"{service} {container}"
 
 
 def usage_point(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

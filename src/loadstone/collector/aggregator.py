@@ -13,11 +13,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
+from loadstone.domain.live import InfluxLedger
 from loadstone.errors import FormatError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from loadstone.collector.live.board import LiveBoard
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
     from loadstone.stream.consumer import Consumer, StreamEntry
     from loadstone.stream.lease import Lease
@@ -156,14 +160,18 @@ class Aggregator:
         self.client.xadd(_DEAD_LETTERS, letter, maxlen=_MOST_DEAD_LETTERS, approximate=True)
 
     def _publish(self) -> None:
-        for name, run in [*self.runs.items(), *((name, each.run) for name, each in self.closing.items())]:
-            publish_live(self.client, name, self._snapshot(name, run))
+        for run in [*self.runs.values(), *(each.run for each in self.closing.values())]:
+            live = self._snapshot(run)
+            publish_live(self.client, live)
             if self.board:
-                self.board.show(name, run.state, now_ns=self.clock.now_ns())
+                self.board.show(live, run.state)
 
-    def _snapshot(self, name: str, run: OpenRun) -> dict[str, Any]:
+    def _snapshot(self, run: OpenRun) -> LiveSnapshot:
+        name = run.folder.run
         live = snapshot(name, run.state, now_ns=self.clock.now_ns(), closing=name in self.closing)
-        return {**live, "influx": self.feed.live(name, live["ledger"]["stored"])} if self.feed else live
+        if self.feed is None or live.ledger is None:
+            return live
+        return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
 
     def _close_complete(self) -> None:
         """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders."""
@@ -191,10 +199,10 @@ class Aggregator:
         document = load_run(run.folder)
         if self.feed:
             self.feed.closed(name)
-        live = self._snapshot(name, run)
+        live = replace(self._snapshot(run), closing=False, closed=True, folder=str(run.folder.path))
         if self.board:
-            self.board.close(name, run.state, document, now_ns=self.clock.now_ns())
-        publish_live(self.client, name, {**live, "closing": False, "closed": True, "folder": str(run.folder.path)})
+            self.board.close(live, run.state, document)
+        publish_live(self.client, live)
         self.client.srem(_OPEN_RUNS, name)
         log.info("run=%s state=closed verdict=%s", name, document["verdict"])
 

@@ -123,6 +123,16 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
         """Seconds since the run was started, 0 before that."""
         return max(0, self.now_ns - (self.started_ns or self.now_ns)) / NS_PER_S
 
+    def left_s(self, run_time_s: float | None, steady_s: float | None) -> float | None:
+        """Seconds until a planned end: ``steady_s`` after the ramp if that is given, else ``run_time_s`` after the start.
+
+        None when neither is given, and before the moment from which it counts.
+        """
+        begun_ns, length_s = (self.started_ns, run_time_s) if steady_s is None else (self.ramp_done_ns, steady_s)
+        if begun_ns is None or length_s is None:
+            return None
+        return length_s - (self.now_ns - begun_ns) / NS_PER_S
+
 
 class RunStatus(Struct, frozen=True, kw_only=True):
     """What a master says of its run, the current one or the last: Locust's state, and the snapshot if there is one."""

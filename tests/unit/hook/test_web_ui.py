@@ -10,6 +10,7 @@ import pytest
 from locust.env import Environment
 
 from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import snapshot
 from loadstone.hook import web_ui
 from loadstone.settings import HookSettings, load
 from support.closed_runs import MadeRun
@@ -52,7 +53,7 @@ def live_url(tmp_path: Path) -> Iterator[str]:
         state.apply(entry)
     with serving("127.0.0.1", port, tmp_path) as board:
         assert board is not None
-        board.close(RUN, state, document, now_ns=0)
+        board.close(snapshot(RUN, state, now_ns=0), state, document)
         yield f"http://127.0.0.1:{port}/"
 
 
