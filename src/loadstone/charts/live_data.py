@@ -265,7 +265,12 @@ def _worker(incarnation: IncarnationState, now_ns: int) -> WorkerRow:
     if newest is None:
         return WorkerRow(str(ledger.worker), _worker_state(ledger), None, None, None, None, *numbers)
     lag_us = percentile_of(newest.loop_lag_us, 99)
-    health = (newest.cpu_pct, None if lag_us is None else lag_us / 1000, newest.throttled_us / 1000, newest.clock_offset_ms)
+    health = (
+        newest.cpu_pct,
+        None if lag_us is None else lag_us / 1000,
+        newest.throttled_us / 1000,
+        newest.clock_offset_ms,
+    )
     return WorkerRow(str(ledger.worker), _worker_state(ledger), *health, *numbers)
 
 

@@ -100,9 +100,7 @@ def _objectives(state: RunState) -> Iterator[LiveObjective]:
             result = parse_objective(str(line)).evaluate(facts)
         except UsageError:
             continue  # the verdict says what is wrong with it
-        yield LiveObjective(
-            text=result.text, value=result.value, unit=result.unit, ok=result.ok, reason=result.reason
-        )
+        yield LiveObjective(text=result.text, value=result.value, unit=result.unit, ok=result.ok, reason=result.reason)
 
 
 def _newest_minute(state: RunState) -> RunFacts:
@@ -113,9 +111,7 @@ def _newest_minute(state: RunState) -> RunFacts:
     for second in seconds:
         for name_id, rollup in state.open_seconds[second].items():
             parts.setdefault(name_id, []).append(rollup)
-    names: dict[tuple[str, str], Rollup] = {
-        state.names[name_id]: merged(rollups) for name_id, rollups in parts.items()
-    }
+    names: dict[tuple[str, str], Rollup] = {state.names[name_id]: merged(rollups) for name_id, rollups in parts.items()}
     window = Window(max(first, min(seconds, default=end)) * NS_PER_S, end * NS_PER_S)
     return RunFacts(window=window, names=names, total=merged(names.values()), ledger=state.ledger(end * NS_PER_S))
 
