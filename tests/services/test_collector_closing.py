@@ -42,7 +42,7 @@ BEHIND_AT_MOST_S = 3.0
 EVERY_S = 0.25
 PER_BATCH = 50
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Deployment:
         assert closed == again
 
     def await_closed(self) -> None:
-        wait_until(lambda: bool(run_json(self.results, BIG)), "the big run is closed", timeout_s=110)
+        wait_until(lambda: bool(run_json(self.results, BIG)), "the big run is closed", timeout_s=200)
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def deployed(valkey: RedisServer, results: Path, made: MadeRun) -> Iterator[Depl
     running = program(settings, "aggregator", results / "a.log").start()
     deployment = Deployment(client, results, running, entries[stop_at:])
     try:
-        wait_until(lambda: f"run={BIG} state=open" in deployment.log, "the run is open", timeout_s=60)
+        wait_until(lambda: f"run={BIG} state=open" in deployment.log, "the run is open", timeout_s=200)
         yield deployment
     finally:
         running.kill()

@@ -176,7 +176,7 @@ class LiveHead(Struct, frozen=True, kw_only=True):
 
 
 class LiveMessage(LiveHead, frozen=True, kw_only=True):
-    """What the page is sent: points that changed, by second of the run, and the ``oldest`` second that is still kept."""
+    """What the page is sent: the points that changed, by second of the run, and the ``oldest`` second that is kept."""
 
     oldest: int
     points: list[tuple[int, Point]]

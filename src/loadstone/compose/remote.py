@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 import msgspec
@@ -85,7 +85,7 @@ class StackRun:
             return msgspec.json.decode(answer.raise_for_status().content, type=RunStatus)
         except (httpx.HTTPStatusError, ValueError) as error:
             raise UsageError(
-                f"{self._settings.stack_url} is not a loadstone stack: GET /loadstone/runs answers {answer.status_code}",
+                f"{self._settings.stack_url} is not a loadstone stack: it answers {answer.status_code} to /loadstone/runs",
                 hint="Name the stack's Locust web UI with --stack-url",
             ) from error
 
@@ -104,7 +104,7 @@ class StackRun:
             problems = answer.text[:200]
         raise UsageError(f"the stack starts no run: {problems}")
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self) -> dict[str, object]:
         settings = self._settings
         return {
             "users": settings.users,

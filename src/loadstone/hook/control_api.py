@@ -70,9 +70,7 @@ class _ControlApi:
             return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
         runner = self._runner()
         if runner.state not in _IDLE:
-            return _refused(
-                HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; wait for its end or stop it first"
-            )
+            return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
         self._begin(runner, wanted)

@@ -3,7 +3,7 @@
 GET /                    the page
 GET /events              server-sent events, one a second; continues after `Last-Event-ID`
 GET /state               what the page shows, as JSON, without points
-GET /live                the newest snapshot of the run (`loadstone.domain.live.LiveSnapshot`), null before the first run
+GET /live                the newest snapshot (`loadstone.domain.live.LiveSnapshot`), null before the first run
 GET /runs/ID/FILE        a file of a closed run
 """
 
