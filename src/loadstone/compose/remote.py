@@ -85,7 +85,7 @@ class StackRun:
             return msgspec.json.decode(answer.raise_for_status().content, type=RunStatus)
         except (httpx.HTTPStatusError, ValueError) as error:
             raise UsageError(
-                f"{self._settings.stack_url} is not a loadstone stack: it answers {answer.status_code} to /loadstone/runs",
+                f"{self._settings.stack_url} is not a loadstone stack: HTTP {answer.status_code} from /loadstone/runs",
                 hint="Name the stack's Locust web UI with --stack-url",
             ) from error
 

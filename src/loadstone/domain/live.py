@@ -124,7 +124,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
         return max(0, self.now_ns - (self.started_ns or self.now_ns)) / NS_PER_S
 
     def left_s(self, run_time_s: float | None, steady_s: float | None) -> float | None:
-        """Seconds to the planned end: ``steady_s`` after the ramp if that is given, else ``run_time_s`` after the start.
+        """Seconds to the planned end: ``steady_s`` after the ramp if given, else ``run_time_s`` after the start.
 
         None when neither is given, and before the moment from which it counts.
         """
