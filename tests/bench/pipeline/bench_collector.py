@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,16 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from loadstone.collector.aggregator import Aggregator
+from loadstone.collector.aggregator import STREAMS, Aggregator
+from loadstone.collector.service import start_finalizer
 from loadstone.domain.batch import Batch, Columns, encode_batch
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.writer import InfluxWriter
-from loadstone.stream.client import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
+from loadstone.stream.client import AGGREGATORS, SAMPLES, WRITERS
 from loadstone.stream.consumer import Consumer
 from support import run_maker
 from support.collecting import collector_settings, program, ship, wait_for_influx
@@ -99,7 +102,10 @@ def told(title: str, rates: list[float], unit: str) -> None:
 
 def aggregator_of(client: redis.Redis, folder: Path, *, influx: bool) -> Aggregator:
     feed = InfluxFeed(client, SharedLedger(client, WRITERS), folder) if influx else None
-    made = Aggregator(client, folder, Consumer(client, AGGREGATORS, AGGREGATORS, (EVENTS, SAMPLES, USAGE)), feed)
+    consumer = Consumer(client, AGGREGATORS, AGGREGATORS, STREAMS)
+    where = client.connection_pool.connection_kwargs
+    finalize = partial(start_finalizer, f"redis://{where['host']}:{where['port']}/0", "bench", SYSTEM_CLOCK)
+    made = Aggregator(client, folder, consumer, finalize, feed)
     made.resume()
     return made
 
