@@ -1,8 +1,9 @@
 """Finalizer: closes one run in a process of its own, so that the Aggregator keeps reading the others meanwhile.
 
-Closing a run of millions of requests takes minutes of CPU, and most of that time holds the interpreter's lock: in a
-thread of the Aggregator it would slow down every pass over the streams (measured in docs/decisions). The process runs
-at a lower priority, so that workers on the same machine go first.
+Closing a run of many millions of requests takes minutes of CPU. A thread would keep the other runs up to date as well
+(figures in docs/decisions/finalizer.md), but a thread has no priority of its own: the process leaves the CPU to the
+workers on its machine. It also gives its memory back when it ends, can be killed at any moment, and does not take the
+Aggregator with it when it runs out of memory.
 
 Two finalizers never close the same run at once: each holds the lease ``lease:finalizer:RUN`` and the lock of the run
 folder while it works. The Aggregator lets go of the lock before it starts one. Closing is a pure function of the
