@@ -86,7 +86,7 @@ def test_a_hundred_thousand_requests_of_eight_workers_sent_twice_are_exactly_as_
 def test_backfill_writes_an_archived_run_exactly_and_doing_it_twice_changes_nothing(
     valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    from loadstone.collector.aggregator import serve as serve_aggregator
+    from loadstone.collector.service import serve_aggregator
 
     with threads(collector_settings(valkey.url, tmp_path, None), serve_aggregator):
         ship(valkey.client(), small_run(batches=40).entries)

@@ -13,7 +13,7 @@ import pytest
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from loadstone.domain.batch import decode_batch
 from loadstone.launch.scenario import PLUGIN
 from support.collecting import collector_settings, threads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from loadstone.domain.request_name import RequestName
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, write_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from loadstone.archive.journal.frame import Entry
@@ -27,11 +27,15 @@ SCENARIO = {"files": ["scenario.py"], "digest": "sha256:0", "git_revision": None
 
 @dataclass(frozen=True, kw_only=True)
 class MadeRun:
-    """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``."""
+    """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``.
+
+    Each second comes in ``batches_a_second`` batches.
+    """
 
     run: str = "20260920-120000-aaaa"
     seconds: int = 20
     rate: int = 40
+    batches_a_second: int = 1
     names: Sequence[tuple[str, str]] = (("GET", "/"), ("POST", "/predict"))
     median_ms: float = 20.0
     sigma: float = 0.5
@@ -81,9 +85,9 @@ class MadeRun:
         rng, incarnation = np.random.default_rng(self.seed), IncarnationMaker(run=self.run)
         for second in range(self.seconds):
             if self.rate:
-                columns = self.columns(second, rng)
-                incarnation.produced += self.rate
-                maker.add(self._batch(incarnation, columns, second))
+                for columns in _parts(self.columns(second, rng), self.batches_a_second):
+                    incarnation.produced += len(columns)
+                    maker.add(self._batch(incarnation, columns, second))
             if self.usage:
                 maker.usage(second + 0.5, _usage(second))
         maker.add(incarnation.batch(at_s=self.seconds + 0.1, final=True))
@@ -95,6 +99,12 @@ class MadeRun:
             names=tuple(RequestName(*name) for name in self.names),
             errors=(self.error,),
         )
+
+
+def _parts(columns: Columns, count: int) -> Iterator[Columns]:
+    names = [each.name for each in fields(Columns)]
+    for at in np.array_split(np.arange(len(columns)), count):
+        yield Columns(**{name: getattr(columns, name)[at] for name in names})
 
 
 def _usage(second: int) -> Usage:

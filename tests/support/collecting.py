@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from loadstone.influx.service import serve_writer
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.keys import EVENTS, SAMPLES, USAGE

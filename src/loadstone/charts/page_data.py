@@ -5,6 +5,7 @@ A live page's messages have the same shape, but send the values of charts second
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -14,15 +15,26 @@ from loadstone.charts.catalogue import Catalogue  # noqa: TC001  (msgspec may ne
 __all__ = [
     "Cell",
     "EventMark",
+    "EventRow",
     "Heat",
+    "LedgerRow",
+    "LiveHead",
+    "LiveMessage",
+    "LiveTables",
+    "NameRow",
+    "ObjectiveRow",
+    "PhaseState",
+    "Point",
     "ReportCharts",
     "ReportPage",
     "ReportTables",
     "Row",
     "Series",
     "Tile",
+    "UsageRow",
     "VerdictState",
     "WindowMark",
+    "WorkerRow",
 ]
 
 Cell: TypeAlias = str | int | float | None
@@ -123,3 +135,119 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     tables: ReportTables
     identity: list[tuple[str, str]]
     baseline: str
+
+
+Point: TypeAlias = dict[str, Mapping[str, float | None] | list[int]]
+"""One second of every chart: chart to label to value; of the heat map, pairs of row and count."""
+
+
+class PhaseState(Struct, frozen=True, kw_only=True):
+    """What a run that goes on is doing, and a sentence about it."""
+
+    phase: str
+    about: str
+    reasons: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class ObjectiveRow(Struct, frozen=True, array_like=True):
+    """An objective and how it stands."""
+
+    text: str
+    value: float | None
+    unit: str
+    result: str
+    reason: str
+
+
+class NameRow(Struct, frozen=True, array_like=True):
+    """The figures of one request name since the run started; latencies in ms."""
+
+    label: str
+    requests: int
+    failures: int
+    failures_pct: float
+    rps: float
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class UsageRow(Struct, frozen=True, array_like=True):
+    """The newest tick of one container."""
+
+    label: str
+    cpu_cores: float
+    cpu_limit: float | None
+    throttled_pct: float | None
+    mem_bytes: int
+    mem_limit: int | None
+    oom: int
+
+
+class WorkerRow(Struct, frozen=True, array_like=True):
+    """One incarnation of a worker: its state, its health and its ledger."""
+
+    worker: str
+    state: str
+    cpu_pct: float | None
+    lag_p99_ms: float | None
+    throttled_ms: float | None
+    clock_offset_ms: float | None
+    produced: int
+    stored: int
+    dropped: int
+    unknown: int | None
+
+
+class LedgerRow(Struct, frozen=True, array_like=True):
+    """The ledger of one sink."""
+
+    sink: str
+    produced: int
+    stored: int
+    dropped: int
+    unknown: int
+    balances: str
+
+
+class EventRow(Struct, frozen=True, array_like=True):
+    """An event in the table of events."""
+
+    t: int
+    kind: str
+    text: str
+
+
+class LiveTables(Struct, frozen=True, kw_only=True):
+    """The tables of the live page."""
+
+    objectives: list[ObjectiveRow]
+    names: list[NameRow]
+    usage_now: list[UsageRow]
+    workers: list[WorkerRow]
+    ledger: list[LedgerRow]
+    events: list[EventRow]
+
+
+class LiveHead(Struct, frozen=True, kw_only=True):
+    """Everything on the live page but its points. ``links``: text and address."""
+
+    run: str
+    state: PhaseState | VerdictState
+    started_at: str
+    window: None = None
+    events: list[EventMark]
+    tiles: list[Tile]
+    tables: LiveTables
+    identity: list[str] = []
+    links: list[tuple[str, str]] = []
+
+
+class LiveMessage(LiveHead, frozen=True, kw_only=True):
+    """What the page is sent: the points that changed, by second of the run, and the ``oldest`` second that is kept."""
+
+    oldest: int
+    points: list[tuple[int, Point]]

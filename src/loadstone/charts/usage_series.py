@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_CONTAINERS
 from loadstone.domain.event import Usage
+from loadstone.domain.live import container_label
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from loadstone.charts.binned import Bins
     from loadstone.charts.page_data import Series
 
-__all__ = ["MIB", "container_label", "read_usage_series", "usage_point"]
+__all__ = ["MIB", "read_usage_series", "usage_point"]
 
 MIB: Final = 1024 * 1024
 _CHARTS: Final[Mapping[str, tuple[str, str | None, float]]] = {
@@ -27,11 +28,6 @@ _CHARTS: Final[Mapping[str, tuple[str, str | None, float]]] = {
     "throttled": ("throttled_pct", None, 1.0),
 }
 """For each chart the field of `Usage` that it shows, the field of its limit, and the size of the chart's unit."""
-
-
-def container_label(service: str, container: str) -> str:
-    """A container as people know it: its name, preceded by its service unless the name begins with it."""
-    return container if container.startswith(service) else f"{service} {container}"
 
 
 def usage_point(rows: Iterable[Usage]) -> dict[str, dict[str, float | None]]:

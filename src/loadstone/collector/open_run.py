@@ -1,8 +1,7 @@
-"""OpenRun: a run that still receives entries."""
+"""OpenRun: a run that receives entries, and ClosingRun: the same run while its files are made."""
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -17,24 +16,29 @@ from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import RunRecord
+    from loadstone.collector.finalizer import Finalizer
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import UsageTick
+    from loadstone.domain.time import Clock
+    from loadstone.influx.feed import InfluxFeed
 
-__all__ = ["OpenRun"]
+__all__ = ["ClosingRun", "OpenRun"]
 
 _SILENCE_S: Final = 0.4
-"""A stopped run of which nothing came for this long has no backlog. Workers ship twice a second."""
+"""A stopped run from which nothing came for this long has no backlog. Workers ship twice a second."""
+_POINTS_SHARE_S: Final = 0.2
+"""How long one pass of the Aggregator publishes the last points of one run before the other runs get their turn."""
 
 
 @dataclass(slots=True)
 class OpenRun:
     """Its locked folder, its journal, what is known of it, and its points if there is an InfluxWriter.
 
-    ``position`` counts the entries of its journal; ``unpublished`` are lines that the stream did not take yet;
+    ``position`` counts the entries of its journal; ``unpublished`` holds lines that the stream has not accepted yet;
     ``arrived_s`` is when the last batch or event came (monotonic).
     """
 
@@ -42,74 +46,106 @@ class OpenRun:
     journal: JournalWriter
     state: RunState
     lock: ExitStack
+    clock: Clock
+    arrived_s: float
     points: PointStream | None = None
     position: int = 0
     unpublished: list[str] = field(default_factory=list)
-    arrived_s: float = field(default_factory=time.monotonic)
-    _last_points: Iterator[list[str]] | None = None
 
     @classmethod
-    def open(cls, folder: RunFolder, *, published: int | None = None) -> OpenRun:
-        """Begin a run, or go on with one whose journal is there.
+    def open(cls, folder: RunFolder, clock: Clock, *, published: int | None = None) -> OpenRun:
+        """Begin a run, or continue one whose journal exists.
 
-        ``published``: up to which entry its points were published, None when nobody wants points. Raises
-        `ArchiveError` when another process has the folder.
+        ``published``: up to which entry its points were published, None without an InfluxWriter. Raises
+        `ArchiveError` when another process holds the folder.
         """
-        lock = ExitStack()
-        lock.enter_context(folder.create().lock())
         state = RunState()
         points = None if published is None else PointStream(folder.run, state.names)
-        run = cls(folder, JournalWriter(folder.journal), state, lock, points)
-        for entry in read_journal(folder.journal):
-            run.position += 1
-            apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), run.state, points)
-            if points and published is not None and run.position <= published:
-                points.take()
+        with ExitStack() as lock:
+            lock.enter_context(folder.create().lock())
+            run = cls(folder, JournalWriter(folder.journal), state, lock, clock, clock.monotonic_s(), points)
+            run._replay(published or 0)
+            run.lock = lock.pop_all()
         return run
 
     def take(self, kind: EntryKind, stream_id: str, blob: bytes, content: Batch | Event | UsageTick) -> None:
-        """Write one entry into the journal and take it in. Raises `ArchiveError` when the disk is full."""
+        """Append one entry to the journal and apply it. Raises `ArchiveError` when the disk is full."""
         self.journal.append(kind, stream_id, blob)
         self.position += 1
         if kind is not EntryKind.USAGE:
-            self.arrived_s = time.monotonic()
+            self.arrived_s = self.clock.monotonic_s()
         apply_entry(stream_id, content, self.state, self.points)
         if self.state.names.capped and not self.state.lifecycle.names_capped:
             self._note_names_capped(stream_id)
 
-    def _note_names_capped(self, stream_id: str) -> None:
-        """Put it into the journal that further names are counted together."""
-        event = Event(
-            run=self.folder.run,
-            at_ns=self.state.newest_ns,
-            source="aggregator",
-            seq=0,
-            payload=NamesCapped(limit=self.state.names.limit),
-        )
-        self.take(EntryKind.EVENTS, stream_id, encode_event(event), event)
-
-    def may_close(self, now_ns: int) -> bool:
+    def may_close(self) -> bool:
         """Whether the run is complete and nothing more comes in.
 
-        After an outage of the stream its last words may be old when they arrive, so silence is measured by arrival:
-        a backlog is drained first, and a master is only lost when nobody said anything for that long here.
+        After an outage of the stream, entries may be old when they arrive, so silence is measured by arrival: a backlog
+        is drained first, and a master counts as lost only when nothing has arrived here for that long.
         """
-        silent_s = time.monotonic() - self.arrived_s
+        silent_s = self.clock.monotonic_s() - self.arrived_s
         enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
-        return silent_s >= enough_s and self.state.is_complete(now_ns)
+        return silent_s >= enough_s and self.state.is_complete(self.clock.now_ns())
 
-    def last_points(self, record: RunRecord) -> Iterator[list[str]]:
-        """The points that only the end of the run can tell, given its run.json; asked again, those not taken yet."""
-        if self._last_points is None:
-            self._last_points = self._ending(record)
-        return self._last_points
+    def publish_points(self, feed: InfluxFeed) -> None:
+        """Publish the lines that came since the last call, and those that the stream did not accept then."""
+        if self.points is not None:
+            self.unpublished += self.points.take()
+            feed.publish_names(self.folder.run, self.state.names)
+            feed.publish(self.folder.run, self.unpublished, self.position)
+            self.unpublished = []
 
     def close(self) -> None:
-        """Let go of the folder; its journal can be gone on with."""
-        self.journal.close()
-        self.lock.close()
+        """Close the journal and release the folder; `open` continues both."""
+        with self.lock:
+            self.journal.close()
 
-    def _ending(self, record: RunRecord) -> Iterator[list[str]]:
-        if self.points is not None:
-            yield from self.points.finish(lambda: read_journal(self.folder.journal))
-            yield summary_lines(record)
+    def _note_names_capped(self, stream_id: str) -> None:
+        """Record in the journal that further names are counted together."""
+        payload = NamesCapped(limit=self.state.names.limit)
+        event = Event(run=self.folder.run, at_ns=self.state.newest_ns, source="aggregator", seq=0, payload=payload)
+        self.take(EntryKind.EVENTS, stream_id, encode_event(event), event)
+
+    def _replay(self, published: int) -> None:
+        for entry in read_journal(self.folder.journal):
+            self.position += 1
+            apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), self.state, self.points)
+            if self.points and self.position <= published:
+                self.points.take()
+        self.arrived_s = self.clock.monotonic_s()
+
+
+@dataclass(slots=True)
+class ClosingRun:
+    """A run whose journal is complete and released, and the finalizer that makes its files.
+
+    ``deferred``: entries for this run came after that. They stay unacknowledged, and are read again once it is closed.
+    """
+
+    run: OpenRun
+    finalizer: Finalizer
+    deferred: bool = False
+    _last_points: Iterator[list[str]] | None = None
+
+    def publish_last_points(self, feed: InfluxFeed, load: Callable[[], RunRecord]) -> bool:
+        """Publish, for a fifth of a second, what only the end of the run can tell; whether that is everything.
+
+        ``load`` reads its run.json. Late batches make whole slices of the journal be folded again, hence the limit.
+        """
+        if self._last_points is None:
+            self._last_points = self._ending(load)
+        clock = self.run.clock
+        until_s = clock.monotonic_s() + _POINTS_SHARE_S
+        self.run.publish_points(feed)
+        for lines in self._last_points:
+            self.run.unpublished += lines
+            self.run.publish_points(feed)
+            if clock.monotonic_s() >= until_s:
+                return False
+        return True
+
+    def _ending(self, load: Callable[[], RunRecord]) -> Iterator[list[str]]:
+        if self.run.points is not None:
+            yield from self.run.points.finish(lambda: read_journal(self.run.folder.journal))
+            yield summary_lines(load())

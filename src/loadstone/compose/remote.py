@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
+import msgspec
 
 from loadstone.archive.folder import RunFolder
+from loadstone.domain.live import RunStatus
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
 
@@ -63,7 +65,7 @@ class StackRun:
     def drive(self) -> RunFolder:
         """Start, watch, and wait for the archive. Raises `UsageError` when it cannot start, `PlatformError` later."""
         with self._client:
-            earlier = self._ask_first()["run"]
+            earlier = self._ask_first().run
             self._start()
             folder = RunFolder(self._settings.results / self._run_after(earlier))
             self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
@@ -71,7 +73,7 @@ class StackRun:
             self._await_archive(folder)
             return folder
 
-    def _ask_first(self) -> dict[str, Any]:
+    def _ask_first(self) -> RunStatus:
         try:
             answer = self._client.get("/loadstone/runs")
         except httpx.HTTPError as error:
@@ -79,13 +81,13 @@ class StackRun:
                 f"no stack answers at {self._settings.stack_url}: {error}",
                 hint="Start it with `docker compose up`, or name its Locust web UI with --stack-url",
             ) from error
-        if answer.status_code != HTTPStatus.OK:
+        try:
+            return msgspec.json.decode(answer.raise_for_status().content, type=RunStatus)
+        except (httpx.HTTPStatusError, ValueError) as error:
             raise UsageError(
-                f"{self._settings.stack_url} answers {answer.status_code}: it is no loadstone stack",
+                f"{self._settings.stack_url} is not a loadstone stack: HTTP {answer.status_code} from /loadstone/runs",
                 hint="Name the stack's Locust web UI with --stack-url",
-            )
-        found: dict[str, Any] = answer.json()
-        return found
+            ) from error
 
     def _start(self) -> None:
         """Workers are away for Locust's stop-timeout after each run, and for a moment after the stack came up."""
@@ -102,14 +104,13 @@ class StackRun:
             problems = answer.text[:200]
         raise UsageError(f"the stack starts no run: {problems}")
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self) -> dict[str, object]:
         settings = self._settings
-        timed = settings.run_time is not None or settings.steady_state is not None
         return {
             "users": settings.users,
             "spawn_rate": settings.spawn_rate,
             "host": settings.host,
-            "run_time": settings.run_time if timed else _DEFAULT_RUN_TIME_S,
+            "run_time": self._run_time_s(),
             "steady_state": settings.steady_state,
             "warmup": settings.warmup,
             "objective": list(settings.objective),
@@ -120,9 +121,9 @@ class StackRun:
     def _run_after(self, earlier: str | None) -> str:
         deadline = time.monotonic() + _FOLDER_WITHIN_S
         while time.monotonic() < deadline:
-            told = self._ask()
-            if told and told["run"] not in {None, earlier}:
-                return str(told["run"])
+            status = self._ask()
+            if status and status.run not in {None, earlier}:
+                return str(status.run)
             time.sleep(_LOOK_EVERY_S)
         raise PlatformError("the stack's master accepted the run and did not start it; see its log")
 
@@ -130,10 +131,10 @@ class StackRun:
         """Until the master says that it is over, or the archive has been closed without it."""
         stopped = False
         while not folder.is_closed:
-            told = self._ask()
-            if told:
-                self._show(told)
-                if told["run"] != folder.run or told["state"] not in _GOING_ON:
+            status = self._ask()
+            if status:
+                self._show(status)
+                if status.run != folder.run or status.state not in _GOING_ON:
                     return
             elif time.monotonic() - self._answered_at_s > _MASTER_AWAY_S:
                 return  # the archive closes without a master too, and says so
@@ -161,20 +162,27 @@ class StackRun:
                 raise PlatformError(f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s")
             time.sleep(_LOOK_EVERY_S)
 
-    def _ask(self) -> dict[str, Any] | None:
+    def _ask(self) -> RunStatus | None:
         try:
-            answer = self._client.get("/loadstone/runs")
-            found: dict[str, Any] = answer.raise_for_status().json()
+            answer = self._client.get("/loadstone/runs").raise_for_status()
+            status = msgspec.json.decode(answer.content, type=RunStatus)
         except (httpx.HTTPError, ValueError):
             return None
         self._answered_at_s = time.monotonic()
-        return found
+        return status
 
-    def _show(self, told: dict[str, Any]) -> None:
-        now_s = time.monotonic()
-        if now_s - self._shown_at_s < _SHOW_EVERY_S:
+    def _show(self, status: RunStatus) -> None:
+        if status.live and status.live.run == status.run:
+            settings = self._settings
+            steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
+            self._view.show(status.live, status.live.left_s(self._run_time_s(), steady_s))
             return
-        self._shown_at_s = now_s
-        tiles = told["live"]["tiles"] if told["live"]["run"] == told["run"] else None
-        figures = "  ".join(f"{tile['title']} {tile['value']}" for tile in tiles or [] if tile["value"] is not None)
-        self._view.note(f"{told['workers']} workers  {figures or str(told['users']) + ' users'}")
+        now_s = time.monotonic()
+        if now_s - self._shown_at_s >= _SHOW_EVERY_S:
+            self._shown_at_s = now_s
+            self._view.note(f"{status.workers} workers  {status.users} users")
+
+    def _run_time_s(self) -> float | None:
+        settings = self._settings
+        timed = settings.run_time is not None or settings.steady_state is not None
+        return settings.run_time if timed else _DEFAULT_RUN_TIME_S

@@ -1,9 +1,9 @@
-"""The control API of a waiting master, beside Locust's own routes, for `loadstone run --stack`.
+"""The control API of a waiting master: HTTP routes beside Locust's own, for `loadstone run --stack`.
 
-It takes what Locust's form has no fields for: objectives, steady state, warm-up, seed, and who asked.
+A request to start a run has fields that Locust's form lacks: objectives, steady state, warm-up, seed, and who asked.
 
 POST /loadstone/runs   start a run; JSON of `RunRequest`, values as text -> {"launch": ...}
-GET  /loadstone/runs   the current run, or the last one: {"run", "state", "users", "workers", "live"}
+GET  /loadstone/runs   the current run, or the last one, as `loadstone.domain.live.RunStatus`
 POST /loadstone/stop   end it early: it counts as interrupted
 """
 
@@ -13,9 +13,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+import msgspec
 from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
+from loadstone.domain.live import RunStatus
 from loadstone.errors import SettingsError
 from loadstone.settings import RunRequest, describe, load
 
@@ -25,42 +27,39 @@ if TYPE_CHECKING:
     from locust.web import WebUI
 
     from loadstone.hook.master import MasterHook
-    from loadstone.hook.web_ui import LiveState
+    from loadstone.hook.web_ui import LiveSource
 
 __all__ = ["install"]
 
 _IDLE: Final = frozenset({STATE_INIT, STATE_STOPPED})
-_LIVE: Final = ("run", "state", "tiles")
 
 
-def install(web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
+def install(web_ui: WebUI, hook: MasterHook, source: LiveSource | None) -> None:
     """Add the routes, guarded as Locust's own are."""
     app: Any = web_ui.app
     guarded: Any = web_ui.auth_required_if_enabled
-    api = _ControlApi(web_ui, hook, live)
-    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(api.show), methods=["GET"])
+    api = _ControlApi(web_ui, hook, source)
+    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(api.status), methods=["GET"])
     app.add_url_rule("/loadstone/runs", "loadstone_start", guarded(api.start), methods=["POST"])
     app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded(api.stop), methods=["POST"])
 
 
 class _ControlApi:
-    def __init__(self, web_ui: WebUI, hook: MasterHook, live: LiveState | None) -> None:
+    def __init__(self, web_ui: WebUI, hook: MasterHook, source: LiveSource | None) -> None:
         self._environment = web_ui.environment
         self._hook = hook
-        self._live = live
+        self._source = source
 
-    def show(self) -> Response:
+    def status(self) -> Response:
         runner = self._runner()
-        live = self._live() if self._live else {}
-        return jsonify(
-            {
-                "run": self._hook.run,
-                "state": runner.state,
-                "users": runner.user_count,
-                "workers": runner.worker_count,
-                "live": {key: live.get(key) for key in _LIVE},
-            }
+        status = RunStatus(
+            run=self._hook.run,
+            state=runner.state,
+            users=runner.user_count,
+            workers=runner.worker_count,
+            live=self._source() if self._source else None,
         )
+        return Response(msgspec.json.encode(status), mimetype="application/json")
 
     def start(self) -> tuple[Response, HTTPStatus]:
         if not request.is_json:  # a form of another site cannot send JSON unasked
@@ -71,7 +70,7 @@ class _ControlApi:
             return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
         runner = self._runner()
         if runner.state not in _IDLE:
-            return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} goes on; it has to end first")
+            return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
         self._begin(runner, requested)
@@ -94,12 +93,12 @@ class _ControlApi:
     def _runner(self) -> MasterRunner:
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
-            raise TypeError("only a master has a control API")
+            raise TypeError(f"the control API needs a Locust master, not {type(runner).__name__}")
         return runner
 
 
-def _texts(body: Any) -> Mapping[str, Any]:
-    """The fields of a request as options have them; unknown ones are refused by name."""
+def _texts(body: Any) -> Mapping[str, str | list[str]]:
+    """The fields of a request as options are given. Raises `SettingsError` that names every unknown field."""
     if not isinstance(body, dict):
         raise SettingsError(["the request must be a JSON object"])
     known = {each.name for each in describe(RunRequest)}

@@ -1,8 +1,9 @@
 """A tab in Locust's web UI: the run's objectives and what the target uses, and links to everything of the run.
 
 Only Locust's own extension points are used: ``template_args`` (its tabs, tables and download links), routes of its
-Flask application, and ``extended_stats`` in what its page polls. The content comes from the collector's live page,
-read over HTTP at most once a second; while it cannot be reached, the tab is empty and Locust's page works as usual.
+Flask application, and ``extended_stats`` in what its page polls. The figures come from the live snapshot that the
+collector's live page serves, read at most once a second; while it cannot be reached, the tab is empty and Locust's page
+works as usual.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from urllib.request import ProxyHandler, build_opener
 
 from flask import Response, abort, redirect, request
 
+from loadstone.domain.live import container_label, decode_live
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from locust.web import WebUI
 
+    from loadstone.domain.live import LiveObjective, LiveSnapshot, LiveUsage
     from loadstone.settings import HookSettings
 
-__all__ = ["LiveState", "install", "tab_rows"]
+__all__ = ["LiveSource", "install", "tab_rows"]
 
 _TAB: Final = "loadstone"
 _FILES: Final[Mapping[str, str]] = {
@@ -38,30 +42,28 @@ _COLUMNS: Final = (("name", "What"), ("value", "Now"), ("limit", "Limit"), ("res
 _EVERY_S: Final = 1.0
 _ANSWER_WITHIN_S: Final = 2.0
 _MIB: Final = 1024 * 1024
+_NO_RUN: Final = b"null"
+_OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
 _POLLED: Final = "/stats/requests"
 log = logging.getLogger("loadstone.web_ui")
 
 
-class LiveState:
-    """The collector's newest state, asked for at most once a second."""
+class LiveSource:
+    """The collector's newest snapshot, read at most once a second."""
 
     def __init__(self, url: str) -> None:
         self.url = url if url.endswith("/") else f"{url}/"
         self._opener = build_opener(ProxyHandler({}))
-        self._state: dict[str, Any] = {}
+        self._live: LiveSnapshot | None = None
         self._asked_at_s = -_EVERY_S
 
-    def __call__(self) -> dict[str, Any]:
-        """The newest state; an empty one while the collector cannot be reached."""
+    def __call__(self) -> LiveSnapshot | None:
+        """The newest snapshot; None before the first run, and while the collector cannot be reached."""
         now_s = time.monotonic()
         if now_s - self._asked_at_s >= _EVERY_S:
             self._asked_at_s = now_s
-            try:
-                self._state = json.loads(self.read("state"))
-            except (OSError, HTTPException, ValueError) as error:
-                log.debug("live_page=unreachable error=%r", str(error))
-                self._state = {}
-        return self._state
+            self._live = self._read_live()
+        return self._live
 
     def read(self, path: str) -> bytes:
         """What the collector answers. Raises `OSError` when it does not, or has no such thing."""
@@ -69,15 +71,20 @@ class LiveState:
             content: bytes = answer.read()
         return content
 
+    def _read_live(self) -> LiveSnapshot | None:
+        try:
+            text = self.read("live")
+            return None if text == _NO_RUN else decode_live(text)
+        except (OSError, HTTPException, ValueError) as error:
+            log.debug("live_page=unreachable error=%r", str(error))
+            return None
 
-def install(web_ui: WebUI, settings: HookSettings) -> LiveState | None:
-    """Add the tab, the links and their routes, and return the live state.
 
-    If the settings name no live page, nothing is added and None is returned.
-    """
+def install(web_ui: WebUI, settings: HookSettings) -> LiveSource | None:
+    """Add the tab, the links and their routes. The source of live snapshots; None, and nothing added, without one."""
     if settings.live_url is None:
         return None
-    state = LiveState(settings.live_url)
+    source = LiveSource(settings.live_url)
     links = [{"title": "loadstone live page", "href": settings.live_link or settings.live_url}]
     if settings.grafana_link:
         links.append({"title": "Grafana", "href": settings.grafana_link})
@@ -86,42 +93,44 @@ def install(web_ui: WebUI, settings: HookSettings) -> LiveState | None:
     structure = [{"key": key, "title": title} for key, title in _COLUMNS]
     _extend(web_ui, "extended_tables", [{"key": _TAB, "structure": structure}])
     _extend(web_ui, "extended_csv_files", [*links, *files])
-    _add_routes(web_ui, state, links[0]["href"])
-    return state
+    _add_routes(web_ui, source, links[0]["href"])
+    return source
 
 
-def tab_rows(state: Mapping[str, Any]) -> list[dict[str, str]]:
+def tab_rows(live: LiveSnapshot | None) -> list[dict[str, str]]:
     """The tab's rows: objectives as they stand, then CPU and memory of every container."""
-    tables = state.get("tables", {})
-    rows = [_objective_row(row) for row in tables.get("objectives", [])]
-    return [*rows, *(row for usage in tables.get("usage_now", []) for row in _usage_rows(usage))]
+    if live is None:
+        return []
+    rows = [_objective_row(objective) for objective in live.objectives]
+    return [*rows, *(row for usage in live.usage for row in _usage_rows(usage))]
 
 
-def _extend(web_ui: WebUI, key: str, items: list[dict[str, Any]]) -> None:
-    """Add to what the scenario itself may have put there."""
+def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:
+    """Append to the items that a scenario may have put there itself."""
     web_ui.template_args[key] = [*web_ui.template_args.get(key, []), *items]
 
 
-def _add_routes(web_ui: WebUI, state: LiveState, live_link: str) -> None:
+def _add_routes(web_ui: WebUI, source: LiveSource, live_link: str) -> None:
     app: Any = web_ui.app
     guarded: Any = web_ui.auth_required_if_enabled
     app.add_url_rule("/loadstone/live", "loadstone_live", guarded(lambda: redirect(live_link)))
-    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded(lambda name: _file(state, name)))
+    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded(lambda name: _file(source, name)))
 
     def add_stats(response: Response) -> Response:
         if request.path.endswith(_POLLED) and response.status_code == HTTPStatus.OK and response.is_json:
-            _add_stats(response, tab_rows(state()))
+            _add_stats(response, tab_rows(source()))
         return response
 
     app.after_request(add_stats)
 
 
-def _file(state: LiveState, name: str) -> Response:
-    run = state().get("run")
-    if name not in _FILES or not run:
+def _file(source: LiveSource, name: str) -> Response:
+    live = source()
+    if name not in _FILES or live is None:
         abort(HTTPStatus.NOT_FOUND)
+    run = live.run
     try:
-        content = state.read(f"runs/{run}/{name}")
+        content = source.read(f"runs/{run}/{name}")
     except (OSError, HTTPException):
         abort(HTTPStatus.NOT_FOUND, description=f"Run {run} has no {name} yet: it is written when the run is closed.")
     if name.endswith(".csv"):
@@ -137,22 +146,18 @@ def _add_stats(response: Response, rows: list[dict[str, str]]) -> None:
         response.set_data(json.dumps(body))
 
 
-def _objective_row(row: list[Any]) -> dict[str, str]:
-    text, value, unit, result, _ = row
-    return {
-        "name": text,
-        "value": "-" if value is None else f"{value:.4g} {unit}".strip(),
-        "limit": "",
-        "result": result,
-    }
+def _objective_row(objective: LiveObjective) -> dict[str, str]:
+    value = "-" if objective.value is None else f"{objective.value:.4g} {objective.unit}".strip()
+    return _row(objective.text, value, "", _OK_WORDS[objective.ok])
 
 
-def _usage_rows(usage: list[Any]) -> Iterator[dict[str, str]]:
-    container, cores, cores_limit, throttled, mem_bytes, mem_limit, *_ = usage
-    held_back = f"held back {throttled:.1f} %" if throttled else ""
-    yield _row(f"{container}: CPU", f"{cores:.2f} cores", f"{cores_limit:g} cores" if cores_limit else "", held_back)
-    limit = f"{mem_limit / _MIB:.0f} MiB" if mem_limit else ""
-    yield _row(f"{container}: memory", f"{mem_bytes / _MIB:.0f} MiB", limit, "")
+def _usage_rows(usage: LiveUsage) -> Iterator[dict[str, str]]:
+    container = container_label(usage.service, usage.container)
+    throttled = f"throttled {usage.throttled_pct:.1f} %" if usage.throttled_pct else ""
+    limit = f"{usage.cpu_limit:g} cores" if usage.cpu_limit else ""
+    yield _row(f"{container}: CPU", f"{usage.cpu_cores:.2f} cores", limit, throttled)
+    limit = f"{usage.mem_limit / _MIB:.0f} MiB" if usage.mem_limit else ""
+    yield _row(f"{container}: memory", f"{usage.mem_bytes / _MIB:.0f} MiB", limit, "")
 
 
 def _row(name: str, value: str, limit: str, result: str) -> dict[str, str]:

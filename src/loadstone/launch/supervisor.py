@@ -6,7 +6,7 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import load_run
 from loadstone.archive.folder import RunFolder
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.domain.event import Payload
+    from loadstone.domain.live import LiveSnapshot
     from loadstone.launch.local import LocalStack
     from loadstone.launch.managed_process import ManagedProcess
     from loadstone.report.live_view import View
@@ -46,8 +47,8 @@ class RunSupervisor:
         self._client = connect(stack.redis_url, timeout_s=2)
         self._source, self._seq = uuid.uuid4().hex, 0
         self._unsaid: deque[tuple[Payload, int]] = deque()
-        self._ended_by: str | None = None  # the key of a live snapshot that tells of it
-        self.live: dict[str, Any] | None = None
+        self._ended_by: str | None = None  # the field of a live snapshot that says so
+        self.live: LiveSnapshot | None = None
 
     def conduct(self) -> RunFolder | None:
         """Watch until the run is archived. Its folder, None when it was interrupted before it began.
@@ -96,15 +97,13 @@ class RunSupervisor:
         except FAILURES:
             return  # Redis is being restarted; the next look will tell
         if self.live:
-            self._say_what_waits(self.live["run"])
+            self._say_what_waits(self.live.run)
             self._view.show(self.live, self._ends_in_s(self.live))
 
-    def _ends_in_s(self, live: dict[str, Any]) -> float | None:
+    def _ends_in_s(self, live: LiveSnapshot) -> float | None:
         settings = self._stack.settings
-        begun, length = live["started_ns"], self._stack.run_time()
-        if settings.steady_state is not None:
-            begun, length = live["ramp_done_ns"], settings.warmup + settings.steady_state
-        return None if begun is None or length is None else length - float(live["now_ns"] - begun) / 1e9
+        steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
+        return live.left_s(self._stack.run_time(), steady_s)
 
     def _end_if_due(self) -> None:
         if self._target_fell() and self._ended_by is None:
@@ -132,8 +131,8 @@ class RunSupervisor:
         begun = time.monotonic()
         while time.monotonic() - begun < _CLOSES_WITHIN_S and self._stop_requests() <= _PATIENCE:
             self._look(restart_workers=False)
-            if self.live and self.live["closed"] and self._archive_knows(self.live):
-                return RunFolder(self._stack.settings.results / self.live["run"])
+            if self.live and self.live.closed and self._archive_knows(self.live):
+                return RunFolder(self._stack.settings.results / self.live.run)
             time.sleep(_LOOK_EVERY_S)
         raise self._not_archived()
 
@@ -157,9 +156,9 @@ class RunSupervisor:
         said = master.tail() if master else ""
         return PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {said}")
 
-    def _archive_knows(self, live: dict[str, Any]) -> bool:
+    def _archive_knows(self, live: LiveSnapshot) -> bool:
         """Whether the run was closed with what ended it; if not, it is about to be closed again."""
-        return not self._unsaid and (self._ended_by is None or live[self._ended_by])
+        return not self._unsaid and (self._ended_by is None or getattr(live, self._ended_by))
 
     def _await_influx(self, folder: RunFolder) -> None:
         """Give InfluxDB time to get everything; what it does not have then is in the archive and is told."""
@@ -181,7 +180,7 @@ class RunSupervisor:
         """Have an event recorded: now, or as soon as the run is known and the stream takes it."""
         self._unsaid.append((payload, time.time_ns()))
         if self.live:
-            self._say_what_waits(self.live["run"])
+            self._say_what_waits(self.live.run)
 
     def _say_what_waits(self, run: str) -> None:
         while self._unsaid:

@@ -1,9 +1,9 @@
-"""A run as it goes, in the terminal: a panel that redraws itself, or plain lines where nobody can see it redraw."""
+"""A run in the terminal while it goes on: a panel that redraws itself, or plain lines where output is no terminal."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,17 +11,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from loadstone.domain.time import NS_PER_S
 
-    _Raised = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase
 
 __all__ = ["PlainView", "RichView", "View", "open_view"]
 
-_NS: Final = 1_000_000_000
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
 _MIB: Final = 1024 * 1024
+_PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
+"""Phases that the terminal shows in other words."""
 
 
 class View(Protocol):
@@ -31,11 +34,11 @@ class View(Protocol):
 
     def __exit__(self, *raised: object) -> None: ...
 
-    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+    def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """Show the newest snapshot."""
 
     def note(self, text: str) -> None:
-        """Tell something that happened."""
+        """Show something that happened."""
 
 
 def open_view(*, plain: bool) -> View:
@@ -55,11 +58,11 @@ class PlainView:
     def __exit__(self, *raised: object) -> None:
         pass
 
-    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+    def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""
-        if live["now_ns"] - self._shown_at_ns < _PLAIN_EVERY_S * _NS:
+        if live.now_ns - self._shown_at_ns < _PLAIN_EVERY_S * NS_PER_S:
             return
-        self._shown_at_ns = live["now_ns"]
+        self._shown_at_ns = live.now_ns
         self.note("  ".join(f"{name} {value}" for name, value in _facts(live, ends_in_s)))
 
     def note(self, text: str) -> None:
@@ -73,7 +76,7 @@ class RichView:
     def __init__(self) -> None:
         self._live = Live(console=Console(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
-        self._newest: tuple[dict[str, Any], float | None] | None = None
+        self._newest: tuple[LiveSnapshot, float | None] | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -82,7 +85,7 @@ class RichView:
     def __exit__(self, *raised: object) -> None:
         self._live.stop()
 
-    def show(self, live: dict[str, Any], ends_in_s: float | None) -> None:
+    def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""
         self._newest = live, ends_in_s
         self._draw()
@@ -104,34 +107,28 @@ class RichView:
             grid.add_column(justify="right")
         grid.add_row(*(Text(name, style="dim") for name, _ in facts))
         grid.add_row(*(Text(value, style="bold") for _, value in facts))
-        panel = Panel(grid, title=f"run {live['run']}", subtitle=_phase(live), expand=False)
+        panel = Panel(grid, title=f"run {live.run}", subtitle=_PHASES.get(live.phase, live.phase), expand=False)
         self._live.update(Group(panel, notes))
 
 
-def _facts(live: dict[str, Any], ends_in_s: float | None) -> list[tuple[str, str]]:
+def _facts(live: LiveSnapshot, ends_in_s: float | None) -> list[tuple[str, str]]:
     facts = [
-        ("time", _clock((live["now_ns"] - (live["started_ns"] or live["now_ns"])) / _NS)),
-        ("users", f"{live['users']}/{live['target_users']}"),
-        ("requests/s", f"{live['rps']:,.1f}"),
-        ("requests", f"{live['requests']:,}"),
-        ("failures", f"{live['failures']:,} ({live['failure_share']:.1%} now)"),
-        ("p50", f"{live['p50_ms']:.1f} ms"),
-        ("p95", f"{live['p95_ms']:.1f} ms"),
-        *((row["service"], _usage(row)) for row in live["usage"]),
+        ("time", _clock(live.elapsed_s)),
+        ("users", f"{live.users}/{live.target_users}"),
+        ("requests/s", f"{live.rps:,.1f}"),
+        ("requests", f"{live.requests:,}"),
+        ("failures", f"{live.failures:,} ({live.failure_share:.1%} now)"),
+        ("p50", f"{live.p50_ms:.1f} ms"),
+        ("p95", f"{live.p95_ms:.1f} ms"),
+        *((usage.service, _usage(usage)) for usage in live.usage),
     ]
     return [*facts, ("left", _clock(ends_in_s))] if ends_in_s is not None else facts
 
 
-def _usage(row: dict[str, Any]) -> str:
-    cores = f"{row['cpu_cores']:.2f}" + (f"/{row['cpu_limit']:g}" if row["cpu_limit"] else "")
-    memory = f"{row['mem_bytes'] / _MIB:.0f}" + (f"/{row['mem_limit'] / _MIB:.0f}" if row["mem_limit"] else "")
+def _usage(usage: LiveUsage) -> str:
+    cores = f"{usage.cpu_cores:.2f}" + (f"/{usage.cpu_limit:g}" if usage.cpu_limit else "")
+    memory = f"{usage.mem_bytes / _MIB:.0f}" + (f"/{usage.mem_limit / _MIB:.0f}" if usage.mem_limit else "")
     return f"{cores} CPU, {memory} MiB"
-
-
-def _phase(live: dict[str, Any]) -> str:
-    if live["stopping_ns"]:
-        return "stopping"
-    return "all users running" if live["ramp_done_ns"] else "ramping up"
 
 
 def _clock(seconds: float) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "USAGE",
     "WRITERS",
     "admitted_names",
+    "finalizer_lease",
     "influx_ledger",
     "influx_ledger_page",
     "lease_number",
@@ -102,6 +103,11 @@ def influx_ledger(run: str) -> str:
 def influx_ledger_page(run: str, incarnation: str, page: int) -> str:
     """The key of a bitmap: which batches of an incarnation the InfluxDB ledger has counted."""
     return f"influx:{run}:{incarnation}:{page}"
+
+
+def finalizer_lease(run: str) -> str:
+    """The key of the lease under which one finalizer at a time closes a run."""
+    return f"lease:finalizer:{run}"
 
 
 def lease_number(lease: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from loadstone.collector.aggregator import Aggregator
+from loadstone.collector.aggregator import STREAMS, Aggregator
+from loadstone.collector.service import start_finalizer
 from loadstone.domain.batch import Batch, Columns, encode_batch
 from loadstone.domain.request_name import NameTable
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
@@ -23,7 +26,7 @@ from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.name_cap import publish_names
 from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.consumer import Consumer
-from loadstone.stream.keys import AGGREGATORS, EVENTS, SAMPLES, USAGE, WRITERS
+from loadstone.stream.keys import AGGREGATORS, SAMPLES, WRITERS
 from support import run_maker
 from support.collecting import collector_settings, program, ship, wait_for_influx
 from support.influx_server import InfluxServer
@@ -101,7 +104,10 @@ def told(title: str, rates: list[float], unit: str) -> None:
 
 def aggregator_of(client: redis.Redis, folder: Path, *, influx: bool) -> Aggregator:
     feed = InfluxFeed(client, SharedLedger(client, WRITERS), folder) if influx else None
-    made = Aggregator(client, folder, Consumer(client, AGGREGATORS, AGGREGATORS, (EVENTS, SAMPLES, USAGE)), feed)
+    consumer = Consumer(client, AGGREGATORS, AGGREGATORS, STREAMS)
+    where = client.connection_pool.connection_kwargs
+    finalize = partial(start_finalizer, f"redis://{where['host']}:{where['port']}/0", "bench", SYSTEM_CLOCK)
+    made = Aggregator(client, folder, consumer, finalize, feed)
     made.resume()
     return made
 

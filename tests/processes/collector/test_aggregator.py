@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.collector.aggregator import Aggregator, serve
+from loadstone.collector.aggregator import Aggregator
+from loadstone.collector.service import serve_aggregator, start_finalizer
 from loadstone.domain.event import Usage
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import connect
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import AGGREGATOR_LEASE, EVENTS, SAMPLES, USAGE, live
 from loadstone.stream.lease import Lease
+from support.fake_clock import FakeClock
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
@@ -37,11 +39,11 @@ GROUP = "aggregator"
 
 @dataclass
 class Deployment:
-    """Streams with one Aggregator behind them, and a clock that the test sets (seconds after `START`)."""
+    """Streams with one Aggregator behind them, and a clock that the test sets."""
 
     url: str
     results: Path
-    at_s: float = 1
+    time: FakeClock = field(default_factory=lambda: FakeClock(now_ns=START + SECOND))
     client: Any = None
     aggregators: list[Aggregator] = field(default_factory=list)
 
@@ -57,13 +59,15 @@ class Deployment:
 
     def start(self) -> Aggregator:
         consumer = Consumer(self.client, GROUP, GROUP, (EVENTS, SAMPLES, USAGE))
-        aggregator = Aggregator(self.client, self.results, consumer, now_ns=self.now_ns)
+        finalize = partial(start_finalizer, self.url, "test", self.time.clock)
+        aggregator = Aggregator(self.client, self.results, consumer, finalize, clock=self.time.clock)
         self.aggregators.append(aggregator)
         aggregator.resume()
         return aggregator
 
-    def now_ns(self) -> int:
-        return START + round(self.at_s * SECOND)
+    def set_time(self, at_s: float) -> None:
+        """Set the wall clock."""
+        self.time.now_ns = START + round(at_s * SECOND)
 
     def finished(self) -> bool:
         """Whether every entry was delivered and acknowledged."""
@@ -101,20 +105,30 @@ def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
 
 def step(aggregator: Aggregator) -> None:
     """One pass with everything that is otherwise due twice a second."""
-    aggregator._synced_at_s = 0.0
+    aggregator._due_s = 0.0
     aggregator.step()
 
 
 def work(aggregator: Aggregator, deployment: Deployment) -> None:
-    """Pass after pass until nothing is left to be read, and one more when nothing has come for a while."""
+    """Pass after pass until nothing is left to be read or closed, and nothing has come for a minute."""
     step(aggregator)
-    for _ in range(1000):
-        if deployment.finished():
-            for run in aggregator.runs.values():
-                run.arrived_s -= 60
-            return step(aggregator)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
+    deployment.time.monotonic_s += 60
+    step(aggregator)
+    wait_until(lambda: finish(aggregator), "every run that is complete is closed", timeout_s=60)
+
+
+def reads_on(aggregator: Aggregator, deployment: Deployment) -> bool:
+    """One pass if anything is left to be read; whether nothing is."""
+    if not deployment.finished():
         step(aggregator)
-    raise AssertionError("it does not come to an end")
+    return deployment.finished()
+
+
+def finish(aggregator: Aggregator) -> bool:
+    """One pass; whether no run is being closed."""
+    aggregator.step()
+    return not aggregator.closing
 
 
 def whole_run(incarnations: int = 2, seconds: int = 3, per_second: int = 10) -> RunMaker:
@@ -131,7 +145,7 @@ def whole_run(incarnations: int = 2, seconds: int = 3, per_second: int = 10) -> 
 
 def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: Deployment):
     aggregator = deployment.start()
-    deployment.at_s = 3600  # the stream was away for an hour
+    deployment.set_time(3600)  # the stream was away for an hour
     entries = whole_run().entries
     late = [entry for entry in entries if entry.kind is EntryKind.SAMPLES]
     deployment.send([entry for entry in entries if entry.kind is not EntryKind.SAMPLES])
@@ -231,7 +245,7 @@ def test_an_aggregator_started_anew_goes_on_with_open_runs(deployment: Deploymen
     first.close()
     second = deployment.start()
     assert set(second.runs) == {"r"}
-    assert second.runs["r"].state.ledger(deployment.now_ns()).stored == 20
+    assert second.runs["r"].state.ledger(deployment.time.now_ns).stored == 20
     deployment.send(entries[6:])
     work(second, deployment)
     assert deployment.rows() == 60
@@ -241,7 +255,7 @@ def test_what_was_read_and_not_acknowledged_when_it_died_is_read_again_and_count
     entries = whole_run().entries
     first = deployment.start()
     deployment.send(entries[:6])
-    first._synced_at_s = time.monotonic() + 3600
+    first._due_s = deployment.time.monotonic_s + 3600
     for _ in range(2):  # what an earlier life left pending comes first: nothing
         first.step()
     assert deployment.client.xpending(SAMPLES, GROUP)["pending"] == 2
@@ -261,11 +275,11 @@ def test_a_late_batch_has_the_run_closed_again_with_the_right_total(deployment: 
     run.stopped(2, requests=30).add(early.batch(at_s=2, final=True))
     aggregator = deployment.start()
     deployment.send(run.entries)
-    deployment.at_s = 18  # a second worker is missing; the run closes without it 15 s after its end
+    deployment.set_time(18)  # a second worker is missing; the run closes without it 15 s after its end
     work(aggregator, deployment)
     first = deployment.document()
     assert (deployment.rows(), first["requests"]) == (20, 20)
-    deployment.at_s = 19
+    deployment.set_time(19)
     deployment.send(RunMaker().add(late.batch(samples(10, 1, 2))).add(late.batch(at_s=2, final=True)).entries)
     work(aggregator, deployment)
     second = deployment.document()
@@ -279,11 +293,11 @@ def test_a_late_batch_has_the_run_closed_again_with_the_right_total(deployment: 
 def test_a_run_whose_master_fell_silent_is_closed_as_master_lost(deployment: Deployment):
     aggregator = deployment.start()
     deployment.send(whole_run().entries[:6])
-    deployment.at_s = 28
+    deployment.set_time(28)
     work(aggregator, deployment)
     assert set(aggregator.runs) == {"r"}
-    deployment.at_s = 40
-    step(aggregator)
+    deployment.set_time(40)
+    work(aggregator, deployment)
     assert aggregator.runs == {}
     document = deployment.document()
     assert document["verdict"] == "inconclusive"
@@ -295,7 +309,7 @@ def serving(url: str, results: Path) -> Iterator[threading.Event]:
     """An Aggregator that serves in a thread, until the event is set."""
     stop = threading.Event()
     settings = load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={})
-    thread = threading.Thread(target=serve, args=(settings, stop.is_set))
+    thread = threading.Thread(target=serve_aggregator, args=(settings, stop.is_set))
     thread.start()
     try:
         yield stop
@@ -366,3 +380,51 @@ def test_a_stream_that_goes_away_is_waited_for(
         # by the clock on the wall these events are old, so the run may be closed before the rest comes, and again then
         wait_until(lambda: closed(deployment) and deployment.rows() == 60, "all of the run is closed", timeout_s=20)
     assert deployment.ledger() == (60, 60, 0, 0)
+
+
+def test_a_run_that_is_being_closed_is_shown_so_and_announced_once_it_has_its_files(deployment: Deployment):
+    aggregator = deployment.start()
+    deployment.send(whole_run().entries)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
+    deployment.time.monotonic_s += 60
+    step(aggregator)
+    step(aggregator)
+    assert (deployment.live()["closing"], deployment.live()["closed"]) == (True, False)
+    assert deployment.client.smembers("open_runs") == {b"r"}
+    wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
+    assert (deployment.live()["closing"], deployment.live()["closed"]) == (False, True)
+    assert deployment.client.smembers("open_runs") == set()
+
+
+def test_what_comes_for_a_run_while_it_is_being_closed_is_read_again_afterwards(deployment: Deployment):
+    run, early, late = RunMaker().started(workers=(0, 1)), IncarnationMaker(0), IncarnationMaker(1)
+    run.add(early.batch(samples(10, 0, 1))).add(late.batch(samples(10, 0, 1)))
+    run.stopped(2, requests=30).add(early.batch(at_s=2, final=True))
+    aggregator = deployment.start()
+    deployment.send(run.entries)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
+    deployment.set_time(18)
+    deployment.time.monotonic_s += 60
+    step(aggregator)
+    deployment.send(RunMaker().add(late.batch(samples(10, 1, 2))).add(late.batch(at_s=2, final=True)).entries)
+    step(aggregator)
+    assert set(aggregator.closing) == {"r"}
+    assert deployment.client.xpending(SAMPLES, GROUP)["pending"] == 2, "they are not lost if the Aggregator dies now"
+    wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
+    assert deployment.document()["requests"] == 20
+    work(aggregator, deployment)
+    assert deployment.document()["requests"] == deployment.rows() == 30
+    assert deployment.ledger() == (30, 30, 0, 0)
+
+
+def test_an_aggregator_that_is_started_while_a_run_is_being_closed_closes_it(deployment: Deployment):
+    first = deployment.start()
+    deployment.send(whole_run().entries)
+    wait_until(lambda: reads_on(first, deployment), "everything is read")
+    deployment.time.monotonic_s += 60
+    step(first)
+    assert set(first.closing) == {"r"}
+    first.close()
+    work(deployment.start(), deployment)
+    assert deployment.rows() == 60
+    assert deployment.live()["closed"]

@@ -11,9 +11,11 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.run_state import RunState
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import snapshot
 from support.closed_runs import HOSTILE, MadeRun
 from support.processes import free_port
 from support.run_maker import SECOND, START
@@ -44,6 +46,10 @@ def state_after(entries: int | None = None, **made: Any) -> RunState:
     return state
 
 
+def show(board: LiveBoard, state: RunState, *, run: str = RUN, now_ns: int = START) -> None:
+    board.show(snapshot(run, state, now_ns=now_ns), state)
+
+
 def next_message(client: httpx.Client, **headers: str) -> tuple[str, dict[str, Any]]:
     """Id and body of the first event of a stream."""
     number = ""
@@ -59,7 +65,7 @@ def next_message(client: httpx.Client, **headers: str) -> tuple[str, dict[str, A
 def test_every_second_that_is_shown_is_that_of_the_archive(tmp_path: Path):
     folder = MadeRun(run=RUN).close(tmp_path)
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(), now_ns=START + 20 * SECOND)
+        show(board, state_after(), now_ns=START + 20 * SECOND)
         _, body = next_message(client)
     rows = [row for row in pq.read_table(folder.rollups).to_pylist() if row["name"] == "/predict"]
     points = dict(body["points"])
@@ -70,10 +76,10 @@ def test_every_second_that_is_shown_is_that_of_the_archive(tmp_path: Path):
 
 def test_a_page_that_reconnects_gets_what_it_missed_and_no_more(tmp_path: Path):
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(30), now_ns=START)
+        show(board, state_after(30))
         number, first = next_message(client)
-        board._shown_at_s = 0.0
-        board.show(RUN, state_after(), now_ns=START + 20 * SECOND)
+        board._due_s = 0.0
+        show(board, state_after(), now_ns=START + 20 * SECOND)
         _, second = next_message(client, **{"Last-Event-ID": number})
         _, whole = next_message(client)
     assert len(first["points"]) < len(whole["points"]) == 20
@@ -83,16 +89,17 @@ def test_a_page_that_reconnects_gets_what_it_missed_and_no_more(tmp_path: Path):
 
 def test_a_page_that_saw_another_run_gets_all_of_this_one(tmp_path: Path):
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(), now_ns=START)
+        show(board, state_after())
         _, body = next_message(client, **{"Last-Event-ID": "another/9999"})
     assert len(body["points"]) == 20
 
 
 def test_a_closed_run_shows_its_verdict_and_links_that_work(tmp_path: Path):
     folder = MadeRun(run=RUN).close(tmp_path)
-    document = json.loads(folder.run_json.read_text())
+    record = ClosedRun.open(folder).record
     with served(tmp_path) as (board, client):
-        board.close(RUN, state_after(), document, now_ns=START)
+        state = state_after()
+        board.close(snapshot(RUN, state, now_ns=START), state, record)
         _, body = next_message(client)
         links = dict(map(tuple, body["links"]))
         assert body["state"]["verdict"] == "pass"
@@ -129,15 +136,15 @@ def test_before_the_first_run_the_page_is_told_to_wait(tmp_path: Path):
 
 def test_waiting_for_a_run_is_silent_until_there_is_one():
     board = LiveBoard()
-    assert board.next_message(("", 0), {}, timeout_s=0.01) is None
-    board.show(RUN, state_after(), now_ns=START)
-    assert board.next_message(("", 0), {}, timeout_s=0.01) is not None
+    assert board.next_message(("", 0), None, timeout_s=0.01) is None
+    show(board, state_after())
+    assert board.next_message(("", 0), None, timeout_s=0.01) is not None
     assert board.next_message(("", 0), board.head(), timeout_s=0.01) is None
 
 
 def test_the_page_itself_holds_no_name_of_a_run(tmp_path: Path):
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(names=[("GET", HOSTILE)]), now_ns=START)
+        show(board, state_after(names=[("GET", HOSTILE)]))
         page = client.get("/")
     assert HOSTILE not in page.text
     assert RUN not in page.text
@@ -146,15 +153,15 @@ def test_the_page_itself_holds_no_name_of_a_run(tmp_path: Path):
 
 def test_objectives_show_how_they_stand_now(tmp_path: Path):
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(objectives=["p95<1ms", "failures<=50%", "nonsense"]), now_ns=START)
+        show(board, state_after(objectives=["p95<1ms", "failures<=50%", "nonsense"]))
         rows = client.get("/state").json()["tables"]["objectives"]
     assert [(row[0], row[3]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
 
 
 def test_an_older_run_does_not_replace_the_newest(tmp_path: Path):
     with served(tmp_path) as (board, client):
-        board.show(RUN, state_after(), now_ns=START)
-        board.show("20250101-000000-old", state_after(), now_ns=START)
+        show(board, state_after())
+        show(board, state_after(), run="20250101-000000-old", now_ns=START)
         assert client.get("/state").json()["run"] == RUN
 
 

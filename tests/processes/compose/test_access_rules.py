@@ -11,7 +11,7 @@ import redis
 
 from loadstone.compose import secrets
 from loadstone.compose.secrets import make_secrets
-from loadstone.stream.client import EVENTS, SAMPLES, USAGE
+from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 
 if TYPE_CHECKING:
     from pathlib import Path

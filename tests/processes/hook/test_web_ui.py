@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 from locust.env import Environment
 
 from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import snapshot
 from loadstone.hook import web_ui
 from loadstone.settings import HookSettings, load
 from support.closed_runs import MadeRun
@@ -44,15 +44,16 @@ def locust_page(live_url: str | None, **links: str) -> Iterator[tuple[Any, Flask
 @pytest.fixture
 def live_url(tmp_path: Path) -> Iterator[str]:
     """A live page that shows a closed run."""
+    from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_state import RunState
 
     made, port, state = MadeRun(run=RUN), free_port(), RunState()
-    document = json.loads(made.close(tmp_path).run_json.read_text())
+    record = ClosedRun.open(made.close(tmp_path)).record
     for entry in made.entries():
         state.apply(entry)
     with serving("127.0.0.1", port, tmp_path) as board:
         assert board is not None
-        board.close(RUN, state, document, now_ns=0)
+        board.close(snapshot(RUN, state, now_ns=0), state, record)
         yield f"http://127.0.0.1:{port}/"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from loadstone.domain.event import EventKind
 from loadstone.influx import service
 from loadstone.influx import writer as writer_module

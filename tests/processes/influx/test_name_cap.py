@@ -15,7 +15,7 @@ from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.run_state import RunState
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName

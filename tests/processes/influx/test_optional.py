@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone import influx
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from support.collecting import collector_settings, run_json, ship, small_run, threads
 from support.processes import wait_until
 
@@ -22,7 +22,7 @@ MODULES = sorted(Path(influx.__file__).parent.glob("*.py"))
 
 PROGRAM = """
 import sys
-from loadstone.collector.aggregator import serve
+from loadstone.collector.service import serve_aggregator as serve
 from loadstone.settings import CollectorSettings, load
 
 settings = load(CollectorSettings, {"redis_url": sys.argv[1], "results": sys.argv[2]}, environ={})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadstone.collector.aggregator import serve as serve_aggregator
+from loadstone.collector.service import serve_aggregator
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
 from loadstone.influx import service, writer
 from loadstone.influx.name_cap import publish_names

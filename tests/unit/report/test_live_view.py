@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
+from loadstone.domain.live import LiveSnapshot
 from loadstone.report.live_view import PlainView, RichView, open_view
 
 SECOND = 1_000_000_000
@@ -21,8 +23,8 @@ USAGE = {
 }
 
 
-def live(at_s: float = 65, **changes: Any) -> dict[str, Any]:
-    return {
+def live(at_s: float = 65, **changes: Any) -> LiveSnapshot:
+    fields = {
         "run": "20261123-101500-beef",
         "now_ns": BEGUN + round(at_s * SECOND),
         "started_ns": BEGUN,
@@ -37,7 +39,8 @@ def live(at_s: float = 65, **changes: Any) -> dict[str, Any]:
         "p50_ms": 1.5,
         "p95_ms": 20.25,
         "usage": [USAGE],
-    } | changes
+    }
+    return msgspec.convert(fields | changes, LiveSnapshot)
 
 
 def test_a_plain_line_holds_everything_that_matters(capsys: pytest.CaptureFixture[str]):
@@ -100,6 +103,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ramp_done_ns": None}, "ramping up"),
         ({}, "all users running"),
         ({"stopping_ns": BEGUN + 64 * SECOND}, "stopping"),
+        ({"stopping_ns": BEGUN + 64 * SECOND, "closing": True}, "closing: writing the archive"),
     ],
 )
 @pytest.mark.usefixtures("terminal")

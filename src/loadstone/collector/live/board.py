@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from loadstone.charts.live_data import LivePoints, live_data
+import msgspec
+
+from loadstone.charts.live_data import LivePoints, live_head
+from loadstone.charts.page_data import LiveHead, LiveMessage, VerdictState
+from loadstone.domain.time import NS_PER_S
+from loadstone.host.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from loadstone.archive.run_record import RunRecord
     from loadstone.archive.run_state import RunState
+    from loadstone.domain.live import LiveSnapshot
+    from loadstone.domain.time import Clock
 
-__all__ = ["FILES", "LiveBoard"]
+__all__ = ["FILES", "LiveBoard", "Message"]
 
 FILES: Final[Mapping[str, str]] = {
     "report.html": "text/html; charset=utf-8",
@@ -31,63 +38,85 @@ _EVERY_S: Final = 1.0
 class LiveBoard:
     """Holds one run at a time: the newest."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._changed = threading.Condition()
-        self._run = ""
         self._points = LivePoints()
-        self._head: dict[str, Any] = {}
-        self._shown_at_s = 0.0
+        self._live: LiveSnapshot | None = None
+        self._head: LiveHead | None = None
+        self._due_s = 0.0
 
-    def show(self, run: str, state: RunState, *, now_ns: int) -> None:
-        """Show the newest state of a run, at most once a second. An older run than the one shown is left out."""
-        now_s = time.monotonic()
-        if run == self._run and now_s - self._shown_at_s < _EVERY_S:
+    def show(self, live: LiveSnapshot, state: RunState) -> None:
+        """Show the newest state of a run, at most once a second. A run that is older than the one shown is left out."""
+        now_s = self._clock.monotonic_s()
+        if live.run == self._run and now_s < self._due_s:
             with self._changed:
                 self._points.update(state)
-        elif run >= self._run:
-            self._shown_at_s = now_s
-            self._set(run, state, now_ns, {})
+        elif live.run >= self._run:
+            self._due_s = now_s + _EVERY_S
+            self._set(live, state)
 
-    def close(self, run: str, state: RunState, document: Mapping[str, Any], *, now_ns: int) -> None:
-        """Show what a run came to, and where its files are."""
-        if run < self._run:
-            return
-        verdict = {key: document[key] for key in ("verdict", "exit_code", "reasons", "notices")}
-        links = [[name, f"runs/{run}/{name}"] for name in FILES]
-        self._set(run, state, now_ns, {"state": verdict, "links": links})
+    def close(self, live: LiveSnapshot, state: RunState, record: RunRecord) -> None:
+        """Show what a run came to, given its record, and links to its files."""
+        if live.run >= self._run:
+            verdict = VerdictState(
+                verdict=record.verdict,
+                exit_code=record.exit_code,
+                reasons=record.reasons,
+                notices=record.notices,
+            )
+            self._set(live, state, verdict, [(name, f"runs/{live.run}/{name}") for name in FILES])
 
-    def _set(self, run: str, state: RunState, now_ns: int, more: Mapping[str, Any]) -> None:
+    def _set(
+        self,
+        live: LiveSnapshot,
+        state: RunState,
+        verdict: VerdictState | None = None,
+        links: list[tuple[str, str]] | None = None,
+    ) -> None:
         with self._changed:
-            if run != self._run:
-                self._run, self._points = run, LivePoints()
+            if live.run != self._run:
+                self._points = LivePoints()
+            self._live = live
             self._points.update(state)
-            begin = self._points.begin or now_ns // 1_000_000_000
-            self._head = {**live_data(run, state, begin=begin, now_ns=now_ns), **more}
+            head = live_head(live, state, begin=self._points.begin or live.now_ns // NS_PER_S)
+            self._head = msgspec.structs.replace(head, state=verdict or head.state, links=links or [])
             self._changed.notify_all()
 
-    def head(self) -> dict[str, Any]:
-        """Everything but the points; empty before the first run."""
+    @property
+    def _run(self) -> str:
+        return self._live.run if self._live else ""
+
+    def live(self) -> LiveSnapshot | None:
+        """The snapshot that is shown; None before the first run."""
+        with self._changed:
+            return self._live
+
+    def head(self) -> LiveHead | None:
+        """Everything but the points; None before the first run."""
         with self._changed:
             return self._head
 
-    def next_message(self, seen: tuple[str, int], last: dict[str, Any], timeout_s: float) -> Message | None:
-        """What a page that has ``seen`` (run, number) lacks, once the head is no longer ``last``; None if nothing came.
+    def next_message(self, seen: tuple[str, int], last: LiveHead | None, timeout_s: float) -> Message | None:
+        """What a page that has ``seen`` (run, number) lacks, as soon as the head is not ``last``; None if it stays.
 
         A page that saw another run gets all points.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._head) and self._head is not last, timeout_s):
+            if not self._changed.wait_for(lambda: self._head is not last, timeout_s) or self._head is None:
                 return None
-            after = seen[1] if seen[0] == self._run else 0
-            points = self._points.since(after)
-            body = {**self._head, "oldest": self._points.oldest, "points": points}
-            return Message(self._run, self._points.number, json.dumps(body, separators=(",", ":")), self._head)
+            points = self._points.since(seen[1] if seen[0] == self._run else 0)
+            fields = msgspec.structs.asdict(self._head)
+            body = LiveMessage(**fields, oldest=self._points.oldest, points=points)
+            text = msgspec.json.encode(body).decode()
+            return Message(self._run, self._points.number, text, self._head)
 
 
+@dataclass(frozen=True, slots=True)
 class Message:
     """One server-sent event: ``run`` and ``number`` say how far a page is once it has seen it."""
 
-    __slots__ = ("head", "number", "run", "text")
-
-    def __init__(self, run: str, number: int, text: str, head: dict[str, Any]) -> None:
-        self.run, self.number, self.text, self.head = run, number, text, head
+    run: str
+    number: int
+    text: str
+    head: LiveHead

@@ -1,14 +1,14 @@
-"""The live page's server: one page, one stream of events, and the files of closed runs; it asks no network.
+"""The live page's server: one page, one stream of events, and the files of closed runs. The page loads nothing else.
 
 GET /                    the page
-GET /events              server-sent events, one a second; goes on where `Last-Event-ID` says
-GET /state               the newest state as JSON, without points
+GET /events              server-sent events, one a second; continues after `Last-Event-ID`
+GET /state               what the page shows, as JSON, without points
+GET /live                the newest snapshot (`loadstone.domain.live.LiveSnapshot`), null before the first run
 GET /runs/ID/FILE        a file of a closed run
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from loadstone.archive.folder import RunFolder
 from loadstone.charts.page import live_page
 from loadstone.collector.live.board import FILES, LiveBoard
@@ -25,6 +27,8 @@ from loadstone.collector.live.board import FILES, LiveBoard
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from loadstone.charts.page_data import LiveHead
 
 __all__ = ["LiveServer", "serving"]
 
@@ -46,7 +50,7 @@ class LiveServer(ThreadingHTTPServer):
         self.closing = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A page that was closed in mid-answer is no error; everything else is logged."""
+        """Log what went wrong, but for a page that was closed before it had its answer."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             log.error("live_page=failed client=%s request=%r error=%r", client_address, request, error)
@@ -54,7 +58,7 @@ class LiveServer(ThreadingHTTPServer):
 
 @contextmanager
 def serving(bind: str, port: int | None, results: Path) -> Iterator[LiveBoard | None]:
-    """A board that is served meanwhile; None where no port was given, or it could not be had (logged)."""
+    """A board that is served while the context lasts; None without a port, or when the port is taken (logged)."""
     if port is None:
         yield None
         return
@@ -88,14 +92,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts == ["events"]:
             self._stream()
         elif parts == ["state"]:
-            self._send(json.dumps(self.server.board.head()).encode(), "application/json")
+            self._send(msgspec.json.encode(self.server.board.head() or {}), "application/json")
+        elif parts == ["live"]:
+            self._send(msgspec.json.encode(self.server.board.live()), "application/json")
         elif parts[0] == "runs" and len(parts) == len(("runs", "id", "file")):
             self._send_file(unquote(parts[1]), parts[2])
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the library's name)
-        """Requests of people who look are not worth a line."""
+        """Write no line for each request."""
 
     def _head(self, kind: str, **headers: str) -> None:
         self.send_response(HTTPStatus.OK)
@@ -126,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head("text/event-stream")
         run, _, number = self.headers.get("Last-Event-ID", "").rpartition("/")
         seen = (run, int(number) if number.isdigit() else 0)
-        last: dict[str, Any] = {}
+        last: LiveHead | None = None
         self._write(f"retry: {_RETRY_MS}\n\n")
         if not self.server.board.head():
             self._write("event: waiting\ndata: {}\n\n")

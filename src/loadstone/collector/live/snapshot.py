@@ -1,77 +1,120 @@
-"""Live: what is known of a run while it runs, as one JSON object that every view reads."""
+"""Makes the live snapshot of a run out of its state, and passes it on through Redis."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from loadstone.domain.facts import RunFacts, Window
+from loadstone.domain.live import (
+    LiveLedger,
+    LiveObjective,
+    LiveSnapshot,
+    LiveUsage,
+    decode_live,
+    encode_live,
+)
+from loadstone.domain.objective import parse_objective
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_S
+from loadstone.errors import UsageError
 from loadstone.stream import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
 
     from loadstone.archive.run_state import RunState
+    from loadstone.domain.event import Usage
+    from loadstone.domain.live import InfluxLedger
+    from loadstone.domain.request_name import RequestName
+    from loadstone.domain.rollup import Rollup
 
 __all__ = ["publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
-_NS: Final = 1_000_000_000
 
 
-def snapshot(run: str, state: RunState, *, now_ns: int) -> dict[str, Any]:
-    """The newest state of a run: rates and percentiles over the last ten full seconds, totals since its start."""
-    lifecycle, total = state.lifecycle, merged(state.totals.values())
-    return {
-        "run": run,
-        "launch": lifecycle.identity.launch,
-        "now_ns": now_ns,
-        "started_ns": lifecycle.started_ns,
-        "ramp_done_ns": lifecycle.ramp_done_ns,
-        "stopping_ns": lifecycle.stopping_ns,
-        "interrupted": lifecycle.interrupted,
-        "target_exited": lifecycle.target_exited is not None,
-        "users": lifecycle.users,
-        "target_users": lifecycle.target_users,
-        "workers": lifecycle.workers,
-        "requests": total.n,
-        "failures": total.err,
-        **_rates(state),
-        "usage": [_usage(row) for _, row in state.usage.values()],
-        "ledger": asdict(state.ledger(now_ns)),
-        "closed": False,
-    }
+def snapshot(
+    run: str, state: RunState, *, now_ns: int, closing: bool = False, influx: InfluxLedger | None = None
+) -> LiveSnapshot:
+    """The newest state of a run; ``closing`` says that its files are being made."""
+    lifecycle, total, (recent, seconds) = state.lifecycle, merged(state.totals.values()), _recent(state)
+    p50_us, p95_us, p99_us = recent.percentiles_us((50, 95, 99))
+    return LiveSnapshot(
+        run=run,
+        now_ns=now_ns,
+        launch=lifecycle.identity.launch,
+        host=lifecycle.identity.host,
+        started_ns=lifecycle.started_ns,
+        ramp_done_ns=lifecycle.ramp_done_ns,
+        stopping_ns=lifecycle.stopping_ns,
+        interrupted=lifecycle.interrupted,
+        target_exited=lifecycle.target_exited is not None,
+        users=lifecycle.users,
+        target_users=lifecycle.target_users,
+        workers=lifecycle.workers,
+        requests=total.n,
+        failures=total.err,
+        rps=recent.n / seconds,
+        failure_share=recent.err_ratio,
+        p50_ms=p50_us / 1000,
+        p95_ms=p95_us / 1000,
+        p99_ms=p99_us / 1000,
+        objectives=tuple(_objectives(state)),
+        usage=tuple(_usage(usage) for _, usage in state.usage.values()),
+        ledger=LiveLedger(**asdict(state.ledger(now_ns))),
+        influx=influx,
+        closing=closing or lifecycle.stopped_ns is not None,
+    )
 
 
-def publish_live(client: Redis, run: str, live: dict[str, Any]) -> None:
+def publish_live(client: Redis, live: LiveSnapshot) -> None:
     """Put a snapshot where `read_live` finds it, for ten minutes."""
-    client.set(keys.live(run), json.dumps(live), ex=_KEPT_S)
+    client.set(keys.live(live.run), encode_live(live), ex=_KEPT_S)
 
 
-def read_live(client: Redis, launch: str) -> dict[str, Any] | None:
+def read_live(client: Redis, launch: str) -> LiveSnapshot | None:
     """The newest snapshot of the run that was started by this launch; None while there is none."""
-    found = [json.loads(text) for key in client.scan_iter(match=keys.live("*")) if (text := client.get(key))]
-    return max((live for live in found if live["launch"] == launch), key=lambda live: str(live["run"]), default=None)
+    found = [decode_live(text) for key in client.scan_iter(match=keys.live("*")) if (text := client.get(key))]
+    return max((live for live in found if live.launch == launch), key=lambda live: live.run, default=None)
 
 
-def _rates(state: RunState) -> dict[str, Any]:
+def _recent(state: RunState) -> tuple[Rollup, int]:
+    """All requests of the last ten full seconds, and how many seconds these are (at least 1)."""
     end = state.watermark_second()
-    begin = max(end - _RECENT_S, (state.lifecycle.started_ns or 0) // _NS)
-    recent = merged(rollup for second in range(begin, end) for rollup in state.open_seconds.get(second, {}).values())
-    p50, p95, p99 = recent.percentiles_us((50, 95, 99))
-    return {
-        "rps": recent.n / max(1, end - begin),
-        "failure_share": recent.err_ratio,
-        "p50_ms": p50 / 1000,
-        "p95_ms": p95 / 1000,
-        "p99_ms": p99 / 1000,
-    }
+    begin = max(end - _RECENT_S, (state.lifecycle.started_ns or 0) // NS_PER_S)
+    rollups = (rollup for second in range(begin, end) for rollup in state.open_seconds.get(second, {}).values())
+    return merged(rollups), max(1, end - begin)
 
 
-def _usage(row: Any) -> dict[str, Any]:
-    return {
-        name: getattr(row, name)
-        for name in ("service", "container", "cpu_cores", "cpu_limit", "mem_bytes", "mem_limit")
-    }
+def _objectives(state: RunState) -> Iterator[LiveObjective]:
+    """Objectives over the newest minute, from ramp done on. A verdict looks at the whole window."""
+    facts = _newest_minute(state)
+    for line in state.lifecycle.identity.objectives:
+        try:
+            result = parse_objective(line).evaluate(facts)
+        except UsageError:
+            continue  # the verdict says what is wrong with it
+        yield LiveObjective(text=result.text, value=result.value, unit=result.unit, ok=result.ok, reason=result.reason)
+
+
+def _newest_minute(state: RunState) -> RunFacts:
+    end, lifecycle = state.watermark_second(), state.lifecycle
+    first = -(-((lifecycle.ramp_done_ns or lifecycle.started_ns or 0) + lifecycle.warmup_ns) // NS_PER_S)
+    seconds = [second for second in state.open_seconds if first <= second < end]
+    parts: dict[int, list[Rollup]] = {}
+    for second in seconds:
+        for name_id, rollup in state.open_seconds[second].items():
+            parts.setdefault(name_id, []).append(rollup)
+    names: dict[RequestName, Rollup] = {state.names[name_id]: merged(rollups) for name_id, rollups in parts.items()}
+    window = Window(max(first, min(seconds, default=end)) * NS_PER_S, end * NS_PER_S)
+    return RunFacts(window=window, names=names, total=merged(names.values()), ledger=state.ledger(end * NS_PER_S))
+
+
+def _usage(usage: Usage) -> LiveUsage:
+    return msgspec.convert(usage, LiveUsage, from_attributes=True)

@@ -1,0 +1,191 @@
+"""Finalizer: closes one run in a process of its own, so that the Aggregator keeps reading the others meanwhile.
+
+Closing a run of many millions of requests takes minutes of CPU. A thread would keep the other runs up to date as well
+(figures in docs/decisions/finalizer.md), but a thread has no priority of its own: the process leaves the CPU to the
+workers on its machine. It also gives its memory back when it ends, can be killed at any moment, and does not take the
+Aggregator with it when it runs out of memory.
+
+Two finalizers never close the same run at once: each holds the lease `finalizer_lease` and the lock of the run
+folder while it works. The Aggregator lets go of the lock before it starts one. Closing is a pure function of the
+journal, so a finalizer that was killed is started again and comes to the same result. It ends at once when the
+process that started it ends, and the next Aggregator starts another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from loadstone.archive.finalize.closing import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.charts.page import write_report
+from loadstone.errors import LoadstoneError, StreamError
+from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.keys import finalizer_lease, lease_number
+from loadstone.stream.lease import Lease
+
+if TYPE_CHECKING:
+    from loadstone.domain.time import Clock
+
+__all__ = ["Finalizer", "FinalizerOrder"]
+
+_LEASE_LIFE_MS: Final = 5000
+_LEASE_WITHIN_S: Final = 2 * _LEASE_LIFE_MS / 1000
+"""The lease of a finalizer that was killed ends within its life; one that is renewed for longer belongs to another."""
+_LOOK_EVERY_S: Final = 0.2
+_NUMBER_KEPT_S: Final = 600
+_NICENESS: Final = 5
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
+_LONGEST_ERROR: Final = 2000
+log = logging.getLogger("loadstone.finalizer")
+
+
+class FinalizerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finalizer is to do: close the run in ``path`` as of ``closed_at_ns``. It takes its lease as ``holder``."""
+
+    redis_url: str
+    path: str
+    closed_at_ns: int
+    holder: str
+
+
+class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: both texts are empty when the run is closed and has its report."""
+
+    error: str = ""
+    report_error: str = ""
+
+
+class Finalizer:
+    """The closing of one run, seen from the Aggregator: starts the process, and again after a pause when it failed."""
+
+    def __init__(self, order: FinalizerOrder, clock: Clock) -> None:
+        self._order = order
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failures = 0
+        self._due_s = clock.monotonic_s()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is at work, None during a pause."""
+        return self._process.pid if self._process else None
+
+    def poll(self) -> bool:
+        """Whether the run is closed. Never waits; call it again and again until it is."""
+        if self._closed:
+            return True
+        if self._process is None:
+            if self._clock.monotonic_s() >= self._due_s:
+                self._start()
+        elif self._process.poll() is not None:
+            self._note(self._end())
+        return self._closed
+
+    def stop(self) -> None:
+        """Kill the process, if there is one; what it did not finish is done again by the next finalizer."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", __spec__.name]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:
+            self._note(_Outcome(error=f"the finalizer could not be started: {error}"))
+            return
+        with suppress(BrokenPipeError):  # it has ended already: the next poll reports its exit code
+            if self._process.stdin is not None:  # stays open: its end tells the finalizer that this process ended
+                self._process.stdin.write(msgspec.json.encode(self._order) + b"\n")
+                self._process.stdin.flush()
+
+    def _end(self) -> _Outcome:
+        process, self._process = self._process, None
+        if process is None:
+            raise RuntimeError("no finalizer is running")
+        answer = process.stdout.read() if process.stdout else b""
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        code = process.wait()
+        try:
+            return msgspec.json.decode(answer, type=_Outcome)
+        except msgspec.DecodeError:
+            return _Outcome(error=f"the finalizer ended with exit code {code}")
+
+    def _note(self, outcome: _Outcome) -> None:
+        run = Path(self._order.path).name
+        if outcome.report_error:
+            log.error("run=%s report=no error=%r hint='loadstone report %s'", run, outcome.report_error, run)
+        if not outcome.error:
+            self._closed = True
+            return
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+        self._failures += 1
+        self._due_s = self._clock.monotonic_s() + pause_s
+        log.error("run=%s state=not_closed error=%r retry_in_s=%g nothing_lost=yes", run, outcome.error, pause_s)
+
+
+def main() -> None:
+    """The process: read the order from stdin, do it, and write the outcome to stdout, both as JSON."""
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(_NICENESS)
+    sys.stdout.buffer.write(msgspec.json.encode(_carry_out(order)))
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing more is ever sent: this returns when the parent has closed it or ended
+    os._exit(1)
+
+
+def _carry_out(order: FinalizerOrder) -> _Outcome:
+    folder, client = RunFolder(Path(order.path)), connect(order.redis_url)
+    lease = Lease(client, finalizer_lease(folder.run), order.holder, life_ms=_LEASE_LIFE_MS)
+    try:
+        _acquire(lease, folder.run)
+        with lease.kept(), folder.lock():
+            close_run(folder, now_ns=order.closed_at_ns)
+            report_error = _write_report(folder)
+        lease.release()
+        client.expire(lease_number(finalizer_lease(folder.run)), _NUMBER_KEPT_S)
+    except (LoadstoneError, *FAILURES) as error:
+        return _Outcome(error=str(error)[:_LONGEST_ERROR])
+    return _Outcome(report_error=report_error)
+
+
+def _acquire(lease: Lease, run: str) -> None:
+    deadline_s = SYSTEM_CLOCK.monotonic_s() + _LEASE_WITHIN_S
+    while not lease.take():
+        if SYSTEM_CLOCK.monotonic_s() >= deadline_s:
+            raise StreamError(f"another finalizer is closing run {run}")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _write_report(folder: RunFolder) -> str:
+    """A run without a report is complete all the same, and `loadstone report` writes it later. The error, if any."""
+    try:
+        write_report(folder)
+    except (LoadstoneError, OSError, ValueError, KeyError) as error:
+        return repr(error)[:_LONGEST_ERROR]
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""LiveSnapshot: what is known of a run while it runs, as one typed record that every view formats for itself.
+
+The Aggregator publishes it once or twice a second, in Redis and on the live page's server. The terminal, the live page,
+the Locust tab and `loadstone run --stack` read it. It is defined here because hook and collector both use it. Fields
+that a reader does not know are ignored, so fields may be added; none is renamed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from loadstone.domain.time import NS_PER_S
+
+__all__ = [
+    "InfluxLedger",
+    "LiveLedger",
+    "LiveObjective",
+    "LiveSnapshot",
+    "LiveUsage",
+    "Phase",
+    "RunStatus",
+    "container_label",
+    "decode_live",
+    "encode_live",
+]
+
+Phase = Literal["ramping up", "running", "stopping", "closing", "closed"]
+
+
+class LiveUsage(Struct, frozen=True, kw_only=True):
+    """What one container or process used at its newest tick; a limit is None where there is none."""
+
+    service: str
+    container: str
+    cpu_cores: float
+    cpu_limit: float | None
+    mem_bytes: int
+    mem_limit: int | None
+    throttled_pct: float | None = None
+    oom: int = 0
+
+
+class LiveObjective(Struct, frozen=True, kw_only=True):
+    """An objective over the newest minute: ``ok`` is None when it cannot be measured, and ``reason`` says why."""
+
+    text: str
+    value: float | None
+    unit: str
+    ok: bool | None
+    reason: str
+
+
+class LiveLedger(Struct, frozen=True, kw_only=True):
+    """The archive's ledger if the run were closed now; see `loadstone.domain.ledger.Ledger`."""
+
+    produced: int
+    stored: int
+    dropped: int
+    unknown: int
+    unbalanced: tuple[str, ...] = ()
+    off_by: int = 0
+
+
+class InfluxLedger(Struct, frozen=True, kw_only=True):
+    """InfluxDB's ledger as it is now."""
+
+    stored: int
+    rejected: int
+    pending: int
+
+
+class LiveSnapshot(Struct, frozen=True, kw_only=True):
+    """The newest state of a run. Times are wall clock, ns, None before they are known.
+
+    ``rps``, ``failure_share`` (0 to 1) and the percentiles are of the last ten full seconds, 0 without a request;
+    ``requests`` and ``failures`` count the whole run. ``launch`` names the start of loadstone that it belongs to.
+    ``host`` is the target. ``closing``: its files are being made; ``closed``: they are in ``folder``.
+    """
+
+    run: str
+    now_ns: int
+    launch: str | None = None
+    host: str | None = None
+    started_ns: int | None = None
+    ramp_done_ns: int | None = None
+    stopping_ns: int | None = None
+    interrupted: bool = False
+    target_exited: bool = False
+    users: int
+    target_users: int
+    workers: int = 0
+    requests: int
+    failures: int
+    rps: float
+    failure_share: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float = 0.0
+    objectives: tuple[LiveObjective, ...] = ()
+    usage: tuple[LiveUsage, ...] = ()
+    ledger: LiveLedger | None = None
+    influx: InfluxLedger | None = None
+    closing: bool = False
+    closed: bool = False
+    folder: str | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """What the run is doing."""
+        if self.closed:
+            return "closed"
+        if self.closing:
+            return "closing"
+        if self.stopping_ns:
+            return "stopping"
+        return "running" if self.ramp_done_ns else "ramping up"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run was started, 0 before that."""
+        return max(0, self.now_ns - (self.started_ns or self.now_ns)) / NS_PER_S
+
+    def left_s(self, run_time_s: float | None, steady_s: float | None) -> float | None:
+        """Seconds to the planned end: ``steady_s`` after the ramp if given, else ``run_time_s`` after the start.
+
+        None when neither is given, and before the moment from which it counts.
+        """
+        begun_ns, length_s = (self.started_ns, run_time_s) if steady_s is None else (self.ramp_done_ns, steady_s)
+        if begun_ns is None or length_s is None:
+            return None
+        return length_s - (self.now_ns - begun_ns) / NS_PER_S
+
+
+class RunStatus(Struct, frozen=True, kw_only=True):
+    """What a master says of its run, the current one or the last: Locust's state, and the snapshot if there is one."""
+
+    run: str | None
+    state: str
+    users: int
+    workers: int
+    live: LiveSnapshot | None = None
+
+
+def encode_live(live: LiveSnapshot) -> bytes:
+    """The JSON that is published."""
+    return msgspec.json.encode(live)
+
+
+def decode_live(text: bytes | str) -> LiveSnapshot:
+    """What `encode_live` made of a snapshot. Raises `ValueError` for anything else."""
+    return msgspec.json.decode(text, type=LiveSnapshot)
+
+
+def container_label(service: str, container: str) -> str:
+    """A container as people see it: with its service in front, unless its name begins with that."""
+    return container if container.startswith(service) else f"{service} {container}"

@@ -1,0 +1,127 @@
+"""The finalizer: a process that closes one run, and is started again when it failed or was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.archive.finalize.closing import recover_run
+from loadstone.archive.folder import RunFolder
+from loadstone.collector.service import start_finalizer
+from loadstone.stream.keys import finalizer_lease
+from loadstone.stream.lease import Lease
+from support.closed_runs import MadeRun
+from support.fake_clock import FakeClock
+from support.full_disk import files_no_larger_than
+from support.processes import wait_until
+from support.run_maker import START, write_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadstone.collector.finalizer import Finalizer
+    from support.redis_server import RedisServer
+
+RUN = MadeRun()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run that is over and not closed."""
+    return open_run(tmp_path / "results")
+
+
+def open_run(results: Path) -> RunFolder:
+    made = RunFolder(results / RUN.run).create()
+    write_journal(made.journal, RUN.entries())
+    return made
+
+
+@pytest.fixture
+def time() -> FakeClock:
+    return FakeClock(now_ns=START)
+
+
+@pytest.fixture
+def finalizer(valkey: RedisServer, folder: RunFolder, time: FakeClock) -> Iterator[Finalizer]:
+    made = start_finalizer(valkey.url, "test", time.clock, folder)
+    yield made
+    made.stop()
+
+
+def failed(finalizer: Finalizer) -> bool:
+    """Whether its process ended without having closed the run, which begins a pause."""
+    return not finalizer.poll() and finalizer.pid is None
+
+
+def test_it_makes_the_files_that_recover_makes_and_the_report(finalizer: Finalizer, folder: RunFolder, tmp_path: Path):
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    expected = recover_run(open_run(tmp_path / "elsewhere"), now_ns=START)
+    assert json.loads(folder.run_json.read_text()) == json.loads(expected.folder.run_json.read_text())
+    assert folder.requests.read_bytes() == expected.folder.requests.read_bytes()
+    assert folder.report.is_file()
+
+
+def test_a_killed_one_is_started_again_after_a_pause(finalizer: Finalizer, folder: RunFolder, time: FakeClock, caplog):
+    assert not finalizer.poll()
+    assert finalizer.pid is not None
+    os.kill(finalizer.pid, signal.SIGKILL)
+    wait_until(lambda: failed(finalizer), "it is missed")
+    assert "exit code -9" in caplog.text
+    finalizer.poll()
+    assert finalizer.pid is None, "the pause is not over"
+    time.advance(60)
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    assert folder.is_closed
+
+
+def test_a_full_disk_is_logged_and_closing_is_tried_again(
+    finalizer: Finalizer, folder: RunFolder, time: FakeClock, caplog
+):
+    with files_no_larger_than(2000):
+        wait_until(lambda: failed(finalizer), "it fails", timeout_s=60)
+        assert "cannot write the files of run" in caplog.text
+        assert "nothing_lost=yes" in caplog.text
+    assert not folder.is_closed
+    time.advance(60)
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+
+
+def test_it_waits_for_the_lease_that_a_killed_one_left(valkey: RedisServer, finalizer: Finalizer, folder: RunFolder):
+    lease = Lease(valkey.client(), finalizer_lease(RUN.run), "another", life_ms=1500)
+    assert lease.take()
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    assert folder.is_closed
+    assert lease.take() > 1, "it released its own lease"
+
+
+def test_a_folder_that_another_process_holds_is_left_alone(
+    finalizer: Finalizer, folder: RunFolder, time: FakeClock, caplog
+):
+    with folder.lock():
+        wait_until(lambda: failed(finalizer), "it fails", timeout_s=60)
+    assert "is being written by another process" in caplog.text
+    assert not folder.is_closed
+    time.advance(60)
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+
+
+def test_a_run_without_a_report_is_closed_all_the_same(finalizer: Finalizer, folder: RunFolder, caplog):
+    folder.report.mkdir()
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    assert folder.is_closed
+    assert "report=no" in caplog.text
+
+
+def test_stopping_it_ends_its_process(finalizer: Finalizer):
+    finalizer.poll()
+    pid = finalizer.pid
+    assert pid is not None
+    finalizer.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
