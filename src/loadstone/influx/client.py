@@ -20,10 +20,10 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadstone.errors import UsageError
+from loadstone.settings import read_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from loadstone.settings import InfluxSettings
 
@@ -67,22 +67,6 @@ class WriteAnswer:
     reason: str = ""
     status: int = 0
     retry_after_s: float | None = None
-
-
-def read_token(file: Path | None) -> str:
-    """The token in a file, "" without one. Raises `UsageError` when it cannot be read or is empty."""
-    if file is None:
-        return ""
-    try:
-        token = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the InfluxDB token file {file} cannot be read: {error}",
-            hint="Name a readable file that holds nothing but the token with --influx-token-file",
-        ) from error
-    if not token:
-        raise UsageError(f"the InfluxDB token file {file} is empty", hint="Put the token into it")
-    return token
 
 
 class InfluxClient:

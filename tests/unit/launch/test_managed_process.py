@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from loadstone.errors import PlatformError
-from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
 
@@ -75,8 +75,8 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path):
 
 
 def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_part(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
-    valkey.part.start()
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
+    valkey.process.start()
     try:
         valkey.wait_until_ready()
         assert valkey.remote_url is None
@@ -85,14 +85,14 @@ def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_par
         with connect(f"unix://{tmp_path}/valkey.sock") as stranger, pytest.raises(Exception, match="uthentication"):
             stranger.ping()
     finally:
-        valkey.part.stop()
-    assert not valkey.part.alive
+        valkey.process.stop()
+    assert not valkey.process.alive
 
 
 def test_a_valkey_that_cannot_start_says_why(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
     (tmp_path / "valkey.conf").write_text("no such directive\n")
-    valkey.part.start()
+    valkey.process.start()
     with pytest.raises(PlatformError, match="did not start"):
         valkey.wait_until_ready()
-    valkey.part.stop()
+    valkey.process.stop()
