@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loadstone.host.clock import Clock
+    from loadstone.domain.time import Clock
     from loadstone.settings import InfluxSetupSettings
 
 __all__ = ["set_up_influx"]

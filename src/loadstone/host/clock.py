@@ -1,23 +1,12 @@
-"""Clock: the two clocks of this machine, handed to whatever waits or measures so that a test can replace both."""
+"""The clock of this machine. Programs pass it down; only tests use another one."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from loadstone.domain.time import Clock
 
-__all__ = ["SYSTEM_CLOCK", "Clock"]
+__all__ = ["SYSTEM_CLOCK"]
 
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """``now_ns`` is the wall clock in ns since 1970 (UTC), ``monotonic_s`` a clock in seconds that never goes back."""
-
-    now_ns: Callable[[], int]
-    monotonic_s: Callable[[], float]
-
-
-SYSTEM_CLOCK: Final = Clock(time.time_ns, time.monotonic)
+SYSTEM_CLOCK: Final = Clock(now_ns=time.time_ns, monotonic_s=time.monotonic)

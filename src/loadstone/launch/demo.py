@@ -12,12 +12,13 @@ import httpx
 import msgspec
 
 from loadstone.errors import ExitCode, PlatformError, UsageError
-from loadstone.host.clock import SYSTEM_CLOCK, Clock
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ManagedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.time import Clock
     from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from loadstone.host.clock import Clock
+    from loadstone.domain.time import Clock
     from loadstone.settings import DoctorSettings
 
 __all__ = ["Finding", "examine"]
@@ -53,18 +53,18 @@ class Finding:
 
 def examine(settings: DoctorSettings, clock: Clock = SYSTEM_CLOCK) -> list[Finding]:
     """The finding of every check, in order. Raises nothing: a failure is a finding."""
-    checks: list[tuple[str, str | None, Callable[[], Finding]]] = [
-        ("Redis", settings.redis_url, lambda: _redis(str(settings.redis_url))),
-        ("InfluxDB", settings.influx_url, lambda: _influx(settings, clock)),
-        ("target", settings.host, lambda: _target(str(settings.host), clock)),
-        ("clock", settings.redis_url, lambda: _clock(str(settings.redis_url))),
+    checks: list[tuple[str, str, str | None, Callable[[], Finding]]] = [
+        ("Redis", "--redis-url", settings.redis_url, lambda: _redis(str(settings.redis_url))),
+        ("InfluxDB", "--influx-url", settings.influx_url, lambda: _influx(settings, clock)),
+        ("target", "--host", settings.host, lambda: _target(str(settings.host), clock)),
+        ("clock", "--redis-url", settings.redis_url, lambda: _clock(str(settings.redis_url))),
     ]
-    return [_run_check(what, address, check_it) for what, address, check_it in checks]
+    return [_run_check(*each) for each in checks]
 
 
-def _run_check(what: str, address: str | None, check_it: Callable[[], Finding]) -> Finding:
+def _run_check(what: str, option: str, address: str | None, check_it: Callable[[], Finding]) -> Finding:
     if address is None:
-        return Finding(what, None, "not checked: no address was given")
+        return Finding(what, None, f"not checked: {option} is not set")
     try:
         return check_it()
     except (LoadstoneError, httpx.HTTPError, *FAILURES) as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from loadstone.host.clock import Clock
+    from loadstone.domain.time import Clock
     from loadstone.launch.local import LocalStack
     from loadstone.launch.managed_process import ManagedProcess
     from loadstone.report.live_view import View
