@@ -47,7 +47,10 @@ class _Tile(msgspec.Struct, frozen=True):
     """One figure of the live page."""
 
     title: str
-    value: str | float | None = None
+    value: int | float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.value:,.1f}" if isinstance(self.value, float) else f"{self.title} {self.value:,}"
 
 
 class _Live(msgspec.Struct, frozen=True):
@@ -241,5 +244,5 @@ class StackRun:
             return
         self._shown_at_s = now_s
         tiles = (status.live.tiles or ()) if status.live.run == status.run else ()
-        figures = "  ".join(f"{tile.title} {tile.value}" for tile in tiles if tile.value is not None)
+        figures = "  ".join(str(tile) for tile in tiles if tile.value is not None)
         self._view.note(f"{status.workers} workers  {figures or f'{status.users} users'}")

@@ -100,8 +100,12 @@ class DemoTarget:
         if interrupted():
             return
         self.serve.start()
+        with httpx.Client(base_url=self.host, timeout=1, trust_env=False) as client:
+            self._await_ready(client, deadline_s, interrupted)
+
+    def _await_ready(self, client: httpx.Client, deadline_s: float, interrupted: Callable[[], bool]) -> None:
         last_fine_s = self.clock.monotonic_s()
-        while (reason := self._not_ready_because()) is not None and not interrupted():
+        while (reason := _not_ready_because(client)) is not None and not interrupted():
             now_s = self.clock.monotonic_s()
             if not self.serve.alive or now_s > deadline_s:
                 raise self._failure(self.serve)
@@ -120,21 +124,22 @@ class DemoTarget:
         finally:
             train.stop()
 
-    def _not_ready_because(self) -> str | None:
-        """None when it is ready; else the reason it gives, "" when it gives none yet."""
-        try:
-            answer = httpx.get(f"{self.host}/ready", timeout=1, trust_env=False)
-            if answer.status_code == httpx.codes.OK:
-                return None
-            return msgspec.json.decode(answer.content, type=_Readiness).why or ""
-        except (httpx.HTTPError, msgspec.MsgspecError):
-            return ""
-
     def _failure(self, process: ManagedProcess) -> UsageError | PlatformError:
         last_line = (process.tail() or "its log is empty").splitlines()[-1]
         if process.exit_code == ExitCode.USAGE:
             return UsageError(f"the demo target refuses to start: {last_line}")
         return PlatformError(f"the demo target did not start ({process.name}, exit {process.exit_code}): {last_line}")
+
+
+def _not_ready_because(client: httpx.Client) -> str | None:
+    """None when the target is ready; else the reason it gives, "" when it gives none yet."""
+    try:
+        answer = client.get("/ready")
+        if answer.status_code == httpx.codes.OK:
+            return None
+        return msgspec.json.decode(answer.content, type=_Readiness).why or ""
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        return ""
 
 
 def describe_target(host: str) -> TargetInfo | None:
