@@ -1,12 +1,12 @@
-"""The error tree: what went wrong, what is allowed, what to do about it, and the exit code that says so.
+"""The error tree. An error says what went wrong, what is allowed and what to do, and has an exit code.
 
-LoadstoneError              (4) anything the platform itself could not do
+LoadstoneError              (4) any failure of the platform itself
 |- UsageError               (2) wrong use: nothing was started, nothing was overwritten
-|  `- SettingsError         (2) every invalid setting, told at once
-|- PlatformError            (4) a part could not start, or could not be restarted
-|- ArchiveError             (4) a run folder could not be read or written
-|- StreamError              (4) Redis/Valkey could not be reached or refused
-`- FormatError              (4) bytes that are not what they claim to be
+|  `- SettingsError         (2) all invalid settings together
+|- PlatformError            (4) a process or service of the platform did not start or did not stay up
+|- ArchiveError             (4) a run folder cannot be read or written
+|- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
+`- FormatError              (4) data that is damaged or of an unknown version
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What the exit code of ``loadstone run`` means."""
+    """The exit codes of ``loadstone``."""
 
     PASS = 0
     FAIL = 1
@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 
 
 class LoadstoneError(Exception):
-    """The root of every error that loadstone raises on purpose.
+    """The root of all errors that loadstone raises itself.
 
     ``message`` is one sentence with the offending value and what is allowed; ``hint`` says what to do.
     """
@@ -54,11 +54,11 @@ class LoadstoneError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
 
 
 class UsageError(LoadstoneError):
-    """Wrong use: a value that cannot be meant. Nothing was started, nothing was overwritten."""
+    """Wrong use. It is raised before anything is started or overwritten."""
 
     exit_code = ExitCode.USAGE
 
@@ -72,7 +72,7 @@ class SettingsError(UsageError):
 
 
 class PlatformError(LoadstoneError):
-    """A part of the platform could not start, or could not be restarted."""
+    """A process or service of the platform did not start, or did not stay up."""
 
 
 class ArchiveError(LoadstoneError):
@@ -80,8 +80,8 @@ class ArchiveError(LoadstoneError):
 
 
 class StreamError(LoadstoneError):
-    """Redis/Valkey cannot be reached, or refused a command."""
+    """Redis or Valkey cannot be reached, or refused a command."""
 
 
 class FormatError(LoadstoneError):
-    """Bytes that are not a batch, an event or a journal entry of a version known here."""
+    """A batch, an event or a journal entry that is damaged or of an unknown version."""

@@ -1,1 +1,1 @@
-"""The command line: one thin command per verb."""
+"""The command line. `main` lists every verb with the module that implements it."""

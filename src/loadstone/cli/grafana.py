@@ -1,70 +1,81 @@
-"""Push the boards to your own Grafana (`loadstone grafana push`), or mark a run there (`annotate RUN`)."""
+"""``loadstone grafana push`` brings the boards into your own Grafana; ``annotate RUN`` marks a run there."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import ClosedRun, resolve_run
-from loadstone.cli.options import add_options, add_results, settings_from
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.cli.common import Verb, add_options, add_results, add_run, named_run, say, settings_from
 from loadstone.errors import ExitCode, UsageError
 from loadstone.grafana.annotate import annotate
 from loadstone.grafana.api import GrafanaApi
 from loadstone.grafana.push import DataSource, push, read_boards
-from loadstone.settings import GrafanaSettings
+from loadstone.settings import GrafanaAnnotateSettings, GrafanaPushSettings, read_token
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["configure", "execute"]
+    from loadstone.settings import GrafanaSettings
+
+__all__ = ["GRAFANA"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("action", choices=["push", "annotate"], help="push folder, data source and boards; mark a run")
-    parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="the run to annotate: its id, a prefix of it, or `latest`"
-    )
+def _configure_push(parser: argparse.ArgumentParser) -> None:
+    add_options(parser, GrafanaPushSettings)
+    add_results(parser, hidden=True)
+
+
+def _configure_annotate(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
     add_results(parser)
-    add_options(parser, GrafanaSettings)
+    add_options(parser, GrafanaAnnotateSettings)
 
 
-def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Push or annotate; prints a line on each object."""
-    if (arguments.action == "annotate") != (arguments.run is not None):
-        raise UsageError("`annotate` needs a run, and `push` takes none", hint="loadstone grafana annotate RUN")
-    settings = settings_from(GrafanaSettings, arguments)
-    if settings.url is None:
-        raise UsageError("no address of Grafana is given", hint="Give it with --url")
-    with GrafanaApi(settings.url, _secret(settings.token_file, "--token-file")) as api:
-        if arguments.run is not None:
-            run = ClosedRun.open(resolve_run(Path(arguments.results), arguments.run))
-            _say(annotate(api, run.record, settings.board))
-        else:
-            for line in push(api, read_boards(settings.dashboards), _source(settings)):
-                _say(line)
+def _push(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    settings = settings_from(GrafanaPushSettings, arguments)
+    with _open_api(settings) as api:
+        for line in push(api, read_boards(settings.dashboards), _data_source(settings)):
+            say(line)
     return ExitCode.PASS
 
 
-def _source(settings: GrafanaSettings) -> DataSource | None:
+def _annotate(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    settings = settings_from(GrafanaAnnotateSettings, arguments)
+    with _open_api(settings) as api:
+        say(annotate(api, ClosedRun.open(named_run(arguments)).record, settings.board))
+    return ExitCode.PASS
+
+
+def _open_api(settings: GrafanaSettings) -> GrafanaApi:
+    if settings.url is None:
+        raise UsageError("no Grafana is named", hint="Name it with --url")
+    if settings.token_file is None:
+        raise UsageError("no token is given", hint="Name a file that holds nothing but the token with --token-file")
+    return GrafanaApi(settings.url, read_token(settings.token_file, "Grafana token", "--token-file"))
+
+
+def _data_source(settings: GrafanaPushSettings) -> DataSource | None:
     if settings.influx_url is None:
         return None
-    token = _secret(settings.influx_token_file, "--influx-token-file") if settings.influx_token_file else ""
+    token = read_token(settings.influx_token_file)
     return DataSource(url=settings.influx_url, bucket=settings.influx_bucket, token=token)
 
 
-def _secret(file: Path | None, option: str) -> str:
-    hint = f"Name a file that contains only the token with {option}"
-    if file is None:
-        raise UsageError("no token is given", hint=hint)
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the token file {file} cannot be read: {error}", hint=hint) from error
-    if len(text.split()) != 1:
-        raise UsageError(f"the token file {file} does not contain exactly one word", hint=hint)
-    return text
-
-
-def _say(line: str) -> None:
-    print(line)  # noqa: T201  (the answer)
+GRAFANA: Final = Verb(
+    name="grafana",
+    help="Bring the boards into your own Grafana, or mark a run there.",
+    actions=(
+        Verb(
+            name="push",
+            help="Create or update folder, data source and boards in a Grafana.",
+            configure=_configure_push,
+            execute=_push,
+        ),
+        Verb(
+            name="annotate",
+            help="Mark the time of a run on the boards.",
+            configure=_configure_annotate,
+            execute=_annotate,
+        ),
+    ),
+)

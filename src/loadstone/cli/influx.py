@@ -1,15 +1,12 @@
-"""Write an archived run to InfluxDB: `loadstone influx backfill RUN`. Doing it twice changes nothing."""
+"""``loadstone influx backfill RUN``: write an archived run to InfluxDB."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import resolve_run
 from loadstone.archive.finalize.closing import set_influx_ledger
-from loadstone.cli.options import add_options, settings_from
-from loadstone.cli.signals import StopFlag
+from loadstone.cli.common import StopFlag, Verb, add_options, add_results, add_run, named_run, say, settings_from
 from loadstone.errors import ExitCode, UsageError
 from loadstone.influx.backfill import write_run
 from loadstone.influx.client import InfluxClient
@@ -20,30 +17,30 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-__all__ = ["configure", "execute"]
+__all__ = ["INFLUX"]
+
+_LOOK_EVERY_S: Final = 0.05
 
 
 class _InterruptedError(Exception):
-    """The user gave up waiting for InfluxDB."""
+    """The user stopped waiting for InfluxDB."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("action", choices=["backfill"], help="write everything of a run, from its journal")
-    parser.add_argument("run", metavar="RUN", help="id of the run, its beginning, or `latest`")
-    parser.add_argument("--results", default="results", metavar="DIR", help="folder of the runs (default: results)")
+def _configure_backfill(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_results(parser)
     add_options(parser, InfluxSettings)
 
 
-def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Write one run and bring its ledger up to date. InfluxDB being away is waited for; Ctrl-C ends that."""
+def _backfill(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Write one run and update its ledger. Waits while InfluxDB is unavailable, until Ctrl-C."""
     settings = settings_from(InfluxSettings, arguments)
     if settings.influx_url is None:
-        raise UsageError("there is no InfluxDB to write to", hint="Name it with --influx-url")
-    folder = resolve_run(Path(arguments.results), arguments.run)
+        raise UsageError("no InfluxDB is named", hint="Name it with --influx-url")
+    folder = named_run(arguments)
     sink = InfluxClient(settings, now_s=time.time)
     try:
-        delivery = Delivery(sink, _patience(StopFlag.install()), refused_pause_s=settings.influx_retry)
+        delivery = Delivery(sink, _pause_until(StopFlag.install()), refused_pause_s=settings.influx_retry)
         ledger = write_run(folder, delivery)
     except _InterruptedError:
         return ExitCode.INTERRUPTED
@@ -52,16 +49,33 @@ def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     if folder.is_closed:
         with folder.lock():
             set_influx_ledger(folder, ledger)
-    print(f"run {folder.run}: {ledger['stored']} requests stored, {ledger['rejected']} rejected")  # noqa: T201
+    say(f"run {folder.run}: {ledger['stored']} requests stored, {ledger['rejected']} rejected")
     return ExitCode.PASS
 
 
-def _patience(stop: StopFlag) -> Callable[[float], None]:
-    def wait(seconds: float) -> None:
+def _pause_until(stop: StopFlag) -> Callable[[float], None]:
+    """A sleep in seconds that raises `_InterruptedError` as soon as the process is asked to stop."""
+
+    def pause(seconds: float) -> None:
         until_s = time.monotonic() + seconds
         while not stop() and time.monotonic() < until_s:
-            time.sleep(0.05)
+            time.sleep(_LOOK_EVERY_S)
         if stop():
             raise _InterruptedError
 
-    return wait
+    return pause
+
+
+INFLUX: Final = Verb(
+    name="influx",
+    help="Write an archived run to InfluxDB.",
+    actions=(
+        Verb(
+            name="backfill",
+            help="Write every request of a run to InfluxDB, from its journal.",
+            notes="Running it again changes nothing. It waits while InfluxDB is unavailable; Ctrl-C stops it.",
+            configure=_configure_backfill,
+            execute=_backfill,
+        ),
+    ),
+)

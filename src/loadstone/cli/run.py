@@ -1,15 +1,11 @@
-"""Run a load test here or, with --stack, in the compose stack that is up, and judge it.
-
-Arguments not listed here go to the scenario: its own custom arguments work as they do with Locust.
-"""
+"""``loadstone run``: one load test with a verdict; ``loadstone up``: the platform with Locust's web UI."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.options import add_options, settings_from
-from loadstone.cli.signals import StopFlag
+from loadstone.cli.common import StopFlag, Verb, add_options, settings_from
 from loadstone.compose.remote import StackRun, check_fits_stack
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
@@ -25,37 +21,37 @@ if TYPE_CHECKING:
     import argparse
 
     from loadstone.archive.folder import RunFolder
+    from loadstone.report.live_view import View
 
-__all__ = ["configure", "execute"]
+__all__ = ["RUN", "UP"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def _configure_run(parser: argparse.ArgumentParser) -> None:
     add_options(parser, RunSettings)
     add_gate_options(parser)
 
 
-def execute(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
-    """Run, show, archive, judge. The exit code says what came of it (see `loadstone.errors.ExitCode`)."""
+def _run(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+    """Run, show, archive, judge. The exit code is the verdict's (see `loadstone.errors.ExitCode`)."""
     settings = settings_from(RunSettings, arguments)
     check_gate_options(arguments)
     stop = StopFlag.install()
-    folder = _drive_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
+    folder = _run_in_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
     write_gate_files(arguments, report_of_run(ClosedRun.open(folder).record))
     return print_summary(folder)
 
 
-def _drive_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
-    """A run of the stack that is up."""
+def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
+    """Run in the compose stack that is up."""
     check_fits_stack(settings, rest)
     with PlainView() as view:
         return StackRun(settings, view, stop).drive()
 
 
 def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
-    """A run of processes started for it."""
+    """Start every process on this machine for one run; None when it was interrupted before it began."""
     scenario = preflight(settings, rest)
     with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
         stack.start(stop)
@@ -63,6 +59,45 @@ def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> R
             return None
         view.note(f"live page {stack.live_url}")
         view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
-        if stack.remote_redis_url and settings.bind != "127.0.0.1":
-            view.note(stack.join_command())
+        _note_join_command(stack, view)
         return RunSupervisor(stack, view, lambda: stop.count).conduct()
+
+
+def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+    """Serve until asked to stop; a run in progress then is ended and archived."""
+    settings = settings_from(RunSettings, arguments)
+    stop = StopFlag.install()
+    scenario = preflight(settings, rest, interactive=True)
+    with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
+        stack.start(stop)
+        if not stop():
+            view.note(f"Locust's web UI: http://{settings.bind}:{settings.web_port}  target: {stack.host}")
+            view.note(f"live page: {stack.live_url}")
+            view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
+            _note_join_command(stack, view)
+            RunSupervisor(stack, view, lambda: stop.count).serve()
+    return ExitCode.PASS
+
+
+def _note_join_command(stack: LocalStack, view: View) -> None:
+    """Show how workers elsewhere join, where they can reach this machine."""
+    if stack.remote_redis_url and stack.settings.bind != "127.0.0.1":
+        view.note(stack.join_command())
+
+
+RUN: Final = Verb(
+    name="run",
+    help="Run a load test on this machine, or with --stack in a running compose stack, and judge it.",
+    notes="Options that are not listed here are passed on to the scenario, as Locust does.",
+    configure=_configure_run,
+    execute=_run,
+    passes_arguments_on=True,
+)
+UP: Final = Verb(
+    name="up",
+    help="Start the platform with Locust's web UI and keep it running; each run started there is archived.",
+    notes="Options that are not listed here are passed on to the scenario, as Locust does.",
+    configure=lambda parser: add_options(parser, RunSettings),
+    execute=_up,
+    passes_arguments_on=True,
+)

@@ -1,27 +1,170 @@
-"""List the runs of a results folder: id, start, scenario, users, requests/s, failures, p95 and verdict."""
+"""Verbs that read or rewrite archived runs: ``runs``, ``show``, ``compare``, ``export``, ``report``, ``recover``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from loadstone.cli.options import add_results
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.finalize.closing import recover_run
+from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
 from loadstone.errors import ExitCode
-from loadstone.report.terminal import print_runs
+from loadstone.gate.change import parse_change_objectives
+from loadstone.gate.compare import compare_runs
+from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
+from loadstone.gate.verdict_report import report_of_comparison
+from loadstone.report.export import FormatName, What, default_target, export, export_file, tell_terminal
+from loadstone.report.html_report import make_report
+from loadstone.report.terminal import print_comparison, print_runs, print_summary
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["configure", "execute"]
+__all__ = ["COMPARE", "EXPORT", "RECOVER", "REPORT", "RUNS", "SHOW"]
+
+_STANDARD_OUTPUT: Final = "-"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def _configure_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--newest", type=int, metavar="N", help="show only the newest N (default: all)")
     add_results(parser)
 
 
-def execute(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Print the table. The exit code is 0 even if there is no run."""
+def _runs(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     print_runs(Path(arguments.results), arguments.newest)
     return ExitCode.PASS
+
+
+def _configure_show(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_results(parser)
+
+
+def _show(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Print the summary. The exit code says whether it could be shown, not what the verdict was."""
+    print_summary(named_run(arguments))
+    return ExitCode.PASS
+
+
+def _configure_compare(parser: argparse.ArgumentParser) -> None:
+    add_run(parser, "base")
+    add_run(parser, "run")
+    parser.add_argument(
+        "--objective",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="a limit on the change, such as 'p95<=+5%%', 'rps>=-2%%' or 'failures<=+0.1pp' (repeatable)",
+    )
+    parser.add_argument(
+        "--allow-unlike", action="store_true", help="compare even if scenario, users or limits of the runs differ"
+    )
+    add_gate_options(parser)
+    add_results(parser)
+
+
+def _compare(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    check_gate_options(arguments)
+    objectives = parse_change_objectives(arguments.objective)
+    base, run = (ClosedRun.open(named_run(arguments, name)) for name in ("base", "run"))
+    comparison = compare_runs(base, run, objectives, allow_unlike=arguments.allow_unlike)
+    write_gate_files(arguments, report_of_comparison(comparison))
+    return print_comparison(comparison)
+
+
+def _configure_export(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--format", choices=[*FormatName], default=FormatName.CSV, help="(default: csv)")
+    parser.add_argument("--what", choices=[*What], default=What.REQUESTS, help="table to export (default: requests)")
+    parser.add_argument(
+        "--output", "-o", metavar="FILE", help="file to write, - for standard output (default: ./RUN-WHAT.FORMAT)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    add_results(parser)
+
+
+def _export(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Export one table; progress goes to standard error."""
+    folder = named_run(arguments)
+    what, form = What(arguments.what), FormatName(arguments.format)
+    if arguments.output == _STANDARD_OUTPUT:
+        done = export(folder, what, form, sys.stdout.buffer, tell_terminal)
+        where = "standard output"
+    else:
+        target = Path(arguments.output) if arguments.output else default_target(folder, what, form, Path())
+        done = export_file(folder, what, form, target, tell_terminal, force=arguments.force)
+        where = str(target)
+    tell_terminal(f"wrote {done.rows:,} rows of {what} to {where}, {done.rows_per_s:,.0f} rows/s")
+    return ExitCode.PASS
+
+
+def _configure_report(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--baseline", metavar="RUN", help=f"show the difference to this run: {RUN_HELP}")
+    parser.add_argument(
+        "--allow-unlike", action="store_true", help="compare even if scenario, users or limits of the runs differ"
+    )
+    add_results(parser)
+
+
+def _report(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Write the report and print its path."""
+    folder = named_run(arguments)
+    baseline = named_run(arguments, "baseline") if arguments.baseline else None
+    say(str(make_report(folder, baseline, allow_unlike=arguments.allow_unlike)))
+    return ExitCode.PASS
+
+
+def _configure_recover(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_results(parser)
+    parser.add_argument("--salvage", action="store_true", help="skip damaged parts of the journal")
+
+
+def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Recover one run and show it; the exit code is its verdict's."""
+    folder = named_run(arguments)
+    recover_run(folder, salvage=arguments.salvage)
+    make_report(folder)
+    return print_summary(folder)
+
+
+RUNS: Final = Verb(
+    name="runs",
+    help="List the runs in a results folder with scenario, users, requests/s, failures, p95 and verdict.",
+    configure=_configure_runs,
+    execute=_runs,
+)
+SHOW: Final = Verb(
+    name="show",
+    help="Show one run: requests by name, objectives, verdict and ledger.",
+    configure=_configure_show,
+    execute=_show,
+)
+COMPARE: Final = Verb(
+    name="compare",
+    help="Compare two runs, with a confidence interval for each difference, and judge the change.",
+    notes="Without objectives the exit code is 0; with them it is 0 (pass), 1 (fail) or 3 (inconclusive).",
+    configure=_configure_compare,
+    execute=_compare,
+)
+EXPORT: Final = Verb(
+    name="export",
+    help="Export a table of a run as CSV, Parquet or JSON lines.",
+    configure=_configure_export,
+    execute=_export,
+)
+REPORT: Final = Verb(
+    name="report",
+    help="Write the HTML report of a run again, as one file that opens offline.",
+    configure=_configure_report,
+    execute=_report,
+)
+RECOVER: Final = Verb(
+    name="recover",
+    help="Close a run from its journal after a crash or a power cut.",
+    configure=_configure_recover,
+    execute=_recover,
+)

@@ -1,1 +1,1 @@
-"""The compose stack: its secrets, its InfluxDB, and runs driven from outside."""
+"""The compose stack: its secrets, its InfluxDB, and runs started in it from outside."""

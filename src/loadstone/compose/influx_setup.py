@@ -1,7 +1,7 @@
-"""Preparing InfluxDB 2 for the stack: bucket, a token that may only write, a user that may only read, each proven.
+"""Prepare InfluxDB 2 for the stack: a bucket, a write-only token and a read-only user, each tested by using it.
 
-The HTTP API is described at https://docs.influxdata.com/influxdb/v2/api/; users of the 1.x API ("legacy
-authorizations") are what ``influx v1 auth create`` makes. Doing it again changes nothing.
+The HTTP API is described at https://docs.influxdata.com/influxdb/v2/api/. Users of the 1.x API are "legacy
+authorizations", which ``influx v1 auth create`` makes too. Running it again changes nothing that is in place.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
+import msgspec
 
 from loadstone.errors import PlatformError, UsageError
-from loadstone.influx.client import read_token
+from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.settings import read_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from loadstone.domain.time import Clock
     from loadstone.settings import InfluxSetupSettings
 
 __all__ = ["set_up_influx"]
@@ -26,17 +30,89 @@ __all__ = ["set_up_influx"]
 _TOKEN_NAME: Final = "loadstone collector: write only"  # noqa: S105  (a description)
 _PROBE: Final = "stack_check,by=influx-init ok=1i"
 _LEGACY: Final = "/private/legacy/authorizations"
-_WITHIN_S: Final = 60.0
+_ANSWERS_WITHIN_S: Final = 60.0
 _PAUSE_S: Final = 0.5
+_ADMIN_CURE: Final = "Name the file that `loadstone setup secrets` wrote with LOADSTONE_INFLUX_ADMIN_TOKEN_FILE"
+_READER_CURE: Final = "Name the file that `loadstone setup secrets` wrote with LOADSTONE_INFLUX_READER_PASSWORD_FILE"
+T = TypeVar("T")
 
 
-def set_up_influx(settings: InfluxSetupSettings) -> list[str]:
-    """What was made. Raises `PlatformError` when InfluxDB refuses, or knows other secrets than these."""
+class _Record(msgspec.Struct, frozen=True):
+    """An organization, a token or a user."""
+
+    id: str
+    description: str = ""
+
+
+class _Token(_Record, frozen=True, kw_only=True):
+    token: str
+
+
+class _RetentionRule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    every_seconds: int = 0
+    type: str = "expire"
+
+
+class _Bucket(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
+    retention_rules: tuple[_RetentionRule, ...] = ()
+
+    @property
+    def kept_s(self) -> int:
+        """Seconds after which points are removed; 0: never."""
+        return sum(rule.every_seconds for rule in self.retention_rules)
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """The answer of a list endpoint: one of these."""
+
+    orgs: tuple[_Record, ...] | None = None
+    buckets: tuple[_Bucket, ...] | None = None
+    authorizations: tuple[_Record, ...] | None = None
+
+
+class _Resource(msgspec.Struct, frozen=True, rename={"org_id": "orgID"}):
+    id: str
+    org_id: str
+    type: str = "buckets"
+
+
+class _Permission(msgspec.Struct, frozen=True):
+    action: str
+    resource: _Resource
+
+
+def set_up_influx(
+    settings: InfluxSetupSettings, *, clock: Clock = SYSTEM_CLOCK, sleep: Callable[[float], None] = time.sleep
+) -> list[str]:
+    """Set up what is missing; one line for each change. Raises `PlatformError` when InfluxDB refuses it."""
     if settings.influx_url is None or settings.influx_token_file is None:
-        raise UsageError("InfluxDB or the token's file is not named", hint="Set LOADSTONE_INFLUX_URL and _TOKEN_FILE")
+        raise UsageError(
+            "the address of InfluxDB or the file for the collector's token is not set",
+            hint="Set LOADSTONE_INFLUX_URL and LOADSTONE_INFLUX_TOKEN_FILE",
+        )
     with httpx.Client(base_url=settings.influx_url, timeout=settings.influx_timeout, trust_env=False) as client:
+        _wait_until_it_answers(client, clock, sleep)
         setup = _Setup(client, settings, settings.influx_token_file)
-        return [*setup.have_bucket(), *setup.have_writer(), *setup.have_reader()]
+        return [*setup.ensure_bucket(), *setup.ensure_writer(), *setup.ensure_reader()]
+
+
+def _wait_until_it_answers(client: httpx.Client, clock: Clock, sleep: Callable[[float], None]) -> None:
+    deadline_s = clock.monotonic_s() + _ANSWERS_WITHIN_S
+    while True:
+        try:
+            answer = client.get("/health")
+            if answer.status_code == HTTPStatus.OK:
+                return
+            reason = f"HTTP {answer.status_code}"
+        except httpx.HTTPError as error:
+            reason = str(error)
+        if clock.monotonic_s() > deadline_s:
+            raise PlatformError(
+                f"InfluxDB at {client.base_url} was not ready within {_ANSWERS_WITHIN_S:.0f} s: {reason}",
+                hint="See the log of the service influxdb",
+            )
+        sleep(_PAUSE_S)
 
 
 class _Setup:
@@ -44,115 +120,110 @@ class _Setup:
         self._client = client
         self._settings = settings
         self._token_file = token_file
-        self._admin = {"Authorization": f"Token {read_token(settings.influx_admin_token_file)}"}
-        self._wait_until_it_answers()
-        self._org_id = self._find("/api/v2/orgs", "orgs", org=settings.influx_org)["id"]
+        token = read_secret(settings.influx_admin_token_file, "InfluxDB admin token", cure=_ADMIN_CURE)
+        self._password = read_secret(settings.influx_reader_password_file, "InfluxDB password", cure=_READER_CURE)
+        self._admin = {"Authorization": f"Token {token}"}
+        self._org_id = self._find_org(settings.influx_org)
         self._bucket_id = ""
 
-    def have_bucket(self) -> list[str]:
+    def ensure_bucket(self) -> list[str]:
         """The bucket, with its retention."""
-        rule = {"type": "expire", "everySeconds": int(self._settings.influx_retention)}
+        rule = _RetentionRule(every_seconds=int(self._settings.influx_retention))
         name = self._settings.influx_bucket
-        found = self._list("/api/v2/buckets", "buckets", orgID=self._org_id, name=name)
+        found = self._list("/api/v2/buckets", orgID=self._org_id, name=name).buckets
         if not found:
-            body = {"orgID": self._org_id, "name": name, "retentionRules": [rule]}
-            self._bucket_id = self._ask("POST", "/api/v2/buckets", json=body)["id"]
+            body = {"orgID": self._org_id, "name": name, "retentionRules": (rule,)}
+            self._bucket_id = self._ask("POST", "/api/v2/buckets", _Bucket, body).id
             return [f"made bucket {name}"]
-        self._bucket_id = found[0]["id"]
-        kept_s = sum(int(old.get("everySeconds", 0)) for old in found[0].get("retentionRules", []))
-        if kept_s == rule["everySeconds"]:
+        bucket = found[0]
+        self._bucket_id = bucket.id
+        if bucket.kept_s == rule.every_seconds:
             return []
-        self._ask("PATCH", f"/api/v2/buckets/{self._bucket_id}", json={"retentionRules": [rule]})
-        return [f"changed the retention of bucket {name} from {kept_s} s to {rule['everySeconds']} s"]
+        self._send("PATCH", f"/api/v2/buckets/{bucket.id}", {"retentionRules": (rule,)})
+        return [f"changed the retention of bucket {name} from {bucket.kept_s} s to {rule.every_seconds} s"]
 
-    def have_writer(self) -> list[str]:
-        """The collector's token, in its file; InfluxDB shows a token once, so a lost one is made anew."""
+    def ensure_writer(self) -> list[str]:
+        """The collector's token, in its file. InfluxDB shows a token only once, so a lost one is replaced."""
         if self._token_file.exists() and self._may_write():
             return []
-        for old in self._list("/api/v2/authorizations", "authorizations", orgID=self._org_id):
-            if old.get("description") == _TOKEN_NAME:
-                self._ask("DELETE", f"/api/v2/authorizations/{old['id']}")
-        body = {"orgID": self._org_id, "description": _TOKEN_NAME, "permissions": [self._permission("write")]}
-        _write(self._token_file, self._ask("POST", "/api/v2/authorizations", json=body)["token"])
+        for old in self._list("/api/v2/authorizations", orgID=self._org_id).authorizations or ():
+            if old.description == _TOKEN_NAME:
+                self._send("DELETE", f"/api/v2/authorizations/{old.id}")
+        body = {"orgID": self._org_id, "description": _TOKEN_NAME, "permissions": (self._permission("write"),)}
+        _write(self._token_file, self._ask("POST", "/api/v2/authorizations", _Token, body).token)
         if not self._may_write():
             raise PlatformError("InfluxDB refuses the token that it has just made for the collector")
         return ["made the collector's token, which may only write"]
 
-    def have_reader(self) -> list[str]:
-        """The user for Grafana, with the password that Grafana has."""
+    def ensure_reader(self) -> list[str]:
+        """The user for Grafana, with the password that Grafana was given."""
         name = self._settings.influx_reader
         if self._may_read():
             return []
-        found = self._list(_LEGACY, "authorizations", orgID=self._org_id, token=name)
+        found = self._list(_LEGACY, orgID=self._org_id, token=name).authorizations
         if not found:
-            body = {"orgID": self._org_id, "token": name, "permissions": [self._permission("read")]}
-            found = [self._ask("POST", _LEGACY, json=body)]
-        self._ask("POST", f"{_LEGACY}/{found[0]['id']}/password", json={"password": self._password()})
+            body = {"orgID": self._org_id, "token": name, "permissions": (self._permission("read"),)}
+            found = (self._ask("POST", _LEGACY, _Record, body),)
+        self._send("POST", f"{_LEGACY}/{found[0].id}/password", {"password": self._password})
         if not self._may_read():
             raise PlatformError(f"InfluxDB refuses the user {name} that it has just made")
         return [f"made the user {name}, who may only read"]
 
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _WITHIN_S
-        while True:
-            try:
-                if self._client.get("/health").status_code == HTTPStatus.OK:
-                    return
-            except httpx.HTTPError as error:
-                if time.monotonic() > deadline:
-                    raise PlatformError(f"InfluxDB at {self._client.base_url} does not answer: {error}") from error
-            time.sleep(_PAUSE_S)
-
     def _may_write(self) -> bool:
-        token = read_token(self._token_file)
-        where = {"org": self._settings.influx_org, "bucket": self._settings.influx_bucket, "precision": "s"}
+        token = read_secret(self._token_file, "InfluxDB token", cure="Remove it, so that a new one is made")
+        target = {"org": self._settings.influx_org, "bucket": self._settings.influx_bucket, "precision": "s"}
         headers = {"Authorization": f"Token {token}"}
-        answer = self._client.post("/api/v2/write", params=where, content=_PROBE, headers=headers)
+        answer = self._client.post("/api/v2/write", params=target, content=_PROBE, headers=headers)
         return answer.status_code == HTTPStatus.NO_CONTENT
 
     def _may_read(self) -> bool:
         question = {"db": self._settings.influx_bucket, "q": "SHOW MEASUREMENTS"}
-        answer = self._client.get("/query", params=question, auth=(self._settings.influx_reader, self._password()))
+        answer = self._client.get("/query", params=question, auth=(self._settings.influx_reader, self._password))
         return answer.status_code == HTTPStatus.OK
 
-    def _password(self) -> str:
-        return read_token(self._settings.influx_reader_password_file) or ""
+    def _permission(self, action: str) -> _Permission:
+        return _Permission(action, _Resource(self._bucket_id, self._org_id))
 
-    def _permission(self, action: str) -> dict[str, Any]:
-        resource = {"type": "buckets", "id": self._bucket_id, "orgID": self._org_id}
-        return {"action": action, "resource": resource}
-
-    def _find(self, path: str, key: str, **parameters: str) -> dict[str, Any]:
-        found = self._list(path, key, **parameters)
+    def _find_org(self, name: str) -> str:
+        found = self._list("/api/v2/orgs", org=name).orgs
         if not found:
-            raise PlatformError(f"InfluxDB has no {key[:-1]} {' '.join(parameters.values())}")
-        return found[0]
+            raise PlatformError(f"InfluxDB has no organization {name}", hint="Correct LOADSTONE_INFLUX_ORG")
+        return found[0].id
 
-    def _list(self, path: str, key: str, **parameters: str) -> list[dict[str, Any]]:
+    def _list(self, path: str, **parameters: str) -> _Listing:
         answer = self._client.get(path, params=parameters, headers=self._admin)
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            return []
-        found: list[dict[str, Any]] = self._read(answer).get(key) or []
-        return found
+        return _Listing() if answer.status_code == HTTPStatus.NOT_FOUND else _decoded(_checked(answer), _Listing)
 
-    def _ask(self, method: str, path: str, json: Any = None) -> dict[str, Any]:
-        return self._read(self._client.request(method, path, json=json, headers=self._admin))
+    def _ask(self, method: str, path: str, kind: type[T], body: object) -> T:
+        return _decoded(self._send(method, path, body), kind)
 
-    def _read(self, answer: httpx.Response) -> dict[str, Any]:
-        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise PlatformError(
-                "InfluxDB refuses the admin token: its volume was set up with other secrets than those in the"
-                " secrets' volume",
-                hint="Bring back the volume that belongs to it, or remove InfluxDB's volume: the archive in ./results"
-                " is complete and `loadstone influx backfill RUN` writes it again",
-            )
-        if answer.is_error:
-            raise PlatformError(
-                f"InfluxDB answers {answer.status_code} to {answer.request.method} {answer.request.url.path}: "
-                f"{answer.text[:300]}"
-            )
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+    def _send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {**self._admin, "Content-Type": "application/json"}
+        return _checked(self._client.request(method, path, content=content, headers=headers))
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    """The answer, when it is a success."""
+    if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise PlatformError(
+            "InfluxDB refuses the admin token: its volume was set up with other secrets than the secrets volume holds",
+            hint="Restore the matching secrets volume, or remove InfluxDB's volume: the archive in ./results is"
+            " complete, and `loadstone influx backfill RUN` writes it again",
+        )
+    if answer.is_error:
+        request = answer.request
+        raise PlatformError(
+            f"InfluxDB answers {answer.status_code} to {request.method} {request.url.path}: {answer.text[:300]}"
+        )
+    return answer
+
+
+def _decoded(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise PlatformError(f"InfluxDB's answer to {answer.request.url.path} is not understood: {error}") from error
 
 
 def _write(file: Path, token: str) -> None:

@@ -1,4 +1,4 @@
-"""StackRun: one run of a compose stack that is up, driven through its master's HTTP API, from start to verdict."""
+"""StackRun: one run in a compose stack that is up, driven through its master's HTTP API from start to archive."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from loadstone.archive.folder import RunFolder
 from loadstone.domain.live import RunStatus
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
+from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.settings import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.time import Clock
     from loadstone.report.live_view import View
     from loadstone.settings import RunSettings
 
@@ -30,42 +33,61 @@ _MASTER_AWAY_S: Final = 60.0
 _WORKERS_WITHIN_S: Final = 60.0
 _FOLDER_WITHIN_S: Final = 30.0
 _CLOSES_WITHIN_S: Final = 900.0
-_GOING_ON: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
+_IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
 _NOT_FOR_STACKS: Final = {
     "locustfile": "Set SCENARIO_FOLDER and SCENARIO of the stack",
-    "tags": "Put them into the scenario",
-    "exclude_tags": "Put them into the scenario",
+    "tags": "Select the tasks in the scenario",
+    "exclude_tags": "Select the tasks in the scenario",
     "target_pid": "The stack records every container",
-    "redis_url": "The stack has its own",
-    "influx_url": "The stack has its own",
+    "redis_url": "The stack has its own Redis",
+    "influx_url": "The stack has its own InfluxDB",
 }
 
 
+class _Refusal(msgspec.Struct, frozen=True):
+    """The answer of the master when it starts no run."""
+
+    problems: tuple[str, ...]
+
+
 def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
-    """Raise `UsageError` for what only a run on this machine can be told."""
+    """Raise `UsageError` for options that apply only to a run on this machine."""
     parse_objectives(settings.objective)
     for name, cure in _NOT_FOR_STACKS.items():
         if getattr(settings, name):
-            raise UsageError(f"--{name.replace('_', '-')} does not go with --stack", hint=cure)
+            raise UsageError(f"--{name.replace('_', '-')} cannot be used with --stack", hint=cure)
     if arguments:
-        raise UsageError(f"{' '.join(arguments)} does not go with --stack", hint="Set it in the stack's scenario")
+        raise UsageError(f"{' '.join(arguments)} cannot be used with --stack", hint="Set it in the stack's scenario")
 
 
 class StackRun:
-    """One run. ``interrupted()`` says whether somebody wants it to end early."""
+    """One run. ``interrupted()`` says whether the user wants it to end early."""
 
-    def __init__(self, settings: RunSettings, view: View, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        view: View,
+        interrupted: Callable[[], bool],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._view = view
         self._interrupted = interrupted
         self._client = httpx.Client(base_url=settings.stack_url, timeout=10, trust_env=False)
-        self._answered_at_s = time.monotonic()
-        self._shown_at_s = 0.0
+        self._clock = clock
+        self._sleep = sleep
+        self._answered_at_s = clock.monotonic_s()
+        self._shown_at_s: float | None = None
 
     def drive(self) -> RunFolder:
-        """Start, watch, and wait for the archive. Raises `UsageError` when it cannot start, `PlatformError` later."""
+        """Start the run, follow it and wait for its archive.
+
+        Raises `UsageError` when it cannot start, `PlatformError` when it fails later.
+        """
         with self._client:
-            earlier = self._ask_first().run
+            earlier = self._first_status().run
             self._start()
             folder = RunFolder(self._settings.results / self._run_after(earlier))
             self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
@@ -73,74 +95,88 @@ class StackRun:
             self._await_archive(folder)
             return folder
 
-    def _ask_first(self) -> RunStatus:
+    def _first_status(self) -> RunStatus:
         try:
             answer = self._client.get("/loadstone/runs")
         except httpx.HTTPError as error:
             raise UsageError(
-                f"no stack answers at {self._settings.stack_url}: {error}",
+                f"no compose stack answers at {self._settings.stack_url}: {error}",
                 hint="Start it with `docker compose up`, or name its Locust web UI with --stack-url",
             ) from error
         try:
-            return msgspec.json.decode(answer.raise_for_status().content, type=RunStatus)
-        except (httpx.HTTPStatusError, ValueError) as error:
+            answer.raise_for_status()
+            return msgspec.json.decode(answer.content, type=RunStatus)
+        except (httpx.HTTPStatusError, msgspec.MsgspecError) as error:
             raise UsageError(
-                f"{self._settings.stack_url} is not a loadstone stack: HTTP {answer.status_code} from /loadstone/runs",
+                f"the server at {self._settings.stack_url} is not the master of a loadstone stack"
+                f" (/loadstone/runs answers with status {answer.status_code})",
                 hint="Name the stack's Locust web UI with --stack-url",
             ) from error
 
     def _start(self) -> None:
-        """Workers are away for Locust's stop-timeout after each run, and for a moment after the stack came up."""
-        request, deadline = self._request(), time.monotonic() + _WORKERS_WITHIN_S
-        answer = self._client.post("/loadstone/runs", json=request)
-        while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_S)
-            answer = self._client.post("/loadstone/runs", json=request)
+        """Ask until a worker is there: none is for a moment after the stack starts, and for Locust's stop timeout."""
+        request, deadline_s = msgspec.json.encode(self._request()), self._clock.monotonic_s() + _WORKERS_WITHIN_S
+        answer = self._post_run(request)
+        while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and self._clock.monotonic_s() < deadline_s:
+            self._sleep(_LOOK_EVERY_S)
+            answer = self._post_run(request)
         if answer.status_code == HTTPStatus.ACCEPTED:
             return
         try:
-            problems = "; ".join(answer.json()["problems"])
-        except (ValueError, KeyError):
-            problems = answer.text[:200]
-        raise UsageError(f"the stack starts no run: {problems}")
+            problems = "; ".join(msgspec.json.decode(answer.content, type=_Refusal).problems)
+        except msgspec.MsgspecError:
+            problems = f"status {answer.status_code}: {answer.text[:200]}"
+        raise UsageError(f"the stack did not start a run: {problems}")
 
-    def _request(self) -> dict[str, object]:
+    def _post_run(self, request: bytes) -> httpx.Response:
+        try:
+            return self._client.post("/loadstone/runs", content=request, headers={"Content-Type": "application/json"})
+        except httpx.HTTPError as error:
+            raise PlatformError(
+                f"the stack's master at {self._settings.stack_url} stopped answering: {error}",
+                hint="See its log: docker compose logs locust-master",
+            ) from error
+
+    def _request(self) -> RunRequest:
         settings = self._settings
-        return {
-            "users": settings.users,
-            "spawn_rate": settings.spawn_rate,
-            "host": settings.host,
-            "run_time": self._run_time_s(),
-            "steady_state": settings.steady_state,
-            "warmup": settings.warmup,
-            "objective": list(settings.objective),
-            "seed": settings.seed,
-            "launch": uuid.uuid4().hex,
-        }
+        return RunRequest(
+            users=settings.users,
+            spawn_rate=settings.spawn_rate,
+            host=settings.host,
+            run_time=self._run_time_s(),
+            steady_state=settings.steady_state,
+            warmup=settings.warmup,
+            objective=settings.objective,
+            seed=settings.seed,
+            launch=uuid.uuid4().hex,
+        )
 
     def _run_after(self, earlier: str | None) -> str:
-        deadline = time.monotonic() + _FOLDER_WITHIN_S
-        while time.monotonic() < deadline:
-            status = self._ask()
-            if status and status.run not in {None, earlier}:
-                return str(status.run)
-            time.sleep(_LOOK_EVERY_S)
-        raise PlatformError("the stack's master accepted the run and did not start it; see its log")
+        deadline_s = self._clock.monotonic_s() + _FOLDER_WITHIN_S
+        while self._clock.monotonic_s() < deadline_s:
+            status = self._status()
+            if status and status.run and status.run != earlier:
+                return status.run
+            self._sleep(_LOOK_EVERY_S)
+        raise PlatformError(
+            f"the stack's master accepted the run but did not start it within {_FOLDER_WITHIN_S:.0f} s",
+            hint="See its log: docker compose logs locust-master",
+        )
 
     def _await_end(self, folder: RunFolder) -> None:
-        """Until the master says that it is over, or the archive has been closed without it."""
+        """Wait until the master reports the end of the run, or the archive is closed without it."""
         stopped = False
         while not folder.is_closed:
-            status = self._ask()
+            status = self._status()
             if status:
                 self._show(status)
-                if status.run != folder.run or status.state not in _GOING_ON:
+                if status.run != folder.run or status.state not in _IN_PROGRESS:
                     return
-            elif time.monotonic() - self._answered_at_s > _MASTER_AWAY_S:
-                return  # the archive closes without a master too, and says so
+            elif self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
+                return  # the Aggregator closes a run without its master too, and records that
             if self._interrupted() and not stopped:
                 stopped = self._stop()
-            time.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
 
     def _stop(self) -> bool:
         self._view.note("stopping: requests in flight may finish")
@@ -150,35 +186,39 @@ class StackRun:
             return False
 
     def _await_archive(self, folder: RunFolder) -> None:
-        begun = time.monotonic()
+        begun_s = self._clock.monotonic_s()
         while not folder.is_closed:
-            waited_s = time.monotonic() - begun
+            waited_s = self._clock.monotonic_s() - begun_s
             if waited_s > _FOLDER_WITHIN_S and not folder.path.is_dir():
                 raise PlatformError(
-                    f"run {folder.run} does not appear in {self._settings.results}",
-                    hint="Name the stack's RESULTS_FOLDER with --results; the run itself is archived there",
+                    f"there is no folder of run {folder.run} in {self._settings.results}",
+                    hint="Name the stack's RESULTS_FOLDER, where the run is archived, with --results",
                 )
             if waited_s > _CLOSES_WITHIN_S:
-                raise PlatformError(f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s")
-            time.sleep(_LOOK_EVERY_S)
+                raise PlatformError(
+                    f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s",
+                    hint="See the log of the collector: docker compose logs collector",
+                )
+            self._sleep(_LOOK_EVERY_S)
 
-    def _ask(self) -> RunStatus | None:
+    def _status(self) -> RunStatus | None:
+        """What the master reports; None while it does not answer."""
         try:
             answer = self._client.get("/loadstone/runs").raise_for_status()
             status = msgspec.json.decode(answer.content, type=RunStatus)
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, msgspec.MsgspecError):
             return None
-        self._answered_at_s = time.monotonic()
+        self._answered_at_s = self._clock.monotonic_s()
         return status
 
     def _show(self, status: RunStatus) -> None:
+        settings = self._settings
         if status.live and status.live.run == status.run:
-            settings = self._settings
             steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
             self._view.show(status.live, status.live.left_s(self._run_time_s(), steady_s))
             return
-        now_s = time.monotonic()
-        if now_s - self._shown_at_s >= _SHOW_EVERY_S:
+        now_s = self._clock.monotonic_s()
+        if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:
             self._shown_at_s = now_s
             self._view.note(f"{status.workers} workers  {status.users} users")
 

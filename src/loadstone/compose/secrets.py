@@ -1,30 +1,32 @@
-"""Secrets of the compose stack: made once, at random, and handed to each consumer in a volume of its own.
+"""Secrets of the compose stack: random, made once, and given to each consumer in its own volume.
 
-`make_secrets` runs as root with no capability but CAP_CHOWN, so it cannot read what belongs to others: all values stay
-in a store of its own, and the files of the consumers are written anew from it whenever one is missing or changed hands.
+`make_secrets` runs as root with no capability but CAP_CHOWN, so it cannot read files of other users. It keeps all
+values in its own store, and writes a consumer's file again from there when it is missing or has the wrong owner.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadstone.errors import PlatformError, UsageError
+import msgspec
+
+from loadstone.errors import PlatformError
+from loadstone.settings import read_secret
 from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["PEOPLE", "Values", "give_results", "make_secrets", "read_for_people", "redis_rules"]
+__all__ = ["PEOPLE", "Login", "Values", "give_results", "make_secrets", "read_for_people", "redis_rules"]
 
 Values = dict[str, str]
 PEOPLE: Final = "people"
-"""The folder of what a person needs to know."""
+"""The folder with the passwords of the web pages."""
 _STORE: Final = "store"
 _FILE: Final = "secrets.json"
 _BYTES: Final = 24
@@ -46,9 +48,16 @@ _NAMES: Final = (
 )
 
 
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """User and password of one web page."""
+
+    user: str
+    password: str
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file for one consumer: the volume's name, the file's, who may read it (0: whoever owns the results), text."""
+    """A file for one consumer: its volume, its name, its owner's id (0: the owner of the results) and its content."""
 
     volume: str
     name: str
@@ -67,9 +76,10 @@ def _value(name: str) -> Callable[[Values], str]:
 def redis_rules(values: Values) -> str:
     """Redis' ACL file; see https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/.
 
-    Locust's processes may add to two streams and ask the time, the usage sampler to a third, and the collector works
-    on everything but the server itself. It holds digests, not passwords. Nobody can be the default user, but Redis
-    itself is when it reads its append-only file again after a crash: without its rights transactions would be lost.
+    Locust's processes may add to two streams and read the time, the UsageSampler may add to a third, and the collector
+    may do everything but administer the server. The file contains digests, not passwords. Nobody can log in as the
+    default user, but Redis replays its append-only file as that user after a crash, so it keeps all permissions:
+    without them transactions would be lost.
     """
     digests = {name: hashlib.sha256(values[f"redis_{name}"].encode()).hexdigest() for name in _ACL_COMMANDS}
     users = [f"user {name} on #{digests[name]} {rules}" for name, rules in _ACL_COMMANDS.items()]
@@ -85,23 +95,23 @@ _ACL_COMMANDS: Final[Mapping[str, str]] = {
 
 
 def _s3_identities(values: Values) -> str:
-    """SeaweedFS' list of identities: one, for the bucket of the registry."""
+    """SeaweedFS' list of identities, with the one that uses the registry's bucket."""
     credentials = [{"accessKey": values["s3_access_key"], "secretKey": values["s3_secret_key"]}]
-    return json.dumps({"identities": [{"name": "mlflow", "credentials": credentials, "actions": ["Admin"]}]})
+    return _json({"identities": [{"name": "mlflow", "credentials": credentials, "actions": ["Admin"]}]})
 
 
 def _aws_credentials(values: Values) -> str:
-    """The shared credentials file that boto3 reads."""
+    """The AWS credentials file that boto3 reads."""
     keys = f"aws_access_key_id={values['s3_access_key']}\naws_secret_access_key={values['s3_secret_key']}"
     return f"[default]\n{keys}\n"
 
 
 def _for_people(values: Values) -> str:
-    told = {
-        "Grafana": {"user": "admin", "password": values["grafana_password"]},
-        "InfluxDB": {"user": "admin", "password": values["influx_password"]},
+    logins = {
+        "Grafana": Login(user="admin", password=values["grafana_password"]),
+        "InfluxDB": Login(user="admin", password=values["influx_password"]),
     }
-    return json.dumps(told)
+    return _json(logins)
 
 
 _FILES: Final = (
@@ -122,60 +132,59 @@ _FILES: Final = (
 
 
 def make_secrets(root: Path, uid: int, gid: int) -> list[str]:
-    """Make what is missing below ``root``, one folder per consumer. The names of the files that were written.
+    """Make what is missing below ``root``, one folder per consumer. Returns the names of the files it wrote.
 
-    Raises `PlatformError` when a volume cannot be written to, or the store was damaged.
+    Raises `PlatformError` when a volume cannot be written or the store is damaged.
     """
     values = _stored(root / _STORE)
     written = [file for file in _FILES if _give(root, file, values, uid, gid)]
-    _own(root / "collector", uid, gid)  # where the one-shot of InfluxDB puts the collector's token
+    _own(root / "collector", uid, gid)  # `setup influx` puts the collector's token there
     return [f"{file.volume}/{file.name}" for file in written]
 
 
 def give_results(folder: Path, uid: int, gid: int) -> None:
-    """Let the person own the folder of results, not what is in it."""
+    """Make a user the owner of the results folder, but not of its content."""
     _own(folder, uid, gid)
 
 
-def read_for_people(root: Path) -> dict[str, dict[str, str]]:
-    """What a person needs: service to user and password. Raises `UsageError` where there are no secrets."""
-    file = root / PEOPLE / "secrets.json"
-    try:
-        found: dict[str, dict[str, str]] = json.loads(file.read_text())
-    except OSError as error:
-        raise UsageError(
-            f"the secrets cannot be read from {file}: {error.strerror}",
-            hint="Ask inside the stack: docker compose run --rm cli secrets show",
-        ) from error
-    return found
+def read_for_people(root: Path) -> dict[str, Login]:
+    """The login of each web page, by service. Raises `UsageError` where there are no secrets."""
+    cure = "Run it inside the stack: docker compose run --rm cli secrets show"
+    text = read_secret(root / PEOPLE / _FILE, "password", cure=cure)
+    return msgspec.json.decode(text, type=dict[str, Login])
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _stored(folder: Path) -> Values:
-    """The values; those that are not there yet are made and kept first."""
+    """All values; missing ones are made and stored first."""
     file = folder / _FILE
     try:
-        values: Values = json.loads(file.read_text()) if file.exists() else {}
-    except (OSError, ValueError) as error:
+        values = msgspec.json.decode(file.read_bytes(), type=Values) if file.exists() else {}
+    except (OSError, msgspec.MsgspecError) as error:
         raise PlatformError(
             f"the secrets in {file} cannot be read: {error}",
-            hint="`docker compose down -v` removes them with all data that they protect",
+            hint="Restore that volume from a backup, or start afresh: `docker compose down -v` removes all secrets and"
+            " the data that they protect",
         ) from error
     missing = [name for name in _NAMES if name not in values]
     if missing:
         values |= {name: secrets.token_urlsafe(_BYTES) for name in missing}
-        _write(file, json.dumps(values), os.getuid(), os.getgid())
+        _write(file, _json(values), os.getuid(), os.getgid())
     return values
 
 
 def _give(root: Path, file: _File, values: Values, uid: int, gid: int) -> bool:
-    """Write one consumer's file unless it is there, with the right owner."""
+    """Write one consumer's file unless it exists with the right owner; whether it was written."""
     owner, group = (uid, gid) if file.owner == _ROOT else (file.owner, file.owner)
     folder = root / file.volume
     target = folder / file.name
     try:
         found = target.stat() if target.exists() else None
     except OSError as error:
-        raise PlatformError(f"the volume of {file.volume} cannot be looked at: {error.strerror}") from error
+        raise PlatformError(f"{target} cannot be read: {error.strerror}") from error
     if found and (found.st_uid, found.st_gid) == (owner, group):
         return False
     _own(folder, os.getuid(), os.getgid())
@@ -184,7 +193,7 @@ def _give(root: Path, file: _File, values: Values, uid: int, gid: int) -> bool:
 
 
 def _write(file: Path, text: str, uid: int, gid: int) -> None:
-    """Put a file in place as a whole, readable by its owner alone."""
+    """Write a file atomically, readable only by its owner."""
     new = file.with_name(file.name + ".new")
     try:
         new.unlink(missing_ok=True)
@@ -205,6 +214,6 @@ def _own(folder: Path, uid: int, gid: int) -> None:
             os.chown(folder, uid, gid)
     except OSError as error:
         raise PlatformError(
-            f"{folder} cannot be given to {uid}:{gid}: {error.strerror}",
-            hint="Create it beforehand, owned by you, and set LOADSTONE_UID and LOADSTONE_GID to your ids",
+            f"the owner of {folder} cannot be set to {uid}:{gid}: {error.strerror}",
+            hint="Create the folder yourself and set LOADSTONE_UID and LOADSTONE_GID to your user and group id",
         ) from error

@@ -58,8 +58,8 @@ def identity_of(environment: Environment, settings: HookSettings) -> Started:
         exclude_tags=tuple(getattr(options, "exclude_tags", None) or ()),
         objectives=settings.objective,
         workers=getattr(runner, "worker_count", 1),
-        target=settings.target,
-        limits=settings.limits,
+        target=dict(settings.target) if settings.target else None,
+        limits=dict(settings.limits) if settings.limits else None,
         versions=versions(),
         launch=settings.launch,
     )

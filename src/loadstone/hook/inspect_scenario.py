@@ -1,18 +1,20 @@
-"""Checks a scenario before anything is started: does it load, has it users, does it accept these arguments.
+"""A look into a scenario before anything is started: does it load, has it users, does it know these arguments.
 
 Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario FILE,FILE
-[ARGUMENT...]``. The last line of its output is a JSON object: ``error`` and ``hint`` (None when all is well),
-``user_classes``, ``hosts`` and ``shape``.
+[ARGUMENT...]``. The last line of its output is a `ScenarioReport` as JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from loadstone.settings import ScenarioReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,25 +29,25 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
     return [Path(file) for file in parsed if Path(file).resolve() != _PLUGIN]
 
 
-def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
-    """The JSON object that the module's docstring describes."""
+def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> ScenarioReport:
+    """Load the scenario and check its arguments; what is wrong is in the report."""
     sys.argv = ["locust", "-f", ",".join(files), *arguments]
     try:
         users, shape = _load(files)
     except SystemExit as error:
         return _bad(f"the scenario {', '.join(files)} ended itself while it was loaded (exit {error.code})")
-    except Exception as error:  # noqa: BLE001  (whatever the scenario raises is reported to its author)
+    except Exception as error:  # noqa: BLE001  (whatever a scenario raises is its author's to read)
         return _bad(f"the scenario {', '.join(files)} cannot be loaded: {type(error).__name__}: {error}")
     if not users:
         return _bad(f"the scenario {', '.join(files)} has no user class", "Define a class that extends HttpUser")
     if complaint := _complaint_about(arguments):
         return _bad(complaint, "`loadstone run --help` lists every option; the scenario may add its own")
     hosts = sorted({user.host for user in users.values() if user.host})
-    return {"error": None, "hint": None, "user_classes": sorted(users), "hosts": hosts, "shape": shape}
+    return ScenarioReport(user_classes=tuple(sorted(users)), hosts=tuple(hosts), shape=shape)
 
 
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
-    from locust import main  # noqa: PLC0415  (patches the process; only this program may)
+    from locust import main  # noqa: PLC0415  (patches the process; only wanted here)
 
     patched: Any = main
     patched.load_locustfile_pytest = _none_unless_collected(patched.load_locustfile_pytest)
@@ -55,7 +57,7 @@ def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
 
 
 def _none_unless_collected(load: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """Without a user class Locust looks for tests of pytest; a file that pytest rejects has none either."""
+    """Where there is no user class, Locust looks for tests of pytest; a file that pytest refuses holds none either."""
 
     def loaded(path: str) -> dict[str, Any]:
         try:
@@ -86,9 +88,9 @@ def _complaint_about(arguments: Sequence[str]) -> str:
     return ""
 
 
-def _bad(error: str, hint: str = "") -> dict[str, Any]:
-    return {"error": error, "hint": hint, "user_classes": [], "hosts": [], "shape": None}
+def _bad(error: str, hint: str = "") -> ScenarioReport:
+    return ScenarioReport(error=error, hint=hint)
 
 
 if __name__ == "__main__":
-    print("\n" + json.dumps(inspect_scenario(sys.argv[1].split(","), sys.argv[2:])))  # noqa: T201  (its answer)
+    print("\n" + msgspec.json.encode(inspect_scenario(sys.argv[1].split(","), sys.argv[2:])).decode())  # noqa: T201  (its answer)

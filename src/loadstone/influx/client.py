@@ -22,11 +22,10 @@ from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadstone.errors import UsageError
-from loadstone.settings.secret_file import read_secret
+from loadstone.settings import read_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from loadstone.settings import InfluxSettings
 
@@ -70,11 +69,6 @@ class WriteAnswer:
     reason: str = ""
     status: int = 0
     retry_after_s: float | None = None
-
-
-def read_token(file: Path | None) -> str:
-    """The token in a file, "" without one. Raises `UsageError` when it cannot be read or does not hold one word."""
-    return read_secret(file, what="InfluxDB token", option="--influx-token-file") if file else ""
 
 
 class InfluxClient:

@@ -1,4 +1,4 @@
-"""The demo target: the inference API of this repository, with a small model in a registry of its own."""
+"""DemoTarget: the inference API of this repository, serving a small model from its own registry."""
 
 from __future__ import annotations
 
@@ -6,113 +6,146 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
+import msgspec
 
 from loadstone.errors import ExitCode, PlatformError, UsageError
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ManagedProcess
-from loadstone.launch.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.time import Clock
+    from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 
-__all__ = ["DemoTarget", "describe_target", "target_folder"]
+__all__ = ["DemoTarget", "TargetInfo", "describe_target", "target_folder"]
 
 _READY_WITHIN_S: Final = 120.0
-_TROUBLE_FOR_S: Final = 5.0
-"""How long a registry may be away, or without the model that was named, before that counts as a wrong setting."""
+_NOT_READY_FOR_S: Final = 5.0
+"""How long the registry may be unreachable or lack the model before that counts as a wrong setting."""
+_LOOK_EVERY_S: Final = 0.05
 
 _BIND: Final = "127.0.0.1"
 _QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-"""A load test talks to nobody else, and onnxruntime would leave a file in the temporary folder."""
+"""No telemetry: it would talk to other hosts during a test, and onnxruntime would leave a file in /tmp."""
+
+
+class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a target's ``/info`` that is recorded with a run."""
+
+    model: str | None
+    version: str | None = None
+    alias: str | None = None
+    run_id: str | None = None
+    mode: str | None = None
+    limits: dict[str, float | None] | None = None
+
+
+class _Readiness(msgspec.Struct, frozen=True):
+    """The answer of ``/ready`` while the target is not ready: ``why`` not."""
+
+    why: str | None = None
 
 
 def target_folder() -> Path:
-    """The folder ``target`` of the repository. Raises `UsageError` when this is no checkout of it."""
+    """The folder ``target`` of the repository. Raises `UsageError` outside a checkout of it."""
     for folder in (Path("target"), Path(__file__).parents[3] / "target"):
         if (folder / "inference").is_dir():
             return folder.resolve()
-    raise UsageError("there is no demo target here", hint="Name the service to be tested with --host URL")
+    raise UsageError("the demo target is not installed here", hint="Name the service to test with --host URL")
 
 
 @dataclass(slots=True)
 class DemoTarget:
-    """The demo target's two steps: train a model unless there is one or another is named, then serve it."""
+    """The processes of the demo target: ``train`` makes a model (None where one is named), ``serve`` serves it."""
 
     train: ManagedProcess | None
     serve: ManagedProcess
     host: str
+    clock: Clock = SYSTEM_CLOCK
+    sleep: Callable[[float], None] = time.sleep
 
     @classmethod
-    def prepare(cls, settings: RunSettings, logs: Path) -> DemoTarget:
-        """Lay out both processes; nothing is started yet. The demo's own registry is kept between runs."""
+    def prepare(
+        cls,
+        settings: RunSettings,
+        logs: Path,
+        ports: ReservedPorts,
+        make_process: Callable[..., ManagedProcess] = ManagedProcess,
+    ) -> DemoTarget:
+        """Define both processes; nothing is started yet. The demo's own registry is kept between runs."""
         folder = target_folder()
-        port = settings.target_port or free_port(_BIND)
+        port = settings.target_port or ports.reserve(_BIND)
         state = folder.parent / ".cache" / "demo"
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
-        if settings.model:  # only then another registry is meant, and nothing is ever put into that
+        if settings.model:  # --registry counts only with --model, so training never writes to a registry of the user
             env |= {"MODEL_URI": settings.model}
             env |= {"MLFLOW_TRACKING_URI": settings.registry} if settings.registry else {}
         argv, cwd = [sys.executable, "-m", "inference"], None if settings.model else state
-        train = ManagedProcess(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
-        serve = ManagedProcess(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
+        train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
+        serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
         return cls(None if settings.model else train, serve, f"http://{_BIND}:{port}")
 
     def start(self, interrupted: Callable[[], bool]) -> None:
-        """Train if need be, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
-        deadline = time.monotonic() + _READY_WITHIN_S
+        """Train if necessary, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
+        deadline_s = self.clock.monotonic_s() + _READY_WITHIN_S
         if self.train:
-            self._have_a_model(self.train, deadline, interrupted)
+            self._make_model(self.train, deadline_s, interrupted)
         if interrupted():
             return
         self.serve.start()
-        untroubled = time.monotonic()
-        while (answer := self._ask_ready()) is not None and not interrupted():
-            now = time.monotonic()
-            if not self.serve.alive or now > deadline:
-                raise self._failure(self.serve)
-            untroubled = untroubled if answer else now
-            if now - untroubled > _TROUBLE_FOR_S:
-                raise UsageError(f"the demo target has no model: {answer}")
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.host, timeout=1, trust_env=False) as client:
+            self._await_ready(client, deadline_s, interrupted)
 
-    def _have_a_model(self, train: ManagedProcess, deadline: float, interrupted: Callable[[], bool]) -> None:
+    def _await_ready(self, client: httpx.Client, deadline_s: float, interrupted: Callable[[], bool]) -> None:
+        last_fine_s = self.clock.monotonic_s()
+        while (reason := _not_ready_because(client)) is not None and not interrupted():
+            now_s = self.clock.monotonic_s()
+            if not self.serve.alive or now_s > deadline_s:
+                raise self._failure(self.serve)
+            last_fine_s = last_fine_s if reason else now_s
+            if now_s - last_fine_s > _NOT_READY_FOR_S:
+                raise UsageError(f"the demo target has no model: {reason}")
+            self.sleep(_LOOK_EVERY_S)
+
+    def _make_model(self, train: ManagedProcess, deadline_s: float, interrupted: Callable[[], bool]) -> None:
         train.start()
         try:
-            while train.alive and time.monotonic() < deadline and not interrupted():
-                time.sleep(0.05)
+            while train.alive and self.clock.monotonic_s() < deadline_s and not interrupted():
+                self.sleep(_LOOK_EVERY_S)
             if train.exit_code != 0 and not interrupted():
                 raise self._failure(train)
         finally:
             train.stop()
 
-    def _ask_ready(self) -> str | None:
-        """None when it is ready; else what it says is in the way, which may be nothing."""
-        try:
-            answer = httpx.get(f"{self.host}/ready", timeout=1, trust_env=False)
-            return None if answer.status_code == httpx.codes.OK else str(answer.json().get("why") or "")
-        except (httpx.HTTPError, ValueError):
-            return ""
-
-    def _failure(self, part: ManagedProcess) -> UsageError | PlatformError:
-        said = (part.tail() or "it said nothing").splitlines()[-1]
-        if part.exit_code == ExitCode.USAGE:
-            return UsageError(f"the demo target refuses to start: {said}")
-        return PlatformError(f"the demo target did not start ({part.name}, exit {part.exit_code}): {said}")
+    def _failure(self, process: ManagedProcess) -> UsageError | PlatformError:
+        last_line = (process.tail() or "its log is empty").splitlines()[-1]
+        if process.exit_code == ExitCode.USAGE:
+            return UsageError(f"the demo target refuses to start: {last_line}")
+        return PlatformError(f"the demo target did not start ({process.name}, exit {process.exit_code}): {last_line}")
 
 
-def describe_target(host: str) -> dict[str, Any] | None:
-    """What a target says of itself under ``/info``; None when it does not speak that language."""
+def _not_ready_because(client: httpx.Client) -> str | None:
+    """None when the target is ready; else the reason it gives, "" when it gives none yet."""
+    try:
+        answer = client.get("/ready")
+        if answer.status_code == httpx.codes.OK:
+            return None
+        return msgspec.json.decode(answer.content, type=_Readiness).why or ""
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        return ""
+
+
+def describe_target(host: str) -> TargetInfo | None:
+    """What the target's ``/info`` says about it; None when it has no such answer."""
     try:
         answer = httpx.get(f"{host}/info", timeout=2, trust_env=False)
-        found = answer.json() if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, ValueError):
+        return msgspec.json.decode(answer.content, type=TargetInfo) if answer.status_code == httpx.codes.OK else None
+    except (httpx.HTTPError, msgspec.MsgspecError):
         return None
-    if not isinstance(found, dict) or "model" not in found:
-        return None
-    return {key: found.get(key) for key in ("model", "version", "alias", "run_id", "mode", "limits")}

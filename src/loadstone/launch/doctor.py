@@ -1,24 +1,24 @@
-"""Doctor: looks whether all that a load test needs is there and answers, and whether the clocks agree.
+"""Doctor: check that the servers of a load test answer and that the clocks agree.
 
-Each check says in plain words what it found and, where something is wrong, what to do.
+Each check reports what it found and, where something is wrong, what to do.
 """
 
 from __future__ import annotations
 
-import json
-import time
 import uuid
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
 
+import httpx
+
+from loadstone.domain.time import MS_PER_S, NS_PER_S
 from loadstone.errors import LoadstoneError
-from loadstone.influx.client import InfluxClient, WriteOutcome, read_token
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.line_protocol import point, tags
-from loadstone.launch.ports import check_reachable
+from loadstone.launch.preflight import check_reachable
+from loadstone.settings import read_token
 from loadstone.stream.client import FAILURES, check, clock_offset_ms, connect
 
 if TYPE_CHECKING:
@@ -26,45 +26,48 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.domain.time import Clock
     from loadstone.settings import DoctorSettings
 
 __all__ = ["Finding", "examine"]
 
-MEASUREMENT: Final = "loadstone_doctor"
+_MEASUREMENT: Final = "loadstone_doctor"
 _TIMEOUT_S: Final = 10.0
+_REASON_LIMIT: Final = 300
+_CLOCK_SAMPLES: Final = 5
 _CLOCK_LIMIT_MS: Final = 100.0
-"""From here on a run is inconclusive (design.md, "Times")."""
+"""Above this a run is inconclusive (docs/reference/objectives.md)."""
 
 _DATE_LIMIT_S: Final = 2.0
-"""The Date of an HTTP answer has whole seconds."""
+"""The Date header of an HTTP response has whole seconds (RFC 9110, 5.6.7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; ``ok`` None: it was not asked for."""
+    """The result of one check; ``ok`` is None when it was not asked for."""
 
     what: str
     ok: bool | None
     text: str
 
 
-def examine(settings: DoctorSettings) -> list[Finding]:
-    """Every check, in order. Nothing is raised: what goes wrong is a finding."""
-    checks: list[tuple[str, str | None, Callable[[], Finding]]] = [
-        ("Redis", settings.redis_url, lambda: _redis(str(settings.redis_url))),
-        ("InfluxDB", settings.influx_url, lambda: _influx(settings)),
-        ("target", settings.host, lambda: _target(str(settings.host))),
-        ("clock", settings.redis_url, lambda: _clock(str(settings.redis_url))),
+def examine(settings: DoctorSettings, clock: Clock = SYSTEM_CLOCK) -> list[Finding]:
+    """The finding of every check, in order. Raises nothing: a failure is a finding."""
+    checks: list[tuple[str, str, str | None, Callable[[], Finding]]] = [
+        ("Redis", "--redis-url", settings.redis_url, lambda: _redis(str(settings.redis_url))),
+        ("InfluxDB", "--influx-url", settings.influx_url, lambda: _influx(settings, clock)),
+        ("target", "--host", settings.host, lambda: _target(str(settings.host), clock)),
+        ("clock", "--redis-url", settings.redis_url, lambda: _clock(str(settings.redis_url))),
     ]
-    return [_checked(what, wanted, look) for what, wanted, look in checks]
+    return [_run_check(*each) for each in checks]
 
 
-def _checked(what: str, wanted: str | None, look: Callable[[], Finding]) -> Finding:
-    if wanted is None:
-        return Finding(what, None, "not checked: no address given")
+def _run_check(what: str, option: str, address: str | None, check_it: Callable[[], Finding]) -> Finding:
+    if address is None:
+        return Finding(what, None, f"not checked: {option} is not set")
     try:
-        return look()
-    except (LoadstoneError, *FAILURES) as error:
+        return check_it()
+    except (LoadstoneError, httpx.HTTPError, *FAILURES) as error:
         return Finding(what, ok=False, text=str(error))
 
 
@@ -73,80 +76,80 @@ def _redis(url: str) -> Finding:
         check(client)
         memory: Any = client.info("memory")
         policy = memory.get("maxmemory_policy")
-        kept = _appends(client)
+        persistent = _has_append_only_file(client)
     if policy != "noeviction":
-        hint = "set maxmemory-policy noeviction, or samples can vanish unseen"
-        return Finding("Redis", ok=False, text=f"it answers, but evicts entries ({policy}): {hint}")
-    used, most = memory["used_memory"] / 1e6, memory.get("maxmemory", 0) / 1e6
-    text = f"it answers; {used:.0f} MB of {f'{most:.0f} MB' if most else 'no limit'} used"
-    return Finding("Redis", ok=True, text=text + ("" if kept else "; no append-only file, so a crash of it loses data"))
+        hint = "Set maxmemory-policy to noeviction, or samples can be lost unnoticed"
+        return Finding("Redis", ok=False, text=f"it answers, but its maxmemory-policy is {policy}. {hint}")
+    used_mb, limit_mb = memory["used_memory"] / 1e6, memory.get("maxmemory", 0) / 1e6
+    text = f"it answers and uses {used_mb:.0f} MB of {f'{limit_mb:.0f} MB' if limit_mb else 'unlimited memory'}"
+    warning = "" if persistent else "; without an append-only file it loses data in a crash (set appendonly yes)"
+    return Finding("Redis", ok=True, text=text + warning)
 
 
-def _appends(client: Redis) -> bool:
+def _has_append_only_file(client: Redis) -> bool:
     persistence: Any = client.info("persistence")
     return bool(persistence.get("aof_enabled"))
 
 
-def _influx(settings: DoctorSettings) -> Finding:
+def _influx(settings: DoctorSettings, clock: Clock) -> Finding:
     """Write a point and read it back."""
     mark = uuid.uuid4().hex
-    sink = InfluxClient(settings, now_s=time.time)
-    try:
-        answer = sink.write(point(MEASUREMENT + tags({"check": "write"}), {"mark": mark}, time.time_ns()).encode())
-    finally:
-        sink.close()
-    if answer.outcome is not WriteOutcome.STORED:
-        return Finding("InfluxDB", ok=False, text=f"it did not take a point: {answer.reason}. {_advice(answer.status)}")
-    if mark not in _read_back(settings, mark):
-        hint = "check that the token may read the bucket"
-        return Finding("InfluxDB", ok=False, text=f"it took a point but did not give it back: {hint}")
-    return Finding("InfluxDB", ok=True, text=f"it took a point for bucket {settings.influx_bucket} and gave it back")
-
-
-def _advice(status: int) -> str:
-    advice = {
-        401: "Correct the token in --influx-token-file",
-        403: "Give the token the right to write to the bucket",
-        404: "Correct --influx-org and --influx-bucket, or create the bucket",
-    }
-    return advice.get(status, "Start it, or correct --influx-url")
-
-
-def _read_back(settings: DoctorSettings, mark: str) -> str:
-    query = f'SELECT "mark" FROM "{MEASUREMENT}" WHERE "mark" = \'{mark}\''  # noqa: S608  (InfluxQL with a mark of ours)
-    url = f"{settings.influx_url}/query?{urlencode({'db': settings.influx_bucket, 'q': query})}"
     token = read_token(settings.influx_token_file)
     headers = {"Authorization": f"Token {token}"} if token else {}
-    try:
-        with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310  (http or https: parsed)
-            return json.dumps(json.load(answer))
-    except (OSError, ValueError) as error:
-        return str(error)
+    with httpx.Client(
+        base_url=str(settings.influx_url), headers=headers, timeout=_TIMEOUT_S, trust_env=False
+    ) as client:
+        line = point(_MEASUREMENT + tags({"check": "write"}), {"mark": mark}, clock.now_ns())
+        try:
+            answer = client.post("/api/v2/write", params=_destination(settings), content=line)
+        except httpx.HTTPError as error:
+            return _refused(str(error), status=0)
+        if answer.is_error:
+            return _refused(f"HTTP {answer.status_code}: {answer.text[:_REASON_LIMIT]}", answer.status_code)
+        query = f'SELECT "mark" FROM "{_MEASUREMENT}" WHERE "mark" = \'{mark}\''  # noqa: S608  (InfluxQL, our own mark)
+        found = client.get("/query", params={"db": settings.influx_bucket, "q": query})
+    if found.is_error or mark not in found.text:
+        hint = "Check that the token may read the bucket"
+        return Finding("InfluxDB", ok=False, text=f"it accepted a point but did not return it. {hint}")
+    return Finding("InfluxDB", ok=True, text=f"it stored a point in bucket {settings.influx_bucket} and gave it back")
 
 
-def _target(host: str) -> Finding:
+def _destination(settings: DoctorSettings) -> dict[str, str]:
+    return {"org": settings.influx_org, "bucket": settings.influx_bucket, "precision": "ns"}
+
+
+def _refused(reason: str, status: int) -> Finding:
+    advice: dict[int, str] = {
+        HTTPStatus.UNAUTHORIZED: "Correct the token in --influx-token-file",
+        HTTPStatus.FORBIDDEN: "Give the token permission to write to the bucket",
+        HTTPStatus.NOT_FOUND: "Correct --influx-org and --influx-bucket, or create the bucket",
+    }
+    hint = advice.get(status, "Start it, or correct --influx-url")
+    return Finding("InfluxDB", ok=False, text=f"it did not accept a point: {reason}. {hint}")
+
+
+def _target(host: str, clock: Clock) -> Finding:
     check_reachable(host)
-    begun_s = time.monotonic()
+    begun_s = clock.monotonic_s()
     try:
-        with urlopen(Request(host), timeout=_TIMEOUT_S) as answer:  # noqa: S310  (http or https: parsed)
-            status, date = answer.status, answer.headers.get("Date")
-    except HTTPError as error:
-        status, date = error.code, error.headers.get("Date")
-        error.close()
-    except (OSError, ValueError) as error:
+        answer = httpx.get(host, timeout=_TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as error:
         return Finding("target", ok=False, text=f"{host} accepts connections but does not speak HTTP: {error}")
-    took_ms = (time.monotonic() - begun_s) * 1000
-    off_s = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
-    clock = f"; its clock is {off_s:.0f} s off" if off_s > _DATE_LIMIT_S else ""
-    return Finding("target", ok=True, text=f"{host} answers with status {status} after {took_ms:.0f} ms{clock}")
+    took_ms = (clock.monotonic_s() - begun_s) * MS_PER_S
+    date = answer.headers.get("Date")
+    off_s = abs(parsedate_to_datetime(date).timestamp() - clock.now_ns() / NS_PER_S) if date else 0.0
+    warning = f"; its clock is {off_s:.0f} s off" if off_s > _DATE_LIMIT_S else ""
+    return Finding(
+        "target", ok=True, text=f"{host} answers with status {answer.status_code} after {took_ms:.0f} ms{warning}"
+    )
 
 
 def _clock(url: str) -> Finding:
     with connect(url) as client:
         check(client)
-        offset_ms = min((clock_offset_ms(client) for _ in range(5)), key=abs)
+        offset_ms = min((clock_offset_ms(client) for _ in range(_CLOCK_SAMPLES)), key=abs)
     text = f"this machine is {abs(offset_ms):.1f} ms {'ahead of' if offset_ms > 0 else 'behind'} Redis"
     if abs(offset_ms) <= _CLOCK_LIMIT_MS:
         return Finding("clock", ok=True, text=text)
-    hint = f"Runs are inconclusive above {_CLOCK_LIMIT_MS:.0f} ms: let both machines keep time with NTP"
+    hint = f"Runs are inconclusive above {_CLOCK_LIMIT_MS:.0f} ms: synchronize both machines with NTP"
     return Finding("clock", ok=False, text=f"{text}. {hint}")

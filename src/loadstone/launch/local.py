@@ -1,9 +1,8 @@
-"""LocalStack: every process of a load test on one machine, started in order, watched, and stopped without a trace."""
+"""LocalStack: every process of a load test on one machine, started in order, restarted and stopped together."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import shutil
@@ -12,18 +11,19 @@ import tempfile
 import uuid
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
 
 from loadstone.errors import PlatformError
 from loadstone.launch.demo import DemoTarget, describe_target
-from loadstone.launch.managed_process import ManagedProcess
-from loadstone.launch.ports import free_port
+from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
 from loadstone.launch.scenario import PLUGIN
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import InfluxSettings, as_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
@@ -34,19 +34,33 @@ __all__ = ["LocalStack"]
 _WORKERS_JOIN_WITHIN_S: Final = 60
 _PYTHON: Final = sys.executable
 _DEFAULT_RUN_TIME_S: Final = 60.0
+_SERVICE_RESTARTS: Final = 5
+_WORKER_RESTARTS: Final = 3
+_SERVICE_STOP_S: Final = 30.0
+"""How long a service may take to store what it has read."""
 
 
 class LocalStack:
-    """A context that holds the parts. ``interactive`` gives the master its web UI and lets it wait for people."""
+    """A context that owns the processes. ``interactive`` gives the master its web UI and no run of its own."""
 
-    def __init__(self, settings: RunSettings, scenario: Scenario, *, interactive: bool = False) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        scenario: Scenario,
+        *,
+        interactive: bool = False,
+        make_process: Callable[..., ManagedProcess] = ManagedProcess,
+        ports: ReservedPorts | None = None,
+    ) -> None:
         self.settings = settings
         self.scenario = scenario
         self.interactive = interactive
         self.launch = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))
-        self.live_port = settings.live_port or free_port(settings.bind)
-        self.master_port = settings.master_port or free_port(settings.bind)
+        self._make_process = make_process
+        self._ports = ReservedPorts() if ports is None else ports
+        self.live_port = settings.live_port or self._ports.reserve(settings.bind)
+        self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
         self.redis_url = settings.redis_url or ""
         self.remote_redis_url = settings.redis_url
@@ -55,7 +69,7 @@ class LocalStack:
         self.workers: list[ManagedProcess] = []
         self._services: list[ManagedProcess] = []
         self._stream: ManagedProcess | None = None
-        self._hook: dict[str, str] = {}
+        self._locust_env: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,14 +77,14 @@ class LocalStack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
-    def parts(self) -> Iterator[ManagedProcess]:
-        """Every part that was started, in the order in which they are to be stopped."""
+    def processes(self) -> Iterator[ManagedProcess]:
+        """Every process that was started, in the order in which to stop them."""
         yield from self.workers
-        yield from (part for part in (self.master, self.target) if part)
+        yield from (process for process in (self.master, self.target) if process)
         yield from reversed(self._services)
 
     def start(self, interrupted: Callable[[], bool]) -> None:
-        """Start everything, in order. Raises a `LoadstoneError`; what was started is stopped by leaving the context."""
+        """Start everything in order, or raise a `LoadstoneError`. Leaving the context stops what was started."""
         _allow_many_files()
         self._start_stream()
         self._start_collectors()
@@ -82,61 +96,63 @@ class LocalStack:
 
     @property
     def live_url(self) -> str:
-        """Where the live page is."""
+        """Address of the live page."""
         return f"http://{self._loopback()}:{self.live_port}/"
 
     def join_command(self) -> str:
-        """How a worker on another machine joins; its Redis address holds a password."""
+        """The command that adds a worker on another machine; its Redis address contains a password."""
         files = " ".join(str(file) for file in self.scenario.files)
         where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
         return f"more workers: loadstone worker {where} -f {files}"
 
-    def restart_fallen(self, *, workers: bool) -> list[ManagedProcess]:
-        """Start services, and workers too, again that ended by themselves. `PlatformError` when one falls too often.
+    def restart_crashed(self, *, workers: bool) -> list[ManagedProcess]:
+        """Restart crashed services, and with ``workers`` crashed workers too; the ones that were restarted.
 
-        A worker that ends with status 0 was told to.
+        A worker that exits with status 0 was told to quit. Raises `PlatformError` when a process crashes too often.
         """
         watched = (*self._services, *(self.workers if workers else ()))
-        fallen = [part for part in watched if part.exit_code not in {None, 0}]
-        for part in fallen:
-            if not part.may_restart():
-                raise PlatformError(f"{part.name} keeps ending (exit {part.exit_code}): {part.tail()}")
-            part.restart()
-        return fallen
+        crashed = [process for process in watched if process.exit_code not in {None, 0}]
+        for process in crashed:
+            if not process.may_restart():
+                raise PlatformError(f"{process.name} keeps crashing (exit {process.exit_code}): {process.tail()}")
+            process.restart()
+        return crashed
 
     def stop(self) -> None:
-        """Stop every part, the stream last, and remove the temporary folder."""
-        parts = list(self.parts())
-        for part in parts:
-            if part is not self._stream:
-                part.terminate()
-        for part in parts:
-            part.stop()
+        """Stop every process, Valkey last, remove the temporary folder and give the ports back."""
+        processes = list(self.processes())
+        for process in processes:
+            if process is not self._stream:
+                process.terminate()
+        for process in processes:
+            process.stop()
+        self._ports.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_stream(self) -> None:
         if self.redis_url:
             return
-        valkey = PrivateValkey.prepare(self.folder, self.settings.bind)
-        valkey.part.start()
-        self._services.append(valkey.part)
-        self._stream = valkey.part
+        valkey = PrivateValkey.prepare(self.folder, self.settings.bind, self._ports, self._make_process)
+        valkey.process.start()
+        self._services.append(valkey.process)
+        self._stream = valkey.process
         valkey.wait_until_ready()
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
 
-    def _start_service(self, name: str, verb: str, values: dict[str, Any]) -> None:
+    def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
         env = as_environment({"redis_url": self.redis_url, **values})
         argv = [_PYTHON, "-m", "loadstone", verb]
-        part = ManagedProcess(
-            name=name, argv=argv, env=env, log=self.folder / f"{name}.log", restarts=5, stop_timeout_s=30
+        log = self.folder / f"{name}.log"
+        service = self._make_process(
+            name=name, argv=argv, env=env, log=log, restarts=_SERVICE_RESTARTS, stop_timeout_s=_SERVICE_STOP_S
         )
-        part.start()
-        self._services.append(part)
+        service.start()
+        self._services.append(service)
 
     def _start_collectors(self) -> None:
-        """The Aggregator and, where there is an InfluxDB, its writer: two processes, so that one may fall alone."""
+        """The Aggregator and, with an InfluxDB, the InfluxWriter, in two processes so that one can crash alone."""
         settings = self.settings
-        values: dict[str, Any] = {"results": settings.results.resolve()}
+        values: dict[str, object] = {"results": settings.results.resolve()}
         live = {"live_bind": settings.bind, "live_port": self.live_port}
         if settings.influx_url:
             token_file = settings.influx_token_file
@@ -149,7 +165,7 @@ class LocalStack:
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if self.host:
             return
-        demo = DemoTarget.prepare(self.settings, self.folder)
+        demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process)
         self.target, self.host = demo.serve, demo.host
         demo.start(interrupted)
 
@@ -164,19 +180,20 @@ class LocalStack:
             self._start_service("usage", "usage", {"pid": ",".join(map(str, pids))})
 
     def _start_locust(self) -> None:
-        self._hook = self._hook_environment()
+        self._locust_env = self._hook_environment()
         self.master = self._locust("master", ["--master", *self._master_arguments()])
         self.master.start()
         for number in range(1, self.settings.workers + 1):
             arguments = ["--worker", "--master-host", self._loopback(), "--master-port", str(self.master_port)]
-            worker = self._locust(f"worker-{number}", [*arguments, *self._tags()], restarts=3)
+            worker = self._locust(f"worker-{number}", [*arguments, *self._tags()], restarts=_WORKER_RESTARTS)
             worker.start()
             self.workers.append(worker)
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
         files = ",".join(map(str, (*self.scenario.files, PLUGIN)))
         argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
-        return ManagedProcess(name=name, argv=argv, env=self._hook, log=self.folder / f"{name}.log", restarts=restarts)
+        log = self.folder / f"{name}.log"
+        return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
 
     def _master_arguments(self) -> list[str]:
         settings = self.settings
@@ -203,7 +220,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
-                "limits": json.dumps({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
+                "limits": _json({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
@@ -211,12 +228,12 @@ class LocalStack:
         )
 
     def _target_info(self) -> str | None:
-        """Only our own target is asked: a stranger's gets no request but the users', so counts on both sides agree."""
-        found = describe_target(self.host) if self.target else None
-        return json.dumps(found) if found else None
+        """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
+        info = describe_target(self.host) if self.target else None
+        return _json(info) if info else None
 
     def run_time(self) -> float | None:
-        """How long the master lets the run last, in seconds; None where something else ends it."""
+        """The length of the run in seconds that the master enforces; None where something else ends it."""
         if self.interactive or self.scenario.shape or self.settings.steady_state is not None:
             return None if self.interactive else self.settings.run_time
         return self.settings.run_time if self.settings.run_time is not None else _DEFAULT_RUN_TIME_S
@@ -225,8 +242,12 @@ class LocalStack:
         return "127.0.0.1" if self.settings.bind in {"0.0.0.0", "*"} else self.settings.bind  # noqa: S104
 
 
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _allow_many_files() -> None:
-    """Each user holds a connection: let every process open as many files as the system allows."""
+    """Raise the open-file limit as far as the system allows, since each user holds a connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

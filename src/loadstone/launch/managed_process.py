@@ -1,4 +1,4 @@
-"""ManagedProcess: one process of the platform, with its log, its end and, if it may, its restarts."""
+"""ManagedProcess: a child process with its log, exit code and restarts; ReservedPorts: ports for such processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,10 +17,10 @@ from loadstone.errors import PlatformError
 from loadstone.settings import child_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ManagedProcess"]
+__all__ = ["ManagedProcess", "ReservedPorts", "tcp_socket"]
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _TAIL_LINES: Final = 12
@@ -27,9 +28,9 @@ _TAIL_LINES: Final = 12
 
 @dataclass(slots=True, kw_only=True)
 class ManagedProcess:
-    """One process. It runs in a session of its own, so a Ctrl-C in the terminal reaches only who started it.
+    """A child process. It runs in its own session, so that Ctrl-C in the terminal reaches only its parent.
 
-    ``restarts`` is how often it may be started again when it ends by itself within ``restart_window_s``.
+    After a crash it may be restarted ``restarts`` times within ``restart_window_s``.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ManagedProcess:
     restarts: int = 0
     restart_window_s: float = 60.0
     stop_timeout_s: float = 10.0
+    monotonic_s: Callable[[], float] = time.monotonic
     process: subprocess.Popen[bytes] | None = None
     _restarted_at_s: list[float] = field(default_factory=list)
 
@@ -67,33 +69,33 @@ class ManagedProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
     def may_restart(self) -> bool:
-        """Whether it ended no more often than it may, lately."""
-        now = time.monotonic()
-        self._restarted_at_s = [at for at in self._restarted_at_s if now - at < self.restart_window_s]
+        """Whether it has restarts left in the current window."""
+        now_s = self.monotonic_s()
+        self._restarted_at_s = [at_s for at_s in self._restarted_at_s if now_s - at_s < self.restart_window_s]
         return len(self._restarted_at_s) < self.restarts
 
     def restart(self) -> None:
-        """Start it again and remember that."""
-        self._restarted_at_s.append(time.monotonic())
+        """Start it again and count the restart."""
+        self._restarted_at_s.append(self.monotonic_s())
         self.start()
 
     def terminate(self) -> None:
-        """Ask it to end; returns at once."""
+        """Send SIGTERM and return at once."""
         self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ask it to end, and end it when it does not; its children end with it."""
+        """Send SIGTERM, wait ``stop_timeout_s``, then kill the process with its children."""
         self.terminate()
         self.wait(self.stop_timeout_s)
         self._signal(signal.SIGKILL)
         self.wait(self.stop_timeout_s)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it ended within this time."""
+        """Wait for its end, at most this long; whether it has ended."""
         if self.process is None:
             return True
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -109,7 +111,7 @@ class ManagedProcess:
         return "\n".join(lines[-_TAIL_LINES:])
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the whole session: a part may have children, and they may outlive it."""
+        """Signal the whole session: the process may have children, and they may outlive it."""
         if self.process is None or (number == signal.SIGTERM and not self.alive):
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,3 +121,38 @@ class ManagedProcess:
 def _end_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies, even when that is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class ReservedPorts:
+    """Free TCP ports, each reserved for a child process until `release`.
+
+    On Linux a bound socket that does not listen keeps the port: the kernel gives it to no other process, while a
+    server that sets SO_REUSEADDR, as every server started here does, can still listen on it, again and again (see
+    SO_REUSEADDR in socket(7)). Other systems would refuse the server, so there the port is only looked up.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+
+    def reserve(self, bind: str) -> int:
+        """A free port on an address of this machine."""
+        reserved = tcp_socket(bind)
+        reserved.bind((bind, 0))
+        self._sockets.append(reserved)
+        port = int(reserved.getsockname()[1])
+        if sys.platform != "linux":
+            self.release()
+        return port
+
+    def release(self) -> None:
+        """Give all ports back."""
+        while self._sockets:
+            self._sockets.pop().close()
+
+
+def tcp_socket(bind: str) -> socket.socket:
+    """A TCP socket for an address, with SO_REUSEADDR as servers set it."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made

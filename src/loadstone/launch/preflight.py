@@ -1,16 +1,19 @@
-"""Everything that can be wrong is found before anything is started."""
+"""Preflight: check the settings, ports, folders and servers of a run before any process is started."""
 
 from __future__ import annotations
 
+import socket
 import tempfile
+from contextlib import closing
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
-from loadstone.influx.client import read_token
 from loadstone.launch.demo import target_folder
-from loadstone.launch.ports import check_free, check_reachable
-from loadstone.launch.scenario import default_locustfile, examine
+from loadstone.launch.managed_process import tcp_socket
+from loadstone.launch.scenario import default_locustfile, inspect
+from loadstone.settings import read_token
 from loadstone.stream.client import check, connect
 
 if TYPE_CHECKING:
@@ -19,16 +22,16 @@ if TYPE_CHECKING:
     from loadstone.launch.scenario import Scenario
     from loadstone.settings import RunSettings
 
-__all__ = ["preflight"]
+__all__ = ["check_free", "check_reachable", "preflight"]
 
 
 def preflight(settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False) -> Scenario:
-    """The scenario, when all is in order. Raises `UsageError` or `SettingsError` saying what is not."""
+    """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
     parse_objectives(settings.objective)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
-    scenario = examine(settings.locustfile or (default_locustfile(),), arguments)
+    scenario = inspect(settings.locustfile or (default_locustfile(),), arguments)
     host = settings.host or (scenario.hosts[0] if scenario.hosts else None)
     if host:
         check_reachable(host)
@@ -49,7 +52,7 @@ def _check_writable(results: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"the results folder {results} cannot be written to: {error.strerror or error}",
-            hint="Choose another one with --results DIR",
+            hint="Name a folder that you may write to with --results DIR",
         ) from error
 
 
@@ -62,3 +65,28 @@ def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
         check_free(settings.bind, settings.web_port, "--web-port")
     if settings.target_port and not settings.host:
         check_free("127.0.0.1", settings.target_port, "--target-port")
+
+
+def check_free(bind: str, port: int, option: str) -> None:
+    """Raise `UsageError` when the port is in use, or the address does not belong to this machine."""
+    with closing(tcp_socket(bind)) as listener:
+        try:
+            listener.bind((bind, port))
+        except OSError as error:
+            raise UsageError(
+                f"{option} {port} on {bind} cannot be used: {error.strerror or error}",
+                hint=f"Stop the program that listens there, or choose another port with {option}",
+            ) from error
+
+
+def check_reachable(url: str, timeout_s: float = 5.0) -> None:
+    """Raise `UsageError` when nothing accepts connections at an http(s) address."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout_s).close()
+    except OSError as error:
+        raise UsageError(
+            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {error.strerror or error}",
+            hint="Start it, or correct --host",
+        ) from error

@@ -1,20 +1,24 @@
-"""The scenario before a run: its files are there, it loads, it has users, and it knows its arguments."""
+"""The scenario before a run: load it once in a child process to check it, and the command of a worker that runs it."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.settings import ScenarioReport, as_environment, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PLUGIN", "Scenario", "default_locustfile", "examine"]
+    from loadstone.settings import WorkerSettings
+
+__all__ = ["PLUGIN", "Scenario", "default_locustfile", "inspect", "worker_command"]
 
 PLUGIN: Final = Path(__file__).parents[1] / "hook" / "plugin" / "loadstone_hook.py"
 _TIMEOUT_S: Final = 60.0
@@ -22,7 +26,7 @@ _TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a look into the scenario found."""
+    """The files of a scenario, what it defines, and the arguments that it gets."""
 
     files: tuple[Path, ...]
     user_classes: tuple[str, ...]
@@ -32,13 +36,13 @@ class Scenario:
 
 
 def default_locustfile() -> Path:
-    """The scenario of the repository that this package lies in, or of the current folder."""
+    """The sample scenario: in the current folder, else in the repository that this package lies in."""
     here = Path("locust-worker") / "locustfile.py"
     return here if here.exists() else Path(__file__).parents[3] / here
 
 
-def examine(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
-    """Look into a scenario. Raises `UsageError` saying what is wrong with it or its arguments."""
+def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
+    """Load a scenario in a child process. Raises `UsageError` when it, or one of its arguments, is wrong."""
     for file in files:
         if not file.exists():
             raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
@@ -54,17 +58,34 @@ def examine(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise UsageError(f"the scenario {names} did not load within {_TIMEOUT_S:.0f} s") from error
-    found = _answer(done, names)
-    if found["error"]:
-        raise UsageError(found["error"], hint=found["hint"])
-    return Scenario(tuple(files), tuple(found["user_classes"]), tuple(found["hosts"]), found["shape"], tuple(arguments))
+        raise UsageError(
+            f"the scenario {names} did not load within {_TIMEOUT_S:.0f} s",
+            hint="Move slow work out of its module level",
+        ) from error
+    report = _read_report(done, names)
+    if report.error:
+        raise UsageError(report.error, hint=report.hint)
+    return Scenario(tuple(files), report.user_classes, report.hosts, report.shape, tuple(arguments))
 
 
-def _answer(done: subprocess.CompletedProcess[str], names: str) -> dict[str, Any]:
+def _read_report(done: subprocess.CompletedProcess[str], names: str) -> ScenarioReport:
     try:
-        found = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError) as error:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise PlatformError(f"the scenario {names} could not be looked into: {last}") from error
-    return dict(found)
+        return msgspec.json.decode(done.stdout.splitlines()[-1], type=ScenarioReport)
+    except (IndexError, msgspec.MsgspecError) as error:
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise PlatformError(f"the scenario {names} could not be inspected: {last}") from error
+
+
+def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Program arguments and environment of a worker that joins a master. Raises `UsageError` for a wrong scenario.
+
+    Without a scenario Locust asks the master for its files, the hook among them.
+    """
+    if settings.locustfile:
+        inspect(settings.locustfile, arguments)
+    if not settings.master:
+        raise UsageError("--master is empty", hint="Name the host of the Locust master")
+    files = ",".join(map(str, (*settings.locustfile, PLUGIN))) if settings.locustfile else "-"
+    master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
+    argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]
+    return argv, child_environment(as_environment({"redis_url": settings.redis_url}))

@@ -1,4 +1,4 @@
-"""One run on this machine, from the first check to the verdict."""
+"""RunSupervisor: watch one run on this machine from its start until it is archived."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from loadstone.archive.closed_run import load_run
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import read_live
 from loadstone.domain.event import Event, Interrupted, Restarted, TargetExited, encode_event
 from loadstone.errors import PlatformError
+from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import is_drained
 from loadstone.stream.client import FAILURES, add, connect
 from loadstone.stream.consumer import is_finished
@@ -21,44 +22,131 @@ from loadstone.stream.keys import AGGREGATORS, EVENTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from redis import Redis
+
     from loadstone.domain.event import Payload
     from loadstone.domain.live import LiveSnapshot
+    from loadstone.domain.time import Clock
     from loadstone.launch.local import LocalStack
     from loadstone.launch.managed_process import ManagedProcess
     from loadstone.report.live_view import View
 
-__all__ = ["RunSupervisor"]
+__all__ = ["RedisChannel", "RunChannel", "RunSupervisor"]
 
 _LOOK_EVERY_S: Final = 0.25
 _CLOSES_WITHIN_S: Final = 900.0
-"""A hundred million requests take about four minutes to close; an Aggregator that keeps falling is told at once."""
-_PATIENCE: Final = 2
-"""Requests to stop after which even the archive is not waited for."""
+"""A hundred million requests take about four minutes to close; an Aggregator that keeps crashing ends this wait."""
+_MOST_STOP_REQUESTS: Final = 2
+"""After more stop requests than this the supervisor does not even wait for the archive."""
 _RUN_SHOWS_WITHIN_S: Final = 10.0
 
 
-class RunSupervisor:
-    """Watches over a started stack: restarts what may fall, ends the run when it has to, and waits for its archive."""
+class RunChannel(Protocol):
+    """What the supervisor reads from and writes to Redis. Every method may raise `loadstone.stream.client.FAILURES`."""
 
-    def __init__(self, stack: LocalStack, view: View, stop_requests: Callable[[], int]) -> None:
+    def read_live(self, launch: str) -> LiveSnapshot | None:
+        """The newest live snapshot of the run that this launch started; None before there is one."""
+
+    def publish(self, event: Event) -> None:
+        """Add an event to the stream."""
+
+    def all_events_read(self) -> bool:
+        """Whether the Aggregator has read every event."""
+
+    def points_drained(self, run: str) -> bool:
+        """Whether InfluxDB has received every point of a run."""
+
+
+class RedisChannel:
+    """The `RunChannel` of a real run."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def read_live(self, launch: str) -> LiveSnapshot | None:
+        """See `RunChannel`."""
+        return read_live(self._client, launch)
+
+    def publish(self, event: Event) -> None:
+        """See `RunChannel`."""
+        add(self._client, EVENTS, encode_event(event), run=event.run)
+
+    def all_events_read(self) -> bool:
+        """See `RunChannel`."""
+        return is_finished(self._client, EVENTS, AGGREGATORS)
+
+    def points_drained(self, run: str) -> bool:
+        """See `RunChannel`."""
+        return is_drained(self._client, run)
+
+
+class _Pending(NamedTuple):
+    """An event that has not been published yet."""
+
+    payload: Payload
+    at_ns: int
+
+
+class _EventQueue:
+    """The supervisor's events, in order; one waits here until the run is known and Redis accepts it."""
+
+    def __init__(self, channel: RunChannel, clock: Clock) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._source, self._seq = uuid.uuid4().hex, 0
+        self._pending: deque[_Pending] = deque()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._pending
+
+    def add(self, payload: Payload) -> None:
+        self._pending.append(_Pending(payload, self._clock.now_ns()))
+
+    def publish(self, run: str) -> None:
+        while self._pending:
+            payload, at_ns = self._pending[0]
+            event = Event(run=run, at_ns=at_ns, source=self._source, seq=self._seq, payload=payload)
+            try:
+                self._channel.publish(event)
+            except FAILURES:
+                return  # the next look tries again; an event that arrives twice counts once
+            self._pending.popleft()
+            self._seq += 1
+
+
+class RunSupervisor:
+    """Supervises a started stack: restarts what crashes, ends the run when it must, and waits for its archive."""
+
+    def __init__(
+        self,
+        stack: LocalStack,
+        view: View,
+        stop_requests: Callable[[], int],
+        *,
+        channel: RunChannel | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._stack = stack
         self._view = view
         self._stop_requests = stop_requests
-        self._client = connect(stack.redis_url, timeout_s=2)
-        self._source, self._seq = uuid.uuid4().hex, 0
-        self._unsaid: deque[tuple[Payload, int]] = deque()
-        self._ended_by: str | None = None  # the field of a live snapshot that says so
+        self._channel = channel or RedisChannel(connect(stack.redis_url, timeout_s=2))
+        self._clock = clock
+        self._sleep = sleep
+        self._events = _EventQueue(self._channel, clock)
+        self._ended_by: str | None = None  # the field of the live snapshot that records why the run ended early
         self.live: LiveSnapshot | None = None
 
     def conduct(self) -> RunFolder | None:
-        """Watch until the run is archived. Its folder, None when it was interrupted before it began.
+        """Supervise one run until it is archived. Its folder, or None when it was interrupted before it began.
 
-        Raises `PlatformError` when it cannot come to that.
+        Raises `PlatformError` when the run cannot be archived.
         """
         while self._master_runs():
             self._look()
             self._end_if_due()
-            time.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
         if self._run_began():
             folder = self._await_archive()
             self._await_influx(folder)
@@ -68,20 +156,20 @@ class RunSupervisor:
         raise self._not_archived()
 
     def serve(self) -> None:
-        """Watch until asked to stop; runs come and go (``loadstone up``)."""
+        """Supervise until asked to stop, through any number of runs (``loadstone up``)."""
         while self._master_runs() and not self._stop_requests():
             self._look()
-            if self._target_fell():
-                self._view.note(f"the target ended (exit {self._exit_code(self._stack.target)})")
-                self._say(TargetExited(code=self._exit_code(self._stack.target)))
+            if self._target_exited():
+                self._view.note(f"the target exited (exit {self._exit_code(self._stack.target)})")
+                self._publish(TargetExited(code=self._exit_code(self._stack.target)))
                 break
-            time.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
         self._finish_open_run()
 
     def _finish_open_run(self) -> None:
         self._stop_master()
         while self._master_runs():
-            time.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
         if self._run_began():
             self._await_influx(self._await_archive())
 
@@ -89,15 +177,15 @@ class RunSupervisor:
         return self._stack.master is not None and self._stack.master.alive
 
     def _look(self, *, restart_workers: bool = True) -> None:
-        for part in self._stack.restart_fallen(workers=restart_workers):
-            self._view.note(f"{part.name} ended by itself and was started again")
-            self._say(Restarted(part=part.name))
+        for process in self._stack.restart_crashed(workers=restart_workers):
+            self._view.note(f"{process.name} crashed and was restarted")
+            self._publish(Restarted(part=process.name))
         try:
-            self.live = read_live(self._client, self._stack.launch) or self.live
+            self.live = self._channel.read_live(self._stack.launch) or self.live
         except FAILURES:
-            return  # Redis is being restarted; the next look will tell
+            return  # Redis is being restarted; the next look reads it
         if self.live:
-            self._say_what_waits(self.live.run)
+            self._events.publish(self.live.run)
             self._view.show(self.live, self._ends_in_s(self.live))
 
     def _ends_in_s(self, live: LiveSnapshot) -> float | None:
@@ -106,15 +194,15 @@ class RunSupervisor:
         return live.left_s(self._stack.run_time(), steady_s)
 
     def _end_if_due(self) -> None:
-        if self._target_fell() and self._ended_by is None:
+        if self._target_exited() and self._ended_by is None:
             self._ended_by = "target_exited"
-            self._view.note("the target ended; the run is stopped")
-            self._say(TargetExited(code=self._exit_code(self._stack.target)))
+            self._view.note("the target exited; stopping the run")
+            self._publish(TargetExited(code=self._exit_code(self._stack.target)))
             self._stop_master()
         if self._stop_requests() and self._ended_by is None:
             self._ended_by = "interrupted"
-            self._view.note("stopping: requests in flight may finish (once more to stop at once)")
-            self._say(Interrupted())
+            self._view.note("stopping: requests in flight may finish (press Ctrl-C again to stop at once)")
+            self._publish(Interrupted())
             self._stop_master()
         if self._stop_requests() > 1 and self._stack.master:
             self._stack.master.stop()
@@ -123,76 +211,66 @@ class RunSupervisor:
         if self._stack.master:
             self._stack.master.terminate()
 
-    def _target_fell(self) -> bool:
+    def _target_exited(self) -> bool:
         return self._stack.target is not None and not self._stack.target.alive
 
     def _await_archive(self) -> RunFolder:
-        """The Aggregator closes a run soon after its end; a run whose master was lost takes half a minute longer."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < _CLOSES_WITHIN_S and self._stop_requests() <= _PATIENCE:
+        """Wait until the Aggregator has closed the run, which takes half a minute longer when the master was lost."""
+        begun_s = self._clock.monotonic_s()
+        while self._clock.monotonic_s() - begun_s < _CLOSES_WITHIN_S and self._stop_requests() <= _MOST_STOP_REQUESTS:
             self._look(restart_workers=False)
-            if self.live and self.live.closed and self._archive_knows(self.live):
+            if self.live and self.live.closed and self._archive_is_complete(self.live):
                 return RunFolder(self._stack.settings.results / self.live.run)
-            time.sleep(_LOOK_EVERY_S)
+            self._sleep(_LOOK_EVERY_S)
         raise self._not_archived()
 
     def _run_began(self) -> bool:
-        """Whether the master, which has ended, began a run: known when all that it said has been taken in."""
-        begun, taken = time.monotonic(), False
-        while not taken and time.monotonic() - begun < _RUN_SHOWS_WITHIN_S:
-            taken = self._all_events_taken()
-            time.sleep(_LOOK_EVERY_S)  # what was taken in is published within this time
+        """Whether the master, which has exited, began a run: known once the Aggregator has read all its events."""
+        begun_s, all_read = self._clock.monotonic_s(), False
+        while not all_read and self._clock.monotonic_s() - begun_s < _RUN_SHOWS_WITHIN_S:
+            all_read = self._all_events_read()
+            self._sleep(_LOOK_EVERY_S)  # the Aggregator publishes what it has read within this time
             self._look(restart_workers=False)
         return self.live is not None
 
-    def _all_events_taken(self) -> bool:
+    def _all_events_read(self) -> bool:
         try:
-            return is_finished(self._client, EVENTS, AGGREGATORS)
+            return self._channel.all_events_read()
         except FAILURES:
             return False
 
     def _not_archived(self) -> PlatformError:
         master = self._stack.master
-        said = master.tail() if master else ""
-        return PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {said}")
+        log = master.tail() if master else ""
+        return PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {log}")
 
-    def _archive_knows(self, live: LiveSnapshot) -> bool:
-        """Whether the run was closed with what ended it; if not, it is about to be closed again."""
-        return not self._unsaid and (self._ended_by is None or getattr(live, self._ended_by))
+    def _archive_is_complete(self, live: LiveSnapshot) -> bool:
+        """Whether the closed run includes the reason why it ended; if not, it is about to be closed again."""
+        return self._events.is_empty and (self._ended_by is None or bool(getattr(live, self._ended_by)))
 
     def _await_influx(self, folder: RunFolder) -> None:
-        """Give InfluxDB time to get everything; what it does not have then is in the archive and is told."""
+        """Give InfluxDB time to receive everything; what it lacks then is in the archive, and the user is told."""
         settings = self._stack.settings
         if settings.influx_url is None:
             return
-        deadline = time.monotonic() + settings.influx_drain
-        while time.monotonic() < deadline and self._stop_requests() <= 1:
-            self._stack.restart_fallen(workers=False)
+        deadline_s = self._clock.monotonic_s() + settings.influx_drain
+        while self._clock.monotonic_s() < deadline_s and self._stop_requests() <= 1:
+            self._stack.restart_crashed(workers=False)
             with contextlib.suppress(*FAILURES):
-                if is_drained(self._client, folder.run):
+                if self._channel.points_drained(folder.run):
                     return
-            time.sleep(_LOOK_EVERY_S)
-        pending = load_run(folder)["ledgers"].get("influx", {}).get("pending", "all")
+            self._sleep(_LOOK_EVERY_S)
+        ledger = ClosedRun.open(folder).record.ledgers.influx
+        pending = ledger.pending if ledger else "all"
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
         self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
 
-    def _say(self, payload: Payload) -> None:
-        """Have an event recorded: now, or as soon as the run is known and the stream takes it."""
-        self._unsaid.append((payload, time.time_ns()))
+    def _publish(self, payload: Payload) -> None:
+        """Publish an event now, or as soon as the run is known and Redis accepts it."""
+        self._events.add(payload)
         if self.live:
-            self._say_what_waits(self.live.run)
-
-    def _say_what_waits(self, run: str) -> None:
-        while self._unsaid:
-            payload, at_ns = self._unsaid[0]
-            event = Event(run=run, at_ns=at_ns, source=self._source, seq=self._seq, payload=payload)
-            try:
-                add(self._client, EVENTS, encode_event(event), run=run)
-            except FAILURES:
-                return  # it is tried again with the next look; what came twice counts once
-            self._unsaid.popleft()
-            self._seq += 1
+            self._events.publish(self.live.run)
 
     @staticmethod
-    def _exit_code(part: ManagedProcess | None) -> int | None:
-        return part.exit_code if part else None
+    def _exit_code(process: ManagedProcess | None) -> int | None:
+        return process.exit_code if process else None

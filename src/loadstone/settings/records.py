@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from loadstone.settings import parse
 from loadstone.settings.load import setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
     "CollectorSettings",
     "DoctorSettings",
+    "GrafanaAnnotateSettings",
+    "GrafanaPushSettings",
     "GrafanaSettings",
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
     "RunRequest",
     "RunSettings",
+    "ScenarioReport",
     "UsageSettings",
     "WorkerSettings",
 ]
@@ -31,36 +36,43 @@ _HIGHEST_PORT = 65535
 _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
 
 
-def _json_object(value: str) -> dict[str, Any]:
+def _json_object(value: str) -> dict[str, object]:
     try:
-        loaded = json.loads(value)
-    except ValueError:
+        return msgspec.json.decode(value, type=dict[str, object])
+    except msgspec.MsgspecError:
         raise ValueError("a JSON object") from None
-    if not isinstance(loaded, dict):
-        raise ValueError("a JSON object")  # noqa: TRY004  (a value of the wrong kind, told like every other)
-    return loaded
+
+
+class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``)."""
+
+    error: str = ""
+    hint: str = ""
+    user_classes: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    shape: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfluxSettings:
-    """Where every request goes besides the archive, for whoever has to do with InfluxDB."""
+    """The InfluxDB that receives every request in addition to the archive."""
 
     influx_url: str | None = setting(
         parse.http_url,
-        "address of an InfluxDB that gets every request besides the archive",
+        "address of an InfluxDB to which every request is written, in addition to the archive",
         metavar="URL",
     )
-    influx_org: str = setting(parse.text, "organisation in InfluxDB", default="loadstone", metavar="NAME")
-    influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
+    influx_org: str = setting(parse.text, "InfluxDB organization", default="loadstone", metavar="NAME")
+    influx_bucket: str = setting(parse.text, "InfluxDB bucket", default="loadstone", metavar="NAME")
     influx_token_file: Path | None = setting(
-        parse.path, "file that holds the token for InfluxDB, and nothing else", metavar="FILE"
+        parse.path, "file that contains the InfluxDB token and nothing else", metavar="FILE"
     )
     influx_timeout: float = setting(
-        parse.positive_duration_s, "how long InfluxDB may take for one write", default="10s", metavar="TIME"
+        parse.positive_duration_s, "timeout of one write to InfluxDB", default="10s", metavar="TIME"
     )
     influx_retry: float = setting(
         parse.positive_duration_s,
-        "how long to wait after InfluxDB refused token, bucket or address",
+        "pause before the next try after InfluxDB rejected the token, bucket or address",
         default="30s",
         metavar="TIME",
     )
@@ -68,31 +80,35 @@ class InfluxSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfluxSetupSettings(InfluxSettings):
-    """What the stack's one-shot that prepares InfluxDB is told, by environment only."""
+    """Settings of ``loadstone setup influx``, from the environment only."""
 
-    influx_retention: float = setting(parse.duration_s, "how long points are kept, 0 for ever", default="30d")
-    influx_admin_token_file: Path = setting(
-        parse.path, "file with the admin token that InfluxDB was set up with", default="/run/secrets/admin_token"
+    influx_retention: float = setting(
+        parse.duration_s, "retention of the bucket (0: keep points forever)", default="30d"
     )
-    influx_reader: str = setting(parse.text, "name of the user that may only read", default="grafana")
+    influx_admin_token_file: Path = setting(
+        parse.path,
+        "file that contains the admin token that InfluxDB was set up with",
+        default="/run/secrets/admin_token",
+    )
+    influx_reader: str = setting(parse.text, "name of the read-only user", default="grafana")
     influx_reader_password_file: Path = setting(
-        parse.path, "file with that user's password", default="/run/secrets/grafana_password"
+        parse.path, "file that contains the password of the read-only user", default="/run/secrets/grafana_password"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings(InfluxSettings):
-    """Everything ``loadstone run`` and ``loadstone up`` can be told."""
+    """Settings of ``loadstone run`` and ``loadstone up``."""
 
     locustfile: tuple[Path, ...] = setting(
         lambda value: tuple(map(parse.path, parse.words(value))),
-        "the scenario: one or more Locust files or folders of them",
+        "scenario: one or more Locust files, or folders that contain them",
         metavar="FILE",
         repeatable=True,
         short="-f",
     )
     host: str | None = setting(
-        parse.http_url, "base address of the target; without it the demo target starts", metavar="URL", short="-H"
+        parse.http_url, "base URL of the target; without it the demo target is started", metavar="URL", short="-H"
     )
     users: int = setting(parse.whole_number(1), "peak number of users", default="50", metavar="N", short="-u")
     spawn_rate: float = setting(
@@ -100,7 +116,7 @@ class RunSettings(InfluxSettings):
     )
     run_time: float | None = setting(
         parse.duration_s,
-        "how long the run lasts, ramp included (60s, unless the scenario has a load shape)",
+        "length of the run, ramp included (60s unless the scenario has a load shape)",
         metavar="TIME",
         short="-t",
     )
@@ -108,14 +124,17 @@ class RunSettings(InfluxSettings):
         parse.duration_s, "how long to hold all users after ramp and warm-up, instead of --run-time", metavar="TIME"
     )
     warmup: float = setting(
-        parse.duration_s, "time after the ramp that objectives leave out", default="0s", metavar="TIME"
+        parse.duration_s, "time after the ramp that objectives do not cover", default="0s", metavar="TIME"
     )
     stop_timeout: float = setting(
-        parse.duration_s, "time that requests in flight get to finish at the end", default="10s", metavar="TIME"
+        parse.duration_s,
+        "how long requests in flight may take to finish when the run ends",
+        default="10s",
+        metavar="TIME",
     )
     objective: tuple[str, ...] = setting(
         parse.lines,
-        "what must hold in the window, such as 'p95<500ms' or 'failures<=0.1%' (repeatable)",
+        "objective for the measurement window, such as 'p95<500ms' or 'failures<=0.1%' (repeatable)",
         metavar="TEXT",
         repeatable=True,
     )
@@ -123,99 +142,124 @@ class RunSettings(InfluxSettings):
         parse.words, "run only tasks with one of these tags", metavar="TAG", repeatable=True, short="-T"
     )
     exclude_tags: tuple[str, ...] = setting(
-        parse.words, "leave out tasks with one of these tags", metavar="TAG", repeatable=True, short="-E"
+        parse.words, "skip tasks with one of these tags", metavar="TAG", repeatable=True, short="-E"
     )
     seed: int | None = setting(
-        parse.whole_number(0), "seed of each worker's random numbers, for runs that repeat", metavar="N"
+        parse.whole_number(0), "seed of each worker's random numbers, to make runs repeatable", metavar="N"
     )
     workers: int = setting(
-        parse.whole_number(1), "worker processes (default: one per core, at least 2)", default=_WORKERS, metavar="N"
+        parse.whole_number(1),
+        "number of worker processes",
+        default=_WORKERS,
+        metavar="N",
     )
-    results: Path = setting(parse.path, "folder that receives one folder per run", default="results", metavar="DIR")
+    results: Path = setting(
+        parse.path, "results folder, in which each run gets its own folder", default="results", metavar="DIR"
+    )
     redis_url: str | None = setting(
-        parse.redis_url, "Redis or Valkey to use; without it a private one is started", metavar="URL"
+        parse.redis_url, "Redis or Valkey to use; without it a private Valkey is started", metavar="URL"
     )
     bind: str = setting(
-        parse.text, "address that the Locust master and web UI listen on", default="127.0.0.1", metavar="ADDRESS"
+        parse.text,
+        "address on which Locust's master and web UI and the live page listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
     )
     master_port: int = setting(
-        parse.port, "port of the Locust master, where workers join (0: a free one)", default="0", metavar="PORT"
+        parse.port,
+        "port of the Locust master, to which workers connect (0: any free port)",
+        default="0",
+        metavar="PORT",
     )
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
-    live_port: int = setting(parse.port, "port of the live page (0: a free one)", default="0", metavar="PORT")
-    target_port: int = setting(parse.port, "port of the demo target (0: a free one)", default="0", metavar="PORT")
+    live_port: int = setting(parse.port, "port of the live page (0: any free port)", default="0", metavar="PORT")
+    target_port: int = setting(parse.port, "port of the demo target (0: any free port)", default="0", metavar="PORT")
     model: str | None = setting(
         parse.text,
-        "what the demo target serves, such as models:/NAME@ALIAS; without it a small model is trained",
+        "model for the demo target, such as models:/NAME@ALIAS; without it a small model is trained",
         metavar="URI",
         variable="MODEL_URI",
     )
     registry: str | None = setting(
         parse.text,
-        "MLflow registry that has --model (default: the demo's own, in .cache/demo)",
+        "MLflow registry that holds --model; without it the demo's own, in .cache/demo",
         metavar="URI",
         variable="MLFLOW_TRACKING_URI",
     )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
-        "processes of the target on this machine, whose CPU and memory are recorded with their children's",
+        "process ids of the target on this machine; CPU and memory are recorded, child processes included",
         metavar="PID",
         repeatable=True,
     )
     influx_drain: float = setting(
-        parse.duration_s, "how long to wait at the end until InfluxDB has everything", default="30s", metavar="TIME"
+        parse.duration_s,
+        "how long to wait at the end of a run until InfluxDB has received everything",
+        default="30s",
+        metavar="TIME",
     )
     stack: bool = setting(
-        parse.boolean, "drive the running compose stack instead of starting everything here", default="no", flag=True
+        parse.boolean,
+        "run in the compose stack that is up, instead of starting processes here",
+        default="no",
+        flag=True,
     )
     stack_url: str = setting(
-        parse.http_url, "where the stack's Locust web UI is", default="http://127.0.0.1:8089", metavar="URL"
+        parse.http_url, "address of the stack's Locust web UI", default="http://127.0.0.1:8089", metavar="URL"
     )
-    plain: bool = setting(parse.boolean, "plain lines instead of the live view", default="no", flag=True)
+    plain: bool = setting(parse.boolean, "print plain lines instead of the live view", default="no", flag=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a running master is asked for over HTTP (`loadstone run --stack`), for one run."""
+    """The run that a client requests from a waiting master over HTTP (`loadstone run --stack`)."""
 
     users: int = setting(parse.whole_number(1), "peak number of users", default="50")
     spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
-    host: str | None = setting(parse.http_url, "base address of the target; without it that of the stack")
-    run_time: float | None = setting(parse.duration_s, "when the run ends, from its start")
-    steady_state: float | None = setting(parse.duration_s, "when it ends, from ramp and warm-up done")
-    warmup: float = setting(parse.duration_s, "time after the ramp that objectives leave out", default="0")
-    objective: tuple[str, ...] = setting(parse.lines, "what must hold in the window", repeatable=True)
+    host: str | None = setting(parse.http_url, "base URL of the target; without it the stack's")
+    run_time: float | None = setting(parse.duration_s, "length of the run, from its start")
+    steady_state: float | None = setting(parse.duration_s, "length of the run, from the end of ramp and warm-up")
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
-    launch: str | None = setting(parse.text, "who asked, to find the run again")
+    launch: str | None = setting(parse.text, "id of this request, by which the client finds the run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookSettings:
-    """What the hook inside Locust's processes is told, by environment only."""
+    """Settings of the hook inside Locust's processes, from the environment only."""
 
-    redis_url: str | None = setting(parse.redis_url, "where batches and events go; without it nothing is recorded")
-    run_time: float | None = setting(parse.duration_s, "when the master ends the run, from its start")
-    steady_state: float | None = setting(parse.duration_s, "when the master ends the run, from ramp and warm-up done")
-    warmup: float = setting(parse.duration_s, "time after the ramp that objectives leave out", default="0")
-    objective: tuple[str, ...] = setting(parse.lines, "what must hold in the window", repeatable=True)
+    redis_url: str | None = setting(
+        parse.redis_url, "Redis or Valkey that receives batches and events; without it nothing is recorded"
+    )
+    run_time: float | None = setting(parse.duration_s, "time after which the master ends the run, from its start")
+    steady_state: float | None = setting(
+        parse.duration_s, "time after which the master ends the run, from the end of ramp and warm-up"
+    )
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
-    target: dict[str, Any] | None = setting(_json_object, "what the target says of itself")
-    limits: dict[str, Any] | None = setting(_json_object, "CPU and memory limits that the target runs with")
-    launch: str | None = setting(parse.text, "who started these processes, to find the run again")
-    live_url: str | None = setting(parse.http_url, "where the live page is, to show it in Locust's web UI")
-    live_link: str | None = setting(parse.http_url, "where browsers find the live page, if that is another address")
-    grafana_link: str | None = setting(parse.http_url, "where browsers find Grafana")
+    target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
+    limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
+    launch: str | None = setting(
+        parse.text, "id of the command that started these processes, by which it finds the run"
+    )
+    live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
+    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
+    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
     heartbeat_file: Path | None = setting(
-        parse.path, "file that a worker touches while it hears its master, for health checks"
+        parse.path, "file that a worker touches while it is connected to its master, for health checks"
     )
     fast_http_mend: bool = setting(
-        parse.boolean, "mend FastHttpUser's lost keep-alive above 1,000 users a process", default="yes"
+        parse.boolean,
+        "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
+        default="yes",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """What ``loadstone worker`` is told."""
+    """Settings of ``loadstone worker``."""
 
     master: str = setting(parse.text, "host of the Locust master", default="127.0.0.1", metavar="HOST")
     master_port: int = setting(
@@ -224,7 +268,7 @@ class WorkerSettings:
     redis_url: str | None = setting(parse.redis_url, "Redis or Valkey that the master uses", metavar="URL")
     locustfile: tuple[Path, ...] = setting(
         lambda value: tuple(map(parse.path, parse.words(value))),
-        "the scenario; without it the master's is used",
+        "scenario; without it the master's is used",
         metavar="FILE",
         repeatable=True,
         short="-f",
@@ -233,62 +277,76 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorSettings(InfluxSettings):
-    """What the Aggregator and the InfluxWriter are told."""
+    """Settings of the Aggregator and the InfluxWriter."""
 
     redis_url: str = setting(
         parse.redis_url, "Redis or Valkey to read from", default="redis://127.0.0.1:6379/0", metavar="URL"
     )
-    results: Path = setting(parse.path, "folder that receives one folder per run", default="results", metavar="DIR")
+    results: Path = setting(
+        parse.path, "results folder, in which each run gets its own folder", default="results", metavar="DIR"
+    )
     live_bind: str = setting(
-        parse.text, "address that the live page listens on", default="127.0.0.1", metavar="ADDRESS"
+        parse.text, "address on which the live page listens", default="127.0.0.1", metavar="ADDRESS"
     )
     live_port: int | None = setting(
-        parse.port, "port of the live page (0: a free one; without it there is none)", metavar="PORT"
+        parse.port, "port of the live page (0: any free port); without it there is no live page", metavar="PORT"
     )
     only: str | None = setting(
         parse.choice("aggregator", "writer"),
-        "run one of the two services alone: aggregator or writer",
+        "run only one of the two services: aggregator or writer",
         metavar="SERVICE",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorSettings(InfluxSettings):
-    """What ``loadstone doctor`` is to look at; what is not named is not checked."""
+    """Settings of ``loadstone doctor``, which checks only what is named."""
 
     redis_url: str | None = setting(parse.redis_url, "Redis or Valkey to check", metavar="URL")
-    host: str | None = setting(parse.http_url, "base address of the target", metavar="URL", short="-H")
+    host: str | None = setting(parse.http_url, "base URL of the target to check", metavar="URL", short="-H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrafanaSettings:
-    """What ``loadstone grafana`` is told."""
+    """The Grafana that ``loadstone grafana`` works on."""
 
     url: str | None = setting(
         parse.http_url, "address of your Grafana", metavar="URL", variable="LOADSTONE_GRAFANA_URL"
     )
     token_file: Path | None = setting(
         parse.path,
-        "file that holds the token of a service account, and nothing else",
+        "file that contains the token of a Grafana service account and nothing else",
         metavar="FILE",
         variable="LOADSTONE_GRAFANA_TOKEN_FILE",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrafanaPushSettings(GrafanaSettings):
+    """Settings of ``loadstone grafana push``."""
+
     dashboards: Path | None = setting(
         parse.path,
-        "folder of the boards to push (the repository's without it)",
+        "folder of the boards to push; without it the repository's",
         metavar="DIR",
         variable="LOADSTONE_GRAFANA_DASHBOARDS",
     )
     influx_url: str | None = setting(
         parse.http_url, "address of InfluxDB as Grafana reaches it, for the data source", metavar="URL"
     )
-    influx_bucket: str = setting(parse.text, "bucket in InfluxDB", default="loadstone", metavar="NAME")
+    influx_bucket: str = setting(parse.text, "InfluxDB bucket", default="loadstone", metavar="NAME")
     influx_token_file: Path | None = setting(
-        parse.path, "file that holds a token that reads the bucket, and nothing else", metavar="FILE"
+        parse.path, "file that contains a token that may read the bucket, and nothing else", metavar="FILE"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrafanaAnnotateSettings(GrafanaSettings):
+    """Settings of ``loadstone grafana annotate``."""
+
     board: str | None = setting(
         parse.text,
-        "uid of the one board on which a run is marked (all boards that ask for the tag without it)",
+        "uid of the one board on which to mark the run; without it every board that shows the tag `loadstone`",
         metavar="UID",
         variable="LOADSTONE_GRAFANA_BOARD",
     )
@@ -296,24 +354,26 @@ class GrafanaSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSettings:
-    """What the UsageSampler is told."""
+    """Settings of the UsageSampler."""
 
     redis_url: str = setting(
         parse.redis_url, "Redis or Valkey to write to", default="redis://127.0.0.1:6379/0", metavar="URL"
     )
     pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
-        "root processes to sample, children included",
+        "ids of the processes to sample, each with its child processes",
         metavar="PID",
         repeatable=True,
     )
-    service: str = setting(parse.text, "name under which they are recorded", default="target", metavar="NAME")
-    cadvisor_url: str | None = setting(parse.http_url, "cAdvisor to ask about containers", metavar="URL")
+    service: str = setting(
+        parse.text, "service name under which these processes are recorded", default="target", metavar="NAME"
+    )
+    cadvisor_url: str | None = setting(parse.http_url, "cAdvisor from which container usage is read", metavar="URL")
     docker_socket: Path | None = setting(
-        parse.path, "socket of the Docker Engine, asked about containers where no cAdvisor answers", metavar="FILE"
+        parse.path, "socket of the Docker Engine, used when no cAdvisor answers", metavar="FILE"
     )
     compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
     balancer_url: str | None = setting(parse.http_url, "address of HAProxy's statistics page", metavar="URL")
     heartbeat_file: Path | None = setting(
-        parse.path, "file touched with every sample, for health checks", metavar="FILE"
+        parse.path, "file that is touched with every sample, for health checks", metavar="FILE"
     )

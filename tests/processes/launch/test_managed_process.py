@@ -1,7 +1,9 @@
-"""Parts: processes that are started, watched, restarted within bounds and ended with all their children."""
+"""Managed processes: started, watched, restarted within bounds and ended with all their children; their ports."""
 
 from __future__ import annotations
 
+import errno
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import psutil
 import pytest
 
 from loadstone.errors import PlatformError
-from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
 from support.processes import wait_until
@@ -26,7 +28,7 @@ time.sleep(60)
 """
 
 
-def part(folder: Path, code: str, **options) -> ManagedProcess:
+def process_of(folder: Path, code: str, **options) -> ManagedProcess:
     return ManagedProcess(name="test", argv=[sys.executable, "-c", code], env={}, log=folder / "log", **options)
 
 
@@ -39,8 +41,8 @@ def wait_for_log(made: ManagedProcess) -> str:
     return made.tail()
 
 
-def test_a_part_that_ignores_being_asked_is_ended_with_its_children(tmp_path: Path):
-    made = part(tmp_path, STUBBORN, stop_timeout_s=0.2)
+def test_a_process_that_ignores_being_asked_is_ended_with_its_children(tmp_path: Path):
+    made = process_of(tmp_path, STUBBORN, stop_timeout_s=0.2)
     made.start()
     child = int(wait_for_log(made))
     made.stop()
@@ -48,16 +50,16 @@ def test_a_part_that_ignores_being_asked_is_ended_with_its_children(tmp_path: Pa
     wait_until(lambda: has_ended(child), "the child has ended")
 
 
-def test_a_part_tells_its_exit_code_and_its_last_words(tmp_path: Path):
-    made = part(tmp_path, "print('one'); print('two'); raise SystemExit(7)")
+def test_a_process_tells_its_exit_code_and_its_last_words(tmp_path: Path):
+    made = process_of(tmp_path, "print('one'); print('two'); raise SystemExit(7)")
     made.start()
     assert made.wait(20)
     assert made.exit_code == 7
     assert made.tail() == "one\ntwo"
 
 
-def test_a_part_may_be_restarted_only_so_often(tmp_path: Path):
-    made = part(tmp_path, "pass", restarts=2)
+def test_a_process_may_be_restarted_only_so_often(tmp_path: Path):
+    made = process_of(tmp_path, "pass", restarts=2)
     made.start()
     for _ in range(2):
         assert made.wait(20)
@@ -73,9 +75,9 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path):
         absent.start()
 
 
-def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_part(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
-    valkey.part.start()
+def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_process_of(tmp_path: Path):
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
+    valkey.process.start()
     try:
         valkey.wait_until_ready()
         assert valkey.remote_url is None
@@ -84,14 +86,36 @@ def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_par
         with connect(f"unix://{tmp_path}/valkey.sock") as stranger, pytest.raises(Exception, match="uthentication"):
             stranger.ping()
     finally:
-        valkey.part.stop()
-    assert not valkey.part.alive
+        valkey.process.stop()
+    assert not valkey.process.alive
 
 
 def test_a_valkey_that_cannot_start_says_why(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1")
+    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
     (tmp_path / "valkey.conf").write_text("no such directive\n")
-    valkey.part.start()
+    valkey.process.start()
     with pytest.raises(PlatformError, match="did not start"):
         valkey.wait_until_ready()
-    valkey.part.stop()
+    valkey.process.stop()
+
+
+def test_a_reserved_port_is_nobody_elses_but_a_server_can_listen_on_it_again_and_again():
+    ports = ReservedPorts()
+    port = ports.reserve("127.0.0.1")
+    with socket.socket() as stranger, pytest.raises(OSError, match="in use") as refused:
+        stranger.bind(("127.0.0.1", port))
+    assert refused.value.errno == errno.EADDRINUSE
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)) as server:  # with SO_REUSEADDR
+            socket.create_connection(("127.0.0.1", port)).close()
+            server.accept()[0].close()
+    ports.release()
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", port))
+
+
+def test_reserved_ports_differ():
+    ports = ReservedPorts()
+    assert len({ports.reserve("127.0.0.1") for _ in range(20)}) == 20
+    ports.release()

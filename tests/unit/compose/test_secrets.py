@@ -98,7 +98,7 @@ def test_results_are_given_as_a_folder_not_with_what_is_in_it(tmp_path: Path, ow
 def test_people_are_shown_users_and_passwords(root: Path, owners: dict[str, tuple[int, int]]):
     make_secrets(root, 1, 1)
     told = read_for_people(root)
-    assert told["Grafana"] == {"user": "admin", "password": (root / "grafana/admin_password").read_text()}
+    assert told["Grafana"] == secrets.Login(user="admin", password=(root / "grafana/admin_password").read_text())
     assert set(told) == {"Grafana", "InfluxDB"}
 
 

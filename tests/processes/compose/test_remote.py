@@ -1,0 +1,277 @@
+"""StackRun: a run of a stack, started and followed over HTTP, whatever its master answers; a double stands for it.
+
+The double is a real HTTP server on loopback with the three routes of `loadstone.hook.control_api`; time is virtual.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadstone.archive.folder import RunFolder
+from loadstone.compose.remote import StackRun, check_fits_stack
+from loadstone.errors import ExitCode, PlatformError, UsageError
+from loadstone.settings import RunSettings, load
+from support.fake_clock import FakeClock
+from support.launch_doubles import RecordingView, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EARLIER, RUN = "20261126-110000-aaaa", "20261126-120000-beef"
+
+
+class MasterDouble(ThreadingHTTPServer):
+    """Stands for the master of a stack: its state, its answers to a request to start, and what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.run: str | None = EARLIER
+        self.state, self.users, self.workers = "stopped", 0, 2
+        self.figures: dict[str, Any] | None = None
+        self.refusal: tuple[int, dict[str, Any]] | None = None
+        self.starts_runs = True
+        self.requests: list[dict[str, Any]] = []
+        self.stops = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def status(self) -> dict[str, Any]:
+        live = None if self.figures is None else {"run": self.run, "now_ns": 0, **self.figures}
+        return {"run": self.run, "state": self.state, "users": self.users, "workers": self.workers, "live": live}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: MasterDouble
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_GET(self) -> None:
+        self._answer(200, self.server.status())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/loadstone/stop":
+            self.server.stops += 1
+            self.server.state = "stopped"
+            self._answer(200, {"run": self.server.run})
+        elif self.server.refusal:
+            self._answer(*self.server.refusal)
+        else:
+            assert self.headers["Content-Type"] == "application/json"
+            self.server.requests.append(json.loads(body))
+            if self.server.starts_runs:
+                self.server.run, self.server.state = RUN, "spawning"
+            self._answer(202, {"launch": "l"})
+
+    def _answer(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Bench:
+    """A run of the double's stack, in virtual time."""
+
+    def __init__(self, master: MasterDouble, results: Path) -> None:
+        self.master, self.results = master, results
+        self.clock, self.view = FakeClock(), RecordingView()
+        self.script = Script(self.clock)
+        self.interrupted = False
+
+    def at(self, seconds: float, action: Any) -> None:
+        self.script.at(seconds, action)
+
+    def ends(self) -> None:
+        self.master.state = "stopped"
+
+    def closes(self) -> None:
+        """Let the archive appear, as the stack's Aggregator writes it."""
+        folder = RunFolder(self.results / RUN).create()
+        folder.run_json.write_text("{}")
+
+    def dies(self) -> None:
+        """End the master: nothing listens at its address afterwards."""
+        self.master.shutdown()
+        self.master.server_close()
+
+    def stop(self) -> None:
+        self.interrupted = True
+
+    def drive(self, url: str | None = None, **options: Any) -> RunFolder:
+        given = {"stack": "yes", "stack_url": url or self.master.url, "results": str(self.results), **options}
+        settings = load(RunSettings, given, environ={})
+        run = StackRun(
+            *(settings, self.view, lambda: self.interrupted), clock=self.clock.clock, sleep=self.script.sleep
+        )
+        return run.drive()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with MasterDouble() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Bench(server, tmp_path)
+        server.shutdown()
+        thread.join()
+
+
+def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench: Bench, tmp_path: Path):
+    bench.at(10, bench.ends)
+    bench.at(15, bench.closes)
+    folder = bench.drive(users="500", spawn_rate="50", objective=["p95<500ms"], steady_state="2m", seed="7")
+    assert folder.path == tmp_path / RUN
+    assert bench.script.passed_s == pytest.approx(15, abs=1)
+    (request,) = bench.master.requests
+    assert request.pop("launch")
+    load_asked = {"users": 500, "spawn_rate": 50.0, "host": None, "seed": 7}
+    window_asked = {"run_time": None, "steady_state": 120.0, "warmup": 0.0, "objective": ["p95<500ms"]}
+    assert request == load_asked | window_asked
+
+
+def test_without_a_length_a_run_lasts_a_minute(bench: Bench):
+    bench.at(1, bench.ends)
+    bench.at(2, bench.closes)
+    bench.drive()
+    assert bench.master.requests[0]["run_time"] == 60
+
+
+def test_the_live_snapshot_is_shown_as_in_a_run_on_this_machine(bench: Bench):
+    figures = {"users": 5, "target_users": 5, "requests": 1200, "failures": 0, "rps": 100.0, "failure_share": 0.0}
+    bench.at(2, lambda: setattr(bench.master, "figures", {**figures, "p50_ms": 8.0, "p95_ms": 16.273}))
+    bench.at(11, bench.ends)
+    bench.at(12, bench.closes)
+    bench.drive()
+    assert {(live.run, live.requests, live.p95_ms) for live in bench.view.lives} == {(RUN, 1200, 16.273)}
+
+
+def test_without_a_snapshot_progress_is_noted_every_five_seconds(bench: Bench):
+    bench.at(11, bench.ends)
+    bench.at(12, bench.closes)
+    bench.drive()
+    assert [note for note in bench.view.notes if note.startswith("2 workers")] == ["2 workers  0 users"] * 3
+
+
+def test_a_stack_whose_workers_join_late_is_asked_again(bench: Bench):
+    bench.master.refusal = (503, {"problems": ["no worker has joined yet"]})
+    bench.at(20, lambda: setattr(bench.master, "refusal", None))
+    bench.at(30, bench.ends)
+    bench.at(31, bench.closes)
+    assert bench.drive().run == RUN
+
+
+def test_a_stack_without_workers_is_given_up_after_a_minute(bench: Bench):
+    bench.master.refusal = (503, {"problems": ["no worker has joined yet"]})
+    with pytest.raises(UsageError, match="the stack did not start a run: no worker has joined yet"):
+        bench.drive()
+    assert bench.script.passed_s == pytest.approx(60, abs=1)
+
+
+def test_a_busy_stack_is_wrong_use_and_its_reason_is_passed_on(bench: Bench):
+    bench.master.refusal = (409, {"problems": [f"run {EARLIER} goes on; it has to end first"]})
+    with pytest.raises(UsageError, match=f"run {EARLIER} goes on") as raised:
+        bench.drive()
+    assert raised.value.exit_code is ExitCode.USAGE
+    assert bench.script.passed_s == 0
+
+
+def test_every_problem_of_a_refused_request_is_named(bench: Bench):
+    bench.master.refusal = (400, {"problems": ["users is '0'", "seed is 'x'"]})
+    with pytest.raises(UsageError, match="users is '0'; seed is 'x'"):
+        bench.drive()
+
+
+def test_a_refusal_in_another_form_is_passed_on_with_its_status(bench: Bench):
+    bench.master.refusal = (502, {"message": "bad gateway"})
+    with pytest.raises(UsageError, match=r"status 502: .*bad gateway"):
+        bench.drive()
+
+
+def test_where_nothing_listens_it_says_how_to_start_a_stack(bench: Bench):
+    with pytest.raises(UsageError, match=r"no compose stack answers at http://127.0.0.1:1: .*docker compose up"):
+        bench.drive("http://127.0.0.1:1")
+
+
+def test_a_server_that_is_no_master_is_told_from_a_stack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bench.master, "status", lambda: {"hello": "world"})
+    with pytest.raises(UsageError, match=r"is not the master of a loadstone stack.*--stack-url"):
+        bench.drive()
+
+
+def test_a_run_that_was_accepted_but_never_starts_is_a_failure_of_the_platform(bench: Bench):
+    bench.master.starts_runs = False
+    with pytest.raises(PlatformError, match="accepted the run but did not start it within 30 s") as raised:
+        bench.drive()
+    assert raised.value.exit_code is ExitCode.PLATFORM
+
+
+def test_an_interrupted_run_is_stopped_once_and_its_archive_awaited(bench: Bench):
+    bench.at(3, bench.stop)
+    bench.at(9, bench.closes)
+    assert bench.drive().run == RUN
+    assert bench.master.stops == 1
+    assert "stopping: requests in flight may finish" in bench.view.notes
+
+
+def test_a_master_that_dies_leaves_the_archive_to_the_collector(bench: Bench):
+    bench.at(5, bench.dies)
+    bench.at(45, bench.closes)
+    assert bench.drive().run == RUN
+    assert bench.script.passed_s == pytest.approx(45, abs=1)
+
+
+def test_a_master_that_comes_back_is_followed_again(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.at(5, lambda: monkeypatch.setattr(bench.master, "status", lambda: "restarting"))
+    bench.at(50, monkeypatch.undo)
+    bench.at(90, bench.ends)
+    bench.at(91, bench.closes)
+    assert bench.drive().run == RUN
+    assert bench.script.passed_s == pytest.approx(91, abs=1)
+
+
+def test_a_run_that_is_never_archived_is_given_up_after_a_quarter_of_an_hour(bench: Bench):
+    RunFolder(bench.results / RUN).create()
+    bench.at(5, bench.ends)
+    with pytest.raises(PlatformError, match=f"run {RUN} was not archived within 900 s"):
+        bench.drive()
+
+
+def test_results_that_are_elsewhere_are_named_with_the_option(bench: Bench):
+    bench.at(5, bench.ends)
+    with pytest.raises(PlatformError, match=rf"no folder of run {RUN} in .*--results"):
+        bench.drive()
+    assert bench.script.passed_s == pytest.approx(36, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"locustfile": "a.py"}, "--locustfile"),
+        ({"tags": "x"}, "--tags"),
+        ({"target_pid": "1"}, "--target-pid"),
+        ({"redis_url": "redis://h:1/0"}, "--redis-url"),
+        ({"influx_url": "http://h:1"}, "--influx-url"),
+    ],
+)
+def test_options_of_a_local_run_are_refused(options: dict[str, str], named: str):
+    with pytest.raises(UsageError, match=f"{named} cannot be used with --stack"):
+        check_fits_stack(load(RunSettings, options, environ={}), ())
+
+
+def test_arguments_of_a_scenario_and_wrong_objectives_are_refused():
+    with pytest.raises(UsageError, match="--page /x cannot be used with --stack"):
+        check_fits_stack(load(RunSettings, environ={}), ("--page", "/x"))
+    with pytest.raises(UsageError, match="p95<500"):
+        check_fits_stack(load(RunSettings, {"objective": "p95<500"}, environ={}), ())

@@ -1,0 +1,266 @@
+"""LocalStack: the order in which processes start and stop, what each is given, and what a failure leaves behind.
+
+Processes are doubles, and so is the demo target's HTTP server; whole runs with real ones are in `tests/runs`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.errors import ExitCode, PlatformError, UsageError
+from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
+from loadstone.launch.local import LocalStack
+from loadstone.launch.managed_process import ReservedPorts
+from loadstone.launch.scenario import Scenario
+from loadstone.launch.valkey import PrivateValkey
+from loadstone.settings import RunSettings, load
+from support.launch_doubles import FakeMachine, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REMOTE = {"host": "http://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}
+INFO = {"model": "diabetes", "version": "3", "alias": "champion", "limits": {"cpu_cores": 2.0}, "input_example": [1]}
+
+
+class TargetDouble(ThreadingHTTPServer):
+    """Stands for the demo target: ``/ready`` answers with ``status`` and ``why``, ``/info`` with ``info``."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status, self.why = 200, ""
+        self.info: object = INFO
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: TargetDouble
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        status = 200 if self.path == "/info" else self.server.status
+        body = json.dumps(self.server.info if self.path == "/info" else {"why": self.server.why}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def target() -> Iterator[TargetDouble]:
+    with TargetDouble() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def machine() -> FakeMachine:
+    return FakeMachine()
+
+
+def scenario(**changes) -> Scenario:
+    found = {"files": (Path("scenario.py"),), "user_classes": ("User",), "hosts": (), "shape": None, "arguments": ()}
+    return Scenario(**{**found, **changes})
+
+
+@contextmanager
+def stack_of(
+    machine: FakeMachine, options: dict[str, str], found: Scenario | None = None, **how: bool
+) -> Iterator[LocalStack]:
+    settings = load(RunSettings, {"workers": "2", **options}, environ={})
+    with LocalStack(settings, found or scenario(), make_process=machine.make, **how) as stack:
+        yield stack
+
+
+def test_services_start_before_the_master_and_it_before_its_workers(machine: FakeMachine):
+    options = {**REMOTE, "influx_url": "http://127.0.0.1:1", "target_pid": "1"}
+    with stack_of(machine, options) as stack:
+        stack.start(lambda: False)
+        assert machine.started() == ["aggregator", "writer", "usage", "master", "worker-1", "worker-2"]
+
+
+def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_locust(
+    machine: FakeMachine, target: TargetDouble, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(PrivateValkey, "wait_until_ready", lambda _: None)
+    machine.ends_at_once["train"] = 0
+    with stack_of(machine, {"target_port": str(target.server_address[1])}) as stack:
+        monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
+        stack.start(lambda: False)
+        assert machine.started() == ["valkey", "aggregator", "train", "target", "master", "worker-1", "worker-2"]
+        assert json.loads(machine.processes["master"].env["LOADSTONE_TARGET"])["model"] == "diabetes"
+    stopped = [line.removeprefix("stop ") for line in machine.record if line.startswith("stop ")]
+    assert stopped == ["train", "worker-1", "worker-2", "master", "target", "aggregator", "valkey"]
+    assert "terminate valkey" not in machine.record, "the others still have something to write"
+
+
+def test_leaving_the_context_removes_the_temporary_folder(machine: FakeMachine):
+    with stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: False)
+        assert stack.folder.is_dir()
+    assert not stack.folder.exists()
+
+
+def test_a_process_that_cannot_start_stops_those_before_it(machine: FakeMachine):
+    machine.cannot_start.add("master")
+    with pytest.raises(PlatformError, match="master could not be started"), stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: False)
+    assert machine.started() == ["aggregator", "master"]
+    assert not machine.processes["aggregator"].alive
+    assert not stack.folder.exists()
+
+
+def test_a_stop_request_during_the_start_keeps_locust_from_starting(machine: FakeMachine):
+    with stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: True)
+        assert machine.started() == ["aggregator"]
+
+
+def test_only_services_are_restarted_when_workers_are_left_out(machine: FakeMachine):
+    with stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: False)
+        machine.processes["aggregator"].exit(1)
+        machine.processes["worker-1"].exit(1)
+        assert [process.name for process in stack.restart_crashed(workers=False)] == ["aggregator"]
+        assert [process.name for process in stack.restart_crashed(workers=True)] == ["worker-1"]
+
+
+def test_a_worker_may_crash_three_times_a_minute(machine: FakeMachine):
+    with stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: False)
+        for _ in range(3):
+            machine.processes["worker-1"].exit(1)
+            stack.restart_crashed(workers=True)
+        machine.processes["worker-1"].exit(1)
+        with pytest.raises(PlatformError, match=r"worker-1 keeps crashing \(exit 1\)"):
+            stack.restart_crashed(workers=True)
+
+
+def test_master_and_workers_meet_on_a_port_that_stays_reserved(machine: FakeMachine):
+    with stack_of(machine, REMOTE) as stack:
+        stack.start(lambda: False)
+        master, worker = machine.processes["master"].argv, machine.processes["worker-1"].argv
+        port = master[master.index("--master-bind-port") + 1]
+        assert worker[worker.index("--master-port") + 1] == port == str(stack.master_port)
+        assert machine.processes["aggregator"].env["LOADSTONE_LIVE_PORT"] == str(stack.live_port) != port
+
+
+def test_the_target_of_a_scenario_is_taken_where_none_is_given(machine: FakeMachine):
+    options = {"redis_url": REMOTE["redis_url"]}
+    with stack_of(machine, options, scenario(hosts=("http://127.0.0.1:7",))) as stack:
+        stack.start(lambda: False)
+        argv = machine.processes["master"].argv
+    assert argv[argv.index("--host") + 1] == "http://127.0.0.1:7"
+    assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "interactive", "run_time_s"),
+    [
+        ({}, None, False, 60.0),
+        ({"run_time": "5s"}, None, False, 5.0),
+        ({}, "Stages", False, None),
+        ({"steady_state": "9s"}, None, False, None),
+        ({"steady_state": "9s", "run_time": "20s"}, None, False, 20.0),
+        ({"run_time": "5s"}, None, True, None),
+    ],
+)
+def test_the_master_limits_the_run_time_only_where_nothing_else_ends_the_run(
+    machine: FakeMachine, options: dict[str, str], shape: str | None, run_time_s: float | None, *, interactive: bool
+):
+    with stack_of(machine, {**REMOTE, **options}, scenario(shape=shape), interactive=interactive) as stack:
+        assert stack.run_time() == run_time_s
+
+
+def test_a_load_shape_decides_about_users_itself(machine: FakeMachine):
+    with stack_of(machine, REMOTE, scenario(shape="Stages")) as stack:
+        stack.start(lambda: False)
+        assert "--users" not in machine.processes["master"].argv
+        assert "--headless" in machine.processes["master"].argv
+
+
+def test_the_command_for_more_workers_names_master_redis_and_scenario(machine: FakeMachine):
+    with stack_of(machine, {**REMOTE, "bind": "127.0.0.1", "master_port": "5557"}) as stack:
+        assert stack.join_command() == (
+            "more workers: loadstone worker --master 127.0.0.1 --master-port 5557"
+            " --redis-url redis://127.0.0.1:1/0 -f scenario.py"
+        )
+
+
+class Demo:
+    """A demo target of fake processes, in virtual time."""
+
+    def __init__(self, machine: FakeMachine, folder: Path, port: int, **options: str) -> None:
+        settings = load(RunSettings, {"target_port": str(port), **options}, environ={})
+        self.target = DemoTarget.prepare(settings, folder, ReservedPorts(), machine.make)
+        self.script = Script(machine.clock)
+        self.target.clock, self.target.sleep = machine.clock.clock, self.script.sleep
+
+    def start(self) -> None:
+        self.target.start(lambda: False)
+
+
+def test_a_demo_target_is_trained_and_then_awaited(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    target.status, machine.ends_at_once["train"] = 503, 0
+    demo.script.at(2, lambda: setattr(target, "status", 200))
+    demo.start()
+    assert machine.started() == ["train", "target"]
+    assert demo.script.passed_s == pytest.approx(2, abs=0.1)
+
+
+def test_a_training_that_refuses_its_settings_is_wrong_use(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
+    machine.ends_at_once["train"] = ExitCode.USAGE
+    with pytest.raises(UsageError, match="the demo target refuses to start: last line of train"):
+        Demo(machine, tmp_path, target.server_address[1]).start()
+    assert machine.started() == ["train"]
+
+
+def test_a_demo_target_that_crashes_is_a_failure_of_the_platform(
+    machine: FakeMachine, target: TargetDouble, tmp_path: Path
+):
+    target.status = 503
+    machine.ends_at_once |= {"train": 0, "target": 1}
+    with pytest.raises(PlatformError, match=r"did not start \(target, exit 1\): last line of target"):
+        Demo(machine, tmp_path, target.server_address[1]).start()
+
+
+def test_a_model_that_the_registry_lacks_is_wrong_use_after_a_few_seconds(
+    machine: FakeMachine, target: TargetDouble, tmp_path: Path
+):
+    target.status, target.why = 503, "models:/absent/1 is not in the registry"
+    demo = Demo(machine, tmp_path, target.server_address[1], model="models:/absent/1")
+    with pytest.raises(UsageError, match="the demo target has no model: models:/absent/1 is not in the registry"):
+        demo.start()
+    assert machine.started() == ["target"], "a named model is not trained"
+    assert 5 < demo.script.passed_s < 6
+
+
+def test_a_demo_target_that_is_never_ready_is_given_up(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
+    target.status, machine.ends_at_once["train"] = 503, 0
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    demo.script.at(1, lambda: machine.clock.advance(118))
+    with pytest.raises(PlatformError, match="the demo target did not start"):
+        demo.start()
+    assert demo.script.passed_s == pytest.approx(2, abs=0.1), "after two minutes"
+
+
+def test_a_target_is_described_by_the_known_part_of_its_info(target: TargetDouble):
+    host = f"http://127.0.0.1:{target.server_address[1]}"
+    expected = TargetInfo(model="diabetes", version="3", alias="champion", limits={"cpu_cores": 2.0})
+    assert describe_target(host) == expected
+    for other in ({}, [], {"model": 3}, "text"):
+        target.info = other
+        assert describe_target(host) is None
