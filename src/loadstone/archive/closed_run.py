@@ -7,17 +7,16 @@ package knows how the files are laid out.
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.run_json import read_record, read_text
+from loadstone.archive.run_json import read_record
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
     from loadstone.domain.event import Event
 
-__all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "load_run", "resolve_run"]
+__all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "resolve_run"]
 
 LATEST: Final = "latest"
 BATCH_ROWS: Final = 32 * 1024
@@ -141,17 +140,6 @@ def _failure(row: dict[str, str]) -> FailureRow:
 
 def _rebuild(run: str) -> str:
     return f"Build it again with `loadstone recover {run}`"
-
-
-def load_run(folder: RunFolder) -> dict[str, Any]:
-    """The content of a run's run.json as bare JSON; `ClosedRun.open` gives it typed. Raises `ArchiveError` as that."""
-    try:
-        document: dict[str, Any] = json.loads(read_text(folder))
-    except ValueError as error:
-        raise ArchiveError(
-            f"{folder.run_json} is not JSON: {error}", hint=f"Delete it and run `loadstone recover {folder.run}`"
-        ) from error
-    return document
 
 
 def list_runs(results: Path) -> list[RunFolder]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
-from loadstone.archive.closed_run import load_run
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.archive.folder import RunFolder
 from loadstone.errors import ArchiveError
@@ -138,7 +138,7 @@ class InfluxFeed:
     def _update(self, folder: RunFolder) -> None:
         ledger = self._ledger.read(folder.run)
         try:
-            now = self.live(folder.run, int(load_run(folder)["ledgers"]["archive"]["stored"]))
+            now = self.live(folder.run, ClosedRun.open(folder).record.ledgers.archive.stored)
             if self._written.get(folder.run) != now:
                 with folder.lock():
                     set_influx_ledger(folder, now)
