@@ -113,7 +113,7 @@ class Aggregator:
                 trim_finished(self.client, stream)
         if self.feed:
             self.feed.trim()
-            self.feed.look_at_ledgers()
+            self.feed.look_at_ledgers(busy={*self.runs, *self.closing})
 
     def forget_unsynced(self) -> None:
         """After a failure: what was not acknowledged will be read again."""

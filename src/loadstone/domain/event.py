@@ -166,10 +166,11 @@ class WorkerJoined(Payload, frozen=True, kw_only=True):
 
 
 class WorkerLost(Payload, frozen=True, kw_only=True):
-    """The master no longer hears a worker."""
+    """The master no longer hears a worker, which ran so many users where that is known."""
 
     kind = EventKind.WORKER_LOST
     worker: int = -1
+    users: int | None = None
 
 
 class Stopping(Payload, frozen=True, kw_only=True):

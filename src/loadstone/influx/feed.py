@@ -34,7 +34,7 @@ from loadstone.stream.keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from redis import Redis
@@ -118,12 +118,15 @@ class InfluxFeed:
         if self._is_half_full() and self._writers_lag():
             self._relieve()
 
-    def look_at_ledgers(self) -> None:
-        """Bring run.json of closed runs up to date, at most once a second."""
+    def look_at_ledgers(self, busy: Collection[str] = ()) -> None:
+        """Bring run.json of closed runs up to date, at most once a second.
+
+        ``busy`` runs still receive entries or have last points to publish, so InfluxDB cannot have all of them yet.
+        """
         if time.monotonic() - self._looked_at_s < _LEDGER_EVERY_S:
             return
         self._looked_at_s = time.monotonic()
-        for run in self._open_runs():
+        for run in sorted(set(self._open_runs()) - set(busy)):
             folder = RunFolder(self._results / run)
             if not folder.path.is_dir():
                 self._forget(run)

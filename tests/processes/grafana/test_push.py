@@ -231,7 +231,7 @@ def test_missing_options_are_reported(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["grafana", "push"]) == ExitCode.USAGE
     assert main(["grafana", "push", "--url", "http://127.0.0.1:1"]) == ExitCode.USAGE
     problems = capsys.readouterr().err
-    assert "Give it with --url" in problems
+    assert "Name it with --url" in problems
     assert "no token is given" in problems
 
 

@@ -6,7 +6,7 @@ import shutil
 import msgspec
 import pytest
 
-from loadstone.archive.closed_run import ClosedRun, list_runs, load_run, resolve_run
+from loadstone.archive.closed_run import ClosedRun, list_runs, resolve_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_json import write_record
 from loadstone.domain.event import EventKind
@@ -63,23 +63,6 @@ def test_without_any_run_it_is_said_how_to_get_one(tmp_path):
     with pytest.raises(UsageError, match="there is no run in") as error:
         resolve_run(tmp_path, "latest")
     assert "loadstone run" in error.value.hint
-
-
-def test_a_closed_run_is_loaded(results):
-    assert load_run(resolve_run(results, "20260102")) == {"id": "20260102-000000-aaaa"}
-
-
-def test_a_run_that_is_not_closed_says_how_to_close_it(results):
-    with pytest.raises(ArchiveError, match="is not closed") as error:
-        load_run(resolve_run(results, "latest"))
-    assert "loadstone recover 20260103-000000-open" in error.value.hint
-
-
-def test_a_damaged_run_json_is_said(results):
-    folder = resolve_run(results, "20260102")
-    folder.run_json.write_text("{")
-    with pytest.raises(ArchiveError, match="is not JSON"):
-        load_run(folder)
 
 
 @pytest.fixture(scope="module")
