@@ -11,6 +11,7 @@ import numpy as np
 
 from loadstone.domain.histogram import bucket_indexes
 from loadstone.domain.rollup import merged
+from loadstone.domain.time import NS_PER_S
 from loadstone.influx.encode import errors_line, slow_line
 from loadstone.influx.line_protocol import FieldValue, point, tags
 from loadstone.influx.time_buckets import ALIGNED, RESOLUTIONS
@@ -33,7 +34,6 @@ PERCENTS: Final = {"p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99, "p999"
 LIMITS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 _LIMIT_BUCKETS: Final = bucket_indexes(np.array(LIMITS_MS, np.int64) * 1000).tolist()
 _RUN: Final = "run"
-_NS: Final = 1_000_000_000
 
 
 def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
@@ -94,33 +94,35 @@ class RollupLines:
         start_s = buckets.start_second or buckets.first_second
         lines = [self._rollup(buckets.names[name], _RUN, rollup, start_s) for name, rollup in buckets.totals.items()]
         everything = rollup_fields(merged(buckets.totals.values()))
-        return [*lines, point("rollup_all" + tags({"run": self._run, "res": _RUN}), everything, start_s * _NS)]
+        return [*lines, point("rollup_all" + tags({"run": self._run, "res": _RUN}), everything, start_s * NS_PER_S)]
 
     def _bucket(self, buckets: TimeBuckets, res: str, start: int, bucket: Bucket) -> Iterator[str]:
         for name, rollup in bucket.rollups.items():
             yield self._rollup(buckets.names[name], res, rollup, start)
         yield self._all("rollup_all" + tags({"run": self._run, "res": res}), buckets, start, RESOLUTIONS[res], bucket)
         for (name, kind), found in bucket.errors.items():
-            yield errors_line(self._run, buckets.names[name], kind, found, start * _NS)
+            yield errors_line(self._run, buckets.names[name], kind, found, start * NS_PER_S)
         for slow in bucket.slow:
             yield slow_line(self._run, buckets.names[slow.name], slow)
 
     def _rollup(self, name: RequestName, res: str, rollup: Rollup, start: int) -> str:
         series = "rollup" + tags({"run": self._run, "name": name.name, "method": name.method, "res": res})
-        return point(series, rollup_fields(rollup), start * _NS)
+        return point(series, rollup_fields(rollup), start * NS_PER_S)
 
     def _all(self, series: str, buckets: TimeBuckets, start: int, width_s: int, bucket: Bucket) -> str:
         elapsed_s = None if buckets.start_second is None else float(start - buckets.start_second)
         fields = rollup_fields(merged(bucket.rollups.values())) | {"elapsed_s": elapsed_s}
-        return point(series, fields | self._around(start + width_s), start * _NS)
+        return point(series, fields | self._around(start + width_s), start * NS_PER_S)
 
     def _aligned(self, start_second: int, elapsed_s: int, bucket: Bucket) -> str:
         fields = rollup_fields(merged(bucket.rollups.values())) | {"elapsed_s": float(elapsed_s)}
         around = self._around(start_second + elapsed_s + RESOLUTIONS["10s"])
-        return point("rollup_aligned" + tags({"run": self._run}), fields | around, (ALIGNED_EPOCH_S + elapsed_s) * _NS)
+        return point(
+            "rollup_aligned" + tags({"run": self._run}), fields | around, (ALIGNED_EPOCH_S + elapsed_s) * NS_PER_S
+        )
 
     def _around(self, end_second: int) -> dict[str, FieldValue]:
-        users, target = self._users.before(end_second * _NS), self._target.before(end_second * _NS)
+        users, target = self._users.before(end_second * NS_PER_S), self._target.before(end_second * NS_PER_S)
         return {**(users or {}), **(target or {})}
 
 

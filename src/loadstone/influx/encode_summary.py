@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.objective import parse_objectives
-from loadstone.domain.time import iso
+from loadstone.domain.time import NS_PER_MS, iso
 from loadstone.errors import SettingsError
 from loadstone.influx.encode_rollups import TARGET_SERVICE
 from loadstone.influx.line_protocol import FieldValue, point, tags
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["announced_objectives", "summary_lines"]
 
-_MS: Final = 1_000_000
 _FIGURES: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "rps", "failures_pct")
 _COUNTS: Final = ("requests", "failures", "aborted", "users", "users_peak", "workers", "exit_code")
 _LEDGER: Final = ("produced", "stored", "dropped", "unknown")
@@ -31,7 +30,7 @@ def summary_lines(record: RunRecord) -> list[str]:
     start_ms = _epoch_ms(record.started_at)
     if start_ms is None:
         return []
-    lines = [point("run_summary" + tags({"run": record.id}), _summary(record, start_ms), start_ms * _MS)]
+    lines = [point("run_summary" + tags({"run": record.id}), _summary(record, start_ms), start_ms * NS_PER_MS)]
     for number, result in enumerate(record.objectives):
         fields: dict[str, FieldValue] = {
             "limit": float(result.limit),
@@ -42,7 +41,7 @@ def summary_lines(record: RunRecord) -> list[str]:
         }
         # Two objectives may have one metric: a nanosecond tells them apart.
         series = "objective" + tags({"run": record.id, "metric": result.metric})
-        lines.append(point(series, fields, start_ms * _MS + number))
+        lines.append(point(series, fields, start_ms * NS_PER_MS + number))
     return [line for line in lines if line]
 
 
@@ -60,7 +59,7 @@ def announced_objectives(run: str, started: Started, at_ns: int) -> list[str]:
         point(
             "objective" + tags({"run": run, "metric": each.key}),
             {"limit": each.limit, "text": each.text},
-            start_ms * _MS + number,
+            start_ms * NS_PER_MS + number,
         )
         for number, each in enumerate(found)
     ]
@@ -73,8 +72,8 @@ def _summary(record: RunRecord, start_ms: int) -> dict[str, FieldValue]:
         "start_ms": start_ms,
         "end_ms": end_ms,
         "duration_s": (end_ms - start_ms) / 1000,
-        "window_start_ms": record.window.start_ns // _MS,
-        "window_end_ms": record.window.end_ns // _MS,
+        "window_start_ms": record.window.start_ns // NS_PER_MS,
+        "window_end_ms": record.window.end_ns // NS_PER_MS,
         "verdict": record.verdict,
         "host": record.host,
         **{key: getattr(record, key) for key in _COUNTS},

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.influx.line_protocol import point, tags
 from loadstone.stream.keys import KEPT_S, influx_ledger, influx_ledger_page
 
@@ -39,8 +40,6 @@ return first
 """
 _POINTS: Final = "points_"
 _REPORT_EVERY_S: Final = 1.0
-_NS: Final = 1_000_000_000
-_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +155,14 @@ class IngestLag:
 
     def _line(self, run: str, visible_ns: int, now_ns: int) -> str:
         ledger = self._ledger.read(run)
-        fields = {"stored": ledger.stored, "rejected": ledger.rejected, "visible_s": visible_ns / _NS}
+        fields = {"stored": ledger.stored, "rejected": ledger.rejected, "visible_s": visible_ns / NS_PER_S}
         return point("delivery" + tags({"run": run, "writer": self._writer}), fields, now_ns)
 
     def _now_ns(self) -> int:
         answer: Any = self._client.time()
-        return int(answer[0]) * _NS + int(answer[1]) * 1000
+        return int(answer[0]) * NS_PER_S + int(answer[1]) * 1000
 
 
 def _first_end_ns(batch: Batch) -> int:
     """When the first request of a batch ended, by the clock of Redis."""
-    return int(batch.columns.end_ns[0]) - round((batch.clock_offset_ms or 0.0) * _MS)
+    return int(batch.columns.end_ns[0]) - round((batch.clock_offset_ms or 0.0) * NS_PER_MS)

@@ -14,6 +14,7 @@ from loadstone.archive.run_state import BatchAggregate, RunState
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event, Started, Users
 from loadstone.domain.request_name import NameTable
+from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.errors import FormatError
 from loadstone.influx.encode import balancer_line, container_line, event_line, worker_line
 from loadstone.influx.encode_rollups import RollupLines
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["PointStream", "apply_entry", "replay_points"]
 
 LATEST_S: Final = 5
-_NS: Final = 1_000_000_000
-_MS: Final = 1_000_000
 
 
 class PointStream:
@@ -61,7 +60,7 @@ class PointStream:
         batch = aggregate.batch
         if len(batch.columns):
             self.time_buckets.add(aggregate)
-            self._newest_s = max(self._newest_s, int(batch.columns.end_ns[-1]) // _NS)
+            self._newest_s = max(self._newest_s, int(batch.columns.end_ns[-1]) // NS_PER_S)
         self._note_worker(batch, stream_id, state)
         self._advance(state)
 
@@ -74,7 +73,7 @@ class PointStream:
             self._event_ns[event.kind] = at_ns
             self._add(event_line(event, at_ns))
         if isinstance(event.payload, Started):
-            self.time_buckets.begin(event.at_ns // _NS)
+            self.time_buckets.begin(event.at_ns // NS_PER_S)
             for line in announced_objectives(event.run, event.payload, event.at_ns):
                 self._add(line)
         self._advance(state)
@@ -116,11 +115,11 @@ class PointStream:
 
     def _note_worker(self, batch: Batch, stream_id: str, state: RunState) -> None:
         """At most one point a second for each incarnation, and its last one."""
-        second = batch.sent_ns // _NS
+        second = batch.sent_ns // NS_PER_S
         if batch.final or self._worker_second.get(batch.incarnation) != second:
             self._worker_second[batch.incarnation] = second
-            arrived_ms = int(stream_id.partition("-")[0]) if stream_id[:1].isdigit() else batch.sent_ns // _MS
-            lag_s = (arrived_ms - batch.sent_ns / _MS) / 1000
+            arrived_ms = int(stream_id.partition("-")[0]) if stream_id[:1].isdigit() else batch.sent_ns // NS_PER_MS
+            lag_s = (arrived_ms - batch.sent_ns / NS_PER_MS) / 1000
             self._add(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s))
 
 

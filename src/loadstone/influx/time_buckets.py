@@ -11,6 +11,7 @@ import numpy as np
 
 from loadstone.domain.batch import NO_ERROR
 from loadstone.domain.rollup import Rollup, merged
+from loadstone.domain.time import NS_PER_S
 from loadstone.influx.encode import Slow
 
 if TYPE_CHECKING:
@@ -237,7 +238,6 @@ class Buckets:
 
 SLOW_SPAN_S: Final = 10
 SLOWEST: Final = 10
-_NS: Final = 1_000_000_000
 _ERROR_STATUS: Final = 400
 _EXCEPTION: Final = re.compile(r"([A-Za-z_][\w.]{0,79})\(")
 
@@ -266,7 +266,7 @@ def failures(batch: Batch, ids: NDArray[np.int64]) -> Iterator[Failed]:
     if not len(rows):
         return
     columns = batch.columns
-    key = np.stack((columns.end_ns[rows] // _NS, ids[rows], columns.error[rows]))
+    key = np.stack((columns.end_ns[rows] // NS_PER_S, ids[rows], columns.error[rows]))
     groups, first, counts = np.unique(key, axis=1, return_index=True, return_counts=True)
     statuses = columns.status[rows[first]].tolist()
     for second, name, error, n, status in zip(*groups.tolist(), counts.tolist(), statuses, strict=True):
@@ -276,7 +276,7 @@ def failures(batch: Batch, ids: NDArray[np.int64]) -> Iterator[Failed]:
 def slowest(batch: Batch, ids: NDArray[np.int64]) -> Iterator[tuple[int, Slow]]:
     """The ten slowest samples of each ten seconds, with the second in which these begin."""
     columns = batch.columns
-    span = columns.end_ns // (SLOW_SPAN_S * _NS)
+    span = columns.end_ns // (SLOW_SPAN_S * NS_PER_S)
     for number in np.unique(span).tolist():
         rows = np.flatnonzero(span == number)
         if len(rows) > SLOWEST:

@@ -9,6 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US
 from loadstone.errors import StreamError
 from loadstone.stream import keys
 
@@ -91,7 +92,7 @@ def clock_offset_ms(client: Redis, now_ns: int | None = None) -> float:
     local_ns = time.time_ns() if now_ns is None else now_ns
     seconds, microseconds = _time(client)
     half_way_ns = (time.perf_counter_ns() - before) // 2
-    return (local_ns + half_way_ns - (seconds * 1_000_000_000 + microseconds * 1000)) / 1e6
+    return (local_ns + half_way_ns - (seconds * NS_PER_S + microseconds * NS_PER_US)) / NS_PER_MS
 
 
 def _time(client: Redis) -> tuple[int, int]:
