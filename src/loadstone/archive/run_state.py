@@ -70,7 +70,7 @@ class IncarnationState:
 class RunState:
     """What is known of a run. With ``rollups=False`` samples count in the ledger but are not rolled up.
 
-    ``names`` shares a table of names with whoever else counts the run's batches, in the same order.
+    ``names`` is a table of names that is shared with other consumers of the same batches in the same order.
     """
 
     def __init__(self, *, rollups: bool = True, name_limit: int = NAME_LIMIT, names: NameTable | None = None) -> None:

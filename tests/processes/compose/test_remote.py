@@ -206,7 +206,7 @@ def test_where_nothing_listens_it_says_how_to_start_a_stack(bench: Bench):
 
 def test_a_server_that_is_no_master_is_told_from_a_stack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench.master, "status", lambda: {"hello": "world"})
-    with pytest.raises(UsageError, match=r"is not the master of a loadstone stack.*--stack-url"):
+    with pytest.raises(UsageError, match=r"is not the Locust master of a compose stack.*--stack-url"):
         bench.drive()
 
 
