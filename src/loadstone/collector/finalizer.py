@@ -179,7 +179,7 @@ def _acquire(lease: Lease, run: str) -> None:
 
 
 def _write_report(folder: RunFolder) -> str:
-    """Write report.html and return the error, if any. A run is complete without it: `loadstone report` writes it again."""
+    """Write report.html and return the error, if any. A run is complete without it; `loadstone report` writes it."""
     try:
         write_report(folder)
     except (LoadstoneError, OSError, ValueError, KeyError) as error:
