@@ -53,7 +53,7 @@ WORKER: Final = Verb(
 )
 COLLECTOR: Final = Verb(
     name="collector",
-    help="Run the Aggregator, which writes the run folders, and the InfluxWriter as one service.",
+    help="Run the Aggregator, which writes the archive of each run, and the InfluxWriter as one service.",
     notes="Without --influx-url only the Aggregator runs; --only runs one of the two alone.",
     configure=lambda parser: add_options(parser, CollectorSettings),
     execute=_collector,

@@ -1,6 +1,6 @@
 """The collector's services as programs run them: the Aggregator and the InfluxWriter together, or one of the two alone.
 
-A stream that is away and a full disk are logged and waited for; neither loses anything.
+If the stream server is unavailable or the disk is full, it logs that and retries; nothing is lost.
 """
 
 from __future__ import annotations

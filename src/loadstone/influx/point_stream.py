@@ -34,7 +34,7 @@ _MS: Final = 1_000_000
 
 
 class PointStream:
-    """The points of one run. ``time_buckets`` that are limited to some buckets compute these anew, and nothing else.
+    """The points of one run. ``time_buckets`` that are limited to some buckets recompute only these.
 
     ``names`` is the run's table of names, where a `RunState` counts the same batches.
     """

@@ -41,7 +41,7 @@ _SERVICE_STOP_S: Final = 30.0
 
 
 class LocalStack:
-    """A context that owns the processes. ``interactive`` gives the master its web UI and no run of its own."""
+    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself."""
 
     def __init__(
         self,
