@@ -29,11 +29,11 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 	@$(VENV)/bin/loadstone up $(ARGS)
 
 .PHONY: test
-test: $(DEV_SET) ## Run the tests that need nothing but Python packages
+test: $(DEV_SET) ## Run the tests that need only Python packages
 	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/runs -n auto --dist loadgroup $(ARGS)
 
 .PHONY: test-runs
-test-runs: $(DEV_SET) ## Run whole load tests, which need nothing but Python packages either
+test-runs: $(DEV_SET) ## Run whole load tests, which also need nothing but Python packages
 	$(PY) -m pytest tests/processes/runs $(ARGS)
 
 .PHONY: test-services

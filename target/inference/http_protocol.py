@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with one system call per answer, and with a fix for a memory leak.
 
 uvicorn writes the head and the body of an answer separately, and uvloop sends each write at once. One write costs as
-much as everything else that the target does for a request. The head is therefore held back until the body follows,
+much as everything else that the target does for a request. The head is therefore buffered until the body follows,
 which always happens in the same iteration of the event loop: the target streams no answer.
 """
 

@@ -84,7 +84,7 @@ def test_a_page_that_was_cut_off_catches_up(browser: Browser, new_run, counting_
         relay.cut()
         page.wait_for("document.querySelector('.status').textContent.includes('Reconnecting')")
         seen = page.evaluate(SEEN)
-        relay.mend()
+        relay.restore()
         page.wait_for(f"{SEEN} > {seen} + 2")
         page.wait_for(VERDICT, within_s=60)
         lines = drawn(page, "rate")

@@ -91,7 +91,7 @@ def run_example(new_run: NewRun, source: Path) -> Callable[..., LoadstoneRun]:
 
 
 def assert_archived(run: LoadstoneRun, received: int) -> None:
-    """All counts are equal; what was cut off at the end, and may have been received before that, is told apart."""
+    """All counts are equal; requests cut off at the end, which the server may have received, are counted separately."""
     found = run.run_json()
     ledger = found["ledgers"]["archive"]
     counts = {"rows": run.rows(), "locust": found["locust"]["requests"], "stored": ledger["stored"]}

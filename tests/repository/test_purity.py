@@ -221,8 +221,8 @@ def code_base(folder: Path, **files: str) -> list[Module]:
     "text", ["import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import path, environ"]
 )
 def test_a_reader_of_the_environment_is_found(tmp_path: Path, text: str):
-    modules = code_base(tmp_path, stack__a=text, settings__load=text, stream__b="import os\nos.getpid()")
-    assert [found.split(":")[0] for found in environment_readers(modules)] == ["loadstone.stack.a"]
+    modules = code_base(tmp_path, launch__a=text, settings__load=text, stream__b="import os\nos.getpid()")
+    assert [found.split(":")[0] for found in environment_readers(modules)] == ["loadstone.launch.a"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A run of millions of requests is closed while another one goes on, whoever is killed meanwhile."""
+"""A run of millions of requests is closed while another is in progress, even if a process is killed."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def smaller_deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployme
 
 @pytest.fixture
 def small(deployment: Deployment) -> Iterator[SmallRun]:
-    """A run that goes on during the test, with its first points published."""
+    """A run in progress during the test, with its first points published."""
     made = SmallRun(deployment.client)
     going_on = threading.Thread(target=made.go_on)
     going_on.start()

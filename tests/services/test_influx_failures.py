@@ -61,7 +61,7 @@ class FallingRun:
         self.run.wait_for(lambda: self.run.live(client)["users"] == 20 or None)
 
     def stop_influxdb(self, meanwhile: Callable[[FallingRun], None] = lambda _: None) -> None:
-        """Have InfluxDB away for half a minute, while the run goes on."""
+        """Make InfluxDB unavailable for half a minute during the run."""
         begun_s, received = time.monotonic(), self.target.count().total
         self.influxdb.stop()
         meanwhile(self)

@@ -97,7 +97,7 @@ class ComposeStack:
         self.wait_until_healthy()
 
     def settle(self) -> None:
-        """Undo what earlier tests did: every service is up at its usual scale, no run goes on, all workers are idle."""
+        """Undo what earlier tests did: services are up at their usual scale, no run is active, workers are idle."""
         self.scales = dict(SCALES)
         running = Counter(one["Service"] for one in self.containers() if one["State"] == "running")
         if "locust-master" in running:
@@ -108,18 +108,19 @@ class ComposeStack:
         self.wait_for_workers()
 
     def end_run(self) -> None:
-        """Stop the run that goes on, if one does, and wait until the master is idle again."""
-        if self.steering()["state"] in IDLE:
+        """Stop the current run, if there is one, and wait until the master is idle again."""
+        if self.control_state()["state"] in IDLE:
             return
         ask(f"{self.locust}/stop", {})
-        wait_until(lambda: self.steering()["state"] in IDLE, "the run has ended", timeout_s=SLOW_S)
+        wait_until(lambda: self.control_state()["state"] in IDLE, "the run has ended", timeout_s=SLOW_S)
 
     def wait_for_workers(self) -> None:
         """Wait until as many workers as there are containers have joined: after a run they take its stop-timeout."""
         workers = self.scales["locust-worker"]
 
         def joined() -> float:
-            return -abs(float(self.steering()["workers"]) - workers)  # a worker that was killed is counted for a while
+            # The master still counts a killed worker for a while.
+            return -abs(float(self.control_state()["workers"]) - workers)
 
         wait_for_progress(joined, 0, f"workers missing or too many of {workers}", stalled_s=120)
 
@@ -209,8 +210,8 @@ class ComposeStack:
 
     def wait_for_users(self, users: int) -> None:
         """Wait until this many users run, as long as their number still rises."""
-        wait_for_progress(lambda: float(self.steering()["users"]), users, "users that run")
-        wait_until(lambda: self.steering()["users"] == users, f"{users} users run and no more", timeout_s=SLOW_S)
+        wait_for_progress(lambda: float(self.control_state()["users"]), users, "users that run")
+        wait_until(lambda: self.control_state()["users"] == users, f"{users} users run and no more", timeout_s=SLOW_S)
 
     def wait_for_requests(self, more: int) -> None:
         """Wait until Locust has counted this many more requests."""
@@ -232,13 +233,13 @@ class ComposeStack:
         return {"requests": total["num_requests"], "failures": total["num_failures"]}
 
     def stop_run(self) -> dict[str, Any]:
-        """Stop the run that goes on, wait until it is archived, and read its run.json."""
-        run = self.steering()["run"]
+        """Stop the current run, wait until it is archived, and read its run.json."""
+        run = self.control_state()["run"]
         ask(f"{self.locust}/stop", {})
         return self.archived(run)
 
-    def steering(self) -> dict[str, Any]:
-        """What the master says of the run that goes on, or was the last."""
+    def control_state(self) -> dict[str, Any]:
+        """What the control API of the master says about the current or the latest run."""
         found: dict[str, Any] = ask(f"{self.locust}/loadstone/runs")
         return found
 

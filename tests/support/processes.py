@@ -125,7 +125,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 class ServerProcess:
     """One external program and its log file; its command holds its address, so it comes back on the same one.
 
-    ``ready`` is asked until it is true; a program that ends before that raises ServerDiedError with its last words.
+    ``ready`` is polled until it is true; a program that ends earlier raises ServerDiedError with the end of its log.
     """
 
     def __init__(self, command: Sequence[str | Path], *, log: Path, ready: Callable[[], bool]) -> None:

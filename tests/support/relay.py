@@ -1,4 +1,4 @@
-"""A TCP relay on loopback that can be cut and mended: a network that fails, for tests."""
+"""A TCP relay on loopback that can be cut and restored, to simulate a failing network."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Relay:
         self._to = port
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
-        """Take connections (again)."""
+    def restore(self) -> None:
+        """Accept connections again."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """Close everything."""
+        """Close all connections and the listening socket."""
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Lifecycle: what the events of a run say about it, in whatever order they come."""
+"""Lifecycle: what the events of a run say about it, regardless of their order."""
 
 from __future__ import annotations
 

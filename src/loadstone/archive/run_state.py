@@ -70,7 +70,7 @@ class IncarnationState:
 class RunState:
     """What is known of a run. With ``rollups=False`` samples count in the ledger but are not rolled up.
 
-    ``names`` shares a table of names with whoever else counts the run's batches, in the same order.
+    ``names`` is a table of names that is shared with other consumers of the same batches in the same order.
     """
 
     def __init__(self, *, rollups: bool = True, name_limit: int = NAME_LIMIT, names: NameTable | None = None) -> None:
@@ -214,9 +214,9 @@ def name_ids(table: NameTable, names: Sequence[RequestName]) -> NDArray[np.int64
 
 
 class BatchAggregate:
-    """A batch counted by second and name: computed once, when it is first asked for, for everyone who needs it.
+    """A batch counted by second and name: computed once, on first use, and shared by all consumers.
 
-    Asking admits the batch's names to the run, so batches have to be asked in the order of the journal.
+    Computing it admits the batch's names to the run, so batches have to be processed in the order of the journal.
     """
 
     def __init__(self, batch: Batch, names: NameTable) -> None:

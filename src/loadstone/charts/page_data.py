@@ -142,7 +142,7 @@ Point: TypeAlias = dict[str, Mapping[str, float | None] | list[int]]
 
 
 class PhaseState(Struct, frozen=True, kw_only=True):
-    """What a run that goes on is doing, and a sentence about it."""
+    """The phase of an open run, and a sentence about it."""
 
     phase: str
     about: str

@@ -30,7 +30,7 @@ def _worker(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     client.close()
     argv, environment = worker_command(settings, rest)
     sys.stdout.flush()
-    os.execvpe(argv[0], argv, environment)  # noqa: S606  (the worker keeps our process id, for whoever supervises us)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606  (keeps the process id, for a supervisor)
 
 
 def _collector(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
@@ -53,7 +53,7 @@ WORKER: Final = Verb(
 )
 COLLECTOR: Final = Verb(
     name="collector",
-    help="Run the Aggregator, which writes the run folders, and the InfluxWriter as one service.",
+    help="Run the Aggregator, which writes the archive of each run, and the InfluxWriter as one service.",
     notes="Without --influx-url only the Aggregator runs; --only runs one of the two alone.",
     configure=lambda parser: add_options(parser, CollectorSettings),
     execute=_collector,
@@ -62,7 +62,7 @@ COLLECTOR: Final = Verb(
 USAGE: Final = Verb(
     name="usage",
     help="Run the UsageSampler as a service: record CPU and memory of processes or containers.",
-    notes="It ends when it is told to stop, or when all processes named with --pid have ended.",
+    notes="It ends on SIGTERM or Ctrl-C, or when all processes named with --pid have ended.",
     configure=lambda parser: add_options(parser, UsageSettings),
     execute=_usage,
     is_service=True,

@@ -1,8 +1,8 @@
-"""Aggregator: reads the streams and writes run folders. A deployment has one, and nothing else writes run folders.
+"""Aggregator: reads the streams and writes the journals of runs. A deployment has one; nothing else writes journals.
 
 An entry is appended to the journal of its run, applied to the run's state, and acknowledged after the journal was
-synced, at most a second later. An entry that was not acknowledged, for whatever reason, is delivered again; it counts
-once. A run that is complete is handed to a `Finalizer`, and the other runs are read on while that works.
+synced, at most a second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
+once. A complete run is handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ log = logging.getLogger("loadstone.aggregator")
 
 @dataclass(slots=True)
 class Aggregator:
-    """One pass after another over the streams; see the module's docstring.
+    """Reads the streams in passes, one for each call of `step`; see the module's docstring.
 
     ``finalize`` begins to close the run in a folder. ``lease`` is renewed while the journal of a run is replayed.
     """
@@ -99,7 +99,7 @@ class Aggregator:
         self._finish_closed()
 
     def sync(self) -> None:
-        """Make everything read so far safe, then acknowledge it and cut the streams behind it."""
+        """Sync everything read so far to disk, then acknowledge it and trim the streams."""
         for run in self.runs.values():
             run.journal.sync()
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
@@ -130,7 +130,7 @@ class Aggregator:
         self.runs.clear()
 
     def _take(self, entry: StreamEntry) -> bool:
-        """Whether the entry is dealt with; an entry of a run that is being closed has to be read again later."""
+        """Whether the entry was processed; an entry of a run that is being closed has to be read again later."""
         try:
             content = _content(entry)
         except FormatError as error:
@@ -205,7 +205,7 @@ class Aggregator:
 
 
 def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
-    """What an entry holds. Raises `FormatError` when it does not belong into its stream."""
+    """What an entry holds. Raises `FormatError` when it does not belong in its stream."""
     if entry.stream != USAGE and not valid_run_id(entry.run):
         raise FormatError(f"{entry.run!r} is not the id of a run")
     return decode_entry(_KINDS[entry.stream], entry.blob)

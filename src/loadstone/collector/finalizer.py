@@ -1,13 +1,13 @@
-"""Finalizer: closes one run in a process of its own, so that the Aggregator keeps reading the others meanwhile.
+"""Finalizer: closes one run in a separate process, so that the Aggregator keeps reading the other runs.
 
 Closing a run of many millions of requests takes minutes of CPU. A thread would keep the other runs up to date as well
-(figures in docs/decisions/finalizer.md), but a thread has no priority of its own: the process leaves the CPU to the
-workers on its machine. It also gives its memory back when it ends, can be killed at any moment, and does not take the
-Aggregator with it when it runs out of memory.
+(figures in docs/decisions/finalizer.md), but a process can run at a lower priority than the workers on
+its machine. It also frees its memory when it ends, can be killed at any moment, and does not take the Aggregator down
+when it runs out of memory.
 
 Two finalizers never close the same run at once: each holds the lease `finalizer_lease` and the lock of the run
-folder while it works. The Aggregator lets go of the lock before it starts one. Closing is a pure function of the
-journal, so a finalizer that was killed is started again and comes to the same result. It ends at once when the
+folder while it works. The Aggregator releases the lock before it starts one. Closing is a pure function of the
+journal, so a finalizer that is restarted after a crash produces the same files. A finalizer ends at once when the
 process that started it ends, and the next Aggregator starts another.
 """
 
@@ -41,7 +41,7 @@ __all__ = ["Finalizer", "FinalizerOrder"]
 
 _LEASE_LIFE_MS: Final = 5000
 _LEASE_WITHIN_S: Final = 2 * _LEASE_LIFE_MS / 1000
-"""The lease of a finalizer that was killed ends within its life; one that is renewed for longer belongs to another."""
+"""The lease of a killed finalizer expires sooner; a lease that is held for longer belongs to a live finalizer."""
 _LOOK_EVERY_S: Final = 0.2
 _NUMBER_KEPT_S: Final = 600
 _NICENESS: Final = 5
@@ -52,7 +52,7 @@ log = logging.getLogger("loadstone.finalizer")
 
 
 class FinalizerOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a finalizer is to do: close the run in ``path`` as of ``closed_at_ns``. It takes its lease as ``holder``."""
+    """The order to close the run in ``path`` as of ``closed_at_ns``, with the lease held as ``holder``."""
 
     redis_url: str
     path: str
@@ -61,14 +61,14 @@ class FinalizerOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: both texts are empty when the run is closed and has its report."""
+    """The result: both texts are empty if the run is closed and has its report."""
 
     error: str = ""
     report_error: str = ""
 
 
 class Finalizer:
-    """The closing of one run, seen from the Aggregator: starts the process, and again after a pause when it failed."""
+    """The Aggregator's handle on closing one run: starts the process, and restarts it after a pause if it failed."""
 
     def __init__(self, order: FinalizerOrder, clock: Clock) -> None:
         self._order = order
@@ -80,11 +80,11 @@ class Finalizer:
 
     @property
     def pid(self) -> int | None:
-        """The process that is at work, None during a pause."""
+        """Id of the running process, None during a pause."""
         return self._process.pid if self._process else None
 
     def poll(self) -> bool:
-        """Whether the run is closed. Never waits; call it again and again until it is."""
+        """Whether the run is closed. Does not block; call it repeatedly."""
         if self._closed:
             return True
         if self._process is None:
@@ -95,7 +95,7 @@ class Finalizer:
         return self._closed
 
     def stop(self) -> None:
-        """Kill the process, if there is one; what it did not finish is done again by the next finalizer."""
+        """Kill the process, if there is one; the next finalizer starts over."""
         if self._process is not None:
             self._process.kill()
             self._end()
@@ -143,7 +143,7 @@ class Finalizer:
 
 
 def main() -> None:
-    """The process: read the order from stdin, do it, and write the outcome to stdout, both as JSON."""
+    """Entry point of the process: read the order from stdin, carry it out, and write the outcome to stdout, as JSON."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)
@@ -179,7 +179,7 @@ def _acquire(lease: Lease, run: str) -> None:
 
 
 def _write_report(folder: RunFolder) -> str:
-    """A run without a report is complete all the same, and `loadstone report` writes it later. The error, if any."""
+    """Write report.html and return the error, if any. A run is complete without it; `loadstone report` writes it."""
     try:
         write_report(folder)
     except (LoadstoneError, OSError, ValueError, KeyError) as error:

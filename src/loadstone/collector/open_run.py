@@ -31,7 +31,7 @@ __all__ = ["ClosingRun", "OpenRun"]
 _SILENCE_S: Final = 0.4
 """A stopped run from which nothing came for this long has no backlog. Workers ship twice a second."""
 _POINTS_SHARE_S: Final = 0.2
-"""How long one pass of the Aggregator publishes the last points of one run before the other runs get their turn."""
+"""Time limit for the last points of one run in one pass of the Aggregator, so that the other runs do not wait."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class OpenRun:
             self._note_names_capped(stream_id)
 
     def may_close(self) -> bool:
-        """Whether the run is complete and nothing more comes in.
+        """Whether the run is complete and no more entries are expected.
 
         After an outage of the stream, entries may be old when they arrive, so silence is measured by arrival: a backlog
         is drained first, and a master counts as lost only when nothing has arrived here for that long.
@@ -118,9 +118,9 @@ class OpenRun:
 
 @dataclass(slots=True)
 class ClosingRun:
-    """A run whose journal is complete and released, and the finalizer that makes its files.
+    """A run whose journal is complete and released, and the finalizer that builds its files.
 
-    ``deferred``: entries for this run came after that. They stay unacknowledged, and are read again once it is closed.
+    ``deferred``: entries for this run arrived later. They stay unacknowledged and are read again once it is closed.
     """
 
     run: OpenRun
@@ -129,9 +129,9 @@ class ClosingRun:
     _last_points: Iterator[list[str]] | None = None
 
     def publish_last_points(self, feed: InfluxFeed, load: Callable[[], RunRecord]) -> bool:
-        """Publish, for a fifth of a second, what only the end of the run can tell; whether that is everything.
+        """Publish points that are known only at the end of the run, for a fifth of a second; whether all are published.
 
-        ``load`` reads its run.json. Late batches make whole slices of the journal be folded again, hence the limit.
+        ``load`` reads its run.json. Late batches require slices of the journal to be read again, hence the time limit.
         """
         if self._last_points is None:
             self._last_points = self._ending(load)

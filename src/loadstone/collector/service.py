@@ -1,6 +1,6 @@
 """The collector's services as programs run them: the Aggregator and the InfluxWriter together, or one of the two alone.
 
-A stream that is away and a full disk are logged and waited for; neither loses anything.
+If the stream server is unavailable or the disk is full, it logs that and retries; nothing is lost.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ log = logging.getLogger("loadstone.collector")
 def serve(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     """Serve what the settings name until ``stopped()``. Raises `UsageError` when they name a writer without InfluxDB.
 
-    When one of the two services fails, the other ends too, and the failure is raised: whoever supervises this process
-    starts both again.
+    When one of the two services fails, the other ends too, and the failure is raised: the supervisor of this process
+    restarts both.
     """
     if settings.only == "writer" and settings.influx_url is None:
         raise UsageError("the writer has no InfluxDB to write to", hint="Name it with --influx-url")

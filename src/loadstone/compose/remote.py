@@ -108,7 +108,7 @@ class StackRun:
             return msgspec.json.decode(answer.content, type=RunStatus)
         except (httpx.HTTPStatusError, msgspec.MsgspecError) as error:
             raise UsageError(
-                f"the server at {self._settings.stack_url} is not the master of a loadstone stack"
+                f"the server at {self._settings.stack_url} is not the Locust master of a compose stack"
                 f" (/loadstone/runs answers with status {answer.status_code})",
                 hint="Name the stack's Locust web UI with --stack-url",
             ) from error

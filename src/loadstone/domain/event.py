@@ -70,7 +70,7 @@ class EventKind(StrEnum):
 
 
 class Payload(Struct, frozen=True, kw_only=True):
-    """What an event says beside its kind; each kind has a payload of its own."""
+    """The content of an event apart from its kind; each kind has its own type of payload."""
 
     kind: ClassVar[EventKind]
 

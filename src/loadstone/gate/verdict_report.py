@@ -33,7 +33,7 @@ CHANGE_HEADER: Final = ("request", "metric", "base", "run", "change", "interval"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that has to hold; ``ok`` is None when that is undecided."""
+    """One check of a report; ``ok`` is None if it is undecided."""
 
     name: str
     ok: bool | None

@@ -36,7 +36,7 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> Scenario
         users, shape = _load(files)
     except SystemExit as error:
         return _bad(f"the scenario {', '.join(files)} ended itself while it was loaded (exit {error.code})")
-    except Exception as error:  # noqa: BLE001  (whatever a scenario raises is its author's to read)
+    except Exception as error:  # noqa: BLE001  (a scenario may raise anything; the report shows it)
         return _bad(f"the scenario {', '.join(files)} cannot be loaded: {type(error).__name__}: {error}")
     if not users:
         return _bad(f"the scenario {', '.join(files)} has no user class", "Define a class that extends HttpUser")

@@ -63,7 +63,7 @@ class _Hook:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
         else:
             connections.install()
-            locust_fast.install(environment, enabled=settings.fast_http_mend)
+            locust_fast.install(environment, enabled=settings.fast_http_fix)
             self._attach(environment, settings, settings.redis_url)
         self._initialised = True
 

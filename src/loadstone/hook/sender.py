@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_LIMIT_BYTES", "EventPublisher", "Outbox", "Sender"]
 
 DEFAULT_LIMIT_BYTES: Final = 64 * 1024 * 1024
-"""How much an `Outbox` holds unless it is told otherwise."""
+"""How much an `Outbox` holds by default."""
 _EVENTS_LIMIT_BYTES: Final = 8 * 1024 * 1024
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0

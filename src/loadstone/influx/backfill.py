@@ -79,7 +79,7 @@ def _names(folder: RunFolder) -> NameTable:
 
 
 class Backfill:
-    """Works off the backfill queue while its writer holds the points lease: no other writes points meanwhile."""
+    """Processes the backfill queue while its writer holds the points lease, so that no other writer writes points."""
 
     def __init__(self, client: Redis, ledger: SharedLedger, writer: InfluxWriter, results: Path) -> None:
         self._queue = BackfillQueue(client)

@@ -1,7 +1,7 @@
 """InfluxFeed: what the Aggregator does for the InfluxWriters, when there are any.
 
-It keeps their group, publishes ready points on the stream `points`, cuts the streams when Redis is half full while
-InfluxDB is away, and brings the InfluxDB ledger of closed runs up to date.
+It keeps their consumer group, publishes ready points to the stream `points`, trims the streams when Redis is half full
+while InfluxDB is unavailable, and updates the InfluxDB ledger of closed runs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """PointsLease: one InfluxWriter at a time may write points, because a later point may replace an earlier one.
 
-InfluxDB knows no fencing number. A writer that was frozen in the middle of a request goes on when it wakes, however
-long ago its lease expired, and overwrites newer points with older ones. So the lease is confirmed before each request,
-which is not sent if it was lost, and after it: if another writer has taken the lease meanwhile, the runs concerned are
-backfilled, which writes their newest points again.
+InfluxDB does not check fencing numbers. A writer that was frozen in the middle of a request continues when it wakes,
+however long ago its lease expired, and overwrites newer points with older ones. So the lease is confirmed before each
+request, which is not sent if the lease was lost, and after it: if another writer has taken the lease in the meantime,
+the affected runs are backfilled, which writes their newest points again.
 """
 
 from __future__ import annotations

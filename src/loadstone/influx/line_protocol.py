@@ -1,9 +1,8 @@
-"""Line protocol: points as text that InfluxDB takes, whatever names and errors contain.
+"""Line protocol: points as text that InfluxDB accepts, regardless of what names and errors contain.
 
-The rules were found on a real server: refused are a tag value that ends in a backslash, an empty tag value, a line
-break in a tag, NaN, infinity and a timestamp that is no integer. So control characters become a space, backslashes at
-the end of a tag are dropped, empty tags are left out, numbers that are none are left out, and texts are cut at
-1 KiB. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+The rules were found with a real server, which rejects a tag value that ends in a backslash, an empty tag value, a line
+break in a tag, NaN, infinity and a timestamp that is not an integer. So control characters become a space, backslashes
+at the end of a tag are dropped, empty tags, NaN and infinity are left out, and texts are cut at 1 KiB. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ LATEST_S: Final = 5
 
 
 class PointStream:
-    """The points of one run. ``time_buckets`` that are limited to some buckets compute these anew, and nothing else.
+    """The points of one run. ``time_buckets`` that are limited to some buckets recompute only these.
 
     ``names`` is the run's table of names, where a `RunState` counts the same batches.
     """

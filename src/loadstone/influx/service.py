@@ -38,7 +38,7 @@ class _StoppedError(Exception):
 
 @dataclass(slots=True)
 class _Wait:
-    """Waits for InfluxDB: gives signs of life meanwhile, and ends when the service is to stop."""
+    """Waits for InfluxDB while it keeps the heartbeat going, and ends when the service has to stop."""
 
     writer: InfluxWriter
     stopped: Callable[[], bool]

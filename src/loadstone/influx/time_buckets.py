@@ -47,7 +47,7 @@ _KIND_LIMIT: Final = 50
 _OTHER_KIND: Final = "__other__"
 _EARLY_LIMIT: Final = 1000
 _SLICE: Final = 600
-"""Buckets of a resolution that are computed anew in one pass over the journal: it bounds the memory of that."""
+"""Buckets per resolution that are recomputed in one pass over the journal; this limits the memory it takes."""
 
 
 class TimeBuckets:
@@ -107,7 +107,7 @@ class TimeBuckets:
             self._buckets[ALIGNED].fill(to_second - self.start_second)
 
     def slices_of_dirty(self) -> Iterator[TimeBuckets]:
-        """Empty time buckets for what has to be computed anew, a bounded number of buckets each."""
+        """Empty time buckets for everything that has to be recomputed, in slices of limited size."""
         slices = [_slices(sorted(self._buckets[key].dirty)) for key in _WIDTHS]
         for parts in zip_longest(*slices, fillvalue=frozenset[int]()):
             anew = TimeBuckets(self.names, only=dict(zip(_WIDTHS, parts, strict=True)))

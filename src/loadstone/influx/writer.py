@@ -228,7 +228,7 @@ def _receipt(piece: _Piece, rejected: int) -> WriteReceipt:
 
 
 def _batch_of(entry: StreamEntry) -> Batch | None:
-    """The batch of an entry; None for one that was cut meanwhile, or that the Aggregator puts to the dead letters."""
+    """The batch of an entry; None if it was trimmed in the meantime, or belongs among the Aggregator's dead letters."""
     if not entry.blob or not valid_run_id(entry.run):
         return None
     try:

@@ -41,7 +41,7 @@ _SERVICE_STOP_S: Final = 30.0
 
 
 class LocalStack:
-    """A context that owns the processes. ``interactive`` gives the master its web UI and no run of its own."""
+    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself."""
 
     def __init__(
         self,
@@ -106,9 +106,9 @@ class LocalStack:
         return f"more workers: loadstone worker {where} -f {files}"
 
     def restart_crashed(self, *, workers: bool) -> list[ManagedProcess]:
-        """Restart crashed services, and with ``workers`` crashed workers too; the ones that were restarted.
+        """Restart crashed services, and with ``workers`` crashed workers too; return the processes that were restarted.
 
-        A worker that exits with status 0 was told to quit. Raises `PlatformError` when a process crashes too often.
+        A worker that exits with status 0 quit on request. Raises `PlatformError` when a process crashes too often.
         """
         watched = (*self._services, *(self.workers if workers else ()))
         crashed = [process for process in watched if process.exit_code not in {None, 0}]

@@ -249,7 +249,7 @@ class RunSupervisor:
         return self._events.is_empty and (self._ended_by is None or bool(getattr(live, self._ended_by)))
 
     def _await_influx(self, folder: RunFolder) -> None:
-        """Give InfluxDB time to receive everything; what it lacks then is in the archive, and the user is told."""
+        """Give InfluxDB time to receive everything; report what it still lacks, all of which is in the archive."""
         settings = self._stack.settings
         if settings.influx_url is None:
             return

@@ -1,4 +1,4 @@
-"""A run in the terminal while it goes on: a panel that redraws itself, or plain lines where output is no terminal."""
+"""A run in progress in the terminal: a panel that redraws itself, or plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing"
 
 
 class View(Protocol):
-    """Something that shows live snapshots and notes while a run goes on."""
+    """Something that shows live snapshots and notes during a run."""
 
     def __enter__(self) -> Self: ...
 

@@ -250,7 +250,7 @@ class HookSettings:
     heartbeat_file: Path | None = setting(
         parse.path, "file that a worker touches while it is connected to its master, for health checks"
     )
-    fast_http_mend: bool = setting(
+    fast_http_fix: bool = setting(
         parse.boolean,
         "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
         default="yes",

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 FAILURES: Final = (redis.RedisError, OSError)
-"""What a command can raise when the server is away, full, or refuses it."""
+"""What a command can raise if the server is unavailable, full, or rejects the command."""
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:

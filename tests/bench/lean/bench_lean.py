@@ -87,10 +87,10 @@ def bench_many_users(nginx: NginxServer):
     print("| users | class | MB | before | KB per user | requests/s | cores | failures | mean ms | new connections |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for users in MANY_USERS:
-        for name, mend in (("LeanHttpUser", ()), (BASE, ()), (BASE, ("--mend",)), ("HttpUser", ())):
-            options = ("--recorder", *mend, "--wait", *THINK_S)
+        for name, fix in (("LeanHttpUser", ()), (BASE, ()), (BASE, ("--fix",)), ("HttpUser", ())):
+            options = ("--recorder", *fix, "--wait", *THINK_S)
             run = generate(name, nginx.url, *options, core=GENERATOR_CORE, seconds=10, users=users)
-            print_many(users, f"{name}{', mended' if mend else ''}", run)
+            print_many(users, f"{name}{', fixed' if fix else ''}", run)
 
 
 def print_many(users: int, name: str, run: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """One generator process of the benchmark: runs one user class for a while and prints what it cost, as JSON.
 
-python generate.py CLASS URL SECONDS USERS [--prepared] [--recorder] [--mend] [--wait LOW HIGH]
+python generate.py CLASS URL SECONDS USERS [--prepared] [--recorder] [--fix] [--wait LOW HIGH]
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def main():
     parser.add_argument("users", type=int)
     parser.add_argument("--prepared", action="store_true")
     parser.add_argument("--recorder", action="store_true")
-    parser.add_argument("--mend", action="store_true")
+    parser.add_argument("--fix", action="store_true")
     parser.add_argument("--wait", type=float, nargs=2)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -113,7 +113,7 @@ def main():
     environment = Environment(user_classes=[user])
     runner = environment.create_local_runner()
     environment.stats.use_response_times_cache = False
-    if options.mend:
+    if options.fix:
         locust_fast.install(environment)
     if options.recorder:
         add_recorder(environment)

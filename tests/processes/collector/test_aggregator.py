@@ -1,4 +1,4 @@
-"""The Aggregator on a real Valkey: everything counts once, whatever is sent, however often, and whoever dies."""
+"""The Aggregator on a real Valkey: everything counts once, even if entries are repeated and processes die."""
 
 from __future__ import annotations
 

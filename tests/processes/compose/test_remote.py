@@ -180,8 +180,8 @@ def test_a_stack_without_workers_is_given_up_after_a_minute(bench: Bench):
 
 
 def test_a_busy_stack_is_wrong_use_and_its_reason_is_passed_on(bench: Bench):
-    bench.master.refusal = (409, {"problems": [f"run {EARLIER} goes on; it has to end first"]})
-    with pytest.raises(UsageError, match=f"run {EARLIER} goes on") as raised:
+    bench.master.refusal = (409, {"problems": [f"run {EARLIER} has not ended yet"]})
+    with pytest.raises(UsageError, match=f"run {EARLIER} has not ended yet") as raised:
         bench.drive()
     assert raised.value.exit_code is ExitCode.USAGE
     assert bench.script.passed_s == 0
@@ -206,7 +206,7 @@ def test_where_nothing_listens_it_says_how_to_start_a_stack(bench: Bench):
 
 def test_a_server_that_is_no_master_is_told_from_a_stack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench.master, "status", lambda: {"hello": "world"})
-    with pytest.raises(UsageError, match=r"is not the master of a loadstone stack.*--stack-url"):
+    with pytest.raises(UsageError, match=r"is not the Locust master of a compose stack.*--stack-url"):
         bench.drive()
 
 

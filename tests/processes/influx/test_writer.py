@@ -248,7 +248,7 @@ def test_a_second_life_of_the_aggregator_publishes_no_point_twice_and_none_less(
         wait_until(lambda: int(client.hget("influx:r", "position") or 0) == 10, "ten entries are published")
     first = int(client.hget("influx:r", "points"))
     with threads(settings, serve_aggregator):
-        wait_until(lambda: bool(client.exists("live:r")), "it goes on")
+        wait_until(lambda: bool(client.exists("live:r")), "it continues")
         ship(client, entries[10:])
         wait_until(lambda: bool(run_json(tmp_path)), "the run is closed", timeout_s=30)
     published = [line for _, fields in client.xrange(POINTS) for line in fields[b"b"].split(b"\n")]

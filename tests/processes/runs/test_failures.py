@@ -1,4 +1,4 @@
-"""Parts are killed in mid-run: the run goes on, and its numbers stay right or say how wrong they may be.
+"""Processes are killed during a run: it continues, and its numbers stay right or state how wrong they may be.
 
 Each run is ended by an interrupt as soon as what the test is about has happened, however long that takes.
 """

@@ -1,4 +1,4 @@
-"""Which run is meant, and what to say when that is not clear."""
+"""Finding a run by its id, and the error when the id is ambiguous."""
 
 import json
 import shutil

@@ -46,7 +46,7 @@ def test_the_boards_are_where_the_provider_looks_and_in_the_folder_of_the_alerts
     assert mounted("/etc/grafana/provisioning") == PROVISIONING
 
 
-def test_whoever_reaches_the_port_may_look_and_change_nothing():
+def test_visitors_without_a_password_may_view_boards_and_change_nothing():
     settings = grafana()["environment"]
     assert settings["GF_AUTH_ANONYMOUS_ENABLED"] == "${GRAFANA_ANONYMOUS:-true}"
     assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"

@@ -1,4 +1,4 @@
-"""Objectives: what may be written, what it means, and what a reader is told."""
+"""Objectives: what may be written, what it means, and how it is displayed."""
 
 import operator
 

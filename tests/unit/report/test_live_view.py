@@ -1,4 +1,4 @@
-"""The terminal while a run goes on: all that matters on one line, or in a panel that redraws itself."""
+"""A run in progress in the terminal: all that matters on one line, or in a panel that redraws itself."""
 
 from __future__ import annotations
 
