@@ -297,7 +297,8 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 
 
 _PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for payload in Payload.__subclasses__()}
-_PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
+_PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload, strict=False) for kind, payload in _PAYLOADS.items()}
+"""Not strict: load shapes give numbers of users such as ``10.0``, which older versions stored as they were."""
 _ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
 _USAGE_DECODER: Final = msgspec.json.Decoder(UsageTick)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -332,7 +333,7 @@ def decode_event(blob: bytes) -> Event:
 def payload_of(kind: EventKind, data: object) -> Payload:
     """The payload of an event of this kind, from its decoded JSON; raises `FormatError` when it is none."""
     try:
-        return msgspec.convert(data, _PAYLOADS[kind])
+        return msgspec.convert(data, _PAYLOADS[kind], strict=False)
     except msgspec.ValidationError as error:
         raise FormatError(f"not the data of an event {kind}: {error}") from error
 
