@@ -121,6 +121,7 @@ class FakeChannel:
 
     def __init__(self) -> None:
         self.live: Any = None
+        self.earlier_closed = True
         self.published: list[Event] = []
         self.available = True
         self.events_read = True
@@ -130,6 +131,11 @@ class FakeChannel:
         """See `RunChannel`."""
         self._check()
         return self.live
+
+    def all_closed(self, _launch: str) -> bool:
+        """See `RunChannel`."""
+        self._check()
+        return self.earlier_closed and self.live.closed
 
     def publish(self, event: Event) -> None:
         """See `RunChannel`."""

@@ -248,6 +248,15 @@ def test_up_serves_until_it_is_stopped_and_archives_the_open_run(bench: Bench):
     assert bench.script.passed_s == pytest.approx(70, abs=0.5)
 
 
+def test_up_waits_for_an_earlier_run_that_takes_longer_to_close_than_the_newest(bench: Bench):
+    bench.channel.earlier_closed = False
+    bench.goes(closed=True)
+    bench.at(10, bench.stop_once)
+    bench.at(90, lambda: setattr(bench.channel, "earlier_closed", True))
+    bench.supervisor.serve()
+    assert bench.script.passed_s == pytest.approx(90, abs=0.5)
+
+
 def test_up_ends_when_its_target_exits_and_records_that(bench: Bench):
     bench.goes()
     target = bench.machine.make(name="target", argv=[], env={}, log=bench.stack.folder / "target.log")
