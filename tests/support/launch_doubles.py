@@ -1,6 +1,6 @@
 """Doubles for tests of launch and compose: processes that are only recorded, a script in virtual time, Redis, a view.
 
-Real processes are started in `tests/unit/launch/test_managed_process.py` and in `tests/runs`.
+Real processes are started in `tests/processes/launch/test_managed_process.py` and in `tests/processes/runs`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """RunSupervisor: what it does when processes crash, the user stops it, Redis is away or nothing gets archived.
 
-Processes, Redis and the clock are doubles; LocalStack is real. Whole runs with real ones are in `tests/runs`.
+Processes, Redis and the clock are doubles; LocalStack is real. Whole runs with real ones are in `tests/processes/runs`.
 """
 
 from __future__ import annotations
