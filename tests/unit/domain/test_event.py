@@ -89,6 +89,8 @@ def test_a_whole_number_may_be_written_as_a_float():
         b"\xff",
         blob_of("unheard_of"),
         blob_of("users", users="many"),
+        blob_of("users", users="4"),
+        blob_of("users", users=4.5),
         blob_of("roster", workers="all"),
         blob_of("started", scenario="a.py"),
         blob_of("names_capped", names=[["GET"]]),
