@@ -1,6 +1,6 @@
 """Doubles for tests of launch and compose: processes that are only recorded, a script in virtual time, Redis, a view.
 
-Real processes are started in `tests/unit/launch/test_managed_process.py` and in `tests/runs`.
+Real processes are started in `tests/processes/launch/test_managed_process.py` and in `tests/processes/runs`.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ class FakeChannel:
 
     def __init__(self) -> None:
         self.live: Any = None
+        self.earlier_closed = True
         self.published: list[Event] = []
         self.available = True
         self.events_read = True
@@ -130,6 +131,11 @@ class FakeChannel:
         """See `RunChannel`."""
         self._check()
         return self.live
+
+    def all_closed(self, _launch: str) -> bool:
+        """See `RunChannel`."""
+        self._check()
+        return self.earlier_closed and self.live.closed
 
     def publish(self, event: Event) -> None:
         """See `RunChannel`."""

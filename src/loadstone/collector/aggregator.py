@@ -52,6 +52,8 @@ _MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
 _BLOCK_MS: Final = 200
 _SYNC_EVERY_S: Final = 0.5
+_MOST_FINALIZERS: Final = 2
+"""Finalizers at work at once: after an outage many runs are complete together, and each one needs memory and a core."""
 log = logging.getLogger("loadstone.aggregator")
 
 
@@ -171,8 +173,13 @@ class Aggregator:
         return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
 
     def _close_complete(self) -> None:
-        """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders."""
-        for name in [name for name, run in self.runs.items() if run.may_close()]:
+        """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders.
+
+        Runs for which there is no finalizer yet stay open.
+        """
+        at_work = sum(closing.finalizer.pid is not None for closing in self.closing.values())
+        complete = [name for name, run in self.runs.items() if run.may_close()]
+        for name in complete[: max(0, _MOST_FINALIZERS - at_work)]:
             run = self.runs[name]
             run.close()
             self.closing[name] = ClosingRun(run, self.finalize(run.folder))

@@ -323,7 +323,7 @@ def decode_event(blob: bytes) -> Event:
     """The event in a blob; raises `FormatError` when it is none."""
     try:
         envelope = _ENVELOPE_DECODER.decode(blob)
-        payload = _PAYLOAD_DECODERS[envelope.kind].decode(envelope.data)
+        payload = _decode_payload(envelope)
     except ValueError as error:
         raise FormatError(f"not an event: {error}") from error
     return Event(run=envelope.run, at_ns=envelope.at_ns, source=envelope.source, seq=envelope.seq, payload=payload)
@@ -332,9 +332,23 @@ def decode_event(blob: bytes) -> Event:
 def payload_of(kind: EventKind, data: object) -> Payload:
     """The payload of an event of this kind, from its decoded JSON; raises `FormatError` when it is none."""
     try:
-        return msgspec.convert(data, _PAYLOADS[kind])
+        return msgspec.convert(_whole(data), _PAYLOADS[kind])
     except msgspec.ValidationError as error:
         raise FormatError(f"not the data of an event {kind}: {error}") from error
+
+
+def _decode_payload(envelope: _Envelope) -> Payload:
+    try:
+        return _PAYLOAD_DECODERS[envelope.kind].decode(envelope.data)
+    except msgspec.ValidationError:
+        return msgspec.convert(_whole(msgspec.json.decode(envelope.data)), _PAYLOADS[envelope.kind])
+
+
+def _whole(data: object) -> object:
+    """Whole numbers as integers: load shapes may ask for 10.0 users, which older versions stored so."""
+    if not isinstance(data, dict):
+        return data
+    return {key: int(each) if isinstance(each, float) and each.is_integer() else each for key, each in data.items()}
 
 
 def encode_usage(tick: UsageTick) -> bytes:

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from locust.env import Environment
+    from locust.runners import Runner
 
     from loadstone.settings import HookSettings
 
-__all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id"]
+__all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id", "target_users"]
 
 
 RUN_OPTION: Final = "loadstone_run"
@@ -47,7 +49,7 @@ def identity_of(environment: Environment, settings: HookSettings) -> Started:
     return Started(
         scenario=_scenario(environment),
         host=environment.host or next((c.host for c in environment.user_classes if c.host), None),
-        users=runner.target_user_count if runner else 0,
+        users=target_users(runner) if runner else 0,
         spawn_rate=getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
         run_time_s=settings.run_time,
         steady_state_s=settings.steady_state,
@@ -63,6 +65,11 @@ def identity_of(environment: Environment, settings: HookSettings) -> Started:
         versions=versions(),
         launch=settings.launch,
     )
+
+
+def target_users(runner: Runner) -> int:
+    """How many users are to run. A load shape may ask for a fraction of one; Locust then starts a whole one."""
+    return ceil(runner.target_user_count)
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ from loadstone.domain.event import (
     WorkerJoined,
     WorkerLost,
 )
-from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id
+from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id, target_users
 from loadstone.hook.sender import EventPublisher
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class MasterHook:
             self._publisher.publish(
                 Users(
                     users=runner.user_count,
-                    target_users=runner.target_user_count,
+                    target_users=target_users(runner),
                     workers=getattr(runner, "worker_count", 1),
                 )
             )
@@ -159,9 +159,10 @@ class _Observer:
     def compare(self, runner: Runner, publisher: EventPublisher) -> None:
         if isinstance(runner, MasterRunner):
             self._compare_workers(runner, publisher)
-        if self._target not in {None, runner.target_user_count}:
-            publisher.publish(Stage(users=runner.target_user_count, before=self._target))
-        self._target = runner.target_user_count
+        target = target_users(runner)
+        if self._target not in {None, target}:
+            publisher.publish(Stage(users=target, before=self._target))
+        self._target = target
 
     def _compare_workers(self, runner: MasterRunner, publisher: EventPublisher) -> None:
         present = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -72,9 +73,10 @@ def _names(folder: RunFolder) -> NameTable:
     """Where the names of raw points come from: the list of an older version's writers, else the journal's order."""
     for entry in read_journal(folder.journal):
         if entry.kind is EntryKind.EVENTS and EventKind.NAMES_CAPPED.encode() in entry.blob:
-            listed = names_listed_by_writers(decode_event(entry.blob))
-            if listed is not None:
-                return listed
+            with suppress(FormatError):  # closing the run counts and reports it
+                listed = names_listed_by_writers(decode_event(entry.blob))
+                if listed is not None:
+                    return listed
     return NameTable()
 
 

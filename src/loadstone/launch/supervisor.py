@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
-from loadstone.collector.live.snapshot import read_live
+from loadstone.collector.live.snapshot import all_closed, read_live
 from loadstone.domain.event import Event, Interrupted, Restarted, TargetExited, encode_event
 from loadstone.errors import PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -47,6 +47,9 @@ class RunChannel(Protocol):
     def read_live(self, launch: str) -> LiveSnapshot | None:
         """The newest live snapshot of the run that this launch started; None before there is one."""
 
+    def all_closed(self, launch: str) -> bool:
+        """Whether every run that this launch started is closed."""
+
     def publish(self, event: Event) -> None:
         """Add an event to the stream."""
 
@@ -66,6 +69,10 @@ class RedisChannel:
     def read_live(self, launch: str) -> LiveSnapshot | None:
         """See `RunChannel`."""
         return read_live(self._client, launch)
+
+    def all_closed(self, launch: str) -> bool:
+        """See `RunChannel`."""
+        return all_closed(self._client, launch)
 
     def publish(self, event: Event) -> None:
         """See `RunChannel`."""
@@ -215,11 +222,14 @@ class RunSupervisor:
         return self._stack.target is not None and not self._stack.target.alive
 
     def _await_archive(self) -> RunFolder:
-        """Wait until the Aggregator has closed the run, which takes half a minute longer when the master was lost."""
+        """Wait until the Aggregator has closed the run, which takes half a minute longer when the master was lost.
+
+        Earlier runs of ``loadstone up`` are awaited too: several can be closing at once.
+        """
         begun_s = self._clock.monotonic_s()
         while self._clock.monotonic_s() - begun_s < _CLOSES_WITHIN_S and self._stop_requests() <= _MOST_STOP_REQUESTS:
             self._look(restart_workers=False)
-            if self.live and self.live.closed and self._archive_is_complete(self.live):
+            if self.live and self.live.closed and self._archive_is_complete(self.live) and self._all_closed():
                 return RunFolder(self._stack.settings.results / self.live.run)
             self._sleep(_LOOK_EVERY_S)
         raise self._not_archived()
@@ -247,6 +257,12 @@ class RunSupervisor:
     def _archive_is_complete(self, live: LiveSnapshot) -> bool:
         """Whether the closed run includes the reason why it ended; if not, it is about to be closed again."""
         return self._events.is_empty and (self._ended_by is None or bool(getattr(live, self._ended_by)))
+
+    def _all_closed(self) -> bool:
+        try:
+            return self._channel.all_closed(self._stack.launch)
+        except FAILURES:
+            return False
 
     def _await_influx(self, folder: RunFolder) -> None:
         """Give InfluxDB time to receive everything; report what it still lacks, all of which is in the archive."""

@@ -417,6 +417,26 @@ def test_what_comes_for_a_run_while_it_is_being_closed_is_read_again_afterwards(
     assert deployment.ledger() == (30, 30, 0, 0)
 
 
+def test_of_many_runs_that_are_complete_together_two_are_closed_at_a_time(deployment: Deployment):
+    aggregator = deployment.start()
+    runs = [f"r{number}" for number in range(5)]
+    for run in runs:
+        made = RunMaker(run).started(workers=(0,)).add(IncarnationMaker(run=run).batch(samples(10, 0, 1), final=True))
+        deployment.send(made.stopped(1, requests=10).entries, run)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
+    deployment.time.monotonic_s += 60
+    at_work: list[int] = []
+
+    def go_on() -> bool:
+        step(aggregator)
+        at_work.append(sum(each.finalizer.pid is not None for each in aggregator.closing.values()))
+        return not aggregator.closing and not aggregator.runs
+
+    wait_until(go_on, "all of them are closed", timeout_s=60)
+    assert max(at_work) == 2
+    assert [deployment.rows(run) for run in runs] == [10] * 5
+
+
 def test_an_aggregator_that_is_started_while_a_run_is_being_closed_closes_it(deployment: Deployment):
     first = deployment.start()
     deployment.send(whole_run().entries)

@@ -1,6 +1,6 @@
 """LocalStack: the order in which processes start and stop, what each is given, and what a failure leaves behind.
 
-Processes are doubles, and so is the demo target's HTTP server; whole runs with real ones are in `tests/runs`.
+Processes are doubles, and so is the demo target's HTTP server; whole runs with real ones are in `tests/processes/runs`.
 """
 
 from __future__ import annotations

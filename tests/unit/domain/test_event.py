@@ -76,6 +76,11 @@ def test_keys_that_are_not_known_are_ignored_and_missing_ones_have_their_default
     assert found == ExceptionRaised(message="boom", traceback="", count=1, node=None, worker=None)
 
 
+def test_a_whole_number_may_be_written_as_a_float():
+    assert decode_event(blob_of("started", users=10.0)).payload == Started(users=10)
+    assert payload_of(EventKind.USERS, {"target_users": 10.0}) == Users(target_users=10)
+
+
 @pytest.mark.parametrize(
     "blob",
     [
@@ -84,6 +89,8 @@ def test_keys_that_are_not_known_are_ignored_and_missing_ones_have_their_default
         b"\xff",
         blob_of("unheard_of"),
         blob_of("users", users="many"),
+        blob_of("users", users="4"),
+        blob_of("users", users=4.5),
         blob_of("roster", workers="all"),
         blob_of("started", scenario="a.py"),
         blob_of("names_capped", names=[["GET"]]),

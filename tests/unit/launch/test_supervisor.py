@@ -1,6 +1,6 @@
 """RunSupervisor: what it does when processes crash, the user stops it, Redis is away or nothing gets archived.
 
-Processes, Redis and the clock are doubles; LocalStack is real. Whole runs with real ones are in `tests/runs`.
+Processes, Redis and the clock are doubles; LocalStack is real. Whole runs with real ones are in `tests/processes/runs`.
 """
 
 from __future__ import annotations
@@ -246,6 +246,15 @@ def test_up_serves_until_it_is_stopped_and_archives_the_open_run(bench: Bench):
     bench.supervisor.serve()
     assert bench.machine.record.count("terminate master") == 1
     assert bench.script.passed_s == pytest.approx(70, abs=0.5)
+
+
+def test_up_waits_for_an_earlier_run_that_takes_longer_to_close_than_the_newest(bench: Bench):
+    bench.channel.earlier_closed = False
+    bench.goes(closed=True)
+    bench.at(10, bench.stop_once)
+    bench.at(90, lambda: setattr(bench.channel, "earlier_closed", True))
+    bench.supervisor.serve()
+    assert bench.script.passed_s == pytest.approx(90, abs=0.5)
 
 
 def test_up_ends_when_its_target_exits_and_records_that(bench: Bench):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["publish_live", "read_live", "snapshot"]
+__all__ = ["all_closed", "publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
@@ -80,8 +80,17 @@ def publish_live(client: Redis, live: LiveSnapshot) -> None:
 
 def read_live(client: Redis, launch: str) -> LiveSnapshot | None:
     """The newest snapshot of the run that was started by this launch; None while there is none."""
+    return max(_of_launch(client, launch), key=lambda live: live.run, default=None)
+
+
+def all_closed(client: Redis, launch: str) -> bool:
+    """Whether every run that was started by this launch is closed: an earlier one may take longer than the newest."""
+    return all(live.closed for live in _of_launch(client, launch))
+
+
+def _of_launch(client: Redis, launch: str) -> list[LiveSnapshot]:
     found = [decode_live(text) for key in client.scan_iter(match=keys.live("*")) if (text := client.get(key))]
-    return max((live for live in found if live.launch == launch), key=lambda live: live.run, default=None)
+    return [live for live in found if live.launch == launch]
 
 
 def _recent(state: RunState) -> tuple[Rollup, int]:
