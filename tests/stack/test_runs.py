@@ -79,7 +79,7 @@ def counted_run(shared_stack: ComposeStack, first_start: Containers) -> CountedR
     return CountedRun(
         document=run,
         stored=requests_in_archive(run),
-        locust=stack.totals(),
+        locust=stack.final_totals(run),
         served={name: count - before[name] for name, count in stack.predictions().items()},
         influx_requests=influx_counts(stack, run["id"]),
         workers_in_influx=len(stack.influx(f'SELECT last("users") FROM "worker" {where} GROUP BY *')),
@@ -156,7 +156,7 @@ def test_losing_any_part_in_mid_run_fails_and_loses_no_request(stack: ComposeSta
         stack.wait_for_requests(300)
     run = stack.stop_run()
     stored = requests_in_archive(run)
-    assert stack.totals() == {"requests": stored, "failures": 0}, failures_of(stack, run)
+    assert stack.final_totals(run) == {"requests": stored, "failures": 0}, failures_of(stack, run)
     assert (run["ledgers"]["archive"]["dropped"], run["ledgers"]["archive"]["unknown"]) == (0, 0)
     assert run["ledgers"]["influx"] == {"stored": stored, "rejected": 0, "pending": 0}
     assert influx_counts(stack, run["id"]) == stored

@@ -232,6 +232,15 @@ class ComposeStack:
         (total,) = [row for row in ask(f"{self.locust}/stats/requests")["stats"] if row["name"] == "Aggregated"]
         return {"requests": total["num_requests"], "failures": total["num_failures"]}
 
+    def final_totals(self, run: dict[str, Any]) -> dict[str, int]:
+        """The same for a run that has ended, once Locust's page shows what its master reported at the end.
+
+        The page answers from a cache of two seconds, which Locust doubles each time that an answer was slow.
+        """
+        reported: dict[str, int] = run["locust"]
+        wait_until(lambda: self.totals() == reported, f"Locust's page shows {reported}", timeout_s=SLOW_S)
+        return reported
+
     def stop_run(self) -> dict[str, Any]:
         """Stop the current run, wait until it is archived, and read its run.json."""
         run = self.control_state()["run"]
