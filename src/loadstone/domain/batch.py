@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -39,6 +40,7 @@ COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "name": np.dtype("<i4"),
     "error": np.dtype("<i4"),
 }
+_request_name = lru_cache(maxsize=8192)(RequestName)  # a run has few names and many batches
 _MAGIC: Final = b"LSB1"
 _LENGTH: Final = struct.Struct("<I")
 
@@ -156,7 +158,7 @@ def _split(blob: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _typed(header: dict[str, Any]) -> dict[str, Any]:
     values = {name: header[key] for name, key in _KEYS.items()}
-    values["names"] = tuple(RequestName(str(method), str(name)) for method, name in values["names"])
+    values["names"] = tuple(_request_name(str(method), str(name)) for method, name in values["names"])
     values["errors"] = tuple(map(str, values["errors"]))
     values["loop_lag_us"] = tuple(map(int, values["loop_lag_us"]))
     return values

@@ -86,4 +86,5 @@ class NameTable:
 
     def ids_of(self, names: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
         """The ids of a batch's own name table, shape (len(names),): ``ids_of(batch.names)[batch.columns.name]``."""
-        return np.fromiter((self.id_of(*name) for name in names), np.int64, len(names))
+        known = [self._ids.get(name) for name in names]  # after a run's first batches nearly always all of them
+        return np.array([self.id_of(*names[at]) if id_ is None else id_ for at, id_ in enumerate(known)], np.int64)
