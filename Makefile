@@ -77,7 +77,7 @@ format: $(DEV_SET) ## Format the code and fix what can be fixed
 
 .PHONY: bench
 bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
-	$(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+	PYTHONPATH=tests $(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: bench-dashboards
 bench-dashboards: $(DEV_SET) servers ## Time every panel of the Grafana boards on a run of ten million requests
