@@ -17,7 +17,7 @@ import pytest
 from loadstone.collector.aggregator import STREAMS, Aggregator
 from loadstone.collector.service import start_finalizer
 from loadstone.domain.batch import Batch, Columns, encode_batch
-from loadstone.domain.request_name import NameTable
+from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
@@ -64,7 +64,7 @@ class Load:
         self.per_batch = per_batch
         self.incarnations = [IncarnationMaker(worker=number) for number in range(WORKERS)]
         self.random = np.random.default_rng(SEED)
-        self.names = tuple(("POST", f"/predict/{number}") for number in range(NAMES))
+        self.names = tuple(RequestName("POST", f"/predict/{number}") for number in range(NAMES))
 
     def batch(self, incarnation: IncarnationMaker, begin_ns: int, end_ns: int, **changes: object) -> Batch:
         n = self.per_batch
