@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     NewRun = Callable[..., LoadstoneRun]
 
 SECONDS = "3s"
+EVERY_USER_TWICE = "6s"
+"""Users that wait 2 to 5 s between tasks: each is active again after the ramp, so that the window has requests."""
 NO_REQUEST = "no request at all in the window"
 
 
@@ -40,7 +42,7 @@ class Example:
     users: int = 10
     run_time: str = SECONDS
     ends_in_the_ramp: bool = False
-    """Its users stop themselves as soon as they are spawned, so its window, a second later, has no request."""
+    """Its users ask once as they are spawned and not again before the end: its window, a second later, is empty."""
 
     def __str__(self) -> str:
         return self.file
@@ -51,17 +53,23 @@ def example(file: str, shows: str, *paths: str, **how: Any) -> Example:
 
 
 EXAMPLES = [
-    example("basic", "a task set of functions and a method", "GET /", "GET /stats/requests", users=20),
+    example("basic", "a task set of functions and a method", "GET /", "GET /stats/requests", run_time=EVERY_USER_TWICE),
     example("custom_wait_function", "two user classes with wait times of their own", "GET /", users=20),
     example("debugging", "catch_response", "GET /hello", users=2),
     example("debugging_advanced", "users that stop themselves", "GET /hello1", "GET /hello2", ends_in_the_ramp=True),
-    example("dynamic_user_credentials", "on_start of a task set", "POST /login", "GET /protected/resource"),
-    example("events", "listeners to requests and to the reports of workers", "GET /"),
-    example("extend_web_ui", "routes for a web UI that is not there", "GET /"),
+    example(
+        "dynamic_user_credentials",
+        "on_start of a task set",
+        "POST /login",
+        "GET /protected/resource",
+        ends_in_the_ramp=True,
+    ),
+    example("events", "listeners to requests and to the reports of workers", "GET /", run_time=EVERY_USER_TWICE),
+    example("extend_web_ui", "routes for a web UI that is not there", "GET /", run_time=EVERY_USER_TWICE),
     example("fast_http_locust", "FastHttpUser as fast as it can", "GET /", "GET /stats/requests", users=4),
     example("locustfile", "on_start, weights and names", "POST /login", "GET /item"),
-    example("multiple_hosts", "a second client", "GET /", "GET /stats/requests", users=20),
-    example("nested_inline_tasksets", "task sets in a task set", "GET /"),
+    example("multiple_hosts", "a second client", "GET /", "GET /stats/requests", run_time=EVERY_USER_TWICE),
+    example("nested_inline_tasksets", "task sets in a task set", "GET /", run_time=EVERY_USER_TWICE),
     example("semaphore_wait", "users that wait for each other", "GET /", users=4),
     example("custom_shape/double_wave", "a load shape", "GET /"),
     example("custom_shape/stages", "a load shape of stages", "GET /"),
