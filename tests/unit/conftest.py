@@ -7,13 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# No test judges wall time: a busy machine is not a defect.
-settings.register_profile("loadstone", deadline=None)
+# No test judges wall time, not even that of making examples: a busy machine is not a defect.
+settings.register_profile("loadstone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loadstone")
 
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})

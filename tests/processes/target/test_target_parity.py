@@ -61,7 +61,9 @@ def _agrees(given_values: Any, expected: Any):
 @pytest.mark.filterwarnings(
     "ignore:(invalid value|overflow) encountered in reduce:RuntimeWarning"
 )  # scikit-learn's own
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=ROWS)
 def test_predictions_agree_with_the_registry_model_on_any_valid_rows(served: Any, forest: Any, rows: list[Any]):
     (answer,) = served([{"inputs": _as_objects(rows)}])
