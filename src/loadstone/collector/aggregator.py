@@ -21,7 +21,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
 from loadstone.domain.live import InfluxLedger
-from loadstone.errors import FormatError
+from loadstone.errors import ArchiveError, FormatError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.stream.client import add_dead_letter
@@ -123,13 +123,17 @@ class Aggregator:
         self.consumer.rewind()
 
     def close(self) -> None:
-        """Release every run folder and end the finalizers; the next Aggregator starts them again."""
+        """Release every run folder and end the finalizers; the next Aggregator starts them again.
+
+        Every run is closed, even if one of them fails. Raises the first `ArchiveError` at the end.
+        """
         for closing in self.closing.values():
             closing.finalizer.stop()
-        for run in self.runs.values():
-            run.close()
+        runs, self.runs = self.runs, {}
         self.closing.clear()
-        self.runs.clear()
+        errors = [error for run in runs.values() if (error := _close(run)) is not None]
+        if errors:
+            raise errors[0]
 
     def _take(self, entry: StreamEntry) -> bool:
         """Whether the entry was processed; an entry of a run that is being closed has to be read again later."""
@@ -210,6 +214,14 @@ class Aggregator:
         publish_live(self.client, live)
         self.client.srem(OPEN_RUNS, name)
         log.info("run=%s state=closed verdict=%s", name, record.verdict)
+
+
+def _close(run: OpenRun) -> ArchiveError | None:
+    try:
+        run.close()
+    except ArchiveError as error:
+        return error
+    return None
 
 
 def _content(entry: StreamEntry) -> Batch | Event | UsageTick:

@@ -140,10 +140,10 @@ class _AggregatorService:
             log.error("state=stopped error=%r unacknowledged=kept", str(error))  # noqa: TRY400  (the cause is enough)
 
     def _step_aside(self) -> None:
-        if self.aggregator is not None:
+        superseded, self.aggregator = self.aggregator, None  # even if closing it fails, it is not used again
+        if superseded is not None:
             log.error("state=superseded reason='another Aggregator holds the lease'")
-            self.aggregator.close()
-            self.aggregator = None
+            superseded.close()
         time.sleep(_PAUSE_S)
 
     def _resumed(self) -> Aggregator:

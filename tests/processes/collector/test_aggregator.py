@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ import pytest
 
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator
-from loadstone.collector.service import serve_aggregator, start_finalizer
+from loadstone.collector.service import _AggregatorService, serve_aggregator, start_finalizer
 from loadstone.domain.event import Usage
+from loadstone.errors import ArchiveError
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import connect
 from loadstone.stream.consumer import Consumer
@@ -317,6 +319,48 @@ def serving(url: str, results: Path) -> Iterator[threading.Event]:
         stop.set()
         thread.join(30)
     assert not thread.is_alive()
+
+
+def failing_fsync(_fd: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_an_aggregator_whose_runs_cannot_be_closed_gives_up_all_of_them(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+):
+    aggregator = deployment.start()
+    for name in ("a", "b"):
+        deployment.send(RunMaker(run=name).started().entries, name)
+    work(aggregator, deployment)
+    runs = list(aggregator.runs.values())
+    for run in runs:
+        run.journal.append(EntryKind.EVENTS, "1-0", b"not synced")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing_fsync)
+        with pytest.raises(ArchiveError, match="results/a/journal"):
+            aggregator.close()
+    assert aggregator.runs == {}
+    for run in runs:
+        with run.folder.lock(), pytest.raises(ArchiveError, match="is closed"):
+            run.journal.append(EntryKind.EVENTS, "1-0", b"")
+
+
+def test_an_aggregator_that_lost_its_lease_is_not_used_again_although_closing_it_fails(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+):
+    settings = load(CollectorSettings, {"redis_url": deployment.url, "results": str(deployment.results)}, environ={})
+    service = _AggregatorService(settings, deployment.client, None, "superseded")
+    service.run_once()
+    deployment.send(RunMaker().started().entries)
+    wait_until(lambda: service.run_once() or deployment.finished(), "the run is open and synced")
+    assert service.aggregator is not None
+    (run,) = service.aggregator.runs.values()
+    run.journal.append(EntryKind.EVENTS, "1-0", b"not synced")
+    deployment.client.hset(AGGREGATOR_LEASE, "holder", "another")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing_fsync)
+        service.run_once()
+    assert service.aggregator is None
 
 
 def closed(deployment: Deployment, run: str = "r") -> bool:

@@ -1,8 +1,10 @@
 """The journal: what was acknowledged is there, what was torn is not invented, what is damaged is said."""
 
 import os
+import stat
 from itertools import pairwise
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,6 +198,41 @@ def test_entries_whose_sync_failed_are_written_again(tmp_path, monkeypatch):
     writer.append(*ENTRIES[2])
     writer.close()
     assert list(read_journal(tmp_path)) == ENTRIES[:3]
+
+
+def test_a_journal_whose_closing_failed_never_touches_the_file_that_gets_its_number_next(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path / "first")
+    writer.append(*ENTRIES[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing_fsync)
+        with pytest.raises(ArchiveError, match="No space left"):
+            writer.close()
+    other = JournalWriter(tmp_path / "second")  # the kernel gives the lowest free number to it
+    for entry in ENTRIES:
+        other.append(*entry)
+    other.sync()
+    for use in (writer.sync, lambda: writer.append(*ENTRIES[0])):
+        with pytest.raises(ArchiveError, match="is closed"):
+            use()
+    writer.close()
+    other.close()
+    assert list(read_journal(tmp_path / "second")) == ENTRIES
+
+
+def test_a_journal_that_cannot_be_opened_leaves_no_file_open(tmp_path, monkeypatch):
+    before = open_files()
+    monkeypatch.setattr(os, "fsync", lambda fd: failing_fsync(fd) if is_file(fd) else None)
+    with pytest.raises(ArchiveError, match="No space left"):
+        JournalWriter(tmp_path)
+    assert open_files() == before
+
+
+def open_files():
+    return psutil.Process().num_fds()
+
+
+def is_file(fd):
+    return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
 def failing_fsync(_fd):

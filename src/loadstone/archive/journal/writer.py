@@ -24,6 +24,7 @@ __all__ = ["SEGMENT_BYTES", "JournalWriter"]
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 _FILE_MODE: Final = 0o644
+_CLOSED: Final = -1
 
 
 class JournalWriter:
@@ -46,7 +47,7 @@ class JournalWriter:
             existing = segment_paths(folder)
             self._number = int(existing[-1].stem) if existing else 1
             self._fd, self._offset = self._open(self._number)
-            os.fsync(self._fd)
+            self._sync_opened()
         self._synced = self._marked = self._offset
 
     def append(self, kind: EntryKind, stream_id: str, blob: bytes) -> None:
@@ -69,7 +70,9 @@ class JournalWriter:
             self._sync()
 
     def close(self) -> None:
-        """Sync and close the file."""
+        """Sync and close the file, which is closed even if syncing fails; any later use is an `ArchiveError`."""
+        if self._fd == _CLOSED:
+            return
         try:
             self.sync()
             if self._marked < self._synced:
@@ -77,7 +80,20 @@ class JournalWriter:
                     self._write(mark(self._offset))
                     os.fsync(self._fd)
         finally:
-            os.close(self._fd)
+            with _as_archive_error(self._folder):
+                self._close_file()
+
+    def _sync_opened(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            self._close_file()
+            raise
+
+    def _close_file(self) -> None:
+        """Close the file and forget its number, which the kernel gives to the next file that is opened."""
+        fd, self._fd = self._fd, _CLOSED
+        os.close(fd)
 
     def _sync(self) -> None:
         self._restore()
@@ -95,6 +111,8 @@ class JournalWriter:
         self._synced = self._offset
 
     def _restore(self) -> None:
+        if self._fd == _CLOSED:
+            raise ArchiveError(f"the journal {self._folder} is closed", hint="Open it again with a new writer")
         if self._rewrite:
             os.ftruncate(self._fd, self._synced)
             self._offset = self._synced
@@ -111,11 +129,12 @@ class JournalWriter:
     def _roll(self) -> None:
         self._sync()
         fd, offset = self._open(self._number + 1)
-        os.close(self._fd)
+        full, self._fd = self._fd, fd
         self._number += 1
-        self._fd, self._offset = fd, offset
+        self._offset = offset
         self._synced = self._marked = offset
         self._folder_synced = False
+        os.close(full)
 
     def _open(self, number: int) -> tuple[int, int]:
         """File and end of a segment, created if it is missing, its torn tail cut off."""
