@@ -136,7 +136,7 @@ class Finalizer:
         if not outcome.error:
             self._closed = True
             return
-        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         self._failures += 1
         self._due_s = self._clock.monotonic_s() + pause_s
         log.error("run=%s state=not_closed error=%r retry_in_s=%g nothing_lost=yes", run, outcome.error, pause_s)

@@ -11,6 +11,7 @@ import pytest
 
 from loadstone.archive.finalize.closing import recover_run
 from loadstone.archive.folder import RunFolder
+from loadstone.collector.finalizer import _Outcome
 from loadstone.collector.service import start_finalizer
 from loadstone.stream.keys import finalizer_lease
 from loadstone.stream.lease import Lease
@@ -109,6 +110,19 @@ def test_a_folder_that_another_process_holds_is_left_alone(
     assert not folder.is_closed
     time.advance(60)
     wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+
+
+def test_after_any_number_of_failures_it_is_tried_again_after_a_minute(
+    finalizer: Finalizer, folder: RunFolder, time: FakeClock
+):
+    for _ in range(1100):
+        finalizer._note(_Outcome(error="no space"))
+    time.advance(59)
+    finalizer.poll()
+    assert finalizer.pid is None, "the pause is not over"
+    time.advance(1)
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    assert folder.is_closed
 
 
 def test_a_run_without_a_report_is_closed_all_the_same(finalizer: Finalizer, folder: RunFolder, caplog):
