@@ -155,6 +155,7 @@ class InfluxFeed:
 
     def _forget(self, run: str) -> None:
         self._client.srem(INFLUX_OPEN, run)
+        self._client.srem(INFLUX_CUT, run)
         self._client.expire(admitted_names(run), KEPT_S)
         self._written.pop(run, None)
         self._names_published.pop(run, None)

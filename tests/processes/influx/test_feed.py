@@ -1,0 +1,61 @@
+"""What the Aggregator does for the InfluxWriters, against a real Valkey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.influx import feed as module
+from loadstone.influx.feed import InfluxFeed
+from loadstone.influx.ledger import SharedLedger
+from loadstone.stream.client import add
+from loadstone.stream.consumer import Consumer
+from loadstone.stream.keys import AGGREGATORS, BACKFILL_QUEUE, INFLUX_CUT, INFLUX_OPEN, SAMPLES, WRITERS, influx_ledger
+from support.closed_runs import MadeRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis
+
+    from support.redis_server import RedisServer
+
+
+@pytest.fixture
+def client(valkey: RedisServer) -> redis.Redis:
+    return valkey.client()
+
+
+@pytest.fixture
+def feed(client: redis.Redis, tmp_path: Path) -> InfluxFeed:
+    made = InfluxFeed(client, SharedLedger(client, WRITERS), tmp_path)
+    made.join()
+    return made
+
+
+def archive_one_entry(client: redis.Redis) -> None:
+    """One batch that the Aggregator has finished and no writer has."""
+    add(client, SAMPLES, b"a batch", run="r")
+    reader = Consumer(client, AGGREGATORS, AGGREGATORS, (SAMPLES,))
+    reader.join()
+    reader.read(count=10, block_ms=None)
+    reader.acknowledge(reader.read(count=10, block_ms=None))
+
+
+def test_a_closed_run_whose_entries_were_cut_is_forgotten_with_all_its_marks(
+    client: redis.Redis, feed: InfluxFeed, valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_LEDGER_EVERY_S", 0)
+    folder = MadeRun().close(tmp_path)
+    feed.opened(folder.run)
+    archive_one_entry(client)
+    valkey.set_maxmemory(str(round(int(client.info("memory")["used_memory"]) * 1.5)))
+    feed.trim()
+    assert client.smembers(INFLUX_CUT) == {folder.run.encode()}
+    client.delete(BACKFILL_QUEUE)  # the backfill is done
+    stored = ClosedRun.open(folder).record.ledgers.archive.stored
+    client.hset(influx_ledger(folder.run), "stored", str(stored))
+    feed.look_at_ledgers()
+    assert not client.exists(INFLUX_OPEN, INFLUX_CUT)
