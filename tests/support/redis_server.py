@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import redis
@@ -70,6 +71,14 @@ class RedisServer(ServerProcess):
         """Change the memory limit of the running server; the next start has the first one again."""
         with redis.Redis(host="127.0.0.1", port=self.port) as client:
             client.config_set("maxmemory", limit)
+
+    def fill(self) -> None:
+        """Let the running server hold more than it may: it refuses all that may need memory until something is cut."""
+        with redis.Redis(host="127.0.0.1", port=self.port) as client:
+            self.set_maxmemory(str(int(client.info("memory")["used_memory"]) - 50_000))
+            with contextlib.suppress(redis.OutOfMemoryError):
+                client.set("more", "x")
+                raise AssertionError("the server is not full")
 
     def close(self) -> None:
         """Stop the server and close every client that it gave out."""

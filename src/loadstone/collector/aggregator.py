@@ -8,11 +8,12 @@ once. A complete run is handed to a `Finalizer`, and the Aggregator keeps readin
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
+from redis import OutOfMemoryError
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder, valid_run_id
@@ -27,9 +28,10 @@ from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import trim_finished
 from loadstone.stream.keys import DEAD_LETTERS, EVENTS, OPEN_RUNS, SAMPLES, USAGE
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from redis import Redis
@@ -52,6 +54,7 @@ _MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
 _BLOCK_MS: Final = 200
 _SYNC_EVERY_S: Final = 0.5
+_SAY_FULL_EVERY_S: Final = 60.0
 _MOST_FINALIZERS: Final = 2
 """Finalizers at work at once: after an outage many runs are complete together, and each one needs memory and a core."""
 log = logging.getLogger("loadstone.aggregator")
@@ -76,6 +79,7 @@ class Aggregator:
     closing: dict[str, ClosingRun] = field(default_factory=dict)
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
+    _said_full_s: float | None = None
 
     def resume(self) -> None:
         """Open again the runs that an earlier Aggregator left open. Raises stream failures."""
@@ -96,18 +100,26 @@ class Aggregator:
                 self._unsynced.append(entry)
         if self.clock.monotonic_s() >= self._due_s:
             self.sync()
-            self._publish()
+            with self._unless_full():
+                self._publish()
             self._close_complete()
-        self._finish_closed()
+        with self._unless_full():
+            self._finish_closed()
 
     def sync(self) -> None:
-        """Sync everything read so far to disk, then acknowledge it and trim the streams."""
+        """Sync everything read so far to disk, publish it to the writers, acknowledge it and trim the streams.
+
+        A full server takes nothing that is published, and only the last two steps make room in it. They are safe
+        without the second: points stay with their run, or are made again from the journal behind the position in the
+        ledger, and a writer that misses a name of an acknowledged entry asks for a backfill.
+        """
         for run in self.runs.values():
             run.journal.sync()
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
-        if self.feed:
-            for run in self.runs.values():
-                run.publish_points(self.feed)
+        with self._unless_full():
+            if self.feed:
+                for run in self.runs.values():
+                    run.publish_points(self.feed)
         if self._unsynced:
             acknowledged, self._unsynced = self._unsynced, []
             self.consumer.acknowledge(acknowledged)
@@ -151,16 +163,29 @@ class Aggregator:
 
     def _open(self, run: str) -> OpenRun:
         if run not in self.runs:
+            command_when_full(self.client, OPEN_RUNS, "SADD", OPEN_RUNS, run)
             published = self.feed.opened(run) if self.feed else None
             with self.lease.kept() if self.lease else nullcontext():
                 self.runs[run] = OpenRun.open(RunFolder(self.results / run), self.clock, published=published)
-            self.client.sadd(OPEN_RUNS, run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
 
     def _bury(self, entry: StreamEntry, reason: str) -> None:
         log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
         add_dead_letter(self.client, DEAD_LETTERS, entry, reason, entry.blob, most=_MOST_DEAD_LETTERS)
+
+    @contextmanager
+    def _unless_full(self) -> Iterator[None]:
+        """Leave out what the server has no room for: it is done again in the next pass."""
+        try:
+            yield
+        except OutOfMemoryError as error:
+            now_s = self.clock.monotonic_s()
+            if self._said_full_s is None or now_s - self._said_full_s >= _SAY_FULL_EVERY_S:
+                self._said_full_s = now_s
+                log.error(  # noqa: TRY400  (the cause is enough)
+                    "state=full error=%r nothing_lost=yes action='cut the streams, publish later'", str(error)
+                )
 
     def _publish(self) -> None:
         for run in [*self.runs.values(), *(each.run for each in self.closing.values())]:

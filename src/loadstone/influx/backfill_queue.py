@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.stream.keys import BACKFILL_QUEUE
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +29,10 @@ class BackfillQueue:
 
     def add(self, runs: Iterable[str]) -> None:
         """Ask for a backfill of these runs, one that begins after now."""
-        requests: dict[Any, Any] = dict.fromkeys(runs, str(time.time_ns()))
+        token = str(time.time_ns())
+        requests = [word for run in runs for word in (run, token)]
         if requests:
-            self._client.hset(BACKFILL_QUEUE, mapping=requests)
+            command_when_full(self._client, BACKFILL_QUEUE, "HSET", BACKFILL_QUEUE, *requests)
 
     def __contains__(self, run: str) -> bool:
         return bool(self._client.hexists(BACKFILL_QUEUE, run))

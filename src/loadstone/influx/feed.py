@@ -32,6 +32,7 @@ from loadstone.stream.keys import (
     WRITERS,
     admitted_names,
 )
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -85,7 +86,7 @@ class InfluxFeed:
 
     def opened(self, run: str) -> int:
         """Note an open run. Returns up to which of its journal's entries its points were published."""
-        self._client.sadd(INFLUX_OPEN, run)
+        command_when_full(self._client, INFLUX_OPEN, "SADD", INFLUX_OPEN, run)
         return self._ledger.read(run).position
 
     def publish_names(self, run: str, names: NameTable) -> None:
@@ -170,16 +171,20 @@ class InfluxFeed:
         return bool(limit) and info["used_memory"] > _HALF * limit
 
     def _writers_lag(self) -> bool:
+        """Whether there are entries left that the archive holds: those that the writers have finished too are cut.
+
+        The writers' position does not tell: it stays behind entries that were cut before a writer read them.
+        """
         archived = first_unfinished(self._client, SAMPLES, AGGREGATORS)
-        written = first_unfinished(self._client, SAMPLES, WRITERS)
-        return archived is not None and written is not None and order(written) < order(archived)
+        oldest: Any = self._client.xrange(SAMPLES, count=1)
+        return archived is not None and bool(oldest) and order(oldest[0][0].decode()) < order(archived)
 
     def _relieve(self) -> None:
         """Cut the streams up to what the journal holds; the writers backfill from there."""
         runs = self._open_runs()
         self._backfills.add(runs)
         if runs:
-            self._client.sadd(INFLUX_CUT, *runs)
+            command_when_full(self._client, INFLUX_CUT, "SADD", INFLUX_CUT, *runs)
         before = self._client.xlen(SAMPLES)
         self._client.xtrim(SAMPLES, minid=first_unfinished(self._client, SAMPLES, AGGREGATORS), approximate=False)
         self._client.xtrim(POINTS, maxlen=0, approximate=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.influx.line_protocol import point, tags
 from loadstone.stream.keys import KEPT_S, influx_ledger, influx_ledger_page
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,7 +107,8 @@ class SharedLedger:
     def note_all_points_stored(self, run: str) -> None:
         """After a backfill: no point is missing, wherever its entry went."""
         now = self.read(run)
-        self._client.hset(influx_ledger(run), f"{_POINTS}stored", str(now.points - now.points_rejected))
+        key, stored = influx_ledger(run), str(now.points - now.points_rejected)
+        command_when_full(self._client, key, "HSET", key, f"{_POINTS}stored", stored)
 
     def read(self, run: str) -> InfluxLedger:
         """The ledger of one run as it is now."""

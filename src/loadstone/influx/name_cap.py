@@ -3,7 +3,8 @@
 The order of the journal is the only authority, so archive, live page and InfluxDB agree on every name. The Aggregator
 publishes the names that it has admitted after the journal is on disk and before it acknowledges their entries, and the
 InfluxWriters use that list alone: a name is decided once it is on the list or the list is full. Until then an entry
-stays pending, so an Aggregator that is down only delays raw points.
+stays pending, so an Aggregator that is down only delays raw points. A full Redis takes no names; the Aggregator then
+acknowledges entries without them, and a writer that misses a name has the run backfilled.
 """
 
 from __future__ import annotations

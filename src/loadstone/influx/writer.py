@@ -161,7 +161,8 @@ class InfluxWriter:
         read = self._read_samples()
         self._held = deferred + read
         round_ = _Round()
-        # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published.
+        # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published,
+        # unless Redis was full.
         archived = first_unfinished(self._client, SAMPLES, AGGREGATORS) if deferred else None
         undecided = [entry for entry in self._held if not self._add_samples(round_, entry, archived)]
         if round_.pieces:

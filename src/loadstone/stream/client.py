@@ -12,6 +12,7 @@ from redis.retry import Retry
 from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US
 from loadstone.errors import StreamError
 from loadstone.stream import keys
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -72,15 +73,12 @@ def add(client: Redis, stream: str, blob: bytes, *, run: str = "") -> None:
 def add_dead_letter(
     client: Redis, stream: str, entry: StreamEntry, reason: str, content: bytes | str, *, most: int
 ) -> None:
-    """Keep ``content``, an entry or the line of it that could not be used, in a stream of the ``most`` newest ones."""
-    letter: dict[Any, Any] = {
-        keys.RUN: entry.run,
-        "stream": entry.stream,
-        "id": entry.id,
-        "reason": reason,
-        keys.BLOB: content,
-    }
-    client.xadd(stream, letter, maxlen=most, approximate=True)
+    """Keep ``content``, an entry or the line of it that could not be used, in a stream of the ``most`` newest ones.
+
+    It is kept on a full server too: its entry can be cut afterwards, and everything behind it.
+    """
+    letter = (keys.RUN, entry.run, "stream", entry.stream, "id", entry.id, "reason", reason, keys.BLOB, content)
+    command_when_full(client, stream, "XADD", stream, "MAXLEN", "~", str(most), "*", *letter)
 
 
 def clock_offset_ms(client: Redis, now_ns: int | None = None) -> float:

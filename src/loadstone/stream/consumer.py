@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from loadstone.stream import keys
+from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,11 +51,16 @@ class Consumer:
     def join(self) -> None:
         """Create the group on every stream, from its beginning; nothing happens where it exists."""
         for stream in self._streams:
-            try:
-                self._client.xgroup_create(stream, self._group, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            if self._group not in _groups(self._client, stream):
+                self._create(stream)
+
+    def _create(self, stream: str) -> None:
+        words = ("XGROUP", "CREATE", stream, self._group, "0", "MKSTREAM")
+        try:
+            command_when_full(self._client, stream, *words)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):  # another member was faster
+                raise
 
     def read(self, *, count: int, block_ms: int | None) -> list[StreamEntry]:
         """The next entries, at most ``count`` of each stream; those left pending by an earlier life come first.
@@ -125,6 +131,14 @@ def _by_stream(entries: Iterable[StreamEntry]) -> dict[str, list[Any]]:
     for entry in entries:
         ids.setdefault(entry.stream, []).append(entry.id)
     return ids
+
+
+def _groups(client: Redis, stream: str) -> set[str]:
+    """The groups of a stream, which may not be there at all."""
+    if not client.exists(stream):
+        return set()
+    groups: Any = client.xinfo_groups(stream)
+    return {_text(info["name"]) for info in groups}
 
 
 def trim_finished(client: Redis, stream: str) -> None:

@@ -1,13 +1,17 @@
-"""Lease: at most one holder at a time, each with a number higher than the one before (the fencing number)."""
+"""Lease: at most one holder at a time, each with a number higher than the one before (the fencing number).
+
+It can be taken on a full server too: its holder may be the one that makes room.
+"""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadstone.stream.client import FAILURES
 from loadstone.stream.keys import lease_number
+from loadstone.stream.when_full import script_when_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +46,8 @@ class Lease:
 
     def take(self) -> int:
         """Take or renew the lease. The fencing number, or 0 while someone else holds it."""
-        number: Any = self._client.eval(_TAKE, 2, self._key, lease_number(self._key), self._holder, str(self._life_ms))
-        return int(number)
+        names = (self._key, lease_number(self._key))
+        return int(script_when_full(self._client, _TAKE, names, self._holder, str(self._life_ms)))
 
     @contextmanager
     def kept(self) -> Iterator[None]:

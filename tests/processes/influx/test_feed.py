@@ -59,3 +59,15 @@ def test_a_closed_run_whose_entries_were_cut_is_forgotten_with_all_its_marks(
     client.hset(influx_ledger(folder.run), "stored", str(stored))
     feed.look_at_ledgers()
     assert not client.exists(INFLUX_OPEN, INFLUX_CUT)
+
+
+def test_entries_that_were_cut_before_a_writer_read_them_ask_for_one_backfill_only(
+    client: redis.Redis, feed: InfluxFeed, valkey: RedisServer
+):
+    feed.opened("r")
+    archive_one_entry(client)
+    valkey.set_maxmemory(str(round(int(client.info("memory")["used_memory"]) * 1.5)))
+    feed.trim()
+    assert client.hdel(BACKFILL_QUEUE, "r") == 1
+    feed.trim()
+    assert not client.exists(BACKFILL_QUEUE), "nothing more was cut"

@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from loadstone.errors import StreamError
 from loadstone.hook.sender import Outbox
-from loadstone.stream.client import FAILURES, add, check, clock_offset_ms, connect
-from loadstone.stream.consumer import Consumer, trim_finished
-from loadstone.stream.keys import EVENTS, SAMPLES
+from loadstone.stream import when_full
+from loadstone.stream.client import FAILURES, add, add_dead_letter, check, clock_offset_ms, connect
+from loadstone.stream.consumer import Consumer, StreamEntry, trim_finished
+from loadstone.stream.keys import DEAD_LETTERS, EVENTS, SAMPLES
 from loadstone.stream.lease import Lease
 from support.processes import wait_until
 
@@ -178,3 +180,52 @@ def test_a_full_outbox_takes_no_more_until_something_was_sent():
     outbox.sent()
     assert outbox.oldest() == b"ab"
     assert (outbox.size_bytes, outbox.samples) == (2, 1)
+
+
+def full(server: RedisServer) -> redis.Redis:
+    """A client to the server, which is full from now on."""
+    server.fill()
+    return server.client()
+
+
+def test_a_full_server_still_gives_the_lease_to_one_holder(valkey: RedisServer):
+    client = full(valkey)
+    one, two = (Lease(client, "lease", name, life_ms=60_000) for name in ("one", "two"))
+    assert (one.take(), two.take(), one.take()) == (1, 0, 1)
+    one.release()
+    assert two.take() == 2
+
+
+def test_a_full_server_lets_a_consumer_join_again_read_and_acknowledge(valkey: RedisServer):
+    add(valkey.client(), SAMPLES, b"x", run="r")
+    consumer(valkey)
+    client = full(valkey)
+    again = consumer(valkey, name="two")
+    again.read(count=10, block_ms=1)
+    entries = again.read(count=10, block_ms=1)
+    again.acknowledge(entries)
+    trim_finished(client, SAMPLES)
+    assert blobs(entries) == [b"x"]
+    assert client.xlen(SAMPLES) == 0
+
+
+def test_a_full_server_lets_a_group_begin(valkey: RedisServer):
+    add(valkey.client(), SAMPLES, b"x", run="r")
+    full(valkey)
+    reader = consumer(valkey)
+    reader.read(count=10, block_ms=1)
+    assert blobs(reader.read(count=10, block_ms=1)) == [b"x"]
+
+
+def test_a_full_server_keeps_a_dead_letter(valkey: RedisServer):
+    client = full(valkey)
+    add_dead_letter(client, DEAD_LETTERS, StreamEntry(SAMPLES, "1-0", "r", b""), "why", b"\xff\x00", most=10)
+    ((_, letter),) = client.xrange(DEAD_LETTERS)
+    assert letter == {b"run": b"r", b"stream": b"samples", b"id": b"1-0", b"reason": b"why", b"b": b"\xff\x00"}
+
+
+def test_a_server_that_does_not_know_the_flag_says_that_it_is_full(valkey: RedisServer, monkeypatch):
+    client = full(valkey)
+    monkeypatch.setattr(when_full, "_ALLOWED_WHEN_FULL", "#not lua\n")  # as Redis before 7.0 takes the flags
+    with pytest.raises(redis.OutOfMemoryError, match="maxmemory"):
+        Lease(client, "lease", "one", life_ms=60_000).take()
