@@ -218,12 +218,12 @@ class Aggregator:
     def _finish_closed(self) -> None:
         for name, closing in list(self.closing.items()):
             if closing.finalizer.poll() and self._last_points_published(closing):
-                del self.closing[name]
                 if closing.deferred:  # its late entries are read now, and it is closed once more with them
                     self.sync()
                     self.consumer.rewind()
                 else:
                     self._announce_closed(name, closing.run)
+                del self.closing[name]  # last: what failed is done again in the next pass, which changes nothing twice
 
     def _last_points_published(self, closing: ClosingRun) -> bool:
         folder = closing.run.folder

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator
@@ -437,6 +438,30 @@ def test_a_run_that_is_being_closed_is_shown_so_and_announced_once_it_has_its_fi
     assert deployment.client.smembers("open_runs") == {b"r"}
     wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
     assert (deployment.live()["closing"], deployment.live()["closed"]) == (False, True)
+    assert deployment.client.smembers("open_runs") == set()
+
+
+@pytest.mark.parametrize("refused", ["set", "srem"])
+def test_a_closed_run_is_announced_although_the_stream_failed_at_first(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, refused: str
+):
+    aggregator = deployment.start()
+    deployment.send(whole_run().entries)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
+    deployment.time.monotonic_s += 60
+    step(aggregator)
+    assert set(aggregator.closing) == {"r"}
+
+    def fail(*_: object, **__: object) -> None:
+        raise redis.TimeoutError("once")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deployment.client, refused, fail)
+        with pytest.raises(redis.TimeoutError):
+            wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
+    aggregator.forget_unsynced()
+    wait_until(lambda: finish(aggregator), "it is announced")
+    assert deployment.live()["closed"]
     assert deployment.client.smembers("open_runs") == set()
 
 
