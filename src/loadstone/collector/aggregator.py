@@ -22,6 +22,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
 from loadstone.domain.live import InfluxLedger
+from loadstone.domain.retry import Retries
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
@@ -65,6 +66,8 @@ class Aggregator:
     """Reads the streams in passes, one for each call of `step`; see the module's docstring.
 
     ``finalize`` begins to close the run in a folder. ``lease`` is renewed while the journal of a run is replayed.
+    ``set_aside``: runs whose folders could not be opened, as with a damaged journal. Their entries stay unacknowledged,
+    and they are tried again from time to time; the other runs go on. The usage of that time is not in them.
     """
 
     client: Redis
@@ -77,6 +80,8 @@ class Aggregator:
     clock: Clock = SYSTEM_CLOCK
     runs: dict[str, OpenRun] = field(default_factory=dict)
     closing: dict[str, ClosingRun] = field(default_factory=dict)
+    set_aside: Retries = field(default_factory=Retries)
+    _unannounced: Retries = field(default_factory=Retries)
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
     _said_full_s: float | None = None
@@ -93,8 +98,17 @@ class Aggregator:
             if (self.results / run).is_dir():
                 self._open(run)
 
+    def _open_again(self) -> None:
+        """Try to open the runs that were set aside; the entries of one that is open again are read now."""
+        for name in self.set_aside.names:
+            if self.set_aside.is_due(name, self.clock.monotonic_s()) and self._open(name) is not None:
+                self.set_aside.succeeded(name)
+                self.sync()
+                self.consumer.rewind()
+
     def step(self) -> None:
         """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
+        self._open_again()
         for entry in self.consumer.read(count=_READ_COUNT, block_ms=_BLOCK_MS):
             if self._take(entry):
                 self._unsynced.append(entry)
@@ -127,7 +141,7 @@ class Aggregator:
                 trim_finished(self.client, stream)
         if self.feed:
             self.feed.trim()
-            self.feed.look_at_ledgers(busy={*self.runs, *self.closing})
+            self.feed.look_at_ledgers(busy={*self.runs, *self.closing, *self.set_aside.names})
 
     def forget_unsynced(self) -> None:
         """After a failure: what was not acknowledged will be read again."""
@@ -157,18 +171,36 @@ class Aggregator:
         if entry.run in self.closing:
             self.closing[entry.run].deferred = True
             return False
-        for run in self.runs.values() if entry.stream == USAGE else (self._open(entry.run),):
+        if entry.stream == USAGE:
+            runs = list(self.runs.values())
+        elif entry.run not in self.set_aside and (opened := self._open(entry.run)) is not None:
+            runs = [opened]
+        else:
+            return False
+        for run in runs:
             run.take(_KINDS[entry.stream], entry.id, entry.blob, content)
         return True
 
-    def _open(self, run: str) -> OpenRun:
+    def _open(self, run: str) -> OpenRun | None:
+        """The run, opened if it is not open; None, and it is set aside, if that is not possible."""
         if run not in self.runs:
             command_when_full(self.client, OPEN_RUNS, "SADD", OPEN_RUNS, run)
             published = self.feed.opened(run) if self.feed else None
-            with self.lease.kept() if self.lease else nullcontext():
-                self.runs[run] = OpenRun.open(RunFolder(self.results / run), self.clock, published=published)
+            try:
+                with self.lease.kept() if self.lease else nullcontext():
+                    self.runs[run] = OpenRun.open(RunFolder(self.results / run), self.clock, published=published)
+            except ArchiveError as error:
+                self._set_aside(run, error)
+                return None
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
+
+    def _set_aside(self, run: str, error: ArchiveError) -> None:
+        pause_s = self.set_aside.failed(run, self.clock.monotonic_s())
+        log.error(
+            "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
+            *(run, self.results / run, str(error), pause_s, run),
+        )
 
     def _bury(self, entry: StreamEntry, reason: str) -> None:
         log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
@@ -209,21 +241,38 @@ class Aggregator:
         at_work = sum(closing.finalizer.pid is not None for closing in self.closing.values())
         complete = [name for name, run in self.runs.items() if run.may_close()]
         for name in complete[: max(0, _MOST_FINALIZERS - at_work)]:
-            run = self.runs[name]
-            run.close()
+            run = self.runs.pop(name)
+            error = _close(run)
+            if error is not None:
+                self._set_aside(name, error)
+                continue
             self.closing[name] = ClosingRun(run, self.finalize(run.folder))
-            del self.runs[name]
             log.info("run=%s state=closing", name)
 
     def _finish_closed(self) -> None:
         for name, closing in list(self.closing.items()):
-            if closing.finalizer.poll() and self._last_points_published(closing):
-                if closing.deferred:  # its late entries are read now, and it is closed once more with them
-                    self.sync()
-                    self.consumer.rewind()
-                else:
-                    self._announce_closed(name, closing.run)
-                del self.closing[name]  # last: what failed is done again in the next pass, which changes nothing twice
+            if not closing.finalizer.poll() or not self._unannounced.is_due(name, self.clock.monotonic_s()):
+                continue
+            try:
+                self._finish(name, closing)
+            except ArchiveError as error:
+                pause_s = self._unannounced.failed(name, self.clock.monotonic_s())
+                log.error(  # noqa: TRY400  (the cause is enough)
+                    "run=%s state=closing error=%r nothing_lost=yes retry_in_s=%g", name, str(error), pause_s
+                )
+                if self.feed:
+                    self.feed.note_cut(name)
+
+    def _finish(self, name: str, closing: ClosingRun) -> None:
+        if not self._last_points_published(closing):
+            return
+        if closing.deferred:  # its late entries are read now, and it is closed once more with them
+            self.sync()
+            self.consumer.rewind()
+        else:
+            self._announce_closed(name, closing.run)
+        self._unannounced.succeeded(name)
+        del self.closing[name]  # last: what failed is done again in the next pass, which changes nothing twice
 
     def _last_points_published(self, closing: ClosingRun) -> bool:
         folder = closing.run.folder

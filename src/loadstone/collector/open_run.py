@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import logging
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
 from loadstone.domain.event import Event, NamesCapped, encode_event
+from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.point_stream import PointStream, apply_entry
 
@@ -32,12 +34,14 @@ _SILENCE_S: Final = 0.4
 """A stopped run from which nothing came for this long has no backlog. Workers ship twice a second."""
 _POINTS_SHARE_S: Final = 0.2
 """Time limit for the last points of one run in one pass of the Aggregator, so that the other runs do not wait."""
+log = logging.getLogger("loadstone.aggregator")
 
 
 @dataclass(slots=True)
 class OpenRun:
-    """Its locked folder, its journal, what is known of it, and its points if there is an InfluxWriter.
+    """Its folder, its journal, what is known of it, and its points if there is an InfluxWriter.
 
+    ``held`` is the lock of the folder, and its journal, which is closed first.
     ``position`` counts the entries of its journal; ``unpublished`` holds lines that the stream has not accepted yet;
     ``arrived_s`` is when the last batch or event came (monotonic).
     """
@@ -45,7 +49,7 @@ class OpenRun:
     folder: RunFolder
     journal: JournalWriter
     state: RunState
-    lock: ExitStack
+    held: ExitStack
     clock: Clock
     arrived_s: float
     points: PointStream | None = None
@@ -57,15 +61,17 @@ class OpenRun:
         """Begin a run, or continue one whose journal exists.
 
         ``published``: up to which entry its points were published, None without an InfluxWriter. Raises
-        `ArchiveError` when another process holds the folder.
+        `ArchiveError` when another process holds the folder, or its journal is damaged or cannot be read; nothing stays
+        open then.
         """
         state = RunState()
         points = None if published is None else PointStream(folder.run, state.names)
-        with ExitStack() as lock:
-            lock.enter_context(folder.create().lock())
-            run = cls(folder, JournalWriter(folder.journal), state, lock, clock, clock.monotonic_s(), points)
+        with ExitStack() as held, _as_archive_error(folder):
+            held.enter_context(folder.create().lock())
+            journal = held.enter_context(closing(JournalWriter(folder.journal)))
+            run = cls(folder, journal, state, held, clock, clock.monotonic_s(), points)
             run._replay(published or 0)
-            run.lock = lock.pop_all()
+            run.held = held.pop_all()
         return run
 
     def take(self, kind: EntryKind, stream_id: str, blob: bytes, content: Batch | Event | UsageTick) -> None:
@@ -98,8 +104,7 @@ class OpenRun:
 
     def close(self) -> None:
         """Close the journal and release the folder; `open` continues both."""
-        with self.lock:
-            self.journal.close()
+        self.held.close()
 
     def _note_names_capped(self, stream_id: str) -> None:
         """Record in the journal that further names are counted together."""
@@ -110,10 +115,26 @@ class OpenRun:
     def _replay(self, published: int) -> None:
         for entry in read_journal(self.folder.journal):
             self.position += 1
-            apply_entry(entry.stream_id, decode_entry(entry.kind, entry.blob), self.state, self.points)
+            try:
+                content = decode_entry(entry.kind, entry.blob)
+            except FormatError as error:  # an older version took it; closing the run counts and reports it
+                log.warning("run=%s id=%s skipped=yes reason=%r", self.folder.run, entry.stream_id, str(error))
+                continue
+            apply_entry(entry.stream_id, content, self.state, self.points)
             if self.points and self.position <= published:
                 self.points.take()
         self.arrived_s = self.clock.monotonic_s()
+
+
+@contextmanager
+def _as_archive_error(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(
+            f"cannot read the run folder {folder.path}: {error.strerror or error}",
+            hint="Make its files readable and writable for this user",
+        ) from error
 
 
 @dataclass(slots=True)

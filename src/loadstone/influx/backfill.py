@@ -22,6 +22,7 @@ from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
 from loadstone.domain.ledger import SeqTracker
 from loadstone.domain.request_name import NameTable, RequestName
+from loadstone.domain.retry import Retries
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
@@ -88,17 +89,35 @@ class Backfill:
         self._ledger = ledger
         self._writer = writer
         self._results = results
+        self._refused = Retries()
 
     def work_off_queue(self, delivery: Delivery) -> None:
-        """Do every backfill of the queue. Raises stream failures and `ArchiveError`; finished ones stay finished."""
+        """Do every backfill of the queue that is due. Raises stream failures; finished ones stay finished.
+
+        A run whose folder cannot be read stays in the queue and is tried again after a pause.
+        """
         number = self._writer.points_lease.number
         waiting = self._queue.waiting() if number else {}
         try:
             for run, token in waiting.items():
-                self._write(RunFolder(self._results / run), delivery, number)
-                self._queue.remove(run, token)
+                if self._refused.is_due(run, time.monotonic()) and self._is_written(run, delivery, number):
+                    self._queue.remove(run, token)
         except PointsLeaseLostError:
             log.warning("backfill=deferred cause='another writer holds the points lease'")
+
+    def _is_written(self, run: str, delivery: Delivery, number: int) -> bool:
+        folder = RunFolder(self._results / run)
+        try:
+            self._write(folder, delivery, number)
+        except (ArchiveError, OSError) as error:
+            pause_s = self._refused.failed(run, time.monotonic())
+            log.error(  # noqa: TRY400  (the cause is enough)
+                "run=%s backfill=failed folder=%s error=%r retry_in_s=%g hint='loadstone recover %s'",
+                *(run, folder.path, str(error), pause_s, run),
+            )
+            return False
+        self._refused.succeeded(run)
+        return True
 
     def _write(self, folder: RunFolder, delivery: Delivery, number: int) -> None:
         begun_s = time.monotonic()

@@ -112,6 +112,10 @@ class InfluxFeed:
             self._backfills.add([run])
             self._client.srem(INFLUX_CUT, run)
 
+    def note_cut(self, run: str) -> None:
+        """Note that a run has to be backfilled when it has closed."""
+        command_when_full(self._client, INFLUX_CUT, "SADD", INFLUX_CUT, run)
+
     def trim(self) -> None:
         """Cut the streams behind the writers; above half of Redis' memory, cut everything that the archive holds."""
         for stream in (SAMPLES, POINTS):

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.journal.reader import segment_paths
 from loadstone.influx import feed as module
+from loadstone.influx.backfill import Backfill
+from loadstone.influx.backfill_queue import BackfillQueue
+from loadstone.influx.client import WriteAnswer, WriteOutcome
+from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import AGGREGATORS, BACKFILL_QUEUE, INFLUX_CUT, INFLUX_OPEN, SAMPLES, WRITERS, influx_ledger
 from support.closed_runs import MadeRun
+from support.run_maker import write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +29,16 @@ if TYPE_CHECKING:
     import redis
 
     from support.redis_server import RedisServer
+
+
+class Accepting:
+    """An InfluxDB that stores everything."""
+
+    def write(self, _lines: bytes) -> WriteAnswer:
+        return WriteAnswer(WriteOutcome.STORED)
+
+    def reload_token(self) -> None:
+        raise AssertionError
 
 
 @pytest.fixture
@@ -71,3 +89,22 @@ def test_entries_that_were_cut_before_a_writer_read_them_ask_for_one_backfill_on
     assert client.hdel(BACKFILL_QUEUE, "r") == 1
     feed.trim()
     assert not client.exists(BACKFILL_QUEUE), "nothing more was cut"
+
+
+def test_a_damaged_journal_delays_the_backfill_of_its_own_run_only(
+    client: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for run in ("a", "b"):
+        folder = RunFolder(tmp_path / run).create()
+        write_journal(folder.journal, MadeRun().entries())
+    (segment,) = segment_paths(RunFolder(tmp_path / "a").journal)
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:2000] + b"\xff" * 4 + whole[2004:])
+    queue, ledger = BackfillQueue(client), SharedLedger(client, WRITERS)
+    queue.add(["a"])
+    queue.add(["b"])
+    writer = InfluxWriter(client, ledger, name="one")
+    assert writer.points_lease.take()
+    Backfill(client, ledger, writer, tmp_path).work_off_queue(Delivery(Accepting(), lambda _: None, refused_pause_s=1))
+    assert list(queue.waiting()) == ["a"]
+    assert "run=a backfill=failed" in caplog.text
