@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
+from loadstone.domain.limits import LAST_NS, Amount, Count, Figure, Moment, WorkerIndex
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.time import US_PER_MS
@@ -115,6 +117,40 @@ _KEYS: Final = {f.name: f.name for f in fields(Batch) if f.name != "columns"} | 
 """Key in the header by field: version 1 calls an incarnation a boot."""
 
 
+class _Version(msgspec.Struct):
+    v: Any = None
+
+
+class _Header(msgspec.Struct, frozen=True, gc=False):
+    """The header of version 1; the fields are those of `Batch`. Method and name of a request may be any JSON."""
+
+    v: int
+    n: Count
+    run: str
+    worker: WorkerIndex
+    seq: Count
+    produced: Count
+    dropped: Count
+    buffered: Count
+    users: Count
+    cpu_pct: Figure
+    rss_bytes: Count
+    new_connections: Amount
+    clock_offset_ms: Figure | None
+    throttled_us: Amount
+    aborted: Count
+    loop_lag_us: tuple[Count, ...]
+    sent_ns: Moment
+    final: bool
+    names: tuple[tuple[Any, Any], ...]
+    errors: tuple[str, ...]
+    incarnation: str = msgspec.field(name=_KEYS["incarnation"])
+
+
+_HEADER: Final = msgspec.json.Decoder(_Header)
+_VERSION: Final = msgspec.json.Decoder(_Version)
+
+
 def encode_batch(batch: Batch) -> bytes:
     """The blob of a batch. Encoding an equal batch again gives identical bytes."""
     header: dict[str, Any] = {key: getattr(batch, name) for name, key in _KEYS.items()}
@@ -130,43 +166,52 @@ def decode_batch(blob: bytes) -> Batch:
 
     Raises `FormatError` when the blob is not a batch, is truncated, or has an unknown version.
     """
-    header, body = _split(blob)
-    if header.get("v") != FORMAT_VERSION:
-        raise FormatError(f"batch has format version {header.get('v')!r}; this version reads {FORMAT_VERSION}")
+    head, body = _split(blob)
     try:
-        columns = _decode_columns(body, header.pop("n"))
-        batch = Batch(columns=columns, **_typed(header))
-    except (KeyError, TypeError, ValueError) as error:
+        header = _HEADER.decode(head)
+        columns = _decode_columns(body, header.n)
+    except (ValueError, RecursionError) as error:
+        _check_version(head)
         raise FormatError(f"batch header or columns are damaged: {error}") from error
-    _check_tables(batch)
+    if header.v != FORMAT_VERSION:
+        raise _unknown_version(header.v)
+    batch = Batch(columns=columns, **_typed(header))
+    _check_columns(batch)
     return batch
 
 
-def _split(blob: bytes) -> tuple[dict[str, Any], memoryview]:
+def _check_version(head: memoryview) -> None:
+    """Raise `FormatError` for a header of another version: that, and not what differs in it, is the cause then."""
+    try:
+        version = _VERSION.decode(head).v
+    except (ValueError, RecursionError):
+        return
+    if version != FORMAT_VERSION:
+        raise _unknown_version(version)
+
+
+def _unknown_version(version: Any) -> FormatError:
+    return FormatError(f"batch has format version {version!r}; this version reads {FORMAT_VERSION}")
+
+
+def _split(blob: bytes) -> tuple[memoryview, memoryview]:
     start = len(_MAGIC) + _LENGTH.size
     if blob[: len(_MAGIC)] != _MAGIC or len(blob) < start:
         raise FormatError(f"not a batch: it begins with {bytes(blob[:4])!r}")
     (length,) = _LENGTH.unpack_from(blob, len(_MAGIC))
-    try:
-        header = json.loads(bytes(blob[start : start + length]))
-    except ValueError as error:
-        raise FormatError(f"batch header is not JSON: {error}") from error
-    if not isinstance(header, dict):
-        raise FormatError("batch header is not an object")
-    return header, memoryview(blob)[start + length :]
+    view = memoryview(blob)
+    return view[start : start + length], view[start + length :]
 
 
-def _typed(header: dict[str, Any]) -> dict[str, Any]:
-    values = {name: header[key] for name, key in _KEYS.items()}
-    values["names"] = tuple(_request_name(str(method), str(name)) for method, name in values["names"])
-    values["errors"] = tuple(map(str, values["errors"]))
-    values["loop_lag_us"] = tuple(map(int, values["loop_lag_us"]))
+def _typed(header: _Header) -> dict[str, Any]:
+    values = {name: getattr(header, name) for name in _KEYS}
+    values["names"] = tuple(_request_name(str(method), str(name)) for method, name in header.names)
     return values
 
 
 def _decode_columns(body: memoryview, n: int) -> Columns:
     expected = n * sum(dtype.itemsize for dtype in COLUMNS.values())
-    if n < 0 or len(body) != expected:
+    if len(body) != expected:
         raise ValueError(f"{len(body)} bytes of columns where {n} samples take {expected}")
     arrays, offset = {}, 0
     for name, dtype in COLUMNS.items():
@@ -175,10 +220,12 @@ def _decode_columns(body: memoryview, n: int) -> Columns:
     return Columns(**arrays)
 
 
-def _check_tables(batch: Batch) -> None:
+def _check_columns(batch: Batch) -> None:
     columns = batch.columns
     if not len(columns):
         return
+    if columns.end_ns.min() < 0 or columns.end_ns.max() > LAST_NS:
+        raise FormatError("batch has a request that ended before 1970 or after 2261")
     if columns.name.min() < 0 or columns.name.max() >= len(batch.names):
         raise FormatError("batch refers to a request name outside its table")
     if columns.error.min() < NO_ERROR or columns.error.max() >= len(batch.errors):

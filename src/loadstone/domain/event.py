@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
 
+from loadstone.domain.limits import (  # noqa: TC001  (the same)
+    Amount,
+    Bytes,
+    Figure,
+    Moment,
+    Warmup,
+    WorkerIndex,
+)
 from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "Balance",
@@ -79,9 +90,9 @@ class Event(Struct, frozen=True, kw_only=True):
     """Something that happened to a run, at ``at_ns`` (wall clock, ns). ``(source, seq)`` is unique."""
 
     run: str
-    at_ns: int
+    at_ns: Moment
     source: str
-    seq: int
+    seq: Amount
     payload: Payload
 
     @property
@@ -110,17 +121,17 @@ class Started(Payload, frozen=True, kw_only=True):
     kind = EventKind.STARTED
     scenario: ScenarioIdentity | None = None
     host: str | None = None
-    users: int | None = None
-    spawn_rate: float | None = None
-    run_time_s: float | None = None
-    steady_state_s: float | None = None
-    warmup_s: float = 0.0
-    stop_timeout_s: float | None = None
+    users: Amount | None = None
+    spawn_rate: Figure | None = None
+    run_time_s: Figure | None = None
+    steady_state_s: Figure | None = None
+    warmup_s: Warmup = 0.0
+    stop_timeout_s: Figure | None = None
     seed: int | None = None
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
     objectives: tuple[str, ...] = ()
-    workers: int | None = None
+    workers: Amount | None = None
     target: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
     versions: dict[str, str] = {}
@@ -131,46 +142,46 @@ class Roster(Payload, frozen=True, kw_only=True):
     """The indexes of the workers that the master told to spawn users."""
 
     kind = EventKind.ROSTER
-    workers: tuple[int, ...] = ()
+    workers: tuple[WorkerIndex, ...] = ()
 
 
 class Users(Payload, frozen=True, kw_only=True):
     """How many users run, how many are wanted, and on how many workers; from the master, every second."""
 
     kind = EventKind.USERS
-    users: int = 0
-    target_users: int = 0
-    workers: int = 0
+    users: Amount = 0
+    target_users: Amount = 0
+    workers: Amount = 0
 
 
 class RampDone(Payload, frozen=True, kw_only=True):
     """All users run. With a load shape this happens after every stage."""
 
     kind = EventKind.RAMP_DONE
-    users: int | None = None
+    users: Amount | None = None
 
 
 class Stage(Payload, frozen=True, kw_only=True):
     """A load shape asked for another number of users than ``before``."""
 
     kind = EventKind.STAGE
-    users: int | None = None
-    before: int | None = None
+    users: Amount | None = None
+    before: Amount | None = None
 
 
 class WorkerJoined(Payload, frozen=True, kw_only=True):
     """A worker joined a run that was going on."""
 
     kind = EventKind.WORKER_JOINED
-    worker: int = -1
+    worker: WorkerIndex = -1
 
 
 class WorkerLost(Payload, frozen=True, kw_only=True):
     """The master no longer hears a worker, which ran so many users where that is known."""
 
     kind = EventKind.WORKER_LOST
-    worker: int = -1
-    users: int | None = None
+    worker: WorkerIndex = -1
+    users: Amount | None = None
 
 
 class Stopping(Payload, frozen=True, kw_only=True):
@@ -183,8 +194,8 @@ class Stopped(Payload, frozen=True, kw_only=True):
     """All users have stopped; ``requests`` and ``failures`` are Locust's own totals."""
 
     kind = EventKind.STOPPED
-    requests: int = 0
-    failures: int = 0
+    requests: Amount = 0
+    failures: Amount = 0
 
 
 class ExceptionRaised(Payload, frozen=True, kw_only=True):
@@ -193,23 +204,23 @@ class ExceptionRaised(Payload, frozen=True, kw_only=True):
     kind = EventKind.EXCEPTION
     message: str = ""
     traceback: str = ""
-    count: int = 1
+    count: Amount = 1
     node: str | None = None
-    worker: int | None = None
+    worker: WorkerIndex | None = None
 
 
 class Orphaned(Payload, frozen=True, kw_only=True):
     """A worker lost its master."""
 
     kind = EventKind.ORPHANED
-    worker: int = -1
+    worker: WorkerIndex = -1
 
 
 class TargetExited(Payload, frozen=True, kw_only=True):
     """The target ended with this exit code."""
 
     kind = EventKind.TARGET_EXITED
-    code: int | None = None
+    code: Amount | None = None
 
 
 class Interrupted(Payload, frozen=True, kw_only=True):
@@ -223,7 +234,7 @@ class Crashed(Payload, frozen=True, kw_only=True):
 
     kind = EventKind.CRASHED
     part: str = ""
-    code: int | None = None
+    code: Amount | None = None
 
 
 class Restarted(Payload, frozen=True, kw_only=True):
@@ -237,7 +248,7 @@ class NamesCapped(Payload, frozen=True, kw_only=True):
     """The run has more than ``limit`` request names; ``names`` are the ones that are kept."""
 
     kind = EventKind.NAMES_CAPPED
-    limit: int | None = None
+    limit: Amount | None = None
     names: tuple[RequestName, ...] = ()
 
 
@@ -251,14 +262,14 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     service: str
     container: str
-    cpu_cores: float
-    cpu_limit: float | None = None
-    throttled_pct: float | None = None
-    mem_bytes: int = 0
-    mem_limit: int | None = None
-    rx_bps: float | None = None
-    tx_bps: float | None = None
-    oom: int = 0
+    cpu_cores: Figure
+    cpu_limit: Figure | None = None
+    throttled_pct: Figure | None = None
+    mem_bytes: Bytes = 0
+    mem_limit: Bytes | None = None
+    rx_bps: Figure | None = None
+    tx_bps: Figure | None = None
+    oom: Amount = 0
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -269,18 +280,18 @@ class Balance(Struct, frozen=True, kw_only=True):
     """
 
     service: str
-    queue: int
-    retries: int
-    redispatches: int
-    up: int
+    queue: Amount
+    retries: Amount
+    redispatches: Amount
+    up: Amount
 
 
 class UsageTick(Struct, frozen=True, kw_only=True):
     """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
 
-    at_ns: int
+    at_ns: Moment
     source: str
-    seq: int
+    seq: Amount
     rows: tuple[Usage, ...]
     balances: tuple[Balance, ...] = ()
 
@@ -290,9 +301,9 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 
     run: str
     kind: EventKind
-    at_ns: int
+    at_ns: Moment
     source: str
-    seq: int
+    seq: Amount
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -300,6 +311,7 @@ _PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for pa
 _PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
 _ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
 _USAGE_DECODER: Final = msgspec.json.Decoder(UsageTick)
+_DEEPEST: Final = 50
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -324,7 +336,9 @@ def decode_event(blob: bytes) -> Event:
     try:
         envelope = _ENVELOPE_DECODER.decode(blob)
         payload = _decode_payload(envelope)
-    except ValueError as error:
+        if isinstance(payload, Started):
+            _check_depth((payload.target, payload.limits))
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not an event: {error}") from error
     return Event(run=envelope.run, at_ns=envelope.at_ns, source=envelope.source, seq=envelope.seq, payload=payload)
 
@@ -344,6 +358,20 @@ def _decode_payload(envelope: _Envelope) -> Payload:
         return msgspec.convert(_whole(msgspec.json.decode(envelope.data)), _PAYLOADS[envelope.kind])
 
 
+def _check_depth(value: object) -> None:
+    """Raise `ValueError` for JSON that is nested so deeply that those who mask or write it run out of stack."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list | tuple) for inner in _inner(each)]
+        if not level:
+            return
+    raise ValueError(f"target or limits are nested more than {_DEEPEST} levels deep")
+
+
+def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def _whole(data: object) -> object:
     """Whole numbers as integers: load shapes may ask for 10.0 users, which older versions stored so."""
     if not isinstance(data, dict):
@@ -360,5 +388,5 @@ def decode_usage(blob: bytes) -> UsageTick:
     """The tick in a blob; raises `FormatError` when it is none."""
     try:
         return _USAGE_DECODER.decode(blob)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not a usage tick: {error}") from error

@@ -27,6 +27,8 @@ MAX_DURATION_US: Final = (1 << 38) - 1
 BUCKETS: Final = 4096
 """How many histogram buckets durations up to `MAX_DURATION_US` can fall into."""
 
+_EXACT: Final = 2.0**53
+
 
 class Rollup:
     """Counts, sums and histogram of some samples.
@@ -167,8 +169,9 @@ def _dense(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _sums(dense: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    # float64 holds every integer below 2**53; a group of one block stays far below (9 petabytes).
-    return np.bincount(dense, weights=values).astype(np.int64)
+    # float64 holds every integer below 2**53; a group of one block stays far below (9 petabytes), unless a user class
+    # reports nonsense, which counts as that much.
+    return np.clip(np.bincount(dense, weights=values), -_EXACT, _EXACT).astype(np.int64)
 
 
 def _rollups(groups: _Groups) -> dict[tuple[int, int], Rollup]:
