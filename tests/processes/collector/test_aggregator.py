@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -326,6 +327,17 @@ def failing_fsync(_fd: int) -> None:
     raise OSError(28, "No space left on device")
 
 
+_close = os.close
+
+
+def failing_close(fd: int) -> None:
+    """Close it, and report that writing what was in it failed, as some file systems do."""
+    is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+    _close(fd)
+    if is_file:
+        raise OSError(5, "Input/output error")
+
+
 def test_an_aggregator_whose_runs_cannot_be_closed_gives_up_all_of_them(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ):
@@ -439,6 +451,23 @@ def test_a_run_that_is_being_closed_is_shown_so_and_announced_once_it_has_its_fi
     wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
     assert (deployment.live()["closing"], deployment.live()["closed"]) == (False, True)
     assert deployment.client.smembers("open_runs") == set()
+
+
+def test_a_run_whose_journal_could_not_be_closed_is_opened_again_and_closed(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    aggregator = deployment.start()
+    deployment.send(whole_run().entries)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
+    deployment.time.monotonic_s += 60
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", failing_close)
+        step(aggregator)
+    assert aggregator.runs == {}
+    assert "run=r state=set_aside" in caplog.text
+    for _ in range(2):  # it is opened again, and then closed
+        work(aggregator, deployment)
+    assert deployment.rows() == 60
 
 
 @pytest.mark.parametrize("refused", ["set", "srem"])
