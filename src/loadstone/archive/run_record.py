@@ -111,7 +111,7 @@ class ServiceRecord(Struct, frozen=True, kw_only=True):
     throttled_pct: Annotated[
         float | None, Meta(description="Highest share of scheduling periods in which a container was throttled.")
     ]
-    oom: Annotated[int, Meta(description="Containers killed because they ran out of memory.")]
+    oom: Annotated[int, Meta(description="Out-of-memory kills in the window.")]
 
 
 class WorkerHealth(Struct, frozen=True, kw_only=True):
