@@ -63,6 +63,11 @@ class LiveLedger(Struct, frozen=True, kw_only=True):
     unbalanced: tuple[str, ...] = ()
     off_by: int = 0
 
+    @property
+    def balances(self) -> bool:
+        """As `Ledger.balances`."""
+        return not self.unbalanced
+
 
 class InfluxLedger(Struct, frozen=True, kw_only=True):
     """InfluxDB's ledger as it is now."""
@@ -135,7 +140,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Struct, frozen=True, kw_only=True):
-    """What a master says of its run, the current one or the last: Locust's state, and the snapshot if there is one."""
+    """What a master says about its run, the current one or the last: Locust's state, and the snapshot if there is one."""
 
     run: str | None
     state: str
