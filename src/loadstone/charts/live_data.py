@@ -206,8 +206,8 @@ class LivePoints:
 
     @property
     def oldest(self) -> int:
-        """The first second, since ``begin``, that is still kept."""
-        return min(self._points, default=0) - (self.begin or 0) if self._points else 0
+        """The first second, since ``begin``, that a page keeps. After a restart these points may begin later."""
+        return max(self._points) - KEPT_S - (self.begin or 0) if self._points else 0
 
     def _note(self, state: RunState) -> None:
         lifecycle = state.lifecycle

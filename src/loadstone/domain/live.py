@@ -140,7 +140,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Struct, frozen=True, kw_only=True):
-    """What a master says about its run, the current one or the last: Locust's state, and the snapshot if there is one."""
+    """What a master says about its run, the current one or the last: Locust's state, and any snapshot."""
 
     run: str | None
     state: str

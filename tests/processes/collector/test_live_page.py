@@ -13,6 +13,7 @@ import pytest
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.run_state import RunState
+from loadstone.charts.live_data import KEPT_S
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
@@ -92,6 +93,32 @@ def test_a_page_that_saw_another_run_gets_all_of_this_one(tmp_path: Path):
         show(board, state_after())
         _, body = next_message(client, **{"Last-Event-ID": "another/9999"})
     assert len(body["points"]) == 20
+
+
+def test_a_page_that_reconnects_to_a_new_collector_gets_all_of_its_points_and_keeps_its_own(tmp_path: Path):
+    long = {"seconds": 100, "rate": 1}
+    with served(tmp_path) as (board, client):
+        show(board, state_after(100, **long))
+        show(board, state_after(110, **long))  # the page is at a higher number than the next board will be
+        number, _ = next_message(client)
+    with served(tmp_path) as (board, client):
+        show(board, state_after(**long))
+        again, body = next_message(client, **{"Last-Event-ID": number})
+        board._due_s = 0.0
+        show(board, state_after(**long), now_ns=START + 100 * SECOND)
+        _, unchanged = next_message(client, **{"Last-Event-ID": again})
+    assert [at for at, _ in body["points"]] == list(range(40, 100)), "a journal that is replayed has a minute in memory"
+    assert body["oldest"] <= 0, "what the page has of the 40 seconds before stays"
+    assert unchanged["points"] == []
+
+
+def test_a_page_keeps_half_an_hour_and_learns_the_second_that_is_0(tmp_path: Path):
+    board, state, first = LiveBoard(), state_after(), START // SECOND
+    show(board, state)
+    message = board.next_message(("", 0), None, timeout_s=0)
+    assert message is not None
+    body = json.loads(message.text)
+    assert (body["begin"], body["oldest"]) == (first, 19 - KEPT_S)
 
 
 def test_a_closed_run_shows_its_verdict_and_links_that_work(tmp_path: Path):
