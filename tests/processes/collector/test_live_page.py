@@ -185,6 +185,14 @@ def test_objectives_show_how_they_stand_now(tmp_path: Path):
     assert [(row[0], row[3]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
 
 
+def test_an_objective_of_usage_is_not_said_to_lack_the_usage_that_is_shown():
+    live = snapshot(RUN, state_after(objectives=["cpu(target)<90%", "p95<1s"]), now_ns=START + 20 * SECOND)
+    assert [usage.service for usage in live.usage] == ["target"]
+    usage, latency = live.objectives
+    assert (usage.ok, usage.value, usage.unit, usage.reason) == (None, None, "%", "judged at the end of the run")
+    assert latency.ok
+
+
 def test_an_older_run_does_not_replace_the_newest(tmp_path: Path):
     with served(tmp_path) as (board, client):
         show(board, state_after())
