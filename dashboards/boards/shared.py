@@ -46,7 +46,6 @@ DASHED: Final[Column] = {
     "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
     "custom.fillOpacity": 0,
 }
-_SUSPECT_SHARE: Final = 90
 
 
 def help_text(content: str) -> Any:
