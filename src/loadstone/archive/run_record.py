@@ -189,7 +189,7 @@ class ObjectiveRecord(Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
-    """What a run was, how it went and what came of it.
+    """What was run, how it went, and its outcome.
 
     Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
     ``target`` and ``limits`` are what the target or the user reported about the target, as JSON.

@@ -1,4 +1,4 @@
-"""Page data of a run that is going on: the same JSON as a report's, but with its points sent as they change.
+"""Page data of a run in progress: the same JSON as a report's, but with its points sent as they change.
 
 `live_head` makes everything beside the charts, `LivePoints` keeps the points of the charts. Rows of tables are arrays
 on the page, in the order of the catalogue's columns.

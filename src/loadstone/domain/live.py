@@ -1,4 +1,4 @@
-"""LiveSnapshot: what is known of a run while it runs, as one typed record that every view formats for itself.
+"""LiveSnapshot: what is known about a run while it runs, as one typed record that every view formats for itself.
 
 The Aggregator publishes it once or twice a second, in Redis and on the live page's server. The terminal, the live page,
 the Locust tab and `loadstone run --stack` read it. It is defined here because hook and collector both use it. Fields
@@ -155,7 +155,7 @@ def encode_live(live: LiveSnapshot) -> bytes:
 
 
 def decode_live(text: bytes | str) -> LiveSnapshot:
-    """What `encode_live` made of a snapshot. Raises `ValueError` for anything else."""
+    """The snapshot that `encode_live` encoded. Raises `ValueError` for anything else."""
     return msgspec.json.decode(text, type=LiveSnapshot)
 
 

@@ -59,7 +59,7 @@ class LiveBoard:
             self._set(live, state)
 
     def close(self, live: LiveSnapshot, state: RunState, record: RunRecord) -> None:
-        """Show what a run came to, given its record, and links to its files."""
+        """Show the outcome of a run, given its record, and links to its files."""
         if live.run >= self._run:
             verdict = VerdictState(
                 verdict=record.verdict,
