@@ -133,6 +133,14 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         run.kill_leftovers()
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a SQLite registry that the target's ``train`` filled; read it, do not change it."""
+    from target_helpers import train  # on the path of the tests of the target only
+
+    return train(tmp_path_factory.mktemp("trained"))
+
+
 @pytest.fixture
 def faulty_influx() -> Iterator[FaultyInflux]:
     """The InfluxDB double that fails on demand (support.faulty_influx): ``.url .queue() .points .requests``."""

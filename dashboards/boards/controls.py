@@ -150,8 +150,8 @@ def _events(*kinds: str) -> AnnotationQuery:
     return AnnotationQuery(query, "text", "kind")
 
 
-_KILLED: Final = f"""SELECT "kills" FROM (SELECT difference("oom") AS "kills" FROM "container"
-WHERE {RUN} AND {TIME_RANGE} GROUP BY "service", "container") WHERE "kills" > 0 GROUP BY "service", "container" """
+_KILLED: Final = f"""SELECT "oom" AS "kills" FROM "container"
+WHERE {RUN} AND {TIME_RANGE} AND "oom" > 0 GROUP BY "service", "container" """
 
 ANNOTATIONS: Final = (
     _annotation("Run", "blue", _events("started", "ramp_done", "stage", "stopping", "stopped", "names_capped")),

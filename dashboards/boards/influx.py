@@ -13,7 +13,6 @@ from boards.sdk import Builder, Dataquery
 from boards.sdk import common_models as common
 
 __all__ = [
-    "DATABASE",
     "LAST_MINUTE",
     "LAST_YEAR",
     "NAMES",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 SOURCE: Final = common.DataSourceRef(type_val="influxdb", uid="loadstone-influxdb")
-DATABASE: Final = "loadstone"
 
 TIME_RANGE: Final = "$timeFilter"
 """The time range that is selected on the board."""

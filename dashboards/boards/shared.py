@@ -46,7 +46,6 @@ DASHED: Final[Column] = {
     "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
     "custom.fillOpacity": 0,
 }
-_SUSPECT_SHARE: Final = 90
 
 
 def help_text(content: str) -> Any:
@@ -182,7 +181,7 @@ def containers() -> Any:
             'SELECT mean("cpu_cores") AS "CPU mean", max("cpu_cores") AS "CPU highest", '
             'last("cpu_limit") AS "CPU limit", '
             'max("throttled_pct") AS "throttled", max("mem_bytes") AS "memory highest", '
-            'last("mem_limit") AS "memory limit", max("oom") AS "out of memory" '
+            'last("mem_limit") AS "memory limit", sum("oom") AS "out of memory" '
             f'FROM "container" WHERE {RUN} AND {SERVICES} AND {TIME_RANGE} GROUP BY "service", "container"'
         ),
         columns={

@@ -6,6 +6,7 @@ TargetError
 ├── ModelRefusedError    the registry's model cannot be served (exit code 2 at start)
 ├── ModelMissingError    the registry answers, but has no such model, version or alias yet (retried)
 ├── RegistryAwayError    the registry or its artifact store is unavailable (retried)
+├── ModelLoadError       loading failed for a reason that nobody expected, such as a full disk (retried)
 ├── NotCompilableError   the model has no ONNX graph with the same predictions (the target serves ``batched`` instead)
 ├── RowsRefusedError     the model itself rejected a request's rows (422)
 └── OverloadedError      the queue is full (503 with ``Retry-After``)
@@ -54,6 +55,10 @@ class ModelMissingError(TargetError):
 
 class RegistryAwayError(TargetError):
     """The registry or its artifact store does not answer, or answers with an error."""
+
+
+class ModelLoadError(TargetError):
+    """A version could not be loaded for a reason that nobody expected, such as a full disk."""
 
 
 class NotCompilableError(TargetError):

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from inference.errors import ModelMissingError, ModelRefusedError, RegistryAwayError
+from inference.errors import ModelLoadError, ModelMissingError, ModelRefusedError, RegistryAwayError
 from inference.serving import prepare
 from inference.telemetry import log_error, log_info, log_warning
 
@@ -31,6 +31,13 @@ _LONGEST_RETRY_S: Final = 15.0
 # Allocations before a collection of the youngest generation, then collections before one of the next generation.
 # CPython's defaults are 700, 10, 10.
 _GC_THRESHOLDS: Final = (100_000, 50, 100)
+
+_RETRIED: Final = "the target will try again; fix the cause, or move the alias to another version"
+_EVENTS: Final = {
+    ModelMissingError: "model_missing",
+    RegistryAwayError: "registry_away",
+    ModelLoadError: "model_load_failed",
+}
 
 State = Literal["loading", "serving", "draining", "refused"]
 Result = TypeVar("Result")
@@ -89,14 +96,20 @@ class ModelManager:
             self._report(error)
         except ModelRefusedError as refused:
             self._refuse(refused)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next version or the next try may work
+            self._report(ModelLoadError(f"the model could not be loaded ({type(error).__name__}: {error})", _RETRIED))
 
     async def _follow(self, version: Version) -> None:
         known = self.current.model_info.version if self.current is not None else None
-        if version not in {known, self._skipped}:
+        if version == known:
+            self._skipped = None  # the alias has left the unusable version, and may come back to it
+        elif version != self._skipped:
             await self._load(version)
         if self._failures:
             log_info("registry_back", after_failures=self._failures)
-        self._failures, self.error = 0, None
+        self._failures = 0
+        if version != self._skipped:
+            self.error = None
 
     async def _load(self, version: Version) -> None:
         started_s = time.perf_counter()
@@ -125,13 +138,12 @@ class ModelManager:
             self._metrics.swaps.inc()
             old.close()
 
-    def _report(self, error: ModelMissingError | RegistryAwayError) -> None:
+    def _report(self, error: ModelMissingError | RegistryAwayError | ModelLoadError) -> None:
         self._skipped = None
         self._failures += 1
         self.error = error.sentence()
         self._metrics.registry_errors.inc()
-        event = "model_missing" if isinstance(error, ModelMissingError) else "registry_away"
-        log_warning(event, reason=error.what, hint=error.hint, failures=self._failures)
+        log_warning(_EVENTS[type(error)], reason=error.what, hint=error.hint, failures=self._failures)
 
     def _refuse(self, refused: ModelRefusedError) -> None:
         self.error = refused.sentence()

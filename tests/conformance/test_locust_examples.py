@@ -6,7 +6,6 @@ Two workers run each for a few seconds; a load shape that would last longer is e
 from __future__ import annotations
 
 import csv
-import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pytest
 
 from support.loadstone_run import CALM
 from support.locust_examples import code_block, locust_source
+from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,9 +247,7 @@ def xmlrpc_server() -> Iterator[tuple[str, Counter[str]]]:
         calls[name] += 1
         return result
 
-    with SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False) as server:
+    with serving(SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False)) as server:
         server.register_function(lambda: counted("get_time", 1), "get_time")
         server.register_function(lambda _low, _high: counted("get_random_number", 2), "get_random_number")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}", calls
-        server.shutdown()

@@ -42,7 +42,7 @@ BEHIND_AT_MOST_S = 3.0
 EVERY_S = 0.25
 PER_BATCH = 50
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("recent_runs")]
 
 
 @dataclass
@@ -88,12 +88,6 @@ class SmallRun:
         """When each entry of its points was published."""
         entries: Any = self.client.xrange("points")
         return [int(id_.partition(b"-")[0]) for id_, fields in entries if fields[b"run"] == SMALL.encode()]
-
-
-@pytest.fixture(autouse=True)
-def recent_runs(monkeypatch: pytest.MonkeyPatch):
-    """A run of long ago would be closed because its master is lost."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
 
 
 @pytest.fixture

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import resource
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support import run_maker
 from support.collecting import collector_settings, program, run_json, ship, small_run
 from support.processes import wait_until
-from support.run_maker import SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.redis_server import RedisServer
 
+pytestmark = pytest.mark.usefixtures("recent_runs")
 QUOTA_BYTES = 100_000
-
-
-@pytest.fixture(autouse=True)
-def recent_runs(monkeypatch: pytest.MonkeyPatch):
-    """A run of long ago would be closed for want of a master."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
 
 
 def test_a_disk_that_is_full_under_the_journal_is_told_and_loses_nothing(valkey: RedisServer, tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ import pytest
 from loadstone.cli.main import main
 from loadstone.domain.text import clean_text
 from loadstone.influx.line_protocol import clean_tag
-from support import run_maker
 from support.collecting import (
     collector_settings,
     influx_ledger,
@@ -23,7 +21,7 @@ from support.collecting import (
     wait_for_influx,
 )
 from support.processes import wait_until
-from support.run_maker import SECOND, IncarnationMaker, RunMaker, Sample, samples
+from support.run_maker import IncarnationMaker, RunMaker, Sample, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from support.influx_server import InfluxServer
     from support.redis_server import RedisServer
 
+pytestmark = pytest.mark.usefixtures("recent_runs")
 HOSTILE = [
     "",
     " ",
@@ -59,12 +58,6 @@ def random_texts(count: int) -> list[str]:
     """Texts of what line protocol trips over; the seed makes them the same ones each time."""
     random = Random(7)
     return ["".join(random.choices(ALPHABET, k=random.randrange(12))) for _ in range(count)]
-
-
-@pytest.fixture(autouse=True)
-def recent_runs(monkeypatch: pytest.MonkeyPatch):
-    """A run of long ago would be closed for want of a master."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns() // SECOND * SECOND)
 
 
 def test_a_hundred_thousand_requests_of_eight_workers_sent_twice_are_exactly_as_many_points(

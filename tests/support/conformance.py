@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.env import Environment
 from locust.stats import StatsError
+
+from support.raw_server import reset
 
 if TYPE_CHECKING:
     from locust import User
@@ -70,12 +71,6 @@ def play(user_class: type[User], url: str, scenario: Scenario) -> Outcome:
 def close(client: Any) -> None:
     """Close what the client of any of the three classes keeps open."""
     (client.client.clientpool if hasattr(client, "client") else client).close()
-
-
-def reset(sock: socket.socket) -> None:
-    """A step of a raw server: close with a reset instead of an orderly end."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def get(client: Any) -> Any:

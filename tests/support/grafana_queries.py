@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ALL", "BOARDS", "BoardQuery", "Shown", "board", "expand", "queries", "variable_values"]
+__all__ = ["ALL", "BOARDS", "BoardQuery", "Shown", "board", "expand", "queries", "variable_values", "with_hidden"]
 
 BOARDS: Final = Path(__file__).parents[2] / "dashboards"
 ALL: Final = ("$__all",)
@@ -84,14 +84,14 @@ def expand(query: BoardQuery, shown: Shown) -> str:
     custom = {each["name"]: each.get("allValue") for each in board(query.board)["templating"]["list"]}
     ranges = {"__from": str(shown.from_ms), "__to": str(shown.to_ms)}
 
-    def replace(found: re.Match[str]) -> str:
+    def filled(found: re.Match[str]) -> str:
         name, style = found.groups()
         if name in ranges:
             return ranges[name]
         assert name in custom, f"{query.key}: {name} is no variable of the board"
         return _formatted(shown.variables[name], style, custom[name])
 
-    text = _VARIABLE.sub(replace, query.text)
+    text = _VARIABLE.sub(filled, query.text)
     filtered = f"time >= {shown.from_ms}ms and time <= {shown.to_ms}ms"
     return text.replace("$timeFilter", filtered).replace("$__interval", f"{shown.interval_ms // 1000}s")
 
@@ -101,6 +101,16 @@ def variable_values(rows: list[dict[str, Any]], query: str) -> list[str]:
     if query.startswith("SHOW TAG VALUES"):
         return [str(row["value"]) for row in rows]
     return list(dict.fromkeys(_number(next(value for key, value in row.items() if key != "time")) for row in rows))
+
+
+def with_hidden(uid: str, ask: Callable[[str], list[dict[str, Any]]], shown: Shown) -> Shown:
+    """Fill in the hidden variables of a board as Grafana does: the first value of each query's answer."""
+    hidden: dict[str, Values] = {}
+    for each in queries(uid):
+        if each.owner.startswith("variable base_"):
+            values = variable_values(ask(expand(each, shown)), each.text)
+            hidden[each.owner.removeprefix("variable ")] = values[0] if values else ""
+    return replace(shown, variables={**shown.variables, **hidden})
 
 
 def _number(value: Any) -> str:

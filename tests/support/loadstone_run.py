@@ -207,3 +207,8 @@ def _serves(process: psutil.Process, name: str) -> bool:
         return process.environ().get("LOADSTONE_ONLY") == name
     except psutil.Error:
         return False
+
+
+def run_records(results: Path) -> list[dict[str, Any]]:
+    """Every run.json below a folder of results, the oldest run first."""
+    return [json.loads(file.read_text()) for file in sorted(results.glob("*/run.json"))]

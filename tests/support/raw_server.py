@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 Step = bytes | float | Callable[[socket.socket], object]
 """Bytes to send, seconds to sleep, or something to do with the socket."""
 _PATIENCE_S: Final = 30.0
+
+
+def reset(sock: socket.socket) -> None:
+    """A step: close with a reset instead of an orderly end."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 class RawServer:
@@ -54,6 +61,11 @@ class RawServer:
         while len(body) < length:
             body += self._receive(sock)
         self.requests.append(head + b"\r\n\r\n" + body)
+
+    def take_rest(self, sock: socket.socket) -> None:
+        """A step: read until the client closes, so that nothing unread turns this end's closing into a reset."""
+        while sock.recv(65_536):
+            pass
 
     def stop(self) -> None:
         """Accept no more connections."""

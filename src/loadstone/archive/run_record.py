@@ -111,7 +111,7 @@ class ServiceRecord(Struct, frozen=True, kw_only=True):
     throttled_pct: Annotated[
         float | None, Meta(description="Highest share of scheduling periods in which a container was throttled.")
     ]
-    oom: Annotated[int, Meta(description="Containers killed because they ran out of memory.")]
+    oom: Annotated[int, Meta(description="Out-of-memory kills in the window.")]
 
 
 class WorkerHealth(Struct, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ class ObjectiveRecord(Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
-    """What a run was, how it went and what came of it.
+    """What was run, how it went, and its outcome.
 
     Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_ns`` (ns since 1970) or ``_s`` (seconds).
     ``target`` and ``limits`` are what the target or the user reported about the target, as JSON.

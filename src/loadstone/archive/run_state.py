@@ -1,4 +1,4 @@
-"""RunState: what is known of a run after some of its journal entries; it depends on nothing but these entries.
+"""RunState: what is known about a run after some of its journal entries; it depends on nothing but these entries.
 
 The Aggregator applies every entry when it arrives, and finalizing a run applies them again from the journal, with the
 same result. Each batch, event and usage tick counts once, however often it is delivered. Memory is bounded by names,
@@ -68,7 +68,7 @@ class IncarnationState:
 
 
 class RunState:
-    """What is known of a run. With ``rollups=False`` samples count in the ledger but are not rolled up.
+    """What is known about a run. With ``rollups=False`` samples count in the ledger but are not rolled up.
 
     ``names`` is a table of names that is shared with other consumers of the same batches in the same order.
     """

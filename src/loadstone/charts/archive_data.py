@@ -220,7 +220,7 @@ def _workers(record: RunRecord) -> list[Row]:
 
 
 def _worker_row(incarnation: IncarnationRecord, health: WorkerHealth | None) -> Row:
-    state = "ended" if incarnation.final else "lost" if incarnation.lost_at else "no longer heard of"
+    state = "ended" if incarnation.final else "lost" if incarnation.lost_at else "no longer heard from"
     ledger = (incarnation.produced, incarnation.stored, incarnation.dropped, incarnation.unknown)
     if health is None:
         return (str(incarnation.worker), state, None, None, None, None, *ledger)

@@ -174,7 +174,7 @@ TABLES: Final = (
             Column("throttled, %", "number"),
             Column("memory", "bytes"),
             Column("memory limit", "bytes"),
-            Column("out-of-memory kills", "count"),
+            Column("out-of-memory kills, newest tick", "count"),
         ),
         empty="No usage has been recorded yet.",
     ),

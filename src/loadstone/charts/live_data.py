@@ -1,4 +1,4 @@
-"""Page data of a run that is going on: the same JSON as a report's, but with its points sent as they change.
+"""Page data of a run in progress: the same JSON as a report's, but with its points sent as they change.
 
 `live_head` makes everything beside the charts, `LivePoints` keeps the points of the charts. Rows of tables are arrays
 on the page, in the order of the catalogue's columns.
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from loadstone.archive.run_state import IncarnationState, RunState
     from loadstone.domain.event import Usage
     from loadstone.domain.ledger import IncarnationLedger
-    from loadstone.domain.live import LiveObjective, LiveSnapshot, LiveUsage
+    from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
@@ -60,7 +60,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
     marks = _marks(state, begin)
     return LiveHead(
         run=live.run,
-        state=PhaseState(phase=live.phase, about=_about(live)),
+        state=PhaseState(phase=live.phase, about=_about(live, state)),
         started_at=started.isoformat(),
         events=marks,
         tiles=_tiles(live),
@@ -69,16 +69,28 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
             names=_names(state, live),
             usage_now=[_usage(each) for each in live.usage],
             workers=[_worker(incarnation, live.now_ns) for incarnation in state.incarnations.values()],
-            ledger=[_ledger(live, state)],
+            ledger=[_ledger(live.ledger, state, live.now_ns)] if live.ledger else [],
             events=[EventRow(mark.t, mark.kind, mark.text) for mark in marks],
         ),
     )
 
 
-def _about(live: LiveSnapshot) -> str:
-    minutes, seconds = divmod(int(live.elapsed_s), 60)
+def _about(live: LiveSnapshot, state: RunState) -> str:
+    minutes, seconds = divmod(int(_measured_s(live, state)), 60)
     host = live.host or "its target"
-    return f"For {minutes}:{seconds:02d} on {host}. Objectives are of the newest minute, the rest as it stands now."
+    return (
+        f"Running for {minutes}:{seconds:02d} against {host}. "
+        "Objectives cover the newest minute; everything else is current."
+    )
+
+
+def _measured_s(live: LiveSnapshot, state: RunState) -> float:
+    """Seconds from the start to the stop, or to the last request of a run that closes without one; else until now."""
+    end_ns = state.lifecycle.stopped_ns
+    if end_ns is None and (live.closing or live.closed):
+        end_ns = max((each.last_end_ns for each in state.ledgers()), default=0)
+    started_ns = live.started_ns or live.now_ns
+    return max(0, (end_ns or live.now_ns) - started_ns) / NS_PER_S
 
 
 def _marks(state: RunState, begin: int) -> list[EventMark]:
@@ -107,7 +119,7 @@ def _objective(objective: LiveObjective) -> ObjectiveRow:
 
 
 def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
-    seconds = max(1.0, live.elapsed_s)
+    seconds = max(1.0, _measured_s(live, state))
     rows = [_name_row(state.names[name_id].label, rollup, seconds) for name_id, rollup in state.totals.items()]
     rows.sort(key=lambda row: (-row.requests, row.label))
     return [_name_row("all requests", merged(state.totals.values()), seconds), *rows] if rows else []
@@ -152,9 +164,8 @@ def _worker_state(ledger: IncarnationLedger) -> str:
     return "lost" if ledger.is_lost else "running"
 
 
-def _ledger(live: LiveSnapshot, state: RunState) -> LedgerRow:
-    ledger = state.ledger(live.now_ns)
-    lost = sum(each.unknown(live.now_ns) for each in state.ledgers() if each.is_lost)
+def _ledger(ledger: LiveLedger, state: RunState, now_ns: int) -> LedgerRow:
+    lost = sum(each.unknown(now_ns) for each in state.ledgers() if each.is_lost)
     balances = "yes" if ledger.balances else "no"
     return LedgerRow("archive", ledger.produced, ledger.stored, ledger.dropped, lost, balances)
 
@@ -195,8 +206,8 @@ class LivePoints:
 
     @property
     def oldest(self) -> int:
-        """The first second, since ``begin``, that is still kept."""
-        return min(self._points, default=0) - (self.begin or 0) if self._points else 0
+        """The first second, since ``begin``, that a page keeps. After a restart these points may begin later."""
+        return max(self._points) - KEPT_S - (self.begin or 0) if self._points else 0
 
     def _note(self, state: RunState) -> None:
         lifecycle = state.lifecycle

@@ -247,7 +247,11 @@ class LiveHead(Struct, frozen=True, kw_only=True):
 
 
 class LiveMessage(LiveHead, frozen=True, kw_only=True):
-    """What the page is sent: the points that changed, by second of the run, and the ``oldest`` second that is kept."""
+    """What the page is sent: the points that changed, by second of the run, and the ``oldest`` second that it keeps.
 
+    ``begin`` is the second since 1970 from which the run's seconds count, None before the run has one.
+    """
+
+    begin: int | None
     oldest: int
     points: list[tuple[int, Point]]

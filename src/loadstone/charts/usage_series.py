@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["MIB", "read_usage_series", "usage_point"]
 
 MIB: Final = 1024 * 1024
-_CHARTS: Final[Mapping[str, tuple[str, str | None, float]]] = {
-    "cpu": ("cpu_cores", "cpu_limit", 1.0),
-    "memory": ("mem_bytes", "mem_limit", MIB),
-    "throttled": ("throttled_pct", None, 1.0),
+_CHARTS: Final[Mapping[str, tuple[str, str | None, float, Callable[[Iterable[float]], float]]]] = {
+    "cpu": ("cpu_cores", "cpu_limit", 1.0, sum),
+    "memory": ("mem_bytes", "mem_limit", MIB, sum),
+    "throttled": ("throttled_pct", None, 1.0, max),
 }
-"""For each chart the field of `Usage` that it shows, the field of its limit, and the size of the chart's unit."""
+"""For each chart the field of `Usage` that it shows, the field of its limit, the size of the chart's unit, and what the
+containers that share a series come to: percentages are not added up."""
 
 
 def usage_point(rows: Iterable[Usage]) -> dict[str, dict[str, float | None]]:
@@ -36,13 +37,19 @@ def usage_point(rows: Iterable[Usage]) -> dict[str, dict[str, float | None]]:
     return {chart: _values(rows, *fields) for chart, fields in _CHARTS.items()}
 
 
-def _values(rows: Sequence[Usage], field: str, limit_field: str | None, unit: float) -> dict[str, float | None]:
+def _values(
+    rows: Sequence[Usage],
+    field: str,
+    limit_field: str | None,
+    unit: float,
+    shared: Callable[[Iterable[float]], float],
+) -> dict[str, float | None]:
     values = [(container_label(row.service, row.container), getattr(row, field)) for row in rows]
     room = MOST_SERIES - 2
     found: dict[str, float | None] = {label: value / unit for label, value in values[:room] if value is not None}
     rest = [value / unit for _, value in values[room:] if value is not None]
     if rest:
-        found[OTHER_CONTAINERS] = float(sum(rest))
+        found[OTHER_CONTAINERS] = float(shared(rest))
     limits = [limit / unit for row in rows if limit_field and (limit := getattr(row, limit_field))]
     if limits:
         found[LIMIT] = min(limits)

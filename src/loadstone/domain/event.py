@@ -170,14 +170,14 @@ class Stage(Payload, frozen=True, kw_only=True):
 
 
 class WorkerJoined(Payload, frozen=True, kw_only=True):
-    """A worker joined a run that was going on."""
+    """A worker joined a run in progress."""
 
     kind = EventKind.WORKER_JOINED
     worker: WorkerIndex = -1
 
 
 class WorkerLost(Payload, frozen=True, kw_only=True):
-    """The master no longer hears a worker, which ran so many users where that is known."""
+    """The master no longer hears from a worker; ``users`` is how many users it ran, if known."""
 
     kind = EventKind.WORKER_LOST
     worker: WorkerIndex = -1
@@ -199,7 +199,7 @@ class Stopped(Payload, frozen=True, kw_only=True):
 
 
 class ExceptionRaised(Payload, frozen=True, kw_only=True):
-    """User code raised an exception ``count`` times since the worker last said so. ``node`` is Locust's id of it."""
+    """User code raised an exception ``count`` times since the worker last reported it. ``node`` is its id in Locust."""
 
     kind = EventKind.EXCEPTION
     message: str = ""
@@ -373,7 +373,7 @@ def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]
 
 
 def _whole(data: object) -> object:
-    """Whole numbers as integers: load shapes may ask for 10.0 users, which older versions stored so."""
+    """Whole numbers as integers: load shapes may ask for 10.0 users, which older versions stored as floats."""
     if not isinstance(data, dict):
         return data
     return {key: int(each) if isinstance(each, float) and each.is_integer() else each for key, each in data.items()}

@@ -25,6 +25,7 @@ class ServiceUsage:
     ``cpu_cores``: mean over the ticks, ``cpu_cores_max``: highest tick, ``cpu_limit``: cores, together.
     ``mem_bytes``: highest tick, together; ``mem_pct``: highest share of its own limit of any container, in percent.
     ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of throttled scheduling periods.
+    ``oom``: out-of-memory kills, together.
     """
 
     ticks: int

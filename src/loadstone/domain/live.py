@@ -1,4 +1,4 @@
-"""LiveSnapshot: what is known of a run while it runs, as one typed record that every view formats for itself.
+"""LiveSnapshot: what is known about a run while it runs, as one typed record that every view formats for itself.
 
 The Aggregator publishes it once or twice a second, in Redis and on the live page's server. The terminal, the live page,
 the Locust tab and `loadstone run --stack` read it. It is defined here because hook and collector both use it. Fields
@@ -62,6 +62,11 @@ class LiveLedger(Struct, frozen=True, kw_only=True):
     unknown: int
     unbalanced: tuple[str, ...] = ()
     off_by: int = 0
+
+    @property
+    def balances(self) -> bool:
+        """As `Ledger.balances`."""
+        return not self.unbalanced
 
 
 class InfluxLedger(Struct, frozen=True, kw_only=True):
@@ -135,7 +140,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Struct, frozen=True, kw_only=True):
-    """What a master says of its run, the current one or the last: Locust's state, and the snapshot if there is one."""
+    """What a master says about its run, the current one or the last: Locust's state, and any snapshot."""
 
     run: str | None
     state: str
@@ -150,7 +155,7 @@ def encode_live(live: LiveSnapshot) -> bytes:
 
 
 def decode_live(text: bytes | str) -> LiveSnapshot:
-    """What `encode_live` made of a snapshot. Raises `ValueError` for anything else."""
+    """The snapshot that `encode_live` encoded. Raises `ValueError` for anything else."""
     return msgspec.json.decode(text, type=LiveSnapshot)
 
 

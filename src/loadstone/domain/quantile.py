@@ -37,7 +37,7 @@ def percentile_of(values: Iterable[T], percent: float) -> T | None:
 
 
 def percentile_of_counts(counts: Mapping[T, int], percent: float) -> T | None:
-    """The percentile of values that each occur so many times, None when there is none."""
+    """The percentile of values, given how often each occurs; None if there are none."""
     rank = nearest_rank(percent, sum(counts.values()))
     seen = 0
     for value in sorted(counts):

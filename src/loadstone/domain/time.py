@@ -27,7 +27,7 @@ def iso(at_ns: int) -> str:
 
 
 def parse_iso_ns(text: str) -> int:
-    """The ns since 1970 of a moment that `iso` wrote. Raises `ValueError` when it is no moment."""
+    """The ns since 1970 of a moment that `iso` wrote. Raises `ValueError` if the text is not a moment."""
     moment = datetime.fromisoformat(text)
     return int(moment.timestamp()) * NS_PER_S + moment.microsecond * NS_PER_US
 

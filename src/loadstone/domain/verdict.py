@@ -152,7 +152,7 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[_Doubt]:
 
 
 def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:
-    """How a worker was too busy to measure the target rather than itself; empty when it was not."""
+    """Why a worker measured itself rather than the target; empty if it was not too busy."""
     lag = worker.lag_p99_ms
     if lag is None or lag <= limit_ms / 2:
         return ""

@@ -53,8 +53,8 @@ class Sink(Protocol):
 class Delivery:
     """Sends lines in requests of bounded size.
 
-    ``wait`` pauses so many seconds, 0 before each request; what it raises ends a delivery. After a refusal of token,
-    bucket or address the pause is ``refused_pause_s``.
+    ``wait`` pauses for the given number of seconds; it is called with 0 before each request, and what it raises ends a
+    delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
     """
 
     def __init__(self, sink: Sink, wait: Callable[[float], None], *, refused_pause_s: float) -> None:
@@ -117,7 +117,7 @@ class Delivery:
         return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
 
     def _note_failure(self, answer: WriteAnswer) -> None:
-        """Log a state once, as an error, and not again with every try."""
+        """Log a state once, as an error, and not again with every attempt."""
         if not self._failures:
             self._failing_since_s = time.monotonic()
         self._failures += 1

@@ -37,7 +37,7 @@ _RUN: Final = "run"
 
 
 def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
-    """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most so many ms."""
+    """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most each limit (ms)."""
     counted: dict[str, FieldValue] = {"n": rollup.n, "err": rollup.err, "bytes": rollup.bytes}
     if not rollup.n:
         return counted

@@ -177,7 +177,7 @@ class Bucket:
 
 
 def _without_text(slow: Slow) -> tuple[Any, ...]:
-    """What slow requests are ordered by: all but the error, which may be None and says nothing about an order."""
+    """The sort key of slow requests: everything but the error, which may be None and cannot be ordered."""
     return slow[:-1]
 
 

@@ -54,7 +54,7 @@ _POINTS_ENTRIES: Final = 8
 """The Aggregator puts up to 5,000 lines into an entry of points."""
 
 MOST_DEFERRED: Final = 256
-"""A writer that waits for the names of so many entries reads no more: the rest stays in Redis."""
+"""A writer that waits for the names of this many entries reads no more: the rest stays in Redis."""
 
 log = logging.getLogger("loadstone.influx")
 

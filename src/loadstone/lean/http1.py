@@ -194,11 +194,18 @@ class Reader:
     def _next(self) -> bytes:
         now_ns = perf_counter_ns()
         if now_ns >= self._latest_ns:
-            raise ReadTimeoutError(
-                f"timed out: the response was not complete after {self._limits.response_ns / NS_PER_S:g} s"
-            )
+            raise self._took_too_long()
         self._connection.limit(min(now_ns + self._limits.read_ns, self._latest_ns))
-        return self._connection.read()
+        try:
+            return self._connection.read()
+        except ReadTimeoutError as silent:
+            if perf_counter_ns() >= self._latest_ns:
+                raise self._took_too_long() from silent
+            raise
+
+    def _took_too_long(self) -> ReadTimeoutError:
+        seconds = self._limits.response_ns / NS_PER_S
+        return ReadTimeoutError(f"timed out: the response was not complete after {seconds:g} s")
 
     def _require_head_size(self, size: int) -> None:
         if size > self._limits.max_head_bytes:

@@ -1,1 +1,1 @@
-"""What people look at: the terminal now, pages and comparisons later."""
+"""What people look at: runs in the terminal, reports and exports."""

@@ -13,6 +13,7 @@ import pytest
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.run_state import RunState
+from loadstone.charts.live_data import KEPT_S
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
@@ -94,6 +95,32 @@ def test_a_page_that_saw_another_run_gets_all_of_this_one(tmp_path: Path):
     assert len(body["points"]) == 20
 
 
+def test_a_page_that_reconnects_to_a_new_collector_gets_all_of_its_points_and_keeps_its_own(tmp_path: Path):
+    long = {"seconds": 100, "rate": 1}
+    with served(tmp_path) as (board, client):
+        show(board, state_after(100, **long))
+        show(board, state_after(110, **long))  # the page is at a higher number than the next board will be
+        number, _ = next_message(client)
+    with served(tmp_path) as (board, client):
+        show(board, state_after(**long))
+        again, body = next_message(client, **{"Last-Event-ID": number})
+        board._due_s = 0.0
+        show(board, state_after(**long), now_ns=START + 100 * SECOND)
+        _, unchanged = next_message(client, **{"Last-Event-ID": again})
+    assert [at for at, _ in body["points"]] == list(range(40, 100)), "a journal that is replayed has a minute in memory"
+    assert body["oldest"] <= 0, "what the page has of the 40 seconds before stays"
+    assert unchanged["points"] == []
+
+
+def test_a_page_keeps_half_an_hour_and_learns_the_second_that_is_0(tmp_path: Path):
+    board, state, first = LiveBoard(), state_after(), START // SECOND
+    show(board, state)
+    message = board.next_message(("", 0), None, timeout_s=0)
+    assert message is not None
+    body = json.loads(message.text)
+    assert (body["begin"], body["oldest"]) == (first, 19 - KEPT_S)
+
+
 def test_a_closed_run_shows_its_verdict_and_links_that_work(tmp_path: Path):
     folder = MadeRun(run=RUN).close(tmp_path)
     record = ClosedRun.open(folder).record
@@ -156,6 +183,14 @@ def test_objectives_show_how_they_stand_now(tmp_path: Path):
         show(board, state_after(objectives=["p95<1ms", "failures<=50%", "nonsense"]))
         rows = client.get("/state").json()["tables"]["objectives"]
     assert [(row[0], row[3]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
+
+
+def test_an_objective_of_usage_is_not_said_to_lack_the_usage_that_is_shown():
+    live = snapshot(RUN, state_after(objectives=["cpu(target)<90%", "p95<1s"]), now_ns=START + 20 * SECOND)
+    assert [usage.service for usage in live.usage] == ["target"]
+    usage, latency = live.objectives
+    assert (usage.ok, usage.value, usage.unit, usage.reason) == (None, None, "%", "judged at the end of the run")
+    assert latency.ok
 
 
 def test_an_older_run_does_not_replace_the_newest(tmp_path: Path):

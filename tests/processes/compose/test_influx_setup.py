@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +17,7 @@ import pytest
 from loadstone.compose.influx_setup import set_up_influx
 from loadstone.errors import PlatformError
 from loadstone.settings import InfluxSetupSettings, load
+from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,12 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def influx() -> Iterator[InfluxDouble]:
-    with InfluxDouble() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(InfluxDouble()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

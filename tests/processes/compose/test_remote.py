@@ -6,7 +6,6 @@ The double is a real HTTP server on loopback with the three routes of `loadstone
 from __future__ import annotations
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.settings import RunSettings, load
 from support.fake_clock import FakeClock
 from support.launch_doubles import RecordingView, Script
+from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,12 +120,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with MasterDouble() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(MasterDouble()) as server:
         yield Bench(server, tmp_path)
-        server.shutdown()
-        thread.join()
 
 
 def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench: Bench, tmp_path: Path):

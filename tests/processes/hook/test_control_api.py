@@ -22,16 +22,11 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 REDIS = "redis://127.0.0.1:1/0"
+pytestmark = pytest.mark.usefixtures("as_if_started_by_locust")
 
 
 class Idle(User):
     """A user of no service."""
-
-
-@pytest.fixture(autouse=True)
-def _as_if_started_by_locust(monkeypatch: pytest.MonkeyPatch):
-    """Locust's page reads the command line of its process."""
-    monkeypatch.setattr("sys.argv", ["locust"])
 
 
 @contextmanager

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 RUN = "20260920-120000-aaaa"
-
-
-@pytest.fixture(autouse=True)
-def _as_if_started_by_locust(monkeypatch: pytest.MonkeyPatch):
-    """Locust's page reads the command line of its process."""
-    monkeypatch.setattr("sys.argv", ["locust"])
+pytestmark = pytest.mark.usefixtures("as_if_started_by_locust")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from loadstone.collector.service import serve_aggregator
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, NameTable, RequestName
-from loadstone.influx import service, writer
+from loadstone.influx import writer
 from loadstone.influx.backfill import write_run
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.client import InfluxClient
@@ -43,15 +43,7 @@ if TYPE_CHECKING:
 
 WORKERS, NAMES, PER_BATCH = 3, 600, 10
 TOTAL = 2 * NAMES
-
-
-@pytest.fixture(autouse=True)
-def impatient_writers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(run_maker, "START", time.time_ns())  # a run of long ago would be closed for want of a master
-    monkeypatch.setattr(writer, "CLAIM_AFTER_MS", 1500)
-    monkeypatch.setattr(writer, "_CLAIM_EVERY_S", 0.3)
-    monkeypatch.setattr(writer, "_SIGN_EVERY_S", 0.2)
-    monkeypatch.setattr(service, "_BACKFILL_EVERY_S", 0.3)
+pytestmark = pytest.mark.usefixtures("impatient_writers")
 
 
 def many_names() -> RunMaker:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from loadstone.collector.service import serve_aggregator
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
-from loadstone.influx import service, writer
 from loadstone.influx.name_cap import publish_names
 from loadstone.influx.service import serve_writer
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
-from support import run_maker
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
 from support.faulty_influx import (
     FaultyInflux,
@@ -38,16 +35,7 @@ if TYPE_CHECKING:
     from support.redis_server import RedisServer
 
 ALL = 2 * 8 * 50
-
-
-@pytest.fixture(autouse=True)
-def impatient_writers(monkeypatch: pytest.MonkeyPatch):
-    """What waits for seconds in a deployment waits for less here."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns())  # a run of long ago would be closed for want of a master
-    monkeypatch.setattr(writer, "CLAIM_AFTER_MS", 1500)
-    monkeypatch.setattr(writer, "_CLAIM_EVERY_S", 0.3)
-    monkeypatch.setattr(writer, "_SIGN_EVERY_S", 0.2)
-    monkeypatch.setattr(service, "_BACKFILL_EVERY_S", 0.3)
+pytestmark = pytest.mark.usefixtures("impatient_writers")
 
 
 def admit_names(client: redis.Redis, *names: str) -> None:

@@ -6,7 +6,6 @@ Processes are doubles, and so is the demo target's HTTP server; whole runs with 
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ from loadstone.launch.scenario import Scenario
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import RunSettings, load
 from support.launch_doubles import FakeMachine, Script
+from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def target() -> Iterator[TargetDouble]:
-    with TargetDouble() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(TargetDouble()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

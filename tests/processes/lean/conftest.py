@@ -6,7 +6,8 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -17,6 +18,9 @@ from locust.env import Environment
 
 from loadstone import LeanHttpUser
 from support.raw_server import RawServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -36,13 +40,11 @@ def raw_v6():
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: Any):
-    """A self-signed certificate for localhost and 127.0.0.1: (certificate file, key file)."""
+def issue(folder: Path, *names: x509.GeneralName) -> tuple[Path, Path]:
+    """A self-signed certificate for these names: (certificate file, key file)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -55,7 +57,6 @@ def certificate(tmp_path_factory: Any):
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    folder = tmp_path_factory.mktemp("tls")
     pem = serialization.Encoding.PEM
     (folder / "cert.pem").write_bytes(made.public_bytes(pem))
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -63,16 +64,45 @@ def certificate(tmp_path_factory: Any):
     return folder / "cert.pem", folder / "key.pem"
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: Any):
+    """A certificate for localhost and 127.0.0.1."""
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    return issue(tmp_path_factory.mktemp("tls"), *names)
+
+
+@pytest.fixture(scope="session")
+def foreign_certificate(tmp_path_factory: Any):
+    """A certificate for names that no test server has."""
+    names = [x509.DNSName("elsewhere.example"), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))]
+    return issue(tmp_path_factory.mktemp("tls"), *names)
+
+
 @pytest.fixture
 def tls_raw(certificate: Any):
     """A raw server behind TLS; `server_names` are the SNI names that clients asked for."""
+    with tls_server(certificate) as server:
+        yield server
+
+
+@pytest.fixture
+def foreign_tls_raw(foreign_certificate: Any):
+    """The same with the certificate of another server."""
+    with tls_server(foreign_certificate) as server:
+        yield server
+
+
+@contextmanager
+def tls_server(certificate: tuple[Path, Path]):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server = RawServer(context=context)
     context.sni_callback = lambda _sock, name, _context: server.server_names.append(name)
     server.url = f"https://localhost:{server.port}"
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Events(list):

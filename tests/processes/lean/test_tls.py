@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.raw_server import reset
+
 if TYPE_CHECKING:
+    import socket
+
     from support.raw_server import RawServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+def trust_in(certificate: Any) -> dict[str, Any]:
+    """Attributes of a user class that trusts this certificate."""
+    return {"ssl_context_factory": staticmethod(lambda: ssl.create_default_context(cafile=str(certificate[0])))}
+
+
 @pytest.fixture
 def trusting(certificate: Any):
     """Attributes of a user class that trusts the test's certificate."""
-    return {"ssl_context_factory": staticmethod(lambda: ssl.create_default_context(cafile=str(certificate[0])))}
+    return trust_in(certificate)
 
 
 def test_a_trusted_certificate_is_accepted_and_the_server_is_named(make_client: Any, tls_raw: RawServer, trusting: Any):
@@ -32,15 +41,24 @@ def test_a_certificate_nobody_vouches_for_fails_the_request_by_default(make_user
     assert "CERTIFICATE_VERIFY_FAILED" in repr(user.environment.seen[-1]["exception"])
 
 
-def test_a_certificate_for_another_name_fails_the_request(make_user: Any, tls_raw: RawServer, trusting: Any):
-    tls_raw.answers([tls_raw.take, OK])
-    user = make_user(f"https://127.0.0.2:{tls_raw.port}", **trusting)
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("127.0.0.1", "IP address mismatch, certificate is not valid for '127.0.0.1'"),
+        ("localhost", "Hostname mismatch, certificate is not valid for 'localhost'"),
+    ],
+)
+def test_a_trusted_certificate_for_another_name_fails_the_request(
+    make_user: Any, foreign_tls_raw: RawServer, foreign_certificate: Any, host: str, problem: str
+):
+    foreign_tls_raw.answers([foreign_tls_raw.take, OK])
+    user = make_user(f"https://{host}:{foreign_tls_raw.port}", **trust_in(foreign_certificate))
     user.client.get("/")
-    assert type(user.environment.seen[-1]["exception"]).__name__ in {
-        "SSLCertVerificationError",
-        "ConnectionRefusedError",
-    }
+    error = user.environment.seen[-1]["exception"]
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    assert problem in str(error)
     assert user.environment.seen[-1]["response"].status_code == 0
+    assert foreign_tls_raw.requests == []
 
 
 def test_verification_can_be_switched_off(make_client: Any, tls_raw: RawServer):
@@ -67,10 +85,25 @@ def test_a_server_that_speaks_no_tls_is_a_failed_request(make_user: Any, raw: Ra
     assert isinstance(user.environment.seen[-1]["exception"], ssl.SSLError)
 
 
-def test_a_server_that_hangs_up_or_stays_silent_in_the_handshake_is_a_failed_request(make_user: Any, raw: RawServer):
-    user = make_user(raw.answers([]).replace("http://", "https://"))
-    error = str(user.client.get("/").error)
-    assert "closed the connection during the TLS handshake" in error or "reset by peer" in error
-    raw.answers([5])
-    user = make_user(raw.url.replace("http://", "https://"), connection_timeout=0.1)
+def take_hello(sock: socket.socket) -> None:
+    """A step: read what the client begins with, so that closing is an orderly end."""
+    sock.recv(65_536)
+
+
+@pytest.mark.parametrize(
+    ("steps", "error"),
+    [
+        ([take_hello], "closed the connection during the TLS handshake"),
+        ([take_hello, reset], "reset by peer"),
+    ],
+)
+def test_a_server_that_hangs_up_in_the_handshake_is_a_failed_request(
+    make_user: Any, raw: RawServer, steps: list[Any], error: str
+):
+    user = make_user(raw.answers(steps).replace("http://", "https://"))
+    assert error in str(user.client.get("/").error)
+
+
+def test_a_server_that_stays_silent_in_the_handshake_is_a_failed_request(make_user: Any, raw: RawServer):
+    user = make_user(raw.answers([5]).replace("http://", "https://"), connection_timeout=0.1)
     assert "no TLS handshake within the connect timeout" in str(user.client.get("/").error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from support.loadstone_run import REPOSITORY, SCENARIOS
+from support.loadstone_run import REPOSITORY, SCENARIOS, run_records
 from support.processes import wait_until
 
 if TYPE_CHECKING:
@@ -32,10 +31,6 @@ def locust(host: str, *arguments: str, redis_url: str = "") -> subprocess.Comple
     )
 
 
-def closed_runs(results: Path) -> list[dict[str, object]]:
-    return [json.loads(file.read_text()) for file in sorted(results.glob("*/run.json"))]
-
-
 def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_server, valkey, tmp_path: Path):
     results = tmp_path / "results"
     collector = subprocess.Popen(
@@ -43,12 +38,12 @@ def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_serv
     )
     try:
         done = locust(counting_server.url, "-t", "4s", "--stop-timeout", "5", redis_url=valkey.url)
-        wait_until(lambda: bool(closed_runs(results)), "the run is closed", timeout_s=30)
+        wait_until(lambda: bool(run_records(results)), "the run is closed", timeout_s=30)
     finally:
         collector.send_signal(signal.SIGTERM)
         assert collector.wait(20) == 0
     assert done.returncode == 0, done.stderr
-    (run,) = closed_runs(results)
+    (run,) = run_records(results)
     received = counting_server.count().total
     assert received > 50
     assert run["requests"] == run["locust"]["requests"] == received

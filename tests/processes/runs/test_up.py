@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 
 import httpx
 
+from support.loadstone_run import run_records
 from support.processes import free_port, wait_until
 
 
@@ -15,12 +15,8 @@ def swarm(url: str, *, users: int) -> None:
     assert answer.json()["success"], answer.text
 
 
-def closed(results) -> list[dict[str, object]]:
-    return [json.loads(file.read_text()) for file in sorted(results.glob("*/run.json"))]
-
-
 def wait_until_closed(results, number: int) -> None:
-    wait_until(lambda: len(closed(results)) == number, f"{number} runs are closed", timeout_s=60)
+    wait_until(lambda: len(run_records(results)) == number, f"{number} runs are closed", timeout_s=60)
 
 
 def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counting_server):
@@ -35,7 +31,7 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
         up.wait_for(lambda: counting_server.count().total > 50 or None)
         httpx.post(f"{url}/stop", trust_env=False, timeout=90).raise_for_status()
         wait_until_closed(up.results, number)
-        run = closed(up.results)[-1]
+        run = run_records(up.results)[-1]
         assert (run["requests"], run["users"]) == (counting_server.count().total, users)
         up.wait_for(lambda: ready(url))
     up.send(signal.SIGINT)

@@ -6,6 +6,7 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,15 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a SQLite registry that ``train`` filled; read it, do not change it."""
-    from target_helpers import run_command
+def forest(trained: Path) -> Any:
+    """The registry's model as MLflow loads it."""
+    from target_helpers import loaded
 
-    folder = tmp_path_factory.mktemp("trained")
-    done = run_command("train", folder)
-    assert done.returncode == 0, done.stderr
-    (folder / "train.stdout").write_text(done.stdout)
-    return folder
+    return loaded(trained, "models:/diabetes@champion")
 
 
 @pytest.fixture

@@ -50,6 +50,14 @@ def run_command(command: str, folder: Path, **settings: str) -> subprocess.Compl
     )
 
 
+def train(folder: Path) -> Path:
+    """Fill a registry in the folder with the sample model; what ``train`` printed is in train.stdout."""
+    done = run_command("train", folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "train.stdout").write_text(done.stdout)
+    return folder
+
+
 class TargetProcess:
     """A real ``python -m inference serve`` with its log lines."""
 

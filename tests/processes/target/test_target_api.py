@@ -6,17 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from target_helpers import in_process, loaded, metric
+from target_helpers import in_process, metric
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MODES = ["naive", "batched"]
-
-
-@pytest.fixture(scope="module")
-def forest(trained: Path):
-    return loaded(trained, "models:/diabetes@champion")
 
 
 def _run(call: Any):

@@ -27,11 +27,6 @@ VALUES = st.floats(-3.4e38, 3.4e38, allow_nan=False) | st.floats(-0.2, 0.2) | st
 ROWS = st.lists(st.tuples(*[VALUES] * len(COLUMNS)), min_size=1, max_size=30)
 
 
-@pytest.fixture(scope="module")
-def forest(trained: Path):
-    return loaded(trained, "models:/diabetes@champion")
-
-
 @pytest.fixture(scope="module", params=MODES)
 def served(request: Any, trained: Path):
     """Yield ``ask(bodies)``, which sends all bodies at once to a target in one mode and returns the answers."""

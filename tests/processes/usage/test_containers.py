@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socketserver
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -20,6 +19,7 @@ from loadstone.usage.docker_engine import reading_of
 from loadstone.usage.reading import CounterRates, Reading, SourceError
 from loadstone.usage.sampler import containers_of
 from support.processes import free_port
+from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,14 +151,8 @@ def answering(answer: Callable[[str], str | None], socket: Path | None = None) -
 
     port = free_port()
     kind = socketserver.ThreadingUnixStreamServer if socket else socketserver.ThreadingTCPServer
-    with kind(str(socket) if socket else ("127.0.0.1", port), Handler) as server:  # type: ignore[arg-type]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(kind(str(socket) if socket else ("127.0.0.1", port), Handler)):  # type: ignore[arg-type]
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_missing_names_are_said_in_plain_words_once(caplog: pytest.LogCaptureFixture):

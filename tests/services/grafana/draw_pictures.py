@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,7 @@ from support.boards.facts import Facts
 from support.boards.run_board import epoch_ms
 from support.chromium import Browser
 from support.counting_server import CountingServer
-from support.grafana_queries import ALL, BoardQuery, Shown, expand, queries, variable_values
+from support.grafana_queries import ALL, BoardQuery, Shown, expand, queries, with_hidden
 from support.grafana_queries import BOARDS as FOLDER
 from support.influx_server import InfluxServer
 from support.redis_server import RedisServer
@@ -55,18 +54,11 @@ def seen(runs: BoardRuns, uid: str) -> Shown:
     }  # fmt: skip
     start_ms, end_ms = epoch_ms(run.document["started_at"]), epoch_ms(run.document["ended_at"])
     if uid == "loadstone-compare":
-        return with_hidden(runs, Shown(from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 120_000, variables=variables))
+        return with_hidden(
+            uid, runs.influx.query, Shown(from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 120_000, variables=variables)
+        )
     early_ms = start_ms - (60_000 if uid == "loadstone-runs" else 1_000)
     return Shown(from_ms=early_ms, to_ms=end_ms + 1_000, variables=variables)
-
-
-def with_hidden(runs: BoardRuns, shown: Shown) -> Shown:
-    found = {}
-    for each in queries("loadstone-compare"):
-        if each.owner.startswith("variable base_"):
-            values = variable_values(runs.influx.query(expand(each, shown)), each.text)
-            found[each.owner.removeprefix("variable ")] = values[0] if values else ""
-    return replace(shown, variables={**shown.variables, **found})
 
 
 def draw_every_board(runs: BoardRuns, tmp_path: Path):

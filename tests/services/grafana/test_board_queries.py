@@ -15,7 +15,7 @@ from support.boards import EXPECTED
 from support.boards.run_board import epoch_ms
 from support.boards.values import difference
 from support.boards.view import View
-from support.grafana_queries import ALL, BOARDS, Shown, expand, queries, variable_values
+from support.grafana_queries import ALL, BOARDS, Shown, expand, queries, with_hidden
 
 if TYPE_CHECKING:
     from support.board_runs import BoardRuns
@@ -76,19 +76,8 @@ def aligned(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
 
 
 def answer(board_runs: BoardRuns, facts: dict[str, Facts], query: BoardQuery, shown: Shown) -> list[dict[str, Any]]:
-    rows = board_runs.influx.query(expand(query, with_hidden(board_runs, query, shown)))
+    rows = board_runs.influx.query(expand(query, with_hidden(query.board, board_runs.influx.query, shown)))
     return [without_time_of_totals(row) for row in rows]
-
-
-def with_hidden(board_runs: BoardRuns, query: BoardQuery, shown: Shown) -> Shown:
-    """Fill in the hidden variables of the board as Grafana does: the first value of each query's answer."""
-    hidden = {}
-    for each in queries(query.board):
-        name = each.owner.removeprefix("variable ")
-        if each.owner.startswith("variable base_"):
-            values = variable_values(board_runs.influx.query(expand(each, shown)), each.text)
-            hidden[name] = values[0] if values else ""
-    return replace(shown, variables={**shown.variables, **hidden})
 
 
 def without_time_of_totals(row: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +103,6 @@ def test_a_query_returns_what_the_archive_gives(board_runs: BoardRuns, facts: di
         rows = answer(board_runs, facts, query, shown)
         found_any = found_any or bool(rows)
         if told := difference(expected(view), rows):
-            wrong[name] = f"{told}\n{expand(query, with_hidden(board_runs, query, shown))}"
+            wrong[name] = f"{told}\n{expand(query, with_hidden(query.board, board_runs.influx.query, shown))}"
     assert wrong == {}
     assert found_any or query.key in EMPTY

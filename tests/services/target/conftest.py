@@ -31,14 +31,3 @@ def haproxy(request: pytest.FixtureRequest) -> Path:
     except pytest.FixtureLookupError:
         pytest.skip("HAProxy not found: set LOADSTONE_HAPROXY, or run make test-services, which fetches it")
     return found
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a SQLite registry that ``train`` filled."""
-    from target_helpers import run_command
-
-    folder = tmp_path_factory.mktemp("trained")
-    done = run_command("train", folder)
-    assert done.returncode == 0, done.stderr
-    return folder

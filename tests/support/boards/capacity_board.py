@@ -81,7 +81,7 @@ def used(view: View) -> Rows:
             "throttled": max(known(ticks, "throttled_pct"), default=None),
             "memory highest": max(known(ticks, "mem_bytes")),
             "memory limit": next(reversed(known(ticks, "mem_limit")), None),
-            "out of memory": max(known(ticks, "oom")),
+            "out of memory": sum(known(ticks, "oom")),
         }
         for (service, container), ticks in view.containers().items()
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from support.boards.facts import NS, Figures, kind_of
@@ -139,12 +138,10 @@ def marks(*kinds: str) -> Callable[[View], Rows]:
 
 
 def kills(view: View) -> Rows:
-    found = []
+    found: Rows = []
     for (service, container), ticks in view.all_containers().items():
-        for before, after in pairwise(ticks):
-            if after.oom > before.oom:
-                row = {"service": service, "container": container}
-                found.append({**row, "time": after.at_ns, "kills": after.oom - before.oom})
+        row = {"service": service, "container": container}
+        found += [{**row, "time": tick.at_ns, "kills": tick.oom} for tick in ticks if tick.oom]
     return found
 
 

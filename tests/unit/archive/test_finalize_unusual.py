@@ -1,6 +1,7 @@
 """Closing runs that did not go as planned: without master, killed, torn, damaged, full."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -201,10 +202,10 @@ def test_there_is_nothing_to_recover_without_a_journal(tmp_path):
         recover_run(RunFolder(tmp_path))
 
 
-def test_a_run_closed_without_keeping_its_journal_is_only_read_afterwards(tmp_path):
-    first = closed(tmp_path, varied_run().entries, keep_journal=False)
+def test_a_run_that_was_passed_on_without_its_journal_is_only_read(tmp_path):
+    first = closed(tmp_path, varied_run().entries)
+    shutil.rmtree(first.folder.journal)
     before = file_bytes(first.folder)
-    assert not first.folder.journal.exists()
     again = close_run(first.folder, now_ns=at(5000))
     assert (again.record, again.verdict) == (first.record, first.verdict)
     assert file_bytes(first.folder) == before

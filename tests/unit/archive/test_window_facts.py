@@ -98,6 +98,17 @@ def test_a_limit_counts_only_if_every_container_has_one_all_the_time():
     assert usage_of((10, row(1.0, cpu_limit=2.0)), (11, row(1.0)))["target"].cpu_limit is None
 
 
-def test_throttling_and_kills_are_the_highest_seen():
-    usage = usage_of((10, row(1.0, throttled_pct=5.0, oom=0)), (11, row(1.0, throttled_pct=25.0, oom=2)))["target"]
-    assert (usage.throttled_pct, usage.oom) == (pytest.approx(25), 2)
+def test_throttling_is_the_highest_seen():
+    usage = usage_of((10, row(1.0, throttled_pct=5.0)), (11, row(1.0, throttled_pct=25.0)))["target"]
+    assert usage.throttled_pct == pytest.approx(25)
+
+
+def test_kills_are_those_of_every_tick_and_container_in_the_window_together():
+    usage = usage_of(
+        (9, row(1.0, oom=9)),
+        (10, row(1.0, oom=1), row(1.0, container="b", oom=2)),
+        (11, row(1.0)),
+        (12, row(1.0, oom=1)),
+        (20, row(1.0, oom=9)),
+    )["target"]
+    assert usage.oom == 1 + 2 + 1

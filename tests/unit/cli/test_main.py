@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loadstone.cli import main as cli
 from loadstone.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WIDTH = 80
 
@@ -15,13 +19,6 @@ WIDTH = 80
 @pytest.fixture(autouse=True)
 def _terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", str(WIDTH))
-
-
-def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([*words, "--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
 
 
 def options_in(text: str) -> set[str]:
@@ -37,26 +34,26 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return line
 
 
-def test_the_help_lists_every_verb_with_one_sentence_in_eighty_columns(capsys: pytest.CaptureFixture[str]):
-    shown = help_of(capsys)
+def test_the_help_lists_every_verb_with_one_sentence_in_eighty_columns(help_of: Callable[..., str]):
+    shown = help_of()
     for verb in cli.VERBS:
         assert f"    {verb.name} " in shown
         assert verb.help.endswith(".")
     assert max(map(len, shown.splitlines())) <= WIDTH
 
 
-def test_an_action_shows_only_its_own_options(capsys: pytest.CaptureFixture[str]):
-    assert options_in(help_of(capsys, "grafana", "push")) == {
+def test_an_action_shows_only_its_own_options(help_of: Callable[..., str]):
+    assert options_in(help_of("grafana", "push")) == {
         *("--help", "--url", "--token-file", "--dashboards", "--config"),
         *("--influx-url", "--influx-bucket", "--influx-token-file"),
     }
-    assert options_in(help_of(capsys, "grafana", "annotate")) == {
+    assert options_in(help_of("grafana", "annotate")) == {
         *("--help", "--url", "--token-file", "--board", "--results", "--config"),
     }
-    assert options_in(help_of(capsys, "setup", "influx")) == {"--help"}
-    assert options_in(help_of(capsys, "setup", "secrets")) == {"--help", "--secrets", "--results"}
-    assert options_in(help_of(capsys, "secrets", "show")) == {"--help", "--secrets"}
-    assert "--influx-url" in options_in(help_of(capsys, "influx", "backfill"))
+    assert options_in(help_of("setup", "influx")) == {"--help"}
+    assert options_in(help_of("setup", "secrets")) == {"--help", "--secrets", "--results"}
+    assert options_in(help_of("secrets", "show")) == {"--help", "--secrets"}
+    assert "--influx-url" in options_in(help_of("influx", "backfill"))
 
 
 @pytest.mark.parametrize("group", [verb for verb in cli.VERBS if verb.actions], ids=lambda verb: verb.name)

@@ -8,7 +8,6 @@ under a temporary name before any of them gets its own, and run.json comes last:
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -48,13 +47,13 @@ class RunResult:
     verdict: Verdict
 
 
-def close_run(folder: RunFolder, *, now_ns: int | None, keep_journal: bool = True, salvage: bool = False) -> RunResult:
+def close_run(folder: RunFolder, *, now_ns: int | None, salvage: bool = False) -> RunResult:
     """Build every file of a run folder from its journal. The caller holds the folder's lock.
 
     ``now_ns`` (None: the newest time in the journal) is recorded as the time of closing, unless the run was closed
-    before: closing it again gives the same files. ``salvage`` skips damaged parts of the journal. A run that was closed
-    without keeping its journal is only read. Raises `ArchiveError` when the journal is damaged or missing, or the files
-    cannot be written.
+    before: closing it again gives the same files. ``salvage`` skips damaged parts of the journal. A closed run that was
+    passed on without its journal is only read. Raises `ArchiveError` when the journal is damaged or missing, or the
+    files cannot be written.
     """
     known = read_record(folder) if folder.is_closed else None
     if not folder.journal.is_dir():
@@ -65,8 +64,6 @@ def close_run(folder: RunFolder, *, now_ns: int | None, keep_journal: bool = Tru
         return RunResult(folder, known, verdict_of(known))
     with _as_archive_error(folder):
         record = _build(folder, known, now_ns, salvage=salvage)
-        if not keep_journal:
-            shutil.rmtree(folder.journal)
     return RunResult(folder, record, verdict_of(record))
 
 

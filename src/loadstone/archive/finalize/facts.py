@@ -208,7 +208,7 @@ def _add(service: _Service, containers: list[Usage]) -> None:
         service.cpu_limit_sum += sum(limits)
     _add_memory(service, containers)
     service.throttled_pct = _highest(service.throttled_pct, (row.throttled_pct for row in containers))
-    service.oom = max(service.oom, sum(row.oom for row in containers))
+    service.oom += sum(row.oom for row in containers)  # each tick counts what is new since the tick before
 
 
 def _add_memory(service: _Service, containers: list[Usage]) -> None:

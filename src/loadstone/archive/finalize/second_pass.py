@@ -83,7 +83,7 @@ class SecondPass:
         write_exceptions(temporary_name(folder.exceptions_csv), lifecycle.exceptions)
 
     def _batches(self, journal: JournalReader, usage: UsageTable) -> Iterator[Batch]:
-        """Every batch once; usage ticks, which have nothing to do with blocks, are written as they are met."""
+        """Every batch once; usage ticks, which have nothing to do with blocks, are written as they are read."""
         for content in self._contents(journal):
             if isinstance(content, Batch):
                 if self._seen.add((EntryKind.SAMPLES, content.incarnation), content.seq):

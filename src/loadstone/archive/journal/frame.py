@@ -1,4 +1,4 @@
-"""Frame: how one entry lies in a journal segment, so that any damaged or missing byte is noticed.
+"""Frame: how one entry is laid out in a journal segment, so that any damaged or missing byte is noticed.
 
 A segment begins with ``LSJ1``. Then come frames: a header of 16 bytes, the stream id and the blob. The header holds
 two magic bytes, the entry's kind, the length of the stream id, the length of the blob, the CRC-32 of id and blob, and

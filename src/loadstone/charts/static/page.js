@@ -197,7 +197,7 @@
   }
 
   function take(message) {
-    if (view.page?.run !== message.run) points.clear();
+    if (view.page?.run !== message.run || view.page.begin !== message.begin) points.clear();
     for (const [t, point] of message.points) points.set(t, point);
     for (const t of points.keys()) if (t < message.oldest) points.delete(t);
     const [t, charts] = columns(catalogue.charts);

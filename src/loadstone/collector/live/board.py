@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -36,9 +37,10 @@ _EVERY_S: Final = 1.0
 
 
 class LiveBoard:
-    """Holds one run at a time: the newest."""
+    """Holds one run at a time: the newest. Its token tells its numbers from those of a collector before a restart."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._token = secrets.token_hex(4)
         self._clock = clock
         self._changed = threading.Condition()
         self._points = LivePoints()
@@ -57,7 +59,7 @@ class LiveBoard:
             self._set(live, state)
 
     def close(self, live: LiveSnapshot, state: RunState, record: RunRecord) -> None:
-        """Show what a run came to, given its record, and links to its files."""
+        """Show the outcome of a run, given its record, and links to its files."""
         if live.run >= self._run:
             verdict = VerdictState(
                 verdict=record.verdict,
@@ -98,25 +100,26 @@ class LiveBoard:
             return self._head
 
     def next_message(self, seen: tuple[str, int], last: LiveHead | None, timeout_s: float) -> Message | None:
-        """What a page that has ``seen`` (run, number) lacks, as soon as the head is not ``last``; None if it stays.
+        """What a page that has ``seen`` (source, number) lacks, as soon as the head is not ``last``; None if it stays.
 
-        A page that saw another run gets all points.
+        A page that saw another run, or this one from another board, gets all points.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._head is not last, timeout_s) or self._head is None:
                 return None
-            points = self._points.since(seen[1] if seen[0] == self._run else 0)
+            source = f"{self._token}/{self._run}"
+            points = self._points.since(seen[1] if seen[0] == source else 0)
             fields = msgspec.structs.asdict(self._head)
-            body = LiveMessage(**fields, oldest=self._points.oldest, points=points)
+            body = LiveMessage(**fields, begin=self._points.begin, oldest=self._points.oldest, points=points)
             text = msgspec.json.encode(body).decode()
-            return Message(self._run, self._points.number, text, self._head)
+            return Message(source, self._points.number, text, self._head)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One server-sent event: ``run`` and ``number`` say how far a page is once it has seen it."""
+    """One server-sent event: ``source`` (board and run) and ``number`` say how far a page is once it has seen it."""
 
-    run: str
+    source: str
     number: int
     text: str
     head: LiveHead

@@ -50,7 +50,7 @@ class LiveServer(ThreadingHTTPServer):
         self.closing = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what went wrong, but for a page that was closed before it had its answer."""
+        """Log what went wrong, unless the page was closed before it got its answer."""
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             log.error("live_page=failed client=%s request=%r error=%r", client_address, request, error)
@@ -130,8 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self) -> None:
         self._head("text/event-stream")
-        run, _, number = self.headers.get("Last-Event-ID", "").rpartition("/")
-        seen = (run, int(number) if number.isdigit() else 0)
+        source, _, number = self.headers.get("Last-Event-ID", "").rpartition("/")
+        seen = (source, int(number) if number.isdigit() else 0)
         last: LiveHead | None = None
         self._write(f"retry: {_RETRY_MS}\n\n")
         if not self.server.board.head():
@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
             if message is None:
                 self._write(": alive\n\n")
                 continue
-            seen, last = (message.run, message.number), message.head
-            self._write(f"id: {message.run}/{message.number}\ndata: {message.text}\n\n")
+            seen, last = (message.source, message.number), message.head
+            self._write(f"id: {message.source}/{message.number}\ndata: {message.text}\n\n")
 
     def _write(self, text: str) -> None:
         self.wfile.write(text.encode())

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from loadstone.archive.run_state import RunState
     from loadstone.domain.event import Usage
-    from loadstone.domain.live import InfluxLedger
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
@@ -37,11 +36,10 @@ __all__ = ["all_closed", "publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
+_AT_THE_END: Final = "judged at the end of the run"
 
 
-def snapshot(
-    run: str, state: RunState, *, now_ns: int, closing: bool = False, influx: InfluxLedger | None = None
-) -> LiveSnapshot:
+def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -> LiveSnapshot:
     """The newest state of a run; ``closing`` says that its files are being made."""
     lifecycle, total, (recent, seconds) = state.lifecycle, merged(state.totals.values()), _recent(state)
     p50_us, p95_us, p99_us = recent.percentiles_us((50, 95, 99))
@@ -68,7 +66,6 @@ def snapshot(
         objectives=tuple(_objectives(state)),
         usage=tuple(_usage(usage) for _, usage in state.usage.values()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
-        influx=influx,
         closing=closing or lifecycle.stopped_ns is not None,
     )
 
@@ -102,13 +99,20 @@ def _recent(state: RunState) -> tuple[Rollup, int]:
 
 
 def _objectives(state: RunState) -> Iterator[LiveObjective]:
-    """Objectives over the newest minute, from ramp done on. A verdict looks at the whole window."""
+    """Objectives over the newest minute, from ramp done on. A verdict looks at the whole window.
+
+    Those of usage stay undecided: of usage only the newest tick is at hand.
+    """
     facts = _newest_minute(state)
     for line in state.lifecycle.identity.objectives:
         try:
-            result = parse_objective(line).evaluate(facts)
+            objective = parse_objective(line)
         except UsageError:
             continue  # the verdict says what is wrong with it
+        if objective.is_usage:
+            yield LiveObjective(text=objective.text, value=None, unit=objective.unit, ok=None, reason=_AT_THE_END)
+            continue
+        result = objective.evaluate(facts)
         yield LiveObjective(text=result.text, value=result.value, unit=result.unit, ok=result.ok, reason=result.reason)
 
 

@@ -1,0 +1,59 @@
+"""What the live page shows: its request rates are those of the run, also while it is being closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from loadstone.archive.finalize.closing import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.run_state import RunState
+from loadstone.charts.live_data import live_head
+from loadstone.collector.live.snapshot import snapshot
+from support.closed_runs import MadeRun
+from support.run_maker import SECOND, START, write_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadstone.archive.journal.frame import Entry
+    from loadstone.charts.page_data import LiveHead
+
+STOP_AND_FINAL = 4
+"""The last entries of a made run: its final batch, a stage, stopping and stopped."""
+
+
+def head(entries: list[Entry], at_s: float, *, closing: bool = False, closed: bool = False) -> LiveHead:
+    state = RunState()
+    for entry in entries:
+        state.apply(entry)
+    live = snapshot("r", state, now_ns=START + round(at_s * SECOND), closing=closing)
+    live = msgspec.structs.replace(live, closed=closed)
+    return live_head(live, state, begin=START // SECOND)
+
+
+def rates(shown: LiveHead) -> list[float]:
+    return [row.rps for row in shown.tables.names]
+
+
+def test_the_rates_of_a_run_that_has_stopped_no_longer_change_and_are_those_of_its_record(tmp_path: Path):
+    entries = MadeRun(run="r").entries()
+    folder = RunFolder(tmp_path / "r").create()
+    write_journal(folder.journal, entries)
+    figures = close_run(folder, now_ns=None).record.summary.run
+    expected = [figures.total.rps, *(each.rps for each in figures.names)]
+    for shown in (head(entries, 20), head(entries, 80, closing=True), head(entries, 90, closed=True)):
+        assert rates(shown) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("state", ["closing", "closed"])
+def test_the_rates_of_a_run_whose_master_was_lost_are_measured_to_its_last_request(state: str):
+    entries = MadeRun(run="r").entries()[:-STOP_AND_FINAL]
+    assert rates(head(entries, 60, **{state: True})) == pytest.approx(rates(head(entries, 20)), rel=0.05)
+
+
+def test_the_rates_of_a_run_in_progress_are_measured_to_now():
+    entries = MadeRun(run="r").entries()[:-STOP_AND_FINAL]
+    assert rates(head(entries, 40)) == pytest.approx([rate / 2 for rate in rates(head(entries, 20))])
