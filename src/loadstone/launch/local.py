@@ -56,11 +56,11 @@ class LocalStack:
         self.scenario = scenario
         self.interactive = interactive
         self.launch = uuid.uuid4().hex
-        self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))
         self._make_process = make_process
         self._ports = ReservedPorts() if ports is None else ports
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
+        self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
         self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
         self.redis_url = settings.redis_url or ""
         self.remote_redis_url = settings.redis_url

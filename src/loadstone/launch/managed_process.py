@@ -135,9 +135,13 @@ class ReservedPorts:
         self._sockets: list[socket.socket] = []
 
     def reserve(self, bind: str) -> int:
-        """A free port on an address of this machine."""
+        """A free port on an address of this machine. Raises `PlatformError` when there is none."""
         reserved = tcp_socket(bind)
-        reserved.bind((bind, 0))
+        try:
+            reserved.bind((bind, 0))
+        except OSError as error:
+            reserved.close()
+            raise PlatformError(f"no port on {bind} can be reserved: {error.strerror or error}") from error
         self._sockets.append(reserved)
         port = int(reserved.getsockname()[1])
         if sys.platform != "linux":

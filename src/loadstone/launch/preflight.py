@@ -57,6 +57,7 @@ def _check_writable(results: Path) -> None:
 
 
 def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
+    _check_bind(settings.bind)
     if settings.master_port:
         check_free(settings.bind, settings.master_port, "--master-port")
     if settings.live_port:
@@ -67,16 +68,30 @@ def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
         check_free("127.0.0.1", settings.target_port, "--target-port")
 
 
+def _check_bind(bind: str) -> None:
+    if refusal := _bind_refusal(bind, 0):
+        raise UsageError(
+            f"--bind {bind} cannot be used: {refusal}", hint="Name an address of this machine, or 0.0.0.0 for all"
+        )
+
+
 def check_free(bind: str, port: int, option: str) -> None:
     """Raise `UsageError` when the port is in use, or the address does not belong to this machine."""
-    with closing(tcp_socket(bind)) as listener:
-        try:
+    if refusal := _bind_refusal(bind, port):
+        raise UsageError(
+            f"{option} {port} on {bind} cannot be used: {refusal}",
+            hint=f"Stop the program that listens there, or choose another port with {option}",
+        )
+
+
+def _bind_refusal(bind: str, port: int) -> str | None:
+    """Why no server could listen there; None when one could."""
+    try:
+        with closing(tcp_socket(bind)) as listener:
             listener.bind((bind, port))
-        except OSError as error:
-            raise UsageError(
-                f"{option} {port} on {bind} cannot be used: {error.strerror or error}",
-                hint=f"Stop the program that listens there, or choose another port with {option}",
-            ) from error
+    except (OSError, UnicodeError) as error:
+        return _reason(error)
+    return None
 
 
 def check_reachable(url: str, timeout_s: float = 5.0) -> None:
@@ -85,8 +100,12 @@ def check_reachable(url: str, timeout_s: float = 5.0) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname or "", port), timeout_s).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {error.strerror or error}",
+            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {_reason(error)}",
             hint="Start it, or correct --host",
         ) from error
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -83,8 +83,6 @@ def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tupl
     """
     if settings.locustfile:
         inspect(settings.locustfile, arguments)
-    if not settings.master:
-        raise UsageError("--master is empty", hint="Name the host of the Locust master")
     files = ",".join(map(str, (*settings.locustfile, PLUGIN))) if settings.locustfile else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]

@@ -160,7 +160,7 @@ class RunSettings(InfluxSettings):
         parse.redis_url, "Redis or Valkey to use; without it a private Valkey is started", metavar="URL"
     )
     bind: str = setting(
-        parse.text,
+        parse.host,
         "address on which Locust's master and web UI and the live page listen",
         default="127.0.0.1",
         metavar="ADDRESS",
@@ -261,7 +261,7 @@ class HookSettings:
 class WorkerSettings:
     """Settings of ``loadstone worker``."""
 
-    master: str = setting(parse.text, "host of the Locust master", default="127.0.0.1", metavar="HOST")
+    master: str = setting(parse.host, "host of the Locust master", default="127.0.0.1", metavar="HOST")
     master_port: int = setting(
         parse.whole_number(1, _HIGHEST_PORT), "port of the Locust master", default="5557", metavar="PORT"
     )
@@ -286,7 +286,7 @@ class CollectorSettings(InfluxSettings):
         parse.path, "results folder, in which each run gets its own folder", default="results", metavar="DIR"
     )
     live_bind: str = setting(
-        parse.text, "address on which the live page listens", default="127.0.0.1", metavar="ADDRESS"
+        parse.host, "address on which the live page listens", default="127.0.0.1", metavar="ADDRESS"
     )
     live_port: int | None = setting(
         parse.port, "port of the live page (0: any free port); without it there is no live page", metavar="PORT"

@@ -90,6 +90,26 @@ def test_what_is_no_http_address_is_refused(text):
         parse.http_url(text)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "1.2.3.999", "ä..b"])
+def test_a_host_that_no_resolver_can_take_is_refused_wherever_an_address_is_given(host):
+    for record, options in (
+        (RunSettings, {"host": f"http://{host}"}),
+        (RunSettings, {"stack_url": f"http://{host}:1"}),
+        (RunSettings, {"redis_url": f"redis://:secret@{host}:1/0"}),
+        (RunSettings, {"bind": host}),
+        (WorkerSettings, {"master": host}),
+        (CollectorSettings, {"live_bind": host}),
+    ):
+        with pytest.raises(SettingsError, match="it must be"):
+            load(record, options, environ={})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "my_service", "example.com.", "ä.example"])
+def test_names_and_addresses_of_hosts_are_kept_as_they_are(host):
+    assert run_settings({"bind": host}).bind == host
+    assert run_settings({"host": f"http://[{host}]:1" if ":" in host else f"http://{host}:1"}).host
+
+
 def test_a_slash_at_the_end_of_a_host_is_dropped():
     assert parse.http_url("http://x:1/base/") == "http://x:1/base"
 
