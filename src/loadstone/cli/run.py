@@ -11,6 +11,7 @@ from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
+from loadstone.launch.managed_process import in_url
 from loadstone.launch.preflight import preflight
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import PlainView, open_view
@@ -71,7 +72,7 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
         stack.start(stop)
         if not stop():
-            view.note(f"Locust's web UI: http://{settings.bind}:{settings.web_port}  target: {stack.host}")
+            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.host}")
             view.note(f"live page: {stack.live_url}")
             view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
             _note_join_command(stack, view)

@@ -17,7 +17,7 @@ import msgspec
 
 from loadstone.errors import PlatformError
 from loadstone.launch.demo import DemoTarget, describe_target
-from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
+from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.scenario import PLUGIN
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import InfluxSettings, as_environment
@@ -34,6 +34,7 @@ __all__ = ["LocalStack"]
 _WORKERS_JOIN_WITHIN_S: Final = 60
 _PYTHON: Final = sys.executable
 _DEFAULT_RUN_TIME_S: Final = 60.0
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
 _SERVICE_STOP_S: Final = 30.0
@@ -97,7 +98,7 @@ class LocalStack:
     @property
     def live_url(self) -> str:
         """Address of the live page."""
-        return f"http://{self._loopback()}:{self.live_port}/"
+        return f"http://{in_url(self._loopback())}:{self.live_port}/"
 
     def join_command(self) -> str:
         """The command that adds a worker on another machine; its Redis address contains a password."""
@@ -239,7 +240,7 @@ class LocalStack:
         return self.settings.run_time if self.settings.run_time is not None else _DEFAULT_RUN_TIME_S
 
     def _loopback(self) -> str:
-        return "127.0.0.1" if self.settings.bind in {"0.0.0.0", "*"} else self.settings.bind  # noqa: S104
+        return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)
 
 
 def _json(value: object) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ManagedProcess", "ReservedPorts", "tcp_socket"]
+__all__ = ["ManagedProcess", "ReservedPorts", "in_url", "tcp_socket"]
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _TAIL_LINES: Final = 12
@@ -152,6 +152,11 @@ class ReservedPorts:
         """Give all ports back."""
         while self._sockets:
             self._sockets.pop().close()
+
+
+def in_url(bind: str) -> str:
+    """An address as it stands in a URL: IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{bind}]" if ":" in bind else bind
 
 
 def tcp_socket(bind: str) -> socket.socket:

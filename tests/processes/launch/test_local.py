@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,8 +21,8 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.scenario import Scenario
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import RunSettings, load
-from support.launch_doubles import FakeMachine, Script
+from loadstone.settings import HookSettings, RunSettings, load
+from support.launch_doubles import FakeMachine, FakePorts, Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,6 +198,21 @@ def test_the_command_for_more_workers_names_master_redis_and_scenario(machine: F
             "more workers: loadstone worker --master 127.0.0.1 --master-port 5557"
             " --redis-url redis://127.0.0.1:1/0 -f scenario.py"
         )
+
+
+@pytest.mark.parametrize(("bind", "host"), [("::1", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1")])
+def test_the_address_of_the_live_page_is_one_that_the_hook_accepts(machine: FakeMachine, bind: str, host: str):
+    settings = load(RunSettings, {**REMOTE, "bind": bind}, environ={})
+    with LocalStack(settings, scenario(), make_process=machine.make, ports=FakePorts()) as stack:
+        stack.start(lambda: False)
+        environ = machine.processes["master"].env
+        assert load(HookSettings, environ=environ).live_url == f"http://{host}:{stack.live_port}"
+
+
+def test_workers_elsewhere_reach_a_private_valkey_by_an_ipv6_address_too(machine: FakeMachine, tmp_path: Path):
+    valkey = PrivateValkey.prepare(tmp_path, "2001:db8::7", FakePorts(), machine.make)
+    parts = urlsplit(valkey.remote_url or "")
+    assert (parts.hostname, parts.port) == ("2001:db8::7", 20_001)
 
 
 class Demo:
