@@ -48,7 +48,7 @@ def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) 
     """Run in the compose stack that is up."""
     check_fits_stack(settings, rest)
     with PlainView() as view:
-        return StackRun(settings, view, stop).drive()
+        return StackRun(settings, view, lambda: stop.count).drive()
 
 
 def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
