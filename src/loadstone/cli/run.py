@@ -40,8 +40,9 @@ def _run(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     folder = _run_in_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
+    code = print_summary(folder)
     write_gate_files(arguments, report_of_run(ClosedRun.open(folder).record))
-    return print_summary(folder)
+    return code
 
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
