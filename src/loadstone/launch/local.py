@@ -20,7 +20,7 @@ from loadstone.launch.demo import DemoTarget, describe_target
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.scenario import PLUGIN
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import InfluxSettings, as_environment
+from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -213,7 +213,7 @@ class LocalStack:
 
     def _hook_environment(self) -> dict[str, str]:
         settings = self.settings
-        return as_environment(
+        known = as_environment(
             {
                 "redis_url": self.redis_url,
                 "run_time": self.run_time(),
@@ -227,6 +227,7 @@ class LocalStack:
                 "live_url": self.live_url,
             }
         )
+        return {**inherited_environment(HookOnlySettings), **known}
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""

@@ -13,7 +13,7 @@ from loadstone.errors import UsageError
 from loadstone.launch.demo import target_folder
 from loadstone.launch.managed_process import tcp_socket
 from loadstone.launch.scenario import default_locustfile, inspect
-from loadstone.settings import read_token
+from loadstone.settings import HookOnlySettings, load, read_token
 from loadstone.stream.client import check, connect
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["check_free", "check_reachable", "preflight"]
 def preflight(settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False) -> Scenario:
     """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
     parse_objectives(settings.objective)
+    load(HookOnlySettings)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)

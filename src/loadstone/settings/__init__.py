@@ -5,6 +5,7 @@ from loadstone.settings.load import (
     as_environment,
     child_environment,
     describe,
+    inherited_environment,
     load,
     read_config_file,
     read_secret,
@@ -12,11 +13,13 @@ from loadstone.settings.load import (
     setting,
 )
 from loadstone.settings.records import (
+    FILE_RECORDS,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
     GrafanaPushSettings,
     GrafanaSettings,
+    HookOnlySettings,
     HookSettings,
     InfluxSettings,
     InfluxSetupSettings,
@@ -29,11 +32,13 @@ from loadstone.settings.records import (
 from loadstone.settings.stack import StackSettings
 
 __all__ = [
+    "FILE_RECORDS",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
     "GrafanaPushSettings",
     "GrafanaSettings",
+    "HookOnlySettings",
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
@@ -47,6 +52,7 @@ __all__ = [
     "as_environment",
     "child_environment",
     "describe",
+    "inherited_environment",
     "load",
     "read_config_file",
     "read_secret",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "FILE_RECORDS",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
     "GrafanaPushSettings",
     "GrafanaSettings",
+    "HookOnlySettings",
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
@@ -226,7 +228,25 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookSettings:
+class HookOnlySettings:
+    """Settings of the hook that no option gives: commands that start Locust pass their variables on to it."""
+
+    target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
+    limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
+    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
+    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file that a worker touches while it is connected to its master, for health checks"
+    )
+    fast_http_fix: bool = setting(
+        parse.boolean,
+        "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
+        default="yes",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings(HookOnlySettings):
     """Settings of the hook inside Locust's processes, from the environment only."""
 
     redis_url: str | None = setting(
@@ -239,22 +259,10 @@ class HookSettings:
     warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
     objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
-    target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
-    limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
     launch: str | None = setting(
         parse.text, "id of the command that started these processes, by which it finds the run"
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
-    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
-    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
-    heartbeat_file: Path | None = setting(
-        parse.path, "file that a worker touches while it is connected to its master, for health checks"
-    )
-    fast_http_fix: bool = setting(
-        parse.boolean,
-        "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
-        default="yes",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,3 +385,10 @@ class UsageSettings:
     heartbeat_file: Path | None = setting(
         parse.path, "file that is touched with every sample, for health checks", metavar="FILE"
     )
+
+
+FILE_RECORDS: Final[tuple[type[Any], ...]] = (
+    *(RunSettings, WorkerSettings, CollectorSettings, UsageSettings, DoctorSettings),
+    *(InfluxSettings, GrafanaPushSettings, GrafanaAnnotateSettings),
+)
+"""The records of the verbs that have ``--config``; they may share one file."""

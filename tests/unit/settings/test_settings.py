@@ -8,7 +8,9 @@ import pytest
 
 from loadstone.errors import ExitCode, SettingsError, UsageError
 from loadstone.settings import (
+    FILE_RECORDS,
     CollectorSettings,
+    HookOnlySettings,
     HookSettings,
     RunSettings,
     UsageSettings,
@@ -16,6 +18,7 @@ from loadstone.settings import (
     as_environment,
     child_environment,
     describe,
+    inherited_environment,
     load,
     parse,
     read_config_file,
@@ -137,6 +140,38 @@ def test_settings_survive_the_way_through_a_child_environment(monkeypatch: pytes
         0,
         None,
     )
+
+
+def test_a_key_that_no_verb_knows_is_refused_with_the_nearest_one_and_all_other_problems():
+    with pytest.raises(SettingsError) as caught:
+        run_settings(file={"usres": 100, "run-time": "5s", "colour": "red", "spawn_rate": "fast"})
+    assert caught.value.problems == (
+        "usres in the file is not known, did you mean users?",
+        "run-time in the file is not known, did you mean run_time?",
+        "colour in the file is not known, docs/reference/settings.md lists every setting",
+        "spawn_rate in the file is 'fast', it must be a number above 0",
+    )
+
+
+def test_a_file_may_be_shared_by_verbs():
+    names = {each.name for record in FILE_RECORDS for each in describe(record)}
+    shared = {"users": 5, "master": "10.0.0.1", "compose_project": "shop", "token_file": "token", "live_port": 1}
+    assert set(shared) < names
+    for record in FILE_RECORDS:
+        load(record, environ={}, file=shared, shared=names)
+
+
+def test_a_setting_that_only_a_variable_can_give_is_refused_in_a_file():
+    with pytest.raises(SettingsError, match="fast_http_fix in the file is not known"):
+        run_settings(file={"fast_http_fix": False})
+
+
+def test_only_the_variables_of_a_record_are_inherited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADSTONE_USERS", "7")
+    monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "no")
+    monkeypatch.setenv("LOADSTONE_TARGET_FILE", "/run/target.json")
+    inherited = inherited_environment(HookOnlySettings)
+    assert inherited == {"LOADSTONE_FAST_HTTP_FIX": "no", "LOADSTONE_TARGET_FILE": "/run/target.json"}
 
 
 @pytest.mark.parametrize("record", [RunSettings, HookSettings, WorkerSettings, CollectorSettings, UsageSettings])
