@@ -14,6 +14,7 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import in_url
 from loadstone.launch.preflight import preflight
 from loadstone.launch.supervisor import RunSupervisor
+from loadstone.launch.valkey import LOOPBACK
 from loadstone.report.live_view import PlainView, open_view
 from loadstone.report.terminal import print_summary
 from loadstone.settings import RunSettings
@@ -83,7 +84,7 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
 
 def _note_join_command(stack: LocalStack, view: View) -> None:
     """Show how workers elsewhere join, where they can reach this machine."""
-    if stack.remote_redis_url and stack.settings.bind != "127.0.0.1":
+    if stack.remote_redis_url and stack.settings.bind not in LOOPBACK:
         view.note(stack.join_command())
 
 

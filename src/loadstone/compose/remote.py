@@ -28,7 +28,6 @@ __all__ = ["StackRun", "check_fits_stack"]
 
 _LOOK_EVERY_S: Final = 0.5
 _SHOW_EVERY_S: Final = 5.0
-_DEFAULT_RUN_TIME_S: Final = 60.0
 _MASTER_AWAY_S: Final = 60.0
 _WORKERS_WITHIN_S: Final = 60.0
 _FOLDER_WITHIN_S: Final = 30.0
@@ -163,7 +162,7 @@ class StackRun:
             users=settings.users,
             spawn_rate=settings.spawn_rate,
             host=settings.host,
-            run_time=self._run_time_s(),
+            run_time=settings.planned_run_time,
             steady_state=settings.steady_state,
             warmup=settings.warmup,
             objective=settings.objective,
@@ -244,15 +243,9 @@ class StackRun:
     def _show(self, status: RunStatus) -> None:
         settings = self._settings
         if status.live and status.live.run == status.run:
-            steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
-            self._view.show(status.live, status.live.left_s(self._run_time_s(), steady_s))
+            self._view.show(status.live, status.live.left_s(settings.planned_run_time, settings.steady_after_ramp))
             return
         now_s = self._clock.monotonic_s()
         if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:
             self._shown_at_s = now_s
             self._view.note(f"{status.workers} workers  {status.users} users")
-
-    def _run_time_s(self) -> float | None:
-        settings = self._settings
-        timed = settings.run_time is not None or settings.steady_state is not None
-        return settings.run_time if timed else _DEFAULT_RUN_TIME_S

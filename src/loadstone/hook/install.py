@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.hook import control_api, web_ui
-from loadstone.hook.inspect_scenario import scenario_files
+from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.master import MasterHook, quit_gracefully
 from loadstone.hook.worker import WorkerHook, touch_heartbeat_file
 from loadstone.lean import connections, locust_fast
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.event import EventHook, Events
 
-__all__ = ["PLUGIN_FILE", "install"]
+__all__ = ["install"]
 
-PLUGIN_FILE: Final = Path(__file__).with_name("plugin") / "loadstone_hook.py"
-"""The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
 _INIT_POLL_S: Final = 0.002
 log = logging.getLogger("loadstone.hook")
 

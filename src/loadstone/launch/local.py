@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from loadstone.errors import PlatformError
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
-from loadstone.launch.scenario import PLUGIN
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
@@ -33,7 +33,6 @@ __all__ = ["LocalStack"]
 
 _WORKERS_JOIN_WITHIN_S: Final = 60
 _PYTHON: Final = sys.executable
-_DEFAULT_RUN_TIME_S: Final = 60.0
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
@@ -191,7 +190,7 @@ class LocalStack:
             self.workers.append(worker)
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
-        files = ",".join(map(str, (*self.scenario.files, PLUGIN)))
+        files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
         argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
@@ -236,9 +235,9 @@ class LocalStack:
 
     def run_time(self) -> float | None:
         """The length of the run in seconds that the master enforces; None where something else ends it."""
-        if self.interactive or self.scenario.shape or self.settings.steady_state is not None:
-            return None if self.interactive else self.settings.run_time
-        return self.settings.run_time if self.settings.run_time is not None else _DEFAULT_RUN_TIME_S
+        if self.interactive:
+            return None
+        return self.settings.run_time if self.scenario.shape else self.settings.planned_run_time
 
     def _loopback(self) -> str:
         return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)

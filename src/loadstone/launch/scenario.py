@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.settings import (
     HookOnlySettings,
     ScenarioReport,
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from loadstone.settings import WorkerSettings
 
-__all__ = ["PLUGIN", "Scenario", "default_locustfile", "inspect", "worker_command"]
+__all__ = ["Scenario", "default_locustfile", "inspect", "worker_command"]
 
-PLUGIN: Final = Path(__file__).parents[1] / "hook" / "plugin" / "loadstone_hook.py"
 _TIMEOUT_S: Final = 60.0
 
 
@@ -92,7 +92,7 @@ def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tupl
     load(HookOnlySettings)
     if settings.locustfile:
         inspect(settings.locustfile, arguments)
-    files = ",".join(map(str, (*settings.locustfile, PLUGIN))) if settings.locustfile else "-"
+    files = ",".join(map(str, (*settings.locustfile, PLUGIN_FILE))) if settings.locustfile else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}

@@ -205,9 +205,7 @@ class RunSupervisor:
             self._view.show(self.live, self._ends_in_s(self.live))
 
     def _ends_in_s(self, live: LiveSnapshot) -> float | None:
-        settings = self._stack.settings
-        steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
-        return live.left_s(self._stack.run_time(), steady_s)
+        return live.left_s(self._stack.run_time(), self._stack.settings.steady_after_ramp)
 
     def _end_if_due(self) -> None:
         if self._target_exited() and self._ended_by is None:

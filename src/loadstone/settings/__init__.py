@@ -1,5 +1,6 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
+from loadstone.settings.hook import HookOnlySettings, HookSettings, RunRequest
 from loadstone.settings.load import (
     Setting,
     as_environment,
@@ -19,11 +20,8 @@ from loadstone.settings.records import (
     GrafanaAnnotateSettings,
     GrafanaPushSettings,
     GrafanaSettings,
-    HookOnlySettings,
-    HookSettings,
     InfluxSettings,
     InfluxSetupSettings,
-    RunRequest,
     RunSettings,
     ScenarioReport,
     UsageSettings,

@@ -174,6 +174,20 @@ def test_only_the_variables_of_a_record_are_inherited(monkeypatch: pytest.Monkey
     assert inherited == {"LOADSTONE_FAST_HTTP_FIX": "no", "LOADSTONE_TARGET_FILE": "/run/target.json"}
 
 
+@pytest.mark.parametrize(
+    ("options", "run_time_s", "after_ramp_s"),
+    [
+        ({}, 60.0, None),
+        ({"run_time": "5s"}, 5.0, None),
+        ({"steady_state": "9s", "warmup": "1s"}, None, 10.0),
+        ({"steady_state": "9s", "run_time": "20s"}, 20.0, 9.0),
+    ],
+)
+def test_a_run_lasts_a_minute_unless_something_else_ends_it(options, run_time_s, after_ramp_s):
+    settings = run_settings(options)
+    assert (settings.planned_run_time, settings.steady_after_ramp) == (run_time_s, after_ramp_s)
+
+
 @pytest.mark.parametrize("record", [RunSettings, HookSettings, WorkerSettings, CollectorSettings, UsageSettings])
 def test_every_default_is_valid_and_every_setting_says_what_it_is_for(record):
     load(record, environ={})
