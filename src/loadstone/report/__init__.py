@@ -1,1 +1,1 @@
-"""What people look at: the terminal now, pages and comparisons later."""
+"""What people look at: live view, summaries and comparisons in the terminal, exported tables, the HTML report."""
