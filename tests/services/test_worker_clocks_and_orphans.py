@@ -15,7 +15,7 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
 from loadstone.collector.service import serve_aggregator
 from loadstone.domain.batch import decode_batch
-from loadstone.launch.scenario import PLUGIN
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from support.collecting import collector_settings, threads
 from support.processes import ServerProcess, free_port, port_answers, wait_until
 
@@ -133,7 +133,7 @@ def test_a_clock_that_is_set_in_mid_run_moves_no_point_and_one_that_is_off_makes
 def locust_master(scenario: Path, target: CountingServer, valkey: RedisServer, port: int, log: Path) -> ServerProcess:
     """A master of its own: `loadstone run` would end together with its workers."""
     hooked = ("/usr/bin/env", f"LOADSTONE_REDIS_URL={valkey.url}", sys.executable, "-m", "locust")
-    files = ("-f", f"{scenario},{PLUGIN}", "--master", "--master-bind-host", "127.0.0.1")
+    files = ("-f", f"{scenario},{PLUGIN_FILE}", "--master", "--master-bind-host", "127.0.0.1")
     load = ("--headless", "-u", "4", "-r", "10", "--expect-workers", "2", "-H", target.url)
     command = (*hooked, *files, "--master-bind-port", str(port), *load)
     return ServerProcess(command, log=log, ready=lambda: port_answers(port))

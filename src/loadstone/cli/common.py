@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from loadstone.archive.closed_run import resolve_run
 from loadstone.errors import UsageError
-from loadstone.settings import InfluxSettings, describe, load, read_config_file
+from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,8 @@ def add_options(parser: argparse.ArgumentParser, record: type[Any]) -> None:
 def settings_from(record: type[T], arguments: argparse.Namespace) -> T:
     """The settings record filled from options, environment and file. Raises `SettingsError`."""
     file = read_config_file(Path(arguments.config) if arguments.config else None)
-    return load(record, vars(arguments), file=file)
+    shared = {each.name for other in FILE_RECORDS for each in describe(other)}
+    return load(record, vars(arguments), file=file, shared=shared)
 
 
 def add_run(parser: argparse.ArgumentParser, name: str = "run") -> None:

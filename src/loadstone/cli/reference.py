@@ -40,7 +40,10 @@ _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone worker`": (WorkerSettings, "Options that are not listed here are passed on to the scenario."),
     "`loadstone collector`": (CollectorSettings, "Aggregator and InfluxWriter as a service."),
     "`loadstone usage`": (UsageSettings, "The UsageSampler as a service."),
-    "The hook in Locust's processes": (HookSettings, "Environment variables only; `loadstone run` sets them."),
+    "The hook in Locust's processes": (
+        HookSettings,
+        "Variables only. `loadstone run` sets `LOADSTONE_REDIS_URL` and those below it, and passes the others on.",
+    ),
     "`POST /loadstone/runs` of a stack's master": (
         RunRequest,
         "Fields of the JSON object that `loadstone run --stack` sends.",
@@ -57,7 +60,8 @@ _HEAD: Final = """# Settings
 Every setting can be given as an option, as an environment variable, or in a TOML file named with `--config` (the key
 `run_time` is the option `--run-time`). Options override environment variables, which override the file, which overrides
 the defaults. The variable `NAME_FILE` names a file that contains the value of `NAME`. All values are checked together
-before anything starts.
+before anything starts. Verbs may share a file, so a key that another verb knows is ignored; one that no verb knows is
+refused.
 
 This page is generated: `python -m loadstone.cli.reference > docs/reference/settings.md`.
 """

@@ -11,8 +11,10 @@ from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
+from loadstone.launch.managed_process import in_url
 from loadstone.launch.preflight import preflight
 from loadstone.launch.supervisor import RunSupervisor
+from loadstone.launch.valkey import LOOPBACK
 from loadstone.report.live_view import PlainView, open_view
 from loadstone.report.terminal import print_summary
 from loadstone.settings import RunSettings
@@ -39,15 +41,16 @@ def _run(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     folder = _run_in_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
+    code = print_summary(folder)
     write_gate_files(arguments, report_of_run(ClosedRun.open(folder).record))
-    return print_summary(folder)
+    return code
 
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
     """Run in the compose stack that is up."""
     check_fits_stack(settings, rest)
     with PlainView() as view:
-        return StackRun(settings, view, stop).drive()
+        return StackRun(settings, view, lambda: stop.count).drive()
 
 
 def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
@@ -71,7 +74,7 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
         stack.start(stop)
         if not stop():
-            view.note(f"Locust's web UI: http://{settings.bind}:{settings.web_port}  target: {stack.host}")
+            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.host}")
             view.note(f"live page: {stack.live_url}")
             view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
             _note_join_command(stack, view)
@@ -81,7 +84,7 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
 
 def _note_join_command(stack: LocalStack, view: View) -> None:
     """Show how workers elsewhere join, where they can reach this machine."""
-    if stack.remote_redis_url and stack.settings.bind != "127.0.0.1":
+    if stack.remote_redis_url and stack.settings.bind not in LOOPBACK:
         view.note(stack.join_command())
 
 

@@ -70,8 +70,9 @@ def _compare(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     objectives = parse_change_objectives(arguments.objective)
     base, run = (ClosedRun.open(named_run(arguments, name)) for name in ("base", "run"))
     comparison = compare_runs(base, run, objectives, allow_unlike=arguments.allow_unlike)
+    code = print_comparison(comparison)
     write_gate_files(arguments, report_of_comparison(comparison))
-    return print_comparison(comparison)
+    return code
 
 
 def _configure_export(parser: argparse.ArgumentParser) -> None:

@@ -28,10 +28,11 @@ __all__ = ["StackRun", "check_fits_stack"]
 
 _LOOK_EVERY_S: Final = 0.5
 _SHOW_EVERY_S: Final = 5.0
-_DEFAULT_RUN_TIME_S: Final = 60.0
 _MASTER_AWAY_S: Final = 60.0
 _WORKERS_WITHIN_S: Final = 60.0
 _FOLDER_WITHIN_S: Final = 30.0
+_SPAWNS_WITHIN_S: Final = 30.0
+"""A run has its id before its first user; one that is never seen in progress was too short for that."""
 _CLOSES_WITHIN_S: Final = 900.0
 _IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
 _NOT_FOR_STACKS: Final = {
@@ -60,40 +61,58 @@ def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
         raise UsageError(f"{' '.join(arguments)} cannot be used with --stack", hint="Set it in the stack's scenario")
 
 
+class _GivenUpError(Exception):
+    """The user does not want to wait any longer; the text says what becomes of the run."""
+
+
 class StackRun:
-    """One run. ``interrupted()`` says whether the user wants it to end early."""
+    """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it."""
 
     def __init__(
         self,
         settings: RunSettings,
         view: View,
-        interrupted: Callable[[], bool],
+        stop_requests: Callable[[], int],
         *,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._view = view
-        self._interrupted = interrupted
+        self._stop_requests = stop_requests
         self._client = httpx.Client(base_url=settings.stack_url, timeout=10, trust_env=False)
         self._clock = clock
         self._sleep = sleep
         self._answered_at_s = clock.monotonic_s()
         self._shown_at_s: float | None = None
+        self._seen_in_progress = False
 
-    def drive(self) -> RunFolder:
-        """Start the run, follow it and wait for its archive.
+    def drive(self) -> RunFolder | None:
+        """Start the run, follow it and wait for its archive; None when the user does not want to wait for that.
 
         Raises `UsageError` when it cannot start, `PlatformError` when it fails later.
         """
         with self._client:
-            earlier = self._first_status().run
-            self._start()
-            folder = RunFolder(self._settings.results / self._run_after(earlier))
-            self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
-            self._await_end(folder)
-            self._await_archive(folder)
-            return folder
+            try:
+                return self._drive()
+            except _GivenUpError as given_up:
+                self._view.note(str(given_up))
+                return None
+
+    def _drive(self) -> RunFolder:
+        earlier = self._first_status().run
+        self._start()
+        folder = RunFolder(self._settings.results / self._run_after(earlier))
+        self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
+        self._await_end(folder)
+        self._await_archive(folder)
+        return folder
+
+    def _pause(self, outcome: str, *, allowed: int) -> None:
+        """Sleep until the next look. Raises `_GivenUpError` after more than the ``allowed`` requests to stop."""
+        if self._stop_requests() > allowed:
+            raise _GivenUpError(outcome)
+        self._sleep(_LOOK_EVERY_S)
 
     def _first_status(self) -> RunStatus:
         try:
@@ -118,7 +137,7 @@ class StackRun:
         request, deadline_s = msgspec.json.encode(self._request()), self._clock.monotonic_s() + _WORKERS_WITHIN_S
         answer = self._post_run(request)
         while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and self._clock.monotonic_s() < deadline_s:
-            self._sleep(_LOOK_EVERY_S)
+            self._pause("stopped before a worker had joined: no run was started", allowed=0)
             answer = self._post_run(request)
         if answer.status_code == HTTPStatus.ACCEPTED:
             return
@@ -143,7 +162,7 @@ class StackRun:
             users=settings.users,
             spawn_rate=settings.spawn_rate,
             host=settings.host,
-            run_time=self._run_time_s(),
+            run_time=settings.planned_run_time,
             steady_state=settings.steady_state,
             warmup=settings.warmup,
             objective=settings.objective,
@@ -157,7 +176,7 @@ class StackRun:
             status = self._status()
             if status and status.run and status.run != earlier:
                 return status.run
-            self._sleep(_LOOK_EVERY_S)
+            self._pause("the stack was asked for a run, which may still begin: see its web UI", allowed=1)
         raise PlatformError(
             f"the stack's master accepted the run but did not start it within {_FOLDER_WITHIN_S:.0f} s",
             hint="See its log: docker compose logs locust-master",
@@ -165,18 +184,27 @@ class StackRun:
 
     def _await_end(self, folder: RunFolder) -> None:
         """Wait until the master reports the end of the run, or the archive is closed without it."""
-        stopped = False
+        stopped, begun_s = False, self._clock.monotonic_s()
         while not folder.is_closed:
             status = self._status()
             if status:
                 self._show(status)
-                if status.run != folder.run or status.state not in _IN_PROGRESS:
+                if self._has_ended(folder.run, status, self._clock.monotonic_s() - begun_s):
                     return
             elif self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
                 return  # the Aggregator closes a run without its master too, and records that
-            if self._interrupted() and not stopped:
+            if self._stop_requests() and not stopped:
                 stopped = self._stop()
-            self._sleep(_LOOK_EVERY_S)
+            self._pause(f"run {folder.run} is stopping; the stack archives it", allowed=1)
+
+    def _has_ended(self, run: str, status: RunStatus, waited_s: float) -> bool:
+        """Whether the master is done with a run, which is not in progress yet for a moment after it got its id."""
+        if status.run != run:
+            return True
+        if status.state in _IN_PROGRESS:
+            self._seen_in_progress = True
+            return False
+        return self._seen_in_progress or waited_s > _SPAWNS_WITHIN_S
 
     def _stop(self) -> bool:
         self._view.note("stopping: requests in flight may finish")
@@ -186,7 +214,8 @@ class StackRun:
             return False
 
     def _await_archive(self, folder: RunFolder) -> None:
-        begun_s = self._clock.monotonic_s()
+        begun_s, stop_requests = self._clock.monotonic_s(), self._stop_requests()
+        outcome = f"run {folder.run} is still being archived: `loadstone show {folder.run}` shows it afterwards"
         while not folder.is_closed:
             waited_s = self._clock.monotonic_s() - begun_s
             if waited_s > _FOLDER_WITHIN_S and not folder.path.is_dir():
@@ -199,7 +228,7 @@ class StackRun:
                     f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s",
                     hint="See the log of the collector: docker compose logs collector",
                 )
-            self._sleep(_LOOK_EVERY_S)
+            self._pause(outcome, allowed=stop_requests)
 
     def _status(self) -> RunStatus | None:
         """What the master reports; None while it does not answer."""
@@ -214,15 +243,9 @@ class StackRun:
     def _show(self, status: RunStatus) -> None:
         settings = self._settings
         if status.live and status.live.run == status.run:
-            steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
-            self._view.show(status.live, status.live.left_s(self._run_time_s(), steady_s))
+            self._view.show(status.live, status.live.left_s(settings.planned_run_time, settings.steady_after_ramp))
             return
         now_s = self._clock.monotonic_s()
         if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:
             self._shown_at_s = now_s
             self._view.note(f"{status.workers} workers  {status.users} users")
-
-    def _run_time_s(self) -> float | None:
-        settings = self._settings
-        timed = settings.run_time is not None or settings.steady_state is not None
-        return settings.run_time if timed else _DEFAULT_RUN_TIME_S

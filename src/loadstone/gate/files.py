@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from loadstone.domain.objective import Outcome
 from loadstone.domain.verdict import INCONCLUSIVE
-from loadstone.errors import UsageError
+from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -38,23 +39,36 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_gate_options(arguments: argparse.Namespace) -> None:
-    """Raise `UsageError` when the folder of a file to write does not exist: before a run, not after it."""
+    """Raise `UsageError` when a file that is named cannot be written: before a run, not after it."""
     for option in _WRITERS:
-        if (given := getattr(arguments, option)) and not Path(given).absolute().parent.is_dir():
-            raise UsageError(
-                f"--{option} {given}: folder {Path(given).parent} does not exist",
-                hint="Create it, or name another file",
-            )
+        given = getattr(arguments, option)
+        if given and (refusal := _refusal(Path(given))):
+            raise UsageError(f"--{option} {given}: {refusal[0]}", hint=refusal[1])
+
+
+def _refusal(file: Path) -> tuple[str, str] | None:
+    """Why a file cannot be written, and what to do about it; None when nothing is known to prevent it."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        return f"folder {file.parent} does not exist", "Create it, or name another file"
+    if file.is_dir():
+        return "it is a folder", "Name a file"
+    if not os.access(file if file.exists() else folder, os.W_OK):
+        return "you may not write " + ("this file" if file.exists() else f"to folder {folder}"), "Name another file"
+    return None
 
 
 def write_gate_files(arguments: argparse.Namespace, report: VerdictReport) -> None:
-    """Write the files that the options name. Raises `UsageError` when one cannot be written."""
+    """Write the files that the options name. Raises `PlatformError` when one cannot be written."""
     for option, text_of in _WRITERS.items():
         if given := getattr(arguments, option):
             try:
                 Path(given).write_text(text_of(report), encoding="utf-8", errors="replace")
             except OSError as error:
-                raise UsageError(f"--{option} {given} cannot be written: {error.strerror or error}") from error
+                raise PlatformError(
+                    f"--{option} {given} cannot be written: {error.strerror or error}",
+                    hint="The archive is complete all the same",
+                ) from error
 
 
 def junit_xml(report: VerdictReport) -> str:

@@ -71,12 +71,13 @@ def report_of_run(run: RunRecord) -> VerdictReport:
 
 
 def report_of_comparison(comparison: Comparison) -> VerdictReport:
-    """The report of a comparison."""
+    """The report of a comparison. Its first check is whether the measurements are sound, where that decides."""
+    results = [Check(name=each.text, ok=each.ok, reason=each.reason) for each in comparison.results]
     return VerdictReport(
         title=f"loadstone compare {comparison.base.id} {comparison.run.id}",
         verdict=comparison.verdict,
         seconds=comparison.run.window.seconds,
-        checks=[Check(name=each.text, ok=each.ok, reason=each.reason) for each in comparison.results],
+        checks=[*_soundness_of_both(comparison), *results],
         notes=[*comparison.setup_differences, *comparison.doubts],
         header=CHANGE_HEADER,
         rows=[change_row(change) for change in comparison.changes],
@@ -96,6 +97,13 @@ def _soundness(run: RunRecord) -> Check:
     doubts = [reason for reason in run.reasons if reason not in of_objectives]
     unsound = None if run.verdict == INCONCLUSIVE else False
     return Check(name="the measurement is sound", ok=unsound if doubts else True, reason="; ".join(doubts))
+
+
+def _soundness_of_both(comparison: Comparison) -> list[Check]:
+    """Doubts make a verdict inconclusive; without objectives there is none, and they are only notes."""
+    if not (comparison.doubts and comparison.results):
+        return []
+    return [Check(name="both measurements are sound", ok=None, reason="; ".join(comparison.doubts))]
 
 
 def _run_row(label: str, figures: Figures) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import contextlib
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,14 +19,15 @@ from loadstone.settings import ScenarioReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["inspect_scenario", "scenario_files"]
+__all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files"]
 
-_PLUGIN = Path(__file__).with_name("plugin") / "loadstone_hook.py"
+PLUGIN_FILE: Final = (Path(__file__).with_name("plugin") / "loadstone_hook.py").resolve()
+"""The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
 
 
 def scenario_files(parsed: Iterable[str]) -> list[Path]:
     """The scenario's own files among those Locust was started with."""
-    return [Path(file) for file in parsed if Path(file).resolve() != _PLUGIN]
+    return [Path(file) for file in parsed if Path(file).resolve() != PLUGIN_FILE]
 
 
 def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> ScenarioReport:

@@ -5,29 +5,29 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.hook import control_api, web_ui
-from loadstone.hook.inspect_scenario import scenario_files
+from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.master import MasterHook, quit_gracefully
 from loadstone.hook.worker import WorkerHook, touch_heartbeat_file
 from loadstone.lean import connections, locust_fast
 from loadstone.settings import HookSettings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from locust.env import Environment
     from locust.event import EventHook, Events
 
-__all__ = ["PLUGIN_FILE", "install"]
+__all__ = ["install"]
 
-PLUGIN_FILE: Final = Path(__file__).with_name("plugin") / "loadstone_hook.py"
-"""The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
 _INIT_POLL_S: Final = 0.002
 log = logging.getLogger("loadstone.hook")
 
@@ -57,6 +57,11 @@ class _Hook:
 
     def initialise(self, environment: Environment) -> None:
         """Locust has made its runner: attach what belongs to it, unless there is no stream to record to."""
+        with _usable_or_ended():
+            self._initialise(environment)
+        self._initialised = True
+
+    def _initialise(self, environment: Environment) -> None:
         settings = load(HookSettings)
         environment.locustfile = _display_name(environment)
         if settings.redis_url is None:
@@ -65,14 +70,14 @@ class _Hook:
             connections.install()
             locust_fast.install(environment, enabled=settings.fast_http_fix)
             self._attach(environment, settings, settings.redis_url)
-        self._initialised = True
 
     def begin(self) -> None:
         """A test starts. To a worker that joins a run this can happen before Locust has initialised it: then wait."""
         while not self._initialised:
             gevent.sleep(_INIT_POLL_S)
-        for hook in self._hooks:
-            hook.begin()
+        with _usable_or_ended():
+            for hook in self._hooks:
+                hook.begin()
 
     def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         """A plain process is both: the run has an id before it is recorded, and ends after its last sample."""
@@ -85,6 +90,19 @@ class _Hook:
             self._hooks.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
             quit_gracefully(runner)
+
+
+@contextmanager
+def _usable_or_ended() -> Iterator[None]:
+    """End the process when the hook fails: Locust only logs what a listener raises, and would go on unrecorded."""
+    try:
+        yield
+    except LoadstoneError as error:
+        log.critical("recording=failed cause=%r", str(error))
+        raise SystemExit(error.exit_code) from error
+    except Exception as error:
+        log.critical("recording=failed cause=%r", str(error), exc_info=True)
+        raise SystemExit(ExitCode.PLATFORM) from error
 
 
 def _attach_master(environment: Environment, settings: HookSettings, hook: MasterHook) -> MasterHook:

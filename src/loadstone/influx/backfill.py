@@ -58,7 +58,7 @@ log = logging.getLogger("loadstone.influx")
 def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
     """Write everything of an archived run. Its InfluxDB ledger: samples ``stored``, ``rejected``, and ``pending`` 0.
 
-    Raises `ArchiveError` when the run was closed without keeping its journal, or that is damaged.
+    Raises `ArchiveError` when the run has no journal, or a damaged one.
     """
     _require_journal(folder)
     ledger = {"stored": 0, "rejected": 0, "pending": 0}
@@ -149,7 +149,7 @@ def _require_journal(folder: RunFolder) -> None:
     if not folder.journal.is_dir():
         raise ArchiveError(
             f"run {folder.run} has no journal in {folder.path}, so it cannot be written to InfluxDB",
-            hint="Give a run whose journal was kept",
+            hint="Give a run whose folder still holds the directory journal",
         )
 
 

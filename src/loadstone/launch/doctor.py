@@ -136,12 +136,19 @@ def _target(host: str, clock: Clock) -> Finding:
     except httpx.HTTPError as error:
         return Finding("target", ok=False, text=f"{host} accepts connections but does not speak HTTP: {error}")
     took_ms = (clock.monotonic_s() - begun_s) * MS_PER_S
-    date = answer.headers.get("Date")
-    off_s = abs(parsedate_to_datetime(date).timestamp() - clock.now_ns() / NS_PER_S) if date else 0.0
+    off_s = _clock_off_s(answer.headers.get("Date"), clock)
     warning = f"; its clock is {off_s:.0f} s off" if off_s > _DATE_LIMIT_S else ""
     return Finding(
         "target", ok=True, text=f"{host} answers with status {answer.status_code} after {took_ms:.0f} ms{warning}"
     )
+
+
+def _clock_off_s(date: str | None, clock: Clock) -> float:
+    """How far the Date header of an answer is from this machine's time; 0 without a header that is a date."""
+    try:
+        return abs(parsedate_to_datetime(date).timestamp() - clock.now_ns() / NS_PER_S) if date else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _clock(url: str) -> Finding:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from loadstone.errors import PlatformError
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target
-from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
-from loadstone.launch.scenario import PLUGIN
+from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import InfluxSettings, as_environment
+from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ __all__ = ["LocalStack"]
 
 _WORKERS_JOIN_WITHIN_S: Final = 60
 _PYTHON: Final = sys.executable
-_DEFAULT_RUN_TIME_S: Final = 60.0
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
 _SERVICE_STOP_S: Final = 30.0
@@ -56,11 +56,11 @@ class LocalStack:
         self.scenario = scenario
         self.interactive = interactive
         self.launch = uuid.uuid4().hex
-        self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))
         self._make_process = make_process
         self._ports = ReservedPorts() if ports is None else ports
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
+        self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
         self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
         self.redis_url = settings.redis_url or ""
         self.remote_redis_url = settings.redis_url
@@ -97,7 +97,7 @@ class LocalStack:
     @property
     def live_url(self) -> str:
         """Address of the live page."""
-        return f"http://{self._loopback()}:{self.live_port}/"
+        return f"http://{in_url(self._loopback())}:{self.live_port}/"
 
     def join_command(self) -> str:
         """The command that adds a worker on another machine; its Redis address contains a password."""
@@ -190,7 +190,7 @@ class LocalStack:
             self.workers.append(worker)
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
-        files = ",".join(map(str, (*self.scenario.files, PLUGIN)))
+        files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
         argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
@@ -212,7 +212,7 @@ class LocalStack:
 
     def _hook_environment(self) -> dict[str, str]:
         settings = self.settings
-        return as_environment(
+        known = as_environment(
             {
                 "redis_url": self.redis_url,
                 "run_time": self.run_time(),
@@ -226,6 +226,7 @@ class LocalStack:
                 "live_url": self.live_url,
             }
         )
+        return {**inherited_environment(HookOnlySettings), **known}
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
@@ -234,12 +235,12 @@ class LocalStack:
 
     def run_time(self) -> float | None:
         """The length of the run in seconds that the master enforces; None where something else ends it."""
-        if self.interactive or self.scenario.shape or self.settings.steady_state is not None:
-            return None if self.interactive else self.settings.run_time
-        return self.settings.run_time if self.settings.run_time is not None else _DEFAULT_RUN_TIME_S
+        if self.interactive:
+            return None
+        return self.settings.run_time if self.scenario.shape else self.settings.planned_run_time
 
     def _loopback(self) -> str:
-        return "127.0.0.1" if self.settings.bind in {"0.0.0.0", "*"} else self.settings.bind  # noqa: S104
+        return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)
 
 
 def _json(value: object) -> str:

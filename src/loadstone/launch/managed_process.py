@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ManagedProcess", "ReservedPorts", "tcp_socket"]
+__all__ = ["ManagedProcess", "ReservedPorts", "in_url", "tcp_socket"]
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _TAIL_LINES: Final = 12
@@ -135,9 +135,13 @@ class ReservedPorts:
         self._sockets: list[socket.socket] = []
 
     def reserve(self, bind: str) -> int:
-        """A free port on an address of this machine."""
+        """A free port on an address of this machine. Raises `PlatformError` when there is none."""
         reserved = tcp_socket(bind)
-        reserved.bind((bind, 0))
+        try:
+            reserved.bind((bind, 0))
+        except OSError as error:
+            reserved.close()
+            raise PlatformError(f"no port on {bind} can be reserved: {error.strerror or error}") from error
         self._sockets.append(reserved)
         port = int(reserved.getsockname()[1])
         if sys.platform != "linux":
@@ -148,6 +152,11 @@ class ReservedPorts:
         """Give all ports back."""
         while self._sockets:
             self._sockets.pop().close()
+
+
+def in_url(bind: str) -> str:
+    """An address as it stands in a URL: IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{bind}]" if ":" in bind else bind
 
 
 def tcp_socket(bind: str) -> socket.socket:

@@ -13,7 +13,7 @@ from loadstone.errors import UsageError
 from loadstone.launch.demo import target_folder
 from loadstone.launch.managed_process import tcp_socket
 from loadstone.launch.scenario import default_locustfile, inspect
-from loadstone.settings import read_token
+from loadstone.settings import HookOnlySettings, load, read_token
 from loadstone.stream.client import check, connect
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["check_free", "check_reachable", "preflight"]
 def preflight(settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False) -> Scenario:
     """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
     parse_objectives(settings.objective)
+    load(HookOnlySettings)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
@@ -57,6 +58,7 @@ def _check_writable(results: Path) -> None:
 
 
 def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
+    _check_bind(settings.bind)
     if settings.master_port:
         check_free(settings.bind, settings.master_port, "--master-port")
     if settings.live_port:
@@ -67,16 +69,30 @@ def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
         check_free("127.0.0.1", settings.target_port, "--target-port")
 
 
+def _check_bind(bind: str) -> None:
+    if refusal := _bind_refusal(bind, 0):
+        raise UsageError(
+            f"--bind {bind} cannot be used: {refusal}", hint="Name an address of this machine, or 0.0.0.0 for all"
+        )
+
+
 def check_free(bind: str, port: int, option: str) -> None:
     """Raise `UsageError` when the port is in use, or the address does not belong to this machine."""
-    with closing(tcp_socket(bind)) as listener:
-        try:
+    if refusal := _bind_refusal(bind, port):
+        raise UsageError(
+            f"{option} {port} on {bind} cannot be used: {refusal}",
+            hint=f"Stop the program that listens there, or choose another port with {option}",
+        )
+
+
+def _bind_refusal(bind: str, port: int) -> str | None:
+    """Why no server could listen there; None when one could."""
+    try:
+        with closing(tcp_socket(bind)) as listener:
             listener.bind((bind, port))
-        except OSError as error:
-            raise UsageError(
-                f"{option} {port} on {bind} cannot be used: {error.strerror or error}",
-                hint=f"Stop the program that listens there, or choose another port with {option}",
-            ) from error
+    except (OSError, UnicodeError) as error:
+        return _reason(error)
+    return None
 
 
 def check_reachable(url: str, timeout_s: float = 5.0) -> None:
@@ -85,8 +101,12 @@ def check_reachable(url: str, timeout_s: float = 5.0) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname or "", port), timeout_s).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {error.strerror or error}",
+            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {_reason(error)}",
             hint="Start it, or correct --host",
         ) from error
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

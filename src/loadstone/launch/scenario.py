@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loadstone.errors import PlatformError, UsageError
-from loadstone.settings import ScenarioReport, as_environment, child_environment
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
+from loadstone.settings import (
+    HookOnlySettings,
+    ScenarioReport,
+    as_environment,
+    child_environment,
+    inherited_environment,
+    load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadstone.settings import WorkerSettings
 
-__all__ = ["PLUGIN", "Scenario", "default_locustfile", "inspect", "worker_command"]
+__all__ = ["Scenario", "default_locustfile", "inspect", "worker_command"]
 
-PLUGIN: Final = Path(__file__).parents[1] / "hook" / "plugin" / "loadstone_hook.py"
 _TIMEOUT_S: Final = 60.0
 
 
@@ -77,15 +84,16 @@ def _read_report(done: subprocess.CompletedProcess[str], names: str) -> Scenario
 
 
 def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
-    """Program arguments and environment of a worker that joins a master. Raises `UsageError` for a wrong scenario.
+    """Program arguments and environment of a worker that joins a master.
 
-    Without a scenario Locust asks the master for its files, the hook among them.
+    Without a scenario Locust asks the master for its files, the hook among them. Raises `UsageError` for a wrong
+    scenario, `SettingsError` for a wrong setting of the hook.
     """
+    load(HookOnlySettings)
     if settings.locustfile:
         inspect(settings.locustfile, arguments)
-    if not settings.master:
-        raise UsageError("--master is empty", hint="Name the host of the Locust master")
-    files = ",".join(map(str, (*settings.locustfile, PLUGIN))) if settings.locustfile else "-"
+    files = ",".join(map(str, (*settings.locustfile, PLUGIN_FILE))) if settings.locustfile else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]
-    return argv, child_environment(as_environment({"redis_url": settings.redis_url}))
+    env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
+    return argv, child_environment(env)

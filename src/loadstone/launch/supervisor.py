@@ -163,15 +163,24 @@ class RunSupervisor:
         raise self._not_archived()
 
     def serve(self) -> None:
-        """Supervise until asked to stop, through any number of runs (``loadstone up``)."""
+        """Supervise until asked to stop, through any number of runs (``loadstone up``).
+
+        Raises `PlatformError` when Locust's master ends by itself; the run that was open is archived first.
+        """
+        target_exited = False
         while self._master_runs() and not self._stop_requests():
             self._look()
-            if self._target_exited():
+            if target_exited := self._target_exited():
                 self._view.note(f"the target exited (exit {self._exit_code(self._stack.target)})")
                 self._publish(TargetExited(code=self._exit_code(self._stack.target)))
                 break
             self._sleep(_LOOK_EVERY_S)
+        lost_master = not (self._master_runs() or self._stop_requests() or target_exited)
         self._finish_open_run()
+        if lost_master:
+            master = self._stack.master
+            log = master.tail() if master else ""
+            raise PlatformError(f"Locust's master ended by itself (exit {self._exit_code(master)}): {log}")
 
     def _finish_open_run(self) -> None:
         self._stop_master()
@@ -196,9 +205,7 @@ class RunSupervisor:
             self._view.show(self.live, self._ends_in_s(self.live))
 
     def _ends_in_s(self, live: LiveSnapshot) -> float | None:
-        settings = self._stack.settings
-        steady_s = None if settings.steady_state is None else settings.warmup + settings.steady_state
-        return live.left_s(self._stack.run_time(), steady_s)
+        return live.left_s(self._stack.run_time(), self._stack.settings.steady_after_ramp)
 
     def _end_if_due(self) -> None:
         if self._target_exited() and self._ended_by is None:

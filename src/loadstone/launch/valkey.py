@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import PlatformError
-from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.managed_process import ManagedProcess, in_url
 from loadstone.stream.client import FAILURES, connect
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class PrivateValkey:
         config.write_text(_configuration(folder, socket, bind, port, password))
         argv = [str(get_binary_path()), str(config)]
         process = make_process(name="valkey", argv=argv, env={}, log=folder / "valkey.log", restarts=5)
-        remote = f"redis://:{password}@{bind}:{port}/0" if port else None
+        remote = f"redis://:{password}@{in_url(bind)}:{port}/0" if port else None
         return cls(process, f"unix://:{password}@{socket}", remote)
 
     def wait_until_ready(self) -> None:

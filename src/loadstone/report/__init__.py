@@ -1,1 +1,1 @@
-"""What people look at: runs in the terminal, reports and exports."""
+"""What people look at: live view, summaries and comparisons in the terminal, exported tables, the HTML report."""

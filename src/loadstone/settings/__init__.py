@@ -1,10 +1,12 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
+from loadstone.settings.hook import HookOnlySettings, HookSettings, RunRequest
 from loadstone.settings.load import (
     Setting,
     as_environment,
     child_environment,
     describe,
+    inherited_environment,
     load,
     read_config_file,
     read_secret,
@@ -12,15 +14,14 @@ from loadstone.settings.load import (
     setting,
 )
 from loadstone.settings.records import (
+    FILE_RECORDS,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
     GrafanaPushSettings,
     GrafanaSettings,
-    HookSettings,
     InfluxSettings,
     InfluxSetupSettings,
-    RunRequest,
     RunSettings,
     ScenarioReport,
     UsageSettings,
@@ -29,11 +30,13 @@ from loadstone.settings.records import (
 from loadstone.settings.stack import StackSettings
 
 __all__ = [
+    "FILE_RECORDS",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
     "GrafanaPushSettings",
     "GrafanaSettings",
+    "HookOnlySettings",
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
@@ -47,6 +50,7 @@ __all__ = [
     "as_environment",
     "child_environment",
     "describe",
+    "inherited_environment",
     "load",
     "read_config_file",
     "read_secret",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from loadstone.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 __all__ = [
     "ENV_PREFIX",
@@ -19,6 +20,7 @@ __all__ = [
     "as_environment",
     "child_environment",
     "describe",
+    "inherited_environment",
     "load",
     "read_config_file",
     "read_secret",
@@ -86,11 +88,15 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     file: Mapping[str, object] | None = None,
+    shared: Collection[str] = (),
 ) -> T:
-    """A filled record. Raises `SettingsError` naming every invalid setting, its value and what is allowed."""
+    """A filled record. Raises `SettingsError` naming every invalid setting, its value and what is allowed.
+
+    A key of the file must be one of the record or of ``shared``, which other verbs read from the same file.
+    """
     sources = (options or {}, os.environ if environ is None else environ, file or {})
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    problems = _unknown_keys(file or {}, {*shared, *(each.name for each in describe(record))})
     for each in describe(record):
         raw, origin = _raw_value(each, *sources)
         try:
@@ -143,6 +149,12 @@ def child_environment(values: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **values}
 
 
+def inherited_environment(record: type[Any]) -> dict[str, str]:
+    """The variables of this process that give the settings of a record, for a child process that reads them."""
+    names = (name for each in describe(record) for name in (each.env, each.env + _FILE_SUFFIX))
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def as_environment(values: Mapping[str, object]) -> dict[str, str]:
     """Settings as environment variables, by the names of their fields; None and empty ones are left out."""
     return {ENV_PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "", ())}
@@ -152,6 +164,16 @@ def _setting_of(each: Field[Any]) -> Setting:
     if each.default is not MISSING or "parse" not in each.metadata:
         raise TypeError(f"{each.name} is not declared with setting()")
     return Setting(name=each.name, **each.metadata)
+
+
+def _unknown_keys(file: Mapping[str, object], known: Collection[str]) -> list[str]:
+    problems = []
+    for key in file:
+        if key not in known:
+            nearest = difflib.get_close_matches(key, sorted(known), n=1)
+            cure = f"did you mean {nearest[0]}?" if nearest else "docs/reference/settings.md lists every setting"
+            problems.append(f"{key} in the file is not known, {cure}")
+    return problems
 
 
 def _raw_value(

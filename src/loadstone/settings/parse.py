@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ __all__ = [
     "boolean",
     "choice",
     "duration_s",
+    "host",
     "http_url",
     "lines",
     "number_above",
@@ -30,6 +32,7 @@ __all__ = [
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
 _MAX_PORT: Final = 65535
+_FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 
 
 def text(value: str) -> str:
@@ -127,6 +130,20 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def host(value: str) -> str:
+    """A host name or an IP address."""
+    allowed = "a host name or an IP address"
+    if not value:
+        raise ValueError(allowed)
+    try:
+        value.encode("idna")  # as every resolver does
+        if _FOUR_NUMBERS.fullmatch(value):
+            IPv4Address(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+    return value
+
+
 def http_url(value: str) -> str:
     """An http or https address with a host; trailing slashes are removed."""
     parts = _split(value, "http://HOST[:PORT] or https://HOST[:PORT]")
@@ -148,6 +165,8 @@ def _split(value: str, allowed: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018  (reading it validates it)
+        if parts.hostname:
+            host(parts.hostname)
     except ValueError:
         raise ValueError(allowed) from None
     return parts

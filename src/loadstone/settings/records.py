@@ -1,10 +1,10 @@
-"""The settings records: one per kind of process, each filled by `loadstone.settings.load`."""
+"""The settings records: one per kind of process, each filled by `loadstone.settings.load`; the hook's are in `hook`."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -12,19 +12,17 @@ from loadstone.settings import parse
 from loadstone.settings.load import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
+    "FILE_RECORDS",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
     "GrafanaPushSettings",
     "GrafanaSettings",
-    "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
-    "RunRequest",
     "RunSettings",
     "ScenarioReport",
     "UsageSettings",
@@ -33,14 +31,8 @@ __all__ = [
 
 _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
+_DEFAULT_RUN_TIME_S = 60.0
 _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
-
-
-def _json_object(value: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(value, type=dict[str, object])
-    except msgspec.MsgspecError:
-        raise ValueError("a JSON object") from None
 
 
 class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +152,7 @@ class RunSettings(InfluxSettings):
         parse.redis_url, "Redis or Valkey to use; without it a private Valkey is started", metavar="URL"
     )
     bind: str = setting(
-        parse.text,
+        parse.host,
         "address on which Locust's master and web UI and the live page listen",
         default="127.0.0.1",
         metavar="ADDRESS",
@@ -209,59 +201,22 @@ class RunSettings(InfluxSettings):
     )
     plain: bool = setting(parse.boolean, "print plain lines instead of the live view", default="no", flag=True)
 
+    @property
+    def planned_run_time(self) -> float | None:
+        """Seconds from the start of the run to its end: a minute, unless something else is to end it."""
+        return _DEFAULT_RUN_TIME_S if self.run_time is None and self.steady_state is None else self.run_time
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """The run that a client requests from a waiting master over HTTP (`loadstone run --stack`)."""
-
-    users: int = setting(parse.whole_number(1), "peak number of users", default="50")
-    spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
-    host: str | None = setting(parse.http_url, "base URL of the target; without it the stack's")
-    run_time: float | None = setting(parse.duration_s, "length of the run, from its start")
-    steady_state: float | None = setting(parse.duration_s, "length of the run, from the end of ramp and warm-up")
-    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
-    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
-    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
-    launch: str | None = setting(parse.text, "id of this request, by which the client finds the run")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookSettings:
-    """Settings of the hook inside Locust's processes, from the environment only."""
-
-    redis_url: str | None = setting(
-        parse.redis_url, "Redis or Valkey that receives batches and events; without it nothing is recorded"
-    )
-    run_time: float | None = setting(parse.duration_s, "time after which the master ends the run, from its start")
-    steady_state: float | None = setting(
-        parse.duration_s, "time after which the master ends the run, from the end of ramp and warm-up"
-    )
-    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
-    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
-    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
-    target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
-    limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
-    launch: str | None = setting(
-        parse.text, "id of the command that started these processes, by which it finds the run"
-    )
-    live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
-    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
-    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
-    heartbeat_file: Path | None = setting(
-        parse.path, "file that a worker touches while it is connected to its master, for health checks"
-    )
-    fast_http_fix: bool = setting(
-        parse.boolean,
-        "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
-        default="yes",
-    )
+    @property
+    def steady_after_ramp(self) -> float | None:
+        """Seconds from the end of the ramp to the end of the run; None without a steady state."""
+        return None if self.steady_state is None else self.warmup + self.steady_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """Settings of ``loadstone worker``."""
 
-    master: str = setting(parse.text, "host of the Locust master", default="127.0.0.1", metavar="HOST")
+    master: str = setting(parse.host, "host of the Locust master", default="127.0.0.1", metavar="HOST")
     master_port: int = setting(
         parse.whole_number(1, _HIGHEST_PORT), "port of the Locust master", default="5557", metavar="PORT"
     )
@@ -286,7 +241,7 @@ class CollectorSettings(InfluxSettings):
         parse.path, "results folder, in which each run gets its own folder", default="results", metavar="DIR"
     )
     live_bind: str = setting(
-        parse.text, "address on which the live page listens", default="127.0.0.1", metavar="ADDRESS"
+        parse.host, "address on which the live page listens", default="127.0.0.1", metavar="ADDRESS"
     )
     live_port: int | None = setting(
         parse.port, "port of the live page (0: any free port); without it there is no live page", metavar="PORT"
@@ -377,3 +332,10 @@ class UsageSettings:
     heartbeat_file: Path | None = setting(
         parse.path, "file that is touched with every sample, for health checks", metavar="FILE"
     )
+
+
+FILE_RECORDS: Final[tuple[type[Any], ...]] = (
+    *(RunSettings, WorkerSettings, CollectorSettings, UsageSettings, DoctorSettings),
+    *(InfluxSettings, GrafanaPushSettings, GrafanaAnnotateSettings),
+)
+"""The records of the verbs that have ``--config``; they may share one file."""

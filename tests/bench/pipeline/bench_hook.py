@@ -23,8 +23,8 @@ from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 
 from loadstone.domain.batch import encode_batch
+from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.hook.recorder import Recorder
-from loadstone.launch.scenario import PLUGIN
 from support.instant_server import InstantServer
 from support.run_maker import IncarnationMaker
 
@@ -163,7 +163,7 @@ def bench_saturated_worker(valkey: RedisServer, start_counting_server: StartCoun
     with InstantServer(tmp_path) as server:
         contenders: dict[str, tuple[list[str], dict[str, str]]] = {
             "no hook": ([], {}),
-            "loadstone": ([str(PLUGIN)], {"LOADSTONE_REDIS_URL": valkey.url}),
+            "loadstone": ([str(PLUGIN_FILE)], {"LOADSTONE_REDIS_URL": valkey.url}),
             "Point, synchronous": (classic, {"CLASSIC": "synchronous", "CLASSIC_URL": server.url}),
             "Point, batching": (classic, {"CLASSIC": "batching", "CLASSIC_URL": server.url}),
         }

@@ -38,6 +38,7 @@ class MasterDouble(ThreadingHTTPServer):
         self.figures: dict[str, Any] | None = None
         self.refusal: tuple[int, dict[str, Any]] | None = None
         self.starts_runs = True
+        self.state_at_start, self.state_when_stopped = "spawning", "stopped"
         self.requests: list[dict[str, Any]] = []
         self.stops = 0
 
@@ -62,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/loadstone/stop":
             self.server.stops += 1
-            self.server.state = "stopped"
+            self.server.state = self.server.state_when_stopped
             self._answer(200, {"run": self.server.run})
         elif self.server.refusal:
             self._answer(*self.server.refusal)
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             assert self.headers["Content-Type"] == "application/json"
             self.server.requests.append(json.loads(body))
             if self.server.starts_runs:
-                self.server.run, self.server.state = RUN, "spawning"
+                self.server.run, self.server.state = RUN, self.server.state_at_start
             self._answer(202, {"launch": "l"})
 
     def _answer(self, status: int, body: Any) -> None:
@@ -88,7 +89,7 @@ class Bench:
         self.master, self.results = master, results
         self.clock, self.view = FakeClock(), RecordingView()
         self.script = Script(self.clock)
-        self.interrupted = False
+        self.stop_requests = 0
 
     def at(self, seconds: float, action: Any) -> None:
         self.script.at(seconds, action)
@@ -107,13 +108,13 @@ class Bench:
         self.master.server_close()
 
     def stop(self) -> None:
-        self.interrupted = True
+        self.stop_requests += 1
 
-    def drive(self, url: str | None = None, **options: Any) -> RunFolder:
+    def drive(self, url: str | None = None, **options: Any) -> Any:
         given = {"stack": "yes", "stack_url": url or self.master.url, "results": str(self.results), **options}
         settings = load(RunSettings, given, environ={})
         run = StackRun(
-            *(settings, self.view, lambda: self.interrupted), clock=self.clock.clock, sleep=self.script.sleep
+            *(settings, self.view, lambda: self.stop_requests), clock=self.clock.clock, sleep=self.script.sleep
         )
         return run.drive()
 
@@ -249,6 +250,68 @@ def test_results_that_are_elsewhere_are_named_with_the_option(bench: Bench):
     with pytest.raises(PlatformError, match=rf"no folder of run {RUN} in .*--results"):
         bench.drive()
     assert bench.script.passed_s == pytest.approx(36, abs=2)
+
+
+def test_a_run_whose_id_shows_before_its_master_spawns_is_followed_to_its_end(bench: Bench):
+    bench.master.state_at_start = "stopped"
+    bench.at(2, lambda: setattr(bench.master, "state", "spawning"))
+    bench.at(10, bench.stop)
+    bench.at(15, bench.closes)
+    assert bench.drive().run == RUN
+    assert bench.master.stops == 1, "it was still being followed after ten seconds"
+
+
+def test_a_run_too_short_to_be_seen_is_awaited_all_the_same(bench: Bench):
+    RunFolder(bench.results / RUN).create()
+    bench.master.state_at_start = "ready"
+    bench.at(80, bench.closes)
+    assert bench.drive().run == RUN
+    assert bench.script.passed_s == pytest.approx(80, abs=1)
+
+
+def test_a_run_that_another_one_replaced_has_ended(bench: Bench):
+    bench.at(5, lambda: setattr(bench.master, "run", "20261126-130000-cafe"))
+    bench.at(8, bench.stop)
+    assert bench.drive() is None
+    assert bench.master.stops == 0, "that would stop the run of somebody else"
+
+
+def test_while_workers_are_awaited_an_interrupt_ends_the_wait_and_nothing_was_started(bench: Bench):
+    bench.master.refusal = (503, {"problems": ["no worker has joined yet"]})
+    bench.at(5, bench.stop)
+    assert bench.drive() is None
+    assert bench.script.passed_s == pytest.approx(5, abs=1)
+    assert bench.master.requests == []
+
+
+def test_an_interrupt_before_the_run_has_an_id_still_stops_it(bench: Bench):
+    bench.master.starts_runs = False
+    bench.at(3, bench.stop)
+    bench.at(4, lambda: vars(bench.master).update(run=RUN, state="spawning"))
+    bench.at(9, bench.closes)
+    folder = bench.drive()
+    assert folder is not None
+    assert folder.run == RUN
+    assert bench.master.stops == 1
+
+
+def test_a_second_interrupt_does_not_wait_for_requests_in_flight(bench: Bench):
+    RunFolder(bench.results / RUN).create()
+    bench.master.state_when_stopped = "stopping"
+    bench.at(3, bench.stop)
+    bench.at(8, bench.stop)
+    assert bench.drive() is None
+    assert bench.master.stops == 1
+    assert bench.script.passed_s == pytest.approx(8, abs=1)
+
+
+def test_an_interrupt_while_the_archive_is_awaited_says_where_the_run_will_be(bench: Bench):
+    RunFolder(bench.results / RUN).create()
+    bench.at(5, bench.ends)
+    bench.at(60, bench.stop)
+    assert bench.drive() is None
+    assert bench.script.passed_s == pytest.approx(60, abs=1)
+    assert any(f"run {RUN} is still being archived" in note for note in bench.view.notes)
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,19 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
-from loadstone.errors import ExitCode, PlatformError, UsageError
+from loadstone.errors import ExitCode, PlatformError, SettingsError, UsageError
 from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
 from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import ReservedPorts
-from loadstone.launch.scenario import Scenario
+from loadstone.launch.preflight import preflight
+from loadstone.launch.scenario import Scenario, worker_command
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import RunSettings, load
-from support.launch_doubles import FakeMachine, Script
+from loadstone.settings import HookSettings, RunSettings, WorkerSettings, load
+from support.launch_doubles import FakeMachine, FakePorts, Script
 from support.serving import serving
 
 if TYPE_CHECKING:
@@ -193,6 +195,54 @@ def test_the_command_for_more_workers_names_master_redis_and_scenario(machine: F
             "more workers: loadstone worker --master 127.0.0.1 --master-port 5557"
             " --redis-url redis://127.0.0.1:1/0 -f scenario.py"
         )
+
+
+@pytest.mark.parametrize(("bind", "host"), [("::1", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1")])
+def test_the_address_of_the_live_page_is_one_that_the_hook_accepts(machine: FakeMachine, bind: str, host: str):
+    settings = load(RunSettings, {**REMOTE, "bind": bind}, environ={})
+    with LocalStack(settings, scenario(), make_process=machine.make, ports=FakePorts()) as stack:
+        stack.start(lambda: False)
+        environ = machine.processes["master"].env
+        assert load(HookSettings, environ=environ).live_url == f"http://{host}:{stack.live_port}"
+
+
+def test_workers_elsewhere_reach_a_private_valkey_by_an_ipv6_address_too(machine: FakeMachine, tmp_path: Path):
+    valkey = PrivateValkey.prepare(tmp_path, "2001:db8::7", FakePorts(), machine.make)
+    parts = urlsplit(valkey.remote_url or "")
+    assert (parts.hostname, parts.port) == ("2001:db8::7", 20_001)
+
+
+def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+):
+    given = {"LOADSTONE_FAST_HTTP_FIX": "no", "LOADSTONE_HEARTBEAT_FILE": "/tmp/beat", "LOADSTONE_LIMITS": '{"a": 1}'}
+    for name, value in {**given, "LOADSTONE_LAUNCH": "of another command"}.items():
+        monkeypatch.setenv(name, value)
+    with stack_of(machine, {**REMOTE, "target_pid": "1"}) as stack:
+        stack.start(lambda: False)
+        for name in ("master", "worker-1"):
+            settings = load(HookSettings, environ=machine.processes[name].env)
+            assert not settings.fast_http_fix
+            assert settings.heartbeat_file == Path("/tmp/beat")
+            assert settings.launch == stack.launch
+            assert settings.limits != {"a": 1}, "what is measured here counts more"
+        assert "LOADSTONE_HEARTBEAT_FILE" not in machine.processes["usage"].env
+
+
+def test_a_worker_that_joins_elsewhere_keeps_the_settings_of_its_hook(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "no")
+    monkeypatch.setenv("LOADSTONE_HEARTBEAT_FILE", "/tmp/beat")
+    _, environ = worker_command(load(WorkerSettings, {"redis_url": REMOTE["redis_url"]}, environ={}), ())
+    settings = load(HookSettings, environ=environ)
+    assert (settings.fast_http_fix, settings.heartbeat_file) == (False, Path("/tmp/beat"))
+
+
+def test_a_wrong_setting_of_the_hook_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "maybe")
+    with pytest.raises(SettingsError, match="LOADSTONE_FAST_HTTP_FIX is 'maybe', it must be yes or no"):
+        preflight(load(RunSettings, {"results": str(tmp_path)}, environ={}), ())
+    with pytest.raises(SettingsError, match="LOADSTONE_FAST_HTTP_FIX"):
+        worker_command(load(WorkerSettings, environ={}), ())
 
 
 class Demo:

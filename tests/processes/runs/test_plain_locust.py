@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 HOOK = REPOSITORY / "src" / "loadstone" / "hook" / "plugin" / "loadstone_hook.py"
 
 
-def locust(host: str, *arguments: str, redis_url: str = "") -> subprocess.CompletedProcess[str]:
+def locust(host: str, *arguments: str, redis_url: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     files = f"{HOOK},{SCENARIOS / 'mixed.py'}"
     return subprocess.run(
         [sys.executable, "-m", "locust", "-f", files, "--headless", "--host", host, "-u", "4", "-r", "10", *arguments],
-        env={**os.environ, "LOADSTONE_REDIS_URL": redis_url},
+        env={**os.environ, "LOADSTONE_REDIS_URL": redis_url, **settings},
         capture_output=True,
         text=True,
         timeout=60,
@@ -55,3 +55,18 @@ def test_without_a_stream_the_hook_warns_once_and_the_test_runs_as_ever(counting
     assert done.returncode == 0, done.stderr
     assert counting_server.count().total > 10
     assert done.stderr.count("LOADSTONE_REDIS_URL is not set") == 1
+
+
+def test_a_hook_with_a_wrong_setting_ends_its_process_with_cause_and_cure(counting_server):
+    done = locust(counting_server.url, "-t", "2s", LOADSTONE_LIVE_URL="http://::1:1234/")
+    assert done.returncode == 2, done.stderr
+    assert "LOADSTONE_LIVE_URL is 'http://::1:1234/', it must be http://HOST[:PORT]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert counting_server.count().total == 0
+
+
+def test_a_hook_that_cannot_begin_a_run_lets_none_go_on_unrecorded(counting_server):
+    done = locust(counting_server.url, "-t", "20s", redis_url="redis://127.0.0.1:1/0?db=none")
+    assert done.returncode == 4, done.stderr
+    assert "recording=failed" in done.stderr
+    assert counting_server.count().total == 0

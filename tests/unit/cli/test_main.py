@@ -12,6 +12,7 @@ from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 WIDTH = 80
 
@@ -96,6 +97,17 @@ def test_wrong_settings_are_told_in_one_line_each_without_a_traceback(capsys: py
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("loadstone: --") for line in lines)
+
+
+def test_a_settings_file_may_hold_the_settings_of_other_verbs_but_no_unknown_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    file = tmp_path / "loadstone.toml"
+    file.write_text('users = 100\nmaster = "10.0.0.1"\n')
+    assert cli.main(["doctor", "--config", str(file)]) == ExitCode.PASS
+    capsys.readouterr()
+    file.write_text("usres = 100\n")
+    assert "usres in the file is not known, did you mean users?" in refused(capsys, "run", "--config", str(file))
 
 
 def test_debug_shows_where_an_error_came_from(capsys: pytest.CaptureFixture[str]):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.folder import RunFolder
 from loadstone.cli.main import main
 from loadstone.errors import SettingsError
 from loadstone.gate.change import parse_change_objectives
+from loadstone.gate.compare import Comparison, compare_runs
+from loadstone.gate.files import junit_xml
+from loadstone.gate.verdict_report import report_of_comparison
 from support.closed_runs import HOSTILE, MadeRun
 
 if TYPE_CHECKING:
@@ -77,6 +83,32 @@ def test_junit_has_one_case_per_objective(results: Path, tmp_path: Path):
     suite = ET.parse(tmp_path / "j.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
     assert [case.get("name") for case in suite.iter("testcase")] == ["p95<=+5%", "rps>=-5%"]
+
+
+def doubtful(results: Path, *objectives: str) -> Comparison:
+    """A comparison whose base was inconclusive, although all of its objectives are held."""
+    base, run = (ClosedRun.open(RunFolder(results / name)) for name in ("base", "same"))
+    found = compare_runs(base, run, parse_change_objectives(objectives))
+    return replace(found, doubts=("run base is inconclusive: the load generator ran out of CPU",))
+
+
+def test_junit_of_an_unsound_measurement_has_an_error_although_every_objective_is_held(results: Path):
+    comparison = doubtful(results, "p95<=+25%")
+    assert comparison.verdict == "inconclusive"
+    suite = ET.fromstring(junit_xml(report_of_comparison(comparison)))[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "1")
+    first, second = suite.iter("testcase")
+    assert (first.get("name"), second.get("name")) == ("both measurements are sound", "p95<=+25%")
+    (error,) = first
+    assert "ran out of CPU" in (error.get("message") or "")
+
+
+def test_without_objectives_a_doubt_is_a_note_and_no_check_as_the_verdict_is_pass(results: Path):
+    comparison = doubtful(results)
+    assert comparison.verdict == "pass"
+    report = report_of_comparison(comparison)
+    assert report.checks == []
+    assert any("ran out of CPU" in note for note in report.notes)
 
 
 def test_markdown_shows_hostile_names_as_they_are_and_nothing_else(results: Path, tmp_path: Path):

@@ -267,3 +267,15 @@ def test_up_ends_when_its_target_exits_and_records_that(bench: Bench):
     bench.supervisor.serve()
     assert bench.kinds() == [EventKind.TARGET_EXITED]
     assert bench.view.notes == ["the target exited (exit 1)"]
+
+
+@pytest.mark.parametrize("with_run", [True, False])
+def test_up_reports_a_master_that_ended_by_itself_after_it_archived_the_open_run(bench: Bench, *, with_run: bool):
+    if with_run:
+        bench.goes()
+        bench.at(9, lambda: bench.goes(closed=True))
+    bench.at(3, lambda: bench.process("master").exit(1))
+    with pytest.raises(PlatformError, match=r"master ended by itself \(exit 1\): last line of master") as raised:
+        bench.supervisor.serve()
+    assert raised.value.exit_code is ExitCode.PLATFORM
+    assert bench.script.passed_s == pytest.approx(9 if with_run else 3, abs=0.5)

@@ -8,7 +8,9 @@ import pytest
 
 from loadstone.errors import ExitCode, SettingsError, UsageError
 from loadstone.settings import (
+    FILE_RECORDS,
     CollectorSettings,
+    HookOnlySettings,
     HookSettings,
     RunSettings,
     UsageSettings,
@@ -16,6 +18,7 @@ from loadstone.settings import (
     as_environment,
     child_environment,
     describe,
+    inherited_environment,
     load,
     parse,
     read_config_file,
@@ -90,6 +93,26 @@ def test_what_is_no_http_address_is_refused(text):
         parse.http_url(text)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "1.2.3.999", "ä..b"])
+def test_a_host_that_no_resolver_can_take_is_refused_wherever_an_address_is_given(host):
+    for record, options in (
+        (RunSettings, {"host": f"http://{host}"}),
+        (RunSettings, {"stack_url": f"http://{host}:1"}),
+        (RunSettings, {"redis_url": f"redis://:secret@{host}:1/0"}),
+        (RunSettings, {"bind": host}),
+        (WorkerSettings, {"master": host}),
+        (CollectorSettings, {"live_bind": host}),
+    ):
+        with pytest.raises(SettingsError, match="it must be"):
+            load(record, options, environ={})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "my_service", "example.com.", "ä.example"])
+def test_names_and_addresses_of_hosts_are_kept_as_they_are(host):
+    assert run_settings({"bind": host}).bind == host
+    assert run_settings({"host": f"http://[{host}]:1" if ":" in host else f"http://{host}:1"}).host
+
+
 def test_a_slash_at_the_end_of_a_host_is_dropped():
     assert parse.http_url("http://x:1/base/") == "http://x:1/base"
 
@@ -117,6 +140,52 @@ def test_settings_survive_the_way_through_a_child_environment(monkeypatch: pytes
         0,
         None,
     )
+
+
+def test_a_key_that_no_verb_knows_is_refused_with_the_nearest_one_and_all_other_problems():
+    with pytest.raises(SettingsError) as caught:
+        run_settings(file={"usres": 100, "run-time": "5s", "colour": "red", "spawn_rate": "fast"})
+    assert caught.value.problems == (
+        "usres in the file is not known, did you mean users?",
+        "run-time in the file is not known, did you mean run_time?",
+        "colour in the file is not known, docs/reference/settings.md lists every setting",
+        "spawn_rate in the file is 'fast', it must be a number above 0",
+    )
+
+
+def test_a_file_may_be_shared_by_verbs():
+    names = {each.name for record in FILE_RECORDS for each in describe(record)}
+    shared = {"users": 5, "master": "10.0.0.1", "compose_project": "shop", "token_file": "token", "live_port": 1}
+    assert set(shared) < names
+    for record in FILE_RECORDS:
+        load(record, environ={}, file=shared, shared=names)
+
+
+def test_a_setting_that_only_a_variable_can_give_is_refused_in_a_file():
+    with pytest.raises(SettingsError, match="fast_http_fix in the file is not known"):
+        run_settings(file={"fast_http_fix": False})
+
+
+def test_only_the_variables_of_a_record_are_inherited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADSTONE_USERS", "7")
+    monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "no")
+    monkeypatch.setenv("LOADSTONE_TARGET_FILE", "/run/target.json")
+    inherited = inherited_environment(HookOnlySettings)
+    assert inherited == {"LOADSTONE_FAST_HTTP_FIX": "no", "LOADSTONE_TARGET_FILE": "/run/target.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "run_time_s", "after_ramp_s"),
+    [
+        ({}, 60.0, None),
+        ({"run_time": "5s"}, 5.0, None),
+        ({"steady_state": "9s", "warmup": "1s"}, None, 10.0),
+        ({"steady_state": "9s", "run_time": "20s"}, 20.0, 9.0),
+    ],
+)
+def test_a_run_lasts_a_minute_unless_something_else_ends_it(options, run_time_s, after_ramp_s):
+    settings = run_settings(options)
+    assert (settings.planned_run_time, settings.steady_after_ramp) == (run_time_s, after_ramp_s)
 
 
 @pytest.mark.parametrize("record", [RunSettings, HookSettings, WorkerSettings, CollectorSettings, UsageSettings])

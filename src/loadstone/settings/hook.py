@@ -1,0 +1,77 @@
+"""The settings of the hook inside Locust's processes, and of the runs that a master is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from loadstone.settings import parse
+from loadstone.settings.load import setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["HookOnlySettings", "HookSettings", "RunRequest"]
+
+
+def _json_object(value: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(value, type=dict[str, object])
+    except msgspec.MsgspecError:
+        raise ValueError("a JSON object") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """The run that a client requests from a waiting master over HTTP (`loadstone run --stack`)."""
+
+    users: int = setting(parse.whole_number(1), "peak number of users", default="50")
+    spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
+    host: str | None = setting(parse.http_url, "base URL of the target; without it the stack's")
+    run_time: float | None = setting(parse.duration_s, "length of the run, from its start")
+    steady_state: float | None = setting(parse.duration_s, "length of the run, from the end of ramp and warm-up")
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
+    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    launch: str | None = setting(parse.text, "id of this request, by which the client finds the run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOnlySettings:
+    """Settings of the hook that no option gives: commands that start Locust pass their variables on to it."""
+
+    target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
+    limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
+    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
+    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
+    heartbeat_file: Path | None = setting(
+        parse.path, "file that a worker touches while it is connected to its master, for health checks"
+    )
+    fast_http_fix: bool = setting(
+        parse.boolean,
+        "patch FastHttpUser so that it keeps connections alive above 1,000 users per process",
+        default="yes",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings(HookOnlySettings):
+    """Settings of the hook inside Locust's processes, from the environment only."""
+
+    redis_url: str | None = setting(
+        parse.redis_url, "Redis or Valkey that receives batches and events; without it nothing is recorded"
+    )
+    run_time: float | None = setting(parse.duration_s, "time after which the master ends the run, from its start")
+    steady_state: float | None = setting(
+        parse.duration_s, "time after which the master ends the run, from the end of ramp and warm-up"
+    )
+    warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
+    objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
+    seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    launch: str | None = setting(
+        parse.text, "id of the command that started these processes, by which it finds the run"
+    )
+    live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
