@@ -130,7 +130,7 @@ COMPARE_BOARD: Final = Board(
         Row(
             9,
             (
-                (12, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "n" AS "mean"')),
+                (12, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "timed" AS "mean"')),
                 (12, _overlay("p95", "95th percentile of the response time in each run.", LATENCY, '"p95"')),
             ),
         ),

@@ -86,7 +86,7 @@ def _figures() -> Row:
                     steps=FAILED_STEPS,
                 ),
             ),
-            (3, _figure("Mean", "Mean response time.", LATENCY, 'sum("rt_sum") / sum("n") AS "mean"')),
+            (3, _figure("Mean", "Mean response time.", LATENCY, 'sum("rt_sum") / sum("timed") AS "mean"')),
             (3, _whole_run_p95()),
             (3, _figure("Requests", "Number of completed requests.", "short", 'sum("n")')),
         ),

@@ -96,7 +96,7 @@ def latency() -> Any:
         "Mean and percentiles of the response time of all requests, including failed ones, and the objective.",
         LATENCY,
         series(
-            'SELECT "rt_sum" / "n" AS "mean", "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" '
+            'SELECT "rt_sum" / "timed" AS "mean", "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" '
             f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'
         ),
         objective_line("B"),
@@ -159,7 +159,7 @@ def endpoints() -> Any:
         "Statistics of each request name in the selected time range; percentiles cover the whole, finished run.",
         table(
             'SELECT sum("n") AS "requests", sum("err") AS "failures", 100 * sum("err") / sum("n") AS "failed", '
-            f'sum("rt_sum") / sum("n") AS "mean", max("rt_max") AS "longest" {shown}'
+            f'sum("rt_sum") / sum("timed") AS "mean", max("rt_max") AS "longest" {shown}'
         ),
         table(f'SELECT "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" {whole}', "B"),
         columns={

@@ -59,6 +59,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     requests: _Count
     failures: _Count
+    untimed: Annotated[_Count, Meta(description="Requests without a response time; latencies are of the others.")] = 0
     failures_pct: Annotated[float, Meta(ge=0, le=100)]
     rps: Annotated[float | None, Meta(description="Requests per second; null over no time.")]
     bytes: Annotated[int, Meta(description="Response bodies, together.")]
@@ -234,6 +235,8 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     requests: Annotated[_Count, Meta(description="Requests of the whole run: rows of requests.parquet.")]
     failures: Annotated[_Count, Meta(description="Those of them that failed.")]
     aborted: Annotated[_Count, Meta(description="Requests cut off in flight; they are not among `requests`.")]
+    odd: Annotated[_Count, Meta(description="Request events with a value that was replaced.")] = 0
+    odd_example: Annotated[str, Meta(description="One of them; empty without any.")] = ""
     summary: Summary
     usage: Annotated[dict[str, ServiceRecord], Meta(description="What each service used in the window.")]
     worker_health: tuple[WorkerHealth, ...]

@@ -126,7 +126,8 @@ def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
 
 
 def _name_row(label: str, rollup: Rollup, seconds: float) -> NameRow:
-    latencies = [us / 1000 for us in (rollup.mean_us, *rollup.percentiles_us((50, 95, 99)), rollup.rt_max_us)]
+    values_us = (rollup.mean_us, *rollup.percentiles_us((50, 95, 99)), rollup.rt_max_us)
+    latencies = [us / 1000 if rollup.timed else None for us in values_us]
     return NameRow(label, rollup.n, rollup.err, 100 * rollup.err_ratio, rollup.n / seconds, *latencies)
 
 
@@ -238,15 +239,13 @@ class LivePoints:
         rate = {"requests": total.n, "failures": total.err}
         if not total.n:
             return {"rate": rate}
-        values = total.percentiles_us(LATENCY_PERCENTS.values())
-        latency = {name: us / 1000 for name, us in zip(LATENCY_PERCENTS, values, strict=True)}
         by_label = self._by_label(state, rollups)
         return {
             "rate": rate,
-            "latency": {**latency, "max": total.rt_max_us / 1000},
+            **({"latency": _latency(total)} if total.timed else {}),
             "failures": {"failed": round(100 * total.err_ratio, 4)},
             "names_rate": {label: rollup.n for label, rollup in by_label.items()},
-            "names_p95": {label: rollup.percentile_us(95) / 1000 for label, rollup in by_label.items()},
+            "names_p95": {label: rollup.percentile_us(95) / 1000 for label, rollup in by_label.items() if rollup.timed},
             "heat": heat_rows(total.histogram.counts),
         }
 
@@ -263,3 +262,8 @@ class LivePoints:
         for kept in (self._points, self._prints, self._users, self._usage):
             for second in [second for second in kept if second < before]:
                 del kept[second]
+
+
+def _latency(rollup: Rollup) -> dict[str, float]:
+    values_us = (*rollup.percentiles_us(LATENCY_PERCENTS.values()), rollup.rt_max_us)
+    return {name: us / 1000 for name, us in zip((*LATENCY_PERCENTS, "max"), values_us, strict=True)}

@@ -161,18 +161,18 @@ class ObjectiveRow(Struct, frozen=True, array_like=True):
 
 
 class NameRow(Struct, frozen=True, array_like=True):
-    """The figures of one request name since the run started; latencies in ms."""
+    """The figures of one request name since the run started; latencies in ms, None where no request has one."""
 
     label: str
     requests: int
     failures: int
     failures_pct: float
     rps: float
-    mean_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
 
 
 class UsageRow(Struct, frozen=True, array_like=True):

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "FORMAT_VERSION", "NO_ERROR", "Batch", "Columns", "decode_batch", "encode_batch"]
+__all__ = ["COLUMNS", "FORMAT_VERSION", "NO_ERROR", "UNTIMED", "Batch", "Columns", "decode_batch", "encode_batch"]
 
 FORMAT_VERSION: Final = 1
 NO_ERROR: Final = -1
 """Value of the error column for a request that succeeded."""
+UNTIMED: Final = -1
+"""Value of the duration column for a request that was reported without a response time."""
 
 COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "end_ns": np.dtype("<i8"),
@@ -52,9 +54,9 @@ class Columns:
     """The samples of a batch, one array per field, all of the same length n.
 
     ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within an incarnation. ``duration_us``:
-    microseconds. ``ttfb_us``: time to first byte in microseconds, -1 if unknown. ``bytes``: length of the response
-    body. ``status``: HTTP status, 0 if there was none. ``name`` and ``error``: indexes into the batch's tables, error
-    -1 is success.
+    microseconds, -1 if the request has none. ``ttfb_us``: time to first byte in microseconds, -1 if unknown.
+    ``bytes``: length of the response body. ``status``: HTTP status, 0 if there was none. ``name`` and ``error``:
+    indexes into the batch's tables, error -1 is success.
     """
 
     end_ns: NDArray[np.int64]
@@ -67,6 +69,10 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.end_ns)
+
+    def at(self, rows: NDArray[np.int64]) -> Columns:
+        """The samples at these rows, in their order."""
+        return Columns(**{name: getattr(self, name)[rows] for name in COLUMNS})
 
     @classmethod
     def empty(cls) -> Columns:
@@ -82,8 +88,9 @@ class Batch:
     ``produced`` and ``dropped`` are running totals of samples up to and including this batch; ``buffered`` is what
     waits in the worker behind this batch. ``loop_lag_us`` holds every lag of the event loop measured since the previous
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
-    ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it) and ``aborted`` (requests cut off in
-    flight). ``final`` marks the last batch of an incarnation.
+    ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
+    flight) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
+    ``final`` marks the last batch of an incarnation.
     """
 
     run: str
@@ -106,6 +113,8 @@ class Batch:
     names: tuple[RequestName, ...]
     errors: tuple[str, ...]
     columns: Columns
+    odd: int = 0
+    odd_example: str = ""
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -122,7 +131,10 @@ class _Version(msgspec.Struct):
 
 
 class _Header(msgspec.Struct, frozen=True, gc=False):
-    """The header of version 1; the fields are those of `Batch`. Method and name of a request may be any JSON."""
+    """The header of version 1; the fields are those of `Batch`. Method and name of a request may be any JSON.
+
+    The first batches of version 1 did not have the fields with a default.
+    """
 
     v: int
     n: Count
@@ -145,6 +157,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     names: tuple[tuple[Any, Any], ...]
     errors: tuple[str, ...]
     incarnation: str = msgspec.field(name=_KEYS["incarnation"])
+    odd: Count = 0
+    odd_example: str = ""
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)

@@ -62,10 +62,11 @@ class RunFacts:
     ``names``: rollup of the window per request name; ``total``: of all of them. ``usage``: per service.
     ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were reported lost by the master;
     ``users_moved``: the target number of users was reached again afterwards. ``aborted``: requests cut off in flight,
-    whole run. ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the
-    platform that exited for good, with their exit codes; ``restarted``: those that were restarted, and how often.
-    ``damage``: the parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole
-    run. ``assumed``: hypothetical samples, see `assuming`.
+    and ``odd``: samples of which a value was replaced, such as ``odd_example``, both of the whole run.
+    ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
+    exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
+    parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
+    hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -78,6 +79,8 @@ class RunFacts:
     lost_workers: tuple[int, ...] = ()
     users_moved: bool = True
     aborted: int = 0
+    odd: int = 0
+    odd_example: str = ""
     target_exited: bool = False
     target_exit_code: int | None = None
     master_lost: bool = False

@@ -17,6 +17,7 @@ import operator
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.time import US_PER_MS
@@ -45,9 +46,9 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 _SHAPE: Final = re.compile(
     r"\s*(?P<metric>[A-Za-z]+[0-9.]*)\s*(?:\[(?P<name>.*)\]|\((?P<service>.*)\))?\s*"
-    r"(?P<op><=|>=|==|<|>)\s*(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>[A-Za-z%]*(?:/s)?)\s*"
+    r"(?P<op><=|>=|==|<|>)\s*(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>[A-Za-z%]*(?:/s)?)\s*"
 )
-_PERCENTILE: Final = re.compile(r"p(\d+(?:\.\d+)?)")
+_PERCENTILE: Final = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
 _PERCENT: Final = "%"
 _ALL: Final = 100.0
 _SHOWN: Final = 10
@@ -156,7 +157,9 @@ class Objective:
             return rollup.n / facts.window.seconds if facts.window.seconds else "the window is empty"
         if self.metric == "failures":
             return rollup.err_ratio * _ALL if self.unit == _PERCENT else rollup.err
-        return float(rollup.n) if self.metric == "count" else self._latency_ms(rollup)
+        if self.metric == "count":
+            return float(rollup.n)
+        return self._latency_ms(rollup) if rollup.timed else "none of the requests has a response time"
 
     def _latency_ms(self, rollup: Rollup) -> float:
         if self.percent is not None:
@@ -224,6 +227,7 @@ def parse_objective(text: str) -> Objective:
         raise UsageError(f"objective {text!r} is not METRIC OPERATOR LIMIT", hint=_EXAMPLE)
     try:
         limit, unit = _limit(shape)
+        _check_decides(shape, limit, unit)
     except ValueError as error:
         raise UsageError(f"objective {text!r}: {error}", hint=_EXAMPLE) from None
     return Objective(
@@ -255,6 +259,18 @@ def _limit(shape: re.Match[str]) -> tuple[float, str]:
         return _latency_limit(metric, unit, number)
     raise ValueError(f"unknown metric {metric!r}; allowed are p50 ... p99.9, mean, min, max, failures, rps, count, "
                      "cpu(SERVICE), mem(SERVICE)")  # fmt: skip
+
+
+def _check_decides(shape: re.Match[str], limit: float, unit: str) -> None:
+    """Raise `ValueError` when every possible value, or none, meets the limit: such an objective judges nothing."""
+    if not isfinite(limit):
+        raise ValueError("its limit is too large to be a number")
+    highest = _ALL if unit == _PERCENT and shape["metric"].lower() == "failures" else inf
+    holds = {_OPERATORS[shape["op"]](value, limit) for value in (0.0, limit, (limit + highest) / 2, highest)}
+    if len(holds) == 1:
+        always = "always holds" if holds == {True} else "can never hold"
+        what = "no value is below 0" if highest == inf else "every value is between 0 and 100 %"
+        raise ValueError(f"it {always}, because {what}")
 
 
 def _check_selection(metric: str, shape: re.Match[str]) -> None:

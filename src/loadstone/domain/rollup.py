@@ -33,11 +33,11 @@ _EXACT: Final = 2.0**53
 class Rollup:
     """Counts, sums and histogram of some samples.
 
-    ``n`` samples, ``err`` of them failed; ``rt_sum_us``, ``rt_min_us``, ``rt_max_us`` of their durations in
-    microseconds (0 when n is 0); ``bytes`` received; ``histogram`` of the durations.
+    ``n`` samples, ``err`` of them failed and ``untimed`` of them without a duration; ``rt_sum_us``, ``rt_min_us``,
+    ``rt_max_us`` of the durations in microseconds (0 without any); ``bytes`` received; ``histogram`` of the durations.
     """
 
-    __slots__ = ("bytes", "err", "histogram", "n", "rt_max_us", "rt_min_us", "rt_sum_us")
+    __slots__ = ("bytes", "err", "histogram", "n", "rt_max_us", "rt_min_us", "rt_sum_us", "untimed")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Rollup:
         rt_max_us: int = 0,
         bytes: int = 0,  # noqa: A002 (the glossary's word)
         histogram: Histogram | None = None,
+        untimed: int = 0,
     ) -> None:
         self.n = n
         self.err = err
@@ -56,6 +57,7 @@ class Rollup:
         self.rt_max_us = rt_max_us
         self.bytes = bytes
         self.histogram = Histogram() if histogram is None else histogram
+        self.untimed = untimed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rollup) and all(getattr(self, s) == getattr(other, s) for s in self.__slots__)
@@ -66,9 +68,14 @@ class Rollup:
         return f"Rollup(n={self.n}, err={self.err}, rt_sum_us={self.rt_sum_us}, bytes={self.bytes})"
 
     @property
+    def timed(self) -> int:
+        """How many samples have a duration."""
+        return self.n - self.untimed
+
+    @property
     def mean_us(self) -> float:
-        """Mean duration in microseconds; 0 without a sample."""
-        return self.rt_sum_us / self.n if self.n else 0.0
+        """Mean duration in microseconds; 0 without any."""
+        return self.rt_sum_us / self.timed if self.timed else 0.0
 
     @property
     def err_ratio(self) -> float:
@@ -88,9 +95,11 @@ class Rollup:
         """Add the samples of another rollup."""
         if not other.n:
             return
-        self.rt_min_us = min(self.rt_min_us, other.rt_min_us) if self.n else other.rt_min_us
-        self.rt_max_us = max(self.rt_max_us, other.rt_max_us)
+        if other.timed:
+            self.rt_min_us = min(self.rt_min_us, other.rt_min_us) if self.timed else other.rt_min_us
+            self.rt_max_us = max(self.rt_max_us, other.rt_max_us)
         self.n += other.n
+        self.untimed += other.untimed
         self.err += other.err
         self.rt_sum_us += other.rt_sum_us
         self.bytes += other.bytes
@@ -126,12 +135,35 @@ def roll_up(
     """The rollup of each ``(second, name id)`` that occurs, in ascending order of that key.
 
     All arrays have shape (n,), n up to four million: second of the end since 1970, id of the request name (>= 0),
-    duration in microseconds (clipped to 0 .. `MAX_DURATION_US`), response bytes, and whether the request failed.
+    duration in microseconds (at most `MAX_DURATION_US` of it count; negative without one), response bytes, and whether
+    the request failed.
     """
     if not len(seconds):
         return {}
-    groups = _group(seconds, names, np.clip(duration_us, 0, MAX_DURATION_US), size_bytes, failed)
-    return _rollups(groups)
+    if int(duration_us.min()) < 0:
+        return _roll_up_untimed(seconds, names, duration_us, size_bytes, failed)
+    return _rollups(_group(seconds, names, np.minimum(duration_us, MAX_DURATION_US), size_bytes, failed))
+
+
+def _roll_up_untimed(
+    seconds: NDArray[np.int64],
+    names: NDArray[np.int64],
+    duration_us: NDArray[np.int64],
+    size_bytes: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+) -> dict[tuple[int, int], Rollup]:
+    """As `roll_up`, where some samples have no duration: those are rolled up by themselves."""
+    timed = duration_us >= 0
+    total = {key: Rollup() for key in sorted(set(zip(seconds.tolist(), names.tolist(), strict=True)))}
+    for rows in (timed, ~timed):
+        part = roll_up(seconds[rows], names[rows], np.maximum(duration_us[rows], 0), size_bytes[rows], failed[rows])
+        for key, rollup in part.items():
+            total[key].merge(rollup if rows is timed else _without_durations(rollup))
+    return total
+
+
+def _without_durations(rollup: Rollup) -> Rollup:
+    return Rollup(rollup.n, rollup.err, bytes=rollup.bytes, untimed=rollup.n)
 
 
 def _group(

@@ -235,6 +235,10 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     if facts.total.err and not any(objective.metric == "failures" for objective in objectives):
         share = number_text(100 * facts.total.err_ratio)
         yield f"{facts.total.err} of {facts.total.n} requests failed ({share} %); no objective limits failures"
+    if facts.odd:
+        yield f"{facts.odd} request events had a value that cannot be stored and was replaced: {facts.odd_example}"
+    if facts.total.untimed:
+        yield f"{facts.total.untimed} of {facts.total.n} requests have no response time; latencies are of the others"
     if facts.names_capped:
         yield "too many request names: those beyond the limit are counted together as __other__"
     if facts.locust_requests is not None and facts.locust_requests != facts.ledger.stored:

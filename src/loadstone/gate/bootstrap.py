@@ -51,7 +51,7 @@ class Resampled:
         self.seconds = seconds
         weights = _weights(len(seconds), np.random.default_rng((_SEED, stream)), draws)
         self._cumulative = np.cumsum(weights @ seconds.counts.astype(np.float64), axis=1)
-        self._n = weights @ seconds.n
+        self._n, self._timed = weights @ seconds.n, weights @ seconds.timed
         self._rt_sum_us = weights @ seconds.rt_sum_us
         self._middles = _middles(seconds.buckets)
 
@@ -67,9 +67,9 @@ class Resampled:
         return found
 
     def means_us(self) -> NDArray[np.float64]:
-        """The mean duration of each draw, shape (draws,); NaN for a draw without a request."""
+        """The mean duration of each draw, shape (draws,); NaN for a draw without a response time."""
         means: NDArray[np.float64] = np.full(len(self._n), np.nan)
-        np.divide(self._rt_sum_us, self._n, out=means, where=self._n > 0)
+        np.divide(self._rt_sum_us, self._timed, out=means, where=self._timed > 0)
         return means
 
     def rates(self) -> NDArray[np.float64]:

@@ -176,7 +176,8 @@ def _figure(metric: str, seconds: RunSeconds) -> float:
     if metric == "failures":
         return 100 * int(seconds.err.sum()) / n
     if metric == "mean":
-        return float(seconds.rt_sum_us.sum()) / n / 1000
+        timed = int(seconds.timed.sum())
+        return float(seconds.rt_sum_us.sum()) / timed / 1000 if timed else float("nan")
     return percentile_us(seconds, float(metric[1:])) / 1000
 
 

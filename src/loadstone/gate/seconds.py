@@ -28,7 +28,7 @@ class RunSeconds:
     """The seconds of one request name, or of `ALL`; seconds in which no request ended are included.
 
     ``n``, ``err`` and ``rt_sum_us`` have shape (seconds,). ``counts`` has shape (seconds, len(buckets)): how many
-    requests fell into each of the histogram's ``buckets``, which ascend.
+    requests fell into each of the histogram's ``buckets``, which ascend. Requests without a response time are in none.
     """
 
     n: NDArray[np.int64]
@@ -39,6 +39,12 @@ class RunSeconds:
 
     def __len__(self) -> int:
         return len(self.n)
+
+    @property
+    def timed(self) -> NDArray[np.int64]:
+        """How many requests have a response time, shape (seconds,)."""
+        timed: NDArray[np.int64] = self.counts.sum(axis=1)
+        return timed
 
 
 def read_seconds(run: ClosedRun) -> dict[RequestName, RunSeconds]:

@@ -18,7 +18,7 @@ from loadstone.stream.keys import SAMPLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadstone.hook.recorder import Recorder
+    from loadstone.hook.recorder import Recorder, Recording
 
 __all__ = ["Shipper"]
 
@@ -40,6 +40,7 @@ class Shipper:
         self._users = users
         self._sender = Sender(redis_url, SAMPLES, run)
         self._seq = self._produced = self._dropped = 0
+        self._odd, self._odd_example = 0, ""
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
         self._monitor = ProcessMonitor()
@@ -79,14 +80,15 @@ class Shipper:
             self._dropped += n
 
     def _next_batch(self, *, final: bool) -> Batch:
-        columns, names, errors = self._recorder.take()
+        recording = self._recorder.take()
+        self._note_odd(recording)
         outbox, stats = self._sender.outbox, self._monitor.read()
         return Batch(
             run=self._run,
             worker=self._worker,
             incarnation=self.incarnation,
             seq=self._seq,
-            produced=self._produced + len(columns),
+            produced=self._produced + len(recording.columns),
             dropped=self._dropped,
             buffered=outbox.samples,
             users=self._users(),
@@ -99,7 +101,17 @@ class Shipper:
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
-            names=tuple(RequestName(*name) for name in names),
-            errors=errors,
-            columns=columns,
+            names=tuple(RequestName(*name) for name in recording.names),
+            errors=recording.errors,
+            columns=recording.columns,
+            odd=self._odd,
+            odd_example=self._odd_example,
         )
+
+    def _note_odd(self, recording: Recording) -> None:
+        if not recording.odd:
+            return
+        if not self._odd:
+            self._odd_example = recording.odd_example
+            log.warning("run=%s odd_events=yes example=%r", self._run, recording.odd_example)
+        self._odd += recording.odd

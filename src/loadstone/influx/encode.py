@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 from msgspec import to_builtins
 
+from loadstone.domain.batch import UNTIMED
 from loadstone.influx.line_protocol import FieldValue, point, quoted, tags
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Slow(NamedTuple):
 def request_lines(batch: Batch, names: Sequence[RequestName]) -> list[str]:
     """One line per sample, in the order of the batch. ``names`` are those to write for ``batch.names``.
 
-    Fields: ``rt_ms`` float, ``ttfb_ms`` float where it is known, ``bytes`` int, ``status`` int, ``error`` text where
+    Fields: ``rt_ms`` float and ``ttfb_ms`` float where it is known, ``bytes`` int, ``status`` int, ``error`` text where
     the request failed. The timestamp is the end of the request.
     """
     # One prefix per name and outcome: what is left to format for a sample costs about a microsecond.
@@ -66,11 +68,14 @@ def request_lines(batch: Batch, names: Sequence[RequestName]) -> list[str]:
         columns.error.tolist(),
         strict=True,
     )
-    return [
+    lines = [
         f"{passed[name] if error < 0 else failed[name]}{rt_ms}{'' if ttfb_ms < 0 else f',ttfb_ms={ttfb_ms}'}"
         f",bytes={size}i,status={status}i{'' if error < 0 else errors[error]} {end_ns}"
         for end_ns, rt_ms, ttfb_ms, size, status, name, error in rows
     ]
+    for row in np.flatnonzero(columns.duration_us == UNTIMED).tolist():
+        lines[row] = lines[row].replace(" rt_ms=-0.001,", " ", 1)  # spaces in tags are escaped: this is the field
+    return lines
 
 
 def _series(batch: Batch, name: RequestName, ok: str) -> str:

@@ -38,8 +38,13 @@ _RUN: Final = "run"
 
 def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
     """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most each limit (ms)."""
-    counted: dict[str, FieldValue] = {"n": rollup.n, "err": rollup.err, "bytes": rollup.bytes}
-    if not rollup.n:
+    counted: dict[str, FieldValue] = {
+        "n": rollup.n,
+        "err": rollup.err,
+        "timed": rollup.timed,
+        "bytes": rollup.bytes,
+    }
+    if not rollup.timed:
         return counted
     times = {"rt_sum": rollup.rt_sum_us, "rt_min": rollup.rt_min_us, "rt_max": rollup.rt_max_us}
     percentiles = dict(zip(PERCENTS, rollup.percentiles_us(PERCENTS.values()), strict=True))

@@ -276,9 +276,10 @@ def failures(batch: Batch, ids: NDArray[np.int64]) -> Iterator[Failed]:
 def slowest(batch: Batch, ids: NDArray[np.int64]) -> Iterator[tuple[int, Slow]]:
     """The ten slowest samples of each ten seconds, with the second in which these begin."""
     columns = batch.columns
-    span = columns.end_ns // (SLOW_SPAN_S * NS_PER_S)
+    timed = np.flatnonzero(columns.duration_us >= 0)
+    span = columns.end_ns[timed] // (SLOW_SPAN_S * NS_PER_S)
     for number in np.unique(span).tolist():
-        rows = np.flatnonzero(span == number)
+        rows = timed[span == number]
         if len(rows) > SLOWEST:
             rows = rows[np.argpartition(columns.duration_us[rows], -SLOWEST)[-SLOWEST:]]
         for row in rows.tolist():

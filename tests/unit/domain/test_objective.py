@@ -87,6 +87,27 @@ def test_what_cannot_be_meant_is_refused_with_the_text_and_an_example(text, prob
     assert "p99[POST /predict]<300ms" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        *(("p95<0ms", "can never hold"), ("failures<0", "can never hold"), ("rps<0", "can never hold")),
+        *(("mean>=0s", "always holds"), ("failures>=0", "always holds"), ("failures >= 0%", "always holds")),
+        *(("failures<=100%", "always holds"), ("failures>100%", "can never hold"), ("count[/a]>=0.0", "always holds")),
+        *(("cpu(target)<0", "can never hold"), ("mem(target)>=0%", "always holds"), ("max>=.0us", "always holds")),
+        *((f"rps<{'9' * 400}", "too large"), (f"p95<{'9' * 308}min", "too large")),
+        *(("p95<\u0665ms", "is not METRIC OPERATOR LIMIT"), ("p\u0669\u0665<5ms", "is not METRIC OPERATOR LIMIT")),
+    ],
+)
+def test_an_objective_that_judges_nothing_is_refused(text, problem):
+    with pytest.raises(UsageError, match=problem):
+        parse_objective(text)
+
+
+@pytest.mark.parametrize("text", ["failures<=0", "failures==0", "failures<100%", "p95<=0ms", "rps>0", "failures>=100%"])
+def test_an_objective_at_the_edge_of_what_is_possible_is_taken(text):
+    assert parse_objective(text).text == text
+
+
 def test_the_problems_of_all_lines_are_told_at_once():
     with pytest.raises(SettingsError) as error:
         parse_objectives(["p95<500", "p95<500ms", "speed<5"])
@@ -154,7 +175,7 @@ def test_a_name_that_was_never_requested_is_not_measured_and_the_known_ones_are_
 
 
 def test_nothing_is_measured_without_a_request():
-    for text in ("p95<5ms", "failures<1%", "rps>1", "count>=0"):
+    for text in ("p95<5ms", "failures<1%", "rps>1", "count>=1"):
         assert evaluate(text, names={}).ok is None
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadstone.domain.batch import UNTIMED
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.request_name import OTHER, NameTable
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup, merged, roll_up
@@ -66,8 +67,21 @@ def test_a_large_block_keeps_every_sample():
 
 
 def test_durations_beyond_the_limits_count_as_the_limit():
-    rolled = roll_up(*columns([(1, 0, -5, 0, False), (1, 0, 2**60, 0, False)]))
+    rolled = roll_up(*columns([(1, 0, 0, 0, False), (1, 0, 2**60, 0, False)]))
     assert (rolled[1, 0].rt_min_us, rolled[1, 0].rt_max_us) == (0, MAX_DURATION_US)
+
+
+def test_samples_without_a_duration_count_and_leave_mean_extremes_and_percentiles_to_the_others():
+    rolled = roll_up(
+        *columns([(1, 0, 10, 1, False), (1, 0, UNTIMED, 2, True), (1, 0, 30, 4, False), (2, 0, UNTIMED, 8, False)])
+    )
+    first, second = rolled[1, 0], rolled[2, 0]
+    assert (first.n, first.err, first.bytes, first.untimed) == (3, 1, 7, 1)
+    assert (first.mean_us, first.rt_min_us, first.rt_max_us, first.percentile_us(50)) == (20, 10, 30, 10)
+    assert (second.n, second.timed, second.mean_us, second.bytes) == (1, 0, 0, 8)
+    total = merged([second, first])
+    assert (total.n, total.untimed, total.mean_us, total.rt_min_us) == (4, 2, 20, 10)
+    assert list(rolled) == [(1, 0), (2, 0)]
 
 
 def test_the_mean_and_error_share_of_nothing_are_zero():

@@ -175,8 +175,9 @@ class _Series:
 
     def add(self, second: int, rollup: Rollup) -> None:
         """Add one second of samples."""
+        extremes = (rollup.rt_min_us, rollup.rt_max_us)
         self.total.merge(
-            Rollup(rollup.n, rollup.err, rollup.rt_sum_us, rollup.rt_min_us, rollup.rt_max_us, rollup.bytes)
+            Rollup(rollup.n, rollup.err, rollup.rt_sum_us, *extremes, rollup.bytes, untimed=rollup.untimed)
         )
         self._all.add(rollup.histogram)
         self._current.add(rollup.histogram)
@@ -193,15 +194,13 @@ class _Series:
         err = sum(rollup.err for _, rollup in self._recent)
         rates = [f"{count / seconds:2f}" for count in (n, err)]
         (median_us,) = self._all.percentiles_us((50,))
-        return [*rates, *self._percentiles_ms(n), *figures(self.total, median_us)]
+        return [*rates, *self._percentiles_ms(), *figures(self.total, median_us)]
 
-    def _percentiles_ms(self, n: int) -> list[int]:
-        if not n:
+    def _percentiles_ms(self) -> list[int]:
+        timed = [rollup for _, rollup in self._recent if rollup.timed]
+        if not timed:
             return [0] * len(PERCENTS)
-        low, high = (
-            min(rollup.rt_min_us for _, rollup in self._recent),
-            max(rollup.rt_max_us for _, rollup in self._recent),
-        )
+        low, high = min(rollup.rt_min_us for rollup in timed), max(rollup.rt_max_us for rollup in timed)
         return [round(min(max(us, low), high) / US_PER_MS) for us in self._current.percentiles_us(PERCENTS.values())]
 
 

@@ -96,6 +96,8 @@ def run_record(closing: Closing) -> RunRecord:
         requests=total.n,
         failures=total.err,
         aborted=facts.aborted,
+        odd=facts.odd,
+        odd_example=facts.odd_example,
         summary=Summary(
             window=_part(facts.names, facts.window.seconds),
             run=_part(closing.totals, (ended_ns - started_ns) / NS_PER_S),
@@ -145,6 +147,7 @@ def _figures(kind: type[_Kind], rollup: Rollup, seconds: float, **name: Any) -> 
         **name,
         requests=rollup.n,
         failures=rollup.err,
+        untimed=rollup.untimed,
         failures_pct=100 * rollup.err_ratio,
         rps=rollup.n / seconds if seconds > 0 else None,
         bytes=rollup.bytes,
@@ -154,7 +157,7 @@ def _figures(kind: type[_Kind], rollup: Rollup, seconds: float, **name: Any) -> 
 
 def _latencies_ms(rollup: Rollup) -> dict[str, Any]:
     names = ("mean_ms", "min_ms", "max_ms", *_PERCENTS)
-    if not rollup.n:
+    if not rollup.timed:
         return dict.fromkeys(names)
     values = (rollup.mean_us, rollup.rt_min_us, rollup.rt_max_us, *rollup.percentiles_us(_PERCENTS.values()))
     return {name: value / US_PER_MS for name, value in zip(names, values, strict=True)}

@@ -53,6 +53,8 @@ def facts_of(
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
+        odd=sum(incarnation.ledger.odd for incarnation in state.incarnations.values()),
+        odd_example=next((text for each in state.incarnations.values() if (text := each.ledger.odd_example)), ""),
         target_exited=_exited_under_load(lifecycle),
         target_exit_code=lifecycle.target_exited.code if lifecycle.target_exited else None,
         master_lost=state.master_lost,

@@ -6,6 +6,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from loadstone.archive.events_file import event_line
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
@@ -88,7 +90,7 @@ class FirstPass:
         ends = batch.columns.end_ns
         self._first_seconds.append(int(ends.min()) // NS_PER_S if len(ends) else _FOREVER)
         if len(ends):
-            start_ns = int((ends - batch.columns.duration_us * NS_PER_US).min())
+            start_ns = int((ends - np.maximum(batch.columns.duration_us, 0) * NS_PER_US).min())
             self.first_start_ns = min(self.first_start_ns or start_ns, start_ns)
             self.last_end_ns = max(self.last_end_ns, int(ends.max()))
 

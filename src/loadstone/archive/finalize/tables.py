@@ -132,9 +132,9 @@ class RequestTable(_Table):
         incarnations, workers = zip(*block.incarnations, strict=True)
         self._write(
             [
-                pa.array(block.end_ns - block.duration_us * NS_PER_US, _TIME),
+                pa.array(block.end_ns - np.maximum(block.duration_us, 0) * NS_PER_US, _TIME),
                 pa.array(block.end_ns, _TIME),
-                pa.array(block.duration_us),
+                pa.array(block.duration_us, mask=block.duration_us < 0),
                 pa.array(block.ttfb_us, mask=block.ttfb_us < 0),
                 _words(block.pair, methods),
                 _words(block.pair, names),
