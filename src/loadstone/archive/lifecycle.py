@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import singledispatchmethod
 from typing import Final, TypeVar
 
@@ -28,6 +29,7 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.domain.facts import Window
+from loadstone.domain.stall import Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
 
@@ -37,6 +39,9 @@ EXCEPTION_LIMIT: Final = 1000
 """How many different exceptions of user code are kept apart; further ones are counted under `_MORE`."""
 
 _MORE: Final = ("further exceptions", "")
+_MISSED_NS: Final = 2 * NS_PER_S
+"""The master reports users once a second: after this long a tick is missing."""
+_GAP_LIMIT: Final = 1000
 _FROM_MASTER: Final = frozenset(
     {
         EventKind.STARTED,
@@ -67,7 +72,8 @@ class Lifecycle:
 
     ``identity``: the event `started`, secrets masked. ``roster``: workers that the master told to spawn users.
     ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
-    exit code of each process of the platform that ended by itself and was not started again.
+    exit code of each process of the platform that ended by itself and was not started again. ``gaps``: when the master
+    missed its ticks, the newest 1000.
     """
 
     def __init__(self) -> None:
@@ -81,6 +87,7 @@ class Lifecycle:
         self.locust_totals: dict[str, int] | None = None
         self.users = self.target_users = self.workers = self.users_peak = 0
         self._users_ns = 0
+        self.gaps: deque[Span] = deque(maxlen=_GAP_LIMIT)
         self.users_moved = True
         self.roster: set[int] = set()
         self.joined_ns: dict[int, int] = {}
@@ -130,6 +137,8 @@ class Lifecycle:
     def _users(self, users: Users, at_ns: int) -> None:
         if at_ns < self._users_ns:
             return
+        if self._users_ns and at_ns - self._users_ns >= _MISSED_NS:
+            self.gaps.append(Span(self._users_ns, at_ns))
         self._users_ns = at_ns
         self.users, self.target_users, self.workers = users.users, users.target_users, users.workers
         self.users_peak = max(self.users_peak, self.users)

@@ -123,6 +123,18 @@ class WorkerHealth(Struct, frozen=True, kw_only=True):
     throttled_us: Annotated[int, Meta(description="How long its cgroup throttled it.")]
     cpu_pct: Annotated[float, Meta(description="Mean, percent of one core.")]
     clock_offset_ms: Annotated[float | None, Meta(description="Its clock minus the stream server's, mean.")]
+    late_pct: Annotated[
+        float | None, Meta(description="Share of the time in which its event loop was late beyond the limit.")
+    ] = None
+    longest_stall_ms: Annotated[float, Meta(description="Longest time its event loop stood still; 0 if never.")] = 0.0
+    longest_stall_at: Annotated[_Time | None, Meta(description="When that ended.")] = None
+    host_busy_pct: Annotated[float | None, Meta(description="How busy the CPUs of its machine were, mean.")] = None
+    host_stolen_pct: Annotated[
+        float | None, Meta(description="Share of their time that went to other virtual machines, mean.")
+    ] = None
+    host_waiting_pct: Annotated[
+        float | None, Meta(description="Share of the time in which some task of its machine waited for a CPU, mean.")
+    ] = None
 
 
 class LocustTotals(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ import numpy as np
 from loadstone.domain.limits import LAST_NS, Amount, Count, Figure, Moment, WorkerIndex
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.stall import Stall  # noqa: TC001  (msgspec resolves it at run time)
 from loadstone.domain.time import US_PER_MS
 from loadstone.errors import FormatError
 
@@ -90,7 +91,11 @@ class Batch:
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
     flight) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
-    ``final`` marks the last batch of an incarnation.
+    ``stalls``: when the event loop stood still since the previous batch. Of the worker's machine since then, percent,
+    None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs (stolen: given to
+    other virtual machines), ``host_waiting_pct`` of the time some task waited for a CPU. ``target_offset_ms``: how far
+    the worker's clock is at least ahead of the target's, None without a reading. ``own_stream``: the stream server runs
+    on the worker's machine, so it has the same clock. ``final`` marks the last batch of an incarnation.
     """
 
     run: str
@@ -115,6 +120,12 @@ class Batch:
     columns: Columns
     odd: int = 0
     odd_example: str = ""
+    stalls: tuple[Stall, ...] = ()
+    host_busy_pct: float | None = None
+    host_stolen_pct: float | None = None
+    host_waiting_pct: float | None = None
+    target_offset_ms: float | None = None
+    own_stream: bool = False
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -159,6 +170,12 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     incarnation: str = msgspec.field(name=_KEYS["incarnation"])
     odd: Count = 0
     odd_example: str = ""
+    stalls: tuple[Stall, ...] = ()
+    host_busy_pct: Figure | None = None
+    host_stolen_pct: Figure | None = None
+    host_waiting_pct: Figure | None = None
+    target_offset_ms: Figure | None = None
+    own_stream: bool = False
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_S
+from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loadstone.domain.ledger import Ledger
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.stall import Span, Stall
 
 __all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
 
@@ -45,7 +46,10 @@ class WorkerFacts:
 
     ``lag_p99_ms``: 99th percentile (nearest rank) of its event loop's lag, None without a measurement.
     ``throttled_us``: how long its cgroup throttled it. ``cpu_pct``: mean, of one core. ``clock_offset_ms``: mean
-    difference between its clock and the stream server's, None when it was never measured.
+    difference between its clock and the stream server's, None when it was never measured. ``stalls``: when its event
+    loop stood still. ``late_pct``: share of the time in which the loop was late beyond the limit, percent. Of its
+    machine, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of the CPUs,
+    ``host_waiting_pct`` of the time some task waited for a CPU; means.
     """
 
     worker: int
@@ -53,6 +57,26 @@ class WorkerFacts:
     throttled_us: int
     cpu_pct: float
     clock_offset_ms: float | None
+    stalls: tuple[Stall, ...] = ()
+    late_pct: float | None = None
+    host_busy_pct: float | None = None
+    host_stolen_pct: float | None = None
+    host_waiting_pct: float | None = None
+
+    @property
+    def longest_stall(self) -> Stall | None:
+        """The longest of its stalls."""
+        return max(self.stalls, key=lambda stall: stall.length_us, default=None)
+
+    @property
+    def longest_stall_ms(self) -> float:
+        """How long that was; 0 without any."""
+        return self.longest_stall.length_us / US_PER_MS if self.longest_stall else 0.0
+
+    @property
+    def longest_stall_at(self) -> str | None:
+        """When it ended, ISO 8601."""
+        return iso(self.longest_stall.end_ns) if self.longest_stall else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +89,9 @@ class RunFacts:
     and ``odd``: samples of which a value was replaced, such as ``odd_example``, both of the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
-    parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
+    parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
+    stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
+    which come once a second. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
     hypothetical samples, see `assuming`.
     """
 
@@ -90,6 +116,9 @@ class RunFacts:
     names_capped: bool = False
     damage: tuple[str, ...] = ()
     locust_requests: int | None = None
+    undisturbed: Mapping[RequestName, Rollup] | None = None
+    master_gaps: tuple[Span, ...] = ()
+    usage_gaps: tuple[Span, ...] = ()
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:

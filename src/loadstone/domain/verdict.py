@@ -20,16 +20,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadstone.domain.doubt import Doubt, any_request
+from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
-from loadstone.domain.time import US_PER_S
 from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from loadstone.domain.facts import RunFacts, WorkerFacts
+    from loadstone.domain.facts import RunFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
 __all__ = ["FAIL", "INCONCLUSIVE", "MAX_CLOCK_SPREAD_MS", "PASS", "Verdict", "VerdictWord", "judge", "lag_limit_ms"]
@@ -41,12 +42,6 @@ INCONCLUSIVE: Final = "inconclusive"
 
 MAX_CLOCK_SPREAD_MS: Final = 100.0
 """How far the clocks of two workers may be apart (design.md, "The contracts")."""
-_LAG_FLOOR_MS: Final = 10.0
-_LAG_SHARE: Final = 0.05
-_THROTTLED_SHARE: Final = 0.01
-"""A worker counts as throttled when its cgroup throttled it for more than this share of the window."""
-_BUSY_PCT: Final = 95.0
-"""A worker counts as out of CPU above this percentage of one core: an event loop cannot use more than one core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +53,6 @@ class Verdict:
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
     objectives: tuple[ObjectiveResult, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    reason: str
-    affects: Callable[[Objective], bool]
 
 
 def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[str] = ()) -> Verdict:
@@ -92,12 +81,6 @@ def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[s
     )
 
 
-def lag_limit_ms(objectives: Sequence[Objective]) -> float:
-    """How far a worker's event loop may lag (p99, ms): 10, or 5 % of the tightest latency objective if that is more."""
-    limits = [objective.limit for objective in objectives if objective.is_latency and objective.operator[0] == "<"]
-    return max(_LAG_FLOOR_MS, _LAG_SHARE * min(limits, default=0.0))
-
-
 def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[VerdictWord, ExitCode]:
     if facts.interrupted:
         return INCONCLUSIVE, ExitCode.INTERRUPTED
@@ -123,60 +106,33 @@ def _exit_code_text(code: int | None) -> str:
     return "exit code unknown" if code is None else f"exit code {code}"
 
 
-def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[_Doubt]:
+def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[Doubt]:
     yield from _doubts_of_the_run(facts)
-    limit_ms = lag_limit_ms(objectives)
-    for worker in facts.workers:
-        reason = _overload(worker, limit_ms, facts)
-        if reason:
-            yield _Doubt(reason, _depends_on_workers)
+    yield from doubts_of_the_generator(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
 
 
-def _doubts_of_the_run(facts: RunFacts) -> Iterator[_Doubt]:
+def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
     if not facts.window.opened:
-        yield _Doubt("the ramp-up never finished, so the run never reached its target load", _any_request)
+        yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
     if not facts.total.n:
-        yield _Doubt("no request at all in the window", _any_request)
+        yield Doubt("no request at all in the window", any_request)
     if facts.master_lost:
-        yield _Doubt("master lost: it never reported the end of the run", _any_request)
+        yield Doubt("master lost: it never reported the end of the run", any_request)
     if facts.lost_workers and not facts.users_moved:
-        yield _Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", _any_request)
+        yield Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", any_request)
     offsets = [worker.clock_offset_ms for worker in facts.workers if worker.clock_offset_ms is not None]
     if offsets and (spread := max(offsets) - min(offsets)) > MAX_CLOCK_SPREAD_MS:
         limit = number_text(MAX_CLOCK_SPREAD_MS)
-        yield _Doubt(
+        yield Doubt(
             f"the clocks of the workers differ by {number_text(spread)} ms; at most {limit} ms are allowed",
-            _any_request,
+            any_request,
         )
-
-
-def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:
-    """Why a worker measured itself rather than the target; empty if it was not too busy."""
-    lag = worker.lag_p99_ms
-    if lag is None or lag <= limit_ms / 2:
-        return ""
-    causes = _shortages(worker, facts.window.seconds)
-    if lag <= limit_ms and not causes:
-        return ""
-    figures = f"{number_text(lag)} ms (p99, limit {number_text(limit_ms)} ms)"
-    reason = f"worker {worker.worker}'s event loop lagged by {figures}"
-    return f"{reason}: {' and '.join(causes)}" if causes else reason
-
-
-def _shortages(worker: WorkerFacts, window_s: float) -> list[str]:
-    causes = []
-    throttled_s = worker.throttled_us / US_PER_S
-    if throttled_s > _THROTTLED_SHARE * window_s:
-        causes.append(f"its cgroup throttled it for {number_text(throttled_s)} s")
-    if worker.cpu_pct > _BUSY_PCT:
-        causes.append(f"it used {number_text(worker.cpu_pct)} % of a core")
-    return causes
 
 
 def _doubts_of_the_ledger(
     objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts
-) -> Iterator[_Doubt]:
+) -> Iterator[Doubt]:
     ledger = facts.ledger
     extra = ledger.unknown + ledger.dropped + ledger.off_by
     changed = {
@@ -187,10 +143,10 @@ def _doubts_of_the_ledger(
     if ledger.unbalanced:
         workers = ", ".join(ledger.unbalanced)
         reason = f"the ledger is out of balance by {ledger.off_by} requests (worker processes {workers})"
-        yield _Doubt(reason, lambda objective: objective.text in changed)
+        yield Doubt(reason, lambda objective: objective.text in changed)
     elif changed:
         counts = f"{ledger.unknown} unknown and {ledger.dropped} dropped requests"
-        yield _Doubt(
+        yield Doubt(
             f"{counts} could change the result of {', '.join(sorted(changed))}",
             lambda objective: objective.text in changed,
         )
@@ -209,15 +165,6 @@ def _guess(count: int, duration_us: int, *, failed: int) -> Rollup:
     return Rollup(count, failed, count * duration_us, duration_us, duration_us, 0, histogram)
 
 
-def _any_request(objective: Objective) -> bool:
-    return not objective.is_usage
-
-
-def _depends_on_workers(objective: Objective) -> bool:
-    """An overloaded worker sends fewer requests and measures longer times; it does not make requests fail."""
-    return objective.is_latency or objective.metric in {"rps", "count"}
-
-
 def _workers(facts: RunFacts) -> str:
     one = len(facts.lost_workers) == 1
     return f"worker{'' if one else 's'} {', '.join(map(str, facts.lost_workers))} {'was' if one else 'were'}"
@@ -228,6 +175,7 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
         yield f"{_workers(facts)} lost; all users run on other workers"
     for part, times in facts.restarted.items():
         yield f"{part} exited and was restarted {times} time{'s' if times > 1 else ''}"
+    yield from stall_notices(facts)
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
     if facts.aborted:

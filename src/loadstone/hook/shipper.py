@@ -12,6 +12,7 @@ from loadstone.domain.batch import Batch, encode_batch
 from loadstone.domain.request_name import RequestName
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
+from loadstone.host.cpu import HostCpu
 from loadstone.lean import connections
 from loadstone.stream.keys import SAMPLES
 
@@ -44,7 +45,8 @@ class Shipper:
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
         self._monitor = ProcessMonitor()
-        self._lag = LoopLag()
+        self._host = HostCpu()
+        self._lag = LoopLag(recorder.now_ns)
         self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
 
     def finish(self, timeout_s: float) -> None:
@@ -82,7 +84,7 @@ class Shipper:
     def _next_batch(self, *, final: bool) -> Batch:
         recording = self._recorder.take()
         self._note_odd(recording)
-        outbox, stats = self._sender.outbox, self._monitor.read()
+        outbox, stats, host = self._sender.outbox, self._monitor.read(), self._host.read()
         return Batch(
             run=self._run,
             worker=self._worker,
@@ -106,6 +108,10 @@ class Shipper:
             columns=recording.columns,
             odd=self._odd,
             odd_example=self._odd_example,
+            stalls=self._lag.take_stalls(),
+            host_busy_pct=host.busy_pct,
+            host_stolen_pct=host.stolen_pct,
+            host_waiting_pct=host.waiting_pct,
         )
 
     def _note_odd(self, recording: Recording) -> None:

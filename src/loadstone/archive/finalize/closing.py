@@ -116,10 +116,13 @@ def _closing(
     closed_at_ns = parse_iso_ns(known.closed_at) if known else now_ns
     found = second.first_pass
     bound_ns = _bound_ns(found, closed_at_ns)
+    undisturbed = second.undisturbed.rollups()
     facts = facts_of(
         found,
         names=second.by_name(second.seconds.window_totals),
+        undisturbed=None if undisturbed is None else second.by_name(undisturbed),
         usage=second.services.facts(),
+        usage_gaps=second.services.gaps(),
         workers=second.workers.facts(),
         names_capped=second.names.capped,
         bound_ns=bound_ns,

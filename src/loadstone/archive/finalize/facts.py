@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_MS, US_PER_MS
+from loadstone.domain.stall import TICK_US, Span
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,17 +26,23 @@ if TYPE_CHECKING:
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.stall import Stall
 
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 
 _WORKER_PART = "worker"
+_HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
+_MISSED_NS: Final = 2 * NS_PER_S
+"""Usage is sampled once a second: after this long a tick is missing."""
 
 
 def facts_of(
     first_pass: FirstPass,
     *,
     names: Mapping[RequestName, Rollup],
+    undisturbed: Mapping[RequestName, Rollup] | None,
     usage: Mapping[str, ServiceUsage],
+    usage_gaps: tuple[Span, ...],
     workers: tuple[WorkerFacts, ...],
     names_capped: bool,
     bound_ns: int,
@@ -47,7 +55,10 @@ def facts_of(
         names=names,
         total=merged(names.values()),
         ledger=state.ledger(bound_ns),
+        undisturbed=undisturbed,
         usage=usage,
+        usage_gaps=usage_gaps,
+        master_gaps=tuple(lifecycle.gaps),
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
         lost_workers=_lost_workers(first_pass),
@@ -100,6 +111,24 @@ def _host_cores(limits: Mapping[str, Any] | None) -> float | None:
 
 
 @dataclass(slots=True)
+class _Host:
+    """Sums of the shares of a worker's machine, and how many of each there were."""
+
+    sums: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def take(self, batch: Batch) -> None:
+        for name in _HOST_SHARES:
+            share = getattr(batch, name)
+            if share is not None:
+                self.sums[name] += share
+                self.counts[name] += 1
+
+    def means(self) -> dict[str, float | None]:
+        return {name: self.sums[name] / count if (count := self.counts[name]) else None for name in _HOST_SHARES}
+
+
+@dataclass(slots=True)
 class _Worker:
     lags_us: Counter[int] = field(default_factory=Counter)
     throttled_before_us: dict[str, int] = field(default_factory=dict)
@@ -108,13 +137,26 @@ class _Worker:
     batches: int = 0
     offset_ms_sum: float = 0.0
     offsets: int = 0
+    stalls: list[Stall] = field(default_factory=list)
+    host: _Host = field(default_factory=_Host)
+
+    def late_pct(self, limit_ms: float) -> float | None:
+        """Share of the time in which the loop was late beyond the limit: a measurement covers its tick and its lag."""
+        covered_us = sum((TICK_US + lag_us) * count for lag_us, count in self.lags_us.items())
+        limit_us = limit_ms * US_PER_MS
+        late_us = sum((TICK_US + lag_us) * count for lag_us, count in self.lags_us.items() if lag_us > limit_us)
+        return 100 * late_us / covered_us if covered_us else None
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was sent in it."""
+    """Gathers how workers did; a batch belongs to the window if it was sent in it.
 
-    def __init__(self, window: Window) -> None:
+    A loop is late beyond ``lag_limit_ms``.
+    """
+
+    def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS) -> None:
         self._window = window
+        self._lag_limit_ms = lag_limit_ms
         self._workers: dict[int, _Worker] = {}
 
     def take(self, batch: Batch) -> None:
@@ -127,13 +169,19 @@ class WorkersInWindow:
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
+            worker.host.take(batch)
+        worker.stalls.extend(stall for stall in batch.stalls if self._touches_window(stall))
         if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """One record per worker, ascending."""
-        return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
+        limit_ms = self._lag_limit_ms
+        return tuple(_worker_facts(number, self._workers[number], limit_ms) for number in sorted(self._workers))
+
+    def _touches_window(self, stall: Stall) -> bool:
+        return stall.end_ns >= self._window.start_ns and stall.begin_ns < self._window.end_ns
 
 
 def _server_time_ns(sent_ns: int, offset_ms: float) -> int:
@@ -148,7 +196,7 @@ def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:
     totals_us[batch.incarnation] = max(totals_us.get(batch.incarnation, 0), batch.throttled_us)
 
 
-def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
+def _worker_facts(number: int, worker: _Worker, lag_limit_ms: float) -> WorkerFacts:
     throttled_us = sum(
         total - worker.throttled_before_us.get(incarnation, 0)
         for incarnation, total in worker.throttled_after_us.items()
@@ -160,6 +208,9 @@ def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
         throttled_us=throttled_us,
         cpu_pct=worker.cpu_pct_sum / worker.batches if worker.batches else 0.0,
         clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
+        stalls=tuple(sorted(worker.stalls)),
+        late_pct=worker.late_pct(lag_limit_ms),
+        **worker.host.means(),
     )
 
 
@@ -183,9 +234,15 @@ class ServicesInWindow:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._services: dict[str, _Service] = {}
+        self._ticked_ns: dict[str, int] = {}
+        self._gaps: list[Span] = []
 
     def take(self, tick: UsageTick) -> None:
         """Take in one tick that was not taken in before."""
+        before_ns = self._ticked_ns.get(tick.source, tick.at_ns)
+        self._ticked_ns[tick.source] = tick.at_ns
+        if tick.at_ns - before_ns > _MISSED_NS:
+            self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
         rows: dict[str, list[Usage]] = {}
@@ -197,6 +254,10 @@ class ServicesInWindow:
     def facts(self) -> dict[str, ServiceUsage]:
         """One record per service that was seen in the window."""
         return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
+
+    def gaps(self) -> tuple[Span, ...]:
+        """When a sampler missed its ticks, in the whole run."""
+        return tuple(self._gaps)
 
 
 def _add(service: _Service, containers: list[Usage]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from loadstone.archive.journal.frame import Entry
     from loadstone.archive.journal.reader import JournalReader
     from loadstone.domain.facts import Window
+    from loadstone.domain.stall import Stall
 
 __all__ = ["FirstPass", "first_pass"]
 
@@ -34,6 +35,7 @@ class FirstPass:
     """What the first pass found. Times are wall clock, ns; 0 where there was no sample.
 
     ``users``: number of users by second since 1970. ``unread``: entries whose blob was not what their kind says.
+    ``stalls``: of each incarnation that ever stood still.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
@@ -41,6 +43,7 @@ class FirstPass:
     first_start_ns: int = 0
     last_end_ns: int = 0
     unread: int = 0
+    stalls: dict[str, list[Stall]] = field(default_factory=dict)
     _first_seconds: array[int] = field(default_factory=lambda: array("q"))
 
     def take(self, entry: Entry, events: TextIO) -> None:
@@ -54,6 +57,8 @@ class FirstPass:
             return
         if isinstance(content, Batch):
             self._note_extent(content)
+            if content.stalls:
+                self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
         elif isinstance(content, Event):
             events.write(event_line(content))
             if content.kind is EventKind.USERS:

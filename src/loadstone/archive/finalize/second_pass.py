@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
-from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
+from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow, objectives_of
 from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
+from loadstone.archive.finalize.undisturbed import Undisturbed
 from loadstone.archive.folder import temporary_name
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event
+from loadstone.domain.generator_doubts import lag_limit_ms
 from loadstone.domain.ledger import SourceSeqs
 from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.domain.time import NS_PER_S
@@ -40,8 +42,9 @@ class SecondPass:
         self.names = NameTable(found.state.names.limit)
         self.failures = FailureTable()
         window = found.window
-        self.workers = WorkersInWindow(window)
+        self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]))
         self.services = ServicesInWindow(window)
+        self.undisturbed = Undisturbed(window, found.stalls)
         self.seconds = Seconds(window, ())
         self._window = window
         self._folder = folder
@@ -68,6 +71,7 @@ class SecondPass:
                 requests.write(block)
                 self.failures.count(block)
                 self.seconds.take(block)
+                self.undisturbed.take(block)
                 self.seconds.complete(self.first_pass.watermark_after(batches))
         self._write_csv()
 
