@@ -52,6 +52,7 @@ __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
+_NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
 
 
 def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
@@ -148,13 +149,15 @@ def _worker(incarnation: IncarnationState, now_ns: int) -> WorkerRow:
     unknown = ledger.unknown(now_ns) if ledger.is_lost else None  # what a running worker holds is not lost
     numbers = (ledger.produced, ledger.stored, ledger.dropped, unknown)
     if newest is None:
-        return WorkerRow(str(ledger.worker), _worker_state(ledger), None, None, None, None, *numbers)
+        return WorkerRow(str(ledger.worker), _worker_state(ledger), *_NO_HEALTH, *numbers)
     lag_us = percentile_of(newest.loop_lag_us, 99)
     health = (
         newest.cpu_pct,
         None if lag_us is None else lag_us / 1000,
+        newest.longest_stall_ms,
         newest.throttled_us / 1000,
         newest.clock_offset_ms,
+        *(newest.host_busy_pct, newest.host_stolen_pct, newest.host_waiting_pct),
     )
     return WorkerRow(str(ledger.worker), _worker_state(ledger), *health, *numbers)
 

@@ -194,8 +194,12 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     state: str
     cpu_pct: float | None
     lag_p99_ms: float | None
+    longest_stall_ms: float | None
     throttled_ms: float | None
     clock_offset_ms: float | None
+    host_busy_pct: float | None
+    host_stolen_pct: float | None
+    host_waiting_pct: float | None
     produced: int
     stored: int
     dropped: int

@@ -132,6 +132,11 @@ class Batch:
         """The 99th percentile (nearest rank) of this batch's event-loop lag, ms; 0 without a measurement."""
         return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS
 
+    @property
+    def longest_stall_ms(self) -> float:
+        """How long the event loop stood still since the batch before, at most; 0 if it did not."""
+        return max((stall.length_us for stall in self.stalls), default=0) / US_PER_MS
+
 
 _KEYS: Final = {f.name: f.name for f in fields(Batch) if f.name != "columns"} | {"incarnation": "boot"}
 """Key in the header by field: version 1 calls an incarnation a boot."""

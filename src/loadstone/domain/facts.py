@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.stall import Span, Stall
 
-__all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
+__all__ = ["QueueUse", "RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class ServiceUsage:
     ``cpu_cores``: mean over the ticks, ``cpu_cores_max``: highest tick, ``cpu_limit``: cores, together.
     ``mem_bytes``: highest tick, together; ``mem_pct``: highest share of its own limit of any container, in percent.
     ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of throttled scheduling periods.
-    ``oom``: out-of-memory kills, together.
+    ``oom``: out-of-memory kills, together. ``throttled_mean_pct``: mean over the ticks of the most throttled container.
+    ``containers``: how many there were, mean.
     """
 
     ticks: int
@@ -38,6 +39,16 @@ class ServiceUsage:
     mem_pct: float | None
     throttled_pct: float | None = None
     oom: int = 0
+    throttled_mean_pct: float | None = None
+    containers: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUse:
+    """How many requests waited in a balancer's queue for one service, at its ticks in the window."""
+
+    mean: float
+    highest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +102,8 @@ class RunFacts:
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
     parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
     stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
-    which come once a second. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
-    hypothetical samples, see `assuming`.
+    which come once a second. ``queues``: of the balancer, by service. ``locust_requests``: Locust's own total of the
+    whole run. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -119,6 +130,7 @@ class RunFacts:
     undisturbed: Mapping[RequestName, Rollup] | None = None
     master_gaps: tuple[Span, ...] = ()
     usage_gaps: tuple[Span, ...] = ()
+    queues: Mapping[str, QueueUse] = field(default_factory=dict)
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:

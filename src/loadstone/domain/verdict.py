@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from loadstone.domain.doubt import Doubt, any_request
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
+from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
 from loadstone.errors import ExitCode
@@ -109,6 +110,7 @@ def _exit_code_text(code: int | None) -> str:
 def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[Doubt]:
     yield from _doubts_of_the_run(facts)
     yield from doubts_of_the_generator(objectives, results, facts)
+    yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
 
 

@@ -123,6 +123,7 @@ def _closing(
         undisturbed=None if undisturbed is None else second.by_name(undisturbed),
         usage=second.services.facts(),
         usage_gaps=second.services.gaps(),
+        queues=second.services.queues(),
         workers=second.workers.facts(),
         names_capped=second.names.capped,
         bound_ns=bound_ns,

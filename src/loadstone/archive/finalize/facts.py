@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.facts import QueueUse, RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
@@ -43,6 +43,7 @@ def facts_of(
     undisturbed: Mapping[RequestName, Rollup] | None,
     usage: Mapping[str, ServiceUsage],
     usage_gaps: tuple[Span, ...],
+    queues: Mapping[str, QueueUse],
     workers: tuple[WorkerFacts, ...],
     names_capped: bool,
     bound_ns: int,
@@ -58,6 +59,7 @@ def facts_of(
         undisturbed=undisturbed,
         usage=usage,
         usage_gaps=usage_gaps,
+        queues=queues,
         master_gaps=tuple(lifecycle.gaps),
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
@@ -226,6 +228,9 @@ class _Service:
     mem_pct: float | None = None
     throttled_pct: float | None = None
     oom: int = 0
+    throttled_sum: float = 0.0
+    throttled_ticks: int = 0
+    containers: int = 0
 
 
 class ServicesInWindow:
@@ -236,6 +241,7 @@ class ServicesInWindow:
         self._services: dict[str, _Service] = {}
         self._ticked_ns: dict[str, int] = {}
         self._gaps: list[Span] = []
+        self._queues: dict[str, list[int]] = {}
 
     def take(self, tick: UsageTick) -> None:
         """Take in one tick that was not taken in before."""
@@ -245,6 +251,8 @@ class ServicesInWindow:
             self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
+        for balance in tick.balances:
+            self._queues.setdefault(balance.service, []).append(balance.queue)
         rows: dict[str, list[Usage]] = {}
         for row in tick.rows:
             rows.setdefault(row.service, []).append(row)
@@ -254,6 +262,10 @@ class ServicesInWindow:
     def facts(self) -> dict[str, ServiceUsage]:
         """One record per service that was seen in the window."""
         return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
+
+    def queues(self) -> dict[str, QueueUse]:
+        """The balancer's queue for each service, in the window."""
+        return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
 
     def gaps(self) -> tuple[Span, ...]:
         """When a sampler missed its ticks, in the whole run."""
@@ -270,6 +282,11 @@ def _add(service: _Service, containers: list[Usage]) -> None:
         service.limited_ticks += 1
         service.cpu_limit_sum += sum(limits)
     _add_memory(service, containers)
+    service.containers += len(containers)
+    throttled_pct = _highest(None, (row.throttled_pct for row in containers))
+    if throttled_pct is not None:
+        service.throttled_sum += throttled_pct
+        service.throttled_ticks += 1
     service.throttled_pct = _highest(service.throttled_pct, (row.throttled_pct for row in containers))
     service.oom += sum(row.oom for row in containers)  # each tick counts what is new since the tick before
 
@@ -299,4 +316,6 @@ def _service_usage(service: _Service) -> ServiceUsage:
         mem_pct=service.mem_pct,
         throttled_pct=service.throttled_pct,
         oom=service.oom,
+        throttled_mean_pct=service.throttled_sum / service.throttled_ticks if service.throttled_ticks else None,
+        containers=service.containers / service.ticks,
     )
