@@ -57,6 +57,26 @@ _FROM_MASTER: Final = frozenset(
 )
 
 
+class Mean:
+    """The mean of the values that are known; None without any."""
+
+    __slots__ = ("_count", "_sum")
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float | None) -> None:
+        """Take in a value."""
+        if value is not None:
+            self._sum += value
+            self._count += 1
+
+    @property
+    def value(self) -> float | None:
+        """The mean so far."""
+        return self._sum / self._count if self._count else None
+
+
 class UserException:
     """How often one exception was raised by user code, and on which workers."""
 
@@ -73,7 +93,7 @@ class Lifecycle:
     ``identity``: the event `started`, secrets masked. ``roster``: workers that the master told to spawn users.
     ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
     exit code of each process of the platform that ended by itself and was not started again. ``gaps``: when the master
-    missed its ticks, the newest 1000.
+    missed its ticks, the newest 1000. ``clock_offsets``: of the master's clock, ms.
     """
 
     def __init__(self) -> None:
@@ -87,6 +107,7 @@ class Lifecycle:
         self.locust_totals: dict[str, int] | None = None
         self.users = self.target_users = self.workers = self.users_peak = 0
         self._users_ns = 0
+        self.clock_offsets = Mean()
         self.gaps: deque[Span] = deque(maxlen=_GAP_LIMIT)
         self.users_moved = True
         self.roster: set[int] = set()
@@ -142,6 +163,7 @@ class Lifecycle:
         self._users_ns = at_ns
         self.users, self.target_users, self.workers = users.users, users.target_users, users.workers
         self.users_peak = max(self.users_peak, self.users)
+        self.clock_offsets.add(users.clock_offset_ms)
         if self.stopping_ns is None and self.users >= self.target_users:
             self.users_moved = True
 

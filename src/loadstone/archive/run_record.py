@@ -135,6 +135,12 @@ class WorkerHealth(Struct, frozen=True, kw_only=True):
     host_waiting_pct: Annotated[
         float | None, Meta(description="Share of the time in which some task of its machine waited for a CPU, mean.")
     ] = None
+    target_offset_ms: Annotated[
+        float | None,
+        Meta(
+            description="How far its clock was at least ahead of the target's, by the Date of answers; 0: they agree."
+        ),
+    ] = None
 
 
 class LocustTotals(Struct, frozen=True, kw_only=True):

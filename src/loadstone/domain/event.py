@@ -146,12 +146,16 @@ class Roster(Payload, frozen=True, kw_only=True):
 
 
 class Users(Payload, frozen=True, kw_only=True):
-    """How many users run, how many are wanted, and on how many workers; from the master, every second."""
+    """How many users run, how many are wanted, and on how many workers; from the master, every second.
+
+    ``clock_offset_ms``: how far the master's clock is ahead of the stream server's, as last measured.
+    """
 
     kind = EventKind.USERS
     users: Amount = 0
     target_users: Amount = 0
     workers: Amount = 0
+    clock_offset_ms: Figure | None = None
 
 
 class RampDone(Payload, frozen=True, kw_only=True):

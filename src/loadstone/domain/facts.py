@@ -60,7 +60,8 @@ class WorkerFacts:
     difference between its clock and the stream server's, None when it was never measured. ``stalls``: when its event
     loop stood still. ``late_pct``: share of the time in which the loop was late beyond the limit, percent. Of its
     machine, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of the CPUs,
-    ``host_waiting_pct`` of the time some task waited for a CPU; means.
+    ``host_waiting_pct`` of the time some task waited for a CPU; means. ``target_offset_ms``: by how much its clock was
+    at least ahead of the target's, the smallest reading. ``own_stream``: the stream server runs on its machine.
     """
 
     worker: int
@@ -73,6 +74,8 @@ class WorkerFacts:
     host_busy_pct: float | None = None
     host_stolen_pct: float | None = None
     host_waiting_pct: float | None = None
+    target_offset_ms: float | None = None
+    own_stream: bool = False
 
     @property
     def longest_stall(self) -> Stall | None:
@@ -102,8 +105,9 @@ class RunFacts:
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
     parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
     stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
-    which come once a second. ``queues``: of the balancer, by service. ``locust_requests``: Locust's own total of the
-    whole run. ``assumed``: hypothetical samples, see `assuming`.
+    which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
+    balancer, by service. ``locust_requests``: Locust's own total of the whole run. ``assumed``: hypothetical samples,
+    see `assuming`.
     """
 
     window: Window
@@ -130,6 +134,7 @@ class RunFacts:
     undisturbed: Mapping[RequestName, Rollup] | None = None
     master_gaps: tuple[Span, ...] = ()
     usage_gaps: tuple[Span, ...] = ()
+    master_offset_ms: float | None = None
     queues: Mapping[str, QueueUse] = field(default_factory=dict)
     assumed: Rollup | None = None
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.doubt import Doubt, any_request
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
@@ -40,9 +41,6 @@ VerdictWord = Literal["pass", "fail", "inconclusive"]
 PASS: Final = "pass"  # noqa: S105 (a verdict, not a password)
 FAIL: Final = "fail"
 INCONCLUSIVE: Final = "inconclusive"
-
-MAX_CLOCK_SPREAD_MS: Final = 100.0
-"""How far the clocks of two workers may be apart (design.md, "The contracts")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +107,7 @@ def _exit_code_text(code: int | None) -> str:
 
 def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[Doubt]:
     yield from _doubts_of_the_run(facts)
+    yield from doubts_of_the_clocks(facts)
     yield from doubts_of_the_generator(objectives, results, facts)
     yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
@@ -123,13 +122,6 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
         yield Doubt("master lost: it never reported the end of the run", any_request)
     if facts.lost_workers and not facts.users_moved:
         yield Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", any_request)
-    offsets = [worker.clock_offset_ms for worker in facts.workers if worker.clock_offset_ms is not None]
-    if offsets and (spread := max(offsets) - min(offsets)) > MAX_CLOCK_SPREAD_MS:
-        limit = number_text(MAX_CLOCK_SPREAD_MS)
-        yield Doubt(
-            f"the clocks of the workers differ by {number_text(spread)} ms; at most {limit} ms are allowed",
-            any_request,
-        )
 
 
 def _doubts_of_the_ledger(
@@ -178,6 +170,7 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     for part, times in facts.restarted.items():
         yield f"{part} exited and was restarted {times} time{'s' if times > 1 else ''}"
     yield from stall_notices(facts)
+    yield from clock_notices(facts)
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
     if facts.aborted:

@@ -35,6 +35,7 @@ __all__ = ["MasterHook", "Rebalancer"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _MISSING: Final = "missing"
+_CLOCK_EVERY_S: Final = 10.0
 _SETTLED_AFTER: Final = 3
 """Looks without another loss after which users are distributed again: within ten seconds of the loss."""
 log = logging.getLogger("loadstone.master")
@@ -51,6 +52,7 @@ class MasterHook:
         self._redis_url = redis_url
         self._publisher: EventPublisher | None = None
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._clock_offset_ms: float | None = None
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
 
     def begin(self) -> None:
@@ -62,7 +64,7 @@ class MasterHook:
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
         self._publisher.publish(identity_of(self._environment, self._settings))
         log.info("run=%s state=started", run)
-        self._greenlets = [gevent.spawn(self._watch)]
+        self._greenlets = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)]
         if self._settings.run_time is not None:
             self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
 
@@ -122,6 +124,12 @@ class MasterHook:
                 seen.compare(runner, self._publisher)
             gevent.sleep(1)
 
+    def _watch_clock(self) -> None:
+        while True:
+            if self._publisher is not None:
+                self._clock_offset_ms = self._publisher.clock_offset_ms()
+            gevent.sleep(_CLOCK_EVERY_S)
+
     def _publish_users(self, runner: Runner) -> None:
         if self._publisher is not None:
             self._publisher.publish(
@@ -129,6 +137,7 @@ class MasterHook:
                     users=runner.user_count,
                     target_users=target_users(runner),
                     workers=getattr(runner, "worker_count", 1),
+                    clock_offset_ms=self._clock_offset_ms,
                 )
             )
 

@@ -14,12 +14,14 @@ from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.host.cpu import HostCpu
 from loadstone.lean import connections
+from loadstone.stream.client import is_local
 from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.hook.recorder import Recorder, Recording
+    from loadstone.hook.target_clock import TargetClock
 
 __all__ = ["Shipper"]
 
@@ -32,7 +34,15 @@ log = logging.getLogger("loadstone.shipper")
 class Shipper:
     """Ships one incarnation: one life of this process in one run."""
 
-    def __init__(self, recorder: Recorder, redis_url: str, run: str, worker: int, users: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        redis_url: str,
+        run: str,
+        worker: int,
+        users: Callable[[], int],
+        target_clock: TargetClock | None = None,
+    ) -> None:
         self.incarnation = uuid.uuid4().hex
         self.aborted = 0
         self._recorder = recorder
@@ -44,6 +54,8 @@ class Shipper:
         self._odd, self._odd_example = 0, ""
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
+        self._target_clock = target_clock
+        self._own_stream = is_local(redis_url)
         self._monitor = ProcessMonitor()
         self._host = HostCpu()
         self._lag = LoopLag(recorder.now_ns)
@@ -53,6 +65,8 @@ class Shipper:
         """Ship what is left as this incarnation's final batch and wait, at most ``timeout_s``, for it to arrive."""
         gevent.killall(self._greenlets)
         self._ship(final=True)
+        if self._target_clock:
+            self._target_clock.stop()
         if not self._sender.finish(timeout_s):
             left = self._sender.outbox.samples
             log.error(
@@ -66,7 +80,7 @@ class Shipper:
     def _work(self) -> None:
         while True:
             if self._seq % _CLOCK_EVERY_BATCHES == 0:
-                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns())
+                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns)
             self._ship(final=False)
             gevent.sleep(_INTERVAL_S)
 
@@ -112,6 +126,8 @@ class Shipper:
             host_busy_pct=host.busy_pct,
             host_stolen_pct=host.stolen_pct,
             host_waiting_pct=host.waiting_pct,
+            target_offset_ms=self._target_clock.look() if self._target_clock else None,
+            own_stream=self._own_stream,
         )
 
     def _note_odd(self, recording: Recording) -> None:

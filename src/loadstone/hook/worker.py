@@ -17,6 +17,7 @@ from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
 from loadstone.hook.shipper import Shipper
+from loadstone.hook.target_clock import TargetClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,9 @@ class WorkerHook:
             self.end()
         self._recorder = Recorder()
         self._seed()
-        self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
+        target_clock = TargetClock(self._environment.events.request, self._recorder.now_ns)
+        worker = self._worker_index()
+        self._shipper = Shipper(self._recorder, self._redis_url, run, worker, self._user_count, target_clock)
         self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
         self._environment.events.request.add_listener(self._recorder.record)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from support.counting_server import CountingServer
     from support.loadstone_run import LoadstoneRun
 
+pytestmark = pytest.mark.timeout(240)
 STOPPED_S = 4.0
 LOAD = ("-u", "4", "-r", "20", "--steady-state", "14s", "--workers", "2")
 WIDE = "p99<120s"
@@ -44,7 +45,7 @@ def ran_with(run: LoadstoneRun, fault: Callable[[], None], server: CountingServe
     run.wait_for(lambda: server.count().total > 40 or None, timeout_s=80)
     time.sleep(3)
     fault()
-    run.finish()
+    run.finish(timeout_s=170)
     return run.run_json()
 
 

@@ -78,8 +78,8 @@ def test_the_reason_says_where_the_time_was_and_names_only_what_was_measured():
     assert outcome.reasons[1] == (
         "the host of worker 0 was out of CPU (99.6 % busy, tasks waited for a CPU 80 % of the time). Where the time "
         "was: the target used 0.41 of its 1 cores and was not throttled; in the balancer's queue for target waited "
-        "120.4 requests on average, 312 at most; the generator's workers used at most 40 % of a core and lagged by at most "
-        "4 ms (p99). p95<50ms may hold on a host with CPU to spare"
+        "120.4 requests on average, 312 at most; the generator's workers used at most 40 % of a core and lagged by at "
+        "most 4 ms (p99). p95<50ms may hold on a host with CPU to spare"
     )
     bare = verdict("p95<50ms", target=None, lag_p99_ms=6.0, host={"host_busy_pct": 99.0}).reasons[1]
     assert "the target's usage was not measured; the generator's workers used at most 40 % of a core" in bare

@@ -61,6 +61,7 @@ def facts_of(
         usage_gaps=usage_gaps,
         queues=queues,
         master_gaps=tuple(lifecycle.gaps),
+        master_offset_ms=lifecycle.clock_offsets.value,
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
         lost_workers=_lost_workers(first_pass),
@@ -141,6 +142,13 @@ class _Worker:
     offsets: int = 0
     stalls: list[Stall] = field(default_factory=list)
     host: _Host = field(default_factory=_Host)
+    target_offset_ms: float | None = None
+    own_stream: bool = False
+
+    def note_clocks(self, batch: Batch) -> None:
+        self.own_stream = self.own_stream or batch.own_stream
+        readings = [each for each in (self.target_offset_ms, batch.target_offset_ms) if each is not None]
+        self.target_offset_ms = min(readings, key=abs, default=None)
 
     def late_pct(self, limit_ms: float) -> float | None:
         """Share of the time in which the loop was late beyond the limit: a measurement covers its tick and its lag."""
@@ -172,6 +180,7 @@ class WorkersInWindow:
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
             worker.host.take(batch)
+        worker.note_clocks(batch)
         worker.stalls.extend(stall for stall in batch.stalls if self._touches_window(stall))
         if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
@@ -212,6 +221,8 @@ def _worker_facts(number: int, worker: _Worker, lag_limit_ms: float) -> WorkerFa
         clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
         stalls=tuple(sorted(worker.stalls)),
         late_pct=worker.late_pct(lag_limit_ms),
+        target_offset_ms=worker.target_offset_ms,
+        own_stream=worker.own_stream,
         **worker.host.means(),
     )
 
