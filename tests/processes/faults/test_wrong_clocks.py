@@ -66,7 +66,7 @@ def test_an_error_that_all_workers_share_is_judged_against_the_stream_server(
     new_run, counting_server, scenario, tmp_path, monkeypatch, of
 ):
     Clock(tmp_path, WRONG_S, monkeypatch, of=of)
-    run = new_run(None, "-f", str(scenario), "--host", counting_server.url, *LOAD, "--steady-state", "12s")
+    run = new_run(None, "-f", str(scenario), "--host", counting_server.url, *LOAD, "--steady-state", "5s")
     assert run.start().finish(timeout_s=170) == 3, run.output
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
@@ -86,7 +86,7 @@ def test_an_error_that_all_workers_share_is_judged_against_the_stream_server(
 )
 def test_an_error_that_the_stream_server_shares_is_judged_against_the_target(new_run, scenario):
     with target_whose_clock_is_ahead(-WRONG_S) as url:
-        run = new_run(None, "-f", str(scenario), "--host", url, *LOAD, "--steady-state", "6s")
+        run = new_run(None, "-f", str(scenario), "--host", url, *LOAD, "--steady-state", "4s")
         assert run.start().finish(timeout_s=170) == 3, run.output
     found = run.run_json()
     (reason,) = (each for each in found["reasons"] if "the target's" in each)
@@ -98,6 +98,6 @@ def test_an_error_that_the_stream_server_shares_is_judged_against_the_target(new
 
 def test_a_target_with_the_same_clock_is_no_doubt(new_run, scenario):
     with target_whose_clock_is_ahead(0) as url:
-        run = new_run(None, "-f", str(scenario), "--host", url, *LOAD, "--steady-state", "6s")
+        run = new_run(None, "-f", str(scenario), "--host", url, *LOAD, "--steady-state", "4s")
         assert run.start().finish(timeout_s=170) == 0, run.output
     assert [worker["target_offset_ms"] for worker in run.run_json()["worker_health"]] == [0, 0]
