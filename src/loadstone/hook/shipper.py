@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadstone.domain.batch import Batch, encode_batch
+from loadstone.domain.cut import MOST_CUT, CutRequest
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.time import NS_PER_US
+from loadstone.hook.aborted import Aborted, Stuck
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.lean import connections
@@ -18,6 +21,7 @@ from loadstone.stream.keys import SAMPLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
 
 __all__ = ["Shipper"]
@@ -33,7 +37,8 @@ class Shipper:
 
     def __init__(self, recorder: Recorder, redis_url: str, run: str, worker: int, users: Callable[[], int]) -> None:
         self.incarnation = uuid.uuid4().hex
-        self.aborted = 0
+        self._aborted = self._stuck = self._went_away = 0
+        self._cut: list[CutRequest] = []
         self._recorder = recorder
         self._run = run
         self._worker = worker
@@ -46,6 +51,18 @@ class Shipper:
         self._monitor = ProcessMonitor()
         self._lag = LoopLag()
         self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
+
+    def note_end(self, end: UserEnd) -> None:
+        """Count a user that ended with a request in flight, stuck in a task, or by itself."""
+        if isinstance(end, Aborted):
+            self._aborted += 1
+            start_ns = self._recorder.now_ns() - end.age_us * NS_PER_US
+            self._cut.append(CutRequest(end.method, end.name, start_ns, end.age_us))
+            del self._cut[MOST_CUT:]
+        elif isinstance(end, Stuck):
+            self._stuck += 1
+        else:
+            self._went_away += 1
 
     def finish(self, timeout_s: float) -> None:
         """Ship what is left as this incarnation's final batch and wait, at most ``timeout_s``, for it to arrive."""
@@ -76,6 +93,7 @@ class Shipper:
         if self._sender.outbox.fits(len(blob)) or final:
             self._sender.put(blob, n)
             self._seq += 1
+            self._cut.clear()
         else:
             self._dropped += n
 
@@ -97,7 +115,7 @@ class Shipper:
             new_connections=connections.opened() - self._opened_before,
             clock_offset_ms=self._clock_offset_ms,
             throttled_us=stats.throttled_us,
-            aborted=self.aborted,
+            aborted=self._aborted,
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
@@ -106,6 +124,9 @@ class Shipper:
             columns=recording.columns,
             odd=self._odd,
             odd_example=self._odd_example,
+            cut=tuple(self._cut),
+            stuck=self._stuck,
+            went_away=self._went_away,
         )
 
     def _note_odd(self, recording: Recording) -> None:
