@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loadstone.archive.finalize.ending import ending_of
 from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Usage, UsageTick
-    from loadstone.domain.facts import Window
+    from loadstone.domain.facts import TargetFacts, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
@@ -36,12 +37,14 @@ def facts_of(
     names: Mapping[RequestName, Rollup],
     usage: Mapping[str, ServiceUsage],
     workers: tuple[WorkerFacts, ...],
+    target: TargetFacts,
     names_capped: bool,
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
     """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    went_away = sum(incarnation.ledger.went_away for incarnation in state.incarnations.values())
     return RunFacts(
         window=first_pass.window,
         names=names,
@@ -50,6 +53,10 @@ def facts_of(
         usage=usage,
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
+        target=target,
+        ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
+        shortfall=first_pass.reports.shortfall(first_pass.window, went_away),
+        orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
