@@ -68,7 +68,7 @@ class MasterHook:
         log.info("run=%s state=started", run)
         self._greenlets = [gevent.spawn(self._watch)]
         if self._settings.run_time is not None:
-            self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish, "run time"))
+            self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
 
     def expect(self, request: RunRequest) -> None:
         """Use this request for the next run, and for no other."""
@@ -87,7 +87,7 @@ class MasterHook:
         self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
-            self._greenlets.append(gevent.spawn_later(wait_s, self._finish, "steady state"))
+            self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
 
     def stopping(self) -> None:
         """Users are being stopped."""
@@ -109,8 +109,9 @@ class MasterHook:
     def _now_ns(self) -> int:
         return self._anchor_ns + time.perf_counter_ns()
 
-    def _finish(self, ended_by: str) -> None:
-        self._ended_by = self._ended_by or ended_by
+    def _finish(self) -> None:
+        planned = "steady state" if self._settings.run_time is None else "run time"
+        self._ended_by = self._ended_by or planned
         runner, options = self._environment.runner, self._environment.parsed_options
         if runner is None:
             return
