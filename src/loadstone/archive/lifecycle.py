@@ -102,6 +102,7 @@ class Lifecycle:
         self.ramp_done_ns: int | None = None
         self.stopping_ns: int | None = None
         self.stopped_ns: int | None = None
+        self.ended_by: str | None = None
         self.master_ns = 0
         self.newest_ns = 0
         self.locust_totals: dict[str, int] | None = None
@@ -183,7 +184,8 @@ class Lifecycle:
         self.users_moved = False
 
     @_apply.register
-    def _stopping(self, _stopping: Stopping, at_ns: int) -> None:
+    def _stopping(self, stopping: Stopping, at_ns: int) -> None:
+        self.ended_by = self.ended_by or stopping.ended_by
         self.stopping_ns = min(self.stopping_ns or at_ns, at_ns)
 
     @_apply.register

@@ -136,10 +136,12 @@ TABLES: Final = (
         ),
         empty="No baseline was given.",
     ),
-    TableSpec(id="names", title="Requests", columns=(Column("request"), *_FIGURES), empty="No request was sent."),
+    TableSpec(
+        id="names", title="Requests, whole run", columns=(Column("request"), *_FIGURES), empty="No request was sent."
+    ),
     TableSpec(
         id="errors",
-        title="Errors",
+        title="Errors, whole run",
         columns=(
             Column("request"),
             Column("error", "long"),

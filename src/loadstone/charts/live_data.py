@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.figure_notes import CLOSED_MODEL
 from loadstone.charts.binned import heat_rows
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
+_SILENT_S: Final = 3.0
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
 _NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
@@ -65,6 +67,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         started_at=started.isoformat(),
         events=marks,
         tiles=_tiles(live),
+        notes=_notes(live, state),
         tables=LiveTables(
             objectives=[_objective(each) for each in live.objectives],
             names=_names(state, live),
@@ -112,6 +115,16 @@ def _tiles(live: LiveSnapshot) -> list[Tile]:
         Tile(title="requests", kind="count", value=live.ledger.produced if live.ledger else live.requests),
         Tile(title="workers", kind="count", value=live.workers),
     ]
+
+
+def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
+    """Of what the tiles are, the model, and for how long nobody has been answered, if that is long."""
+    notes = ["Rate, failures and latencies are of the last ten full seconds, requests of the whole run", CLOSED_MODEL]
+    newest_ns = max((each.last_end_ns for each in state.ledgers()), default=0)
+    silent_s = (live.now_ns - newest_ns) / NS_PER_S if newest_ns else 0.0
+    if live.users and live.phase in {"ramping up", "running"} and silent_s >= _SILENT_S:
+        notes.append(f"Nobody has been answered for {silent_s:.0f} s, with {live.users} users running")
+    return notes
 
 
 def _objective(objective: LiveObjective) -> ObjectiveRow:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from loadstone.domain.cut import CutRequest
 from loadstone.domain.limits import LAST_NS, Amount, Count, Figure, Moment, WorkerIndex
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
@@ -90,12 +91,14 @@ class Batch:
     waits in the worker behind this batch. ``loop_lag_us`` holds every lag of the event loop measured since the previous
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
-    flight) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
-    ``stalls``: when the event loop stood still since the previous batch. Of the worker's machine since then, percent,
-    None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs (stolen: given to
-    other virtual machines), ``host_waiting_pct`` of the time some task waited for a CPU. ``target_offset_ms``: how far
-    the worker's clock is at least ahead of the target's, None without a reading. ``own_stream``: the stream server runs
-    on the worker's machine, so it has the same clock. ``final`` marks the last batch of an incarnation.
+    flight), ``stuck`` (users killed inside a task without a request that is known), ``went_away`` (users that ended by
+    themselves) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
+    ``cut`` describes the requests cut off since the previous batch, at most `MOST_CUT` of them. ``stalls``: when the
+    event loop stood still since then. Of the worker's machine since then, percent, None where it does not tell:
+    ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs (stolen: given to other virtual machines),
+    ``host_waiting_pct`` of the time some task waited for a CPU. ``target_offset_ms``: how far the worker's clock is at
+    least ahead of the target's, None without a reading. ``own_stream``: the stream server runs on the worker's machine,
+    so it has the same clock. ``final`` marks the last batch of an incarnation.
     """
 
     run: str
@@ -126,6 +129,9 @@ class Batch:
     host_waiting_pct: float | None = None
     target_offset_ms: float | None = None
     own_stream: bool = False
+    cut: tuple[CutRequest, ...] = ()
+    stuck: int = 0
+    went_away: int = 0
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -181,6 +187,9 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     host_waiting_pct: Figure | None = None
     target_offset_ms: Figure | None = None
     own_stream: bool = False
+    cut: tuple[tuple[Any, Any, Moment, Count], ...] = ()
+    stuck: Count = 0
+    went_away: Count = 0
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)
@@ -242,6 +251,7 @@ def _split(blob: bytes) -> tuple[memoryview, memoryview]:
 def _typed(header: _Header) -> dict[str, Any]:
     values = {name: getattr(header, name) for name in _KEYS}
     values["names"] = tuple(_request_name(str(method), str(name)) for method, name in header.names)
+    values["cut"] = tuple(CutRequest(str(method), str(name), *rest) for method, name, *rest in header.cut)
     return values
 
 

@@ -34,7 +34,7 @@ def any_request(objective: Objective) -> bool:
 
 
 def depends_on_workers(objective: Objective) -> bool:
-    """An overloaded worker sends fewer requests and measures longer times; it does not make requests fail."""
+    """Too few users, or an overloaded worker, change how many requests are sent and how long they take, not more."""
     return objective.is_latency or objective.metric in {"rps", "count"}
 
 

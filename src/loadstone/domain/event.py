@@ -189,9 +189,10 @@ class WorkerLost(Payload, frozen=True, kw_only=True):
 
 
 class Stopping(Payload, frozen=True, kw_only=True):
-    """Users are being stopped."""
+    """Users are being stopped. ``ended_by``: what ended the run, see `loadstone.domain.ending`; None if unknown."""
 
     kind = EventKind.STOPPING
+    ended_by: str | None = None
 
 
 class Stopped(Payload, frozen=True, kw_only=True):

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from loadstone.domain.rollup import merged
+from loadstone.domain.ending import Ending, Shortfall
+from loadstone.domain.in_flight import InFlight
+from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.domain.ledger import Ledger
+    from loadstone.domain.pause import Pause
     from loadstone.domain.request_name import RequestName
-    from loadstone.domain.rollup import Rollup
     from loadstone.domain.stall import Span, Stall
 
-__all__ = ["QueueUse", "RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
+__all__ = ["QueueUse", "RunFacts", "ServiceUsage", "TargetFacts", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,19 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """What users got from the target in the window beside answers.
+
+    ``in_flight``: requests that it had not answered. ``silences``: when it answered nobody while users waited;
+    ``lulls``: when it answered hardly anybody, which may be around silences.
+    """
+
+    in_flight: InFlight = field(default_factory=InFlight)
+    silences: tuple[Pause, ...] = ()
+    lulls: tuple[Pause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
 
@@ -106,8 +121,9 @@ class RunFacts:
     parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
     stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
     which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
-    balancer, by service. ``locust_requests``: Locust's own total of the whole run. ``assumed``: hypothetical samples,
-    see `assuming`.
+    balancer, by service. ``locust_requests``: Locust's own total of the whole run. ``target``:
+    what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
+    ``orphaned`` workers lost their master. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -136,12 +152,25 @@ class RunFacts:
     usage_gaps: tuple[Span, ...] = ()
     master_offset_ms: float | None = None
     queues: Mapping[str, QueueUse] = field(default_factory=dict)
+    target: TargetFacts = field(default_factory=TargetFacts)
+    ending: Ending = field(default_factory=Ending)
+    shortfall: Shortfall = field(default_factory=Shortfall)
+    orphaned: tuple[int, ...] = ()
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:
         """The window's rollup of the requests that ``name`` selects: ``POST /predict``, ``/predict``, None for all."""
         found = [self.total] if name is None else [rollup for key, rollup in self.names.items() if _selects(name, key)]
         return merged([*found, self.assumed]) if self.assumed and any(rollup.n for rollup in found) else merged(found)
+
+    def in_flight(self, name: str | None) -> Rollup:
+        """The requests in flight that ``name`` selects; see `loadstone.domain.in_flight`."""
+        found = self.target.in_flight.names.items()
+        return merged(rollup for key, rollup in found if name is None or _selects(name, key))
+
+    def assuming_failed(self, count: int) -> RunFacts:
+        """These facts as if ``count`` more requests had failed in the window, in no time."""
+        return self.assuming(Rollup.of_one(0, count, failed=count))
 
     def assuming(self, extra: Rollup) -> RunFacts:
         """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""

@@ -84,8 +84,9 @@ class IncarnationLedger:
     ``produced`` and ``dropped`` (because the worker's buffer was full) are the totals that it reported last, ``stored``
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
     is its highest samples/s between two batches, ``peak_users`` the most users it reported, and ``odd`` counts samples
-    of which a value was replaced, such as ``odd_example``. Times are wall clock, ns; 0 or None before they are known.
-    ``lost_at_ns`` is when the master reported its worker lost.
+    of which a value was replaced, such as ``odd_example``. ``stuck`` users were killed inside a task without a request
+    that is known, and ``went_away`` users ended by themselves. Times are wall clock, ns; 0 or None before
+    they are known. ``lost_at_ns`` is when the master reported its worker lost.
     """
 
     incarnation: str
@@ -97,6 +98,8 @@ class IncarnationLedger:
     aborted: int = 0
     odd: int = 0
     odd_example: str = ""
+    stuck: int = 0
+    went_away: int = 0
     final: bool = False
     peak_rate: float = 0.0
     peak_users: int = 0
@@ -144,6 +147,7 @@ class IncarnationLedger:
         self.produced, self.dropped = batch.produced, batch.dropped
         self.buffered, self.aborted = batch.buffered, batch.aborted
         self.odd, self.odd_example = batch.odd, batch.odd_example
+        self.stuck, self.went_away = batch.stuck, batch.went_away
 
     @property
     def is_lost(self) -> bool:

@@ -20,6 +20,7 @@ from enum import StrEnum
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
+from loadstone.domain.in_flight import figure_us
 from loadstone.domain.time import US_PER_MS
 from loadstone.errors import SettingsError, UsageError
 
@@ -150,22 +151,25 @@ class Objective:
         )
 
     def _requests(self, facts: RunFacts) -> float | str:
-        rollup = facts.select(self.name)
-        if not rollup.n:
+        rollup, in_flight = facts.select(self.name), facts.in_flight(self.name)
+        if not rollup.n and not in_flight.n:
             return "no request at all in the window" if self.name is None else _no_such_name(self.name, facts)
         if self.metric == "rps":
             return rollup.n / facts.window.seconds if facts.window.seconds else "the window is empty"
         if self.metric == "failures":
-            return rollup.err_ratio * _ALL if self.unit == _PERCENT else rollup.err
+            failed, of_all = rollup.err + in_flight.err, rollup.n + in_flight.err
+            return failed if self.unit != _PERCENT else _ALL * failed / of_all if of_all else 0.0
         if self.metric == "count":
             return float(rollup.n)
-        return self._latency_ms(rollup) if rollup.timed else "none of the requests has a response time"
+        if not rollup.timed and not in_flight.timed:
+            return "none of the requests has a response time"
+        return figure_us(rollup, in_flight, self._latency_us) / US_PER_MS
 
-    def _latency_ms(self, rollup: Rollup) -> float:
+    def _latency_us(self, rollup: Rollup) -> float:
         if self.percent is not None:
-            return rollup.percentile_us(self.percent) / US_PER_MS
+            return rollup.percentile_us(self.percent)
         exact = {"mean": rollup.mean_us, "min": rollup.rt_min_us, "max": rollup.rt_max_us}
-        return exact[self.metric] / US_PER_MS
+        return exact[self.metric]
 
     def _usage(self, facts: RunFacts) -> float | str:
         usage = facts.usage.get(self.service or "")

@@ -9,6 +9,8 @@ A *doubt* is a flaw of the measurement: a reason, and the objectives whose resul
 5. Any doubt, or an objective that could not be measured: inconclusive.
 6. Otherwise: pass. Without objectives that means that the measurement is sound.
 
+Requests in flight count in every objective on latencies and failures (`loadstone.domain.in_flight`).
+
 Dropped and unknown samples are a doubt only if they could change an objective. Each objective is evaluated twice more:
 as if all of them had ended in the window and succeeded in no time, and as if all of them had failed slowly. "Slowly" is
 slower than any limit for percentiles, and as slow as the slowest sample for mean and max, because an unbounded duration
@@ -27,6 +29,7 @@ from loadstone.domain.histogram import Histogram
 from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
+from loadstone.domain.target_doubts import target_doubts, target_notices
 from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -111,12 +114,13 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
     yield from doubts_of_the_generator(objectives, results, facts)
     yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
+    yield from target_doubts(objectives, results, facts)
 
 
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
     if not facts.window.opened:
         yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
-    if not facts.total.n:
+    if not facts.total.n and not facts.target.in_flight.names:
         yield Doubt("no request at all in the window", any_request)
     if facts.master_lost:
         yield Doubt("master lost: it never reported the end of the run", any_request)
@@ -173,7 +177,8 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     yield from clock_notices(facts)
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
-    if facts.aborted:
+    yield from target_notices(facts)
+    if facts.aborted and not facts.target.in_flight.cut:
         yield f"{facts.aborted} requests were cut off in flight when users stopped"
     if facts.total.err and not any(objective.metric == "failures" for objective in objectives):
         share = number_text(100 * facts.total.err_ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ from loadstone.domain.event import (
     WorkerJoined,
     WorkerLost,
 )
+from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id, target_users
 from loadstone.hook.sender import EventPublisher
 
@@ -53,12 +55,14 @@ class MasterHook:
         self._publisher: EventPublisher | None = None
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._clock_offset_ms: float | None = None
+        self._ended_by: str | None = None
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
+        self._ended_by = None
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
@@ -74,6 +78,7 @@ class MasterHook:
 
     def interrupt(self) -> None:
         """A person or a supervisor ends the run early."""
+        self._ended_by = self._ended_by or "interrupt"
         if self._publisher is not None:
             self._publisher.publish(Interrupted())
 
@@ -89,7 +94,7 @@ class MasterHook:
     def stopping(self) -> None:
         """Users are being stopped."""
         if self._publisher is not None:
-            self._publisher.publish(Stopping())
+            self._publisher.publish(Stopping(ended_by=self._ended_by or who_stops(sys._getframe())))  # noqa: SLF001
 
     def end(self) -> None:
         """All users have stopped and all workers have reported: publish what Locust counted."""
@@ -107,6 +112,8 @@ class MasterHook:
         return self._anchor_ns + time.perf_counter_ns()
 
     def _finish(self) -> None:
+        planned = "steady state" if self._settings.run_time is None else "run time"
+        self._ended_by = self._ended_by or planned
         runner, options = self._environment.runner, self._environment.parsed_options
         if runner is None:
             return

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadstone.domain.batch import Batch, encode_batch
+from loadstone.domain.cut import MOST_CUT, CutRequest
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.time import NS_PER_US
+from loadstone.hook.aborted import Aborted, Stuck
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.host.cpu import HostCpu
@@ -20,6 +23,7 @@ from loadstone.stream.keys import SAMPLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
     from loadstone.hook.target_clock import TargetClock
 
@@ -44,7 +48,8 @@ class Shipper:
         target_clock: TargetClock | None = None,
     ) -> None:
         self.incarnation = uuid.uuid4().hex
-        self.aborted = 0
+        self._aborted = self._stuck = self._went_away = 0
+        self._cut: list[CutRequest] = []
         self._recorder = recorder
         self._run = run
         self._worker = worker
@@ -60,6 +65,18 @@ class Shipper:
         self._host = HostCpu()
         self._lag = LoopLag(recorder.now_ns)
         self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
+
+    def note_end(self, end: UserEnd) -> None:
+        """Count a user that ended with a request in flight, stuck in a task, or by itself."""
+        if isinstance(end, Aborted):
+            self._aborted += 1
+            start_ns = self._recorder.now_ns() - end.age_us * NS_PER_US
+            self._cut.append(CutRequest(end.method, end.name, start_ns, end.age_us))
+            del self._cut[MOST_CUT:]
+        elif isinstance(end, Stuck):
+            self._stuck += 1
+        else:
+            self._went_away += 1
 
     def finish(self, timeout_s: float) -> None:
         """Ship what is left as this incarnation's final batch and wait, at most ``timeout_s``, for it to arrive."""
@@ -92,6 +109,7 @@ class Shipper:
         if self._sender.outbox.fits(len(blob)) or final:
             self._sender.put(blob, n)
             self._seq += 1
+            self._cut.clear()
         else:
             self._dropped += n
 
@@ -113,7 +131,7 @@ class Shipper:
             new_connections=connections.opened() - self._opened_before,
             clock_offset_ms=self._clock_offset_ms,
             throttled_us=stats.throttled_us,
-            aborted=self.aborted,
+            aborted=self._aborted,
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
@@ -128,6 +146,9 @@ class Shipper:
             host_waiting_pct=host.waiting_pct,
             target_offset_ms=self._target_clock.look() if self._target_clock else None,
             own_stream=self._own_stream,
+            cut=tuple(self._cut),
+            stuck=self._stuck,
+            went_away=self._went_away,
         )
 
     def _note_odd(self, recording: Recording) -> None:

@@ -12,7 +12,7 @@ import gevent
 from locust.runners import WorkerRunner
 
 from loadstone.domain.event import ExceptionRaised, Orphaned
-from loadstone.hook.aborted import count_aborted
+from loadstone.hook.aborted import watch_ends
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from locust.env import Environment
+
+    from loadstone.hook.aborted import UserEnd
 
 __all__ = ["WorkerHook", "touch_heartbeat_file"]
 
@@ -86,8 +88,8 @@ class WorkerHook:
         self._report_to_master()
 
     def watch_users(self) -> None:
-        """Count the requests that are cut off when users are killed."""
-        count_aborted(self._environment.user_classes, self._count_aborted)
+        """Describe the requests that are cut off when users are killed, and count users that end by themselves."""
+        watch_ends(self._environment.user_classes, self._note_end)
 
     def user_error(self, exception: BaseException, tb: Any) -> None:
         """A task raised an exception: count it with equal ones, as Locust does."""
@@ -108,9 +110,9 @@ class WorkerHook:
         if seed is not None:
             random.seed(f"{seed}:{self._worker_index()}")
 
-    def _count_aborted(self) -> None:
+    def _note_end(self, end: UserEnd) -> None:
         if self._shipper is not None:
-            self._shipper.aborted += 1
+            self._shipper.note_end(end)
 
     def _report_to_master(self) -> None:
         """Locust reports every three seconds; without this its totals could miss the last ones."""

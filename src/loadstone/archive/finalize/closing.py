@@ -19,6 +19,7 @@ from loadstone.archive.finalize.document import Closing, run_record, verdict_of
 from loadstone.archive.finalize.facts import facts_of, objectives_of
 from loadstone.archive.finalize.first_pass import FirstPass, first_pass
 from loadstone.archive.finalize.second_pass import SecondPass
+from loadstone.archive.finalize.target import target_facts
 from loadstone.archive.folder import RunFolder, publish, temporary_name
 from loadstone.archive.journal.reader import JournalReader
 from loadstone.archive.run_json import read_record, write_record
@@ -125,6 +126,7 @@ def _closing(
         usage_gaps=second.services.gaps(),
         queues=second.services.queues(),
         workers=second.workers.facts(),
+        target=target_facts(second),
         names_capped=second.names.capped,
         bound_ns=bound_ns,
         damage=damage,

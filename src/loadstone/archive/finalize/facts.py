@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.archive.finalize.ending import ending_of
 from loadstone.domain.facts import QueueUse, RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Usage, UsageTick
-    from loadstone.domain.facts import Window
+    from loadstone.domain.facts import TargetFacts, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
@@ -45,12 +46,14 @@ def facts_of(
     usage_gaps: tuple[Span, ...],
     queues: Mapping[str, QueueUse],
     workers: tuple[WorkerFacts, ...],
+    target: TargetFacts,
     names_capped: bool,
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
     """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    went_away = sum(incarnation.ledger.went_away for incarnation in state.incarnations.values())
     return RunFacts(
         window=first_pass.window,
         names=names,
@@ -64,6 +67,10 @@ def facts_of(
         master_offset_ms=lifecycle.clock_offsets.value,
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
+        target=target,
+        ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
+        shortfall=first_pass.reports.shortfall(first_pass.window, went_away),
+        orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
