@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
+__all__ = ["ExitFacts", "RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,22 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExitFacts:
+    """How one process of Locust ended, see `loadstone.domain.event.Exited`; ``code`` is None if it was killed.
+
+    ``worker`` is None for the master. ``chosen``: the scenario itself ended it with this code. ``failures`` and
+    ``exceptions``: what Locust counted. ``raised``: code of the scenario outside of tasks raised an exception.
+    """
+
+    code: int | None
+    worker: int | None = None
+    chosen: bool = False
+    failures: int = 0
+    exceptions: int = 0
+    raised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
 
@@ -65,8 +81,9 @@ class RunFacts:
     and ``odd``: samples of which a value was replaced, such as ``odd_example``, both of the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
-    parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
-    hypothetical samples, see `assuming`.
+    parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole run. ``exits``:
+    how processes of Locust ended. ``left_workers`` ended properly before the run did, and ``silent_workers`` took part
+    in it without ever sending a batch. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -90,6 +107,9 @@ class RunFacts:
     names_capped: bool = False
     damage: tuple[str, ...] = ()
     locust_requests: int | None = None
+    exits: tuple[ExitFacts, ...] = ()
+    left_workers: tuple[int, ...] = ()
+    silent_workers: tuple[int, ...] = ()
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:

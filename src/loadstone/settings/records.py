@@ -43,6 +43,7 @@ class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
     user_classes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     shape: str | None = None
+    shape_takes_options: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,100 @@
+"""Scenarios that end their run themselves: as early as with plain Locust, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.threefold import PRELUDE, Threefold
+
+LATER = "90s"
+"""Long after each of these scenarios has ended its run."""
+CALLER = (
+    PRELUDE
+    + """
+@events.init.add_listener
+def count_run_time_from_now(**_):
+    """Locust counts it from before the imports, which take seconds on a busy machine."""
+    gevent.get_hub().loop.update_now()
+
+
+class Caller(HttpUser):
+    wait_time = few(5)
+
+    @task
+    def get(self):
+        self.client.get("/called")
+
+
+class Ender(HttpUser):
+    fixed_count = 1
+    wait_time = few(1)
+
+    @task
+    def end(self):
+        gevent.sleep(2)
+        self.client.get("/last")
+        ENDING
+"""
+)
+IN_A_TASK = {
+    "`runner.quit()` in a task": "self.environment.runner.quit()",
+    "`raise StopTest` in a task": "raise StopTest('enough')",
+    "`runner.quit()` in a greenlet that a task starts": "gevent.spawn(self.environment.runner.quit)",
+}
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [pytest.param(ending, id=kind, marks=pytest.mark.conforms(kind, "equal")) for kind, ending in IN_A_TASK.items()],
+)
+def test_a_task_ends_the_run(threefold: Threefold, ending: str):
+    compared = threefold.compare(CALLER.replace("ENDING", ending), "-u", "4", "-t", LATER)
+    compared.equal(requests=16).passed()
+    assert compared.run.run_json()["run_time_s"] == 90
+    assert all(boot["final"] for boot in compared.run.run_json()["boots"])
+
+
+@pytest.mark.conforms("a user alone that calls `runner.quit()` right after a request", "equal")
+def test_the_only_user_ends_the_run(threefold: Threefold):
+    source = (
+        PRELUDE
+        + """
+class Only(HttpUser):
+    wait_time = constant(0.01)
+    done = 0
+
+    @task
+    def get(self):
+        self.client.get("/called")
+        self.done += 1
+        if self.done == 7:
+            self.environment.runner.quit()
+"""
+    )
+    threefold.compare(source, "-u", "1", "-t", LATER).equal(requests=7).passed()
+
+
+@pytest.mark.conforms("`runner.quit()` by a timer that `test_start` sets", "equal")
+def test_a_timer_ends_the_run(threefold: Threefold):
+    source = (
+        CALLER.replace("ENDING", "")
+        + """
+@events.test_start.add_listener
+def end_later(environment, **_):
+    gevent.spawn_later(4, environment.runner.quit)
+"""
+    )
+    threefold.compare(source, "-u", "4", "-t", LATER).equal(requests=16).passed()
+
+
+@pytest.mark.conforms("`runner.stop()` by a timer that `test_start` sets", "equal: users stop, the run time goes on")
+def test_a_timer_stops_the_users(threefold: Threefold):
+    source = (
+        CALLER.replace("ENDING", "")
+        + """
+@events.test_start.add_listener
+def stop_later(environment, **_):
+    gevent.spawn_later(4, environment.runner.stop)
+"""
+    )
+    threefold.compare(source, "-u", "4", "-t", "10s").equal(requests=16).passed()
