@@ -12,7 +12,7 @@ FIVE = (
     + """
 @events.init.add_listener
 def count_run_time_from_now(**_):
-    """Locust counts it from before the imports, which take seconds on a busy machine."""
+    # Locust counts it from before the imports, which take seconds on a busy machine.
     gevent.get_hub().loop.update_now()
 
 

@@ -11,7 +11,7 @@ CALLERS = (
     + """
 @events.init.add_listener
 def count_run_time_from_now(**_):
-    """Locust counts it from before the imports, which take seconds on a busy machine."""
+    # Locust counts it from before the imports, which take seconds on a busy machine.
     gevent.get_hub().loop.update_now()
 
 
@@ -74,7 +74,7 @@ class Stages(LoadTestShape):
 
 @pytest.mark.conforms(
     "a load shape whose first `tick()` returns None",
-    "on purpose: both end at once and send nothing; plain Locust exits with 0, loadstone, with nothing to judge, with 3",
+    "on purpose: both send nothing; plain Locust exits with 0, loadstone, which has nothing to judge, with 3",
 )
 def test_a_shape_that_ends_at_once(threefold: Threefold):
     source = (
