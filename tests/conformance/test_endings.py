@@ -6,8 +6,8 @@ import pytest
 
 from support.threefold import PRELUDE, Threefold
 
-LATER = "90s"
-"""Long after each of these scenarios has ended its run."""
+LATER = "15s"
+"""Long after these scenarios have ended their runs; where others are left, Locust waits for that."""
 CALLER = (
     PRELUDE
     + """
@@ -31,7 +31,7 @@ class Ender(HttpUser):
 
     @task
     def end(self):
-        gevent.sleep(2)
+        gevent.sleep(3)
         self.client.get("/last")
         ENDING
 """
@@ -50,7 +50,6 @@ IN_A_TASK = {
 def test_a_task_ends_the_run(threefold: Threefold, ending: str):
     compared = threefold.compare(CALLER.replace("ENDING", ending), "-u", "4", "-t", LATER)
     compared.equal(requests=16).passed()
-    assert compared.run.run_json()["run_time_s"] == 90
     assert all(boot["final"] for boot in compared.run.run_json()["boots"])
 
 

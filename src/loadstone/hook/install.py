@@ -82,13 +82,16 @@ class _Hook:
             for hook in self._hooks:
                 hook.begin()
 
-    def end(self) -> None:
+    def end(self, environment: Environment) -> None:
         """All users have stopped, and listeners of the scenario have run: a worker's last batch goes before a report.
 
-        A user whose task ends the run is in here itself, and is killed here, so a greenlet of its own does the work.
+        A user whose task ends the run is here itself, and would be killed where it waits, before Locust has ended: the
+        work is for a greenlet of its own, and `quitting` waits for it.
         """
         self._end = gevent.spawn(self._end_all)
-        self._end.get()
+        users: Any = environment.runner.user_greenlets if environment.runner else ()
+        if gevent.getcurrent() not in users:
+            self._end.get()
 
     def quitting(self, environment: Environment) -> None:
         """The process ends. A worker stops its users before it takes leave of its master, which listens until then."""
@@ -121,7 +124,7 @@ class _Hook:
             self._hooks.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
             quit_gracefully(runner)
-        environment.events.test_stop.add_listener(lambda **_: self.end())
+        environment.events.test_stop.add_listener(lambda **_: self.end(environment))
         environment.events.quitting.add_listener(lambda **_: self.quitting(environment))
 
 

@@ -109,7 +109,7 @@ class RunSettings(InfluxSettings):
     )
     run_time: float | None = setting(
         parse.duration_s,
-        "length of the run, ramp included (60s unless the scenario has a load shape)",
+        "length of the run, ramp included (60s; a load shape decides by itself)",
         metavar="TIME",
         short="-t",
     )
