@@ -64,7 +64,8 @@ class MasterHook:
         self._request: RunRequest | None = None
         self._redis_url = redis_url
         self._publisher: EventPublisher | None = None
-        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._watcher = gevent.Greenlet(self._watch)
+        self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
 
     def begin(self) -> None:
@@ -78,9 +79,9 @@ class MasterHook:
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
         self._publisher.publish(identity_of(self._environment, self._settings, self._files))
         log.info("run=%s state=started", run)
-        self._greenlets = [gevent.spawn(self._watch)]
+        self._watcher, self._timers = gevent.spawn(self._watch), []
         if self._settings.run_time is not None:
-            self._greenlets.append(_spawn_later(self._settings.run_time, self._finish))
+            self._timers.append(_spawn_later(self._settings.run_time, self._finish))
 
     def expect(self, request: RunRequest) -> None:
         """Use this request for the next run, and for no other."""
@@ -98,7 +99,7 @@ class MasterHook:
         self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
-            self._greenlets.append(_spawn_later(wait_s, self._finish))
+            self._timers.append(_spawn_later(wait_s, self._finish))
 
     def stopping(self) -> None:
         """Users are being stopped."""
@@ -110,8 +111,9 @@ class MasterHook:
         publisher, self._publisher = self._publisher, None
         if publisher is None:
             return
-        greenlets, self._greenlets = self._greenlets, []
-        gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
+        self._watcher.kill()
+        if not is_only_run(self._environment):  # where it is, it may have been stopped early, and ends when it is time
+            gevent.killall(self._timers)
         total = self._environment.stats.total
         if not is_only_run(self._environment):
             publisher.publish(self.outcome.now())
