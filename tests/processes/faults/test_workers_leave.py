@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 BUSY = ("-u", "8", "-r", "50", *CALM)
 QUITS = """
-from locust import HttpUser, constant_throughput, events, task
+import gevent
+from locust import HttpUser, constant_throughput, task
 
 sent = 0
 
@@ -33,7 +34,7 @@ class Caller(HttpUser):
         self.client.get("/called")
         sent += 1
         if self.environment.runner.worker_index == 0 and sent == 60:
-            self.environment.runner.quit()
+            gevent.spawn(self.environment.runner.quit)
 """
 
 
@@ -88,7 +89,7 @@ def test_a_stock_worker_that_joins_is_a_doubt(new_run, counting_server, foreign_
 def test_requests_in_flight_of_a_worker_that_is_told_to_end_are_accounted_for(new_run, counting_server):
     load = ("--host", counting_server.url, "-u", "8", "-r", "50", *CALM, "-t", "30s", "--workers", "2")
     run = new_run("slow", *load, "--stop-timeout", "0").start()
-    run.wait_for(received(counting_server, 20))
+    run.wait_for(received(counting_server, 20), timeout_s=100)
     run.part("locust", "--worker ").send_signal(signal.SIGTERM)
     assert run.finish(120) == 0, run.output
     found, total = run.run_json(), counting_server.count().total
@@ -112,8 +113,9 @@ def test_a_worker_that_ends_by_itself_loses_nothing(new_run, counting_server, tm
     file.write_text(QUITS)
     load = ("--host", counting_server.url, *BUSY, "-t", "20s", "--workers", "2")
     run = new_run(None, "-f", str(file), *load)
-    assert run.run() == 0, run.output
+    assert run.start().finish(120) == 0, run.output
     found, total = run.run_json(), counting_server.count().total
     assert run.rows() == found["requests"] == found["locust"]["requests"] == total
     assert found["ledgers"]["archive"]["unknown"] == 0
     assert (found["lost_workers"], [boot["final"] for boot in found["boots"]]) == ([], [True, True])
+    assert "worker 0 has left before the end; all requests until then are recorded" in found["notices"]
