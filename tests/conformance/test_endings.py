@@ -37,16 +37,29 @@ class Ender(HttpUser):
         ENDING
 """
 )
-IN_A_TASK = {
-    "`runner.quit()` in a task": "self.environment.runner.quit()",
-    "`raise StopTest` in a task": "raise StopTest('enough')",
-    "`runner.quit()` in a greenlet that a task starts": "gevent.spawn(self.environment.runner.quit)",
-}
 
 
 @pytest.mark.parametrize(
     "ending",
-    [pytest.param(ending, id=kind, marks=pytest.mark.conforms(kind, "equal")) for kind, ending in IN_A_TASK.items()],
+    [
+        pytest.param(
+            "self.environment.runner.quit()",
+            id="quit",
+            marks=pytest.mark.conforms(
+                "`runner.quit()` in a task, beside other users", "equal: the others stop, the run time goes on"
+            ),
+        ),
+        pytest.param(
+            "raise StopTest('enough')",
+            id="StopTest",
+            marks=pytest.mark.conforms("`raise StopTest` in a task", "equal: only this user ends"),
+        ),
+        pytest.param(
+            "gevent.spawn(self.environment.runner.quit)",
+            id="spawned",
+            marks=pytest.mark.conforms("`runner.quit()` in a greenlet that a task starts", "equal"),
+        ),
+    ],
 )
 def test_a_task_ends_the_run(threefold: Threefold, ending: str):
     compared = threefold.compare(CALLER.replace("ENDING", ending), "-u", "4", "-t", LATER)

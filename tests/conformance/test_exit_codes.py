@@ -53,63 +53,76 @@ def test_a_gate_that_finds_nothing(threefold: Threefold):
     assert compared.run.run_json()["scenario_exit_code"] == 0
 
 
-OTHER_ENDS = {
-    "`process_exit_code` set in `test_stop`": (
-        """
+IN_TEST_STOP = """
 @events.test_stop.add_listener
 def judge(environment, **_):
     environment.process_exit_code = 6
-""",
-        6,
-        "the scenario ended with exit code 6",
-    ),
-    "`process_exit_code` from what tasks have noted, which only workers know": (
-        """
+"""
+KNOWN_TO_WORKERS = """
 @events.quitting.add_listener
 def judge(environment, **_):
     if len(Caller.said) == 10:
         environment.process_exit_code = 4
-""",
-        4,
-        "the scenario ended with exit code 4 on worker 0",
-    ),
-    "`sys.exit` in `quitting`": (
-        """
+"""
+SYS_EXIT = """
 import sys
 
 @events.quitting.add_listener
 def judge(environment, **_):
     sys.exit(5)
-""",
-        5,
-        "the scenario ended with exit code 5",
-    ),
-    "a `request` listener that raises": (
-        """
+"""
+RAISES_IN_REQUEST = """
 @events.request.add_listener
 def judge(**_):
     raise ValueError("never")
-""",
-        2,
-        "Locust's exit code on worker 0 is 2: code of the scenario outside of tasks raised an exception",
-    ),
-    "a `quitting` listener that raises": (
-        """
+"""
+RAISES_IN_QUITTING = """
 @events.quitting.add_listener
 def judge(environment, **_):
     raise ValueError("never")
-""",
-        2,
-        "Locust's exit code is 2: code of the scenario outside of tasks raised an exception",
-    ),
-}
+"""
 
 
 @pytest.mark.parametrize(
     ("source", "code", "reason"),
     [
-        pytest.param(*case, id=kind, marks=pytest.mark.conforms(kind, "equal: not 0, and fail"))
-        for kind, case in OTHER_ENDS.items()
+        pytest.param(
+            IN_TEST_STOP,
+            6,
+            "the scenario ended with exit code 6",
+            id="process_exit_code set in test_stop",
+            marks=pytest.mark.conforms("`process_exit_code` set in `test_stop`", "equal: not 0, and fail"),
+        ),
+        pytest.param(
+            KNOWN_TO_WORKERS,
+            4,
+            "the scenario ended with exit code 4 on worker 0",
+            id="process_exit_code from what tasks have noted, which only workers know",
+            marks=pytest.mark.conforms(
+                "`process_exit_code` from what tasks have noted, which only workers know", "equal: not 0, and fail"
+            ),
+        ),
+        pytest.param(
+            SYS_EXIT,
+            5,
+            "the scenario ended with exit code 5",
+            id="sys.exit in quitting",
+            marks=pytest.mark.conforms("`sys.exit` in `quitting`", "equal: not 0, and fail"),
+        ),
+        pytest.param(
+            RAISES_IN_REQUEST,
+            2,
+            "Locust's exit code on worker 0 is 2: code of the scenario outside of tasks raised an exception",
+            id="a request listener that raises",
+            marks=pytest.mark.conforms("a `request` listener that raises", "equal: not 0, and fail"),
+        ),
+        pytest.param(
+            RAISES_IN_QUITTING,
+            2,
+            "Locust's exit code is 2: code of the scenario outside of tasks raised an exception",
+            id="a quitting listener that raises",
+            marks=pytest.mark.conforms("a `quitting` listener that raises", "equal: not 0, and fail"),
+        ),
     ],
 )
 def test_other_ends_with_a_code(threefold: Threefold, source: str, code: int, reason: str):
