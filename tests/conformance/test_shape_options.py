@@ -1,4 +1,4 @@
-"""Load shapes: those that read Locust's options, that name user classes, and that end at once."""
+"""Load shapes that read Locust's options, and one that ends at once."""
 
 from __future__ import annotations
 
@@ -53,23 +53,6 @@ class Common(LoadTestShape):
     compared.equal(requests=15).passed()
     found = compared.run.run_json()
     assert (found["users"], found["spawn_rate"], found["run_time_s"]) == (3, 7, 6)
-
-
-@pytest.mark.conforms("a load shape whose `tick()` names user classes, others in each stage", "equal")
-def test_a_shape_with_user_classes(threefold: Threefold):
-    source = (
-        CALLERS
-        + """
-class Stages(LoadTestShape):
-    def tick(self):
-        at = self.get_run_time()
-        if at < 3:
-            return 2, 10, [Caller]
-        if at < 6:
-            return 4, 10, [Caller, Writer]
-"""
-    )
-    threefold.compare(source, load=False).equal(requests=16).passed()
 
 
 @pytest.mark.conforms(
