@@ -42,8 +42,8 @@ test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 	$(PY) -m pytest tests/services $(ARGS)
 
 .PHONY: test-conformance
-test-conformance: $(DEV_SET) ## Compare with Locust: its user classes side by side, its own examples unmodified
-	$(PY) -m pytest tests/conformance $(ARGS)
+test-conformance: $(DEV_SET) ## Compare with Locust: kinds of Locust files run both ways, user classes, its own examples
+	$(PY) -m pytest tests/conformance -n 3 --dist loadgroup $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first
@@ -61,6 +61,10 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	$(PY) -m mypy
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(PY) -m pytest -q tests/repository
+
+.PHONY: tables
+tables: $(DEV_SET) ## Write the tables of the docs that are made from marks of tests
+	PYTHONPATH=tests $(PY) -m support.mark_tables
 
 .PHONY: dashboards
 dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again

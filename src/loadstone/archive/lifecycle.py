@@ -13,6 +13,7 @@ from loadstone.domain.event import (
     Event,
     EventKind,
     ExceptionRaised,
+    Exited,
     Interrupted,
     NamesCapped,
     Orphaned,
@@ -93,7 +94,8 @@ class Lifecycle:
     ``identity``: the event `started`, secrets masked. ``roster``: workers that the master told to spawn users.
     ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
     exit code of each process of the platform that ended by itself and was not started again. ``gaps``: when the master
-    missed its ticks, the newest 1000. ``clock_offsets``: of the master's clock, ms.
+    missed its ticks, the newest 1000. ``clock_offsets``: of the master's clock, ms. ``exit_observed``: how the command
+    that started Locust's master saw it end.
     """
 
     def __init__(self) -> None:
@@ -122,6 +124,8 @@ class Lifecycle:
         self.restarted: dict[str, int] = {}
         self.names_capped = False
         self.exceptions: dict[tuple[str, str], UserException] = {}
+        self._exits: dict[int | None, Exited] = {}
+        self.exit_observed: Exited | None = None
 
     def apply(self, event: Event) -> None:
         """Take in one event that was not seen before."""
@@ -129,6 +133,21 @@ class Lifecycle:
         if event.kind in _FROM_MASTER:
             self.master_ns = max(self.master_ns, event.at_ns)
         self._apply(event.payload, event.at_ns)
+
+    @property
+    def exits(self) -> tuple[Exited, ...]:
+        """How the processes of Locust ended, the master first; what was observed of it counts, where codes differ."""
+        exits, seen = dict(self._exits), self.exit_observed
+        if seen is not None and (seen.worker not in exits or exits[seen.worker].code != seen.code):
+            exits[seen.worker] = seen
+        return tuple(exits[worker] for worker in sorted(exits, key=lambda worker: -1 if worker is None else worker))
+
+    @property
+    def exit_known(self) -> bool:
+        """Whether the exit code of Locust's master has come, or none will."""
+        if self.identity.exit_from == "command":
+            return self.exit_observed is not None
+        return self.identity.exit_from is None or None in self._exits
 
     @property
     def warmup_ns(self) -> int:
@@ -224,6 +243,13 @@ class Lifecycle:
     def _restarted(self, restarted: Restarted, _at_ns: int) -> None:
         self.crashed.pop(restarted.part, None)
         self.restarted[restarted.part] = self.restarted.get(restarted.part, 0) + 1
+
+    @_apply.register
+    def _exited(self, exited: Exited, _at_ns: int) -> None:
+        if exited.observed:
+            self.exit_observed = exited
+        else:
+            self._exits[exited.worker] = exited
 
     @_apply.register
     def _names_capped(self, _capped: NamesCapped, _at_ns: int) -> None:

@@ -307,6 +307,9 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     ledgers: Ledgers
     incarnations: tuple[IncarnationRecord, ...]
     lost_workers: tuple[int, ...]
+    scenario_exit_code: Annotated[
+        int | None, Meta(description="Locust's own exit code, by which a scenario can judge; null if unknown.")
+    ] = None
     objectives: tuple[ObjectiveRecord, ...]
     verdict: VerdictWord
     exit_code: Literal[0, 1, 3, 4, 130]

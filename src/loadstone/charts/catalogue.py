@@ -242,7 +242,7 @@ def own_labels(names: Iterable[RequestName]) -> dict[RequestName, str]:
 
 # -- labels of events --------------------------------------------------------------------------------------------------
 
-MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION}
+MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION, EventKind.EXITED}
 """Events that every chart marks with a line and that the table of events lists."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +33,7 @@ __all__ = [
     "Event",
     "EventKind",
     "ExceptionRaised",
+    "Exited",
     "Interrupted",
     "NamesCapped",
     "Orphaned",
@@ -78,6 +79,7 @@ class EventKind(StrEnum):
     CRASHED = "crashed"
     RESTARTED = "restarted"
     NAMES_CAPPED = "names_capped"
+    EXITED = "exited"
 
 
 class Payload(Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ class Started(Payload, frozen=True, kw_only=True):
     """The master started the run: its identity, as far as the master knows it. ``spawn_rate`` is in users per second.
 
     ``target`` and ``limits`` are JSON objects of the target's or the user's own. ``launch`` says which start of
-    loadstone the run belongs to.
+    loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after the run: the process itself,
+    or the command that started it; None where it goes on to other runs.
     """
 
     kind = EventKind.STARTED
@@ -136,6 +139,7 @@ class Started(Payload, frozen=True, kw_only=True):
     limits: dict[str, Any] | None = None
     versions: dict[str, str] = {}
     launch: str | None = None
+    exit_from: Literal["process", "command"] | None = None
 
 
 class Roster(Payload, frozen=True, kw_only=True):
@@ -247,6 +251,25 @@ class Restarted(Payload, frozen=True, kw_only=True):
 
     kind = EventKind.RESTARTED
     part: str = ""
+
+
+class Exited(Payload, frozen=True, kw_only=True):
+    """A process of Locust ended with this exit code (None: killed), or would have if it did not go on to other runs.
+
+    ``worker`` is None for the master and for a process without workers. ``chosen``: the scenario set the code;
+    ``failures`` and ``exceptions``: what Locust counted, for which it exits with ``--exit-code-on-error``; ``raised``:
+    code of the scenario outside of tasks raised an exception. ``observed``: as seen by the command that started the
+    process, which knows the code, but none of its causes.
+    """
+
+    kind = EventKind.EXITED
+    code: Amount | None = None
+    worker: WorkerIndex | None = None
+    chosen: bool = False
+    failures: Amount = 0
+    exceptions: Amount = 0
+    raised: bool = False
+    observed: bool = False
 
 
 class NamesCapped(Payload, frozen=True, kw_only=True):

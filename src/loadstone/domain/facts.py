@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.stall import Span, Stall
 
-__all__ = ["QueueUse", "RunFacts", "ServiceUsage", "TargetFacts", "Window", "WorkerFacts"]
+__all__ = ["ExitFacts", "QueueUse", "RunFacts", "ServiceUsage", "TargetFacts", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +109,22 @@ class TargetFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExitFacts:
+    """How one process of Locust ended, see `loadstone.domain.event.Exited`; ``code`` is None if it was killed.
+
+    ``worker`` is None for the master. ``chosen``: the scenario itself ended it with this code. ``failures`` and
+    ``exceptions``: what Locust counted. ``raised``: code of the scenario outside of tasks raised an exception.
+    """
+
+    code: int | None
+    worker: int | None = None
+    chosen: bool = False
+    failures: int = 0
+    exceptions: int = 0
+    raised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
 
@@ -123,7 +139,9 @@ class RunFacts:
     which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
     balancer, by service. ``locust_requests``: Locust's own total of the whole run. ``target``:
     what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
-    ``orphaned`` workers lost their master. ``assumed``: hypothetical samples, see `assuming`.
+    ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended. ``left_workers`` ended properly
+    before the run did, and ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical
+    samples, see `assuming`.
     """
 
     window: Window
@@ -156,6 +174,9 @@ class RunFacts:
     ending: Ending = field(default_factory=Ending)
     shortfall: Shortfall = field(default_factory=Shortfall)
     orphaned: tuple[int, ...] = ()
+    exits: tuple[ExitFacts, ...] = ()
+    left_workers: tuple[int, ...] = ()
+    silent_workers: tuple[int, ...] = ()
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:

@@ -5,9 +5,10 @@ A *doubt* is a flaw of the measurement: a reason, and the objectives whose resul
 1. The run was interrupted: exit 130, regardless of everything else.
 2. The target exited under load: fail.
 3. A part of the platform exited and could not be restarted: exit 4.
-4. An objective fails that no doubt affects: fail. A flawless measurement would not have changed that.
-5. Any doubt, or an objective that could not be measured: inconclusive.
-6. Otherwise: pass. Without objectives that means that the measurement is sound.
+4. Locust's exit code is not 0, and no objective judges what it stands for (`scenario_exit`): fail.
+5. An objective fails that no doubt affects: fail. A flawless measurement would not have changed that.
+6. Any doubt, or an objective that could not be measured: inconclusive.
+7. Otherwise: pass. Without objectives that means that the measurement is sound.
 
 Requests in flight count in every objective on latencies and failures (`loadstone.domain.in_flight`).
 
@@ -29,6 +30,7 @@ from loadstone.domain.histogram import Histogram
 from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
+from loadstone.domain.scenario_exit import exit_doubts, exit_notices, exit_reasons
 from loadstone.domain.target_doubts import target_doubts, target_notices
 from loadstone.errors import ExitCode
 
@@ -70,10 +72,12 @@ def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[s
         for objective, result in zip(objectives, results, strict=True)
         if result.ok is False
     ]
-    word, exit_code = _word(facts, clear_failure=not all(doubted for _, doubted in failed), sound=not doubts)
+    exits = tuple(exit_reasons(objectives, facts))
+    clear_failure = bool(exits) or not all(doubted for _, doubted in failed)
+    word, exit_code = _word(facts, clear_failure=clear_failure, sound=not doubts)
     if word == PASS and unmeasured:
         word, exit_code = INCONCLUSIVE, ExitCode.INCONCLUSIVE
-    reasons = [*_early_ends(facts), *(r.reason for r, _ in failed), *(d.reason for d in doubts), *unmeasured]
+    reasons = [*_early_ends(facts), *exits, *(r.reason for r, _ in failed), *(d.reason for d in doubts), *unmeasured]
     return Verdict(
         word=word,
         exit_code=exit_code,
@@ -124,8 +128,13 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
         yield Doubt("no request at all in the window", any_request)
     if facts.master_lost:
         yield Doubt("master lost: it never reported the end of the run", any_request)
+    for reason in exit_doubts(facts):
+        yield Doubt(reason, any_request)
+    if facts.silent_workers:
+        yield Doubt(_silent(facts.silent_workers), any_request)
     if facts.lost_workers and not facts.users_moved:
-        yield Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", any_request)
+        lost = _workers(facts.lost_workers)
+        yield Doubt(f"{lost} lost, and not all users were restarted on other workers", any_request)
 
 
 def _doubts_of_the_ledger(
@@ -163,18 +172,35 @@ def _guess(count: int, duration_us: int, *, failed: int) -> Rollup:
     return Rollup(count, failed, count * duration_us, duration_us, duration_us, 0, histogram)
 
 
-def _workers(facts: RunFacts) -> str:
-    one = len(facts.lost_workers) == 1
-    return f"worker{'' if one else 's'} {', '.join(map(str, facts.lost_workers))} {'was' if one else 'were'}"
+def _workers(workers: Sequence[int], one: str = "was", more: str = "were") -> str:
+    only = len(workers) == 1
+    return f"worker{'' if only else 's'} {', '.join(map(str, workers))} {one if only else more}"
+
+
+def _silent(workers: Sequence[int]) -> str:
+    took_part = _workers(workers, "took", "took")
+    return f"{took_part} part in the run without recording it; start workers with `loadstone worker`"
 
 
 def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
+    yield from _notices_of_processes(facts)
+    yield from exit_notices(objectives, facts)
+    yield from _notices_of_requests(objectives, facts)
+    yield from facts.damage
+
+
+def _notices_of_processes(facts: RunFacts) -> Iterator[str]:
     if facts.lost_workers and facts.users_moved:
-        yield f"{_workers(facts)} lost; all users run on other workers"
+        yield f"{_workers(facts.lost_workers)} lost; all users run on other workers"
+    if facts.left_workers:
+        yield f"{_workers(facts.left_workers, 'has', 'have')} left before the end; all requests until then are recorded"
     for part, times in facts.restarted.items():
         yield f"{part} exited and was restarted {times} time{'s' if times > 1 else ''}"
     yield from stall_notices(facts)
     yield from clock_notices(facts)
+
+
+def _notices_of_requests(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
     yield from target_notices(facts)
@@ -191,4 +217,3 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
         yield "too many request names: those beyond the limit are counted together as __other__"
     if facts.locust_requests is not None and facts.locust_requests != facts.ledger.stored:
         yield f"Locust counted {facts.locust_requests} requests, the archive holds {facts.ledger.stored}"
-    yield from facts.damage

@@ -24,10 +24,22 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.hook.ending import who_stops
-from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id, target_users
+from loadstone.hook.identity import (
+    ONLY_RUN_OPTION,
+    RUN_OPTION,
+    SEED_OPTION,
+    files_of,
+    identity_of,
+    is_only_run,
+    new_run_id,
+    target_users,
+)
+from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.sender import EventPublisher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from locust.env import Environment
     from locust.runners import Runner
 
@@ -48,14 +60,17 @@ class MasterHook:
 
     def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         self.run: str | None = None
+        self.outcome = RunOutcome(environment)
+        self._files = files_of(environment)
         self._environment = environment
         self._process_settings = self._settings = settings
         self._request: RunRequest | None = None
         self._redis_url = redis_url
         self._publisher: EventPublisher | None = None
-        self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._clock_offset_ms: float | None = None
         self._ended_by: str | None = None
+        self._watchers: list[gevent.Greenlet[..., Any]] = []
+        self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
 
     def begin(self) -> None:
@@ -65,12 +80,14 @@ class MasterHook:
         self._ended_by = None
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
+        setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
+        self.outcome.begin(only_run=is_only_run(self._environment))
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
-        self._publisher.publish(identity_of(self._environment, self._settings))
+        self._publisher.publish(identity_of(self._environment, self._settings, self._files))
         log.info("run=%s state=started", run)
-        self._greenlets = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)]
+        self._watchers, self._timers = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)], []
         if self._settings.run_time is not None:
-            self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
+            self._timers.append(_spawn_later(self._settings.run_time, self._finish))
 
     def expect(self, request: RunRequest) -> None:
         """Use this request for the next run, and for no other."""
@@ -89,7 +106,7 @@ class MasterHook:
         self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
-            self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
+            self._timers.append(_spawn_later(wait_s, self._finish))
 
     def stopping(self) -> None:
         """Users are being stopped."""
@@ -101,12 +118,27 @@ class MasterHook:
         publisher, self._publisher = self._publisher, None
         if publisher is None:
             return
-        greenlets, self._greenlets = self._greenlets, []
-        gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
+        gevent.killall(self._watchers)
+        if not is_only_run(self._environment):  # where it is, it may have been stopped early, and ends when it is time
+            gevent.killall(self._timers)
         total = self._environment.stats.total
+        if not is_only_run(self._environment):
+            publisher.publish(self.outcome.now())
         publisher.publish(Stopped(requests=total.num_requests, failures=total.num_failures))
         publisher.finish(_FLUSH_TIMEOUT_S)
         log.info("run=%s state=stopped requests=%d", publisher.run, total.num_requests)
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a run is open."""
+        return self._publisher is not None
+
+    def quit(self) -> None:
+        """The process ends with its run: publish its exit code."""
+        if self.run is not None and is_only_run(self._environment):
+            publisher = EventPublisher(self._redis_url, self.run, self._now_ns)
+            publisher.publish(self.outcome.now())
+            publisher.finish(_FLUSH_TIMEOUT_S)
 
     def _now_ns(self) -> int:
         return self._anchor_ns + time.perf_counter_ns()
@@ -147,6 +179,12 @@ class MasterHook:
                     clock_offset_ms=self._clock_offset_ms,
                 )
             )
+
+
+def _spawn_later(seconds: float, work: Callable[[], object]) -> gevent.Greenlet[..., Any]:
+    """Call ``work`` in so many seconds from now; gevent alone counts from the last turn of its loop."""
+    gevent.get_hub().loop.update_now()
+    return gevent.spawn_later(seconds, work)
 
 
 def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import WorkerRunner
+from msgspec.structs import replace
 
 from loadstone.domain.event import ExceptionRaised, Orphaned
 from loadstone.hook.aborted import watch_ends
-from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
+from loadstone.hook.identity import ONLY_RUN_OPTION, RUN_OPTION, SEED_OPTION
+from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
 from loadstone.hook.shipper import Shipper
@@ -44,10 +46,13 @@ class WorkerHook:
     """Records one run after another in this process."""
 
     def __init__(self, environment: Environment, redis_url: str) -> None:
+        self.outcome = RunOutcome(environment)
         self._environment = environment
         self._redis_url = redis_url
         self._recorder: Recorder | None = None
+        self._run: str | None = None
         self._shipper: Shipper | None = None
+        self._orphaned = False
         self._publisher: EventPublisher | None = None
         self._exceptions: dict[tuple[str, str], int] = {}
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -60,7 +65,8 @@ class WorkerHook:
             return
         if self._shipper is not None:
             self.end()
-        self._recorder = Recorder()
+        self._recorder, self._run = Recorder(), run
+        self.outcome.begin(only_run=self._is_only_run())
         self._seed()
         target_clock = TargetClock(self._environment.events.request, self._recorder.now_ns)
         worker = self._worker_index()
@@ -83,9 +89,23 @@ class WorkerHook:
         self._environment.events.request.remove_listener(self._recorder.record)
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
         self._publish_exceptions(publisher)
+        if not self._is_only_run():
+            self._publish_exit(publisher)
         shipper.finish(_FLUSH_TIMEOUT_S)
         publisher.finish(_FLUSH_TIMEOUT_S)
         self._report_to_master()
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a run is open."""
+        return self._shipper is not None
+
+    def quit(self) -> None:
+        """The process ends with its run: publish its exit code. A process without workers leaves that to the master."""
+        if self._run is not None and self._recorder is not None and self._is_only_run():
+            publisher = EventPublisher(self._redis_url, self._run, self._recorder.now_ns)
+            self._publish_exit(publisher)
+            publisher.finish(_FLUSH_TIMEOUT_S)
 
     def watch_users(self) -> None:
         """Describe the requests that are cut off when users are killed, and count users that end by themselves."""
@@ -96,6 +116,15 @@ class WorkerHook:
         if self._publisher is not None:
             key = (str(exception), "".join(traceback.format_tb(tb)))
             self._exceptions[key] = self._exceptions.get(key, 0) + 1
+
+    def _is_only_run(self) -> bool:
+        return bool(getattr(self._environment.parsed_options, ONLY_RUN_OPTION, False))
+
+    def _publish_exit(self, publisher: EventPublisher) -> None:
+        """Publish the exit code if the scenario has caused it."""
+        exited = self.outcome.now()
+        if isinstance(self._environment.runner, WorkerRunner) and exited.code and not self._orphaned:
+            publisher.publish(replace(exited, worker=self._worker_index()))
 
     def _worker_index(self) -> int:
         runner = self._environment.runner
@@ -147,6 +176,7 @@ class WorkerHook:
         log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
         if self._publisher is not None:
             self._publisher.publish(Orphaned(worker=self._worker_index()))
+        self._orphaned = True
         self._environment.stop_timeout = 0
         self._environment.process_exit_code = _ORPHAN_EXIT_CODE
         runner.quit()

@@ -118,6 +118,7 @@ def run_record(closing: Closing) -> RunRecord:
         ledgers=Ledgers(
             archive=msgspec.convert(facts.ledger, ArchiveLedger, from_attributes=True), influx=closing.influx
         ),
+        scenario_exit_code=_exit_code(facts),
         incarnations=tuple(_incarnation(ledger, closing.bound_ns) for ledger in state.ledgers()),
         lost_workers=facts.lost_workers,
         objectives=msgspec.convert(closing.verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
@@ -137,6 +138,12 @@ def verdict_of(record: RunRecord) -> Verdict:
         notices=record.notices,
         objectives=msgspec.convert(record.objectives, tuple[ObjectiveResult, ...], from_attributes=True),
     )
+
+
+def _exit_code(facts: RunFacts) -> int | None:
+    """The master's exit code or, where that is 0, the first other one of a worker."""
+    known = [each.code for each in facts.exits if each.code is not None]
+    return next((code for code in known if code), 0 if known else None)
 
 
 def _identity(started: Started) -> Mapping[str, Any]:

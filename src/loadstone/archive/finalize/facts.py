@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.finalize.ending import ending_of
-from loadstone.domain.facts import QueueUse, RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.facts import ExitFacts, QueueUse, RunFacts, ServiceUsage, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Usage, UsageTick
+    from loadstone.domain.event import Exited, Usage, UsageTick
     from loadstone.domain.facts import TargetFacts, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
@@ -85,6 +85,9 @@ def facts_of(
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
         locust_requests=(lifecycle.locust_totals or {}).get("requests"),
+        exits=tuple(_exit(exited) for exited in lifecycle.exits),
+        left_workers=_left_workers(first_pass),
+        silent_workers=tuple(sorted(state.silent_workers)),
     )
 
 
@@ -113,6 +116,26 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
+
+
+def _left_workers(first_pass: FirstPass) -> tuple[int, ...]:
+    """Workers that sent everything and left while users of the run were still wanted."""
+    state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    end_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
+    left = {worker for worker, at_ns in lifecycle.lost_at_ns.items() if end_ns is None or at_ns < end_ns}
+    return tuple(sorted(left & {each.ledger.worker for each in state.incarnations.values() if each.ledger.final}))
+
+
+def _exit(exited: Exited) -> ExitFacts:
+    """Without a report of the process itself, the scenario ended it: by ``sys.exit``, for instance."""
+    return ExitFacts(
+        code=exited.code,
+        worker=exited.worker,
+        chosen=exited.chosen or exited.observed,
+        failures=exited.failures,
+        exceptions=exited.exceptions,
+        raised=exited.raised,
+    )
 
 
 def _host_cores(limits: Mapping[str, Any] | None) -> float | None:
