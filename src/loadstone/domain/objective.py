@@ -21,6 +21,7 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.in_flight import figure_us
+from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.time import US_PER_MS
 from loadstone.errors import SettingsError, UsageError
 
@@ -269,12 +270,22 @@ def _check_decides(shape: re.Match[str], limit: float, unit: str) -> None:
     """Raise `ValueError` when every possible value, or none, meets the limit: such an objective judges nothing."""
     if not isfinite(limit):
         raise ValueError("its limit is too large to be a number")
-    highest = _ALL if unit == _PERCENT and shape["metric"].lower() == "failures" else inf
-    holds = {_OPERATORS[shape["op"]](value, limit) for value in (0.0, limit, (limit + highest) / 2, highest)}
+    if shape["op"] == "==" and unit == "" and not limit.is_integer():
+        raise ValueError("it can never hold, because requests are counted in whole numbers")
+    highest = _highest(shape["metric"].lower(), unit)
+    values = (0.0, min(limit, highest), (limit + highest) / 2 if limit < highest else highest, highest)
+    holds = {_OPERATORS[shape["op"]](value, limit) for value in values}
     if len(holds) == 1:
         always = "always holds" if holds == {True} else "can never hold"
-        what = "no value is below 0" if highest == inf else "every value is between 0 and 100 %"
+        what = "no value is below 0" if not limit else f"no value is above {number_text(highest)} {unit}"
         raise ValueError(f"it {always}, because {what}")
+
+
+def _highest(metric: str, unit: str) -> float:
+    """The highest value that a metric may have."""
+    if unit == "ms":
+        return MAX_DURATION_US / US_PER_MS
+    return _ALL if unit == _PERCENT and metric == "failures" else inf
 
 
 def _check_selection(metric: str, shape: re.Match[str]) -> None:

@@ -26,11 +26,14 @@ _KNOWN: Final[Mapping[tuple[str, str], str]] = {
     (WebUI.__init__.__code__.co_filename, "stop"): "web UI",
 }
 """File and name of a function, and what it means that it stops the runner."""
+_STOPPING: Final = frozenset({"quit", "stop", "quit_after_stop"})
+"""Functions that nothing but a scenario starts in a greenlet of their own, as with ``gevent.spawn(runner.quit)``."""
 _OF_THE_PLATFORM: Final = tuple(str(Path(file).parent) for file in (locust.__file__, str(Path(__file__).parent)))
 
 
 def who_stops(frame: FrameType | None) -> str | None:
     """What ended the run, given the innermost frame of whoever stops it; None where that cannot be told."""
+    name = ""
     while frame is not None:
         file, name = frame.f_code.co_filename, frame.f_code.co_name
         if known := _KNOWN.get((file, name)):
@@ -38,4 +41,4 @@ def who_stops(frame: FrameType | None) -> str | None:
         if not file.startswith(_OF_THE_PLATFORM):
             return "scenario"
         frame = frame.f_back
-    return None
+    return "scenario" if name in _STOPPING else None

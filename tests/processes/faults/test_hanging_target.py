@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from support.loadstone_run import LoadstoneRun
 
+pytestmark = pytest.mark.timeout(400)
 WIDE = ("--objective", "p95<3s")
 """Wide, so that a busy machine does not make a worker's event loop late by too much."""
 NO_FAILURE = ("--objective", "failures==0")
@@ -31,7 +32,7 @@ def start(new_run: Callable[..., LoadstoneRun], target: HangingServer, *more: st
 
 
 def hang_under_load(run: LoadstoneRun, target: HangingServer) -> None:
-    run.wait_for(lambda: target.answered > 100 or None)
+    run.wait_for(lambda: target.answered > 100 or None, timeout_s=150)
     target.hang()
 
 
@@ -41,7 +42,7 @@ def has(run: LoadstoneRun, text: str) -> bool:
 
 def test_a_target_that_keeps_answering_passes(new_run, target):
     run = start(new_run, target, *WIDE, *NO_FAILURE)
-    assert run.finish() == 0, run.output
+    assert run.finish(200) == 0, run.output
     found = run.run_json()
     assert (found["verdict"], found["silences"]) == ("pass", [])
     assert found["requests"] == target.received
@@ -57,7 +58,7 @@ def test_a_target_that_keeps_answering_passes(new_run, target):
 def test_a_target_that_stops_answering_is_no_sound_measurement(new_run, target):
     run = start(new_run, target, *WIDE)
     hang_under_load(run, target)
-    assert run.finish() == 3, run.output
+    assert run.finish(200) == 3, run.output
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
     assert has(run, "nobody was answered for")
@@ -77,7 +78,7 @@ def test_a_target_that_stops_answering_is_no_sound_measurement(new_run, target):
 def test_requests_that_are_never_answered_are_failures(new_run, target):
     run = start(new_run, target, *WIDE, *NO_FAILURE, "--objective", "max<3s")
     hang_under_load(run, target)
-    assert run.finish() == 1, run.output
+    assert run.finish(200) == 1, run.output
     assert run.run_json()["verdict"] == "fail"
     assert has(run, "failures is 5, must be == 0")
     assert has(run, "max is ")
@@ -93,7 +94,7 @@ def test_a_target_that_recovers_was_not_asked_enough(new_run, target):
     hang_under_load(run, target)
     time.sleep(5)
     target.resume()
-    assert run.finish() == 3, run.output
+    assert run.finish(200) == 3, run.output
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
     assert has(run, "nobody was answered for")
@@ -110,7 +111,7 @@ def test_a_target_that_recovers_was_not_asked_enough(new_run, target):
 def test_a_target_that_never_answers_fails(new_run, target):
     target.hang()
     run = start(new_run, target, *WIDE)
-    assert run.finish() == 1, run.output
+    assert run.finish(200) == 1, run.output
     found = run.run_json()
     assert (found["verdict"], found["requests"], found["in_flight"]["cut"]) == ("fail", 0, 5)
     assert has(run, "the target answered none of the 5 requests")
@@ -124,7 +125,7 @@ def test_a_target_that_never_answers_fails(new_run, target):
 def test_a_target_that_answers_one_in_ten_fails(new_run, target):
     target.answers_one_in = 10
     run = start(new_run, target, *WIDE, *NO_FAILURE)
-    assert run.finish() == 1, run.output
+    assert run.finish(200) == 1, run.output
     found = run.run_json()
     assert (found["verdict"], found["in_flight"]["cut"]) == ("fail", 5)
     assert has(run, "failures is 5, must be == 0")
@@ -138,7 +139,7 @@ def test_a_target_that_answers_one_in_ten_fails(new_run, target):
 def test_users_of_an_unknown_client_that_wait_for_ever_are_seen_too(new_run, target):
     run = start(new_run, target, *WIDE, *NO_FAILURE, scenario="own_client")
     hang_under_load(run, target)
-    assert run.finish() == 3, run.output
+    assert run.finish(200) == 3, run.output
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
     assert found["in_flight"]["stuck"] == 5
