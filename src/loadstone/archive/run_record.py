@@ -130,6 +130,8 @@ class LocustTotals(Struct, frozen=True, kw_only=True):
 
     requests: int
     failures: int
+    exceptions: Annotated[int | None, Meta(description="Null if its master did not report them.")] = None
+    reset: Annotated[bool, Meta(description="Whether its statistics were set to zero during the run.")] = False
 
 
 class ArchiveLedger(Struct, frozen=True, kw_only=True):
@@ -235,6 +237,14 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     requests: Annotated[_Count, Meta(description="Requests of the whole run: rows of requests.parquet.")]
     failures: Annotated[_Count, Meta(description="Those of them that failed.")]
     aborted: Annotated[_Count, Meta(description="Requests cut off in flight; they are not among `requests`.")]
+    unreported: Annotated[
+        _Count, Meta(description="Requests that were sent, but reported to nobody; they are not among `requests`.")
+    ] = 0
+    lone_errors: Annotated[
+        _Count, Meta(description="Errors logged without a request; they are among `requests` and `failures`.")
+    ] = 0
+    exceptions: Annotated[_Count, Meta(description="Exceptions that tasks raised in the whole run.")] = 0
+    exceptions_in_window: Annotated[_Count, Meta(description="Those of them raised in the window.")] = 0
     odd: Annotated[_Count, Meta(description="Request events with a value that was replaced.")] = 0
     odd_example: Annotated[str, Meta(description="One of them; empty without any.")] = ""
     summary: Summary

@@ -89,7 +89,9 @@ class Batch:
     waits in the worker behind this batch. ``loop_lag_us`` holds every lag of the event loop measured since the previous
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
-    flight) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
+    flight), ``unreported`` (requests that were sent, and whose client never fired a request event), ``lone_errors``
+    (samples made of an error that was logged without a request) and ``odd`` (samples of which a value could not be
+    stored and was replaced; ``odd_example`` shows one).
     ``final`` marks the last batch of an incarnation.
     """
 
@@ -115,6 +117,8 @@ class Batch:
     columns: Columns
     odd: int = 0
     odd_example: str = ""
+    unreported: int = 0
+    lone_errors: int = 0
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -159,6 +163,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     incarnation: str = msgspec.field(name=_KEYS["incarnation"])
     odd: Count = 0
     odd_example: str = ""
+    unreported: Count = 0
+    lone_errors: Count = 0
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
+__all__ = ["LocustCounts", "RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +56,31 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocustCounts:
+    """Locust's own totals of a run. ``reset``: its statistics were set to zero meanwhile, so they may lack requests.
+
+    ``exceptions`` is None where the master did not report them.
+    """
+
+    requests: int
+    failures: int
+    exceptions: int | None = None
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
 
     ``names``: rollup of the window per request name; ``total``: of all of them. ``usage``: per service.
     ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were reported lost by the master;
     ``users_moved``: the target number of users was reached again afterwards. ``aborted``: requests cut off in flight,
-    and ``odd``: samples of which a value was replaced, such as ``odd_example``, both of the whole run.
+    ``unreported``: requests sent and reported to nobody, ``lone_errors``: errors logged without a request, and ``odd``:
+    samples of which a value was replaced, such as ``odd_example``, all of the whole run, as is ``failures``.
+    ``exceptions``: raised by tasks in the window, ``exceptions_of_run``: in the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
-    parts of the journal that could not be read. ``locust_requests``: Locust's own total of the whole run. ``assumed``:
+    parts of the journal that could not be read. ``locust``: Locust's own totals of the whole run. ``assumed``:
     hypothetical samples, see `assuming`.
     """
 
@@ -81,6 +96,11 @@ class RunFacts:
     aborted: int = 0
     odd: int = 0
     odd_example: str = ""
+    unreported: int = 0
+    lone_errors: int = 0
+    failures: int = 0
+    exceptions: int = 0
+    exceptions_of_run: int = 0
     target_exited: bool = False
     target_exit_code: int | None = None
     master_lost: bool = False
@@ -89,13 +109,18 @@ class RunFacts:
     restarted: Mapping[str, int] = field(default_factory=dict)
     names_capped: bool = False
     damage: tuple[str, ...] = ()
-    locust_requests: int | None = None
+    locust: LocustCounts | None = None
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:
         """The window's rollup of the requests that ``name`` selects: ``POST /predict``, ``/predict``, None for all."""
         found = [self.total] if name is None else [rollup for key, rollup in self.names.items() if _selects(name, key)]
         return merged([*found, self.assumed]) if self.assumed and any(rollup.n for rollup in found) else merged(found)
+
+    @property
+    def raised(self) -> int:
+        """How many exceptions tasks raised in the window; each hypothetical sample that failed may stand for one."""
+        return self.exceptions + (self.assumed.err if self.assumed else 0)
 
     def assuming(self, extra: Rollup) -> RunFacts:
         """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""

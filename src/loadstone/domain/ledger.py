@@ -83,9 +83,9 @@ class IncarnationLedger:
 
     ``produced`` and ``dropped`` (because the worker's buffer was full) are the totals that it reported last, ``stored``
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
-    is its highest samples/s between two batches, ``peak_users`` the most users it reported, and ``odd`` counts samples
-    of which a value was replaced, such as ``odd_example``. Times are wall clock, ns; 0 or None before they are known.
-    ``lost_at_ns`` is when the master reported its worker lost.
+    is its highest samples/s between two batches, ``peak_users`` the most users it reported; `Batch` explains
+    ``aborted``, ``unreported``, ``lone_errors``, ``odd`` and ``odd_example``. Times are wall clock, ns; 0 or None
+    before they are known. ``lost_at_ns`` is when the master reported its worker lost.
     """
 
     incarnation: str
@@ -97,6 +97,8 @@ class IncarnationLedger:
     aborted: int = 0
     odd: int = 0
     odd_example: str = ""
+    unreported: int = 0
+    lone_errors: int = 0
     final: bool = False
     peak_rate: float = 0.0
     peak_users: int = 0
@@ -144,6 +146,7 @@ class IncarnationLedger:
         self.produced, self.dropped = batch.produced, batch.dropped
         self.buffered, self.aborted = batch.buffered, batch.aborted
         self.odd, self.odd_example = batch.odd, batch.odd_example
+        self.unreported, self.lone_errors = batch.unreported, batch.lone_errors
 
     @property
     def is_lost(self) -> bool:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
@@ -177,6 +178,8 @@ def _shortages(worker: WorkerFacts, window_s: float) -> list[str]:
 def _doubts_of_the_ledger(
     objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts
 ) -> Iterator[_Doubt]:
+    if difference := difference_from_locust(facts):
+        yield _Doubt(difference, _any_request)
     ledger = facts.ledger
     extra = ledger.unknown + ledger.dropped + ledger.off_by
     changed = {
@@ -241,6 +244,5 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
         yield f"{facts.total.untimed} of {facts.total.n} requests have no response time; latencies are of the others"
     if facts.names_capped:
         yield "too many request names: those beyond the limit are counted together as __other__"
-    if facts.locust_requests is not None and facts.locust_requests != facts.ledger.stored:
-        yield f"Locust counted {facts.locust_requests} requests, the archive holds {facts.ledger.stored}"
+    yield from notices_of_counts(objectives, facts)
     yield from facts.damage

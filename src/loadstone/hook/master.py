@@ -26,8 +26,11 @@ from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_ru
 from loadstone.hook.sender import EventPublisher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from locust.env import Environment
     from locust.runners import Runner
+    from locust.stats import RequestStats
 
     from loadstone.settings import HookSettings, RunRequest
 
@@ -52,11 +55,14 @@ class MasterHook:
         self._publisher: EventPublisher | None = None
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
+        self._stats_reset = False
+        _watch_resets(environment.stats, self._note_reset)
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
+        self._stats_reset = False
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
@@ -96,10 +102,13 @@ class MasterHook:
             return
         greenlets, self._greenlets = self._greenlets, []
         gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
-        total = self._environment.stats.total
-        publisher.publish(Stopped(requests=total.num_requests, failures=total.num_failures))
+        totals = locust_totals(self._environment, reset=self._stats_reset)
+        publisher.publish(totals)
         publisher.finish(_FLUSH_TIMEOUT_S)
-        log.info("run=%s state=stopped requests=%d", publisher.run, total.num_requests)
+        log.info("run=%s state=stopped requests=%d", publisher.run, totals.requests)
+
+    def _note_reset(self) -> None:
+        self._stats_reset = True
 
     def _now_ns(self) -> int:
         return self._anchor_ns + time.perf_counter_ns()
@@ -131,6 +140,27 @@ class MasterHook:
                     workers=getattr(runner, "worker_count", 1),
                 )
             )
+
+
+def locust_totals(environment: Environment, *, reset: bool) -> Stopped:
+    """What Locust itself counted; ``reset``: its statistics were set to zero during the run."""
+    total, runner = environment.stats.total, environment.runner
+    exceptions = sum(each["count"] for each in runner.exceptions.values()) if runner else 0
+    return Stopped(requests=total.num_requests, failures=total.num_failures, exceptions=exceptions, reset=reset)
+
+
+def _watch_resets(stats: RequestStats, note: Callable[[], None]) -> None:
+    """Call ``note`` whenever the statistics are set to zero: by ``--reset-stats``, the web page or the scenario."""
+
+    def watched(reset: Callable[[], None]) -> Callable[[], None]:
+        def noted() -> None:
+            note()
+            reset()
+
+        return noted
+
+    stats.reset_all = watched(stats.reset_all)  # type: ignore[method-assign]
+    stats.clear_all = watched(stats.clear_all)  # type: ignore[method-assign]
 
 
 def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import WorkerRunner
 
-from loadstone.domain.event import ExceptionRaised, Orphaned
+from loadstone.domain.event import Orphaned
 from loadstone.hook.aborted import count_aborted
+from loadstone.hook.exception_log import ExceptionLog
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
@@ -46,7 +46,7 @@ class WorkerHook:
         self._recorder: Recorder | None = None
         self._shipper: Shipper | None = None
         self._publisher: EventPublisher | None = None
-        self._exceptions: dict[tuple[str, str], int] = {}
+        self._exceptions = ExceptionLog()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def begin(self) -> None:
@@ -88,9 +88,8 @@ class WorkerHook:
 
     def user_error(self, exception: BaseException, tb: Any) -> None:
         """A task raised an exception: count it with equal ones, as Locust does."""
-        if self._publisher is not None:
-            key = (str(exception), "".join(traceback.format_tb(tb)))
-            self._exceptions[key] = self._exceptions.get(key, 0) + 1
+        if self._shipper is not None and self._recorder is not None:
+            self._exceptions.add(exception, tb, self._recorder.now_ns())
 
     def _worker_index(self) -> int:
         runner = self._environment.runner
@@ -123,11 +122,9 @@ class WorkerHook:
 
     def _publish_exceptions(self, publisher: EventPublisher) -> None:
         node = getattr(self._environment.runner, "client_id", "local")
-        for (message, text), count in self._exceptions.items():
-            publisher.publish(
-                ExceptionRaised(message=message, traceback=text, count=count, node=node, worker=self._worker_index())
-            )
-        self._exceptions.clear()
+        now_ns = self._recorder.now_ns() if self._recorder else 0
+        for raised in self._exceptions.take(now_ns, node=node, worker=self._worker_index()):
+            publisher.publish(raised)
 
     def _watch_master(self, runner: WorkerRunner) -> None:
         """Counts missed heartbeats instead of seconds: a clock may be set, and this process may have been suspended."""

@@ -116,12 +116,14 @@ def _closing(
     closed_at_ns = parse_iso_ns(known.closed_at) if known else now_ns
     found = second.first_pass
     bound_ns = _bound_ns(found, closed_at_ns)
+    totals = second.by_name(second.seconds.totals)
     facts = facts_of(
         found,
         names=second.by_name(second.seconds.window_totals),
         usage=second.services.facts(),
         workers=second.workers.facts(),
         names_capped=second.names.capped,
+        failures=sum(rollup.err for rollup in totals.values()),
         bound_ns=bound_ns,
         damage=damage,
     )
@@ -131,7 +133,7 @@ def _closing(
         first_pass=found,
         facts=facts,
         verdict=judge(objectives, facts, problems),
-        totals=second.by_name(second.seconds.totals),
+        totals=totals,
         closed_at_ns=closed_at_ns,
         bound_ns=bound_ns,
         influx=known.ledgers.influx if known else None,

@@ -96,6 +96,10 @@ def run_record(closing: Closing) -> RunRecord:
         requests=total.n,
         failures=total.err,
         aborted=facts.aborted,
+        unreported=facts.unreported,
+        lone_errors=facts.lone_errors,
+        exceptions=facts.exceptions_of_run,
+        exceptions_in_window=facts.exceptions,
         odd=facts.odd,
         odd_example=facts.odd_example,
         summary=Summary(
@@ -104,7 +108,7 @@ def run_record(closing: Closing) -> RunRecord:
         ),
         usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
         worker_health=msgspec.convert(facts.workers, tuple[WorkerHealth, ...], from_attributes=True),
-        locust=None if totals is None else LocustTotals(**totals),
+        locust=None if totals is None else msgspec.convert(totals, LocustTotals, from_attributes=True),
         ledgers=Ledgers(
             archive=msgspec.convert(facts.ledger, ArchiveLedger, from_attributes=True), influx=closing.influx
         ),

@@ -37,10 +37,14 @@ def facts_of(
     usage: Mapping[str, ServiceUsage],
     workers: tuple[WorkerFacts, ...],
     names_capped: bool,
+    failures: int,
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
-    """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
+    """The facts of a run, with all its failures.
+
+    ``bound_ns`` is until when an incarnation that was not reported lost may have sent.
+    """
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
     return RunFacts(
         window=first_pass.window,
@@ -55,6 +59,11 @@ def facts_of(
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
         odd=sum(incarnation.ledger.odd for incarnation in state.incarnations.values()),
         odd_example=next((text for each in state.incarnations.values() if (text := each.ledger.odd_example)), ""),
+        unreported=sum(incarnation.ledger.unreported for incarnation in state.incarnations.values()),
+        lone_errors=sum(incarnation.ledger.lone_errors for incarnation in state.incarnations.values()),
+        failures=failures,
+        exceptions=lifecycle.exceptions_in(first_pass.window),
+        exceptions_of_run=lifecycle.all_exceptions,
         target_exited=_exited_under_load(lifecycle),
         target_exit_code=lifecycle.target_exited.code if lifecycle.target_exited else None,
         master_lost=state.master_lost,
@@ -63,7 +72,7 @@ def facts_of(
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
-        locust_requests=(lifecycle.locust_totals or {}).get("requests"),
+        locust=lifecycle.locust_totals,
     )
 
 
