@@ -41,6 +41,7 @@ class Shipper:
         self._sender = Sender(redis_url, SAMPLES, run)
         self._seq = self._produced = self._dropped = 0
         self._odd, self._odd_example = 0, ""
+        self._lone_errors = 0
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
         self._monitor = ProcessMonitor()
@@ -82,6 +83,7 @@ class Shipper:
     def _next_batch(self, *, final: bool) -> Batch:
         recording = self._recorder.take()
         self._note_odd(recording)
+        self._lone_errors += recording.lone_errors
         outbox, stats = self._sender.outbox, self._monitor.read()
         return Batch(
             run=self._run,
@@ -106,6 +108,7 @@ class Shipper:
             columns=recording.columns,
             odd=self._odd,
             odd_example=self._odd_example,
+            lone_errors=self._lone_errors,
         )
 
     def _note_odd(self, recording: Recording) -> None:

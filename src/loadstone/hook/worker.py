@@ -17,6 +17,7 @@ from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
 from loadstone.hook.shipper import Shipper
+from loadstone.hook.stats_log import StatsLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class WorkerHook:
     def __init__(self, environment: Environment, redis_url: str) -> None:
         self._environment = environment
         self._redis_url = redis_url
+        self._stats_log = StatsLog(environment)
         self._recorder: Recorder | None = None
         self._shipper: Shipper | None = None
         self._publisher: EventPublisher | None = None
@@ -61,7 +63,7 @@ class WorkerHook:
         self._seed()
         self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
         self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
-        self._environment.events.request.add_listener(self._recorder.record)
+        self._stats_log.start(self._recorder)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
         if isinstance(self._environment.runner, WorkerRunner):
             self._greenlets.append(gevent.spawn(self._watch_master, self._environment.runner))
@@ -75,7 +77,7 @@ class WorkerHook:
         if self._shipper is None or self._recorder is None or self._publisher is None:
             return
         gevent.killall(self._greenlets)
-        self._environment.events.request.remove_listener(self._recorder.record)
+        self._stats_log.stop()
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
         self._publish_exceptions(publisher)
         shipper.finish(_FLUSH_TIMEOUT_S)
