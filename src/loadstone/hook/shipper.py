@@ -12,6 +12,7 @@ from loadstone.domain.batch import Batch, encode_batch
 from loadstone.domain.request_name import RequestName
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
+from loadstone.hook.unreported import unreported
 from loadstone.lean import connections
 from loadstone.stream.keys import SAMPLES
 
@@ -42,6 +43,7 @@ class Shipper:
         self._seq = self._produced = self._dropped = 0
         self._odd, self._odd_example = 0, ""
         self._lone_errors = 0
+        self._unreported_before = unreported()
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
         self._monitor = ProcessMonitor()
@@ -109,6 +111,7 @@ class Shipper:
             odd=self._odd,
             odd_example=self._odd_example,
             lone_errors=self._lone_errors,
+            unreported=max(0, unreported() - self._unreported_before),
         )
 
     def _note_odd(self, recording: Recording) -> None:

@@ -11,6 +11,7 @@ import gevent
 from locust.runners import WorkerRunner
 
 from loadstone.domain.event import Orphaned
+from loadstone.hook import unreported
 from loadstone.hook.aborted import count_aborted
 from loadstone.hook.exception_log import ExceptionLog
 from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
@@ -85,7 +86,8 @@ class WorkerHook:
         self._report_to_master()
 
     def watch_users(self) -> None:
-        """Count the requests that are cut off when users are killed."""
+        """Count the requests that are cut off when users are killed, and those that are reported to nobody."""
+        unreported.install()
         count_aborted(self._environment.user_classes, self._count_aborted)
 
     def user_error(self, exception: BaseException, tb: Any) -> None:

@@ -33,7 +33,7 @@ class Both:
         self.recorder, self.stats = Recorder(), RequestStats()
         self.taken: list[Recording] = []
 
-    def event(self, name: str, failed: object = False) -> None:
+    def event(self, name: str, failed: object = None) -> None:
         exception = ValueError("event") if failed else None
         self.recorder.record("GET", name, 5.0, 3, exception=exception)
         self.stats.log_request("GET", name, 5, 3)
