@@ -62,6 +62,10 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(PY) -m pytest -q tests/repository
 
+.PHONY: tables
+tables: $(DEV_SET) ## Write the tables of the docs that are made from marks of tests
+	PYTHONPATH=tests $(PY) -m support.mark_tables
+
 .PHONY: dashboards
 dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
 	cd dashboards && ../$(PY) -m boards

@@ -1,0 +1,93 @@
+"""The tables that the docs have of kinds of Locust files and of faults are those of the tests' marks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.mark_tables import TABLES, MarkError, Table, marks_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MARKED = """
+import pytest
+
+KINDS = [pytest.param("a", marks=pytest.mark.conforms("second, in a list", "equal"))]
+
+
+@pytest.mark.conforms("third | by position", result="differs: " "in two pieces")
+def test_it(): ...
+
+
+@pytest.mark.timeout(3)
+@pytest.mark.conforms(result="equal", kind="fourth")
+class TestAll: ...
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """A table whose page and tests are the test's own."""
+    (tmp_path / "tests" / "room").mkdir(parents=True)
+    page = tmp_path / "page.md"
+    made = Table(
+        mark="conforms", folder=tmp_path / "tests", page=page, arguments=("kind", "result"), columns=("k", "r")
+    )
+    page.write_text(f"# Page\n\n{made.begin}\n{made.end}\n\nMore.\n")
+    return made
+
+
+@pytest.mark.parametrize("made", TABLES, ids=lambda made: made.mark)
+def test_each_page_has_the_table_of_the_marks(made: Table):
+    assert made.written() == made.text(), "run `make tables`"
+
+
+@pytest.mark.parametrize("made", TABLES, ids=lambda made: made.mark)
+def test_no_kind_and_no_fault_is_named_twice(made: Table):
+    names = [row[0] for row in made.rows()]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_every_test_that_runs_both_ways_names_its_kind():
+    """A module that compares with plain Locust and carries no mark would be missing in the table."""
+    modules = TABLES[0].folder.glob("test_*.py")
+    comparing = [path for path in modules if "threefold" in path.read_text()]
+    assert comparing
+    assert [path.name for path in comparing if not marks_of(path, "conforms", ("kind", "result"))] == []
+
+
+def test_marks_are_found_wherever_they_stand(table: Table):
+    (table.folder / "room" / "test_marked.py").write_text(MARKED)
+    (table.folder / "test_first.py").write_text('@pytest.mark.conforms("a first\\n  one", "equal")\ndef test(): ...\n')
+    (table.folder / "helper.py").write_text('@pytest.mark.conforms("no test", "equal")\ndef test(): ...\n')
+    assert table.rows() == [
+        ("second, in a list", "equal"),
+        ("third | by position", "differs: in two pieces"),
+        ("fourth", "equal"),
+        ("a first\n  one", "equal"),
+    ]
+    table.write()
+    assert table.written() == table.text()
+    assert "| third \\| by position | differs: in two pieces |\n" in table.page.read_text()
+    assert "| a first one | equal |\n" in table.page.read_text()
+    table.write()
+    assert table.page.read_text().startswith("# Page\n\n<!--")
+    assert table.page.read_text().endswith("-->\n\nMore.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["KIND, 'equal'", "'one'", "'one', 'equal', 'more'", "'one', ''", "'one', other='equal'", "f'{1}', 'e'"],
+)
+def test_a_mark_from_which_no_row_can_be_made_is_refused(table: Table, arguments: str):
+    (table.folder / "test_wrong.py").write_text(f"\n@pytest.mark.conforms({arguments})\ndef test(): ...\n")
+    with pytest.raises(MarkError, match=r"test_wrong.py:2: the mark takes kind, result"):
+        table.rows()
+
+
+def test_a_page_without_a_place_for_its_table_is_refused(table: Table):
+    table.page.write_text(f"{table.begin}\n")
+    with pytest.raises(MarkError, match=r"page.md has no place"):
+        table.write()

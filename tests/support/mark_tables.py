@@ -1,0 +1,128 @@
+"""The tables of the docs that are made from the marks ``conforms`` and ``fault`` of the tests.
+
+``make tables`` writes them between their markers. Marks are read from the source text of the tests, so nothing of them
+is run or imported, and their arguments have to be written out.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["TABLES", "MarkError", "Table", "marks_of", "write"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class MarkError(Exception):
+    """A mark or a page from which no table can be made; the text says where and what to write instead."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """One mark, the folder whose tests carry it, and the table on a page: a column for each argument of the mark."""
+
+    mark: str
+    folder: Path
+    page: Path
+    arguments: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def begin(self) -> str:
+        """The line above the table."""
+        return f"<!-- table of {self.mark} marks: make tables -->"
+
+    @property
+    def end(self) -> str:
+        """The line below the table."""
+        return f"<!-- end of {self.mark} marks -->"
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The arguments of every mark, in the order of the files and of the lines in them; equal rows once."""
+        files = sorted(self.folder.rglob("test_*.py"))
+        found = [row for path in files for row in marks_of(path, self.mark, self.arguments)]
+        return list(dict.fromkeys(found))
+
+    def text(self) -> str:
+        """The table in Markdown."""
+        lines = [self.columns, ("---",) * len(self.columns), *self.rows()]
+        return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+    def written(self) -> str:
+        """The table as the page has it."""
+        return self._parts()[1].strip("\n")
+
+    def write(self) -> None:
+        """Put the table as it should be on the page."""
+        above, _, below = self._parts()
+        self.page.write_text(f"{above}{self.begin}\n\n{self.text()}\n\n{self.end}{below}")
+
+    def _parts(self) -> tuple[str, str, str]:
+        page = self.page.read_text()
+        above, begun, rest = page.partition(self.begin)
+        table, ended, below = rest.partition(self.end)
+        if not (begun and ended):
+            raise MarkError(f"{self.page.name} has no place for the table: write the lines {self.begin} and {self.end}")
+        return above, table, below
+
+
+def marks_of(path: Path, mark: str, arguments: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The arguments of every ``pytest.mark.<mark>(...)`` of a file: decorators, and marks of ``pytest.param``."""
+    calls = sorted(_calls(ast.parse(path.read_text()), mark), key=lambda call: (call.lineno, call.col_offset))
+    return [_arguments(call, arguments, f"{path.name}:{call.lineno}") for call in calls]
+
+
+def _calls(tree: ast.AST, mark: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"pytest.mark.{mark}", f"mark.{mark}"}:
+            yield node
+
+
+def _arguments(call: ast.Call, arguments: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """One text for each argument of a mark, given by position or by name."""
+    named = {keyword.arg or "**": keyword.value for keyword in call.keywords}
+    given = {**dict(zip(arguments, call.args, strict=False)), **named}
+    texts = {name: node.value for name, node in given.items() if isinstance(node, ast.Constant)}
+    complete = len(call.args) + len(call.keywords) == len(arguments) and set(texts) == set(arguments)
+    if not complete or not all(isinstance(text, str) and text.strip() for text in texts.values()):
+        raise MarkError(f"{where}: the mark takes {', '.join(arguments)}, each a text that is written out")
+    return tuple(str(texts[name]) for name in arguments)
+
+
+def _cell(value: str) -> str:
+    """A text in one cell: on one line, and with no end of the cell in it."""
+    return " ".join(value.split()).replace("|", "\\|")
+
+
+TABLES: Final = (
+    Table(
+        mark="conforms",
+        folder=ROOT / "tests" / "conformance",
+        page=ROOT / "docs" / "reference" / "locust-compatibility.md",
+        arguments=("kind", "result"),
+        columns=("kind of Locust file", "loadstone compared with plain Locust"),
+    ),
+    Table(
+        mark="fault",
+        folder=ROOT / "tests" / "processes" / "faults",
+        page=ROOT / "docs" / "reference" / "verdict.md",
+        arguments=("what", "verdict", "shown"),
+        columns=("what happens", "verdict", "what the outputs say"),
+    ),
+)
+
+
+def write() -> None:
+    """Write every table."""
+    for table in TABLES:
+        table.write()
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,383 @@
+"""One Locust file, run with plain ``locust`` and with ``loadstone run``, each against a server of its own that counts.
+
+`Threefold.compare` gives a `Comparison`: what each said, and what each one's server received. ``equal()`` compares the
+two request name by request name, with the servers' counts and with the archive::
+
+    compared = threefold.compare(source, "-u", "3")
+    compared.equal(requests=15)
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from support.counting_server import Count, CountingServer
+from support.loadstone_run import CALM, LoadstoneRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["PRELUDE", "Comparison", "Outcome", "Row", "Threefold", "Tried"]
+
+PROGRAMS = Path(sys.executable).parent
+TIMEOUT_S = 100
+LATENCY_MS = 30.0
+"""What the server adds to each answer, far more than a client takes."""
+TIME_TOLERANCE_MS = 25.0
+"""How far apart two measured means or medians may be on a busy machine. Stated times have to be equal."""
+ROUNDED = 0.06
+"""Locust rounds what its percentiles are made of to two digits, loadstone's histogram is exact to 0.4 %."""
+STRICT = (*CALM, "--objective", "failures==0")
+"""Plain Locust exits with 1 when a request failed; this objective says the same."""
+PRELUDE = '''
+import gevent
+from locust import *
+
+
+def few(count):
+    """Let each user do ``count`` tasks, 10 ms apart, and then wait until the test ends."""
+
+    def wait_time(user):
+        user.tasks_done = getattr(user, "tasks_done", 0) + 1
+        return 0.01 if user.tasks_done < count else 3600
+
+    return wait_time
+'''
+"""What most sources of the tests begin with; the result is one ordinary Locust file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One request name of either one's statistics; times in ms."""
+
+    requests: int
+    failures: int
+    mean_ms: float
+    median_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What one of the two made of the file: its statistics by ``"GET /path"``, and what its server received."""
+
+    exit_code: int
+    rows: dict[str, Row]
+    errors: Counter[str]
+    exceptions: Counter[str]
+    count: Count
+    output: str
+
+    @property
+    def requests(self) -> int:
+        """All requests that were counted."""
+        return sum(row.requests for row in self.rows.values())
+
+    @property
+    def failures(self) -> int:
+        """The failed ones among them."""
+        return sum(row.failures for row in self.rows.values())
+
+    def by_name(self) -> dict[str, tuple[int, int]]:
+        """Requests and failures of each request name."""
+        return {name: (row.requests, row.failures) for name, row in self.rows.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Both outcomes, and loadstone's run with its folder."""
+
+    locust: Outcome
+    loadstone: Outcome
+    run: LoadstoneRun
+
+    def equal(self, *, requests: int | None = None, stated: bool = False, unseen: bool = False) -> Self:
+        """Assert that both say the same: counts, failures, error texts, exceptions, times, and the servers' counts.
+
+        ``requests`` is what both must come to, ``stated`` says that times are the file's own and have to be equal,
+        ``unseen`` that requests go elsewhere or are made up, so that the servers' counts say nothing.
+        """
+        wanted, got = self.locust, self.loadstone
+        said = f"{wanted.output[-3000:]}\n{got.output[-3000:]}"
+        assert got.by_name() == wanted.by_name(), said
+        assert (got.errors, got.exceptions) == (wanted.errors, wanted.exceptions), said
+        assert got.count.requests == wanted.count.requests, said
+        assert got.requests == (wanted.requests if requests is None else requests), said
+        if not unseen:
+            assert got.count.total == got.requests, said
+        self.archived()
+        self.timed_alike(exactly=stated)
+        return self
+
+    def archived(self) -> None:
+        """Assert that archive, its ledger, and Locust's master have the requests that are shown."""
+        found = self.run.run_json()
+        ledger = found["ledgers"]["archive"]
+        counts = {"rows": self.run.rows(), "locust": found["locust"]["requests"], "stored": ledger["stored"]}
+        assert counts == dict.fromkeys(counts, self.loadstone.requests), self.loadstone.output
+        assert found["locust"]["failures"] == found["failures"] == self.loadstone.failures
+        assert (ledger["dropped"], ledger["unknown"]) == (0, 0)
+
+    def timed_alike(self, *, exactly: bool) -> None:
+        """Assert that mean and median of each request name agree."""
+        for name, wanted in self.locust.rows.items():
+            got = self.loadstone.rows[name]
+            shift = 0.01 if exactly else TIME_TOLERANCE_MS
+            assert abs(got.mean_ms - wanted.mean_ms) <= shift, (name, got, wanted)
+            assert abs(got.median_ms - wanted.median_ms) <= shift + ROUNDED * wanted.median_ms, (name, got, wanted)
+
+    def verdict(self, verdict: str, *, plain: int, reason: str = "") -> Self:
+        """Assert loadstone's verdict with the exit code that belongs to it, and plain Locust's exit code."""
+        found = self.run.run_json()
+        said = self.loadstone.output
+        assert found["verdict"] == verdict, (found["reasons"], said)
+        assert self.loadstone.exit_code == {"pass": 0, "fail": 1, "inconclusive": 3}[verdict], said
+        assert self.locust.exit_code == plain, self.locust.output
+        assert plain == 0 or verdict != "pass"
+        assert reason in " ".join(found["reasons"]), found["reasons"]
+        return self
+
+    def passed(self) -> Self:
+        """Assert that plain Locust exits with 0 and loadstone passes."""
+        return self.verdict("pass", plain=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """A start that may have been refused: exit code and all output."""
+
+    exit_code: int
+    output: str
+
+
+@dataclass
+class Threefold:
+    """Runs Locust files both ways in folders of its own; close it to end what it started."""
+
+    new_folder: Callable[[str], Path]
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def compare(
+        self,
+        source: str | Path,
+        *options: str,
+        plain: Sequence[str] = (),
+        ours: Sequence[str] = (),
+        **how: Any,
+    ) -> Comparison:
+        """Run a source text or a file both ways at the same time; ``{host}`` in an option is each one's own server.
+
+        ``plain`` and ``ours`` are options for one of the two; see `Sides` for the rest.
+        """
+        sides = Sides(self, source, **how)
+        given = sides.options(options)
+        locust = sides.start_locust(*given, *plain)
+        run = sides.start_loadstone(*given, *ours)
+        return Comparison(locust=sides.locust_outcome(locust), loadstone=sides.loadstone_outcome(run), run=run)
+
+    def try_both(self, source: str | Path, *options: str, **how: Any) -> tuple[Tried, Tried]:
+        """Start both ways what at least one of the two may refuse; plain Locust's answer, and loadstone's."""
+        sides = Sides(self, source, **how)
+        given = sides.options(options)
+        locust = sides.start_locust(*given)
+        run = sides.start_loadstone(*given)
+        said, _ = locust.communicate(timeout=TIMEOUT_S)
+        code = run.finish(TIMEOUT_S)
+        return Tried(exit_code=locust.returncode, output=said), Tried(exit_code=code, output=run.output)
+
+
+class Sides:
+    """The two folders, servers and environments of one comparison.
+
+    The Locust file is called ``named`` and given to ``-f`` as ``given``, if that is another one; an empty ``given`` is no
+    ``-f``. ``files`` are further files by name beside it, ``environ`` further variables; ``host=False`` gives no
+    ``--host``, ``load=False`` no users and no run time. Each side has as many ``servers`` as asked for, all with the
+    same ``latency_ms`` and ``failing`` shares of requests by path; texts name them ``{host}``, ``{host2}`` or ``{port}``.
+    ``workers`` and ``objectives`` are loadstone's.
+    """
+
+    def __init__(
+        self,
+        threefold: Threefold,
+        source: str | Path,
+        *,
+        files: dict[str, str] | None = None,
+        environ: dict[str, str] | None = None,
+        named: str = "locustfile.py",
+        given: str | None = None,
+        host: bool = True,
+        load: bool = True,
+        failing: dict[str, float] | None = None,
+        latency_ms: float = LATENCY_MS,
+        workers: int | None = 1,
+        objectives: Sequence[str] = STRICT,
+        servers: int = 1,
+    ) -> None:
+        self.folders = {name: threefold.new_folder(name) for name in ("locust", "loadstone")}
+        self.servers: dict[str, list[CountingServer]] = {}
+        self.environ = environ or {}
+        self.given = named if given is None else given
+        self.host, self.load, self.workers, self.objectives = host, load, workers, objectives
+        self.stack = threefold.stack
+        for name, folder in self.folders.items():
+            started = [CountingServer(folder / f"server{number}", latency_ms=latency_ms) for number in range(servers)]
+            self.servers[name] = [self.stack.enter_context(server) for server in started]
+            for server in started:
+                server.configure(failures=failing or {})
+            text = source.read_text() if isinstance(source, Path) else source
+            for file, content in {named: text, **(files or {})}.items():
+                self._write(folder / "at" / file, self._filled(name, content))
+
+    @staticmethod
+    def _write(path: Path, content: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def options(self, options: Sequence[str]) -> tuple[str, ...]:
+        """The options of both: the file, a host, and a load of two users for two seconds where none was asked for."""
+        files = ("-f", self.given) if self.given else ()
+        host = ("--host", "{host}") if self.host else ()
+        given = {option.split("=")[0] for option in options}
+        load = [("-u", "2"), ("-r", "100"), ("-t", "2s")] if self.load else []
+        return (*files, *host, *(part for pair in load if pair[0] not in given for part in pair), *options)
+
+    def _filled(self, side: str, text: str) -> str:
+        for number, server in enumerate(self.servers[side], start=1):
+            text = text.replace("{host}" if number == 1 else f"{{host{number}}}", server.url)
+            text = text.replace("{port}" if number == 1 else f"{{port{number}}}", str(server.port))
+        return text
+
+    def _environment(self, side: str) -> dict[str, str]:
+        """This process's variables, without those that either reads, and with an empty home."""
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("LOADSTONE_", "LOCUST_"))}
+        home = self.folders[side] / "home"
+        home.mkdir(exist_ok=True)
+        ours = {name: self._filled(side, value) for name, value in self.environ.items()}
+        return {**mine, "HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1", **ours}
+
+    def start_locust(self, *options: str) -> subprocess.Popen[str]:
+        """Start plain ``locust``."""
+        folder = self.folders["locust"]
+        filled = [self._filled("locust", option) for option in options]
+        process = subprocess.Popen(
+            [PROGRAMS / "locust", "--headless", "--csv", folder / "plain", "--only-summary", *filled],
+            env=self._environment("locust"),
+            cwd=folder / "at",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.stack.callback(_end, process)
+        return process
+
+    def start_loadstone(self, *options: str) -> LoadstoneRun:
+        """Start ``loadstone run``."""
+        side = "loadstone"
+        folder = self.folders[side]
+        filled = tuple(self._filled(side, option) for option in options)
+        workers = () if self.workers is None else ("--workers", str(self.workers))
+        run = PlacedRun(
+            folder, (*filled, *workers, *self.objectives), environ=self._environment(side), at=folder / "at"
+        )
+        self.stack.callback(run.kill_leftovers)
+        return run.start()
+
+    def locust_outcome(self, process: subprocess.Popen[str]) -> Outcome:
+        """Wait for plain Locust and read what it wrote."""
+        said, _ = process.communicate(timeout=TIMEOUT_S)
+        prefix = self.folders["locust"] / "plain"
+        return self._outcome("locust", process.returncode, said, lambda kind: Path(f"{prefix}_{kind}.csv"))
+
+    def loadstone_outcome(self, run: LoadstoneRun) -> Outcome:
+        """Wait for the run and read its folder."""
+        code = run.finish(TIMEOUT_S)
+        folder = run.run_folder()
+        return self._outcome("loadstone", code, run.output, lambda kind: folder / f"{kind}.csv")
+
+    def _outcome(self, side: str, code: int, said: str, path: Callable[[str], Path]) -> Outcome:
+        counts = [server.count() for server in self.servers[side]]
+        return Outcome(
+            exit_code=code,
+            rows={f"{row['Type']} {row['Name']}".strip(): _row(row) for row in _lines(path("stats"))},
+            errors=_tally(path("failures"), "Error", "Occurrences"),
+            exceptions=_tally(path("exceptions"), "Message", "Count"),
+            count=_sum(counts),
+            output=said,
+        )
+
+
+@dataclass(slots=True)
+class PlacedRun(LoadstoneRun):
+    """A run started with the ``loadstone`` command in a folder and an environment of its own."""
+
+    environ: dict[str, str] = field(default_factory=dict)
+    at: Path = Path()
+
+    def start(self) -> LoadstoneRun:
+        """Start it and come back at once."""
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [PROGRAMS / "loadstone", self.verb, "--results", str(self.results), *self.arguments],
+            env={**self.environ, "TMPDIR": str(self.temporary)},
+            cwd=self.at,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return self
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file but that of all requests together."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row.get("Name") != "Aggregated"]
+
+
+def _row(row: dict[str, str]) -> Row:
+    return Row(
+        requests=int(row["Request Count"]),
+        failures=int(row["Failure Count"]),
+        mean_ms=float(row["Average Response Time"]),
+        median_ms=float(row["Median Response Time"]),
+        max_ms=float(row["Max Response Time"]),
+    )
+
+
+def _tally(path: Path, text: str, number: str) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for row in _lines(path):
+        counted[row[text]] += int(row[number])
+    return counted
+
+
+def _sum(counts: list[Count]) -> Count:
+    requests: Counter[str] = Counter()
+    statuses: Counter[int] = Counter()
+    for number, count in enumerate(counts, start=1):
+        requests.update({f"{key} @{number}" if number > 1 else key: value for key, value in count.requests.items()})
+        statuses.update(count.statuses)
+    return Count(
+        total=sum(count.total for count in counts),
+        requests=dict(requests),
+        statuses=dict(statuses),
+        connections=sum(count.connections for count in counts),
+        open_connections=sum(count.open_connections for count in counts),
+    )
