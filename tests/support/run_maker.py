@@ -120,10 +120,14 @@ class RunMaker:
     entries: list[Entry] = field(default_factory=list)
     events: int = 0
     ticks: int = 0
+    requests: int = 0
+    failures: int = 0
 
     def add(self, batch: Batch) -> RunMaker:
         """A batch as it is."""
         self.entries.append(Entry(EntryKind.SAMPLES, f"s-{len(self.entries)}", encode_batch(batch)))
+        self.requests += len(batch.columns)
+        self.failures += int(np.count_nonzero(batch.columns.error != NO_ERROR))
         return self
 
     def event(self, kind: EventKind, at_s: float, **data: Any) -> RunMaker:
@@ -152,10 +156,11 @@ class RunMaker:
         self.event(EventKind.RAMP_DONE, at_s, users=defaults["users"])
         return self.event(EventKind.USERS, at_s, users=5, target_users=5, workers=len(roster))
 
-    def stopped(self, at_s: float, *, requests: int = 0, failures: int = 0) -> RunMaker:
-        """Stopping and stopped at the same moment."""
+    def stopped(self, at_s: float, *, requests: int | None = None, **totals: Any) -> RunMaker:
+        """Stopping and stopped at the same moment; Locust has counted what was added, unless told otherwise."""
         self.event(EventKind.STOPPING, at_s)
-        return self.event(EventKind.STOPPED, at_s, requests=requests, failures=failures)
+        counted = {"requests": self.requests if requests is None else requests, "failures": self.failures}
+        return self.event(EventKind.STOPPED, at_s, **(counted | totals))
 
 
 def write_journal(folder: Path, entries: Iterable[Entry]) -> None:

@@ -83,7 +83,7 @@ def varied_run(workers: int = 3, seconds: int = 8, per_second: int = 60) -> RunM
     for batch in late:
         run.add(batch)
     total = sum(incarnation.produced for incarnation in incarnations)
-    run.stopped(seconds, requests=total, failures=0)
+    run.stopped(seconds, requests=total)
     for incarnation in incarnations:
         run.add(incarnation.batch(at_s=seconds + 0.2, final=True))
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from functools import singledispatchmethod
 from typing import Final, TypeVar
 
@@ -29,7 +29,7 @@ from loadstone.domain.event import (
     WorkerJoined,
     WorkerLost,
 )
-from loadstone.domain.facts import Window
+from loadstone.domain.facts import LocustCounts, Window
 from loadstone.domain.stall import Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
@@ -39,6 +39,7 @@ __all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException", "masked"]
 EXCEPTION_LIMIT: Final = 1000
 """How many different exceptions of user code are kept apart; further ones are counted under `_MORE`."""
 
+_TENTH_NS: Final = NS_PER_S // 10
 _MORE: Final = ("further exceptions", "")
 _MISSED_NS: Final = 2 * NS_PER_S
 """The master reports users once a second: after this long a tick is missing."""
@@ -107,7 +108,7 @@ class Lifecycle:
         self.ended_by: str | None = None
         self.master_ns = 0
         self.newest_ns = 0
-        self.locust_totals: dict[str, int] | None = None
+        self.locust_totals: LocustCounts | None = None
         self.users = self.target_users = self.workers = self.users_peak = 0
         self._users_ns = 0
         self.clock_offsets = Mean()
@@ -126,6 +127,7 @@ class Lifecycle:
         self.exceptions: dict[tuple[str, str], UserException] = {}
         self._exits: dict[int | None, Exited] = {}
         self.exit_observed: Exited | None = None
+        self._raised: Counter[int] = Counter()
 
     def apply(self, event: Event) -> None:
         """Take in one event that was not seen before."""
@@ -160,6 +162,15 @@ class Lifecycle:
         if self.ramp_done_ns is None or self.ramp_done_ns > end_ns:
             return Window(self.started_ns or first_ns, max(end_ns, last_ns + 1), opened=False)
         return Window(self.ramp_done_ns + self.warmup_ns, end_ns)
+
+    def exceptions_in(self, window: Window) -> int:
+        """How many exceptions user code raised in a window, to a tenth of a second."""
+        return sum(count for tenth, count in self._raised.items() if tenth * _TENTH_NS in window)
+
+    @property
+    def all_exceptions(self) -> int:
+        """How many exceptions user code raised in the run."""
+        return sum(self._raised.values())
 
     @singledispatchmethod
     def _apply(self, _payload: Payload, _at_ns: int) -> None:
@@ -210,15 +221,19 @@ class Lifecycle:
     @_apply.register
     def _stopped(self, stopped: Stopped, at_ns: int) -> None:
         self.stopped_ns = at_ns
-        self.locust_totals = {"requests": stopped.requests, "failures": stopped.failures}
+        self.locust_totals = LocustCounts(
+            requests=stopped.requests, failures=stopped.failures, exceptions=stopped.exceptions, reset=stopped.reset
+        )
 
     @_apply.register
-    def _exception(self, raised: ExceptionRaised, _at_ns: int) -> None:
+    def _exception(self, raised: ExceptionRaised, at_ns: int) -> None:
         key = (mask_secrets(raised.message), mask_secrets(raised.traceback))
         if key not in self.exceptions and len(self.exceptions) >= EXCEPTION_LIMIT:
             key = _MORE
         found = self.exceptions.setdefault(key, UserException())
         found.count += raised.count
+        for age, count in raised.ages or ((0, raised.count),):
+            self._raised[at_ns // _TENTH_NS - age] += count
         node = raised.node if raised.node is not None else raised.worker
         found.nodes["" if node is None else str(node)] = None
 

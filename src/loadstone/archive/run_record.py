@@ -185,6 +185,8 @@ class LocustTotals(Struct, frozen=True, kw_only=True):
 
     requests: int
     failures: int
+    exceptions: Annotated[int | None, Meta(description="Null if its master did not report them.")] = None
+    reset: Annotated[bool, Meta(description="Whether its statistics were set to zero during the run.")] = False
 
 
 class ArchiveLedger(Struct, frozen=True, kw_only=True):
@@ -298,6 +300,14 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
         tuple[PauseRecord, ...], Meta(description="When hardly anybody was, which may be around silences.")
     ] = ()
     ending: EndingRecord = EndingRecord()
+    unreported: Annotated[
+        _Count, Meta(description="Requests that were sent, but reported to nobody; they are not among `requests`.")
+    ] = 0
+    lone_errors: Annotated[
+        _Count, Meta(description="Errors logged without a request; they are among `requests` and `failures`.")
+    ] = 0
+    exceptions: Annotated[_Count, Meta(description="Exceptions that tasks raised in the whole run.")] = 0
+    exceptions_in_window: Annotated[_Count, Meta(description="Those of them raised in the window.")] = 0
     odd: Annotated[_Count, Meta(description="Request events with a value that was replaced.")] = 0
     odd_example: Annotated[str, Meta(description="One of them; empty without any.")] = ""
     summary: Summary

@@ -171,6 +171,7 @@ def _tiles(record: RunRecord) -> list[Tile]:
         Tile(title="p95 ms", kind="number", value=total.p95_ms),
         Tile(title="p99 ms", kind="number", value=total.p99_ms),
         Tile(title="users", kind="count", value=record.users_peak),
+        *([Tile(title="exceptions", kind="count", value=record.exceptions_in_window)] if record.exceptions else []),
     ]
 
 
@@ -267,6 +268,8 @@ def _identity(record: RunRecord) -> list[tuple[str, str]]:
         ("warm-up", _text(record.warmup_s, " s")),
         ("stop timeout", _text(record.stop_timeout_s, " s")),
         ("workers", _text(record.workers)),
+        ("exceptions of tasks", _text(record.exceptions or None)),
+        ("sent but not reported", _text(record.unreported or None, " requests")),
         ("seed", _text(record.seed)),
         ("tags", ", ".join(record.tags)),
         ("excluded tags", ", ".join(record.exclude_tags)),

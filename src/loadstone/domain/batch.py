@@ -92,13 +92,15 @@ class Batch:
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
     flight), ``stuck`` (users killed inside a task without a request that is known), ``went_away`` (users that ended by
-    themselves) and ``odd`` (samples of which a value could not be stored and was replaced; ``odd_example`` shows one).
-    ``cut`` describes the requests cut off since the previous batch, at most `MOST_CUT` of them. ``stalls``: when the
-    event loop stood still since then. Of the worker's machine since then, percent, None where it does not tell:
-    ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs (stolen: given to other virtual machines),
-    ``host_waiting_pct`` of the time some task waited for a CPU. ``target_offset_ms``: how far the worker's clock is at
-    least ahead of the target's, None without a reading. ``own_stream``: the stream server runs on the worker's machine,
-    so it has the same clock. ``final`` marks the last batch of an incarnation.
+    themselves), ``unreported`` (requests that were sent, and whose client never fired a request event), ``lone_errors``
+    (samples made of an error that was logged without a request) and ``odd`` (samples of which a value could not be
+    stored and was replaced; ``odd_example`` shows one). ``cut`` describes the requests cut off since the previous
+    batch, at most `MOST_CUT` of them. ``stalls``: when the event loop stood still since then. Of the worker's machine
+    since then, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs
+    (stolen: given to other virtual machines), ``host_waiting_pct`` of the time some task waited for a CPU.
+    ``target_offset_ms``: how far the worker's clock is at least ahead of the target's, None without a reading.
+    ``own_stream``: the stream server runs on the worker's machine, so it has the same clock. ``final`` marks the last
+    batch of an incarnation.
     """
 
     run: str
@@ -132,6 +134,8 @@ class Batch:
     cut: tuple[CutRequest, ...] = ()
     stuck: int = 0
     went_away: int = 0
+    unreported: int = 0
+    lone_errors: int = 0
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -190,6 +194,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     cut: tuple[tuple[Any, Any, Moment, Count], ...] = ()
     stuck: Count = 0
     went_away: Count = 0
+    unreported: Count = 0
+    lone_errors: Count = 0
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)

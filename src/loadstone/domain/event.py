@@ -200,15 +200,23 @@ class Stopping(Payload, frozen=True, kw_only=True):
 
 
 class Stopped(Payload, frozen=True, kw_only=True):
-    """All users have stopped; ``requests`` and ``failures`` are Locust's own totals."""
+    """All users have stopped; ``requests``, ``failures`` and ``exceptions`` are Locust's own totals.
+
+    ``reset``: Locust's statistics were set to zero during the run. Older masters did not report the last two.
+    """
 
     kind = EventKind.STOPPED
     requests: Amount = 0
     failures: Amount = 0
+    exceptions: Amount | None = None
+    reset: bool = False
 
 
 class ExceptionRaised(Payload, frozen=True, kw_only=True):
-    """User code raised an exception ``count`` times since the worker last reported it. ``node`` is its id in Locust."""
+    """User code raised an exception ``count`` times since the worker last reported it. ``node`` is its id in Locust.
+
+    ``ages``: pairs of how long before this report it was raised, in tenths of a second, and how often.
+    """
 
     kind = EventKind.EXCEPTION
     message: str = ""
@@ -216,6 +224,7 @@ class ExceptionRaised(Payload, frozen=True, kw_only=True):
     count: Amount = 1
     node: str | None = None
     worker: WorkerIndex | None = None
+    ages: tuple[tuple[Amount, Amount], ...] = ()
 
 
 class Orphaned(Payload, frozen=True, kw_only=True):

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.stall import Span, Stall
 
-__all__ = ["ExitFacts", "QueueUse", "RunFacts", "ServiceUsage", "TargetFacts", "Window", "WorkerFacts"]
+__all__ = [
+    "ExitFacts",
+    "LocustCounts",
+    "QueueUse",
+    "RunFacts",
+    "ServiceUsage",
+    "TargetFacts",
+    "Window",
+    "WorkerFacts",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +134,34 @@ class ExitFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocustCounts:
+    """Locust's own totals of a run. ``reset``: its statistics were set to zero meanwhile, so they may lack requests.
+
+    ``exceptions`` is None where the master did not report them.
+    """
+
+    requests: int
+    failures: int
+    exceptions: int | None = None
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
 
     ``names``: rollup of the window per request name; ``total``: of all of them. ``usage``: per service.
     ``host_cores``: cores of the target's machine, if known. ``lost_workers`` were reported lost by the master;
     ``users_moved``: the target number of users was reached again afterwards. ``aborted``: requests cut off in flight,
-    and ``odd``: samples of which a value was replaced, such as ``odd_example``, both of the whole run.
+    ``unreported``: requests sent and reported to nobody, ``lone_errors``: errors logged without a request, and ``odd``:
+    samples of which a value was replaced, such as ``odd_example``, all of the whole run, as is ``failures``.
+    ``exceptions``: raised by tasks in the window, ``exceptions_of_run``: in the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
     parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
     stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
     which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
-    balancer, by service. ``locust_requests``: Locust's own total of the whole run. ``target``:
+    balancer, by service. ``locust``: Locust's own totals of the whole run. ``target``:
     what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
     ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended. ``left_workers`` ended properly
     before the run did, and ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical
@@ -156,6 +180,11 @@ class RunFacts:
     aborted: int = 0
     odd: int = 0
     odd_example: str = ""
+    unreported: int = 0
+    lone_errors: int = 0
+    failures: int = 0
+    exceptions: int = 0
+    exceptions_of_run: int = 0
     target_exited: bool = False
     target_exit_code: int | None = None
     master_lost: bool = False
@@ -164,7 +193,7 @@ class RunFacts:
     restarted: Mapping[str, int] = field(default_factory=dict)
     names_capped: bool = False
     damage: tuple[str, ...] = ()
-    locust_requests: int | None = None
+    locust: LocustCounts | None = None
     undisturbed: Mapping[RequestName, Rollup] | None = None
     master_gaps: tuple[Span, ...] = ()
     usage_gaps: tuple[Span, ...] = ()
@@ -192,6 +221,11 @@ class RunFacts:
     def assuming_failed(self, count: int) -> RunFacts:
         """These facts as if ``count`` more requests had failed in the window, in no time."""
         return self.assuming(Rollup.of_one(0, count, failed=count))
+
+    @property
+    def raised(self) -> int:
+        """How many exceptions tasks raised in the window; each hypothetical sample that failed may stand for one."""
+        return self.exceptions + (self.assumed.err if self.assumed else 0)
 
     def assuming(self, extra: Rollup) -> RunFacts:
         """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""

@@ -83,10 +83,9 @@ class IncarnationLedger:
 
     ``produced`` and ``dropped`` (because the worker's buffer was full) are the totals that it reported last, ``stored``
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
-    is its highest samples/s between two batches, ``peak_users`` the most users it reported, and ``odd`` counts samples
-    of which a value was replaced, such as ``odd_example``. ``stuck`` users were killed inside a task without a request
-    that is known, and ``went_away`` users ended by themselves. Times are wall clock, ns; 0 or None before
-    they are known. ``lost_at_ns`` is when the master reported its worker lost.
+    is its highest samples/s between two batches, ``peak_users`` the most users it reported; `Batch` explains
+    ``aborted``, ``odd``, ``odd_example``, ``stuck``, ``went_away``, ``unreported`` and ``lone_errors``. Times are wall
+    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master reported its worker lost.
     """
 
     incarnation: str
@@ -100,6 +99,8 @@ class IncarnationLedger:
     odd_example: str = ""
     stuck: int = 0
     went_away: int = 0
+    unreported: int = 0
+    lone_errors: int = 0
     final: bool = False
     peak_rate: float = 0.0
     peak_users: int = 0
@@ -148,6 +149,7 @@ class IncarnationLedger:
         self.buffered, self.aborted = batch.buffered, batch.aborted
         self.odd, self.odd_example = batch.odd, batch.odd_example
         self.stuck, self.went_away = batch.stuck, batch.went_away
+        self.unreported, self.lone_errors = batch.unreported, batch.lone_errors
 
     @property
     def is_lost(self) -> bool:

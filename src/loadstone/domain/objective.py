@@ -4,6 +4,7 @@
     p50 ... p99.9, mean, min, max   < <= > >=      latency with a unit: us, ms, s, min
     failures                        < <= > >= ==   percent of the requests (0.1%), or how many (10)
     rps, count                      < <= > >= ==   requests per second of the window, requests
+    exceptions                      < <= > >= ==   how many exceptions tasks raised in the window
     cpu(SERVICE)                    < <= > >=      mean over the window: percent of its limit (90%), or cores (1.5)
     mem(SERVICE)                    < <= > >=      highest in the window: percent of its limit, or B, KB ... GiB
 
@@ -31,8 +32,18 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, ServiceUsage
     from loadstone.domain.rollup import Rollup
 
-__all__ = ["Objective", "ObjectiveResult", "Outcome", "number_text", "parse_objective", "parse_objectives"]
+__all__ = [
+    "EXCEPTIONS",
+    "Objective",
+    "ObjectiveResult",
+    "Outcome",
+    "number_text",
+    "parse_objective",
+    "parse_objectives",
+]
 
+EXCEPTIONS: Final = "exceptions"
+"""The metric of objectives that limit the exceptions of tasks."""
 _LATENCY_UNITS: Final[Mapping[str, float]] = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 _MEMORY_UNITS: Final[Mapping[str, float]] = {
     unit: float(base**power)
@@ -127,7 +138,7 @@ class Objective:
 
     def evaluate(self, facts: RunFacts) -> ObjectiveResult:
         """Evaluate the objective on the facts of a run."""
-        measured = self._usage(facts) if self.is_usage else self._requests(facts)
+        measured = self._usage(facts) if self.is_usage else self._of_tasks(facts)
         if isinstance(measured, str):
             return self._result(None, None, f"{self.key} could not be measured: {measured}")
         ok = _OPERATORS[self.operator](measured, self.limit)
@@ -150,6 +161,9 @@ class Objective:
             ok=ok,
             reason=reason,
         )
+
+    def _of_tasks(self, facts: RunFacts) -> float | str:
+        return float(facts.raised) if self.metric == EXCEPTIONS else self._requests(facts)
 
     def _requests(self, facts: RunFacts) -> float | str:
         rollup, in_flight = facts.select(self.name), facts.in_flight(self.name)
@@ -254,16 +268,16 @@ def _limit(shape: re.Match[str]) -> tuple[float, str]:
     """The limit in the unit of results, and that unit. Raises `ValueError` with one sentence."""
     metric, unit, number = shape["metric"].lower(), shape["unit"], float(shape["number"])
     _check_selection(metric, shape)
-    if metric in {"failures", "rps", "count"}:
+    if metric in {"failures", "rps", "count", EXCEPTIONS}:
         return _count_limit(metric, unit, number)
     if shape["op"] == "==":
-        raise ValueError(f"== works with failures, rps and count only; {metric} takes <, <=, > or >=")
+        raise ValueError(f"== works with failures, rps, count and exceptions only; {metric} takes <, <=, > or >=")
     if metric in {"cpu", "mem"}:
         return _usage_limit(metric, unit, number)
     if metric in {"mean", "min", "max"} or _is_percentile(metric):
         return _latency_limit(metric, unit, number)
     raise ValueError(f"unknown metric {metric!r}; allowed are p50 ... p99.9, mean, min, max, failures, rps, count, "
-                     "cpu(SERVICE), mem(SERVICE)")  # fmt: skip
+                     "exceptions, cpu(SERVICE), mem(SERVICE)")  # fmt: skip
 
 
 def _check_decides(shape: re.Match[str], limit: float, unit: str) -> None:
@@ -292,6 +306,8 @@ def _check_selection(metric: str, shape: re.Match[str]) -> None:
     if metric in {"cpu", "mem"}:
         if not (shape["service"] or "").strip():
             raise ValueError(f"{metric} needs a service in round brackets, such as {metric}(target)")
+    elif metric == EXCEPTIONS and (shape["name"] or shape["service"]) is not None:
+        raise ValueError("exceptions are counted over all tasks, so it takes no brackets")
     elif shape["service"] is not None:
         raise ValueError(f"{metric} takes a request name in square brackets, such as {metric}[POST /predict]")
     elif shape["name"] is not None and not shape["name"].strip():

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
+from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_request
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
@@ -140,6 +141,8 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
 def _doubts_of_the_ledger(
     objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts
 ) -> Iterator[Doubt]:
+    if difference := difference_from_locust(facts):
+        yield Doubt(difference, any_request)
     ledger = facts.ledger
     extra = ledger.unknown + ledger.dropped + ledger.off_by
     changed = {
@@ -215,5 +218,4 @@ def _notices_of_requests(objectives: Sequence[Objective], facts: RunFacts) -> It
         yield f"{facts.total.untimed} of {facts.total.n} requests have no response time; latencies are of the others"
     if facts.names_capped:
         yield "too many request names: those beyond the limit are counted together as __other__"
-    if facts.locust_requests is not None and facts.locust_requests != facts.ledger.stored:
-        yield f"Locust counted {facts.locust_requests} requests, the archive holds {facts.ledger.stored}"
+    yield from notices_of_counts(objectives, facts)

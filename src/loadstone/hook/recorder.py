@@ -20,6 +20,7 @@ from locust.stats import StatsError
 from loadstone.domain.batch import NO_ERROR, UNTIMED, Columns
 from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.time import US_PER_S
+from loadstone.hook.logged_error import LoggedError, requests_of_errors
 from loadstone.hook.odd_event import (
     ERROR_LIMIT,
     MAX_BYTES,
@@ -49,6 +50,7 @@ class Recording(NamedTuple):
     """Samples with their two tables: (method, name) pairs and error texts.
 
     ``odd`` of the samples are odd events, of which ``odd_example`` describes one; it is empty where there is none.
+    ``lone_errors`` of them are errors that were logged without a request.
     """
 
     columns: Columns
@@ -56,6 +58,7 @@ class Recording(NamedTuple):
     errors: tuple[str, ...]
     odd: int
     odd_example: str
+    lone_errors: int = 0
 
 
 def _read_lean(response: Any) -> tuple[int, int]:
@@ -94,6 +97,8 @@ class Recorder:
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
         self._thread = _native_thread()
         self._from_threads: deque[RequestEvent] = deque()
+        self._logged_requests: set[int] = set()
+        self._logged_errors: deque[LoggedError] = deque()
         self._last_end_ns = 0
         self._end, self._duration, self._ttfb, self._bytes = array("q"), array("q"), array("i"), array("q")
         self._status, self._name, self._error = array("i"), array("i"), array("i")
@@ -156,9 +161,22 @@ class Recorder:
             self._record_any(event)
             self._note_odd(event.describe())
 
+    def log_request(self, method: Any, name: Any, response_time: Any, content_length: Any) -> None:
+        """A scenario has called Locust's function of this name itself: a request that succeeded."""
+        if _native_thread() == self._thread:
+            self._logged_requests.add(len(self._end))
+        self.record(method, name, response_time, content_length)
+
+    def log_error(self, method: Any, name: Any, error: Any) -> None:
+        """A scenario has called Locust's function of this name itself: it counts as the failure of a request."""
+        place = len(self._end) if _native_thread() == self._thread else None
+        self._logged_errors.append(LoggedError(time.perf_counter_ns(), method, name, error, place))
+
     def take(self) -> Recording:
         """The samples since the last call, and an empty recorder. Ends are made strictly increasing."""
         unsorted = self._take_events_of_threads()
+        lone_errors = self._take_logged_errors()
+        unsorted = unsorted or lone_errors > 0
         name, duration, size = np.array(self._name, np.int32), np.array(self._duration, np.int64), np.array(self._bytes)
         untimed = duration == _NO_TIME
         duration[untimed] = 0
@@ -176,7 +194,7 @@ class Recorder:
         if unsorted:
             columns = columns.at(np.argsort(columns.end_ns, kind="stable"))
         self._make_strictly_increasing(columns.end_ns)
-        taken = Recording(columns, names, tuple(self._errors), self._odd, self._odd_example)
+        taken = Recording(columns, names, tuple(self._errors), self._odd, self._odd_example, lone_errors)
         self._clear()
         return taken
 
@@ -189,6 +207,21 @@ class Recorder:
             if not event.is_plain:
                 self._note_odd(event.describe())
         return bool(waiting)
+
+    def _take_logged_errors(self) -> int:
+        """Give every logged error to a request, or make it a sample of its own; how many are."""
+        if not self._logged_errors:
+            return 0
+        waiting = [self._logged_errors.popleft() for _ in range(len(self._logged_errors))]
+        indexes = [self._names.setdefault(each.key, len(self._names)) for each in waiting]
+        texts = [self._errors.setdefault(error_text(each.error), len(self._errors)) for each in waiting]
+        places = [len(self._end) if each.place is None else each.place for each in waiting]
+        found = requests_of_errors(places, indexes, self._name, self._error, self._logged_requests)
+        for logged, text, request in zip(waiting, texts, found, strict=True):
+            if request is None:
+                self._record_any(RequestEvent(logged.end, *logged.key, None, 0, None, logged.error))
+            self._error[-1 if request is None else request] = text
+        return found.count(None)
 
     def _record_any(self, event: RequestEvent) -> None:
         """Record an event whatever its values are."""
@@ -246,6 +279,7 @@ class Recorder:
     def _clear(self) -> None:
         for column in self._columns:
             del column[:]
+        self._logged_requests.clear()
         self._names.clear()
         self._errors.clear()
         self._odd, self._odd_example = 0, ""

@@ -15,6 +15,7 @@ from loadstone.domain.time import NS_PER_US
 from loadstone.hook.aborted import Aborted, Stuck
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
+from loadstone.hook.unreported import unreported
 from loadstone.host.cpu import HostCpu
 from loadstone.lean import connections
 from loadstone.stream.client import is_local
@@ -57,6 +58,8 @@ class Shipper:
         self._sender = Sender(redis_url, SAMPLES, run)
         self._seq = self._produced = self._dropped = 0
         self._odd, self._odd_example = 0, ""
+        self._lone_errors = 0
+        self._unreported_before = unreported()
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
         self._target_clock = target_clock
@@ -117,6 +120,7 @@ class Shipper:
         recording = self._recorder.take()
         self._note_odd(recording)
         outbox, stats, host = self._sender.outbox, self._monitor.read(), self._host.read()
+        self._lone_errors += recording.lone_errors
         return Batch(
             run=self._run,
             worker=self._worker,
@@ -149,6 +153,8 @@ class Shipper:
             cut=tuple(self._cut),
             stuck=self._stuck,
             went_away=self._went_away,
+            lone_errors=self._lone_errors,
+            unreported=max(0, unreported() - self._unreported_before),
         )
 
     def _note_odd(self, recording: Recording) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import random
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import WorkerRunner
 from msgspec.structs import replace
 
-from loadstone.domain.event import ExceptionRaised, Orphaned
+from loadstone.domain.event import Orphaned
+from loadstone.hook import unreported
 from loadstone.hook.aborted import watch_ends
+from loadstone.hook.exception_log import ExceptionLog
 from loadstone.hook.identity import ONLY_RUN_OPTION, RUN_OPTION, SEED_OPTION
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
 from loadstone.hook.shipper import Shipper
+from loadstone.hook.stats_log import StatsLog
 from loadstone.hook.target_clock import TargetClock
 
 if TYPE_CHECKING:
@@ -49,12 +51,13 @@ class WorkerHook:
         self.outcome = RunOutcome(environment)
         self._environment = environment
         self._redis_url = redis_url
+        self._stats_log = StatsLog(environment)
         self._recorder: Recorder | None = None
         self._run: str | None = None
         self._shipper: Shipper | None = None
         self._orphaned = False
         self._publisher: EventPublisher | None = None
-        self._exceptions: dict[tuple[str, str], int] = {}
+        self._exceptions = ExceptionLog()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def begin(self) -> None:
@@ -72,7 +75,7 @@ class WorkerHook:
         worker = self._worker_index()
         self._shipper = Shipper(self._recorder, self._redis_url, run, worker, self._user_count, target_clock)
         self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
-        self._environment.events.request.add_listener(self._recorder.record)
+        self._stats_log.start(self._recorder)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
         if isinstance(self._environment.runner, WorkerRunner):
             self._greenlets.append(gevent.spawn(self._watch_master, self._environment.runner))
@@ -86,7 +89,7 @@ class WorkerHook:
         if self._shipper is None or self._recorder is None or self._publisher is None:
             return
         gevent.killall(self._greenlets)
-        self._environment.events.request.remove_listener(self._recorder.record)
+        self._stats_log.stop()
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
         self._publish_exceptions(publisher)
         if not self._is_only_run():
@@ -108,14 +111,17 @@ class WorkerHook:
             publisher.finish(_FLUSH_TIMEOUT_S)
 
     def watch_users(self) -> None:
-        """Describe the requests that are cut off when users are killed, and count users that end by themselves."""
+        """Describe the requests that are cut off when users are killed, and count users that end by themselves.
+
+        Requests that are sent and reported to nobody are counted from now on.
+        """
+        unreported.install()
         watch_ends(self._environment.user_classes, self._note_end)
 
     def user_error(self, exception: BaseException, tb: Any) -> None:
         """A task raised an exception: count it with equal ones, as Locust does."""
-        if self._publisher is not None:
-            key = (str(exception), "".join(traceback.format_tb(tb)))
-            self._exceptions[key] = self._exceptions.get(key, 0) + 1
+        if self._shipper is not None and self._recorder is not None:
+            self._exceptions.add(exception, tb, self._recorder.now_ns())
 
     def _is_only_run(self) -> bool:
         return bool(getattr(self._environment.parsed_options, ONLY_RUN_OPTION, False))
@@ -157,11 +163,9 @@ class WorkerHook:
 
     def _publish_exceptions(self, publisher: EventPublisher) -> None:
         node = getattr(self._environment.runner, "client_id", "local")
-        for (message, text), count in self._exceptions.items():
-            publisher.publish(
-                ExceptionRaised(message=message, traceback=text, count=count, node=node, worker=self._worker_index())
-            )
-        self._exceptions.clear()
+        now_ns = self._recorder.now_ns() if self._recorder else 0
+        for raised in self._exceptions.take(now_ns, node=node, worker=self._worker_index()):
+            publisher.publish(raised)
 
     def _watch_master(self, runner: WorkerRunner) -> None:
         """Counts missed heartbeats instead of seconds: a clock may be set, and this process may have been suspended."""

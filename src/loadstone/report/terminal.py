@@ -153,6 +153,8 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
         console.print(Text(f"  {reason}"))
     for notice in run.notices:
         console.print(Text(f"  note: {notice}", "dim"))
+    if run.exceptions:
+        console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
     console.print(Text(_ledger(run), "dim"))
     console.print(Text(f"{in_flight_text(run)}\n{CLOSED_MODEL}", "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
@@ -211,7 +213,7 @@ def _ledger(run: RunRecord) -> str:
     ledger = run.ledgers.archive
     return (
         f"{ledger.produced:,} requests produced, {ledger.stored:,} stored, {ledger.dropped:,} dropped, "
-        f"{ledger.unknown:,} unknown; {run.aborted:,} cut off in flight"
+        f"{ledger.unknown:,} unknown; {run.aborted:,} cut off in flight, {run.unreported:,} sent but not reported"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.run_state import OPEN_SECONDS, RunState
 from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.facts import LocustCounts
 from loadstone.domain.rollup import merged
 from loadstone.errors import FormatError
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, samples
@@ -51,7 +52,7 @@ def test_the_order_of_entries_does_not_matter():
     state = state_of(shuffled)
     assert (state.totals, state.open_seconds) == (expected.totals, expected.open_seconds)
     assert state.ledger(at(9)) == expected.ledger(at(9))
-    assert state.lifecycle.locust_totals == {"requests": 200, "failures": 0}
+    assert state.lifecycle.locust_totals == LocustCounts(requests=200, failures=40)
     assert state.is_complete(at(6))
 
 
@@ -193,6 +194,16 @@ def test_exceptions_are_counted_per_message_and_their_workers_named():
         run.event(EventKind.EXCEPTION, 1, message="boom", traceback="File", count=count, node=node, worker=0)
     found = state_of(run.entries).lifecycle.exceptions["boom", "File"]
     assert (found.count, list(found.nodes)) == (6, ["a", "b"])
+
+
+def test_exceptions_belong_to_the_window_in_which_they_were_raised_not_to_that_of_their_report():
+    run = RunMaker().event(EventKind.RAMP_DONE, 3)
+    run.event(EventKind.EXCEPTION, 4, message="boom", count=5, ages=((15, 2), (5, 3)))
+    run.event(EventKind.EXCEPTION, 8, message="boom", count=4, ages=((25, 4),)).event(EventKind.STOPPING, 7)
+    run.event(EventKind.EXCEPTION, 9, message="from an older worker, after the window", count=1)
+    lifecycle = state_of(run.entries).lifecycle
+    assert lifecycle.exceptions_in(lifecycle.window(at(0), at(9))) == 3 + 4
+    assert lifecycle.all_exceptions == 10
 
 
 def test_secrets_in_the_identity_are_masked():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadstone.domain.facts import Window
+from loadstone.domain.facts import LocustCounts, Window
 from loadstone.domain.ledger import Ledger
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.verdict import judge, lag_limit_ms
@@ -14,9 +14,14 @@ UNSOUND = {
     "out of balance": {"ledger": Ledger(produced=100, stored=99, unbalanced=("b",), off_by=1)},
     "master lost": {"master_lost": True},
     "no request": {"names": {}},
+    "Locust counted 101 requests where the archive holds 100": {"locust": LocustCounts(requests=101, failures=0)},
     "ramp": {"window": Window(0, 10 * SECOND, opened=False)},
     "not all users were restarted": {"lost_workers": (1,), "users_moved": False},
 }
+UNREPORTED = (
+    "1 request was sent but reported to nobody, for example because an exception left the catch_response block; "
+    "the server saw more than Locust counted"
+)
 
 
 def verdict(*texts, **changes):
@@ -169,14 +174,14 @@ def test_failures_are_shown_when_no_objective_judges_them():
 
 def test_what_else_a_reader_should_know_is_a_notice():
     outcome = verdict(
-        aborted=3, restarted={"aggregator": 2}, names_capped=True, locust_requests=99, damage=("segment 2 is damaged",)
+        aborted=3, restarted={"aggregator": 2}, names_capped=True, unreported=1, damage=("segment 2 is damaged",)
     )
     assert outcome.word == "pass"
     assert outcome.notices == (
         "aggregator exited and was restarted 2 times",
         "3 requests were cut off in flight when users stopped",
         "too many request names: those beyond the limit are counted together as __other__",
-        "Locust counted 99 requests, the archive holds 100",
+        UNREPORTED,
         "segment 2 is damaged",
     )
 

@@ -118,6 +118,7 @@ def _closing(
     found = second.first_pass
     bound_ns = _bound_ns(found, closed_at_ns)
     undisturbed = second.undisturbed.rollups()
+    totals = second.by_name(second.seconds.totals)
     facts = facts_of(
         found,
         names=second.by_name(second.seconds.window_totals),
@@ -128,6 +129,7 @@ def _closing(
         workers=second.workers.facts(),
         target=target_facts(second),
         names_capped=second.names.capped,
+        failures=sum(rollup.err for rollup in totals.values()),
         bound_ns=bound_ns,
         damage=damage,
     )
@@ -137,7 +139,7 @@ def _closing(
         first_pass=found,
         facts=facts,
         verdict=judge(objectives, facts, problems),
-        totals=second.by_name(second.seconds.totals),
+        totals=totals,
         closed_at_ns=closed_at_ns,
         bound_ns=bound_ns,
         influx=known.ledgers.influx if known else None,

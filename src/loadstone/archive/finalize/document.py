@@ -106,6 +106,10 @@ def run_record(closing: Closing) -> RunRecord:
         silences=_pauses(facts.target.silences, facts.window),
         lulls=_pauses(facts.target.lulls, facts.window),
         ending=_ending(facts),
+        unreported=facts.unreported,
+        lone_errors=facts.lone_errors,
+        exceptions=facts.exceptions_of_run,
+        exceptions_in_window=facts.exceptions,
         odd=facts.odd,
         odd_example=facts.odd_example,
         summary=Summary(
@@ -114,7 +118,7 @@ def run_record(closing: Closing) -> RunRecord:
         ),
         usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
         worker_health=msgspec.convert(facts.workers, tuple[WorkerHealth, ...], from_attributes=True),
-        locust=None if totals is None else LocustTotals(**totals),
+        locust=None if totals is None else msgspec.convert(totals, LocustTotals, from_attributes=True),
         ledgers=Ledgers(
             archive=msgspec.convert(facts.ledger, ArchiveLedger, from_attributes=True), influx=closing.influx
         ),

@@ -48,10 +48,14 @@ def facts_of(
     workers: tuple[WorkerFacts, ...],
     target: TargetFacts,
     names_capped: bool,
+    failures: int,
     bound_ns: int,
     damage: tuple[str, ...],
 ) -> RunFacts:
-    """The facts of a run; ``bound_ns`` is until when an incarnation that was not reported lost may have sent."""
+    """The facts of a run, with all its failures.
+
+    ``bound_ns`` is until when an incarnation that was not reported lost may have sent.
+    """
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
     went_away = sum(incarnation.ledger.went_away for incarnation in state.incarnations.values())
     return RunFacts(
@@ -76,6 +80,11 @@ def facts_of(
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
         odd=sum(incarnation.ledger.odd for incarnation in state.incarnations.values()),
         odd_example=next((text for each in state.incarnations.values() if (text := each.ledger.odd_example)), ""),
+        unreported=sum(incarnation.ledger.unreported for incarnation in state.incarnations.values()),
+        lone_errors=sum(incarnation.ledger.lone_errors for incarnation in state.incarnations.values()),
+        failures=failures,
+        exceptions=lifecycle.exceptions_in(first_pass.window),
+        exceptions_of_run=lifecycle.all_exceptions,
         target_exited=_exited_under_load(lifecycle),
         target_exit_code=lifecycle.target_exited.code if lifecycle.target_exited else None,
         master_lost=state.master_lost,
@@ -84,10 +93,10 @@ def facts_of(
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
-        locust_requests=(lifecycle.locust_totals or {}).get("requests"),
         exits=tuple(_exit(exited) for exited in lifecycle.exits),
         left_workers=_left_workers(first_pass),
         silent_workers=tuple(sorted(state.silent_workers)),
+        locust=lifecycle.locust_totals,
     )
 
 
