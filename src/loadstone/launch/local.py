@@ -181,7 +181,8 @@ class LocalStack:
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
-        self.master = self._locust("master", ["--master", *self._master_arguments()])
+        given = self.scenario.master_arguments
+        self.master = self._locust("master", [*given, "--master", *self._master_arguments()])
         self.master.start()
         for number in range(1, self.settings.workers + 1):
             arguments = ["--worker", "--master-host", self._loopback(), "--master-port", str(self.master_port)]
@@ -191,7 +192,7 @@ class LocalStack:
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
+        argv = [_PYTHON, "-m", "locust", "-f", files, *self.scenario.arguments, *arguments]
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
 
@@ -224,6 +225,7 @@ class LocalStack:
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
+                "options_only": "yes",
             }
         )
         return {**inherited_environment(HookOnlySettings), **known}
