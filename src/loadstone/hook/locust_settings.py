@@ -85,18 +85,20 @@ def read_line(question: ScenarioQuestion, parser: Any, *, is_loaded: bool = True
     scenario = [form for form in _forms(parser) if not known & set(form.names)]
     before = divide(question.words, question.own, _forms(plain), scenario)
     after = divide(question.after, (), _forms(plain), scenario)
-    rest = (*before.rest, *after.rest)
-    options = _parsed(parser, _words_of(question, rest, (*before.passed, *after.passed)), strict=is_loaded)
-    given = [*_given_before(parser), *_given_on_line(parser, (*before.passed, *after.passed))]
-    _refuse(given, options, question)
+    rest, passed = (*before.rest, *after.rest), (*before.passed, *after.passed)
+    on_line = list(_given_on_line(parser, passed))
+    _refuse(on_line, question)
+    options = _parsed(parser, _words_of(question, rest, passed), strict=is_loaded)
+    given = [*_given_before(parser), *on_line]
+    _refuse([each for each in given if getattr(options, each.dest, None)], question)
     adopted = _ADOPTED_BY_WORKER if question.worker else _ADOPTED
-    passed = [each for each in given if each.dest not in {*adopted, *_ADOPTED, *_IGNORED, *_FILES} & theirs]
-    master = [each for each in passed if each.dest in _MASTER_ONLY & theirs]
+    kept = [each for each in given if each.dest not in {*adopted, *_ADOPTED, *_IGNORED, *_FILES} & theirs]
+    master = [each for each in kept if each.dest in _MASTER_ONLY & theirs]
     report = LineReport(
         own=before.own,
         arguments=(
             *(rest or options.user_classes),
-            *(word for each in passed if each not in master for word in each.words),
+            *(word for each in kept if each not in master for word in each.words),
         ),
         master_arguments=tuple(word for each in master for word in each.words),
         adopted=tuple(_adopted(adopted, options, plain, given)),
@@ -188,11 +190,12 @@ def _listed(action: Any, value: object) -> object:
     return value
 
 
-def _refuse(given: Sequence[_Setting], options: Any, question: ScenarioQuestion) -> None:
+def _refuse(given: Sequence[_Setting], question: ScenarioQuestion) -> None:
     for each in given:
-        is_set = getattr(options, each.dest, True)
-        if each.dest in _REFUSED and is_set and not (question.worker and each.dest == "processes"):
+        if each.dest in _REFUSED and not (question.worker and each.dest == "processes"):
             raise UsageError(f"{each.origin} cannot be used with loadstone", hint=_REFUSED[each.dest])
+        if each.dest == "locustfile" and each.on_command_line and question.files:
+            raise UsageError("the scenario is named twice, before and behind --", hint="Name it once")
 
 
 def _adopted(names: dict[str, str], options: Any, plain: Any, given: Sequence[_Setting]) -> Iterator[Adopted]:
