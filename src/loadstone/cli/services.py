@@ -53,7 +53,7 @@ def _usage(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
 WORKER: Final = Verb(
     name="worker",
     help="Start a worker that joins a Locust master on this machine or another one.",
-    notes="Options that are not listed here are passed on to Locust and the scenario.",
+    notes="Options that are not listed here go to Locust or the scenario, and so does all that follows a separate --.",
     configure=lambda parser: add_options(parser, WorkerSettings),
     execute=_worker,
     passes_arguments_on=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shlex
 import shutil
 import sys
 import tempfile
@@ -103,7 +104,8 @@ class LocalStack:
         """The command that adds a worker on another machine; its Redis address contains a password."""
         files = " ".join(str(file) for file in self.scenario.files)
         where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
-        return f"more workers: loadstone worker {where} -f {files}"
+        given = shlex.join([*self._tags(), *self.scenario.arguments])
+        return f"more workers: loadstone worker {where} -f {files} {f'-- {given}' if given else ''}".rstrip()
 
     def restart_crashed(self, *, workers: bool) -> list[ManagedProcess]:
         """Restart crashed services, and with ``workers`` crashed workers too; return the processes that were restarted.
