@@ -21,7 +21,7 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(RUN_SET) ## Run the load-test demo, or your own: ARGS="--scenario FILE --host URL"
+run: $(RUN_SET) ## Run the load-test demo, or your own: ARGS="-f FILE --host URL"
 	@$(VENV)/bin/loadstone run $(ARGS)
 
 .PHONY: up

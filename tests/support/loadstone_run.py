@@ -37,6 +37,8 @@ class LoadstoneRun:
     folder: Path
     arguments: tuple[str, ...]
     verb: str = "run"
+    cwd: Path = REPOSITORY
+    variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     output: str = ""
     _seen: dict[int, psutil.Process] = field(default_factory=dict)
@@ -55,8 +57,8 @@ class LoadstoneRun:
     def start(self) -> LoadstoneRun:
         """Start it and come back at once."""
         self.temporary.mkdir(parents=True, exist_ok=True)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("LOADSTONE_")}
-        environ["TMPDIR"] = str(self.temporary)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("LOADSTONE_", "LOCUST_"))}
+        environ |= {"TMPDIR": str(self.temporary), **self.variables}
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loadstone", self.verb, *results, *self.arguments],
@@ -64,7 +66,7 @@ class LoadstoneRun:
             stderr=subprocess.STDOUT,
             text=True,
             env=environ,
-            cwd=REPOSITORY,
+            cwd=self.cwd,
         )
         return self
 

@@ -61,7 +61,8 @@ class Parser(argparse.ArgumentParser):
 class Verb:
     """A verb with its options and what it does, or, with ``actions``, a group such as ``loadstone grafana``.
 
-    ``execute`` takes the parsed arguments and the unknown ones, and returns the exit code.
+    ``execute`` takes the parsed arguments and returns the exit code. With ``passes_arguments_on`` the words behind the
+    verb are not parsed, since the scenario's options are not known yet: ``execute`` gets them all.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Verb:
         if self.configure:
             self.configure(parser)
         if self.passes_arguments_on:
-            parser.usage = f"{parser.prog} [OPTION ...] [OPTION OF THE SCENARIO ...]"
+            parser.usage = f"{parser.prog} [OPTION ...] [OPTION OF LOCUST OR THE SCENARIO ...] [USER CLASS ...]"
         if self.actions:
             actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
             for action in self.actions:
@@ -101,9 +102,8 @@ def add_options(parser: argparse.ArgumentParser, record: type[Any]) -> None:
         if each.flag:
             group.add_argument(*names, dest=each.name, action="store_const", const="yes", help=text)
         elif each.repeatable:
-            group.add_argument(
-                *names, dest=each.name, action="extend", nargs="+", metavar=each.metavar or None, help=text
-            )
+            many: dict[str, Any] = {"action": "append"} if each.one_each else {"action": "extend", "nargs": "+"}
+            group.add_argument(*names, dest=each.name, metavar=each.metavar or None, help=text, **many)
         else:
             group.add_argument(*names, dest=each.name, metavar=each.metavar or None, help=text)
     parser.add_argument(

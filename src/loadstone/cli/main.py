@@ -59,17 +59,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; raises nothing but argparse's `SystemExit` for ``--help``."""
     arguments = argparse.Namespace(debug=False)
     try:
-        _, rest = parser().parse_known_args(argv, arguments)
+        words = sys.argv[1:] if argv is None else list(argv)
+        end = _end_of_verb(words)
+        _, rest = parser().parse_known_args(words[:end], arguments)
         verb: Verb = arguments.verb
-        if rest and not verb.passes_arguments_on:
+        if rest:
             arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
         _set_up_log(verb)
-        return int(verb.execute(arguments, tuple(rest))) if verb.execute else 0
+        return int(verb.execute(arguments, tuple(words[end:]))) if verb.execute else 0
     except LoadstoneError as error:
         if arguments.debug:
             traceback.print_exc()
         _report(error)
         return int(error.exit_code)
+
+
+def _end_of_verb(words: Sequence[str]) -> int:
+    """How many words to parse now: up to a verb that passes arguments on, else all."""
+    number = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    passing = {verb.name for verb in VERBS if verb.passes_arguments_on}
+    return number + 1 if number < len(words) and words[number] in passing else len(words)
 
 
 def _set_up_log(verb: Verb) -> None:

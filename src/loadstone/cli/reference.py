@@ -31,13 +31,13 @@ __all__ = ["env_file", "settings_page"]
 _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone run` and `loadstone up`": (
         RunSettings,
-        "Options that are not listed here are passed on to the scenario.",
+        "Other options go to Locust and the scenario.",
     ),
     "`loadstone influx backfill RUN`": (InfluxSettings, "Also takes `--results`, the results folder."),
     "`loadstone grafana push`": (GrafanaPushSettings, "The data source is created only with `--influx-url`."),
     "`loadstone grafana annotate RUN`": (GrafanaAnnotateSettings, "Also takes `--results`, the results folder."),
     "`loadstone doctor`": (DoctorSettings, "Only what is named is checked."),
-    "`loadstone worker`": (WorkerSettings, "Options that are not listed here are passed on to the scenario."),
+    "`loadstone worker`": (WorkerSettings, "Other options go to Locust and the scenario."),
     "`loadstone collector`": (CollectorSettings, "Aggregator and InfluxWriter as a service."),
     "`loadstone usage`": (UsageSettings, "The UsageSampler as a service."),
     "The hook in Locust's processes": (
@@ -62,6 +62,9 @@ Every setting can be given as an option, as an environment variable, or in a TOM
 the defaults. The variable `NAME_FILE` names a file that contains the value of `NAME`. All values are checked together
 before anything starts. Verbs may share a file, so a key that another verb knows is ignored; one that no verb knows is
 refused.
+
+Options that Locust or the scenario have too, and what Locust reads by itself, are in
+[options of the scenario, settings of Locust](scenario-options.md).
 
 This page is generated: `python -m loadstone.cli.reference > docs/reference/settings.md`.
 """

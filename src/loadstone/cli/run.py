@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.common import StopFlag, Verb, add_options, settings_from
+from loadstone.cli.common import StopFlag, Verb, add_options
+from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.compose.remote import StackRun, check_fits_stack
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
     from loadstone.archive.folder import RunFolder
+    from loadstone.cli.scenario_line import ScenarioLine
     from loadstone.report.live_view import View
 
 __all__ = ["RUN", "UP"]
@@ -33,16 +35,23 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     add_gate_options(parser)
 
 
-def _run(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Run, show, archive, judge. The exit code is the verdict's (see `loadstone.errors.ExitCode`)."""
-    settings = settings_from(RunSettings, arguments)
-    check_gate_options(arguments)
-    stop = StopFlag.install()
-    folder = _run_in_stack(settings, rest, stop) if settings.stack else _run_here(settings, rest, stop)
+    if in_stack := read_line_of_stack(RunSettings, arguments, words):
+        settings, options, rest = in_stack
+        check_gate_options(options)
+        folder = _run_in_stack(settings, rest, StopFlag.install())
+    else:
+        line = read_line(RunSettings, arguments, words)
+        options = line.options
+        check_gate_options(options)
+        if line.settings.stack:
+            check_fits_stack(line.settings, line.scenario.arguments)
+        folder = _run_here(line, StopFlag.install())
     if folder is None:
         return ExitCode.INTERRUPTED
     code = print_summary(folder)
-    write_gate_files(arguments, report_of_run(ClosedRun.open(folder).record))
+    write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
     return code
 
 
@@ -53,10 +62,12 @@ def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) 
         return StackRun(settings, view, lambda: stop.count).drive()
 
 
-def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
+def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | None:
     """Start every process on this machine for one run; None when it was interrupted before it began."""
-    scenario = preflight(settings, rest)
+    settings = line.settings
+    scenario = preflight(settings, (), scenario=line.scenario)
     with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
+        _note_all(line, view)
         stack.start(stop)
         if stop():
             return None
@@ -68,12 +79,14 @@ def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> R
         return RunSupervisor(stack, view, lambda: stop.count).conduct()
 
 
-def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Serve until asked to stop; a run in progress then is ended and archived."""
-    settings = settings_from(RunSettings, arguments)
+    line = read_line(RunSettings, arguments, words)
+    settings = line.settings
     stop = StopFlag.install()
-    scenario = preflight(settings, rest, interactive=True)
+    scenario = preflight(settings, (), interactive=True, scenario=line.scenario)
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
+        _note_all(line, view)
         stack.start(stop)
         if not stop():
             view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.host}")
@@ -84,16 +97,25 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     return ExitCode.PASS
 
 
+def _note_all(line: ScenarioLine[RunSettings], view: View) -> None:
+    for note in line.notes:
+        view.note(note)
+
+
 def _note_join_command(stack: LocalStack, view: View) -> None:
     """Show how workers elsewhere join, where they can reach this machine."""
     if stack.remote_redis_url and stack.settings.bind not in LOOPBACK:
         view.note(stack.join_command())
 
 
+_NOTES: Final = (
+    "Options that are not listed here go to Locust or the scenario, and so does all that follows a separate --."
+    " An option that the scenario declares itself is the scenario's; loadstone's own is then --loadstone-OPTION."
+)
 RUN: Final = Verb(
     name="run",
     help="Run a load test on this machine, or with --stack in a running compose stack, and judge it.",
-    notes="Options that are not listed here are passed on to the scenario, as Locust does.",
+    notes=_NOTES,
     configure=_configure_run,
     execute=_run,
     passes_arguments_on=True,
@@ -101,7 +123,7 @@ RUN: Final = Verb(
 UP: Final = Verb(
     name="up",
     help="Start the platform with Locust's web UI and keep it running; each run started there is archived.",
-    notes="Options that are not listed here are passed on to the scenario, as Locust does.",
+    notes=_NOTES,
     configure=lambda parser: add_options(parser, RunSettings),
     execute=_up,
     passes_arguments_on=True,

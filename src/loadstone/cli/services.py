@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from loadstone.cli.common import StopFlag, Verb, add_options, settings_from
+from loadstone.cli.common import StopFlag, Verb, add_options, say, settings_from
+from loadstone.cli.scenario_line import read_line
 from loadstone.collector.service import serve
 from loadstone.errors import ExitCode, UsageError
 from loadstone.launch.scenario import worker_command
@@ -20,17 +21,23 @@ if TYPE_CHECKING:
 __all__ = ["COLLECTOR", "USAGE", "WORKER"]
 
 
-def _worker(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
+def _worker(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Replace this process by the Locust worker, whose exit code is then this command's."""
-    settings = settings_from(WorkerSettings, arguments)
-    if settings.redis_url is None:
-        raise UsageError("--redis-url is not set", hint="Give the address that the master printed when it started")
-    client = connect(settings.redis_url)
+    line = read_line(WorkerSettings, arguments, words, worker=True, check=_check_stream_is_named)
+    settings = line.settings
+    for note in line.notes:
+        say(note)
+    client = connect(settings.redis_url or "")
     check(client)
     client.close()
-    argv, environment = worker_command(settings, rest)
+    argv, environment = worker_command(settings, (), line.scenario)
     sys.stdout.flush()
     os.execvpe(argv[0], argv, environment)  # noqa: S606  (keeps the process id, for a supervisor)
+
+
+def _check_stream_is_named(settings: WorkerSettings) -> None:
+    if settings.redis_url is None:
+        raise UsageError("--redis-url is not set", hint="Give the address that the master printed when it started")
 
 
 def _collector(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
@@ -46,7 +53,7 @@ def _usage(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
 WORKER: Final = Verb(
     name="worker",
     help="Start a worker that joins a Locust master on this machine or another one.",
-    notes="Options that are not listed here are passed on to Locust and the scenario.",
+    notes="Options that are not listed here go to Locust or the scenario, and so does all that follows a separate --.",
     configure=lambda parser: add_options(parser, WorkerSettings),
     execute=_worker,
     passes_arguments_on=True,

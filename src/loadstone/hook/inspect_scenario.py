@@ -1,20 +1,22 @@
-"""A look into a scenario before anything is started: does it load, has it users, does it know these arguments.
+"""A look into a scenario before anything is started: does it load, has it users, which words are its arguments.
 
-Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario FILE,FILE
-[ARGUMENT...]``. The last line of its output is a `ScenarioReport` as JSON.
+Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario QUESTION``,
+where QUESTION is a `ScenarioQuestion` as JSON. The last line of its output is a `ScenarioReport` as JSON.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from loadstone.errors import UsageError
+from loadstone.hook.locust_settings import read_line
 from loadstone.settings import ScenarioReport
+from loadstone.settings.command_line import ScenarioQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,29 +26,90 @@ __all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files"]
 PLUGIN_FILE: Final = (Path(__file__).with_name("plugin") / "loadstone_hook.py").resolve()
 """The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
 
+_DEFAULT_FILE: Final = "locustfile.py"
+_FROM_MASTER: Final = "-"
+_UNCAUGHT: Final = "Uncaught exception in event handler"
+
 
 def scenario_files(parsed: Iterable[str]) -> list[Path]:
     """The scenario's own files among those Locust was started with."""
     return [Path(file) for file in parsed if Path(file).resolve() != PLUGIN_FILE]
 
 
-def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> ScenarioReport:
-    """Load the scenario and check its arguments; what is wrong is in the report."""
-    sys.argv = ["locust", "-f", ",".join(files), *arguments]
+def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:
+    """Load the scenario and take its command line apart; what is wrong is in the report."""
     try:
-        users, shape, takes_options = _load(files)
+        files, is_fallback = _files(question)
+    except SystemExit:
+        return _bad("Locust's settings in variables or files cannot be read", "See LOCUST_... and locust.conf")
+    names = ", ".join(files)
+    sys.argv = ["locust", "-f", ",".join(files), *question.words, *question.after]
+    try:
+        users, shape, takes_options = _load(files) if files else ({}, None, False)
     except SystemExit as error:
-        return _bad(f"the scenario {', '.join(files)} ended itself while it was loaded (exit {error.code})")
+        return _bad(f"the scenario {names} ended itself while it was loaded (exit {error.code})")
     except Exception as error:  # noqa: BLE001  (a scenario may raise anything; the report shows it)
-        return _bad(f"the scenario {', '.join(files)} cannot be loaded: {type(error).__name__}: {error}")
-    if not users:
-        return _bad(f"the scenario {', '.join(files)} has no user class", "Define a class that extends HttpUser")
-    if complaint := _complaint_about(arguments):
-        return _bad(complaint, "`loadstone run --help` lists every option; the scenario may add its own")
-    hosts = sorted({user.host for user in users.values() if user.host})
+        return _bad(f"the scenario {names} cannot be loaded: {type(error).__name__}: {error}")
+    if files and not users:
+        return _bad(f"the scenario {names} has no user class", "Define a class that extends HttpUser")
+    try:
+        line, options = read_line(question, _parser_of(names), is_loaded=bool(files))
+        chosen = _chosen(users, options.user_classes) if files else {}
+    except UsageError as error:
+        return _bad(error.message, error.hint)
+    hosts = sorted({user.host for user in chosen.values() if user.host})
     return ScenarioReport(
-        user_classes=tuple(sorted(users)), hosts=tuple(hosts), shape=shape, shape_takes_options=takes_options
+        files=tuple(files),
+        is_fallback=is_fallback,
+        line=line,
+        user_classes=tuple(sorted(chosen)),
+        hosts=tuple(hosts),
+        shape=shape,
+        shape_takes_options=takes_options,
     )
+
+
+def _files(question: ScenarioQuestion) -> tuple[list[str], bool]:
+    """The scenario's files, and whether it is the fallback: nothing names one, and there is no ``locustfile.py``."""
+    from locust.argument_parser import parse_locustfile_option  # noqa: PLC0415  (patches the process)
+
+    if question.files:
+        return list(question.files), False
+    config = ["--config", question.locust_config] if question.locust_config else []
+    parsed: Any = parse_locustfile_option([*config, *question.after])  # Locust declares a wrong type
+    named = str(parsed.locustfile)
+    if named == _DEFAULT_FILE and (question.worker or not Path(named).exists()):
+        return ([question.fallback] if question.fallback else []), True
+    if named == _FROM_MASTER:
+        return [], False
+    return [str(file) for file in scenario_files(each.strip() for each in named.split(","))], False
+
+
+def _parser_of(names: str) -> Any:
+    """Locust's parser with the options that the scenario adds. Raises `UsageError` when adding them fails."""
+    from locust.argument_parser import get_parser  # noqa: PLC0415
+
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage().strip())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        parser = get_parser()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    if failed := next((text for text in said if text.startswith(_UNCAUGHT)), None):
+        raise UsageError(f"the scenario {names} cannot add its options: {failed.splitlines()[-1]}")
+    return parser
+
+
+def _chosen(users: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The user classes that the command line names; all of them if it names none."""
+    if unknown := [name for name in names if name not in users]:
+        raise UsageError(
+            f"{' '.join(unknown)} is no user class of the scenario, which has {', '.join(sorted(users))}",
+            hint="Several Locust files are -f FILE,FILE or -f FILE -f FILE",
+        )
+    return {name: user for name, user in users.items() if not names or name in names}
 
 
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None, bool]:
@@ -79,21 +142,10 @@ def _expand(file: Path) -> list[str]:
     return [str(file)]
 
 
-def _complaint_about(arguments: Sequence[str]) -> str:
-    from locust.argument_parser import get_parser  # noqa: PLC0415
-
-    words = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(words):
-            get_parser().parse_args(list(arguments))
-    except SystemExit:
-        return words.getvalue().strip().rpartition("error: ")[2] or "an argument is not understood"
-    return ""
-
-
 def _bad(error: str, hint: str = "") -> ScenarioReport:
     return ScenarioReport(error=error, hint=hint)
 
 
 if __name__ == "__main__":
-    print("\n" + msgspec.json.encode(inspect_scenario(sys.argv[1].split(","), sys.argv[2:])).decode())  # noqa: T201  (its answer)
+    _question = msgspec.json.decode(sys.argv[1], type=ScenarioQuestion)
+    print("\n" + msgspec.json.encode(inspect_scenario(_question)).decode())  # noqa: T201  (its answer)

@@ -15,6 +15,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.hook import control_api, web_ui
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
+from loadstone.hook.locust_settings import use_options_only
 from loadstone.hook.master import MasterHook, quit_gracefully
 from loadstone.hook.worker import WorkerHook, touch_heartbeat_file
 from loadstone.lean import connections, locust_fast
@@ -35,10 +36,16 @@ log = logging.getLogger("loadstone.hook")
 def install(events: Events) -> None:
     """Listen to Locust's events, of which every process has one set."""
     hook = _Hook()
+    events.init_command_line_parser.add_listener(_read_options_only)
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda **_: hook.begin())
     events.quit.add_listener(lambda **_: hook.quit())
     _hide_from_pytest()
+
+
+def _read_options_only(parser: Any) -> None:
+    if load(HookSettings).options_only:
+        use_options_only(parser)
 
 
 def _hide_from_pytest() -> None:

@@ -79,18 +79,20 @@ class DemoTarget:
     ) -> DemoTarget:
         """Define both processes; nothing is started yet. The demo's own registry is kept between runs."""
         folder = target_folder()
-        port = settings.target_port or ports.reserve(_BIND)
+        port = settings.demo_port or ports.reserve(_BIND)
         state = folder.parent / ".cache" / "demo"
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
-        if settings.model:  # --registry counts only with --model, so training never writes to a registry of the user
-            env |= {"MODEL_URI": settings.model}
-            env |= {"MLFLOW_TRACKING_URI": settings.registry} if settings.registry else {}
-        argv, cwd = [sys.executable, "-m", "inference"], None if settings.model else state
+        if (
+            settings.demo_model
+        ):  # --demo-registry counts only with --demo-model, so training never writes to a registry of the user
+            env |= {"MODEL_URI": settings.demo_model}
+            env |= {"MLFLOW_TRACKING_URI": settings.demo_registry} if settings.demo_registry else {}
+        argv, cwd = [sys.executable, "-m", "inference"], None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
-        return cls(None if settings.model else train, serve, f"http://{_BIND}:{port}")
+        return cls(None if settings.demo_model else train, serve, f"http://{_BIND}:{port}")
 
     def start(self, interrupted: Callable[[], bool]) -> None:
         """Train if necessary, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shlex
 import shutil
 import sys
 import tempfile
@@ -104,7 +105,8 @@ class LocalStack:
         """The command that adds a worker on another machine; its Redis address contains a password."""
         files = " ".join(str(file) for file in self.scenario.files)
         where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
-        return f"more workers: loadstone worker {where} -f {files}"
+        given = shlex.join([*self._tags(), *self.scenario.arguments])
+        return f"more workers: loadstone worker {where} -f {files} {f'-- {given}' if given else ''}".rstrip()
 
     def restart_crashed(self, *, workers: bool) -> list[ManagedProcess]:
         """Restart crashed services, and with ``workers`` crashed workers too; return the processes that were restarted.
@@ -182,7 +184,8 @@ class LocalStack:
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
-        self.master = self._locust("master", ["--master", *self._master_arguments()])
+        given = self.scenario.master_arguments
+        self.master = self._locust("master", [*given, "--master", *self._master_arguments()])
         self.master.start()
         for number in range(1, self.settings.workers + 1):
             arguments = ["--worker", "--master-host", self._loopback(), "--master-port", str(self.master_port)]
@@ -192,7 +195,7 @@ class LocalStack:
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
+        argv = [_PYTHON, "-m", "locust", "-f", files, *self.scenario.arguments, *arguments]
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
 
@@ -234,6 +237,7 @@ class LocalStack:
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
+                "options_only": "yes",
             }
         )
         return {**inherited_environment(HookOnlySettings), **known}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
-from loadstone.launch.demo import target_folder
+from loadstone.launch.demo import describe_target, target_folder
 from loadstone.launch.managed_process import tcp_socket
 from loadstone.launch.scenario import default_locustfile, inspect
 from loadstone.settings import HookOnlySettings, load, read_token
@@ -25,24 +25,36 @@ if TYPE_CHECKING:
 __all__ = ["check_free", "check_reachable", "preflight"]
 
 
-def preflight(settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False) -> Scenario:
+def preflight(
+    settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False, scenario: Scenario | None = None
+) -> Scenario:
     """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
     parse_objectives(settings.objective)
     load(HookOnlySettings)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
-    scenario = inspect(settings.locustfile or (default_locustfile(),), arguments)
+    scenario = scenario or inspect(settings.locustfile or (default_locustfile(),), arguments)
     host = settings.host or (scenario.hosts[0] if scenario.hosts else None)
     if host:
         check_reachable(host)
     else:
         target_folder()
+    if settings.host and scenario.is_sample:
+        _check_fits_sample(settings.host)
     if settings.redis_url:
         client = connect(settings.redis_url)
         check(client)
         client.close()
     return scenario
+
+
+def _check_fits_sample(host: str) -> None:
+    if describe_target(host) is None:
+        raise UsageError(
+            f"no scenario is named, and the sample one needs the demo target, which {host} is not (it has no /info)",
+            hint="Name your Locust file with -f FILE; without it a locustfile.py in this folder is run",
+        )
 
 
 def _check_writable(results: Path) -> None:
@@ -65,8 +77,8 @@ def _check_ports(settings: RunSettings, *, interactive: bool) -> None:
         check_free(settings.bind, settings.live_port, "--live-port")
     if interactive:
         check_free(settings.bind, settings.web_port, "--web-port")
-    if settings.target_port and not settings.host:
-        check_free("127.0.0.1", settings.target_port, "--target-port")
+    if settings.demo_port and not settings.host:
+        check_free("127.0.0.1", settings.demo_port, "--demo-port")
 
 
 def _check_bind(bind: str) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,22 +20,25 @@ from loadstone.settings import (
     inherited_environment,
     load,
 )
+from loadstone.settings.command_line import ScenarioQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadstone.settings import WorkerSettings
 
-__all__ = ["Scenario", "default_locustfile", "inspect", "worker_command"]
+__all__ = ["Scenario", "ask", "default_locustfile", "inspect", "scenario_of", "worker_command"]
 
 _TIMEOUT_S: Final = 60.0
+_DEFAULT_NAME: Final = "locustfile.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The files of a scenario, what it defines, and the arguments that it gets.
+    """The files of a scenario, what it defines, and the arguments that Locust's processes get.
 
     ``shape_takes_options``: its load shape reads users, spawn rate and run time (Locust's ``use_common_options``).
+    ``is_sample``: it is the sample scenario, because nothing names another one.
     """
 
     files: tuple[Path, ...]
@@ -44,6 +47,8 @@ class Scenario:
     shape: str | None
     arguments: tuple[str, ...]
     shape_takes_options: bool = False
+    master_arguments: tuple[str, ...] = ()
+    is_sample: bool = False
 
 
 def default_locustfile() -> Path:
@@ -52,32 +57,52 @@ def default_locustfile() -> Path:
     return here if here.exists() else Path(__file__).parents[3] / here
 
 
-def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
+def inspect(
+    files: Sequence[Path], arguments: Sequence[str], timeout_s: float = _TIMEOUT_S, **question: Any
+) -> Scenario:
     """Load a scenario in a child process. Raises `UsageError` when it, or one of its arguments, is wrong."""
-    for file in files:
+    asked = ScenarioQuestion(files=tuple(map(str, files)), words=tuple(arguments), **question)
+    return scenario_of(ask(asked, timeout_s))
+
+
+def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioReport:
+    """What a child process finds out about a scenario and its command line. Raises `UsageError` for what is wrong."""
+    for file in map(Path, question.files):
         if not file.exists():
             raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
-    names = ",".join(map(str, files))
-    argv = [sys.executable, "-m", "loadstone.hook.inspect_scenario", names, *arguments]
+    names = ",".join(question.files) or _DEFAULT_NAME
+    argv = [sys.executable, "-m", "loadstone.hook.inspect_scenario", msgspec.json.encode(question).decode()]
     try:
         done = subprocess.run(
             argv,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
         raise UsageError(
-            f"the scenario {names} did not load within {_TIMEOUT_S:.0f} s",
-            hint="Move slow work out of its module level",
+            f"the scenario {names} did not load within {timeout_s:g} s",
+            hint="Move slow work out of its module level, or give it more time with --import-timeout TIME",
         ) from error
     report = _read_report(done, names)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
+    return report
+
+
+def scenario_of(report: ScenarioReport) -> Scenario:
+    """The scenario that a report describes."""
     return Scenario(
-        tuple(files), report.user_classes, report.hosts, report.shape, tuple(arguments), report.shape_takes_options
+        files=tuple(map(Path, report.files)),
+        user_classes=report.user_classes,
+        hosts=report.hosts,
+        shape=report.shape,
+        shape_takes_options=report.shape_takes_options,
+        arguments=report.line.arguments,
+        master_arguments=report.line.master_arguments,
+        is_sample=report.is_fallback,
     )
 
 
@@ -89,17 +114,18 @@ def _read_report(done: subprocess.CompletedProcess[str], names: str) -> Scenario
         raise PlatformError(f"the scenario {names} could not be inspected: {last}") from error
 
 
-def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+def worker_command(
+    settings: WorkerSettings, arguments: tuple[str, ...], scenario: Scenario | None = None
+) -> tuple[list[str], dict[str, str]]:
     """Program arguments and environment of a worker that joins a master.
 
     Without a scenario Locust asks the master for its files, the hook among them. Raises `UsageError` for a wrong
     scenario, `SettingsError` for a wrong setting of the hook.
     """
     load(HookOnlySettings)
-    if settings.locustfile:
-        inspect(settings.locustfile, arguments)
-    files = ",".join(map(str, (*settings.locustfile, PLUGIN_FILE))) if settings.locustfile else "-"
+    scenario = scenario or inspect(settings.locustfile, arguments, settings.import_timeout, worker=True)
+    files = ",".join(map(str, (*scenario.files, PLUGIN_FILE))) if scenario.files else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
-    argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]
+    argv = [sys.executable, "-m", "locust", "-f", files, *scenario.arguments, "--worker", *master]
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
-    return argv, child_environment(env)
+    return argv, child_environment({**env, **as_environment({"options_only": "yes"})})

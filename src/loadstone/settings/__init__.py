@@ -2,12 +2,14 @@
 
 from loadstone.settings.hook import HookOnlySettings, HookSettings, RunRequest
 from loadstone.settings.load import (
+    FORMER_NAMES,
     Setting,
     as_environment,
     child_environment,
     describe,
     inherited_environment,
     load,
+    peek,
     read_config_file,
     read_secret,
     read_token,
@@ -31,6 +33,7 @@ from loadstone.settings.stack import StackSettings
 
 __all__ = [
     "FILE_RECORDS",
+    "FORMER_NAMES",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
@@ -52,6 +55,7 @@ __all__ = [
     "describe",
     "inherited_environment",
     "load",
+    "peek",
     "read_config_file",
     "read_secret",
     "read_token",

@@ -74,4 +74,9 @@ class HookSettings(HookOnlySettings):
     launch: str | None = setting(
         parse.text, "id of the command that started these processes, by which it finds the run"
     )
+    options_only: bool = setting(
+        parse.boolean,
+        "take Locust's options from the command line only; `loadstone run` has read its variables and files before",
+        default="no",
+    )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")

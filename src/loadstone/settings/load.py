@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENV_PREFIX",
+    "FORMER_NAMES",
     "Setting",
     "as_environment",
     "child_environment",
     "describe",
     "inherited_environment",
     "load",
+    "peek",
     "read_config_file",
     "read_secret",
     "read_token",
@@ -30,6 +32,8 @@ __all__ = [
 
 ENV_PREFIX: Final = "LOADSTONE_"
 _REPEATED: Final = "\n"
+FORMER_NAMES: Final = {"model": "demo_model", "registry": "demo_registry", "target_port": "demo_port"}
+"""Settings that were renamed, so that their options are free for scenarios."""
 _FILE_SUFFIX: Final = "_FILE"
 """``NAME_FILE`` names a file that holds the value of ``NAME``: what the environment must not show."""
 T = TypeVar("T")
@@ -45,6 +49,7 @@ class Setting:
     default: str | None
     metavar: str
     repeatable: bool
+    one_each: bool
     flag: bool
     short: str | None
     variable: str | None
@@ -67,12 +72,16 @@ def setting(
     default: str | None = None,
     metavar: str = "",
     repeatable: bool = False,
+    one_each: bool = False,
     flag: bool = False,
     short: str | None = None,
     variable: str | None = None,
 ) -> Any:
-    """A field of a settings record. ``default`` is text like any other value; None means "not set"."""
-    shown = {"parse": parse, "help": help, "default": default, "metavar": metavar}
+    """A field of a settings record. ``default`` is text like any other value; None means "not set".
+
+    A repeatable option takes several words each time, or with ``one_each`` one.
+    """
+    shown = {"parse": parse, "help": help, "default": default, "metavar": metavar, "one_each": one_each}
     return field(metadata={**shown, "repeatable": repeatable, "flag": flag, "short": short, "variable": variable})
 
 
@@ -89,16 +98,19 @@ def load(
     environ: Mapping[str, str] | None = None,
     file: Mapping[str, object] | None = None,
     shared: Collection[str] = (),
+    adopted: Mapping[str, tuple[str, str]] | None = None,
 ) -> T:
     """A filled record. Raises `SettingsError` naming every invalid setting, its value and what is allowed.
 
     A key of the file must be one of the record or of ``shared``, which other verbs read from the same file.
+    ``adopted`` are values that only override defaults, each with where it comes from.
     """
     sources = (options or {}, os.environ if environ is None else environ, file or {})
     values: dict[str, Any] = {}
-    problems = _unknown_keys(file or {}, {*shared, *(each.name for each in describe(record))})
+    names = {each.name for each in describe(record)}
+    problems = [*_unknown_keys(file or {}, {*shared, *names}), *_former_variables(names, sources[1])]
     for each in describe(record):
-        raw, origin = _raw_value(each, *sources)
+        raw, origin = _raw_value(each, *sources, adopted or {})
         try:
             values[each.name] = _parsed(each, raw)
         except ValueError as error:
@@ -106,6 +118,16 @@ def load(
     if problems:
         raise SettingsError(problems)
     return record(**values)
+
+
+def peek(record: type[Any], name: str, options: Mapping[str, Any], *, file: Mapping[str, object] | None = None) -> Any:
+    """One setting before all options are known; None when it is invalid, which `load` will say."""
+    each = next(each for each in describe(record) if each.name == name)
+    raw, _ = _raw_value(each, options, os.environ, file or {}, {})
+    try:
+        return _parsed(each, raw)
+    except ValueError:
+        return None
 
 
 def read_config_file(file: Path | None) -> dict[str, object]:
@@ -169,11 +191,20 @@ def _setting_of(each: Field[Any]) -> Setting:
 def _unknown_keys(file: Mapping[str, object], known: Collection[str]) -> list[str]:
     problems = []
     for key in file:
-        if key not in known:
+        if key not in known and (now := FORMER_NAMES.get(key)) in known:
+            problems.append(f"{key} in the file is now {now}")
+        elif key not in known:
             nearest = difflib.get_close_matches(key, sorted(known), n=1)
             cure = f"did you mean {nearest[0]}?" if nearest else "docs/reference/settings.md lists every setting"
             problems.append(f"{key} in the file is not known, {cure}")
     return problems
+
+
+def _former_variables(names: Collection[str], environ: Mapping[str, str]) -> list[str]:
+    renamed = (
+        (ENV_PREFIX + old.upper(), ENV_PREFIX + new.upper()) for old, new in FORMER_NAMES.items() if new in names
+    )
+    return [f"{old} is now {new}" for old, new in renamed if old in environ]
 
 
 def _raw_value(
@@ -181,6 +212,7 @@ def _raw_value(
     options: Mapping[str, str | list[str] | None],
     environ: Mapping[str, str],
     file: Mapping[str, object],
+    adopted: Mapping[str, tuple[str, str]],
 ) -> tuple[str | None, str]:
     if (given := options.get(each.name)) is not None:
         return (_REPEATED.join(given) if isinstance(given, list) else given), each.option
@@ -191,6 +223,8 @@ def _raw_value(
     if each.name in file:
         value = file[each.name]
         return (_REPEATED.join(map(str, value)) if isinstance(value, list) else str(value)), f"{each.name} in the file"
+    if each.name in adopted:
+        return adopted[each.name]
     return each.default, each.option
 
 

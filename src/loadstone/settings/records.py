@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from loadstone.settings import parse
+from loadstone.settings.command_line import LineReport
 from loadstone.settings.load import setting
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
 
 
 class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``)."""
+    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``).
+
+    ``is_fallback``: nothing named a scenario, and there is none that Locust would run.
+    """
 
     error: str = ""
     hint: str = ""
+    files: tuple[str, ...] = ()
+    is_fallback: bool = False
+    line: LineReport = LineReport()
     user_classes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     shape: str | None = None
@@ -95,10 +102,14 @@ class RunSettings(InfluxSettings):
 
     locustfile: tuple[Path, ...] = setting(
         lambda value: tuple(map(parse.path, parse.words(value))),
-        "scenario: one or more Locust files, or folders that contain them",
+        "scenario: Locust files, or folders that contain them, separated by commas; without it ./locustfile.py",
         metavar="FILE",
         repeatable=True,
+        one_each=True,
         short="-f",
+    )
+    import_timeout: float = setting(
+        parse.positive_duration_s, "how long the scenario may take to load before a run", default="60s", metavar="TIME"
     )
     host: str | None = setting(
         parse.http_url, "base URL of the target; without it the demo target is started", metavar="URL", short="-H"
@@ -166,18 +177,16 @@ class RunSettings(InfluxSettings):
     )
     web_port: int = setting(parse.port, "port of Locust's web UI (`up` only)", default="8089", metavar="PORT")
     live_port: int = setting(parse.port, "port of the live page (0: any free port)", default="0", metavar="PORT")
-    target_port: int = setting(parse.port, "port of the demo target (0: any free port)", default="0", metavar="PORT")
-    model: str | None = setting(
+    demo_port: int = setting(parse.port, "port of the demo target (0: any free port)", default="0", metavar="PORT")
+    demo_model: str | None = setting(
         parse.text,
         "model for the demo target, such as models:/NAME@ALIAS; without it a small model is trained",
         metavar="URI",
-        variable="MODEL_URI",
     )
-    registry: str | None = setting(
+    demo_registry: str | None = setting(
         parse.text,
-        "MLflow registry that holds --model; without it the demo's own, in .cache/demo",
+        "MLflow registry that holds --demo-model; without it the demo's own, in .cache/demo",
         metavar="URI",
-        variable="MLFLOW_TRACKING_URI",
     )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
@@ -227,7 +236,11 @@ class WorkerSettings:
         "scenario; without it the master's is used",
         metavar="FILE",
         repeatable=True,
+        one_each=True,
         short="-f",
+    )
+    import_timeout: float = setting(
+        parse.positive_duration_s, "how long the scenario may take to load at the start", default="60s", metavar="TIME"
     )
 
 

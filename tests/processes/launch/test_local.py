@@ -94,7 +94,7 @@ def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_lo
 ):
     monkeypatch.setattr(PrivateValkey, "wait_until_ready", lambda _: None)
     machine.ends_at_once["train"] = 0
-    with stack_of(machine, {"target_port": str(target.server_address[1])}) as stack:
+    with stack_of(machine, {"demo_port": str(target.server_address[1])}) as stack:
         monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
         stack.start(lambda: False)
         assert machine.started() == ["valkey", "aggregator", "train", "target", "master", "worker-1", "worker-2"]
@@ -260,7 +260,7 @@ class Demo:
     """A demo target of fake processes, in virtual time."""
 
     def __init__(self, machine: FakeMachine, folder: Path, port: int, **options: str) -> None:
-        settings = load(RunSettings, {"target_port": str(port), **options}, environ={})
+        settings = load(RunSettings, {"demo_port": str(port), **options}, environ={})
         self.target = DemoTarget.prepare(settings, folder, ReservedPorts(), machine.make)
         self.script = Script(machine.clock)
         self.target.clock, self.target.sleep = machine.clock.clock, self.script.sleep
@@ -298,7 +298,7 @@ def test_a_model_that_the_registry_lacks_is_wrong_use_after_a_few_seconds(
     machine: FakeMachine, target: TargetDouble, tmp_path: Path
 ):
     target.status, target.why = 503, "models:/absent/1 is not in the registry"
-    demo = Demo(machine, tmp_path, target.server_address[1], model="models:/absent/1")
+    demo = Demo(machine, tmp_path, target.server_address[1], demo_model="models:/absent/1")
     with pytest.raises(UsageError, match="the demo target has no model: models:/absent/1 is not in the registry"):
         demo.start()
     assert machine.started() == ["target"], "a named model is not trained"

@@ -72,7 +72,7 @@ def test_results_that_cannot_be_written_are_named(new_run, counting_server, tmp_
 
 
 def test_a_model_that_the_registry_does_not_have_is_named(new_run, tmp_path: Path):
-    run = new_run(None, "--registry", f"sqlite:///{tmp_path / 'registry.db'}", "--model", "models:/absent/1")
+    run = new_run(None, "--demo-registry", f"sqlite:///{tmp_path / 'registry.db'}", "--demo-model", "models:/absent/1")
     refuse(run, "models:/absent/1", "not in the registry")
 
 
@@ -80,7 +80,7 @@ def test_a_model_without_a_signature_is_refused(new_run, tmp_path: Path):
     registry = f"sqlite:///{tmp_path / 'registry.db'}"
     program = REPOSITORY / "tests" / "support" / "registry_without_signature.py"
     subprocess.run([sys.executable, program, registry, "bare"], cwd=tmp_path, check=True, capture_output=True)
-    run = new_run(None, "--registry", registry, "--model", "models:/bare/1")
+    run = new_run(None, "--demo-registry", registry, "--demo-model", "models:/bare/1")
     refuse(run, "bare/1", "no signature")
 
 

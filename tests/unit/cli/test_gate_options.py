@@ -9,8 +9,11 @@ import pytest
 
 from loadstone.cli import main as cli
 from loadstone.cli import run as cli_run
+from loadstone.cli import scenario_line
 from loadstone.cli.common import StopFlag
 from loadstone.errors import ExitCode
+from loadstone.settings import ScenarioReport
+from loadstone.settings.command_line import LineReport, ScenarioQuestion
 from support.closed_runs import MadeRun
 from support.full_disk import files_no_larger_than
 
@@ -20,11 +23,17 @@ if TYPE_CHECKING:
 OPTIONS = ["--junit", "--markdown"]
 
 
+def a_scenario_without_options(question: ScenarioQuestion, *_: object) -> ScenarioReport:
+    """Stands for loading a scenario, which starts a process: all words are loadstone's."""
+    return ScenarioReport(line=LineReport(own=question.words))
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of a ``loadstone run`` whose run is archived already."""
     folder = MadeRun().close(tmp_path / "results")
     monkeypatch.setattr(cli_run, "_run_here", lambda *_: folder)
+    monkeypatch.setattr(scenario_line, "ask", a_scenario_without_options)
     monkeypatch.setattr(StopFlag, "install", StopFlag)
     return ["run", "--results", str(tmp_path / "results")]
 
