@@ -61,7 +61,8 @@ def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> R
         if stop():
             return None
         view.note(f"live page {stack.live_url}")
-        view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        _note_all(scenario.notes, view)
+        view.note(f"target {stack.targets}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         _note_join_command(stack, view)
         return RunSupervisor(stack, view, lambda: stop.count).conduct()
 
@@ -74,12 +75,18 @@ def _up(arguments: argparse.Namespace, rest: tuple[str, ...]) -> int:
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
         stack.start(stop)
         if not stop():
-            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.host}")
+            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.targets}")
+            _note_all(scenario.notes, view)
             view.note(f"live page: {stack.live_url}")
             view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
             _note_join_command(stack, view)
             RunSupervisor(stack, view, lambda: stop.count).serve()
     return ExitCode.PASS
+
+
+def _note_all(notes: tuple[str, ...], view: View) -> None:
+    for note in notes:
+        view.note(note)
 
 
 def _note_join_command(stack: LocalStack, view: View) -> None:

@@ -48,7 +48,7 @@ def identity_of(environment: Environment, settings: HookSettings) -> Started:
     runner = environment.runner
     return Started(
         scenario=_scenario(environment),
-        host=environment.host or next((c.host for c in environment.user_classes if c.host), None),
+        host=_targets(environment),
         users=target_users(runner) if runner else 0,
         spawn_rate=getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
         run_time_s=settings.run_time,
@@ -82,6 +82,12 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+
+
+def _targets(environment: Environment) -> str | None:
+    """Every host that the user classes have, separated by commas; None where only the scenario's code knows it."""
+    hosts = [environment.host] if environment.host else [user.host for user in environment.user_classes]
+    return ", ".join(sorted({host for host in hosts if host and isinstance(host, str)})) or None
 
 
 def _scenario(environment: Environment) -> ScenarioIdentity:

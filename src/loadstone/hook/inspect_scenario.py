@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from loadstone.hook.inspect_users import has_absolute_urls, report_users
 from loadstone.settings import ScenarioReport
 
 if TYPE_CHECKING:
@@ -41,10 +42,17 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> Scenario
         return _bad(f"the scenario {', '.join(files)} cannot be loaded: {type(error).__name__}: {error}")
     if not users:
         return _bad(f"the scenario {', '.join(files)} has no user class", "Define a class that extends HttpUser")
-    if complaint := _complaint_about(arguments):
+    options, complaint = _parse(arguments)
+    if complaint:
         return _bad(complaint, "`loadstone run --help` lists every option; the scenario may add its own")
-    hosts = sorted({user.host for user in users.values() if user.host})
-    return ScenarioReport(user_classes=tuple(sorted(users)), hosts=tuple(hosts), shape=shape)
+    reports = report_users(users, options)
+    return ScenarioReport(
+        user_classes=tuple(sorted(users)),
+        hosts=tuple(sorted({user.host for user in reports if user.host})),
+        shape=shape,
+        users=reports,
+        has_absolute_urls=has_absolute_urls(users.values()),
+    )
 
 
 def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
@@ -77,16 +85,16 @@ def _expand(file: Path) -> list[str]:
     return [str(file)]
 
 
-def _complaint_about(arguments: Sequence[str]) -> str:
+def _parse(arguments: Sequence[str]) -> tuple[Any, str]:
+    """The options as Locust reads them, and what is wrong with them."""
     from locust.argument_parser import get_parser  # noqa: PLC0415
 
     words = io.StringIO()
     try:
         with contextlib.redirect_stderr(words):
-            get_parser().parse_args(list(arguments))
+            return get_parser().parse_args(list(arguments)), ""
     except SystemExit:
-        return words.getvalue().strip().rpartition("error: ")[2] or "an argument is not understood"
-    return ""
+        return None, words.getvalue().strip().rpartition("error: ")[2] or "an argument is not understood"
 
 
 def _bad(error: str, hint: str = "") -> ScenarioReport:

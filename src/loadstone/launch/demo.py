@@ -16,14 +16,15 @@ from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ManagedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadstone.domain.time import Clock
     from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 
-__all__ = ["DemoTarget", "TargetInfo", "describe_target", "target_folder"]
+__all__ = ["DemoTarget", "TargetInfo", "describe_target", "is_demo_scenario", "target_folder"]
 
+_SCENARIO: Final = Path("locust-worker") / "locustfile.py"
 _READY_WITHIN_S: Final = 120.0
 _NOT_READY_FOR_S: Final = 5.0
 """How long the registry may be unreachable or lack the model before that counts as a wrong setting."""
@@ -57,6 +58,19 @@ def target_folder() -> Path:
         if (folder / "inference").is_dir():
             return folder.resolve()
     raise UsageError("the demo target is not installed here", hint="Name the service to test with --host URL")
+
+
+def is_demo_scenario(files: Sequence[Path]) -> bool:
+    """Whether these files are the scenario that comes with the demo target, and it still asks the target for /info."""
+    known = {(root / _SCENARIO).resolve() for root in (Path(), Path(__file__).parents[3])}
+    return any(file.resolve() in known and _asks_for_info(file) for file in files)
+
+
+def _asks_for_info(file: Path) -> bool:
+    try:
+        return "/info" in file.read_text(errors="replace")
+    except OSError:
+        return False
 
 
 @dataclass(slots=True)
@@ -145,7 +159,7 @@ def _not_ready_because(client: httpx.Client) -> str | None:
 def describe_target(host: str) -> TargetInfo | None:
     """What the target's ``/info`` says about it; None when it has no such answer."""
     try:
-        answer = httpx.get(f"{host}/info", timeout=2, trust_env=False)
+        answer = httpx.get(f"{host.rstrip('/')}/info", timeout=2, trust_env=False)
         return msgspec.json.decode(answer.content, type=TargetInfo) if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, msgspec.MsgspecError):
+    except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
         return None

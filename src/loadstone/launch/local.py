@@ -17,8 +17,9 @@ import msgspec
 
 from loadstone.errors import PlatformError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
-from loadstone.launch.demo import DemoTarget, describe_target
+from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
+from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
@@ -61,7 +62,8 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
-        self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
+        self.host = _host_for(settings, scenario)
+        """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
         self.redis_url = settings.redis_url or ""
         self.remote_redis_url = settings.redis_url
         self.target: ManagedProcess | None = None
@@ -93,6 +95,11 @@ class LocalStack:
             return
         self._start_usage()
         self._start_locust()
+
+    @property
+    def targets(self) -> str:
+        """The targets of the run as far as they are known before it, without secrets."""
+        return self.host if self.target else targets_text(self.settings, self.scenario)
 
     @property
     def live_url(self) -> str:
@@ -163,7 +170,7 @@ class LocalStack:
             self._start_service("writer", "collector", {**values, "only": "writer"})
 
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
-        if self.host:
+        if not wants_demo_target(self.settings, self.scenario):
             return
         demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process)
         self.target, self.host = demo.serve, demo.host
@@ -200,7 +207,7 @@ class LocalStack:
         bind = ["--master-bind-host", settings.bind, "--master-bind-port", str(self.master_port)]
         load = ["--users", str(settings.users), "--spawn-rate", f"{settings.spawn_rate:g}"]
         stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--exit-code-on-error", "0", "--enable-rebalancing"]
-        common = [*bind, *stop, "--host", self.host, *self._tags()]
+        common = [*bind, *stop, *(("--host", self.host) if self.host else ()), *self._tags()]
         if self.interactive:
             return [*common, *load, "--web-host", settings.bind, "--web-port", str(settings.web_port)]
         expect = ["--expect-workers", str(settings.workers), "--expect-workers-max-wait", str(_WORKERS_JOIN_WITHIN_S)]
@@ -241,6 +248,12 @@ class LocalStack:
 
     def _loopback(self) -> str:
         return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)
+
+
+def _host_for(settings: RunSettings, scenario: Scenario) -> str:
+    """The user's host unchanged, as Locust puts paths behind it; those of the demo scenario begin with a slash."""
+    host = settings.host or ""
+    return host.rstrip("/") if is_demo_scenario(scenario.files) else host
 
 
 def _json(value: object) -> str:

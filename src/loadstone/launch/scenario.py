@@ -24,7 +24,7 @@ from loadstone.settings import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadstone.settings import WorkerSettings
+    from loadstone.settings import UserReport, WorkerSettings
 
 __all__ = ["Scenario", "default_locustfile", "inspect", "worker_command"]
 
@@ -40,6 +40,11 @@ class Scenario:
     hosts: tuple[str, ...]
     shape: str | None
     arguments: tuple[str, ...]
+    users: tuple[UserReport, ...] = ()
+    """Those of the classes that would run."""
+    has_absolute_urls: bool = False
+    notes: tuple[str, ...] = ()
+    """What preflight found worth knowing, although it prevents nothing."""
 
 
 def default_locustfile() -> Path:
@@ -72,7 +77,15 @@ def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
     report = _read_report(done, names)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
-    return Scenario(tuple(files), report.user_classes, report.hosts, report.shape, tuple(arguments))
+    return Scenario(
+        files=tuple(files),
+        user_classes=report.user_classes,
+        hosts=report.hosts,
+        shape=report.shape,
+        arguments=tuple(arguments),
+        users=report.users,
+        has_absolute_urls=report.has_absolute_urls,
+    )
 
 
 def _read_report(done: subprocess.CompletedProcess[str], names: str) -> ScenarioReport:

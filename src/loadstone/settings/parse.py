@@ -24,6 +24,7 @@ __all__ = [
     "port",
     "positive_duration_s",
     "redis_url",
+    "target",
     "text",
     "whole_number",
     "words",
@@ -150,6 +151,15 @@ def http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("http://HOST[:PORT] or https://HOST[:PORT]")
     return value.rstrip("/")
+
+
+def target(value: str) -> str:
+    """What Locust takes as a host, unchanged: an http(s) address, or anything that a client of another kind needs."""
+    if value.lower().startswith(("http:", "https:")):
+        http_url(value)
+    if not value or any(letter.isspace() for letter in value):
+        raise ValueError("an address such as http://HOST[:PORT], or one that the scenario's client understands")
+    return value
 
 
 def redis_url(value: str) -> str:

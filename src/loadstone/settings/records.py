@@ -26,6 +26,7 @@ __all__ = [
     "RunSettings",
     "ScenarioReport",
     "UsageSettings",
+    "UserReport",
     "WorkerSettings",
 ]
 
@@ -33,6 +34,19 @@ _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
 _DEFAULT_RUN_TIME_S = 60.0
 _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
+
+
+class UserReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One user class of a scenario, and what is known of its target before a run.
+
+    ``http``: its client is one of Locust's HTTP clients or `LeanHttpUser`'s. ``needs_host``: it stops the test when it
+    is started without a host, and neither it nor a listener of the scenario can give it one before that.
+    """
+
+    name: str
+    host: str | None = None
+    http: bool = False
+    needs_host: bool = False
 
 
 class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +57,10 @@ class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
     user_classes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     shape: str | None = None
+    users: tuple[UserReport, ...] = ()
+    """The classes that would run."""
+    has_absolute_urls: bool = False
+    """Whether the scenario's code contains an http(s) URL that is no host of a class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +118,10 @@ class RunSettings(InfluxSettings):
         short="-f",
     )
     host: str | None = setting(
-        parse.http_url, "base URL of the target; without it the demo target is started", metavar="URL", short="-H"
+        parse.target,
+        "base URL of the target, in place of the hosts that the scenario's classes have",
+        metavar="URL",
+        short="-H",
     )
     users: int = setting(parse.whole_number(1), "peak number of users", default="50", metavar="N", short="-u")
     spawn_rate: float = setting(

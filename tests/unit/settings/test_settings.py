@@ -46,10 +46,10 @@ def test_an_empty_environment_variable_counts_as_not_set():
 
 def test_every_invalid_setting_is_told_at_once_with_its_value_and_what_is_allowed():
     with pytest.raises(SettingsError) as caught:
-        run_settings({"users": "0", "spawn_rate": "fast"}, {"LOADSTONE_RUN_TIME": "soon"}, {"host": "localhost"})
+        run_settings({"users": "0", "spawn_rate": "fast"}, {"LOADSTONE_RUN_TIME": "soon"}, {"host": "http://"})
     assert caught.value.exit_code is ExitCode.USAGE
     assert caught.value.problems == (
-        "host in the file is 'localhost', it must be http://HOST[:PORT] or https://HOST[:PORT]",
+        "host in the file is 'http://', it must be http://HOST[:PORT] or https://HOST[:PORT]",
         "--users is '0', it must be a whole number of at least 1",
         "--spawn-rate is 'fast', it must be a number above 0",
         "LOADSTONE_RUN_TIME is 'soon', it must be a duration such as 90s, 1m30s, 500ms or 2h",
@@ -113,8 +113,19 @@ def test_names_and_addresses_of_hosts_are_kept_as_they_are(host):
     assert run_settings({"host": f"http://[{host}]:1" if ":" in host else f"http://{host}:1"}).host
 
 
-def test_a_slash_at_the_end_of_a_host_is_dropped():
+def test_a_slash_at_the_end_of_an_address_is_dropped():
     assert parse.http_url("http://x:1/base/") == "http://x:1/base"
+
+
+@pytest.mark.parametrize("host", ["http://x:1/base/", "HTTPS://x", "localhost:50051", "kafka://x:9092", "server"])
+def test_a_host_of_a_scenario_is_kept_as_locust_takes_it(host: str):
+    assert run_settings({"host": host}).host == host
+
+
+@pytest.mark.parametrize("host", ["http://", "http:x", "https://x:port", "two words", " "])
+def test_a_host_that_no_client_could_take_is_refused(host: str):
+    with pytest.raises(SettingsError, match="--host is"):
+        run_settings({"host": host})
 
 
 def test_a_config_file_that_cannot_be_read_is_wrong_use(tmp_path: Path):
