@@ -1,7 +1,6 @@
 """A look into a scenario before anything is started: does it load, has it users, does it know these arguments.
 
-Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario FILE,FILE
-[ARGUMENT...]``. The last line of its output is a `ScenarioReport` as JSON.
+It is done in a process of its own, `run_inspection`, because loading a scenario runs its code.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from loadstone.settings import ScenarioReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files"]
+__all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files", "write_report"]
 
 PLUGIN_FILE: Final = (Path(__file__).with_name("plugin") / "loadstone_hook.py").resolve()
 """The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
@@ -31,9 +30,15 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
     return [Path(file) for file in parsed if Path(file).resolve() != PLUGIN_FILE]
 
 
+def write_report(file: str, files: Sequence[str], arguments: Sequence[str]) -> None:
+    """Inspect the scenario and write the report to a file, since the scenario may print and close what it likes."""
+    place = Path(file)
+    place.write_bytes(msgspec.json.encode(inspect_scenario(files, arguments)))
+
+
 def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> ScenarioReport:
     """Load the scenario and check its arguments; what is wrong is in the report."""
-    sys.argv = ["locust", "-f", ",".join(files), *arguments]
+    sys.argv = [sys.argv[0], "-f", ",".join(files), *arguments]
     try:
         users, shape = _load(files)
     except SystemExit as error:
@@ -99,7 +104,3 @@ def _parse(arguments: Sequence[str]) -> tuple[Any, str]:
 
 def _bad(error: str, hint: str = "") -> ScenarioReport:
     return ScenarioReport(error=error, hint=hint)
-
-
-if __name__ == "__main__":
-    print("\n" + msgspec.json.encode(inspect_scenario(sys.argv[1].split(","), sys.argv[2:])).decode())  # noqa: T201  (its answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.python import python_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +101,7 @@ class DemoTarget:
         if settings.model:  # --registry counts only with --model, so training never writes to a registry of the user
             env |= {"MODEL_URI": settings.model}
             env |= {"MLFLOW_TRACKING_URI": settings.registry} if settings.registry else {}
-        argv, cwd = [sys.executable, "-m", "inference"], None if settings.model else state
+        argv, cwd = python_module("inference"), None if settings.model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
         return cls(None if settings.model else train, serve, f"http://{_BIND}:{port}")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import uuid
 from dataclasses import fields
@@ -19,6 +18,7 @@ from loadstone.errors import PlatformError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
+from loadstone.launch.python import RUN_LOCUST, python_module
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["LocalStack"]
 
 _WORKERS_JOIN_WITHIN_S: Final = 60
-_PYTHON: Final = sys.executable
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
@@ -148,7 +147,7 @@ class LocalStack:
 
     def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
         env = as_environment({"redis_url": self.redis_url, **values})
-        argv = [_PYTHON, "-m", "loadstone", verb]
+        argv = python_module("loadstone", verb)
         log = self.folder / f"{name}.log"
         service = self._make_process(
             name=name, argv=argv, env=env, log=log, restarts=_SERVICE_RESTARTS, stop_timeout_s=_SERVICE_STOP_S
@@ -198,7 +197,7 @@ class LocalStack:
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = [_PYTHON, "-m", "locust", "-f", files, *arguments, *self.scenario.arguments]
+        argv = python_module(RUN_LOCUST, "-f", files, *arguments, *self.scenario.arguments)
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from loadstone.errors import PlatformError, UsageError
+from loadstone.errors import UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
+from loadstone.launch.inspection import inspect_files
+from loadstone.launch.python import RUN_LOCUST, python_module
 from loadstone.settings import (
     HookOnlySettings,
-    ScenarioReport,
     as_environment,
     child_environment,
     inherited_environment,
@@ -58,23 +55,7 @@ def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
     for file in files:
         if not file.exists():
             raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
-    names = ",".join(map(str, files))
-    argv = [sys.executable, "-m", "loadstone.hook.inspect_scenario", names, *arguments]
-    try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(
-            f"the scenario {names} did not load within {_TIMEOUT_S:.0f} s",
-            hint="Move slow work out of its module level",
-        ) from error
-    report = _read_report(done, names)
+    report = inspect_files(files, arguments, _TIMEOUT_S)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
     return Scenario(
@@ -88,14 +69,6 @@ def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
     )
 
 
-def _read_report(done: subprocess.CompletedProcess[str], names: str) -> ScenarioReport:
-    try:
-        return msgspec.json.decode(done.stdout.splitlines()[-1], type=ScenarioReport)
-    except (IndexError, msgspec.MsgspecError) as error:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise PlatformError(f"the scenario {names} could not be inspected: {last}") from error
-
-
 def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
     """Program arguments and environment of a worker that joins a master.
 
@@ -107,6 +80,6 @@ def worker_command(settings: WorkerSettings, arguments: tuple[str, ...]) -> tupl
         inspect(settings.locustfile, arguments)
     files = ",".join(map(str, (*settings.locustfile, PLUGIN_FILE))) if settings.locustfile else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
-    argv = [sys.executable, "-m", "locust", "-f", files, "--worker", *master, *arguments]
+    argv = python_module(RUN_LOCUST, "-f", files, "--worker", *master, *arguments)
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
     return argv, child_environment(env)

@@ -111,7 +111,7 @@ class RunSettings(InfluxSettings):
     """Settings of ``loadstone run`` and ``loadstone up``."""
 
     locustfile: tuple[Path, ...] = setting(
-        lambda value: tuple(map(parse.path, parse.words(value))),
+        parse.paths,
         "scenario: one or more Locust files, or folders that contain them",
         metavar="FILE",
         repeatable=True,
@@ -243,7 +243,7 @@ class WorkerSettings:
     )
     redis_url: str | None = setting(parse.redis_url, "Redis or Valkey that the master uses", metavar="URL")
     locustfile: tuple[Path, ...] = setting(
-        lambda value: tuple(map(parse.path, parse.words(value))),
+        parse.paths,
         "scenario; without it the master's is used",
         metavar="FILE",
         repeatable=True,

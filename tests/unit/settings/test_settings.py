@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +23,6 @@ from loadstone.settings import (
     parse,
     read_config_file,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run_settings(options=None, environ=None, file=None) -> RunSettings:
@@ -219,3 +216,21 @@ def test_a_value_can_stand_in_a_file_that_a_variable_names(tmp_path: Path):
 def test_a_file_of_a_value_that_cannot_be_read_is_wrong_use_and_named(tmp_path: Path):
     with pytest.raises(UsageError, match=r"LOADSTONE_REDIS_URL_FILE names .*absent, which cannot be read"):
         load(HookSettings, environ={"LOADSTONE_REDIS_URL_FILE": str(tmp_path / "absent")})
+
+
+def test_a_path_that_exists_is_one_path_whatever_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.py", "b.py", "two words.py", "with, comma.py", "x,y.py"):
+        Path(name).touch()
+    paths = {
+        "two words.py": ["two words.py"],
+        "with, comma.py": ["with, comma.py"],
+        "a.py,with, comma.py, b.py": ["a.py", "with, comma.py", "b.py"],
+        "x,y.py": ["x,y.py"],
+        "a.py b.py": ["a.py", "b.py"],
+        "a.py\ntwo words.py": ["a.py", "two words.py"],
+        "absent, b.py": ["absent", "b.py"],
+        "not there.py": ["not there.py"],
+    }
+    assert {text: [str(path) for path in parse.paths(text)] for text in paths} == paths
+    assert parse.paths_of_locust("x,y.py,two words.py , b.py") == ["x,y.py", "two words.py", "b.py"]

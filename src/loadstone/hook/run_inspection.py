@@ -1,0 +1,20 @@
+"""Loads a scenario to look into it, as `run_locust` would: ``python -P -m loadstone.hook.run_inspection``.
+
+Its arguments: a file for the `ScenarioReport` as JSON, the scenario's files, ``--``, and the scenario's arguments. The
+scenario may print what it likes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from loadstone.hook.run_locust import prepare
+
+if __name__ == "__main__":
+    report, *words = sys.argv[1:]
+    end = words.index("--")
+    prepare("loadstone.hook.inspect_scenario", "loadstone.lean")
+
+    from loadstone.hook.inspect_scenario import write_report
+
+    write_report(report, words[:end], words[end + 1 :])
