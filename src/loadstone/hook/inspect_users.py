@@ -14,7 +14,7 @@ from loadstone.settings import UserReport
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["has_absolute_urls", "report_users"]
+__all__ = ["has_absolute_urls", "is_http_user", "report_users"]
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _STOCK: Final = frozenset({"locust", "loadstone"})
@@ -32,9 +32,14 @@ def _report(user: Any, given: str | None) -> UserReport:
     own = _own_client(user)
     host = given or (getattr(own, "base_url", None) if own is not None else user.host)
     host = host if isinstance(host, str) else None
-    is_http = own is not None or issubclass(user, _http_users())
+    is_http = is_http_user(user)
     needs = is_http and host is None and own is None and not _may_set_host(user)
     return UserReport(name=user.__name__, host=host, http=is_http, needs_host=needs)
+
+
+def is_http_user(user: Any) -> bool:
+    """Whether the users of a class have a client of Locust's for HTTP, or `LeanHttpUser`'s."""
+    return _own_client(user) is not None or issubclass(user, _http_users())
 
 
 def _http_users() -> tuple[type[Any], ...]:

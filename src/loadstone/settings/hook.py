@@ -77,3 +77,6 @@ class HookSettings(HookOnlySettings):
         parse.text, "id of the command that started these processes, by which it finds the run"
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
+    default_host: str | None = setting(
+        parse.http_url, "base URL for HTTP users where neither the scenario nor Locust's --host names one"
+    )
