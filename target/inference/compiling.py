@@ -150,7 +150,7 @@ def _one_matrix(model_info: ModelInfo) -> bool:
 
 def _compile_in_child(resolved: Version, registry: Registry, into: Path) -> None:
     """Convert in a child process, so that its libraries and memory are freed when it exits."""
-    command = [sys.executable, "-m", "inference", "compile", "--into", str(into)]
+    command = [sys.executable, "-P", "-m", "inference", "compile", "--into", str(into)]
     package = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "MODEL_URI": resolved.uri, "MLFLOW_TRACKING_URI": registry.uri, "PYTHONPATH": paths}

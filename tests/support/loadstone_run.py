@@ -38,6 +38,7 @@ class LoadstoneRun:
     arguments: tuple[str, ...]
     verb: str = "run"
     cwd: Path = REPOSITORY
+    """The current folder; in another one than the repository it is started by its console script, as by a person."""
     variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     output: str = ""
@@ -61,7 +62,7 @@ class LoadstoneRun:
         environ |= {"TMPDIR": str(self.temporary), **self.variables}
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "loadstone", self.verb, *results, *self.arguments],
+            [*self._program(), self.verb, *results, *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -174,6 +175,10 @@ class LoadstoneRun:
                 process.kill()
         if self.process is not None:
             self.process.communicate()
+
+    def _program(self) -> list[str]:
+        script = str(Path(sys.executable).with_name("loadstone"))
+        return [sys.executable, "-m", "loadstone"] if self.cwd == REPOSITORY else [script]
 
     def _alive(self) -> list[psutil.Process]:
         return [process for process in self._seen.values() if process.is_running() and not _is_zombie(process)]

@@ -67,14 +67,15 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
     settings = line.settings
     scenario = preflight(settings, (), scenario=line.scenario)
     with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
-        _note_all(line, view)
+        _note_all(line.notes, view)
         stack.start(stop)
         if stop():
             return None
         view.note(f"live page {stack.live_url}")
-        view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        view.note(f"target {stack.targets}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         if settings.run_time is not None and scenario.shape and not scenario.shape_takes_options:
             view.note(f"--run-time has no effect: the load shape {scenario.shape} decides how long the run lasts")
+        _note_all(scenario.notes, view)
         _note_join_command(stack, view)
         return RunSupervisor(stack, view, lambda: stop.count).conduct()
 
@@ -86,10 +87,11 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     stop = StopFlag.install()
     scenario = preflight(settings, (), interactive=True, scenario=line.scenario)
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
-        _note_all(line, view)
+        _note_all(line.notes, view)
         stack.start(stop)
         if not stop():
-            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.host}")
+            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.targets}")
+            _note_all(scenario.notes, view)
             view.note(f"live page: {stack.live_url}")
             view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
             _note_join_command(stack, view)
@@ -97,8 +99,8 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     return ExitCode.PASS
 
 
-def _note_all(line: ScenarioLine[RunSettings], view: View) -> None:
-    for note in line.notes:
+def _note_all(notes: tuple[str, ...], view: View) -> None:
+    for note in notes:
         view.note(note)
 
 

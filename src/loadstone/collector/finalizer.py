@@ -101,7 +101,7 @@ class Finalizer:
             self._end()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", __spec__.name]
+        command = [sys.executable, "-P", "-m", __spec__.name]  # -P: no module of the current folder
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True

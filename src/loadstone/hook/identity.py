@@ -65,7 +65,7 @@ def identity_of(environment: Environment, settings: HookSettings, files: Scenari
             user_classes=tuple(sorted(user_class.__name__ for user_class in environment.user_classes)),
             shape=type(environment.shape_class).__name__ if environment.shape_class else None,
         ),
-        host=environment.host or next((c.host for c in environment.user_classes if c.host), None),
+        host=_targets(environment),
         users=target_users(runner) if runner else 0,
         spawn_rate=getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
         run_time_s=_run_time_s(environment) if settings.run_time is None else settings.run_time,
@@ -112,6 +112,12 @@ def _run_time_s(environment: Environment) -> float | None:
     shape = environment.shape_class
     ignored = shape is not None and not shape.use_common_options
     return None if ignored else getattr(environment.parsed_options, "run_time", None) or None
+
+
+def _targets(environment: Environment) -> str | None:
+    """Every host that the user classes have, separated by commas; None where only the scenario's code knows it."""
+    hosts = [environment.host] if environment.host else [user.host for user in environment.user_classes]
+    return ", ".join(sorted({host for host in hosts if host and isinstance(host, str)})) or None
 
 
 def files_of(environment: Environment) -> ScenarioIdentity:

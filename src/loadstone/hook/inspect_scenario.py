@@ -1,7 +1,6 @@
 """A look into a scenario before anything is started: does it load, has it users, which words are its arguments.
 
-Run as a program, because loading a scenario runs its code: ``python -m loadstone.hook.inspect_scenario QUESTION``,
-where QUESTION is a `ScenarioQuestion` as JSON. The last line of its output is a `ScenarioReport` as JSON.
+It is done in a process of its own, `run_inspection`, because loading a scenario runs its code.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from loadstone.errors import UsageError
+from loadstone.hook.inspect_users import has_absolute_urls, report_users
 from loadstone.hook.locust_settings import read_line
-from loadstone.settings import ScenarioReport
-from loadstone.settings.command_line import ScenarioQuestion
+from loadstone.settings import ScenarioReport, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files"]
+    from loadstone.settings.command_line import ScenarioQuestion
+
+__all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files", "write_report"]
 
 PLUGIN_FILE: Final = (Path(__file__).with_name("plugin") / "loadstone_hook.py").resolve()
 """The Locust file to put beside the scenario's: ``locust -f loadstone_hook.py,scenario.py``."""
@@ -36,14 +37,20 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
     return [Path(file) for file in parsed if Path(file).resolve() != PLUGIN_FILE]
 
 
+def write_report(file: str, question: ScenarioQuestion) -> None:
+    """Inspect the scenario and write the report to a file, since the scenario may print and close what it likes."""
+    place = Path(file)
+    place.write_bytes(msgspec.json.encode(inspect_scenario(question)))
+
+
 def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:
     """Load the scenario and take its command line apart; what is wrong is in the report."""
     try:
-        files, is_fallback = _files(question)
+        files = _files(question)
     except SystemExit:
         return _bad("Locust's settings in variables or files cannot be read", "See LOCUST_... and locust.conf")
     names = ", ".join(files)
-    sys.argv = ["locust", "-f", ",".join(files), *question.words, *question.after]
+    sys.argv = [sys.argv[0], "-f", ",".join(files), *question.words, *question.after]
     try:
         users, shape, takes_options = _load(files) if files else ({}, None, False)
     except SystemExit as error:
@@ -57,32 +64,33 @@ def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:
         chosen = _chosen(users, options.user_classes) if files else {}
     except UsageError as error:
         return _bad(error.message, error.hint)
-    hosts = sorted({user.host for user in chosen.values() if user.host})
+    reports = report_users(chosen, options)
     return ScenarioReport(
         files=tuple(files),
-        is_fallback=is_fallback,
         line=line,
         user_classes=tuple(sorted(chosen)),
-        hosts=tuple(hosts),
+        hosts=tuple(sorted({user.host for user in reports if user.host})),
         shape=shape,
         shape_takes_options=takes_options,
+        users=reports,
+        has_absolute_urls=has_absolute_urls(chosen.values()),
     )
 
 
-def _files(question: ScenarioQuestion) -> tuple[list[str], bool]:
-    """The scenario's files, and whether it is the fallback: nothing names one, and there is no ``locustfile.py``."""
+def _files(question: ScenarioQuestion) -> list[str]:
+    """The scenario's files: those that are named, else ``locustfile.py``, else the fallback."""
     from locust.argument_parser import parse_locustfile_option  # noqa: PLC0415  (patches the process)
 
     if question.files:
-        return list(question.files), False
+        return list(question.files)
     config = ["--config", question.locust_config] if question.locust_config else []
     parsed: Any = parse_locustfile_option([*config, *question.after])  # Locust declares a wrong type
     named = str(parsed.locustfile)
     if named == _DEFAULT_FILE and (question.worker or not Path(named).exists()):
-        return ([question.fallback] if question.fallback else []), True
+        return [question.fallback] if question.fallback else []
     if named == _FROM_MASTER:
-        return [], False
-    return [str(file) for file in scenario_files(each.strip() for each in named.split(","))], False
+        return []
+    return [str(file) for file in scenario_files(parse.paths_of_locust(named))]
 
 
 def _parser_of(names: str) -> Any:
@@ -144,8 +152,3 @@ def _expand(file: Path) -> list[str]:
 
 def _bad(error: str, hint: str = "") -> ScenarioReport:
     return ScenarioReport(error=error, hint=hint)
-
-
-if __name__ == "__main__":
-    _question = msgspec.json.decode(sys.argv[1], type=ScenarioQuestion)
-    print("\n" + msgspec.json.encode(inspect_scenario(_question)).decode())  # noqa: T201  (its answer)

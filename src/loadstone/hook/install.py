@@ -14,6 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.hook import control_api, web_ui
+from loadstone.hook.default_host import give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
 from loadstone.hook.master import MasterHook, quit_gracefully
@@ -123,6 +124,8 @@ class _Hook:
     def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         """A plain process is both: the run has an id before it is recorded, and ends after its last sample."""
         runner = environment.runner
+        if not isinstance(runner, WorkerRunner):
+            give_default_host(environment, settings.default_host)
         if not isinstance(runner, MasterRunner):
             self._hooks.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
         if isinstance(runner, WorkerRunner) and settings.heartbeat_file:

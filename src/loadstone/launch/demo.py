@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,18 @@ import msgspec
 from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ManagedProcess
+from loadstone.launch.python import python_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadstone.domain.time import Clock
     from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 
-__all__ = ["DemoTarget", "TargetInfo", "describe_target", "target_folder"]
+__all__ = ["DemoTarget", "TargetInfo", "describe_target", "is_demo_scenario", "target_folder"]
 
+_SCENARIO: Final = Path("locust-worker") / "locustfile.py"
 _READY_WITHIN_S: Final = 120.0
 _NOT_READY_FOR_S: Final = 5.0
 """How long the registry may be unreachable or lack the model before that counts as a wrong setting."""
@@ -59,6 +60,19 @@ def target_folder() -> Path:
     raise UsageError("the demo target is not installed here", hint="Name the service to test with --host URL")
 
 
+def is_demo_scenario(files: Sequence[Path]) -> bool:
+    """Whether these files are the scenario that comes with the demo target, and it still asks the target for /info."""
+    known = {(root / _SCENARIO).resolve() for root in (Path(), Path(__file__).parents[3])}
+    return any(file.resolve() in known and _asks_for_info(file) for file in files)
+
+
+def _asks_for_info(file: Path) -> bool:
+    try:
+        return "/info" in file.read_text(errors="replace")
+    except OSError:
+        return False
+
+
 @dataclass(slots=True)
 class DemoTarget:
     """The processes of the demo target: ``train`` makes a model (None where one is named), ``serve`` serves it."""
@@ -84,12 +98,10 @@ class DemoTarget:
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
-        if (
-            settings.demo_model
-        ):  # --demo-registry counts only with --demo-model, so training never writes to a registry of the user
+        if settings.demo_model:  # only then does --demo-registry count: training never writes to a registry of the user
             env |= {"MODEL_URI": settings.demo_model}
             env |= {"MLFLOW_TRACKING_URI": settings.demo_registry} if settings.demo_registry else {}
-        argv, cwd = [sys.executable, "-m", "inference"], None if settings.demo_model else state
+        argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
         return cls(None if settings.demo_model else train, serve, f"http://{_BIND}:{port}")
@@ -147,7 +159,7 @@ def _not_ready_because(client: httpx.Client) -> str | None:
 def describe_target(host: str) -> TargetInfo | None:
     """What the target's ``/info`` says about it; None when it has no such answer."""
     try:
-        answer = httpx.get(f"{host}/info", timeout=2, trust_env=False)
+        answer = httpx.get(f"{host.rstrip('/')}/info", timeout=2, trust_env=False)
         return msgspec.json.decode(answer.content, type=TargetInfo) if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, msgspec.MsgspecError):
+    except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
         return None

@@ -7,7 +7,6 @@ import os
 import resource
 import shlex
 import shutil
-import sys
 import tempfile
 import uuid
 from dataclasses import fields
@@ -19,8 +18,10 @@ import msgspec
 
 from loadstone.errors import PlatformError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
-from loadstone.launch.demo import DemoTarget, describe_target
+from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
+from loadstone.launch.python import RUN_LOCUST, python_module
+from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["LocalStack"]
 
 _WORKERS_JOIN_WITHIN_S: Final = 60
-_PYTHON: Final = sys.executable
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
@@ -63,7 +63,8 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
-        self.host = settings.host or (scenario.hosts[0] if scenario.hosts else "")
+        self.host = _host_for(settings, scenario)
+        """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
         self.redis_url = settings.redis_url or ""
         self.remote_redis_url = settings.redis_url
         self.target: ManagedProcess | None = None
@@ -95,6 +96,11 @@ class LocalStack:
             return
         self._start_usage()
         self._start_locust()
+
+    @property
+    def targets(self) -> str:
+        """The targets of the run as far as they are known before it, without secrets."""
+        return self.host if self.target else targets_text(self.settings, self.scenario)
 
     @property
     def live_url(self) -> str:
@@ -144,7 +150,7 @@ class LocalStack:
 
     def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
         env = as_environment({"redis_url": self.redis_url, **values})
-        argv = [_PYTHON, "-m", "loadstone", verb]
+        argv = python_module("loadstone", verb)
         log = self.folder / f"{name}.log"
         service = self._make_process(
             name=name, argv=argv, env=env, log=log, restarts=_SERVICE_RESTARTS, stop_timeout_s=_SERVICE_STOP_S
@@ -166,7 +172,7 @@ class LocalStack:
             self._start_service("writer", "collector", {**values, "only": "writer"})
 
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
-        if self.host:
+        if not wants_demo_target(self.settings, self.scenario):
             return
         demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process)
         self.target, self.host = demo.serve, demo.host
@@ -195,7 +201,7 @@ class LocalStack:
 
     def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = [_PYTHON, "-m", "locust", "-f", files, *self.scenario.arguments, *arguments]
+        argv = python_module(RUN_LOCUST, "-f", files, *self.scenario.arguments, *arguments)
         log = self.folder / f"{name}.log"
         return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
 
@@ -204,7 +210,7 @@ class LocalStack:
         bind = ["--master-bind-host", settings.bind, "--master-bind-port", str(self.master_port)]
         load = ["--users", str(settings.users), "--spawn-rate", f"{settings.spawn_rate:g}"]
         stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--enable-rebalancing"]
-        common = [*bind, *stop, "--host", self.host, *self._tags()]
+        common = [*bind, *stop, *(("--host", self.host) if self.host else ()), *self._tags()]
         if self.interactive:
             return [*common, *load, "--web-host", settings.bind, "--web-port", str(settings.web_port)]
         expect = ["--expect-workers", str(settings.workers), "--expect-workers-max-wait", str(_WORKERS_JOIN_WITHIN_S)]
@@ -258,6 +264,12 @@ class LocalStack:
 
     def _loopback(self) -> str:
         return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)
+
+
+def _host_for(settings: RunSettings, scenario: Scenario) -> str:
+    """The user's host unchanged, as Locust puts paths behind it; those of the demo scenario begin with a slash."""
+    host = settings.host or ""
+    return host.rstrip("/") if is_demo_scenario(scenario.files) else host
 
 
 def _json(value: object) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
-from loadstone.launch.demo import describe_target, target_folder
 from loadstone.launch.managed_process import tcp_socket
+from loadstone.launch.reachable import reason_of, unreachable_because
 from loadstone.launch.scenario import default_locustfile, inspect
+from loadstone.launch.targets import check_targets
 from loadstone.settings import HookOnlySettings, load, read_token
 from loadstone.stream.client import check, connect
 
@@ -35,26 +36,12 @@ def preflight(
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
     scenario = scenario or inspect(settings.locustfile or (default_locustfile(),), arguments)
-    host = settings.host or (scenario.hosts[0] if scenario.hosts else None)
-    if host:
-        check_reachable(host)
-    else:
-        target_folder()
-    if settings.host and scenario.is_sample:
-        _check_fits_sample(settings.host)
+    scenario = replace(scenario, notes=check_targets(settings, scenario, interactive=interactive))
     if settings.redis_url:
         client = connect(settings.redis_url)
         check(client)
         client.close()
     return scenario
-
-
-def _check_fits_sample(host: str) -> None:
-    if describe_target(host) is None:
-        raise UsageError(
-            f"no scenario is named, and the sample one needs the demo target, which {host} is not (it has no /info)",
-            hint="Name your Locust file with -f FILE; without it a locustfile.py in this folder is run",
-        )
 
 
 def _check_writable(results: Path) -> None:
@@ -103,22 +90,16 @@ def _bind_refusal(bind: str, port: int) -> str | None:
         with closing(tcp_socket(bind)) as listener:
             listener.bind((bind, port))
     except (OSError, UnicodeError) as error:
-        return _reason(error)
+        return reason_of(error)
     return None
 
 
 def check_reachable(url: str, timeout_s: float = 5.0) -> None:
     """Raise `UsageError` when nothing accepts connections at an http(s) address."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout_s).close()
-    except (OSError, UnicodeError) as error:
+    if reason := unreachable_because(url, timeout_s):
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         raise UsageError(
-            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {_reason(error)}",
+            f"the target {parts.scheme}://{parts.hostname}:{port} cannot be reached: {reason}",
             hint="Start it, or correct --host",
-        ) from error
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        )

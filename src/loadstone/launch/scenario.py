@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from loadstone.errors import PlatformError, UsageError
+from loadstone.errors import UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
+from loadstone.launch.inspection import inspect_files
+from loadstone.launch.python import RUN_LOCUST, python_module
 from loadstone.settings import (
     HookOnlySettings,
-    ScenarioReport,
     as_environment,
     child_environment,
     inherited_environment,
@@ -25,7 +22,7 @@ from loadstone.settings.command_line import ScenarioQuestion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadstone.settings import WorkerSettings
+    from loadstone.settings import ScenarioReport, UserReport, WorkerSettings
 
 __all__ = ["Scenario", "ask", "default_locustfile", "inspect", "scenario_of", "worker_command"]
 
@@ -38,7 +35,6 @@ class Scenario:
     """The files of a scenario, what it defines, and the arguments that Locust's processes get.
 
     ``shape_takes_options``: its load shape reads users, spawn rate and run time (Locust's ``use_common_options``).
-    ``is_sample``: it is the sample scenario, because nothing names another one.
     """
 
     files: tuple[Path, ...]
@@ -48,7 +44,11 @@ class Scenario:
     arguments: tuple[str, ...]
     shape_takes_options: bool = False
     master_arguments: tuple[str, ...] = ()
-    is_sample: bool = False
+    users: tuple[UserReport, ...] = ()
+    """Those of the classes that would run."""
+    has_absolute_urls: bool = False
+    notes: tuple[str, ...] = ()
+    """What preflight found worth knowing, although it prevents nothing."""
 
 
 def default_locustfile() -> Path:
@@ -70,23 +70,7 @@ def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioRe
     for file in map(Path, question.files):
         if not file.exists():
             raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
-    names = ",".join(question.files) or _DEFAULT_NAME
-    argv = [sys.executable, "-m", "loadstone.hook.inspect_scenario", msgspec.json.encode(question).decode()]
-    try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(
-            f"the scenario {names} did not load within {timeout_s:g} s",
-            hint="Move slow work out of its module level, or give it more time with --import-timeout TIME",
-        ) from error
-    report = _read_report(done, names)
+    report = inspect_files(question, timeout_s)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
     return report
@@ -102,16 +86,9 @@ def scenario_of(report: ScenarioReport) -> Scenario:
         shape_takes_options=report.shape_takes_options,
         arguments=report.line.arguments,
         master_arguments=report.line.master_arguments,
-        is_sample=report.is_fallback,
+        users=report.users,
+        has_absolute_urls=report.has_absolute_urls,
     )
-
-
-def _read_report(done: subprocess.CompletedProcess[str], names: str) -> ScenarioReport:
-    try:
-        return msgspec.json.decode(done.stdout.splitlines()[-1], type=ScenarioReport)
-    except (IndexError, msgspec.MsgspecError) as error:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise PlatformError(f"the scenario {names} could not be inspected: {last}") from error
 
 
 def worker_command(
@@ -126,6 +103,6 @@ def worker_command(
     scenario = scenario or inspect(settings.locustfile, arguments, settings.import_timeout, worker=True)
     files = ",".join(map(str, (*scenario.files, PLUGIN_FILE))) if scenario.files else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
-    argv = [sys.executable, "-m", "locust", "-f", files, *scenario.arguments, "--worker", *master]
+    argv = python_module(RUN_LOCUST, "-f", files, *scenario.arguments, "--worker", *master)
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
     return argv, child_environment({**env, **as_environment({"options_only": "yes"})})

@@ -27,6 +27,7 @@ from loadstone.settings.records import (
     RunSettings,
     ScenarioReport,
     UsageSettings,
+    UserReport,
     WorkerSettings,
 )
 from loadstone.settings.stack import StackSettings
@@ -49,6 +50,7 @@ __all__ = [
     "Setting",
     "StackSettings",
     "UsageSettings",
+    "UserReport",
     "WorkerSettings",
     "as_environment",
     "child_environment",

@@ -30,7 +30,9 @@ class RunRequest:
 
     users: int = setting(parse.whole_number(1), "peak number of users", default="50")
     spawn_rate: float = setting(parse.number_above(0), "users started per second", default="10")
-    host: str | None = setting(parse.http_url, "base URL of the target; without it the stack's")
+    host: str | None = setting(
+        parse.target, "base URL of the target, in place of the hosts that the scenario's classes have"
+    )
     run_time: float | None = setting(parse.duration_s, "length of the run, from its start")
     steady_state: float | None = setting(parse.duration_s, "length of the run, from the end of ramp and warm-up")
     warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
@@ -80,3 +82,6 @@ class HookSettings(HookOnlySettings):
         default="no",
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
+    default_host: str | None = setting(
+        parse.http_url, "base URL for HTTP users where neither the scenario nor Locust's --host names one"
+    )

@@ -21,9 +21,12 @@ __all__ = [
     "lines",
     "number_above",
     "path",
+    "paths",
+    "paths_of_locust",
     "port",
     "positive_duration_s",
     "redis_url",
+    "target",
     "text",
     "whole_number",
     "words",
@@ -43,6 +46,38 @@ def text(value: str) -> str:
 def path(value: str) -> Path:
     """A path; ``~`` is the home folder."""
     return Path(value).expanduser()
+
+
+def paths(value: str) -> tuple[Path, ...]:
+    """Several paths, one a line, or separated by commas or spaces; what exists as it is written is one path."""
+    return tuple(path(part) for line in lines(value) for part in _parts(line, (",", None)))
+
+
+def paths_of_locust(value: str) -> list[str]:
+    """What Locust's option ``-f`` names: paths separated by commas, but what exists as it is written is one path."""
+    return _parts(value.strip(), (",",))
+
+
+def _parts(text: str, separators: tuple[str | None, ...]) -> list[str]:
+    if not text or path(text).exists() or not separators:
+        return [text] if text else []
+    separator, *others = separators
+    if separator is None:
+        words = text.split()
+        return words if any(path(word).exists() for word in words) else [text]
+    joined = _joined(text.split(separator), separator)
+    return [part for word in joined for part in _parts(word.strip(), tuple(others))]
+
+
+def _joined(words: list[str], separator: str) -> list[str]:
+    """The words, with neighbours put together again where only all of them name something that exists."""
+    found = []
+    while words:
+        ends = range(len(words), 0, -1)
+        end = next((end for end in ends if path(separator.join(words[:end]).strip()).exists()), 1)
+        found.append(separator.join(words[:end]))
+        words = words[end:]
+    return found
 
 
 def lines(value: str) -> tuple[str, ...]:
@@ -150,6 +185,15 @@ def http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("http://HOST[:PORT] or https://HOST[:PORT]")
     return value.rstrip("/")
+
+
+def target(value: str) -> str:
+    """What Locust takes as a host, unchanged: an http(s) address, or anything that a client of another kind needs."""
+    if value.lower().startswith(("http:", "https:")):
+        http_url(value)
+    if not value or any(letter.isspace() for letter in value):
+        raise ValueError("an address such as http://HOST[:PORT], or one that the scenario's client understands")
+    return value
 
 
 def redis_url(value: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "RunSettings",
     "ScenarioReport",
     "UsageSettings",
+    "UserReport",
     "WorkerSettings",
 ]
 
@@ -36,21 +37,34 @@ _DEFAULT_RUN_TIME_S = 60.0
 _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
 
 
-class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``).
+class UserReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One user class of a scenario, and what is known of its target before a run.
 
-    ``is_fallback``: nothing named a scenario, and there is none that Locust would run.
+    ``http``: its client is one of Locust's HTTP clients or `LeanHttpUser`'s. ``needs_host``: it stops the test when it
+    is started without a host, and neither it nor a listener of the scenario can give it one before that.
     """
+
+    name: str
+    host: str | None = None
+    http: bool = False
+    needs_host: bool = False
+
+
+class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``)."""
 
     error: str = ""
     hint: str = ""
     files: tuple[str, ...] = ()
-    is_fallback: bool = False
     line: LineReport = LineReport()
     user_classes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     shape: str | None = None
     shape_takes_options: bool = False
+    users: tuple[UserReport, ...] = ()
+    """The classes that would run."""
+    has_absolute_urls: bool = False
+    """Whether the scenario's code contains an http(s) URL that is no host of a class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +115,7 @@ class RunSettings(InfluxSettings):
     """Settings of ``loadstone run`` and ``loadstone up``."""
 
     locustfile: tuple[Path, ...] = setting(
-        lambda value: tuple(map(parse.path, parse.words(value))),
+        parse.paths,
         "scenario: Locust files, or folders that contain them, separated by commas; without it ./locustfile.py",
         metavar="FILE",
         repeatable=True,
@@ -112,7 +126,10 @@ class RunSettings(InfluxSettings):
         parse.positive_duration_s, "how long the scenario may take to load before a run", default="60s", metavar="TIME"
     )
     host: str | None = setting(
-        parse.http_url, "base URL of the target; without it the demo target is started", metavar="URL", short="-H"
+        parse.target,
+        "base URL of the target, in place of the hosts that the scenario's classes have",
+        metavar="URL",
+        short="-H",
     )
     users: int = setting(parse.whole_number(1), "peak number of users", default="50", metavar="N", short="-u")
     spawn_rate: float = setting(
@@ -232,7 +249,7 @@ class WorkerSettings:
     )
     redis_url: str | None = setting(parse.redis_url, "Redis or Valkey that the master uses", metavar="URL")
     locustfile: tuple[Path, ...] = setting(
-        lambda value: tuple(map(parse.path, parse.words(value))),
+        parse.paths,
         "scenario; without it the master's is used",
         metavar="FILE",
         repeatable=True,

@@ -38,6 +38,10 @@ def _address(value: str) -> str:
     return value
 
 
+def _url_or_none(value: str) -> str | None:
+    return parse.http_url(value) if value else None
+
+
 def _file_name(value: str) -> str:
     if not re.fullmatch(r"[\w.-]+\.py(?:,[\w.-]+\.py)*", value):
         raise ValueError("names of Locust files in SCENARIO_FOLDER, such as locustfile.py")
@@ -98,10 +102,10 @@ class StackSettings:
         default="locustfile.py",
         variable="SCENARIO",
     )
-    target_url: str = setting(
-        parse.http_url,
-        "address of the target; host.docker.internal is this machine",
-        default="http://balancer:8000",
+    target_url: str | None = setting(
+        _url_or_none,
+        "address of the target, in place of the scenario's hosts; without both it is the balancer of the stack",
+        default="",
         variable="TARGET_URL",
     )
     users: int = setting(

@@ -23,11 +23,13 @@ from loadstone.launch.scenario import Scenario, worker_command
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookSettings, RunSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine, FakePorts, Script
+from support.loadstone_run import REPOSITORY
 from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEMO = REPOSITORY / "locust-worker" / "locustfile.py"
 REMOTE = {"host": "http://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}
 INFO = {"model": "diabetes", "version": "3", "alias": "champion", "limits": {"cpu_cores": 2.0}, "input_example": [1]}
 
@@ -94,7 +96,7 @@ def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_lo
 ):
     monkeypatch.setattr(PrivateValkey, "wait_until_ready", lambda _: None)
     machine.ends_at_once["train"] = 0
-    with stack_of(machine, {"demo_port": str(target.server_address[1])}) as stack:
+    with stack_of(machine, {"demo_port": str(target.server_address[1])}, scenario(files=(DEMO,))) as stack:
         monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
         stack.start(lambda: False)
         assert machine.started() == ["valkey", "aggregator", "train", "target", "master", "worker-1", "worker-2"]
@@ -155,12 +157,17 @@ def test_master_and_workers_meet_on_a_port_that_stays_reserved(machine: FakeMach
         assert machine.processes["aggregator"].env["LOADSTONE_LIVE_PORT"] == str(stack.live_port) != port
 
 
-def test_the_target_of_a_scenario_is_taken_where_none_is_given(machine: FakeMachine):
+def test_locust_gets_a_host_only_from_the_user(machine: FakeMachine):
     options = {"redis_url": REMOTE["redis_url"]}
-    with stack_of(machine, options, scenario(hosts=("http://127.0.0.1:7",))) as stack:
+    with stack_of(machine, options, scenario(hosts=("http://127.0.0.1:7", "http://127.0.0.1:8"))) as stack:
         stack.start(lambda: False)
-        argv = machine.processes["master"].argv
-    assert argv[argv.index("--host") + 1] == "http://127.0.0.1:7"
+        assert stack.targets == "http://127.0.0.1:7, http://127.0.0.1:8"
+    assert not any("--host" in machine.processes[name].argv for name in ("master", "worker-1"))
+    with stack_of(machine, {**options, "host": "http://127.0.0.1:9/"}, scenario(hosts=("http://x",))) as stack:
+        stack.start(lambda: False)
+        assert stack.targets == "http://127.0.0.1:9/"
+    argv = machine.processes["master"].argv
+    assert argv[argv.index("--host") + 1] == "http://127.0.0.1:9/", "with its slash, behind which Locust puts paths"
     assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadstone.cli import main as cli
 from loadstone.cli.scenario_line import ScenarioLine, read_line
 from loadstone.errors import SettingsError, UsageError
+from loadstone.launch.scenario import default_locustfile
 from loadstone.settings import RunSettings, WorkerSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCENARIO = """from locust import User, events
 @events.init_command_line_parser.add_listener
@@ -129,7 +128,7 @@ def test_a_default_that_the_scenario_sets_counts(folder: Path):
 
 def test_without_a_scenario_it_is_the_one_that_locust_would_run(folder: Path, monkeypatch: pytest.MonkeyPatch):
     line = line_of()
-    assert (line.scenario.files, line.scenario.is_sample) == (tuple(map(type(folder), ["locustfile.py"])), False)
+    assert line.scenario.files == (Path("locustfile.py"),)
     (folder / "other.py").write_text(SCENARIO.replace("Buyer", "Other"))
     monkeypatch.setenv("LOCUST_LOCUSTFILE", "other.py")
     assert line_of().scenario.user_classes == ("Other", "Seller")
@@ -146,7 +145,7 @@ def test_a_folder_is_a_scenario_as_with_locust(folder: Path, monkeypatch: pytest
 def test_with_nothing_to_run_it_is_the_sample_scenario(folder: Path):
     (folder / "locustfile.py").unlink()
     line = line_of()
-    assert line.scenario.is_sample
+    assert line.scenario.files == (default_locustfile(),)
     assert line.scenario.files[0].parts[-2:] == ("locust-worker", "locustfile.py")
 
 

@@ -96,7 +96,7 @@ def test_a_stream_server_that_does_not_answer_is_named(new_run, counting_server)
 
 
 def test_all_wrong_settings_are_told_at_once(new_run, counting_server):
-    run = new_run("mixed", "--host", "nonsense", "-u", "x", "-t", "soon")
+    run = new_run("mixed", "--host", "http://", "-u", "x", "-t", "soon")
     assert run.run() == 2
     assert [word in run.output for word in ("--host", "--users", "--run-time")] == [True] * 3
     assert (SCENARIOS / "mixed.py").exists()

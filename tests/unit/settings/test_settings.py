@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +24,6 @@ from loadstone.settings import (
     read_config_file,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def run_settings(options=None, environ=None, file=None) -> RunSettings:
     return load(RunSettings, options, environ=environ or {}, file=file)
@@ -46,10 +43,10 @@ def test_an_empty_environment_variable_counts_as_not_set():
 
 def test_every_invalid_setting_is_told_at_once_with_its_value_and_what_is_allowed():
     with pytest.raises(SettingsError) as caught:
-        run_settings({"users": "0", "spawn_rate": "fast"}, {"LOADSTONE_RUN_TIME": "soon"}, {"host": "localhost"})
+        run_settings({"users": "0", "spawn_rate": "fast"}, {"LOADSTONE_RUN_TIME": "soon"}, {"host": "http://"})
     assert caught.value.exit_code is ExitCode.USAGE
     assert caught.value.problems == (
-        "host in the file is 'localhost', it must be http://HOST[:PORT] or https://HOST[:PORT]",
+        "host in the file is 'http://', it must be http://HOST[:PORT] or https://HOST[:PORT]",
         "--users is '0', it must be a whole number of at least 1",
         "--spawn-rate is 'fast', it must be a number above 0",
         "LOADSTONE_RUN_TIME is 'soon', it must be a duration such as 90s, 1m30s, 500ms or 2h",
@@ -113,8 +110,19 @@ def test_names_and_addresses_of_hosts_are_kept_as_they_are(host):
     assert run_settings({"host": f"http://[{host}]:1" if ":" in host else f"http://{host}:1"}).host
 
 
-def test_a_slash_at_the_end_of_a_host_is_dropped():
+def test_a_slash_at_the_end_of_an_address_is_dropped():
     assert parse.http_url("http://x:1/base/") == "http://x:1/base"
+
+
+@pytest.mark.parametrize("host", ["http://x:1/base/", "HTTPS://x", "localhost:50051", "kafka://x:9092", "server"])
+def test_a_host_of_a_scenario_is_kept_as_locust_takes_it(host: str):
+    assert run_settings({"host": host}).host == host
+
+
+@pytest.mark.parametrize("host", ["http://", "http:x", "https://x:port", "two words", " "])
+def test_a_host_that_no_client_could_take_is_refused(host: str):
+    with pytest.raises(SettingsError, match="--host is"):
+        run_settings({"host": host})
 
 
 def test_a_config_file_that_cannot_be_read_is_wrong_use(tmp_path: Path):
@@ -208,3 +216,21 @@ def test_a_value_can_stand_in_a_file_that_a_variable_names(tmp_path: Path):
 def test_a_file_of_a_value_that_cannot_be_read_is_wrong_use_and_named(tmp_path: Path):
     with pytest.raises(UsageError, match=r"LOADSTONE_REDIS_URL_FILE names .*absent, which cannot be read"):
         load(HookSettings, environ={"LOADSTONE_REDIS_URL_FILE": str(tmp_path / "absent")})
+
+
+def test_a_path_that_exists_is_one_path_whatever_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.py", "b.py", "two words.py", "with, comma.py", "x,y.py"):
+        Path(name).touch()
+    paths = {
+        "two words.py": ["two words.py"],
+        "with, comma.py": ["with, comma.py"],
+        "a.py,with, comma.py, b.py": ["a.py", "with, comma.py", "b.py"],
+        "x,y.py": ["x,y.py"],
+        "a.py b.py": ["a.py", "b.py"],
+        "a.py\ntwo words.py": ["a.py", "two words.py"],
+        "absent, b.py": ["absent", "b.py"],
+        "not there.py": ["not there.py"],
+    }
+    assert {text: [str(path) for path in parse.paths(text)] for text in paths} == paths
+    assert parse.paths_of_locust("x,y.py,two words.py , b.py") == ["x,y.py", "two words.py", "b.py"]

@@ -5,6 +5,10 @@ It is alone in its folder because Locust puts the folder of each Locust file on 
 
 from locust import events
 
-from loadstone.hook.install import install
+from loadstone.hook.import_guard import guard_scenarios, own_imports
 
+with own_imports():
+    from loadstone.hook.install import install
+
+guard_scenarios()
 install(events)

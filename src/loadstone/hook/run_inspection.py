@@ -1,0 +1,22 @@
+"""Loads a scenario to look into it, as `run_locust` would: ``python -P -m loadstone.hook.run_inspection``.
+
+Its arguments: a file for the `ScenarioReport`, and a `ScenarioQuestion`, both as JSON. The scenario may print what it
+likes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from loadstone.hook.run_locust import prepare
+
+if __name__ == "__main__":
+    report, words = sys.argv[1:]
+    prepare("loadstone.hook.inspect_scenario", "loadstone.lean")
+
+    import msgspec
+
+    from loadstone.hook.inspect_scenario import write_report
+    from loadstone.settings.command_line import ScenarioQuestion
+
+    write_report(report, msgspec.json.decode(words, type=ScenarioQuestion))

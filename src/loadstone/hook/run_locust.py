@@ -1,0 +1,54 @@
+"""Runs Locust as its console script does, with everything that loadstone needs imported before the scenario.
+
+``python -P -m loadstone.hook.run_locust ARGUMENT...``; the plugin among the Locust files attaches the hook as ever.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import sysconfig
+from typing import Any
+
+__all__ = ["prepare"]
+
+
+def prepare(*modules: str) -> None:
+    """Make this process what the console script ``locust`` makes of one, then import these modules of loadstone."""
+    scripts = sysconfig.get_path("scripts")
+    sys.path.insert(0, scripts)
+    sys.argv[0] = os.path.join(scripts, "locust")  # noqa: PTH118  (pathlib may be the scenario's)
+    importlib.import_module("locust.main")  # first: what it imports counts as Locust's
+
+    from loadstone.hook.import_guard import guard_scenarios, own_imports  # noqa: PLC0415
+
+    with own_imports():
+        for module in modules:
+            importlib.import_module(module)
+    guard_scenarios()
+
+
+def _with_whole_paths(main: Any) -> None:
+    """Let ``-f`` name a file whose path contains a comma, at which Locust splits."""
+    from locust.argument_parser import parse_locustfile_paths  # noqa: PLC0415
+
+    from loadstone.settings import parse  # noqa: PLC0415
+
+    locally = main.get_locustfiles_locally
+
+    def named(options: Any) -> Any:
+        if options.locustfile == "-":
+            return locally(options)
+        return parse_locustfile_paths(parse.paths_of_locust(options.locustfile))
+
+    main.get_locustfiles_locally = named
+
+
+if __name__ == "__main__":
+    prepare("loadstone.hook.install", "loadstone.lean")
+
+    from locust import main
+
+    _with_whole_paths(main)
+    sys.exit(main.main())
