@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
-from loadstone.domain.doubt import Doubt, any_request
+from loadstone.domain.doubt import Doubt as _Doubt
+from loadstone.domain.doubt import any_request as _any_request
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.host_doubts import doubts_of_the_host
@@ -105,7 +106,7 @@ def _exit_code_text(code: int | None) -> str:
     return "exit code unknown" if code is None else f"exit code {code}"
 
 
-def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[Doubt]:
+def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[_Doubt]:
     yield from _doubts_of_the_run(facts)
     yield from doubts_of_the_clocks(facts)
     yield from doubts_of_the_generator(objectives, results, facts)
@@ -113,20 +114,20 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
     yield from _doubts_of_the_ledger(objectives, results, facts)
 
 
-def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
+def _doubts_of_the_run(facts: RunFacts) -> Iterator[_Doubt]:
     if not facts.window.opened:
-        yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
+        yield _Doubt("the ramp-up never finished, so the run never reached its target load", _any_request)
     if not facts.total.n:
-        yield Doubt("no request at all in the window", any_request)
+        yield _Doubt("no request at all in the window", _any_request)
     if facts.master_lost:
-        yield Doubt("master lost: it never reported the end of the run", any_request)
+        yield _Doubt("master lost: it never reported the end of the run", _any_request)
     if facts.lost_workers and not facts.users_moved:
-        yield Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", any_request)
+        yield _Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", _any_request)
 
 
 def _doubts_of_the_ledger(
     objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts
-) -> Iterator[Doubt]:
+) -> Iterator[_Doubt]:
     ledger = facts.ledger
     extra = ledger.unknown + ledger.dropped + ledger.off_by
     changed = {
@@ -137,10 +138,10 @@ def _doubts_of_the_ledger(
     if ledger.unbalanced:
         workers = ", ".join(ledger.unbalanced)
         reason = f"the ledger is out of balance by {ledger.off_by} requests (worker processes {workers})"
-        yield Doubt(reason, lambda objective: objective.text in changed)
+        yield _Doubt(reason, lambda objective: objective.text in changed)
     elif changed:
         counts = f"{ledger.unknown} unknown and {ledger.dropped} dropped requests"
-        yield Doubt(
+        yield _Doubt(
             f"{counts} could change the result of {', '.join(sorted(changed))}",
             lambda objective: objective.text in changed,
         )
