@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
+__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices", "standstills"]
 
 LAG_FLOOR_MS: Final = 10.0
 _LAG_SHARE: Final = 0.05
@@ -75,11 +75,14 @@ def stall_notices(facts: RunFacts) -> Iterator[str]:
 
 def pauses(facts: RunFacts) -> list[Span]:
     """When every worker and the master stood still together for two seconds or more."""
-    if not facts.workers:
-        return []
-    stood_still = [spans_of(worker.stalls) for worker in facts.workers]
-    common = reduce(common_spans, [*stood_still, list(facts.master_gaps)])
+    common = common_spans(standstills(facts), facts.master_gaps)
     return [span for span in common if span.length_ns >= _PAUSE_NS]
+
+
+def standstills(facts: RunFacts) -> list[Span]:
+    """When every worker stood still at once: nobody could notice an answer of the target then."""
+    each = [spans_of(worker.stalls) for worker in facts.workers]
+    return reduce(common_spans, each) if each else []
 
 
 def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:

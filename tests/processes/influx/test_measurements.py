@@ -64,6 +64,7 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
     run = RunMaker("r").started(0, objectives=objectives, target=target)
     worker = IncarnationMaker()
     full: dict[str, Any] = {"cpu_limit": 1.0, "mem_limit": 9, "throttled_pct": 1.0, "rx_bps": 1.0, "tx_bps": 2.0}
+    host = {"host_busy_pct": 50.0, "host_stolen_pct": 0.5, "host_waiting_pct": 9.0}
     for second in range(12):
         run.event(EventKind.USERS, second + 0.1, users=5, target_users=5, workers=1)
         used = Usage(service="target", container="t", cpu_cores=0.5, mem_bytes=5, **full)
@@ -71,7 +72,7 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
         run.usage(second + 0.2, used, balances=(balance,))
         broken = {"error": "HTTPError('x')", "duration_us": 9000} if second == 5 else {}
         taken = samples(20, second, second + 0.9, ttfb_us=500, **broken)
-        run.add(batch := worker.batch(taken, at_s=second + 1))
+        run.add(batch := worker.batch(taken, at_s=second + 1, **host))
     run.add(worker.batch([], at_s=13, final=True)).stopped(13, requests=240)
     archived = RunFolder(folder / "r").create()
     write_journal(archived.journal, run.entries)
