@@ -57,3 +57,12 @@ def test_the_rates_of_a_run_whose_master_was_lost_are_measured_to_its_last_reque
 def test_the_rates_of_a_run_in_progress_are_measured_to_now():
     entries = MadeRun(run="r").entries()[:-STOP_AND_FINAL]
     assert rates(head(entries, 40)) == pytest.approx([rate / 2 for rate in rates(head(entries, 20))])
+
+
+def test_a_live_page_says_of_what_its_figures_are_and_for_how_long_nobody_was_answered():
+    entries = MadeRun(run="r").entries()[:-STOP_AND_FINAL]
+    busy, silent = head(entries, 20.5).notes, head(entries, 27).notes
+    assert busy[0] == "Rate, failures and latencies are of the last ten full seconds, requests of the whole run"
+    assert busy[1].startswith("Closed model: ")
+    assert busy[2:] == []
+    assert silent[2:] == ["Nobody has been answered for 7 s, with 5 users running"]

@@ -125,3 +125,10 @@ def test_a_baseline_that_is_not_comparable_is_refused(tmp_path: Path, capsys):
     MadeRun(run="mine").close(tmp_path)
     assert main(["report", "mine", "--baseline", "base", "--results", str(tmp_path)]) == 2
     assert "--allow-unlike" in capsys.readouterr().err
+
+
+def test_a_report_says_that_its_tiles_are_of_the_window_and_its_table_of_the_whole_run(tmp_path: Path):
+    _, _, data = report(tmp_path)
+    assert data["notes"][0].startswith("Figures are of the window of 20 s; latencies of the window include")
+    assert data["notes"][1].startswith("Closed model: ")
+    assert "Requests, whole run" in {table["title"] for table in data["catalogue"]["tables"]}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
+from loadstone.domain.cut import CutRequest
 from loadstone.report.terminal import print_summary
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
 
@@ -102,3 +103,29 @@ def test_text_of_a_run_is_never_taken_for_formatting(tmp_path: Path):
     _, text = summary(closed_run(tmp_path, objective, host="http://[::1]:80/[bold]", name="/items/[red]/[/end]"))
     for given in (objective, "http://[::1]:80/[bold]", "GET /items/[red]/[/end]"):
         assert given in text
+
+
+def test_figures_say_whether_they_are_of_the_window_or_of_the_whole_run(tmp_path: Path):
+    _, text = summary(closed_run(tmp_path, failing=25))
+    assert "5 users on http://target, whole run" in text
+    assert cells(text, "all in the window, 4 s")[1] == "125"
+    assert "latencies of the window include 0 requests in flight at its end" in text
+    assert "Closed model: a user waits for its answer" in text
+
+
+def test_requests_in_flight_count_in_the_latencies_of_the_window_only(tmp_path: Path):
+    """Five were answered a second after it, having taken two, and three were cut off four seconds after it."""
+    run, incarnation = RunMaker().started(stop_timeout_s=4.0), IncarnationMaker()
+    run.add(incarnation.batch(samples(100, 0, 4, duration_us=3000)))
+    later = samples(5, 5, 5.1, duration_us=2_000_000)
+    cut = tuple(CutRequest("GET", "/", START + 3 * SECOND, 5_000_000) for _ in range(3))
+    run.add(incarnation.batch(later, at_s=8, aborted=3, cut=cut, final=True)).stopped(4, requests=105)
+    folder = RunFolder(tmp_path / "r").create()
+    write_journal(folder.journal, run.entries)
+    record = close_run(folder, now_ns=START + 20 * SECOND).record
+    window, whole = record.summary.window.total, record.summary.run.total
+    assert (window.requests, window.in_flight, window.max_ms) == (100, 8, 5000.0)
+    assert (whole.requests, whole.in_flight, whole.max_ms) == (105, 0, 2000.0)
+    assert (record.in_flight.ended_later, record.in_flight.cut, record.in_flight.failed) == (5, 3, 3)
+    _, text = summary(folder)
+    assert "include 8 requests in flight at its end, 3 of them cut off, 3 counted as failures" in text
