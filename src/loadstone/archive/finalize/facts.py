@@ -93,10 +93,8 @@ def facts_of(
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
-        exits=tuple(_exit(exited) for exited in lifecycle.exits),
-        left_workers=_left_workers(first_pass),
-        silent_workers=tuple(sorted(state.silent_workers)),
         locust=lifecycle.locust_totals,
+        **_endings(first_pass),
     )
 
 
@@ -125,6 +123,14 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
+
+
+def _endings(first_pass: FirstPass) -> dict[str, Any]:
+    return {
+        "exits": tuple(_exit(exited) for exited in first_pass.state.lifecycle.exits),
+        "left_workers": _left_workers(first_pass),
+        "silent_workers": tuple(sorted(first_pass.state.silent_workers)),
+    }
 
 
 def _left_workers(first_pass: FirstPass) -> tuple[int, ...]:
