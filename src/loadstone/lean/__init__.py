@@ -21,8 +21,9 @@ from __future__ import annotations
 import locust  # noqa: F401  (it patches the standard library, which must come before anything else imports ssl)
 
 from loadstone.lean.exchange import exchange
+from loadstone.lean.prepared import PreparedRequest
 from loadstone.lean.response import LeanResponse
-from loadstone.lean.session import LeanHttpSession, PreparedRequest
+from loadstone.lean.session import LeanHttpSession
 from loadstone.lean.user import LeanHttpUser
 
 REQUEST_CODES = (exchange.__code__,)

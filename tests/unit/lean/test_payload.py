@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.lean import request
+from loadstone.lean import payload
 
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 values = st.recursive(
@@ -23,7 +23,7 @@ values = st.recursive(
 
 @given(values)
 def test_json_is_what_json_dumps_gives(value: Any):
-    assert request.encode_json(value) == json.dumps(value).encode()
+    assert payload.encode_json(value) == json.dumps(value).encode()
 
 
 @pytest.mark.parametrize("value", [object(), {(1, 2): 3}, {1, 2}, b"bytes"])
@@ -31,7 +31,7 @@ def test_what_json_cannot_say_raises_what_json_dumps_raises(value: Any):
     with pytest.raises(TypeError) as theirs:
         json.dumps(value)
     with pytest.raises(TypeError) as ours:
-        request.encode_json(value)
+        payload.encode_json(value)
     assert str(ours.value) == str(theirs.value)
 
 
@@ -39,22 +39,22 @@ def test_a_circular_value_is_named_as_such():
     value: list[Any] = []
     value.append(value)
     with pytest.raises((ValueError, RecursionError)):
-        request.encode_json(value)
+        payload.encode_json(value)
 
 
 def test_json_without_a_c_encoder_is_the_same(monkeypatch: Any):
-    monkeypatch.setattr(request, "_encode", None)
-    assert request.encode_json({"a": [1.5, "ü"]}) == b'{"a": [1.5, "\\u00fc"]}'
+    monkeypatch.setattr(payload, "_encode", None)
+    assert payload.encode_json({"a": [1.5, "ü"]}) == b'{"a": [1.5, "\\u00fc"]}'
 
 
 @pytest.mark.parametrize("data", [None, "", b"", {}])
 def test_json_counts_where_data_is_empty_as_in_fast_http_user(data: Any):
-    assert request.encode_payload(data, {"a": 1}, None) == (b'{"a": 1}', request.JSON_FIELDS)
+    assert payload.encode_payload(data, {"a": 1}, None) == (b'{"a": 1}', payload.JSON_FIELDS)
 
 
 def test_data_wins_over_json():
-    assert request.encode_payload("text", {"a": 1}, None) == (b"text", request.TEXT_FIELDS)
+    assert payload.encode_payload("text", {"a": 1}, None) == (b"text", payload.TEXT_FIELDS)
 
 
 def test_no_body_has_no_fields():
-    assert request.encode_payload(None, None, None) == (b"", ())
+    assert payload.encode_payload(None, None, None) == (b"", ())
