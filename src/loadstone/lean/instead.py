@@ -40,10 +40,9 @@ CLIENT = {
 }
 """Attributes and methods of the client."""
 
-REQUEST = {
+ARGUMENT = {
     "debug_stream": "log response.request and response yourself",
     "hooks": "look at the response where the request returns, or add a listener to events.request",
-    "payload": "pass data",
     "proxies": PROXY,
     "to_string": "take response.content",
 }
@@ -67,9 +66,9 @@ def missing(whose: str, name: str, instead: dict[str, str]) -> str:
 def refuse_arguments(arguments: dict[str, Any], known: tuple[str, ...]) -> None:
     """Raise TypeError for an argument of a request that has an effect with Locust's own classes only, or with none."""
     for name, value in arguments.items():
-        if name in known or (name in REQUEST and not value):
+        if name in known or (name in ARGUMENT and not value):
             continue
-        instead = REQUEST.get(name, "if it is a query parameter, pass it in params")
+        instead = ARGUMENT.get(name, "if it is a query parameter, pass it in params")
         raise TypeError(f"a request of LeanHttpUser takes no argument {name!r}; {instead}")
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from charset_normalizer import detect
 from locust.contrib.fasthttp import LocustUserAgent
 from locust.exception import CatchResponseError, LocustError, ResponseError
+from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers, parse_header_links
 
 from loadstone.lean.body import Body, lines_of, slices, text_of
@@ -18,7 +19,7 @@ from loadstone.lean.http1 import ResponseHeaders
 from loadstone.lean.instead import RESPONSE, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from loadstone.lean.http1 import Head
@@ -64,9 +65,9 @@ class LeanRequest:
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> CaseInsensitiveDict[str]:
         """The fields sent, without Host, Content-Length and Cookie."""
-        return self.template.fields
+        return CaseInsensitiveDict(self.template.fields)
 
 
 class NoRedirects(list[Any]):
