@@ -212,5 +212,4 @@ class ClientDefaults:
         self._settings, self._options = settings, settings.options
 
 
-for _name in instead.CLIENT:
-    setattr(ClientDefaults, _name, instead.Missing("client", _name, instead.CLIENT))
+instead.refuse_attributes(ClientDefaults, "client", instead.CLIENT)

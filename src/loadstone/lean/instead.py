@@ -59,8 +59,8 @@ RESPONSE = {
 
 
 def missing(whose: str, name: str, instead: dict[str, str]) -> str:
-    """Give the text of an error about an attribute that is not there, with what to write instead where known."""
-    return f"LeanHttpUser's {whose} has no {name!r}" + (f"; {instead[name]}" if name in instead else "")
+    """Give the text of an error about an attribute that is not there, with what to write instead."""
+    return f"LeanHttpUser's {whose} has no {name!r}; {instead[name]}"
 
 
 def refuse_arguments(arguments: dict[str, Any], known: tuple[str, ...]) -> None:
@@ -83,3 +83,9 @@ class Missing:
 
     def __set__(self, owner: Any, value: Any) -> None:
         raise AttributeError(self._text)
+
+
+def refuse_attributes(owner: type[Any], whose: str, instead: dict[str, str]) -> None:
+    """Let the attributes of a table raise on objects of `owner`; a `__getattr__` would slow every attribute down."""
+    for name in instead:
+        setattr(owner, name, Missing(whose, name, instead))

@@ -16,7 +16,7 @@ from requests.utils import get_encoding_from_headers, parse_header_links
 from loadstone.lean.body import Body, lines_of, slices, text_of
 from loadstone.lean.cookies import LeanCookieJar
 from loadstone.lean.http1 import ResponseHeaders
-from loadstone.lean.instead import RESPONSE, missing
+from loadstone.lean.instead import RESPONSE, refuse_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,10 +113,6 @@ class LeanResponse:
 
     def __repr__(self) -> str:
         return f"<LeanResponse [{self.status_code}] {self.template.method} {self.url}>"
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what to use instead of an attribute that the responses of Locust's own classes have."""
-        raise AttributeError(missing("response", name, RESPONSE))
 
     @classmethod
     def failed(cls, template: Template, sent: bytes, error: BaseException) -> Self:
@@ -369,6 +365,9 @@ class LeanResponse:
             raise LocustError(NOT_CAUGHT)
         if not self._entered:
             raise LocustError(NOT_ENTERED)
+
+
+refuse_attributes(LeanResponse, "response", RESPONSE)
 
 
 def _detected(content: bytes) -> str | None:

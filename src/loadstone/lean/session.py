@@ -16,7 +16,7 @@ from loadstone.lean.cookies import BorrowedJar
 from loadstone.lean.defaults import ClientDefaults
 from loadstone.lean.errors import FAILURES, TooManyRedirectsError
 from loadstone.lean.exchange import exchange
-from loadstone.lean.instead import CLIENT, missing, refuse_arguments
+from loadstone.lean.instead import refuse_arguments
 from loadstone.lean.payload import add_params, encode_payload
 from loadstone.lean.prepared import PreparedRequest
 from loadstone.lean.redirects import redirected
@@ -52,10 +52,6 @@ class LeanHttpSession(ClientDefaults):
     ) -> None:
         own = (*DEFAULT_FIELDS.items(), *(headers or {}).items())
         super().__init__(base_url, request_event, user, settings, own)
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what to use instead of an attribute that the clients of Locust's own classes have."""
-        raise AttributeError(missing("client", name, CLIENT))
 
     @contextmanager
     def rename_request(self, name: str) -> Iterator[None]:
