@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GZIP_WINDOW, ZLIB_WINDOW, RAW_WINDOW = 31, 15, -15  # zlib's wbits
+WINDOW_BYTES = 2  # what tells a zlib header from bare deflate
 CUT_OFF = "the compressed stream is cut off"
 ALIASES = {"x-gzip": "gzip", "identity": ""}
 
@@ -66,22 +67,27 @@ class _Inflating:
     def __init__(self, coding: str) -> None:
         self._gzip = coding == "gzip"
         self._inflater: Any = None
+        self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         plain = b""
+        data = self._held + data
+        self._held = b""
         while data:
+            if self._inflater is None and len(data) < WINDOW_BYTES and not self._gzip:
+                self._held = data
+                break
             if self._inflater is None:
                 self._inflater = zlib.decompressobj(GZIP_WINDOW if self._gzip else _deflate_window(data))
             plain += self._inflater.decompress(data)
             data = self._inflater.unused_data
-            if self._gzip and self._inflater.eof and data:
-                self._inflater = None
-            else:
+            if not (self._gzip and self._inflater.eof and data):
                 break
+            self._inflater = None
         return plain
 
     def finish(self) -> None:
-        if self._inflater is not None and not self._inflater.eof:
+        if self._held or (self._inflater is not None and not self._inflater.eof):
             raise zlib.error(CUT_OFF)
 
 

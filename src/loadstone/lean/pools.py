@@ -104,7 +104,7 @@ class Pools(dict["Origin", Pool]):
     def __init__(self, settings: ClientSettings) -> None:
         super().__init__()
         self.settings = settings
-        self._others: dict[ClientSettings, Pools] = {}
+        self._others: dict[ClientSettings, Pools] | None = None
 
     def __missing__(self, origin: Origin) -> Pool:
         pool = self[origin] = Pool(origin, self.settings)
@@ -115,6 +115,8 @@ class Pools(dict["Origin", Pool]):
 
     def under(self, settings: ClientSettings) -> Pools:
         """Give the pools for requests that connect in another way, kept for the next one that does."""
+        if self._others is None:
+            self._others = {}
         if settings not in self._others:
             self._others[settings] = Pools(settings)
         return self._others[settings]
@@ -123,5 +125,5 @@ class Pools(dict["Origin", Pool]):
         """Close the idle connections of all pools."""
         for pool in self.values():
             pool.close()
-        for pools in self._others.values():
+        for pools in (self._others or {}).values():
             pools.close()
