@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 from locust import FastHttpUser, HttpUser
+from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.exception import StopTest
 
 from loadstone import LeanHttpUser
-from loadstone.lean import instead
+from loadstone.lean import LeanHttpSession, instead
 from support.raw_server import RawServer
 from support.stage import Stage
-from support.stock_api import ARGUMENT, CLIENT, RESPONSE, USER, rows
+from support.stock_api import ARGUMENT, CLIENT, RESPONSE, USER, VERBS, rows
 from support.stock_table import CASES, UNSUPPORTED, page, uncovered
 from support.tls_server import issue, tls_server
 
@@ -135,6 +137,15 @@ def test_an_attribute_of_a_response_that_is_not_supported_is_refused_with_what_t
     with pytest.raises(AttributeError) as refused:
         getattr(client.get("/"), name)
     assert str(refused.value) == f"LeanHttpUser's response has no {name!r}; {instead.RESPONSE[name]}"
+
+
+@pytest.mark.parametrize("method", ["request", *VERBS, "iter_lines", "rename_request"])
+def test_arguments_by_position_are_those_of_fast_http_user(method: str):
+    def by_position(client: Any) -> list[str]:
+        found = inspect.signature(getattr(client, method)).parameters.values()
+        return [each.name for each in found if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+    assert by_position(LeanHttpSession) == by_position(FastHttpSession)
 
 
 def test_the_docs_have_the_table():

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 USER, CLIENT, ARGUMENT, RESPONSE = "user class", "client", "argument of a request", "response"
 VERBS: Final = ("get", "head", "options", "delete", "post", "put", "patch")
 MODULES: Final = {"HttpUser": locust.clients, "FastHttpUser": locust.contrib.fasthttp}
+SPECIAL: Final = ("__bool__", "__enter__", "__iter__", "__len__")
+"""Special methods that a scenario uses: `if response`, `with`, `for`, `len(response)`."""
 PASSED_BY_LOCUST: Final = frozenset(("payload",))
 """Arguments of geventhttpclient that FastHttpSession passes itself, so that a scenario cannot."""
 
@@ -105,7 +107,8 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
 
 
 def _public(owner: type[Any]) -> set[str]:
-    return {name for name in dir(owner) if not name.startswith("_")}
+    special = {name for kind in owner.__mro__ for name in SPECIAL if name in vars(kind)}
+    return {name for name in dir(owner) if not name.startswith("_")} | special
 
 
 def _annotated(owner: type[Any]) -> set[str]:
@@ -113,4 +116,4 @@ def _annotated(owner: type[Any]) -> set[str]:
 
 
 def _shown(names: set[str]) -> set[str]:
-    return {name for name in names if not name.startswith("_")}
+    return {name for name in names if not name.startswith("_") or name in SPECIAL}

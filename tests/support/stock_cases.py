@@ -218,6 +218,11 @@ def closed(stage: Stage) -> Any:
     return len(set(ports))
 
 
+def in_a_with_block(stage: Stage) -> Any:
+    with stage.client as client:
+        return client.get("/big/3").content
+
+
 def announced(stage: Stage) -> Any:
     shown = stage.echo("POST", json=[1])
     return shown["body"], shown["headers"]["content-type"]
@@ -251,6 +256,7 @@ USER_CASES: Final[dict[str, list[Case]]] = {
     "ssl_context_factory": [case(trusted_by_method), case(trusted_by_function)],
 }
 CLIENT_CASES: Final[dict[str, list[Case]]] = {
+    "__enter__": [case(in_a_with_block)],
     "auth": [case(changed("auth", ("u", "p"), lambda stage, client: stage.header("authorization", client)))],
     "auth_header": [
         case(lambda stage: stage.client.auth_header),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from locust.exception import LocustError
+
 from support.stage import case
 from support.stock_cases import caught
 
@@ -54,6 +56,23 @@ def raised(response: Any) -> bool:
     return False
 
 
+def error_raised(response: Any) -> Any:
+    """Give the name of the error that the response raises for its status."""
+    try:
+        response.raise_for_status()
+    except Exception as error:  # noqa: BLE001
+        return type(error).__name__
+
+
+def entered_uncaught(stage: Stage) -> Any:
+    """Use a response in a with block without saying so to the request."""
+    try:
+        with stage.client.get("/"):
+            return None
+    except LocustError as error:
+        return str(error)
+
+
 def joined(pieces: Any) -> Any:
     """Give the pieces in one: how a body that arrives is cut is up to the network."""
     found = list(pieces)
@@ -100,9 +119,17 @@ def read_line_by_line(response: Any) -> Any:
 
 RAW: Final = "gives the body of a stream as it was sent, still compressed"
 READ_ALREADY: Final = "has nothing left of a body that was read already"
+UNSAID: Final = "lets a response without `catch_response=True` into a with block"
 AS_BYTES: Final = False
 AS_TEXT: Final = "gives pieces as bytes unless `decode_unicode=True`"
 RESPONSE_CASES: Final[dict[str, list[Case]]] = {
+    "__bool__": [case(got("/big/0", bool)), case(got("/status/302", bool)), case(got("/status/404", bool))],
+    "__enter__": [
+        case(lambda stage: caught(stage, lambda _: None, "/big/1")),
+        case(entered_uncaught, FastHttpUser=UNSAID),
+    ],
+    "__iter__": [case(got("/big/9000", joined, stream=True))],
+    "__len__": [case(got("/big/9", len)), case(got("/big/9", len, stream=True))],
     "apparent_encoding": [case(got("/latin", lambda response: response.apparent_encoding is not None))],
     "close": [case(lambda stage: given_up(stage, "close"))],
     "content": [
@@ -211,6 +238,10 @@ RESPONSE_CASES: Final[dict[str, list[Case]]] = {
     "raise_for_status": [
         case(got("/", raised)),
         case(got("/status/404", raised)),
+        case(
+            got("/status/404", error_raised),
+            HttpUser="raises `requests.HTTPError` where both others raise `LocustBadStatusCode`",
+        ),
         case(
             lambda stage: caught(stage, lambda response: response.success() or response.failure(str(raised(response))))
         ),

@@ -13,7 +13,7 @@ from locust.exception import CatchResponseError, LocustError, ResponseError
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers, parse_header_links
 
-from loadstone.lean.body import Body, lines_of, slices, text_of
+from loadstone.lean.body import BLOCK_BYTES, Body, lines_of, slices, text_of
 from loadstone.lean.cookies import LeanCookieJar
 from loadstone.lean.http1 import ResponseHeaders
 from loadstone.lean.instead import RESPONSE, refuse_attributes
@@ -110,6 +110,16 @@ class LeanResponse:
         self._body = body
         self.ttfb_us = ttfb_us
         self.status_code, self.ordinary = (0, False) if head is None else (head.status, head.ordinary)
+
+    def __bool__(self) -> bool:
+        """Whether there is a response whose status is no error."""
+        return BAD_REQUEST > self.status_code > 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.pieces(BLOCK_BYTES)
 
     def __repr__(self) -> str:
         return f"<LeanResponse [{self.status_code}] {self.template.method} {self.url}>"

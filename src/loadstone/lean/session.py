@@ -53,6 +53,12 @@ class LeanHttpSession(ClientDefaults):
         own = (*DEFAULT_FIELDS.items(), *(headers or {}).items())
         super().__init__(base_url, request_event, user, settings, own)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def rename_request(self, name: str) -> Iterator[None]:
         """Report the requests of a `with` block under `name`, where they have no name of their own."""
