@@ -1,4 +1,4 @@
-"""Cookies of one user: the standard library's jar and rules (RFC 2965, Netscape), with the header field cached.
+"""Cookies of one user: the jar of requests, with the standard library's rules and the header field cached.
 
 Building the Cookie field takes about 20 us in the standard library. It changes only when the jar does or when a cookie
 expires, so in between it is built once for each URL.
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import time
 from email.message import Message
-from http.cookiejar import Cookie, CookieJar
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request
 
+from requests.cookies import RequestsCookieJar
+
 if TYPE_CHECKING:
+    from http.cookiejar import Cookie
+
     from loadstone.lean.http1 import ResponseHeaders
 
 NEVER = float("inf")
 REMEMBERED_URLS = 200
 
 
-class LeanCookieJar(CookieJar):
-    """A `CookieJar` that caches the Cookie field for each URL until a cookie changes or expires."""
+class LeanCookieJar(RequestsCookieJar):
+    """A jar that caches the Cookie field for each URL until a cookie changes or expires."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,9 +41,9 @@ class LeanCookieJar(CookieJar):
         """Take the cookies of a response to a request to `url`."""
         self.extract_cookies(_Answer(headers), Request(url))  # type: ignore[arg-type]  # noqa: S310  # no request is made
 
-    def set_cookie(self, cookie: Cookie) -> None:
+    def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
         """Add or replace one cookie."""
-        super().set_cookie(cookie)
+        super().set_cookie(cookie, *args, **kwargs)
         self._forget()
 
     def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
@@ -60,6 +63,30 @@ class LeanCookieJar(CookieJar):
     def _forget(self) -> None:
         self._remembered.clear()
         self._valid_until_s = NEVER
+
+
+class BorrowedJar(LeanCookieJar):
+    """The cookies of one request: those of its client and its own ones; what the server sets goes to the client."""
+
+    def __init__(self, client_jar: LeanCookieJar, own: Any) -> None:
+        super().__init__()
+        self._client_jar = client_jar
+        self.update(client_jar)
+        self.update(own)
+
+    def store(self, headers: ResponseHeaders, url: str) -> None:
+        """Take the cookies of a response to a request to `url`."""
+        super().store(headers, url)
+        self._client_jar.store(headers, url)
+
+
+def jar_of(cookies: Any) -> LeanCookieJar:
+    """Give a jar with these cookies: the same one if it is ours, else a copy of a mapping or of another jar."""
+    if isinstance(cookies, LeanCookieJar):
+        return cookies
+    jar = LeanCookieJar()
+    jar.update(cookies or {})
+    return jar
 
 
 class _Answer:

@@ -6,64 +6,24 @@ reaches the general reader.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US
-from loadstone.lean.body import BodyStream, decode
+from loadstone.domain.time import NS_PER_US
+from loadstone.lean.body import Body
 from loadstone.lean.connection import has_been_closed
+from loadstone.lean.decoding import decode, decode_pieces
 from loadstone.lean.errors import FAILURES, ConnectionClosedError
-from loadstone.lean.http1 import END_OF_HEAD, Limits, Reader, recall
-from loadstone.lean.opening import open_connection, tls_context
+from loadstone.lean.http1 import END_OF_HEAD, Reader, recall
 from loadstone.lean.response import LeanResponse
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable
-
     from loadstone.lean.connection import Connection
-    from loadstone.lean.opening import Origin
+    from loadstone.lean.pools import Options, Pool
     from loadstone.lean.request import Template
 
 STALE = (ConnectionClosedError, ConnectionResetError, BrokenPipeError)
-LOOK_AFTER_NS = 100 * NS_PER_MS
-"""A connection idle for longer is looked at once more before use: the loop may not have seen its end yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a response is to be read; those of a session are shared by most of its requests."""
-
-    limits: Limits
-    decompress: bool = True
-    stream: bool = False
-    connect_timeout_s: float | None = None
-
-    def patient_for(self, timeout: float | tuple[float | None, float | None]) -> Options:
-        """Give these options with another timeout in seconds, for connecting and reading or for each of both."""
-        connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        limits = self.limits if read_s is None else replace(self.limits, read_ns=int(read_s * NS_PER_S))
-        return replace(self, limits=limits, connect_timeout_s=connect_s)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """How a client connects and what it accepts; `LeanHttpUser` documents each field under the same name."""
-
-    connection_timeout_s: float
-    options: Options
-    max_redirects: int
-    concurrency: int
-    insecure: bool
-    ssl_context_factory: Callable[[], ssl.SSLContext] | None
-
-    def context_for(self, origin: Origin) -> ssl.SSLContext | None:
-        """Give the TLS settings for this origin, None for plain HTTP."""
-        if origin.scheme != "https":
-            return None
-        return tls_context(self.ssl_context_factory, insecure=self.insecure)
 
 
 def exchange(
@@ -144,11 +104,12 @@ def _read(
     except BaseException:
         connection.close()
         raise
-    release = partial(_release, pool, connection)
+    release = partial(_release, pool, connection, reader)
     if options.stream:
-        response.stream = BodyStream(reader, release, options.limits.max_body_bytes)
+        parts = decode_pieces(reader.body(), reader.head.encoding if options.decompress else "")
+        response.attach(Body(parts, release, options.limits.max_body_bytes))
     else:
-        release(reader)
+        release()
     return perf_counter_ns()
 
 
@@ -166,44 +127,3 @@ def _release(pool: Pool, connection: Connection, reader: Reader) -> None:
         pool.give(connection, perf_counter_ns())
     else:
         connection.close()
-
-
-class Pool:
-    """Idle connections to one origin, the latest used first."""
-
-    __slots__ = ("_idle", "_origin", "_settings")
-
-    def __init__(self, origin: Origin, settings: ClientSettings) -> None:
-        self._origin = origin
-        self._settings = settings
-        self._idle: list[Connection] = []
-
-    def take(self, now_ns: int, timeout_s: float | None = None) -> Connection:
-        """Give a usable connection, a new one if there is none idle; raises as `open_connection` does."""
-        while self._idle:
-            connection = self._idle.pop()
-            fresh = connection.alive and now_ns - connection.idle_since_ns < LOOK_AFTER_NS
-            if fresh or connection.look():
-                connection.idle_since_ns = 0
-                return connection
-        return self.open(timeout_s)
-
-    def open(self, timeout_s: float | None = None) -> Connection:
-        """Give a new connection; raises as `open_connection` does."""
-        settings = self._settings
-        timeout_s = settings.connection_timeout_s if timeout_s is None else timeout_s
-        return open_connection(self._origin, settings.context_for(self._origin), timeout_s)
-
-    def give(self, connection: Connection, now_ns: int) -> None:
-        """Take a connection back after a complete exchange, for the next request."""
-        connection.exchanges += 1
-        connection.idle_since_ns = now_ns
-        if len(self._idle) < self._settings.concurrency:
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()

@@ -6,23 +6,22 @@ request in a loop is one dictionary look-up and one join.
 
 from __future__ import annotations
 
-import json as json_module
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from json import encoder as json_encoder
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from urllib3.filepost import encode_multipart_formdata
+from requests.auth import HTTPBasicAuth
 
 from loadstone.lean.errors import UnsupportedUrlError
 from loadstone.lean.opening import origin_of
 from loadstone.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from loadstone.lean.opening import Origin
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -32,12 +31,13 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))  # RFC 9110 section 8.6: announce even an empty body
 SAFE_IN_TARGET = "/:@!$&'()*+,;=~-._?%"  # RFC 3986 section 3.3 and 3.4; % stays, as it may be an escape
-JSON = "application/json"
 DEFAULT_FIELDS = {"User-Agent": f"loadstone/{__version__}", "Accept-Encoding": "gzip, deflate, br"}
+AUTHORIZATION = "Authorization"
 REMEMBERED_TEMPLATES = 2_000
 
 
-Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+Pairs = tuple[tuple[str, Any], ...]
+Key = tuple[str, str, tuple[str, ...], tuple[Any, ...]]
 """Method, URL as written, default fields and own fields: what makes requests share a template."""
 
 
@@ -53,15 +53,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A request without its cookies, length and body; `head` ends after the last field."""
+    """A request without its cookies, length and body; `head` ends after the last field.
+
+    `written` is the method as the scenario wrote it, under which it is reported; `own_cookies` says that the scenario
+    gave a Cookie field itself, to which none is added.
+    """
 
     method: str
+    written: str
     target: Target
     head: bytes
     fields: dict[str, str]
     idempotent: bool
     head_only: bool
     announces_body: bool
+    own_cookies: bool
 
     def wire(self, body: bytes, cookies: bytes = b"") -> bytes:
         """Give the bytes to send; `cookies` is a complete Cookie field or empty."""
@@ -71,15 +77,10 @@ class Template:
 
 
 class TemplateBook:
-    """The templates of all users that share a base URL and default headers."""
+    """The templates of all users that share a base URL, header fields and an Authorization field."""
 
-    def __init__(self, base_url: str, headers: tuple[tuple[str, str], ...]) -> None:
-        parts = urlsplit(base_url)
-        self.base_url = base_url
-        self._fields = dict(headers)
-        if parts.username and parts.password:
-            self.base_url = base_url.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1)
-            self._fields.setdefault("Authorization", basic_auth(unquote(parts.username), unquote(parts.password)))
+    def __init__(self, base_url: str, headers: Pairs, authorization: str | None) -> None:
+        self.base_url, self.headers, self.authorization = base_url, headers, authorization
         self._templates: dict[Key, Template] = {}
 
     def url(self, path: str) -> str:
@@ -87,21 +88,23 @@ class TemplateBook:
         return path if ABSOLUTE_URL.match(path) else f"{self.base_url}{path}"
 
     def template(
-        self, method: str, url: str, headers: Mapping[str, str] | None, defaults: tuple[str, ...] = ()
+        self, method: str, url: str, headers: Mapping[str, Any] | None, defaults: tuple[str, ...] = ()
     ) -> Template:
-        """Give the template of a request; `defaults` are names and values in turn that apply where nothing else does.
+        """Give the template of a request.
 
-        Raises UnsupportedUrlError, and ValueError for a method, field name or value that would break the request.
+        `defaults` are names and values in turn that apply where nothing else does, except for Authorization, which
+        wins over every other one. A field that is None is not sent. Raises UnsupportedUrlError, and ValueError for a
+        method, field name or value that would break the request.
         """
         key = (method, url, defaults, _flat(headers) if headers else ())
         template = self._templates.get(key)
         return template if template is not None else self._build(key, headers or {}, defaults)
 
-    def _build(self, key: Key, headers: Mapping[str, str], defaults: tuple[str, ...]) -> Template:
-        own = {**self._fields, **{name: str(value) for name, value in headers.items() if value is not None}}
-        present = {name.lower() for name in own}
-        pairs = [*DEFAULT_FIELDS.items(), *zip(defaults[::2], defaults[1::2], strict=True)]
-        fields = {name: value for name, value in pairs if name.lower() not in present} | own
+    def _build(self, key: Key, headers: Mapping[str, Any], defaults: tuple[str, ...]) -> Template:
+        own = dict(zip(defaults[::2], defaults[1::2], strict=True))
+        authorization = own.pop(AUTHORIZATION, self.authorization)
+        last = () if authorization is None else ((AUTHORIZATION, authorization),)
+        fields = merge_fields((*own.items(), *self.headers, *headers.items(), *last))
         template = build_template(key[0], parse_target(self.url(key[1])), fields)
         if len(self._templates) >= REMEMBERED_TEMPLATES:
             self._templates.clear()
@@ -110,36 +113,52 @@ class TemplateBook:
 
 
 @lru_cache(maxsize=64)
-def shared_book(base_url: str, headers: tuple[tuple[str, str], ...]) -> TemplateBook:
-    """Give the one book for this base URL and these default headers."""
-    return TemplateBook(base_url, headers)
+def shared_book(base_url: str, headers: Pairs, authorization: str | None) -> TemplateBook:
+    """Give the one book for this base URL, these header fields and this Authorization field."""
+    return TemplateBook(base_url, headers, authorization)
 
 
-def build_template(method: str, target: Target, fields: dict[str, str]) -> Template:
-    """Write the request line and the fields.
+def merge_fields(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Give header fields as text: of a name that comes again, in any case, the last value counts, None removes it."""
+    merged: dict[str, tuple[str, Any]] = {}
+    for raw_name, value in pairs:
+        name = raw_name.decode("latin-1") if isinstance(raw_name, bytes) else raw_name
+        merged[name.lower()] = (name, value)
+    return {
+        name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        for name, value in merged.values()
+        if value is not None
+    }
+
+
+def build_template(written: str, target: Target, fields: dict[str, str]) -> Template:
+    """Write the request line, with the method in capitals, and the fields.
 
     Raises ValueError for a method, field name or value that would break the request.
     """
+    method = written.upper()
     if not TOKEN.fullmatch(method):
-        raise ValueError(f"invalid HTTP method {method!r}; use letters only, for example GET")
+        raise ValueError(f"invalid HTTP method {written!r}; use letters only, for example GET")
     for name, value in fields.items():
         if not TOKEN.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
             raise ValueError(f"invalid header {name!r}: {value!r}; no line breaks or control characters, latin-1 only")
-    written = {name: value for name, value in fields.items() if name.lower() not in {"content-length", "host"}}
+    sent = {name: value for name, value in fields.items() if name.lower() not in {"content-length", "host"}}
     host = next((value for name, value in fields.items() if name.lower() == "host"), target.host_field)
     lines = [
         f"{method} {target.path} HTTP/1.1",
         f"Host: {host}",
-        *(f"{name}: {value}" for name, value in written.items()),
+        *(f"{name}: {value}" for name, value in sent.items()),
     ]
     return Template(
         method=method,
+        written=written,
         target=target,
         head="".join(f"{line}\r\n" for line in lines).encode("latin-1"),
         fields=fields,
         idempotent=method in IDEMPOTENT,
         head_only=method == "HEAD",
         announces_body=method in WITH_BODY,
+        own_cookies=any(name.lower() == "cookie" for name in fields),
     )
 
 
@@ -173,89 +192,26 @@ def basic_auth(username: str | bytes, password: str | bytes) -> str:
     return "Basic " + b64encode(b":".join(pair)).decode("ascii")
 
 
-def _flat(headers: Mapping[str, str]) -> tuple[str, ...]:
+def authorization_of(auth: Any) -> str:
+    """Give the value of an Authorization field for what requests take as `auth`; raises TypeError for other kinds."""
+    if isinstance(auth, HTTPBasicAuth):
+        return basic_auth(auth.username, auth.password)
+    if isinstance(auth, tuple | list) and len(auth) == 2:  # noqa: PLR2004  # user and password
+        return basic_auth(*auth)
+    raise TypeError(
+        f"LeanHttpUser cannot use auth of type {type(auth).__name__}; pass (user, password), "
+        "or compute the Authorization field yourself and pass it in headers"
+    )
+
+
+def without_credentials(base_url: str) -> tuple[str, str | None]:
+    """Take user and password out of a URL; give it without them, and the Authorization field that they make."""
+    parts = urlsplit(base_url)
+    if not (parts.username and parts.password):
+        return base_url, None
+    url = base_url.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1)
+    return url, basic_auth(unquote(parts.username), unquote(parts.password))
+
+
+def _flat(headers: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(part for pair in headers.items() for part in pair)
-
-
-JSON_FIELDS = ("Content-Type", "application/json", "Accept", "application/json")
-FORM_FIELDS = ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-TEXT_FIELDS = ("Content-Type", "text/plain; charset=utf-8")
-BYTES_FIELDS = ("Content-Type", "application/octet-stream")
-
-_JSON = json_module.JSONEncoder()
-_make_encoder: Any = getattr(json_encoder, "c_make_encoder", None)  # only CPython has it
-_MODES = {"sort_keys": _JSON.sort_keys, "skipkeys": _JSON.skipkeys, "allow_nan": _JSON.allow_nan}
-_encode: Any = _make_encoder and _make_encoder(
-    None, _JSON.default, json_encoder.encode_basestring_ascii, None, ": ", ", ", *_MODES.values()
-)
-
-Payload = tuple[bytes, tuple[str, ...]]
-"""A body, and the default header fields that describe it: names and values in turn."""
-
-
-def encode_payload(data: Any, json: Any, files: Any) -> Payload:
-    """Give the body of a request and its default fields.
-
-    `json` counts only without `data`. An iterable or a file is read to its end and sent in one piece. Raises TypeError
-    for what cannot be sent.
-    """
-    if files:
-        return _multipart(data, files)
-    if data:
-        return _encode_data(data)
-    if json is not None:
-        return encode_json(json), JSON_FIELDS
-    return b"", ()
-
-
-def encode_json(value: Any) -> bytes:
-    """Give what `json.dumps(value)` gives, as bytes; raises as that does.
-
-    `dumps` makes a new C encoder for each call, which is a quarter of its time for a small value; this one is kept.
-    """
-    if _encode is None:
-        return json_module.dumps(value).encode()
-    try:
-        return "".join(_encode(value, 0)).encode()
-    except RecursionError:
-        return json_module.dumps(value).encode()  # says "Circular reference detected" where that is the cause
-
-
-def add_params(url: str, params: Any) -> str:
-    """Append query parameters: a mapping, pairs or a ready string; a list as value repeats its name."""
-    query = params if isinstance(params, str) else urlencode(params, doseq=True)
-    if not query:
-        return url
-    address, mark, fragment = url.partition("#")
-    return f"{address}{'&' if '?' in address else '?'}{query}{mark}{fragment}"
-
-
-def _encode_data(data: Any) -> Payload:
-    if isinstance(data, str):
-        return data.encode(), TEXT_FIELDS
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data), BYTES_FIELDS
-    if isinstance(data, Mapping) or _are_pairs(data):
-        return urlencode(data, doseq=True).encode(), FORM_FIELDS
-    if hasattr(data, "read"):
-        return _encode_data(data.read() or b"")
-    if isinstance(data, Iterable):
-        return b"".join(part.encode() if isinstance(part, str) else part for part in data), BYTES_FIELDS
-    raise TypeError(f"cannot send a body of type {type(data).__name__}; pass str, bytes, a dict, pairs or a file")
-
-
-def _are_pairs(data: Any) -> bool:
-    return isinstance(data, list | tuple) and all(isinstance(item, tuple) for item in data)
-
-
-def _multipart(data: Any, files: Any) -> Payload:
-    fields = [*(data.items() if isinstance(data, Mapping) else data or ())]
-    for name, value in files.items() if isinstance(files, Mapping) else files:
-        fields.append((name, _file_part(name, value)))
-    body, content_type = encode_multipart_formdata(fields)
-    return body, ("Content-Type", content_type)
-
-
-def _file_part(name: str, value: Any) -> tuple[Any, ...]:
-    file_name, content, *content_type = value if isinstance(value, tuple) else (getattr(value, "name", name), value)
-    return (file_name, content.read() if hasattr(content, "read") else content, *content_type)

@@ -2,107 +2,62 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from locust.contrib.fasthttp import LocustBadStatusCode, LocustUserAgent
-from locust.user import User
 
 from loadstone.domain.time import NS_PER_MS, NS_PER_US
-from loadstone.lean.cookies import LeanCookieJar
+from loadstone.lean.body import text_lines_of
+from loadstone.lean.cookies import BorrowedJar
+from loadstone.lean.defaults import ClientDefaults
 from loadstone.lean.errors import FAILURES, TooManyRedirectsError
-from loadstone.lean.exchange import ClientSettings, Options, Pool, exchange
-from loadstone.lean.reporting import firing
-from loadstone.lean.request import (
-    JSON_FIELDS,
-    add_params,
-    basic_auth,
-    build_template,
-    encode_payload,
-    parse_target,
-    shared_book,
-)
+from loadstone.lean.exchange import exchange
+from loadstone.lean.instead import refuse_arguments
+from loadstone.lean.payload import add_params, encode_payload
+from loadstone.lean.prepared import PreparedRequest
+from loadstone.lean.redirects import redirected
+from loadstone.lean.request import AUTHORIZATION, DEFAULT_FIELDS, authorization_of
 from loadstone.lean.response import LeanResponse
+from loadstone.lean.trust import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Self
 
     from locust.event import EventHook
 
-    from loadstone.lean.opening import Origin
+    from loadstone.lean.pools import ClientSettings, Options, Pool
     from loadstone.lean.request import Template
 
+LINE_BYTES = 1_024
 VALID = LocustUserAgent.valid_response_codes
-REDIRECTS = LocustUserAgent.redirect_response_codes
-TO_GET = frozenset((301, 302, 303))
-OF_A_BODY = frozenset(("content-type", "content-encoding"))
-INSTEAD = {
-    "headers": "; set default_headers on the user class, or pass headers to a request",
-    "auth": "; pass auth to a request, or put user and password into the host",
-    "cookies": "; use cookiejar",
-    "verify": "; set insecure on the user class",
-    "cert": "; set ssl_context_factory on the user class",
-    "proxies": "; proxies are not supported",
-    "client": "; close() closes its connections, cookiejar has its cookies",
-}
+APART = ("cert", "cookies", "max_redirects", "max_retries", "verify")
+"""Arguments that make a request differ from its client in more than what is sent."""
 
 
-class LeanHttpSession:
+class LeanHttpSession(ClientDefaults):
     """Sends requests and fires Locust's `request` event for each.
 
     `user` may be None; its `context()` is part of every event. Not to be shared between threads.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_book",
-        "_fire",
-        "_has_context",
-        "_jar",
-        "_options",
-        "_pools",
-        "_settings",
-        "_user",
-        "request_name",
-        "switched",
-    )
+    __slots__ = ()
 
     def __init__(
-        self, base_url: str, request_event: EventHook, user: Any, settings: ClientSettings, headers: Any
+        self, base_url: str | None, request_event: EventHook, user: Any, settings: ClientSettings, headers: Any
     ) -> None:
-        self._pools: dict[Origin, Pool] = {}
-        self._book = shared_book(base_url, tuple((headers or {}).items()))
-        self._fire = firing(request_event)
-        self._user = user
-        self._has_context = user is not None and type(user).context is not User.context
-        self._settings = settings
-        self._options = settings.options
-        self._jar: LeanCookieJar | None = None
-        self.request_name: str | None = None
-        self.switched = False
-        """Set by every request: it let other greenlets run. The task loop reads and clears it."""
+        own = (*DEFAULT_FIELDS.items(), *(headers or {}).items())
+        super().__init__(base_url, request_event, user, settings, own)
 
-    def __del__(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what to use instead of an attribute that the clients of Locust's own classes have."""
-        raise AttributeError(f"LeanHttpUser's client has no {name!r}{INSTEAD.get(name, '')}")
-
-    @property
-    def base_url(self) -> str:
-        """What paths are appended to, without user name and password."""
-        return self._book.base_url
-
-    @property
-    def cookiejar(self) -> LeanCookieJar:
-        """The cookies of this user."""
-        if self._jar is None:
-            self._jar = LeanCookieJar()
-        return self._jar
 
     @contextmanager
     def rename_request(self, name: str) -> Iterator[None]:
@@ -121,8 +76,8 @@ class LeanHttpSession:
         data: Any = None,
         catch_response: bool = False,  # noqa: FBT001, FBT002  # Locust's signature
         stream: bool = False,  # noqa: FBT001, FBT002
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str | bytes, str | bytes] | None = None,
+        headers: Mapping[str, Any] | None = None,
+        auth: Any = None,
         json: Any = None,
         allow_redirects: bool = True,  # noqa: FBT001, FBT002
         context: Mapping[str, Any] | None = None,
@@ -130,16 +85,19 @@ class LeanHttpSession:
         params: Any = None,
         files: Any = None,
         timeout: float | tuple[float | None, float | None] | None = None,
+        **apart: Any,
     ) -> LeanResponse:
-        """Send a request and report it; see docs/reference/lean-http-user.md for each argument.
+        """Send a request and report it; see docs/reference/lean-http-user.md for each argument, also those of `apart`.
 
         A request that fails gives a response whose `error` says why; only wrong arguments raise (ValueError, TypeError,
         UnsupportedUrlError). `timeout` is seconds for connecting and for each silence of the server, or a pair of both.
         """
+        if apart:
+            self = self._apart(apart)  # noqa: PLW0642  # the rest is the same for a client that differs a little
         body, fields = encode_payload(data, json, files) if data or files or json is not None else (b"", ())
-        if auth is not None:
-            headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
-        template = self._book.template(method, url if params is None else add_params(url, params), headers, fields)
+        if auth:
+            fields = (*fields, AUTHORIZATION, authorization_of(auth))
+        template = self.book.template(method, url if params is None else add_params(url, params), headers, fields)
         options = self._options
         if stream or timeout is not None:
             options = replace(options if timeout is None else options.patient_for(timeout), stream=stream)
@@ -179,21 +137,17 @@ class LeanHttpSession:
         """Send a request and yield the lines of its response as they arrive; raises what made it fail."""
         response = self.request(method, url, stream=True, **kwargs)
         response.raise_for_status()
-        yield from response.iter_lines()
+        yield from text_lines_of(response.pieces(LINE_BYTES))
 
     def prepare(
-        self, method: str, url: str, name: str | None = None, headers: Mapping[str, str] | None = None, **kwargs: Any
+        self, method: str, url: str, name: str | None = None, headers: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> PreparedRequest:
         """Give a callable that sends this request with the body it is called with, at the least possible cost.
 
         Further arguments: `auth`, `params`, `context`, `allow_redirects` as for `request`. A body is announced as
         application/json if `headers` has no Content-Type. Raises as `request` does.
         """
-        return PreparedRequest(self, method, url, name=name, headers=headers, **kwargs)
-
-    def template(self, method: str, url: str, headers: Mapping[str, str] | None, fields: tuple[str, ...]) -> Template:
-        """Give the template of a request to `url` as seen from the base URL."""
-        return self._book.template(method, url, headers, fields)
+        return PreparedRequest(self, self.perform, method, url, name=name, headers=headers, **kwargs)
 
     def perform(
         self,
@@ -206,7 +160,7 @@ class LeanHttpSession:
         options: Options | None = None,
     ) -> LeanResponse:
         """Send a request, follow redirects, judge the status, and fire the `request` event or leave that to `with`."""
-        wire = template.wire(body, b"" if self._jar is None else self._jar.field_for(template.target.url))
+        wire = template.wire(body, b"" if self._jar is None else self._cookies_for(template))
         options = options or self._options
         start_s, start_ns = time(), perf_counter_ns()
         response, end_ns = self._exchange(template, body, wire, options, start_ns)
@@ -216,7 +170,7 @@ class LeanHttpSession:
         response.elapsed_us = elapsed_ns // NS_PER_US
         report = response.catch(self._fire) if catch_response else self._fire
         report(
-            request_type=template.method,
+            request_type=template.written,
             name=name,
             context=self._context(context),
             response=response,
@@ -230,28 +184,66 @@ class LeanHttpSession:
 
     def close(self) -> None:
         """Close the idle connections; the client can be used again."""
-        for pool in self._pools.values():
-            pool.close()
+        self._pools.close()
+
+    def _apart(self, arguments: dict[str, Any]) -> Self:
+        """Give a client for one request with these arguments, which shares all that they do not change."""
+        refuse_arguments(arguments, APART)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        twin = copy.copy(self)
+        if "verify" in given or "cert" in given:
+            twin._settings = trusting(self._settings, given.get("verify"), given.get("cert"))  # noqa: SLF001
+            twin._pools = self._pools.under(twin._settings)  # noqa: SLF001
+        twin._settings = replace(  # noqa: SLF001
+            twin._settings,  # noqa: SLF001
+            max_redirects=int(given.get("max_redirects", self._settings.max_redirects)),
+            max_retries=int(given.get("max_retries", self._settings.max_retries)),
+        )
+        twin._jar = BorrowedJar(self.cookies, given["cookies"]) if given.get("cookies") else self.cookies  # noqa: SLF001
+        self.switched = True
+        return twin
+
+    def _cookies_for(self, template: Template) -> bytes:
+        """Give the Cookie field, complete with its line end, or b"" without cookies."""
+        return b"" if self._jar is None or template.own_cookies else self._jar.field_for(template.target.url)
 
     def _exchange(
         self, template: Template, body: bytes, wire: bytes, options: Options, start_ns: int
     ) -> tuple[LeanResponse, int]:
-        origin = template.target.origin
-        pool = self._pools.get(origin)
-        if pool is None:
-            pool = self._pools[origin] = Pool(origin, self._settings)
+        pool = self._pools[template.target.origin]
         self.switched = True
         try:
             return exchange(pool, template, body, wire, options, start_ns)
         except FAILURES as error:
-            return LeanResponse.failed(template, body, error), perf_counter_ns()
+            failure: BaseException = error
+        return self._try_again(pool, template, body, wire, options, start_ns, failure)
+
+    def _try_again(
+        self,
+        pool: Pool,
+        template: Template,
+        body: bytes,
+        wire: bytes,
+        options: Options,
+        start_ns: int,
+        failure: BaseException,
+    ) -> tuple[LeanResponse, int]:
+        """Repeat a request that timed out up to `max_retries` times if it is idempotent, as `FastHttpUser` does."""
+        left = self._settings.max_retries if template.idempotent else 0
+        while left > 0 and isinstance(failure, TimeoutError):
+            left -= 1
+            try:
+                return exchange(pool, template, body, wire, options, start_ns)
+            except FAILURES as error:
+                failure = error
+        return LeanResponse.failed(template, body, failure), perf_counter_ns()
 
     def _treat(
         self, response: LeanResponse, end_ns: int, options: Options, start_ns: int, *, allow_redirects: bool
     ) -> tuple[LeanResponse, int]:
         """Keep cookies, follow redirects, and make an error of a status that Locust counts as one."""
         self._keep_cookies(response)
-        if allow_redirects and self._redirects(response):
+        if allow_redirects and response.is_redirect:
             response, end_ns = self._follow(response, end_ns, options, start_ns)
         if response.error is None and response.status_code not in VALID:
             response.error = LocustBadStatusCode(response.url, code=response.status_code)
@@ -260,7 +252,7 @@ class LeanHttpSession:
     def _follow(self, first: LeanResponse, end_ns: int, options: Options, start_ns: int) -> tuple[LeanResponse, int]:
         """Follow a chain of redirects; its time counts from the start of the first request."""
         response, history = first, list[LeanResponse]()
-        while self._redirects(response):
+        while response.is_redirect:
             if len(history) >= self._settings.max_redirects:
                 response.error = TooManyRedirectsError(f"Redirection limit reached ({self._settings.max_redirects})")
                 break
@@ -271,80 +263,16 @@ class LeanHttpSession:
             except FAILURES as error:
                 response.error = error
                 break
-            wire = template.wire(body, b"" if self._jar is None else self._jar.field_for(template.target.url))
+            wire = template.wire(body, self._cookies_for(template))
             response, end_ns = self._exchange(template, body, wire, options, start_ns)
             self._keep_cookies(response)
-        response.history = tuple(history)
+        response.history = history
         return response, end_ns
-
-    def _redirects(self, response: LeanResponse) -> bool:
-        return response.status_code in REDIRECTS and bool(response.headers.get("location"))
 
     def _keep_cookies(self, response: LeanResponse) -> None:
         if response.sets_cookies:
-            self.cookiejar.store(response.headers, response.url)
+            self.cookies.store(response.headers, response.url)
 
     def _context(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
         own = self._user.context() if self._has_context else {}
         return {**own, **context} if context else own
-
-
-def redirected(response: LeanResponse, first: LeanResponse) -> tuple[Template, bytes]:
-    """Give the request and the body that `response` asks for, in a chain of redirects that began with `first`.
-
-    301, 302 and 303 become GET without a body (HEAD stays HEAD), 307 and 308 repeat the request; another origin than
-    the first one's gets no Authorization. Raises UnsupportedUrlError.
-    """
-    template = response.template
-    target = parse_target(urljoin(template.target.url, response.headers["location"]))
-    keeps = response.status_code not in TO_GET
-    method = template.method if keeps or template.head_only else "GET"
-    dropped = {"host"} | (set() if keeps else OF_A_BODY)
-    if target.origin is not first.template.target.origin:
-        dropped.add("authorization")
-    fields = {name: value for name, value in template.fields.items() if name.lower() not in dropped}
-    return build_template(method, target, fields), response.request.body if keeps else b""
-
-
-class PreparedRequest:
-    """A method, URL and headers, waiting for a body; `LeanHttpSession.prepare` makes it."""
-
-    __slots__ = ("_allow_redirects", "_context", "_name", "_session", "_template")
-
-    def __init__(
-        self,
-        session: LeanHttpSession,
-        method: str,
-        url: str,
-        *,
-        name: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str | bytes, str | bytes] | None = None,
-        params: Any = None,
-        context: Mapping[str, Any] | None = None,
-        allow_redirects: bool = True,
-    ) -> None:
-        if auth is not None:
-            headers = {**(headers or {}), "Authorization": basic_auth(*auth)}
-        fields = JSON_FIELDS if method in {"POST", "PUT", "PATCH"} else ()
-        address = url if params is None else add_params(url, params)
-        self._session = session
-        self._template = session.template(method, address, headers, fields)
-        self._name = name or session.request_name or url
-        self._context = context
-        self._allow_redirects = allow_redirects
-
-    def __call__(
-        self,
-        body: bytes | str = b"",
-        *,
-        name: str | None = None,
-        context: Mapping[str, Any] | None = None,
-        catch_response: bool = False,
-    ) -> LeanResponse:
-        """Send the request with `body` (text as UTF-8) and report it, as `LeanHttpSession.request` does."""
-        if not isinstance(body, bytes):
-            body = body.encode()
-        return self._session.perform(
-            self._template, body, name or self._name, context or self._context, catch_response, self._allow_redirects
-        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from functools import cache
-from types import FunctionType
+from functools import cache, lru_cache
+from inspect import Parameter, signature
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -14,8 +15,9 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 from locust.user.users import RestMixin
 
 from loadstone.domain.time import NS_PER_S
-from loadstone.lean.exchange import ClientSettings, Options
 from loadstone.lean.http1 import Limits
+from loadstone.lean.instead import USER, missing
+from loadstone.lean.pools import ClientSettings, Options
 from loadstone.lean.reporting import quicken
 from loadstone.lean.response import LeanResponse
 from loadstone.lean.session import LeanHttpSession
@@ -36,7 +38,7 @@ NO_HOST = (
 class LeanHttpUser(User, RestMixin[LeanResponse]):
     """A user with the API of Locust's `FastHttpUser` at a fraction of its cost; HTTP/1.1 only, no proxies.
 
-    The attributes below are read once for each class, when its first user is made.
+    The attributes below are read when a user is made; changing them later has no effect on it.
     """
 
     abstract = True
@@ -48,6 +50,8 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
     """Seconds from the start of a request to the last byte of its response, redirects included; not for streams."""
     max_redirects: int = 30
     """Redirects followed in one request; one more fails it."""
+    max_retries: int = 0
+    """How often a request that timed out is repeated, if its method is idempotent."""
     max_header_bytes: int = 65_536
     """Size that the head of a response may have; heads of up to 4,096 bytes are always accepted."""
     max_body_bytes: int = 100 * MB
@@ -56,20 +60,27 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
     """Idle connections kept for each host; a user whose greenlets need more at once gets them."""
     insecure: bool = False
     """Whether to accept any TLS certificate. Unlike in `FastHttpUser`, certificates are verified by default."""
-    ssl_context_factory: Callable[[], ssl.SSLContext] | None = None
-    """Makes the TLS settings, once for each class, in place of Python's defaults."""
+    ssl_context_factory: Callable[..., ssl.SSLContext] | None = None
+    """Makes the TLS settings in place of Python's defaults: a method once for each user, else once for all users."""
     decompress: bool = True
     """Whether bodies are decompressed; if not, content and its recorded length are what came over the wire."""
     default_headers: Mapping[str, str] | None = None
     """Header fields sent with every request."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if problem := unsupported(cls):
+            raise TypeError(problem)
+
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        if problem := unsupported(self):
+            raise StopTest(problem)
         quicken(environment.stats)
         if self.host is None:
             raise StopTest(NO_HOST)
         self.client = LeanHttpSession(
-            self.host, self.environment.events.request, self, settings_of(type(self)), self.default_headers
+            self.host, self.environment.events.request, self, settings_of(self), self.default_headers
         )
         """Sends requests; keeps connections and cookies of this user."""
 
@@ -90,23 +101,57 @@ class LeanHttpUser(User, RestMixin[LeanResponse]):
         self._task_set = LeanTaskSet(self) if type(task_set) is DefaultTaskSet else task_set
 
 
-@cache
-def settings_of(user_class: type[LeanHttpUser]) -> ClientSettings:
-    """Give the client settings that the attributes of a user class make."""
+def unsupported(owner: LeanHttpUser | type[LeanHttpUser]) -> str:
+    """Give the text of an error for the first attribute set that only Locust's own user classes have, "" for none."""
+    return next((missing("class", name, USER) for name in USER if getattr(owner, name, None) is not None), "")
+
+
+def settings_of(user: LeanHttpUser) -> ClientSettings:
+    """Give the client settings that the attributes of a user make; users with the same ones share them."""
+    factory: Any = user.ssl_context_factory
+    make: Any = _shared_settings
+    if isinstance(factory, MethodType) and factory.__self__ is user:
+        if _takes_user(factory.__func__):
+            factory, make = cache(factory), _settings  # sharing would keep users that have gone
+        else:
+            factory = factory.__func__
+    times_s = (user.network_timeout, user.response_timeout, user.connection_timeout)
+    sizes = (user.max_header_bytes, user.max_body_bytes, user.max_redirects, user.max_retries, user.concurrency)
+    settings: ClientSettings = make(times_s, sizes, (user.insecure, user.decompress), factory)
+    return settings
+
+
+def _takes_user(function: Any) -> bool:
+    """Tell a method from a function that was put on the class: it cannot be called without an argument."""
+    positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
+    parameters = signature(function).parameters.values()
+    return any(parameter.kind in positional and parameter.default is Parameter.empty for parameter in parameters)
+
+
+def _settings(
+    times_s: tuple[float, float, float],
+    sizes: tuple[int, int, int, int, int],
+    switches: tuple[bool, bool],
+    factory: Callable[[], ssl.SSLContext] | None,
+) -> ClientSettings:
     limits = Limits(
-        read_ns=int(user_class.network_timeout * NS_PER_S),
-        response_ns=int(user_class.response_timeout * NS_PER_S),
-        max_head_bytes=user_class.max_header_bytes,
-        max_body_bytes=user_class.max_body_bytes,
+        read_ns=int(times_s[0] * NS_PER_S),
+        response_ns=int(times_s[1] * NS_PER_S),
+        max_head_bytes=sizes[0],
+        max_body_bytes=sizes[1],
     )
     return ClientSettings(
-        connection_timeout_s=user_class.connection_timeout,
-        options=Options(limits, decompress=user_class.decompress),
-        max_redirects=user_class.max_redirects,
-        concurrency=user_class.concurrency,
-        insecure=user_class.insecure,
-        ssl_context_factory=user_class.ssl_context_factory,
+        connection_timeout_s=times_s[2],
+        options=Options(limits, decompress=switches[1]),
+        max_redirects=sizes[2],
+        max_retries=sizes[3],
+        concurrency=sizes[4],
+        insecure=switches[0],
+        ssl_context_factory=factory,
     )
+
+
+_shared_settings = lru_cache(maxsize=64)(_settings)
 
 
 class LeanTaskSet(DefaultTaskSet):

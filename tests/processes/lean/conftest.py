@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
 import socket
-import ssl
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from locust.env import Environment
 
 from loadstone import LeanHttpUser
 from support.raw_server import RawServer
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from support.tls_server import issue, tls_server
 
 
 @pytest.fixture
@@ -38,30 +30,6 @@ def raw_v6():
         pytest.skip(f"no IPv6 loopback on this machine: {error}")
     yield server
     server.stop()
-
-
-def issue(folder: Path, *names: x509.GeneralName) -> tuple[Path, Path]:
-    """A self-signed certificate for these names: (certificate file, key file)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(private)
-    return folder / "cert.pem", folder / "key.pem"
 
 
 @pytest.fixture(scope="session")
@@ -90,19 +58,6 @@ def foreign_tls_raw(foreign_certificate: Any):
     """The same with the certificate of another server."""
     with tls_server(foreign_certificate) as server:
         yield server
-
-
-@contextmanager
-def tls_server(certificate: tuple[Path, Path]):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    server = RawServer(context=context)
-    context.sni_callback = lambda _sock, name, _context: server.server_names.append(name)
-    server.url = f"https://localhost:{server.port}"
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 class Events(list):

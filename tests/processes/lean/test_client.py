@@ -156,7 +156,7 @@ def test_a_stream_is_read_when_asked_for_and_its_connection_is_kept(make_user: A
     before = user.client.get("/").json()["port"]
     response = user.client.get("/stream", stream=True)
     assert user.environment.seen[-1]["response_length"] == 0
-    assert list(response.iter_lines()) == [f"line {number}" for number in range(20)]
+    assert list(response.iter_lines()) == [f"line {number}".encode() for number in range(20)]
     assert user.client.get("/").json()["port"] == before
 
 

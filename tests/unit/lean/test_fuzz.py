@@ -16,7 +16,7 @@ from geventhttpclient.response import HTTPResponse
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadstone.lean.body import decode
+from loadstone.lean.decoding import decode
 from loadstone.lean.errors import LeanRequestError
 from loadstone.lean.http1 import Limits, Reader, parse_head, recall
 
