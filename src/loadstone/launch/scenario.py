@@ -37,6 +37,7 @@ _DEFAULT_NAME: Final = "locustfile.py"
 class Scenario:
     """The files of a scenario, what it defines, and the arguments that Locust's processes get.
 
+    ``unlisted_arguments`` come from variables and files, and so do not appear on command lines, which others can list.
     ``is_sample``: it is the sample scenario, because nothing names another one.
     """
 
@@ -45,6 +46,7 @@ class Scenario:
     hosts: tuple[str, ...]
     shape: str | None
     arguments: tuple[str, ...]
+    unlisted_arguments: tuple[str, ...] = ()
     master_arguments: tuple[str, ...] = ()
     is_sample: bool = False
 
@@ -98,6 +100,7 @@ def scenario_of(report: ScenarioReport) -> Scenario:
         hosts=report.hosts,
         shape=report.shape,
         arguments=report.line.arguments,
+        unlisted_arguments=report.line.unlisted,
         master_arguments=report.line.master_arguments,
         is_sample=report.is_fallback,
     )
@@ -125,4 +128,6 @@ def worker_command(
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = [sys.executable, "-m", "locust", "-f", files, *scenario.arguments, "--worker", *master]
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
-    return argv, child_environment({**env, **as_environment({"options_only": "yes"})})
+    return argv, child_environment(
+        {**env, **as_environment({"locust_words": msgspec.json.encode(scenario.unlisted_arguments).decode()})}
+    )
