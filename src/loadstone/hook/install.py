@@ -45,8 +45,9 @@ def install(events: Events) -> None:
 
 
 def _read_options_only(parser: Any) -> None:
-    if load(HookSettings).options_only:
-        use_options_only(parser)
+    words = load(HookSettings).locust_words
+    if words is not None:
+        use_options_only(parser, words)
 
 
 def _hide_from_pytest() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadstone.errors import UsageError
@@ -17,7 +18,7 @@ from loadstone.settings.command_line import Adopted, LineReport, OptionForm, div
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from loadstone.settings.command_line import Given, ScenarioQuestion
 
@@ -93,14 +94,12 @@ def read_line(question: ScenarioQuestion, parser: Any, *, is_loaded: bool = True
     _refuse([each for each in given if getattr(options, each.dest, None)], question)
     adopted = _ADOPTED_BY_WORKER if question.worker else _ADOPTED
     kept = [each for each in given if each.dest not in {*adopted, *_ADOPTED, *_IGNORED, *_FILES} & theirs]
-    master = [each for each in kept if each.dest in _MASTER_ONLY & theirs]
+    shared = [each for each in kept if each.dest not in _MASTER_ONLY & theirs]
     report = LineReport(
         own=before.own,
-        arguments=(
-            *(rest or options.user_classes),
-            *(word for each in kept if each not in master for word in each.words),
-        ),
-        master_arguments=tuple(word for each in master for word in each.words),
+        arguments=(*(rest or options.user_classes), *_words(each for each in shared if each.on_command_line)),
+        unlisted=_words(each for each in shared if not each.on_command_line),
+        master_arguments=_words(each for each in kept if each.dest in _MASTER_ONLY & theirs),
         adopted=tuple(_adopted(adopted, options, plain, given)),
         ignored=tuple(_ignored(given, theirs, adopted)),
         yielded=before.yielded,
@@ -118,13 +117,21 @@ def refuse_former_options(words: Sequence[str]) -> None:
             raise UsageError(f"{name} is now --{now}", hint="It is for the demo target only")
 
 
-def use_options_only(parser: Any) -> None:
-    """Make a parser of Locust's read nothing but the command line."""
+def use_options_only(parser: Any, unlisted: Sequence[str]) -> None:
+    """Make a parser of Locust's read nothing but the command line, before which ``unlisted`` words stand."""
+    parse = parser.parse_args
+    parser.parse_args = lambda args=None, *more, **named: parse(
+        [*unlisted, *(sys.argv[1:] if args is None else args)], *more, **named
+    )
     parser._default_config_files = []  # noqa: SLF001  (as Locust does for its own defaults)
     for action in parser._actions:  # noqa: SLF001
         action.env_var = None
         if action.dest == "user_classes":
             action.default = []
+
+
+def _words(given: Iterable[_Setting]) -> tuple[str, ...]:
+    return tuple(word for each in given for word in each.words)
 
 
 def _plain_parser() -> Any:
@@ -143,7 +150,7 @@ def _forms(parser: Any) -> tuple[OptionForm, ...]:
 
 def _words_of(question: ScenarioQuestion, rest: Sequence[str], passed: Sequence[Given]) -> list[str]:
     config = ["--config", question.locust_config] if question.locust_config else []
-    return [*rest, *config, *(word for given in passed for word in given.words)]
+    return [*rest, *config, *(word for each in passed for word in each.words)]
 
 
 def _parsed(parser: Any, words: Sequence[str], *, strict: bool) -> Any:

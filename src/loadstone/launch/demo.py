@@ -98,9 +98,9 @@ class DemoTarget:
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
-        if settings.demo_model:  # only then does --demo-registry count: training never writes to a registry of the user
-            env |= {"MODEL_URI": settings.demo_model}
-            env |= {"MLFLOW_TRACKING_URI": settings.demo_registry} if settings.demo_registry else {}
+        env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
+        if settings.demo_model and settings.demo_registry:  # training never writes to a registry of the user
+            env |= {"MLFLOW_TRACKING_URI": settings.demo_registry}
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)

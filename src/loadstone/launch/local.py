@@ -243,7 +243,7 @@ class LocalStack:
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
-                "options_only": "yes",
+                "locust_words": _json(self.scenario.unlisted_arguments),
             }
         )
         return {**inherited_environment(HookOnlySettings), **known}

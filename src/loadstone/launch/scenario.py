@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from loadstone.errors import UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.inspection import inspect_files
@@ -35,6 +37,7 @@ class Scenario:
     """The files of a scenario, what it defines, and the arguments that Locust's processes get.
 
     ``shape_takes_options``: its load shape reads users, spawn rate and run time (Locust's ``use_common_options``).
+    ``unlisted_arguments`` come from variables and files, and so do not appear on command lines, which others can list.
     """
 
     files: tuple[Path, ...]
@@ -43,6 +46,7 @@ class Scenario:
     shape: str | None
     arguments: tuple[str, ...]
     shape_takes_options: bool = False
+    unlisted_arguments: tuple[str, ...] = ()
     master_arguments: tuple[str, ...] = ()
     users: tuple[UserReport, ...] = ()
     """Those of the classes that would run."""
@@ -85,6 +89,7 @@ def scenario_of(report: ScenarioReport) -> Scenario:
         shape=report.shape,
         shape_takes_options=report.shape_takes_options,
         arguments=report.line.arguments,
+        unlisted_arguments=report.line.unlisted,
         master_arguments=report.line.master_arguments,
         users=report.users,
         has_absolute_urls=report.has_absolute_urls,
@@ -105,4 +110,6 @@ def worker_command(
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = python_module(RUN_LOCUST, "-f", files, *scenario.arguments, "--worker", *master)
     env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
-    return argv, child_environment({**env, **as_environment({"options_only": "yes"})})
+    return argv, child_environment(
+        {**env, **as_environment({"locust_words": msgspec.json.encode(scenario.unlisted_arguments).decode()})}
+    )

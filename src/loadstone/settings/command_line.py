@@ -62,12 +62,14 @@ class Adopted(msgspec.Struct, frozen=True):
 class LineReport(msgspec.Struct, frozen=True, kw_only=True):
     """The command line, taken apart: ``own`` is loadstone's; ``arguments`` go to all Locust processes.
 
+    ``unlisted`` go there too, but not on a command line that others can list: variables and files may hold secrets.
     ``yielded`` are spellings of loadstone's options that went to the scenario, which declares them; ``ignored`` are
     settings of Locust, by where they come from, that loadstone controls itself.
     """
 
     own: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
     master_arguments: tuple[str, ...] = ()
     adopted: tuple[Adopted, ...] = ()
     ignored: tuple[str, ...] = ()

@@ -24,6 +24,13 @@ def _json_object(value: str) -> dict[str, object]:
         raise ValueError("a JSON object") from None
 
 
+def _json_words(value: str) -> tuple[str, ...]:
+    try:
+        return msgspec.json.decode(value, type=tuple[str, ...])
+    except msgspec.MsgspecError:
+        raise ValueError("a JSON list of texts") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """The run that a client requests from a waiting master over HTTP (`loadstone run --stack`)."""
@@ -76,10 +83,9 @@ class HookSettings(HookOnlySettings):
     launch: str | None = setting(
         parse.text, "id of the command that started these processes, by which it finds the run"
     )
-    options_only: bool = setting(
-        parse.boolean,
-        "take Locust's options from the command line only; `loadstone run` has read its variables and files before",
-        default="no",
+    locust_words: tuple[str, ...] | None = setting(
+        _json_words,
+        "what Locust's own variables and files gave, as a JSON list of options; they are then not read again",
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
     default_host: str | None = setting(

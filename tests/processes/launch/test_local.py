@@ -312,6 +312,17 @@ def test_a_model_that_the_registry_lacks_is_wrong_use_after_a_few_seconds(
     assert 5 < demo.script.passed_s < 6
 
 
+def test_the_demo_target_gets_the_model_that_was_named_for_it_and_no_other(
+    machine: FakeMachine, target: TargetDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MODEL_URI", "models:/somebody-elses/1")
+    Demo(machine, tmp_path, target.server_address[1])
+    assert machine.processes["target"].env["MODEL_URI"] == machine.processes["train"].env["MODEL_URI"] == ""
+    Demo(machine, tmp_path, target.server_address[1], demo_model="models:/mine/1", demo_registry="sqlite:///mine.db")
+    env = machine.processes["target"].env
+    assert (env["MODEL_URI"], env["MLFLOW_TRACKING_URI"]) == ("models:/mine/1", "sqlite:///mine.db")
+
+
 def test_a_demo_target_that_is_never_ready_is_given_up(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
     target.status, machine.ends_at_once["train"] = 503, 0
     demo = Demo(machine, tmp_path, target.server_address[1])

@@ -78,7 +78,7 @@ def test_every_source_of_locust_counts_and_what_loadstone_controls_is_told(
     found = line.settings
     assert (found.users, found.spawn_rate, found.run_time, found.stop_timeout) == (7, 3.0, 90.0, 4.0)
     assert found.host == "http://a.test"
-    given = " ".join(line.scenario.arguments)
+    given = " ".join([*line.scenario.arguments, *line.scenario.unlisted_arguments])
     for words in ("--tags one", "--page", "/p", "--fast", "DEBUG"):
         assert words in given
     for word in ("x.log", "9", "--headless", "a.test", "--users"):
@@ -204,4 +204,10 @@ def test_a_worker_elsewhere_reads_the_settings_of_its_machine(folder: Path, monk
     words = ("--redis-url", "redis://127.0.0.1:1/0", "-f", "locustfile.py")
     line = read_line(WorkerSettings, cli.parser().parse_args(["worker"]), words, worker=True)
     assert (line.settings.master, line.settings.master_port) == ("10.0.0.7", 6000)
-    assert line.scenario.arguments == ("--tags", "one", "--processes=2")
+    assert line.scenario.unlisted_arguments == ("--tags", "one", "--processes=2")
+
+
+def test_what_a_variable_holds_is_on_no_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PAGE", "/secret")
+    line = line_of("--fast")
+    assert (line.scenario.arguments, line.scenario.unlisted_arguments) == (("--fast",), ("--page=/secret",))

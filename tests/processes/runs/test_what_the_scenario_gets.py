@@ -44,7 +44,7 @@ class Buyer(HttpUser):
     def never(self):
         self.client.get("/never")
 """
-CONF = "users = 3\nspawn-rate = 10\nrun-time = 3s\ntags = [wanted]\npage = /from-file\nheadless = true\ncsv = out\n"
+CONF = "users = 3\nspawn-rate = 10\nrun-time = 8s\ntags = [wanted]\npage = /from-file\nheadless = true\ncsv = out\n"
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_settings_that_locust_reads_by_itself_hold_as_with_plain_locust(new_run,
     assert (master["num_users"], master["spawn_rate"]) == (plain["num_users"], plain["spawn_rate"]) == (2, 10)
     assert set(counting_server.count().requests) == set(plain_requests) == {"GET /from-file"}
     found = run.run_json()
-    assert (found["users"], found["spawn_rate"], found["run_time_s"]) == (2, 10.0, 3.0)
+    assert (found["users"], found["spawn_rate"], found["run_time_s"]) == (2, 10.0, 8.0)
     assert found["requests"] == counting_server.count().total
     assert (folder / "out_stats.csv").read_text().splitlines()[0] == plain_csv
 
