@@ -211,9 +211,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     closed_at: Annotated[_Time, Meta(description="When the run was closed for the first time.")]
     window: WindowRecord
     scenario: Annotated[ScenarioIdentity | None, Meta(description="Null without a master.")]
-    host: Annotated[
-        str | None, Meta(description="The base addresses of the targets, secrets masked.")
-    ]
+    host: Annotated[str | None, Meta(description="The base addresses of the targets, secrets masked.")]
     users: Annotated[int | None, Meta(description="Users that were asked for.")]
     spawn_rate: Annotated[float | None, Meta(description="Users per second.")]
     run_time_s: float | None

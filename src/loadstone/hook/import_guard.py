@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["guard_scenarios", "make_way", "own_imports"]
+__all__ = ["guard_scenarios", "make_way", "own_imports", "prefer_installed"]
 
 _PACKAGE: Final = "loadstone"
 _PLUGIN: Final = "loadstone_hook.py"
@@ -97,6 +97,16 @@ def _import_late_parts(names: Iterable[str]) -> None:
     for part in (part for name in names for part in _LATE_PARTS.get(name, ())):
         with suppress(Exception):  # what cannot be imported is not used later either
             importlib.import_module(part)
+
+
+def prefer_installed() -> None:
+    """Look for modules in the folders of PYTHONPATH, and in the current one, after all others from now on.
+
+    For processes that never load a scenario: no redis.py there is meant for them.
+    """
+    with _installed_first([os.getcwd()]):  # noqa: PTH109
+        path = sys.path[:]
+    sys.path[:] = path
 
 
 @contextmanager

@@ -35,6 +35,7 @@ log = logging.getLogger("loadstone.hook")
 
 def install(events: Events) -> None:
     """Listen to Locust's events, of which every process has one set."""
+    gevent.get_hub().loop.update_now()  # it stands still during imports, and Locust's first timers would end early
     hook = _Hook()
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda **_: hook.begin())
