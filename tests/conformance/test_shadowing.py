@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from support.counting_server import CountingServer
     from support.loadstone_run import LoadstoneRun
 
+pytestmark = pytest.mark.timeout(300)  # several processes, on a machine that may be busy
+
 NAMES = (
     "redis",
     "numpy",
@@ -128,6 +130,6 @@ def test_a_whole_run_does_not_mind_them(
     run = new_run(None, "-f", str(scenario), "--host", counting_server.url, "-u", "4", "-r", "10", "-t", "6s", *CALM)
     run.cwd = current
     monkeypatch.setenv("PYTHONPATH", str(shadow(tmp_path / "named", "redis", "numpy", "msgspec", "httpx")))
-    assert run.run() == 0, run.output
+    assert run.start().finish(timeout_s=240) == 0, run.output
     assert run.rows() == run.run_json()["locust"]["requests"] == counting_server.count().total > 0
     assert not run.left_behind()
