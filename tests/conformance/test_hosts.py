@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from support.counting_server import CountingServer
     from support.starters import StartCountingServer
 
+pytestmark = pytest.mark.timeout(300)  # two runs, on a machine that may be busy
+
 LOAD = ("-u", "3", "-r", "10", "-t", "3s", "--stop-timeout", "3")
 REQUESTS = 5
 HEAD = f"""
@@ -61,7 +63,7 @@ def compare(new_run: Callable[..., LoadstoneRun], tmp_path: Path) -> Callable[..
         for server in servers:
             server.reset()
         run = new_run(None, "-f", str(file), *LOAD, *CALM, "--workers", "2", *arguments)
-        code = run.run()
+        code = run.start().finish(timeout_s=240)
         return Both(run, code, received, [dict(server.count().requests) for server in servers])
 
     return both

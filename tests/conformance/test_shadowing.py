@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from support.counting_server import CountingServer
     from support.loadstone_run import LoadstoneRun
 
+pytestmark = pytest.mark.timeout(300)  # several processes, on a machine that may be busy
+
 NAMES = (
     "redis",
     "numpy",
@@ -103,9 +105,14 @@ def test_a_scenario_imports_what_it_imports_with_plain_locust(tmp_path: Path, pl
         assert seen == plain, start
 
 
-@pytest.mark.conforms("a run with such modules beside the scenario and in the current folder", "equal")
+@pytest.mark.conforms(
+    "a run with such modules beside the scenario, in the current folder and in those of PYTHONPATH", "equal"
+)
 def test_a_whole_run_does_not_mind_them(
-    new_run: Callable[..., LoadstoneRun], counting_server: CountingServer, tmp_path: Path
+    new_run: Callable[..., LoadstoneRun],
+    counting_server: CountingServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     beside, current = shadow(tmp_path / "be side", *NAMES, "loadstone"), shadow(tmp_path / "current", *NAMES)
     scenario = beside / "a, b.py"
@@ -122,6 +129,7 @@ def test_a_whole_run_does_not_mind_them(
     )
     run = new_run(None, "-f", str(scenario), "--host", counting_server.url, "-u", "4", "-r", "10", "-t", "6s", *CALM)
     run.cwd = current
-    assert run.run() == 0, run.output
+    monkeypatch.setenv("PYTHONPATH", str(shadow(tmp_path / "named", "redis", "numpy", "msgspec", "httpx")))
+    assert run.start().finish(timeout_s=240) == 0, run.output
     assert run.rows() == run.run_json()["locust"]["requests"] == counting_server.count().total > 0
     assert not run.left_behind()

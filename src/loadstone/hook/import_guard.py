@@ -14,6 +14,7 @@ import importlib
 import os
 import sys
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["guard_scenarios", "make_way", "own_imports"]
+__all__ = ["guard_scenarios", "make_way", "own_imports", "prefer_installed"]
 
 _PACKAGE: Final = "loadstone"
 _PLUGIN: Final = "loadstone_hook.py"
@@ -99,14 +100,25 @@ def _import_late_parts(names: Iterable[str]) -> None:
             importlib.import_module(part)
 
 
+def prefer_installed() -> None:
+    """Look for modules in the folders of PYTHONPATH, and in the current one, after all others from now on.
+
+    For processes that never load a scenario: no redis.py there is meant for them.
+    """
+    with _installed_first([os.getcwd()]):  # noqa: PTH109
+        path = sys.path[:]
+    sys.path[:] = path
+
+
 @contextmanager
 def _installed_first(folders: Collection[str]) -> Iterator[None]:
     """An import path with the user's folders (PYTHONPATH) and then the scenario's at its end."""
-    path, last = sys.path[:], [_user_folders(), {os.path.abspath(folder) for folder in folders}]  # noqa: PTH100
+    scenario = {os.path.abspath(folder) for folder in folders}  # noqa: PTH100
+    path, user = sys.path[:], _user_folders() - scenario
 
     def rank(entry: str) -> int:
         place = os.path.abspath(entry)  # noqa: PTH100  (an entry need not be a folder)
-        return next((rank for rank, places in enumerate(last, start=1) if place in places), 0)
+        return 2 if place in scenario else 1 if place in user else 0
 
     sys.path.sort(key=rank)
     try:
@@ -116,8 +128,11 @@ def _installed_first(folders: Collection[str]) -> Iterator[None]:
 
 
 def _user_folders() -> set[str]:
-    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return {os.path.abspath(entry) for entry in entries if entry}  # noqa: PTH100
+    """What stands before Python's own library on the import path: the folders of PYTHONPATH, and what Locust adds."""
+    library = os.path.dirname(os.__file__)  # noqa: PTH120
+    archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    before = takewhile(lambda entry: entry != library and os.path.basename(entry) != archive, sys.path)  # noqa: PTH119
+    return {os.path.abspath(entry) for entry in before}  # noqa: PTH100
 
 
 def _scenario_folders() -> set[str]:

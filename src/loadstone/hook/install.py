@@ -36,6 +36,7 @@ log = logging.getLogger("loadstone.hook")
 
 def install(events: Events) -> None:
     """Listen to Locust's events, of which every process has one set."""
+    gevent.get_hub().loop.update_now()  # it stands still during imports, and Locust's first timers would end early
     hook = _Hook()
     events.init_command_line_parser.add_listener(_read_options_only)
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
