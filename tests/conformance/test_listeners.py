@@ -82,8 +82,7 @@ events.quitting.add_listener(once("quitting"))
 events.quit.add_listener(lambda exit_code, **kwargs: tell(f"quit-{exit_code}"))
 """
     )
-    # Plain Locust quits twice when it is ended by a signal, so its time is set here.
-    compared = threefold.compare(source, plain=("-t", "15s"), ours=("-t", "4s"))
+    compared = threefold.compare(source)
     once = {f"GET /{key}" for key in ("init", "begin", "end", "quitting")}
     for outcome in compared.both:
         assert {key: outcome.count.requests.get(key) for key in once} == dict.fromkeys(once, 1)
