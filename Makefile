@@ -43,7 +43,7 @@ test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 
 .PHONY: test-conformance
 test-conformance: $(DEV_SET) ## Compare with Locust: kinds of Locust files run both ways, user classes, its own examples
-	$(PY) -m pytest tests/conformance -n 3 --dist loadgroup $(ARGS)
+	$(PY) -m pytest tests/conformance -n 3 --dist loadfile $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first

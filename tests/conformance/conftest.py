@@ -26,7 +26,7 @@ def threefold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Threefold]:
 
 @pytest.fixture(scope="module")
 def threefold_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Threefold]:
-    """The same for all tests of a module together, which say so with ``pytest.mark.xdist_group``."""
+    """The same for all tests of a module together."""
     yield from _threefold(tmp_path_factory)
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from support.threefold import Comparison, Threefold
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
-pytestmark = pytest.mark.xdist_group("clients")
 KINDS: dict[str, str] = {}
 BASE = """
 class Once(HttpUser):

@@ -32,7 +32,6 @@ class Firing(User):
         }
         self.environment.events.request.fire(**{**event, **changed})
 """
-pytestmark = pytest.mark.xdist_group("events")
 KINDS: dict[str, str] = {}
 
 

@@ -24,11 +24,6 @@ class Visitor(HttpUser):
 )
 
 
-@pytest.mark.conforms("a path with spaces and letters of other scripts", "equal")
-def test_a_path_with_spaces(threefold: Threefold):
-    threefold.compare(USER, named="my files/locust ü.py").equal(requests=6).passed()
-
-
 @pytest.mark.conforms("a folder of Locust files", "equal")
 def test_a_folder(threefold: Threefold):
     other = USER.replace("Visitor", "Second").replace("/loaded", "/second")

@@ -11,7 +11,6 @@ from support.threefold import PRELUDE
 if TYPE_CHECKING:
     from support.threefold import Comparison, Threefold
 
-pytestmark = pytest.mark.xdist_group("tasks")
 KINDS: dict[str, str] = {}
 
 

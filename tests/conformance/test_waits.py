@@ -40,7 +40,6 @@ class Waiting(User):
         else:
             self.fire("/visit", 10.0)
 """
-pytestmark = pytest.mark.xdist_group("waits")
 KINDS: dict[str, str] = {}
 SPENT_TOLERANCE_MS = 500.0
 """How far apart two runs may be after five waits on a busy machine; each kind waits for at least half a second."""

@@ -44,34 +44,6 @@ class Stages(LoadTestShape):
     threefold.compare(source, load=False).equal(requests=24).passed()
 
 
-@pytest.mark.conforms("a shape that names user classes", "equal")
-def test_a_shape_with_user_classes(threefold: Threefold):
-    source = (
-        USER
-        + """
-
-class Other(HttpUser):
-    wait_time = few(3)
-
-    @task
-    def get(self):
-        self.client.get("/other")
-
-
-class Picking(LoadTestShape):
-    def tick(self):
-        run_time = self.get_run_time()
-        if run_time < 2:
-            return 2, 100, [Visitor]
-        if run_time < 5:
-            return 5, 100, [Visitor, Other]
-        return None
-"""
-    )
-    compared = threefold.compare(source, load=False).equal().passed()
-    assert set(compared.loadstone.rows) == {"GET /shaped", "GET /other"}
-
-
 @pytest.mark.conforms("an abstract shape and a shape that is derived from it", "equal")
 def test_an_abstract_shape(threefold: Threefold):
     source = (
@@ -91,3 +63,17 @@ class Three(Short):
 """
     )
     threefold.compare(source, load=False).equal(requests=12).passed()
+
+
+@pytest.mark.conforms("a shape that never ends, with `-t`", "equal")
+def test_a_shape_without_an_end(threefold: Threefold):
+    source = (
+        USER
+        + """
+
+class Endless(LoadTestShape):
+    def tick(self):
+        return 3, 50
+"""
+    )
+    threefold.compare(source).equal(requests=12).passed()
