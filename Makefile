@@ -42,8 +42,8 @@ test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 	$(PY) -m pytest tests/services $(ARGS)
 
 .PHONY: test-conformance
-test-conformance: $(DEV_SET) ## Compare with Locust: its user classes side by side, its own examples unmodified
-	$(PY) -m pytest tests/conformance $(ARGS)
+test-conformance: $(DEV_SET) ## Compare with Locust: kinds of Locust files run both ways, user classes, its own examples
+	$(PY) -m pytest tests/conformance -n 3 --dist loadgroup $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first

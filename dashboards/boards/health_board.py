@@ -166,6 +166,38 @@ HEALTH_BOARD: Final = Board(
         Row(
             8,
             (
+                (
+                    8,
+                    _per_worker(
+                        "CPU of each worker's host",
+                        "How busy all CPUs of the worker's machine are, whoever uses them; above 95 % it is full.",
+                        "percent",
+                        '"host_busy_pct"',
+                    ),
+                ),
+                (
+                    8,
+                    _per_worker(
+                        "CPU stolen from each worker's host",
+                        "Share of the CPU time of the worker's machine that other virtual machines got instead.",
+                        "percent",
+                        '"host_stolen_pct"',
+                    ),
+                ),
+                (
+                    8,
+                    _per_worker(
+                        "Longest stall",
+                        "Longest time for which a worker's event loop stood still since its last batch.",
+                        "ms",
+                        '"longest_stall_ms"',
+                    ),
+                ),
+            ),
+        ),
+        Row(
+            8,
+            (
                 (9, _per_worker("Users of each worker", "Active users of each worker.", "short", '"users"')),
                 (
                     6,

@@ -3,6 +3,7 @@
 LoadstoneError              (4) any failure of the platform itself
 |- UsageError               (2) wrong use: nothing was started, nothing was overwritten
 |  `- SettingsError         (2) all invalid settings together
+|- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
@@ -22,6 +23,7 @@ __all__ = [
     "ExitCode",
     "FormatError",
     "LoadstoneError",
+    "NoRunError",
     "PlatformError",
     "SettingsError",
     "StreamError",
@@ -69,6 +71,12 @@ class SettingsError(UsageError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class NoRunError(LoadstoneError):
+    """The scenario ended before any user was started, so nothing was measured."""
+
+    exit_code = ExitCode.INCONCLUSIVE
 
 
 class PlatformError(LoadstoneError):

@@ -21,6 +21,15 @@ KINDS = [pytest.param("a", marks=pytest.mark.conforms("second, in a list", "equa
 def test_it(): ...
 
 
+CASES = {"fifth": (1, 2), "sixth, " "of two pieces": (3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [pytest.param(*case, marks=pytest.mark.conforms(kind, "equal")) for kind, case in CASES.items()]
+)
+def test_all_of_them(): ...
+
+
 @pytest.mark.timeout(3)
 @pytest.mark.conforms(result="equal", kind="fourth")
 class TestAll: ...
@@ -65,6 +74,8 @@ def test_marks_are_found_wherever_they_stand(table: Table):
     assert table.rows() == [
         ("second, in a list", "equal"),
         ("third | by position", "differs: in two pieces"),
+        ("fifth", "equal"),
+        ("sixth, of two pieces", "equal"),
         ("fourth", "equal"),
         ("a first\n  one", "equal"),
     ]

@@ -18,6 +18,7 @@ from loadstone.domain.batch import decode_batch
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from support.collecting import collector_settings, threads
 from support.processes import ServerProcess, free_port, port_answers, wait_until
+from support.shifted_clock import COUNTER, WITH_CLOCK, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,45 +29,10 @@ if TYPE_CHECKING:
     from support.loadstone_run import LoadstoneRun
     from support.redis_server import RedisServer
 
-SCENARIO = """
-import os, time
-from pathlib import Path
-from locust import FastHttpUser, constant, task
-
-if "CLOCK_AHEAD_NS" in os.environ:  # this process's wall clock is ahead by what is in that file
-    ahead, true_ns = Path(os.environ["CLOCK_AHEAD_NS"]), time.time_ns
-    time.time_ns = lambda: true_ns() + int(ahead.read_text())
-    time.time = lambda: time.time_ns() / 1e9
-
-class Counter(FastHttpUser):
-    wait_time = constant(0.01)
-    asked = 0
-
-    @task
-    def ask(self):
-        self.client.get("/page", name=f"/{self.asked % 10}")
-        self.asked += 1
-"""
+SCENARIO = WITH_CLOCK + COUNTER
 SECOND = 1_000_000_000
 LATE = 1
 """Locust's index of the second worker that joins."""
-
-
-class Clock:
-    """The wall clock of worker processes that are started after this was made."""
-
-    def __init__(self, folder: Path, ahead_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._file = folder / "ahead"
-        self._ahead_s = 0.0
-        self.step(ahead_s)
-        monkeypatch.setenv("CLOCK_AHEAD_NS", str(self._file))
-
-    def step(self, seconds: float) -> None:
-        """Set it forward, or back."""
-        self._ahead_s += seconds
-        new = self._file.with_suffix(".new")
-        new.write_text(str(round(self._ahead_s * SECOND)))
-        new.replace(self._file)
 
 
 def batches_in(folder: Path) -> list[Batch]:

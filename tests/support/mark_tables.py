@@ -73,9 +73,13 @@ class Table:
 
 
 def marks_of(path: Path, mark: str, arguments: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The arguments of every ``pytest.mark.<mark>(...)`` of a file: decorators, and marks of ``pytest.param``."""
-    calls = sorted(_calls(ast.parse(path.read_text()), mark), key=lambda call: (call.lineno, call.col_offset))
-    return [_arguments(call, arguments, f"{path.name}:{call.lineno}") for call in calls]
+    """The arguments of every ``pytest.mark.<mark>(...)`` of a file: decorators, and marks of ``pytest.param``.
+
+    A mark inside of a comprehension over a dict of the module may take its keys: ``for kind, case in CASES.items()``.
+    """
+    tree = ast.parse(path.read_text())
+    calls = sorted(_calls(tree, mark), key=lambda call: (call.lineno, call.col_offset))
+    return [row for call in calls for row in _rows(call, arguments, _bound(tree, call), f"{path.name}:{call.lineno}")]
 
 
 def _calls(tree: ast.AST, mark: str) -> Iterator[ast.Call]:
@@ -84,15 +88,45 @@ def _calls(tree: ast.AST, mark: str) -> Iterator[ast.Call]:
             yield node
 
 
-def _arguments(call: ast.Call, arguments: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """One text for each argument of a mark, given by position or by name."""
+def _bound(tree: ast.Module, call: ast.Call) -> dict[str, list[str]]:
+    """The names that a comprehension around a mark binds to the keys of a dict of the module, each with the keys."""
+    bound: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ListComp | ast.GeneratorExp) and call in ast.walk(node):
+            target, source = node.generators[0].target, ast.unparse(node.generators[0].iter)
+            key = target.elts[0] if isinstance(target, ast.Tuple) else target
+            bound[ast.unparse(key)] = _keys(tree, source.removesuffix(".items()"))
+    return bound
+
+
+def _keys(tree: ast.Module, name: str) -> list[str]:
+    """The keys of the dict that a module assigns to a name; none if it assigns no such dict."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Dict) and any(isinstance(each, ast.Name) and each.id == name for each in targets):
+            return [str(key.value) for key in value.keys if isinstance(key, ast.Constant)]
+    return []
+
+
+def _rows(
+    call: ast.Call, arguments: tuple[str, ...], bound: dict[str, list[str]], where: str
+) -> Iterator[tuple[str, ...]]:
+    """The texts of one mark's arguments, given by position or by name: one row, or one for each bound key."""
     named = {keyword.arg or "**": keyword.value for keyword in call.keywords}
     given = {**dict(zip(arguments, call.args, strict=False)), **named}
-    texts = {name: node.value for name, node in given.items() if isinstance(node, ast.Constant)}
+    texts = {name: _texts(node, bound) for name, node in given.items()}
     complete = len(call.args) + len(call.keywords) == len(arguments) and set(texts) == set(arguments)
-    if not complete or not all(isinstance(text, str) and text.strip() for text in texts.values()):
+    if not complete or not all(choices and all(map(str.strip, choices)) for choices in texts.values()):
         raise MarkError(f"{where}: the mark takes {', '.join(arguments)}, each a text that is written out")
-    return tuple(str(texts[name]) for name in arguments)
+    count = max(map(len, texts.values()))
+    yield from zip(*(texts[name] * (count if len(texts[name]) == 1 else 1) for name in arguments), strict=True)
+
+
+def _texts(node: ast.expr, bound: dict[str, list[str]]) -> list[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    return bound.get(node.id, []) if isinstance(node, ast.Name) else []
 
 
 def _cell(value: str) -> str:

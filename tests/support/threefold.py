@@ -9,32 +9,39 @@ two request name by request name, with the servers' counts and with the archive:
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from support.counting_server import Count, CountingServer
 from support.loadstone_run import CALM, LoadstoneRun
+from support.locust_figures import Row, plain_errors, plain_rows, read_errors, read_rows, tally
+from support.style_server import StyleServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["PRELUDE", "Comparison", "Outcome", "Row", "Threefold", "Tried"]
 
 PROGRAMS = Path(sys.executable).parent
-TIMEOUT_S = 100
+TIMEOUT_S = 280
 LATENCY_MS = 30.0
 """What the server adds to each answer, far more than a client takes."""
-TIME_TOLERANCE_MS = 25.0
-"""How far apart two measured means or medians may be on a busy machine. Stated times have to be equal."""
+TIME_TOLERANCE_MS = 200.0
+TIME_FACTOR = 5
+"""How far apart two measured means or medians may be, whichever is more, while both programs and others share two
+cores. It finds a wrong unit or a time that is missing; what finds less are times that the file states itself."""
 ROUNDED = 0.06
 """Locust rounds what its percentiles are made of to two digits, loadstone's histogram is exact to 0.4 %."""
+RUN_TIME = {"locust": "300s", "loadstone": "3s"}
+"""Plain Locust's run time counts from before its imports, which a busy machine makes long. It is ended with SIGTERM
+when loadstone's run is over."""
 STRICT = (*CALM, "--objective", "failures==0")
 """Plain Locust exits with 1 when a request failed; this objective says the same."""
 PRELUDE = '''
@@ -52,17 +59,6 @@ def few(count):
     return wait_time
 '''
 """What most sources of the tests begin with; the result is one ordinary Locust file."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One request name of either one's statistics; times in ms."""
-
-    requests: int
-    failures: int
-    mean_ms: float
-    median_ms: float
-    max_ms: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +82,23 @@ class Outcome:
         """The failed ones among them."""
         return sum(row.failures for row in self.rows.values())
 
+    def below(self, path: str) -> Outcome:
+        """The part of it whose names begin with a path."""
+        served = {key: value for key, value in self.count.requests.items() if _path(key).startswith(path)}
+        return replace(
+            self,
+            rows={name: row for name, row in self.rows.items() if _path(name).startswith(path)},
+            errors=Counter({text: n for text, n in self.errors.items() if _path(text).startswith(path)}),
+            count=replace(self.count, requests=served, total=sum(served.values())),
+        )
+
+    def like(self, other: Outcome) -> None:
+        """Assert that every count is that of the other one, and say which are not."""
+        _same("requests and failures", self.by_name(), other.by_name())
+        _same("errors", self.errors, other.errors)
+        _same("exceptions", self.exceptions, other.exceptions)
+        _same("received", self.count.requests, other.count.requests)
+
     def by_name(self) -> dict[str, tuple[int, int]]:
         """Requests and failures of each request name."""
         return {name: (row.requests, row.failures) for name, row in self.rows.items()}
@@ -99,6 +112,11 @@ class Comparison:
     loadstone: Outcome
     run: LoadstoneRun
 
+    @property
+    def both(self) -> tuple[Outcome, Outcome]:
+        """Plain Locust's outcome, and loadstone's."""
+        return self.locust, self.loadstone
+
     def equal(self, *, requests: int | None = None, stated: bool = False, unseen: bool = False) -> Self:
         """Assert that both say the same: counts, failures, error texts, exceptions, times, and the servers' counts.
 
@@ -106,16 +124,21 @@ class Comparison:
         ``unseen`` that requests go elsewhere or are made up, so that the servers' counts say nothing.
         """
         wanted, got = self.locust, self.loadstone
-        said = f"{wanted.output[-3000:]}\n{got.output[-3000:]}"
-        assert got.by_name() == wanted.by_name(), said
-        assert (got.errors, got.exceptions) == (wanted.errors, wanted.exceptions), said
-        assert got.count.requests == wanted.count.requests, said
+        said = f"{wanted.output[-2000:]}\n{got.output[-2000:]}"
         assert got.requests == (wanted.requests if requests is None else requests), said
+        got.like(wanted)
         if not unseen:
             assert got.count.total == got.requests, said
         self.archived()
         self.timed_alike(exactly=stated)
         return self
+
+    def equal_below(self, path: str, *, requests: int, failures: int = 0, stated: bool = False) -> None:
+        """Assert the same of the requests whose names begin with ``path``, for files that hold several kinds."""
+        wanted, got = self.locust.below(path), self.loadstone.below(path)
+        got.like(wanted)
+        assert (got.requests, got.failures) == (requests, failures), got.by_name()
+        replace(self, locust=wanted, loadstone=got).timed_alike(exactly=stated)
 
     def archived(self) -> None:
         """Assert that archive, its ledger, and Locust's master have the requests that are shown."""
@@ -130,9 +153,10 @@ class Comparison:
         """Assert that mean and median of each request name agree."""
         for name, wanted in self.locust.rows.items():
             got = self.loadstone.rows[name]
-            shift = 0.01 if exactly else TIME_TOLERANCE_MS
-            assert abs(got.mean_ms - wanted.mean_ms) <= shift, (name, got, wanted)
-            assert abs(got.median_ms - wanted.median_ms) <= shift + ROUNDED * wanted.median_ms, (name, got, wanted)
+            for ours, theirs in ((got.mean_ms, wanted.mean_ms), (got.median_ms, wanted.median_ms)):
+                near = 1.0 + ROUNDED * theirs  # Locust's summary has whole milliseconds
+                allowed = near if exactly else max(TIME_TOLERANCE_MS, (TIME_FACTOR - 1) * min(ours, theirs))
+                assert abs(ours - theirs) <= allowed, (name, got, wanted)
 
     def verdict(self, verdict: str, *, plain: int, reason: str = "") -> Self:
         """Assert loadstone's verdict with the exit code that belongs to it, and plain Locust's exit code."""
@@ -179,9 +203,10 @@ class Threefold:
         """
         sides = Sides(self, source, **how)
         given = sides.options(options)
-        locust = sides.start_locust(*given, *plain)
-        run = sides.start_loadstone(*given, *ours)
-        return Comparison(locust=sides.locust_outcome(locust), loadstone=sides.loadstone_outcome(run), run=run)
+        locust = sides.start_locust(*given, *plain, *sides.run_time("locust", given))
+        run = sides.start_loadstone(*given, *ours, *sides.run_time("loadstone", given))
+        loadstone = sides.loadstone_outcome(run)
+        return Comparison(locust=sides.locust_outcome(locust), loadstone=loadstone, run=run)
 
     def try_both(self, source: str | Path, *options: str, **how: Any) -> tuple[Tried, Tried]:
         """Start both ways what at least one of the two may refuse; plain Locust's answer, and loadstone's."""
@@ -197,11 +222,12 @@ class Threefold:
 class Sides:
     """The two folders, servers and environments of one comparison.
 
-    The Locust file is called ``named`` and given to ``-f`` as ``given``, if that is another one; an empty ``given`` is no
-    ``-f``. ``files`` are further files by name beside it, ``environ`` further variables; ``host=False`` gives no
+    The Locust file is called ``named`` and given to ``-f`` as ``given``, if that is another one; an empty ``given`` is
+    no ``-f``. ``files`` are further files by name beside it, ``environ`` further variables; ``host=False`` gives no
     ``--host``, ``load=False`` no users and no run time. Each side has as many ``servers`` as asked for, all with the
-    same ``latency_ms`` and ``failing`` shares of requests by path; texts name them ``{host}``, ``{host2}`` or ``{port}``.
-    ``workers`` and ``objectives`` are loadstone's.
+    same ``latency_ms`` and ``failing`` shares of requests by path; texts name them ``{host}``, ``{host2}`` or
+    ``{port}``, and ``{grpc}`` and ``{websocket}`` where ``server`` is a `StyleServer`. ``workers`` and ``objectives``
+    are loadstone's.
     """
 
     def __init__(
@@ -220,20 +246,22 @@ class Sides:
         workers: int | None = 1,
         objectives: Sequence[str] = STRICT,
         servers: int = 1,
+        server: type[CountingServer] = CountingServer,
     ) -> None:
         self.folders = {name: threefold.new_folder(name) for name in ("locust", "loadstone")}
         self.servers: dict[str, list[CountingServer]] = {}
         self.environ = environ or {}
-        self.given = named if given is None else given
+        self.given = given if given is not None else str(source) if isinstance(source, Path) else named
         self.host, self.load, self.workers, self.objectives = host, load, workers, objectives
         self.stack = threefold.stack
         for name, folder in self.folders.items():
-            started = [CountingServer(folder / f"server{number}", latency_ms=latency_ms) for number in range(servers)]
-            self.servers[name] = [self.stack.enter_context(server) for server in started]
-            for server in started:
-                server.configure(failures=failing or {})
-            text = source.read_text() if isinstance(source, Path) else source
-            for file, content in {named: text, **(files or {})}.items():
+            started = [server(folder / f"server{number}", latency_ms=latency_ms) for number in range(servers)]
+            self.servers[name] = [self.stack.enter_context(each) for each in started]
+            for each in started:
+                each.configure(failures=failing or {})
+            texts = {} if isinstance(source, Path) else {named: source}
+            (folder / "at").mkdir()
+            for file, content in {**texts, **(files or {})}.items():
                 self._write(folder / "at" / file, self._filled(name, content))
 
     @staticmethod
@@ -246,13 +274,19 @@ class Sides:
         files = ("-f", self.given) if self.given else ()
         host = ("--host", "{host}") if self.host else ()
         given = {option.split("=")[0] for option in options}
-        load = [("-u", "2"), ("-r", "100"), ("-t", "2s")] if self.load else []
+        load = [("-u", "2"), ("-r", "100")] if self.load else []
         return (*files, *host, *(part for pair in load if pair[0] not in given for part in pair), *options)
+
+    def run_time(self, side: str, options: Sequence[str]) -> tuple[str, ...]:
+        """How long a run lasts for which neither the test nor its file says so."""
+        return ("-t", RUN_TIME[side]) if self.load and "-t" not in options else ()
 
     def _filled(self, side: str, text: str) -> str:
         for number, server in enumerate(self.servers[side], start=1):
             text = text.replace("{host}" if number == 1 else f"{{host{number}}}", server.url)
             text = text.replace("{port}" if number == 1 else f"{{port{number}}}", str(server.port))
+            if isinstance(server, StyleServer):
+                text = text.replace("{grpc}", str(server.grpc_port)).replace("{websocket}", str(server.websocket_port))
         return text
 
     def _environment(self, side: str) -> dict[str, str]:
@@ -292,27 +326,43 @@ class Sides:
         return run.start()
 
     def locust_outcome(self, process: subprocess.Popen[str]) -> Outcome:
-        """Wait for plain Locust and read what it wrote."""
+        """End plain Locust, unless its time is set by the test, and read what it wrote."""
+        if RUN_TIME["locust"] in process.args and process.poll() is None:  # type: ignore[operator]  # it is a list
+            process.terminate()
         said, _ = process.communicate(timeout=TIMEOUT_S)
-        prefix = self.folders["locust"] / "plain"
-        return self._outcome("locust", process.returncode, said, lambda kind: Path(f"{prefix}_{kind}.csv"))
+        folder = self.folders["locust"]
+        return Outcome(
+            exit_code=process.returncode,
+            rows=plain_rows(folder / "plain_stats.csv", said),
+            errors=self._placed("locust", plain_errors(folder / "plain_failures.csv", said)),
+            exceptions=tally(folder / "plain_exceptions.csv", "Count", "{Message}"),
+            count=self._count("locust"),
+            output=said,
+        )
 
     def loadstone_outcome(self, run: LoadstoneRun) -> Outcome:
         """Wait for the run and read its folder."""
         code = run.finish(TIMEOUT_S)
         folder = run.run_folder()
-        return self._outcome("loadstone", code, run.output, lambda kind: folder / f"{kind}.csv")
-
-    def _outcome(self, side: str, code: int, said: str, path: Callable[[str], Path]) -> Outcome:
-        counts = [server.count() for server in self.servers[side]]
         return Outcome(
             exit_code=code,
-            rows={f"{row['Type']} {row['Name']}".strip(): _row(row) for row in _lines(path("stats"))},
-            errors=_tally(path("failures"), "Error", "Occurrences"),
-            exceptions=_tally(path("exceptions"), "Message", "Count"),
-            count=_sum(counts),
-            output=said,
+            rows=read_rows(folder / "stats.csv"),
+            errors=self._placed("loadstone", read_errors(folder / "failures.csv")),
+            exceptions=tally(folder / "exceptions.csv", "Count", "{Message}"),
+            count=self._count("loadstone"),
+            output=run.output,
         )
+
+    def _placed(self, side: str, texts: Counter[str]) -> Counter[str]:
+        """The texts with ``{port}`` where they name the port of the side's own server."""
+        ports = [str(server.port) for server in self.servers[side]]
+        named = Counter[str]()
+        for text, number in texts.items():
+            named[re.sub(rf"\b({'|'.join(ports)})\b", "{port}", text)] += number
+        return named
+
+    def _count(self, side: str) -> Count:
+        return _sum([server.count() for server in self.servers[side]])
 
 
 @dataclass(slots=True)
@@ -337,35 +387,21 @@ class PlacedRun(LoadstoneRun):
         return self
 
 
+def _same(what: str, ours: Mapping[str, object], plain: Mapping[str, object]) -> None:
+    """Assert that two mappings are equal; the message has only what differs."""
+    differing = {key: (plain.get(key), ours.get(key)) for key in {*ours, *plain} if plain.get(key) != ours.get(key)}
+    assert not differing, f"{what}, with plain locust and with loadstone: {differing}"
+
+
+def _path(key: str) -> str:
+    """The name of a request in ``"GET /path"``; its type may be empty."""
+    return key.partition(" ")[2]
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.kill()
     process.communicate()
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file but that of all requests together."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row.get("Name") != "Aggregated"]
-
-
-def _row(row: dict[str, str]) -> Row:
-    return Row(
-        requests=int(row["Request Count"]),
-        failures=int(row["Failure Count"]),
-        mean_ms=float(row["Average Response Time"]),
-        median_ms=float(row["Median Response Time"]),
-        max_ms=float(row["Max Response Time"]),
-    )
-
-
-def _tally(path: Path, text: str, number: str) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    for row in _lines(path):
-        counted[row[text]] += int(row[number])
-    return counted
 
 
 def _sum(counts: list[Count]) -> Count:

@@ -70,7 +70,7 @@ def varied_run(workers: int = 3, seconds: int = 8, per_second: int = 60) -> RunM
     incarnations = [IncarnationMaker(worker) for worker in range(workers)]
     late: list[Batch] = []
     for second in range(seconds):
-        run.event(EventKind.USERS, second, users=second + 1, target_users=10, workers=workers)
+        run.event(EventKind.USERS, second, users=second + 1, target_users=second + 1, workers=workers)
         run.usage(second, Usage(service="target", container="a", cpu_cores=second / 4, cpu_limit=2.0, mem_bytes=second))
         for incarnation in incarnations:
             if incarnation.worker == 2 and second < 3:

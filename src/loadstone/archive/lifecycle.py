@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from functools import singledispatchmethod
 from typing import Final, TypeVar
 
@@ -13,6 +13,7 @@ from loadstone.domain.event import (
     Event,
     EventKind,
     ExceptionRaised,
+    Exited,
     Interrupted,
     NamesCapped,
     Orphaned,
@@ -29,6 +30,7 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.domain.facts import LocustCounts, Window
+from loadstone.domain.stall import Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
 
@@ -39,6 +41,9 @@ EXCEPTION_LIMIT: Final = 1000
 
 _TENTH_NS: Final = NS_PER_S // 10
 _MORE: Final = ("further exceptions", "")
+_MISSED_NS: Final = 2 * NS_PER_S
+"""The master reports users once a second: after this long a tick is missing."""
+_GAP_LIMIT: Final = 1000
 _FROM_MASTER: Final = frozenset(
     {
         EventKind.STARTED,
@@ -52,6 +57,26 @@ _FROM_MASTER: Final = frozenset(
         EventKind.STOPPED,
     }
 )
+
+
+class Mean:
+    """The mean of the values that are known; None without any."""
+
+    __slots__ = ("_count", "_sum")
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float | None) -> None:
+        """Take in a value."""
+        if value is not None:
+            self._sum += value
+            self._count += 1
+
+    @property
+    def value(self) -> float | None:
+        """The mean so far."""
+        return self._sum / self._count if self._count else None
 
 
 class UserException:
@@ -69,7 +94,9 @@ class Lifecycle:
 
     ``identity``: the event `started`, secrets masked. ``roster``: workers that the master told to spawn users.
     ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
-    exit code of each process of the platform that ended by itself and was not started again.
+    exit code of each process of the platform that ended by itself and was not started again. ``gaps``: when the master
+    missed its ticks, the newest 1000. ``clock_offsets``: of the master's clock, ms. ``exit_observed``: how the command
+    that started Locust's master saw it end.
     """
 
     def __init__(self) -> None:
@@ -78,11 +105,14 @@ class Lifecycle:
         self.ramp_done_ns: int | None = None
         self.stopping_ns: int | None = None
         self.stopped_ns: int | None = None
+        self.ended_by: str | None = None
         self.master_ns = 0
         self.newest_ns = 0
         self.locust_totals: LocustCounts | None = None
         self.users = self.target_users = self.workers = self.users_peak = 0
         self._users_ns = 0
+        self.clock_offsets = Mean()
+        self.gaps: deque[Span] = deque(maxlen=_GAP_LIMIT)
         self.users_moved = True
         self.roster: set[int] = set()
         self.joined_ns: dict[int, int] = {}
@@ -96,6 +126,8 @@ class Lifecycle:
         self.names_capped = False
         self.exceptions: dict[tuple[str, str], UserException] = {}
         self._raised: Counter[int] = Counter()
+        self._exits: dict[int | None, Exited] = {}
+        self.exit_observed: Exited | None = None
 
     def apply(self, event: Event) -> None:
         """Take in one event that was not seen before."""
@@ -103,6 +135,21 @@ class Lifecycle:
         if event.kind in _FROM_MASTER:
             self.master_ns = max(self.master_ns, event.at_ns)
         self._apply(event.payload, event.at_ns)
+
+    @property
+    def exits(self) -> tuple[Exited, ...]:
+        """How the processes of Locust ended, the master first; what was observed of it counts, where codes differ."""
+        exits, seen = dict(self._exits), self.exit_observed
+        if seen is not None and (seen.worker not in exits or exits[seen.worker].code != seen.code):
+            exits[seen.worker] = seen
+        return tuple(exits[worker] for worker in sorted(exits, key=lambda worker: -1 if worker is None else worker))
+
+    @property
+    def exit_known(self) -> bool:
+        """Whether the exit code of Locust's master has come, or none will."""
+        if self.identity.exit_from == "command":
+            return self.exit_observed is not None
+        return self.identity.exit_from is None or None in self._exits
 
     @property
     def warmup_ns(self) -> int:
@@ -142,9 +189,12 @@ class Lifecycle:
     def _users(self, users: Users, at_ns: int) -> None:
         if at_ns < self._users_ns:
             return
+        if self._users_ns and at_ns - self._users_ns >= _MISSED_NS:
+            self.gaps.append(Span(self._users_ns, at_ns))
         self._users_ns = at_ns
         self.users, self.target_users, self.workers = users.users, users.target_users, users.workers
         self.users_peak = max(self.users_peak, self.users)
+        self.clock_offsets.add(users.clock_offset_ms)
         if self.stopping_ns is None and self.users >= self.target_users:
             self.users_moved = True
 
@@ -164,7 +214,8 @@ class Lifecycle:
         self.users_moved = False
 
     @_apply.register
-    def _stopping(self, _stopping: Stopping, at_ns: int) -> None:
+    def _stopping(self, stopping: Stopping, at_ns: int) -> None:
+        self.ended_by = self.ended_by or stopping.ended_by
         self.stopping_ns = min(self.stopping_ns or at_ns, at_ns)
 
     @_apply.register
@@ -207,6 +258,13 @@ class Lifecycle:
     def _restarted(self, restarted: Restarted, _at_ns: int) -> None:
         self.crashed.pop(restarted.part, None)
         self.restarted[restarted.part] = self.restarted.get(restarted.part, 0) + 1
+
+    @_apply.register
+    def _exited(self, exited: Exited, _at_ns: int) -> None:
+        if exited.observed:
+            self.exit_observed = exited
+        else:
+            self._exits[exited.worker] = exited
 
     @_apply.register
     def _names_capped(self, _capped: NamesCapped, _at_ns: int) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT_VERSION",
     "ArchiveLedger",
     "Figures",
+    "InFlightRecord",
     "IncarnationRecord",
     "InfluxLedgerRecord",
     "Ledgers",
@@ -25,6 +26,7 @@ __all__ = [
     "NameFigures",
     "ObjectiveRecord",
     "PartRecord",
+    "PauseRecord",
     "RunRecord",
     "ServiceRecord",
     "Summary",
@@ -52,6 +54,7 @@ class WindowRecord(Struct, frozen=True, kw_only=True):
 class Figures(Struct, frozen=True, kw_only=True):
     """The figures of some requests. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
+    ``in_flight`` further requests had not been answered in the window: they can raise its latencies, and lower none.
     ``method`` and ``name`` are set for the figures of one request name only.
     """
 
@@ -60,6 +63,9 @@ class Figures(Struct, frozen=True, kw_only=True):
     requests: _Count
     failures: _Count
     untimed: Annotated[_Count, Meta(description="Requests without a response time; latencies are of the others.")] = 0
+    in_flight: Annotated[
+        _Count, Meta(description="Requests in flight that the latencies include; they are not among `requests`.")
+    ] = 0
     failures_pct: Annotated[float, Meta(ge=0, le=100)]
     rps: Annotated[float | None, Meta(description="Requests per second; null over no time.")]
     bytes: Annotated[int, Meta(description="Response bodies, together.")]
@@ -90,6 +96,37 @@ class PartRecord(Struct, frozen=True, kw_only=True):
 
     total: Figures
     names: tuple[NameFigures, ...]
+
+
+class PauseRecord(Struct, frozen=True, kw_only=True):
+    """A part of the window in which the target answered nobody, or hardly anybody, while users waited."""
+
+    start_s: Annotated[float, Meta(description="Seconds after the start of the window.")]
+    end_s: float
+    waiting: Annotated[_Count, Meta(description="Requests that waited for unusually long.")]
+    answered: _Count
+    expected: Annotated[float, Meta(description="Answers that as many users had in that time otherwise.")]
+    doubtful: Annotated[bool, Meta(description="Whether the schedule of the users cannot be the reason.")]
+
+
+class InFlightRecord(Struct, frozen=True, kw_only=True):
+    """Requests that were in flight at the end of the window, or were cut off in it; none is among `requests`."""
+
+    ended_later: Annotated[_Count, Meta(description="Ended after the window; they count as slow as they were.")] = 0
+    cut: Annotated[_Count, Meta(description="Cut off; they count as at least as slow as they were then.")] = 0
+    failed: Annotated[_Count, Meta(description="Those of both that count as failures.")] = 0
+    undecided: Annotated[_Count, Meta(description="Cut off although answered ones had taken as long.")] = 0
+    stuck: Annotated[_Count, Meta(description="Users cut off inside a task, without a request that is known.")] = 0
+
+
+class EndingRecord(Struct, frozen=True, kw_only=True):
+    """How long the run was meant to be, how long it was, what ended it, and whether it had its users until then."""
+
+    measure: Annotated[str, Meta(description="What the two lengths are of: `run` or `window`.")] = "run"
+    asked_s: Annotated[float | None, Meta(description="Null where nothing was asked for.")] = None
+    got_s: float = 0.0
+    ended_by: Annotated[str | None, Meta(description="Null where it is not known.")] = None
+    users_missing_s: Annotated[float, Meta(description="In the window, with fewer users than were wanted.")] = 0.0
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -123,6 +160,24 @@ class WorkerHealth(Struct, frozen=True, kw_only=True):
     throttled_us: Annotated[int, Meta(description="How long its cgroup throttled it.")]
     cpu_pct: Annotated[float, Meta(description="Mean, percent of one core.")]
     clock_offset_ms: Annotated[float | None, Meta(description="Its clock minus the stream server's, mean.")]
+    late_pct: Annotated[
+        float | None, Meta(description="Share of the time in which its event loop was late beyond the limit.")
+    ] = None
+    longest_stall_ms: Annotated[float, Meta(description="Longest time its event loop stood still; 0 if never.")] = 0.0
+    longest_stall_at: Annotated[_Time | None, Meta(description="When that ended.")] = None
+    host_busy_pct: Annotated[float | None, Meta(description="How busy the CPUs of its machine were, mean.")] = None
+    host_stolen_pct: Annotated[
+        float | None, Meta(description="Share of their time that went to other virtual machines, mean.")
+    ] = None
+    host_waiting_pct: Annotated[
+        float | None, Meta(description="Share of the time in which some task of its machine waited for a CPU, mean.")
+    ] = None
+    target_offset_ms: Annotated[
+        float | None,
+        Meta(
+            description="How far its clock was at least ahead of the target's, by the Date of answers; 0: they agree."
+        ),
+    ] = None
 
 
 class LocustTotals(Struct, frozen=True, kw_only=True):
@@ -245,6 +300,14 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     ] = 0
     exceptions: Annotated[_Count, Meta(description="Exceptions that tasks raised in the whole run.")] = 0
     exceptions_in_window: Annotated[_Count, Meta(description="Those of them raised in the window.")] = 0
+    in_flight: InFlightRecord = InFlightRecord()
+    silences: Annotated[
+        tuple[PauseRecord, ...], Meta(description="When nobody was answered while users waited, in the window.")
+    ] = ()
+    lulls: Annotated[
+        tuple[PauseRecord, ...], Meta(description="When hardly anybody was, which may be around silences.")
+    ] = ()
+    ending: EndingRecord = EndingRecord()
     odd: Annotated[_Count, Meta(description="Request events with a value that was replaced.")] = 0
     odd_example: Annotated[str, Meta(description="One of them; empty without any.")] = ""
     summary: Summary
@@ -254,6 +317,9 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     ledgers: Ledgers
     incarnations: tuple[IncarnationRecord, ...]
     lost_workers: tuple[int, ...]
+    scenario_exit_code: Annotated[
+        int | None, Meta(description="Locust's own exit code, by which a scenario can judge; null if unknown.")
+    ] = None
     objectives: tuple[ObjectiveRecord, ...]
     verdict: VerdictWord
     exit_code: Literal[0, 1, 3, 4, 130]

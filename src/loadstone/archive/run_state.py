@@ -155,14 +155,15 @@ class RunState:
         return newest // NS_PER_S + 1 if newest else 0
 
     def is_complete(self, now_ns: int) -> bool:
-        """Whether every incarnation of the roster is accounted for at ``now_ns``, or the wait for them is over.
+        """Whether incarnations of the roster and Locust's exit code are all there at ``now_ns``, or the wait is over.
 
         At the latest `CLOSE_AFTER_S` after it stopped; without batch and master for `MASTER_LOST_AFTER_S` too.
         """
         stopped_ns = self.lifecycle.stopped_ns
         if stopped_ns is None:
             return now_ns - self._last_sign_ns() >= MASTER_LOST_AFTER_S * NS_PER_S
-        return self._all_accounted_for() or now_ns - stopped_ns >= CLOSE_AFTER_S * NS_PER_S
+        ended = self._all_accounted_for() and self.lifecycle.exit_known
+        return ended or now_ns - stopped_ns >= CLOSE_AFTER_S * NS_PER_S
 
     def ledger(self, closed_at_ns: int) -> Ledger:
         """The archive's ledger if the run were closed at ``closed_at_ns``."""
@@ -173,6 +174,12 @@ class RunState:
         ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
         known = {ledger.worker for ledger in ledgers}
         return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
+
+    @property
+    def silent_workers(self) -> set[int]:
+        """Workers of the roster that never sent a batch and were not lost, such as one that runs without the hook."""
+        known = {incarnation.ledger.worker for incarnation in self.incarnations.values()}
+        return self.lifecycle.roster - known - set(self.lifecycle.lost_at_ns)
 
     def _silent(self, worker: int) -> IncarnationLedger:
         """A worker that never sent a batch may have been as fast as the fastest one, from when it joined."""

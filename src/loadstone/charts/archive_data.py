@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from loadstone.archive.figure_notes import figure_notes
 from loadstone.charts.binned import Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
@@ -81,6 +82,7 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
         started_at=record.started_at,
         window=_window(record, bins),
         tiles=_tiles(record),
+        notes=figure_notes(record),
         tables=_tables(run, names, marks, baseline),
         identity=_identity(record),
         baseline=baseline_id,
@@ -224,12 +226,13 @@ def _worker_row(incarnation: IncarnationRecord, health: WorkerHealth | None) -> 
     state = "ended" if incarnation.final else "lost" if incarnation.lost_at else "no longer heard from"
     ledger = (incarnation.produced, incarnation.stored, incarnation.dropped, incarnation.unknown)
     if health is None:
-        return (str(incarnation.worker), state, None, None, None, None, *ledger)
+        return (str(incarnation.worker), state, *[None] * 8, *ledger)
     throttled_ms = health.throttled_us / _US_PER_MS
     return (
         str(incarnation.worker),
         state,
-        *(health.cpu_pct, health.lag_p99_ms, throttled_ms, health.clock_offset_ms),
+        *(health.cpu_pct, health.lag_p99_ms, health.longest_stall_ms, throttled_ms, health.clock_offset_ms),
+        *(health.host_busy_pct, health.host_stolen_pct, health.host_waiting_pct),
         *ledger,
     )
 

@@ -136,10 +136,12 @@ TABLES: Final = (
         ),
         empty="No baseline was given.",
     ),
-    TableSpec(id="names", title="Requests", columns=(Column("request"), *_FIGURES), empty="No request was sent."),
+    TableSpec(
+        id="names", title="Requests, whole run", columns=(Column("request"), *_FIGURES), empty="No request was sent."
+    ),
     TableSpec(
         id="errors",
-        title="Errors",
+        title="Errors, whole run",
         columns=(
             Column("request"),
             Column("error", "long"),
@@ -186,8 +188,12 @@ TABLES: Final = (
             Column("state"),
             Column("CPU, % of a core", "number"),
             Column("event-loop lag p99, ms", "number"),
+            Column("longest stall, ms", "number"),
             Column("throttled, ms", "number"),
             Column("clock offset, ms", "number"),
+            Column("CPU of its host, % busy", "number"),
+            Column("stolen from its host, %", "number"),
+            Column("host's tasks waiting for CPU, % of time", "number"),
             Column("produced", "count"),
             Column("stored", "count"),
             Column("dropped", "count"),
@@ -236,7 +242,7 @@ def own_labels(names: Iterable[RequestName]) -> dict[RequestName, str]:
 
 # -- labels of events --------------------------------------------------------------------------------------------------
 
-MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION}
+MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, EventKind.EXCEPTION, EventKind.EXITED}
 """Events that every chart marks with a line and that the table of events lists."""
 
 

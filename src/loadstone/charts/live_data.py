@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.figure_notes import CLOSED_MODEL
 from loadstone.charts.binned import heat_rows
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
@@ -50,8 +51,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
+_SILENT_S: Final = 3.0
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
+_NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
 
 
 def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
@@ -64,6 +67,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         started_at=started.isoformat(),
         events=marks,
         tiles=_tiles(live),
+        notes=_notes(live, state),
         tables=LiveTables(
             objectives=[_objective(each) for each in live.objectives],
             names=_names(state, live),
@@ -113,6 +117,16 @@ def _tiles(live: LiveSnapshot) -> list[Tile]:
     ]
 
 
+def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
+    """Of what the tiles are, the model, and for how long nobody has been answered, if that is long."""
+    notes = ["Rate, failures and latencies are of the last ten full seconds, requests of the whole run", CLOSED_MODEL]
+    newest_ns = max((each.last_end_ns for each in state.ledgers()), default=0)
+    silent_s = (live.now_ns - newest_ns) / NS_PER_S if newest_ns else 0.0
+    if live.users and live.phase in {"ramping up", "running"} and silent_s >= _SILENT_S:
+        notes.append(f"Nobody has been answered for {silent_s:.0f} s, with {live.users} users running")
+    return notes
+
+
 def _objective(objective: LiveObjective) -> ObjectiveRow:
     result = Outcome.of(objective.ok)
     return ObjectiveRow(objective.text, objective.value, objective.unit, result, objective.reason)
@@ -148,13 +162,15 @@ def _worker(incarnation: IncarnationState, now_ns: int) -> WorkerRow:
     unknown = ledger.unknown(now_ns) if ledger.is_lost else None  # what a running worker holds is not lost
     numbers = (ledger.produced, ledger.stored, ledger.dropped, unknown)
     if newest is None:
-        return WorkerRow(str(ledger.worker), _worker_state(ledger), None, None, None, None, *numbers)
+        return WorkerRow(str(ledger.worker), _worker_state(ledger), *_NO_HEALTH, *numbers)
     lag_us = percentile_of(newest.loop_lag_us, 99)
     health = (
         newest.cpu_pct,
         None if lag_us is None else lag_us / 1000,
+        newest.longest_stall_ms,
         newest.throttled_us / 1000,
         newest.clock_offset_ms,
+        *(newest.host_busy_pct, newest.host_stolen_pct, newest.host_waiting_pct),
     )
     return WorkerRow(str(ledger.worker), _worker_state(ledger), *health, *numbers)
 

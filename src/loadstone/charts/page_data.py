@@ -117,7 +117,8 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     """Everything that a report shows.
 
     ``t``: the beginnings of the bins, in seconds after ``begin`` (seconds since 1970), each ``step_s`` long.
-    ``baseline``: id of the run that the table of that name compares with. ``identity``: title and text pairs.
+    ``notes``: what a reader of the tiles has to know. ``baseline``: id of the run that the table of that name compares
+    with. ``identity``: title and text pairs.
     """
 
     mode: Literal["report"] = "report"
@@ -132,6 +133,7 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     started_at: str | None
     window: WindowMark
     tiles: list[Tile]
+    notes: list[str]
     tables: ReportTables
     identity: list[tuple[str, str]]
     baseline: str
@@ -194,8 +196,12 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     state: str
     cpu_pct: float | None
     lag_p99_ms: float | None
+    longest_stall_ms: float | None
     throttled_ms: float | None
     clock_offset_ms: float | None
+    host_busy_pct: float | None
+    host_stolen_pct: float | None
+    host_waiting_pct: float | None
     produced: int
     stored: int
     dropped: int
@@ -241,6 +247,7 @@ class LiveHead(Struct, frozen=True, kw_only=True):
     window: None = None
     events: list[EventMark]
     tiles: list[Tile]
+    notes: list[str] = []
     tables: LiveTables
     identity: list[str] = []
     links: list[tuple[str, str]] = []

@@ -62,6 +62,8 @@ def _run_here(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> R
             return None
         view.note(f"live page {stack.live_url}")
         view.note(f"target {stack.host}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        if settings.run_time is not None and scenario.shape and not scenario.shape_takes_options:
+            view.note(f"--run-time has no effect: the load shape {scenario.shape} decides how long the run lasts")
         _note_join_command(stack, view)
         return RunSupervisor(stack, view, lambda: stop.count).conduct()
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from loadstone.domain.cut import CutRequest
 from loadstone.domain.limits import LAST_NS, Amount, Count, Figure, Moment, WorkerIndex
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.stall import Stall  # noqa: TC001  (msgspec resolves it at run time)
 from loadstone.domain.time import US_PER_MS
 from loadstone.errors import FormatError
 
@@ -90,9 +92,15 @@ class Batch:
     batch, so that a percentile over any window can be computed exactly. Running totals of the incarnation, too:
     ``new_connections``, ``throttled_us`` (microseconds its cgroup throttled it), ``aborted`` (requests cut off in
     flight), ``unreported`` (requests that were sent, and whose client never fired a request event), ``lone_errors``
-    (samples made of an error that was logged without a request) and ``odd`` (samples of which a value could not be
-    stored and was replaced; ``odd_example`` shows one).
-    ``final`` marks the last batch of an incarnation.
+    (samples made of an error that was logged without a request), ``stuck`` (users killed inside a task without a
+    request that is known), ``went_away`` (users that ended by themselves) and ``odd`` (samples of which a value could
+    not be stored and was replaced; ``odd_example`` shows one).
+    ``cut`` describes the requests cut off since the previous batch, at most `MOST_CUT` of them. ``stalls``: when the
+    event loop stood still since then. Of the worker's machine since then, percent, None where it does not tell:
+    ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs (stolen: given to other virtual machines),
+    ``host_waiting_pct`` of the time some task waited for a CPU. ``target_offset_ms``: how far the worker's clock is at
+    least ahead of the target's, None without a reading. ``own_stream``: the stream server runs on the worker's machine,
+    so it has the same clock. ``final`` marks the last batch of an incarnation.
     """
 
     run: str
@@ -119,11 +127,25 @@ class Batch:
     odd_example: str = ""
     unreported: int = 0
     lone_errors: int = 0
+    stalls: tuple[Stall, ...] = ()
+    host_busy_pct: float | None = None
+    host_stolen_pct: float | None = None
+    host_waiting_pct: float | None = None
+    target_offset_ms: float | None = None
+    own_stream: bool = False
+    cut: tuple[CutRequest, ...] = ()
+    stuck: int = 0
+    went_away: int = 0
 
     @property
     def loop_lag_p99_ms(self) -> float:
         """The 99th percentile (nearest rank) of this batch's event-loop lag, ms; 0 without a measurement."""
         return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS
+
+    @property
+    def longest_stall_ms(self) -> float:
+        """How long the event loop stood still since the batch before, at most; 0 if it did not."""
+        return max((stall.length_us for stall in self.stalls), default=0) / US_PER_MS
 
 
 _KEYS: Final = {f.name: f.name for f in fields(Batch) if f.name != "columns"} | {"incarnation": "boot"}
@@ -165,6 +187,15 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     odd_example: str = ""
     unreported: Count = 0
     lone_errors: Count = 0
+    stalls: tuple[Stall, ...] = ()
+    host_busy_pct: Figure | None = None
+    host_stolen_pct: Figure | None = None
+    host_waiting_pct: Figure | None = None
+    target_offset_ms: Figure | None = None
+    own_stream: bool = False
+    cut: tuple[tuple[Any, Any, Moment, Count], ...] = ()
+    stuck: Count = 0
+    went_away: Count = 0
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)
@@ -226,6 +257,7 @@ def _split(blob: bytes) -> tuple[memoryview, memoryview]:
 def _typed(header: _Header) -> dict[str, Any]:
     values = {name: getattr(header, name) for name in _KEYS}
     values["names"] = tuple(_request_name(str(method), str(name)) for method, name in header.names)
+    values["cut"] = tuple(CutRequest(str(method), str(name), *rest) for method, name, *rest in header.cut)
     return values
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +33,7 @@ __all__ = [
     "Event",
     "EventKind",
     "ExceptionRaised",
+    "Exited",
     "Interrupted",
     "NamesCapped",
     "Orphaned",
@@ -78,6 +79,7 @@ class EventKind(StrEnum):
     CRASHED = "crashed"
     RESTARTED = "restarted"
     NAMES_CAPPED = "names_capped"
+    EXITED = "exited"
 
 
 class Payload(Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ class Started(Payload, frozen=True, kw_only=True):
     """The master started the run: its identity, as far as the master knows it. ``spawn_rate`` is in users per second.
 
     ``target`` and ``limits`` are JSON objects of the target's or the user's own. ``launch`` says which start of
-    loadstone the run belongs to.
+    loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after the run: the process itself,
+    or the command that started it; None where it goes on to other runs.
     """
 
     kind = EventKind.STARTED
@@ -136,6 +139,7 @@ class Started(Payload, frozen=True, kw_only=True):
     limits: dict[str, Any] | None = None
     versions: dict[str, str] = {}
     launch: str | None = None
+    exit_from: Literal["process", "command"] | None = None
 
 
 class Roster(Payload, frozen=True, kw_only=True):
@@ -146,12 +150,16 @@ class Roster(Payload, frozen=True, kw_only=True):
 
 
 class Users(Payload, frozen=True, kw_only=True):
-    """How many users run, how many are wanted, and on how many workers; from the master, every second."""
+    """How many users run, how many are wanted, and on how many workers; from the master, every second.
+
+    ``clock_offset_ms``: how far the master's clock is ahead of the stream server's, as last measured.
+    """
 
     kind = EventKind.USERS
     users: Amount = 0
     target_users: Amount = 0
     workers: Amount = 0
+    clock_offset_ms: Figure | None = None
 
 
 class RampDone(Payload, frozen=True, kw_only=True):
@@ -185,9 +193,10 @@ class WorkerLost(Payload, frozen=True, kw_only=True):
 
 
 class Stopping(Payload, frozen=True, kw_only=True):
-    """Users are being stopped."""
+    """Users are being stopped. ``ended_by``: what ended the run, see `loadstone.domain.ending`; None if unknown."""
 
     kind = EventKind.STOPPING
+    ended_by: str | None = None
 
 
 class Stopped(Payload, frozen=True, kw_only=True):
@@ -251,6 +260,25 @@ class Restarted(Payload, frozen=True, kw_only=True):
 
     kind = EventKind.RESTARTED
     part: str = ""
+
+
+class Exited(Payload, frozen=True, kw_only=True):
+    """A process of Locust ended with this exit code (None: killed), or would have if it did not go on to other runs.
+
+    ``worker`` is None for the master and for a process without workers. ``chosen``: the scenario set the code;
+    ``failures`` and ``exceptions``: what Locust counted, for which it exits with ``--exit-code-on-error``; ``raised``:
+    code of the scenario outside of tasks raised an exception. ``observed``: as seen by the command that started the
+    process, which knows the code, but none of its causes.
+    """
+
+    kind = EventKind.EXITED
+    code: Amount | None = None
+    worker: WorkerIndex | None = None
+    chosen: bool = False
+    failures: Amount = 0
+    exceptions: Amount = 0
+    raised: bool = False
+    observed: bool = False
 
 
 class NamesCapped(Payload, frozen=True, kw_only=True):

@@ -5,17 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_S
+from loadstone.domain.ending import Ending, Shortfall
+from loadstone.domain.in_flight import InFlight
+from loadstone.domain.rollup import Rollup, merged
+from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.domain.ledger import Ledger
+    from loadstone.domain.pause import Pause
     from loadstone.domain.request_name import RequestName
-    from loadstone.domain.rollup import Rollup
+    from loadstone.domain.stall import Span, Stall
 
-__all__ = ["LocustCounts", "RunFacts", "ServiceUsage", "Window", "WorkerFacts"]
+__all__ = [
+    "ExitFacts",
+    "LocustCounts",
+    "QueueUse",
+    "RunFacts",
+    "ServiceUsage",
+    "TargetFacts",
+    "Window",
+    "WorkerFacts",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +37,8 @@ class ServiceUsage:
     ``cpu_cores``: mean over the ticks, ``cpu_cores_max``: highest tick, ``cpu_limit``: cores, together.
     ``mem_bytes``: highest tick, together; ``mem_pct``: highest share of its own limit of any container, in percent.
     ``ticks``: how many ticks these figures rest on. ``throttled_pct``: highest share of throttled scheduling periods.
-    ``oom``: out-of-memory kills, together.
+    ``oom``: out-of-memory kills, together. ``throttled_mean_pct``: mean over the ticks of the most throttled container.
+    ``containers``: how many there were, mean.
     """
 
     ticks: int
@@ -37,6 +50,16 @@ class ServiceUsage:
     mem_pct: float | None
     throttled_pct: float | None = None
     oom: int = 0
+    throttled_mean_pct: float | None = None
+    containers: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUse:
+    """How many requests waited in a balancer's queue for one service, at its ticks in the window."""
+
+    mean: float
+    highest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +68,11 @@ class WorkerFacts:
 
     ``lag_p99_ms``: 99th percentile (nearest rank) of its event loop's lag, None without a measurement.
     ``throttled_us``: how long its cgroup throttled it. ``cpu_pct``: mean, of one core. ``clock_offset_ms``: mean
-    difference between its clock and the stream server's, None when it was never measured.
+    difference between its clock and the stream server's, None when it was never measured. ``stalls``: when its event
+    loop stood still. ``late_pct``: share of the time in which the loop was late beyond the limit, percent. Of its
+    machine, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of the CPUs,
+    ``host_waiting_pct`` of the time some task waited for a CPU; means. ``target_offset_ms``: by how much its clock was
+    at least ahead of the target's, the smallest reading. ``own_stream``: the stream server runs on its machine.
     """
 
     worker: int
@@ -53,6 +80,57 @@ class WorkerFacts:
     throttled_us: int
     cpu_pct: float
     clock_offset_ms: float | None
+    stalls: tuple[Stall, ...] = ()
+    late_pct: float | None = None
+    host_busy_pct: float | None = None
+    host_stolen_pct: float | None = None
+    host_waiting_pct: float | None = None
+    target_offset_ms: float | None = None
+    own_stream: bool = False
+
+    @property
+    def longest_stall(self) -> Stall | None:
+        """The longest of its stalls."""
+        return max(self.stalls, key=lambda stall: stall.length_us, default=None)
+
+    @property
+    def longest_stall_ms(self) -> float:
+        """How long that was; 0 without any."""
+        return self.longest_stall.length_us / US_PER_MS if self.longest_stall else 0.0
+
+    @property
+    def longest_stall_at(self) -> str | None:
+        """When it ended, ISO 8601."""
+        return iso(self.longest_stall.end_ns) if self.longest_stall else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """What users got from the target in the window beside answers.
+
+    ``in_flight``: requests that it had not answered. ``silences``: when it answered nobody while users waited;
+    ``lulls``: when it answered hardly anybody, which may be around silences.
+    """
+
+    in_flight: InFlight = field(default_factory=InFlight)
+    silences: tuple[Pause, ...] = ()
+    lulls: tuple[Pause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitFacts:
+    """How one process of Locust ended, see `loadstone.domain.event.Exited`; ``code`` is None if it was killed.
+
+    ``worker`` is None for the master. ``chosen``: the scenario itself ended it with this code. ``failures`` and
+    ``exceptions``: what Locust counted. ``raised``: code of the scenario outside of tasks raised an exception.
+    """
+
+    code: int | None
+    worker: int | None = None
+    chosen: bool = False
+    failures: int = 0
+    exceptions: int = 0
+    raised: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +158,14 @@ class RunFacts:
     ``exceptions``: raised by tasks in the window, ``exceptions_of_run``: in the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
-    parts of the journal that could not be read. ``locust``: Locust's own totals of the whole run. ``assumed``:
-    hypothetical samples, see `assuming`.
+    parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
+    stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
+    which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
+    balancer, by service. ``locust``: Locust's own totals of the whole run. ``target``:
+    what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
+    ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended. ``left_workers`` ended properly
+    before the run did, and ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical
+    samples, see `assuming`.
     """
 
     window: Window
@@ -110,6 +194,18 @@ class RunFacts:
     names_capped: bool = False
     damage: tuple[str, ...] = ()
     locust: LocustCounts | None = None
+    undisturbed: Mapping[RequestName, Rollup] | None = None
+    master_gaps: tuple[Span, ...] = ()
+    usage_gaps: tuple[Span, ...] = ()
+    master_offset_ms: float | None = None
+    queues: Mapping[str, QueueUse] = field(default_factory=dict)
+    target: TargetFacts = field(default_factory=TargetFacts)
+    ending: Ending = field(default_factory=Ending)
+    shortfall: Shortfall = field(default_factory=Shortfall)
+    orphaned: tuple[int, ...] = ()
+    exits: tuple[ExitFacts, ...] = ()
+    left_workers: tuple[int, ...] = ()
+    silent_workers: tuple[int, ...] = ()
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:
@@ -121,6 +217,15 @@ class RunFacts:
     def raised(self) -> int:
         """How many exceptions tasks raised in the window; each hypothetical sample that failed may stand for one."""
         return self.exceptions + (self.assumed.err if self.assumed else 0)
+
+    def in_flight(self, name: str | None) -> Rollup:
+        """The requests in flight that ``name`` selects; see `loadstone.domain.in_flight`."""
+        found = self.target.in_flight.names.items()
+        return merged(rollup for key, rollup in found if name is None or _selects(name, key))
+
+    def assuming_failed(self, count: int) -> RunFacts:
+        """These facts as if ``count`` more requests had failed in the window, in no time."""
+        return self.assuming(Rollup.of_one(0, count, failed=count))
 
     def assuming(self, extra: Rollup) -> RunFacts:
         """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""

@@ -84,8 +84,8 @@ class IncarnationLedger:
     ``produced`` and ``dropped`` (because the worker's buffer was full) are the totals that it reported last, ``stored``
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
     is its highest samples/s between two batches, ``peak_users`` the most users it reported; `Batch` explains
-    ``aborted``, ``unreported``, ``lone_errors``, ``odd`` and ``odd_example``. Times are wall clock, ns; 0 or None
-    before they are known. ``lost_at_ns`` is when the master reported its worker lost.
+    ``aborted``, ``unreported``, ``lone_errors``, ``odd``, ``odd_example``, ``stuck`` and ``went_away``. Times are wall
+    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master reported its worker lost.
     """
 
     incarnation: str
@@ -99,6 +99,8 @@ class IncarnationLedger:
     odd_example: str = ""
     unreported: int = 0
     lone_errors: int = 0
+    stuck: int = 0
+    went_away: int = 0
     final: bool = False
     peak_rate: float = 0.0
     peak_users: int = 0
@@ -147,6 +149,7 @@ class IncarnationLedger:
         self.buffered, self.aborted = batch.buffered, batch.aborted
         self.odd, self.odd_example = batch.odd, batch.odd_example
         self.unreported, self.lone_errors = batch.unreported, batch.lone_errors
+        self.stuck, self.went_away = batch.stuck, batch.went_away
 
     @property
     def is_lost(self) -> bool:

@@ -82,7 +82,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
 
     ``rps``, ``failure_share`` (0 to 1) and the percentiles are of the last ten full seconds, 0 without a request;
     ``requests`` and ``failures`` count the whole run. ``launch`` names the start of loadstone that it belongs to.
-    ``host`` is the target. ``closing``: its files are being made; ``closed``: they are in ``folder``.
+    ``host`` is the target. ``exited``: how Locust's master ended is known. ``closing``: its files are being made;
+    ``closed``: they are in ``folder``.
     """
 
     run: str
@@ -94,6 +95,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     stopping_ns: int | None = None
     interrupted: bool = False
     target_exited: bool = False
+    exited: bool = False
     users: int
     target_users: int
     workers: int = 0

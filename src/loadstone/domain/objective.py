@@ -21,6 +21,8 @@ from enum import StrEnum
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
+from loadstone.domain.in_flight import figure_us
+from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.time import US_PER_MS
 from loadstone.errors import SettingsError, UsageError
 
@@ -164,22 +166,25 @@ class Objective:
         return float(facts.raised) if self.metric == EXCEPTIONS else self._requests(facts)
 
     def _requests(self, facts: RunFacts) -> float | str:
-        rollup = facts.select(self.name)
-        if not rollup.n:
+        rollup, in_flight = facts.select(self.name), facts.in_flight(self.name)
+        if not rollup.n and not in_flight.n:
             return "no request at all in the window" if self.name is None else _no_such_name(self.name, facts)
         if self.metric == "rps":
             return rollup.n / facts.window.seconds if facts.window.seconds else "the window is empty"
         if self.metric == "failures":
-            return rollup.err_ratio * _ALL if self.unit == _PERCENT else rollup.err
+            failed, of_all = rollup.err + in_flight.err, rollup.n + in_flight.err
+            return failed if self.unit != _PERCENT else _ALL * failed / of_all if of_all else 0.0
         if self.metric == "count":
             return float(rollup.n)
-        return self._latency_ms(rollup) if rollup.timed else "none of the requests has a response time"
+        if not rollup.timed and not in_flight.timed:
+            return "none of the requests has a response time"
+        return figure_us(rollup, in_flight, self._latency_us) / US_PER_MS
 
-    def _latency_ms(self, rollup: Rollup) -> float:
+    def _latency_us(self, rollup: Rollup) -> float:
         if self.percent is not None:
-            return rollup.percentile_us(self.percent) / US_PER_MS
+            return rollup.percentile_us(self.percent)
         exact = {"mean": rollup.mean_us, "min": rollup.rt_min_us, "max": rollup.rt_max_us}
-        return exact[self.metric] / US_PER_MS
+        return exact[self.metric]
 
     def _usage(self, facts: RunFacts) -> float | str:
         usage = facts.usage.get(self.service or "")
@@ -279,12 +284,22 @@ def _check_decides(shape: re.Match[str], limit: float, unit: str) -> None:
     """Raise `ValueError` when every possible value, or none, meets the limit: such an objective judges nothing."""
     if not isfinite(limit):
         raise ValueError("its limit is too large to be a number")
-    highest = _ALL if unit == _PERCENT and shape["metric"].lower() == "failures" else inf
-    holds = {_OPERATORS[shape["op"]](value, limit) for value in (0.0, limit, (limit + highest) / 2, highest)}
+    if shape["op"] == "==" and unit == "" and not limit.is_integer():
+        raise ValueError("it can never hold, because requests are counted in whole numbers")
+    highest = _highest(shape["metric"].lower(), unit)
+    values = (0.0, min(limit, highest), (limit + highest) / 2 if limit < highest else highest, highest)
+    holds = {_OPERATORS[shape["op"]](value, limit) for value in values}
     if len(holds) == 1:
         always = "always holds" if holds == {True} else "can never hold"
-        what = "no value is below 0" if highest == inf else "every value is between 0 and 100 %"
+        what = "no value is below 0" if not limit else f"no value is above {number_text(highest)} {unit}"
         raise ValueError(f"it {always}, because {what}")
+
+
+def _highest(metric: str, unit: str) -> float:
+    """The highest value that a metric may have."""
+    if unit == "ms":
+        return MAX_DURATION_US / US_PER_MS
+    return _ALL if unit == _PERCENT and metric == "failures" else inf
 
 
 def _check_selection(metric: str, shape: re.Match[str]) -> None:

@@ -59,6 +59,12 @@ class Rollup:
         self.histogram = Histogram() if histogram is None else histogram
         self.untimed = untimed
 
+    @classmethod
+    def of_one(cls, duration_us: int, count: int, *, failed: int) -> Rollup:
+        """``count`` samples of one duration, ``failed`` of which failed."""
+        histogram = Histogram.of_one(duration_us, count)
+        return cls(count, failed, count * duration_us, duration_us, duration_us, 0, histogram)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rollup) and all(getattr(self, s) == getattr(other, s) for s in self.__slots__)
 

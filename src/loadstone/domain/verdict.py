@@ -5,9 +5,12 @@ A *doubt* is a flaw of the measurement: a reason, and the objectives whose resul
 1. The run was interrupted: exit 130, regardless of everything else.
 2. The target exited under load: fail.
 3. A part of the platform exited and could not be restarted: exit 4.
-4. An objective fails that no doubt affects: fail. A flawless measurement would not have changed that.
-5. Any doubt, or an objective that could not be measured: inconclusive.
-6. Otherwise: pass. Without objectives that means that the measurement is sound.
+4. Locust's exit code is not 0, and no objective judges what it stands for (`scenario_exit`): fail.
+5. An objective fails that no doubt affects: fail. A flawless measurement would not have changed that.
+6. Any doubt, or an objective that could not be measured: inconclusive.
+7. Otherwise: pass. Without objectives that means that the measurement is sound.
+
+Requests in flight count in every objective on latencies and failures (`loadstone.domain.in_flight`).
 
 Dropped and unknown samples are a doubt only if they could change an objective. Each objective is evaluated twice more:
 as if all of them had ended in the window and succeeded in no time, and as if all of them had failed slowly. "Slowly" is
@@ -20,17 +23,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
+from loadstone.domain.doubt import Doubt, any_request
+from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.histogram import Histogram
+from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
-from loadstone.domain.time import US_PER_S
+from loadstone.domain.scenario_exit import exit_doubts, exit_notices, exit_reasons
+from loadstone.domain.target_doubts import target_doubts, target_notices
 from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from loadstone.domain.facts import RunFacts, WorkerFacts
+    from loadstone.domain.facts import RunFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
 __all__ = ["FAIL", "INCONCLUSIVE", "MAX_CLOCK_SPREAD_MS", "PASS", "Verdict", "VerdictWord", "judge", "lag_limit_ms"]
@@ -39,15 +47,6 @@ VerdictWord = Literal["pass", "fail", "inconclusive"]
 PASS: Final = "pass"  # noqa: S105 (a verdict, not a password)
 FAIL: Final = "fail"
 INCONCLUSIVE: Final = "inconclusive"
-
-MAX_CLOCK_SPREAD_MS: Final = 100.0
-"""How far the clocks of two workers may be apart (design.md, "The contracts")."""
-_LAG_FLOOR_MS: Final = 10.0
-_LAG_SHARE: Final = 0.05
-_THROTTLED_SHARE: Final = 0.01
-"""A worker counts as throttled when its cgroup throttled it for more than this share of the window."""
-_BUSY_PCT: Final = 95.0
-"""A worker counts as out of CPU above this percentage of one core: an event loop cannot use more than one core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +58,6 @@ class Verdict:
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
     objectives: tuple[ObjectiveResult, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    reason: str
-    affects: Callable[[Objective], bool]
 
 
 def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[str] = ()) -> Verdict:
@@ -80,10 +73,12 @@ def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[s
         for objective, result in zip(objectives, results, strict=True)
         if result.ok is False
     ]
-    word, exit_code = _word(facts, clear_failure=not all(doubted for _, doubted in failed), sound=not doubts)
+    exits = tuple(exit_reasons(objectives, facts))
+    clear_failure = bool(exits) or not all(doubted for _, doubted in failed)
+    word, exit_code = _word(facts, clear_failure=clear_failure, sound=not doubts)
     if word == PASS and unmeasured:
         word, exit_code = INCONCLUSIVE, ExitCode.INCONCLUSIVE
-    reasons = [*_early_ends(facts), *(r.reason for r, _ in failed), *(d.reason for d in doubts), *unmeasured]
+    reasons = [*_early_ends(facts), *exits, *(r.reason for r, _ in failed), *(d.reason for d in doubts), *unmeasured]
     return Verdict(
         word=word,
         exit_code=exit_code,
@@ -91,12 +86,6 @@ def judge(objectives: Sequence[Objective], facts: RunFacts, problems: Sequence[s
         notices=tuple(_notices(objectives, facts)),
         objectives=results,
     )
-
-
-def lag_limit_ms(objectives: Sequence[Objective]) -> float:
-    """How far a worker's event loop may lag (p99, ms): 10, or 5 % of the tightest latency objective if that is more."""
-    limits = [objective.limit for objective in objectives if objective.is_latency and objective.operator[0] == "<"]
-    return max(_LAG_FLOOR_MS, _LAG_SHARE * min(limits, default=0.0))
 
 
 def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[VerdictWord, ExitCode]:
@@ -124,62 +113,36 @@ def _exit_code_text(code: int | None) -> str:
     return "exit code unknown" if code is None else f"exit code {code}"
 
 
-def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[_Doubt]:
+def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts) -> Iterator[Doubt]:
     yield from _doubts_of_the_run(facts)
-    limit_ms = lag_limit_ms(objectives)
-    for worker in facts.workers:
-        reason = _overload(worker, limit_ms, facts)
-        if reason:
-            yield _Doubt(reason, _depends_on_workers)
+    yield from doubts_of_the_clocks(facts)
+    yield from doubts_of_the_generator(objectives, results, facts)
+    yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
+    yield from target_doubts(objectives, results, facts)
 
 
-def _doubts_of_the_run(facts: RunFacts) -> Iterator[_Doubt]:
+def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
     if not facts.window.opened:
-        yield _Doubt("the ramp-up never finished, so the run never reached its target load", _any_request)
-    if not facts.total.n:
-        yield _Doubt("no request at all in the window", _any_request)
+        yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
+    if not facts.total.n and not facts.target.in_flight.names:
+        yield Doubt("no request at all in the window", any_request)
     if facts.master_lost:
-        yield _Doubt("master lost: it never reported the end of the run", _any_request)
+        yield Doubt("master lost: it never reported the end of the run", any_request)
+    for reason in exit_doubts(facts):
+        yield Doubt(reason, any_request)
+    if facts.silent_workers:
+        yield Doubt(_silent(facts.silent_workers), any_request)
     if facts.lost_workers and not facts.users_moved:
-        yield _Doubt(f"{_workers(facts)} lost, and not all users were restarted on other workers", _any_request)
-    offsets = [worker.clock_offset_ms for worker in facts.workers if worker.clock_offset_ms is not None]
-    if offsets and (spread := max(offsets) - min(offsets)) > MAX_CLOCK_SPREAD_MS:
-        limit = number_text(MAX_CLOCK_SPREAD_MS)
-        yield _Doubt(
-            f"the clocks of the workers differ by {number_text(spread)} ms; at most {limit} ms are allowed",
-            _any_request,
-        )
-
-
-def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:
-    """Why a worker measured itself rather than the target; empty if it was not too busy."""
-    lag = worker.lag_p99_ms
-    if lag is None or lag <= limit_ms / 2:
-        return ""
-    causes = _shortages(worker, facts.window.seconds)
-    if lag <= limit_ms and not causes:
-        return ""
-    figures = f"{number_text(lag)} ms (p99, limit {number_text(limit_ms)} ms)"
-    reason = f"worker {worker.worker}'s event loop lagged by {figures}"
-    return f"{reason}: {' and '.join(causes)}" if causes else reason
-
-
-def _shortages(worker: WorkerFacts, window_s: float) -> list[str]:
-    causes = []
-    throttled_s = worker.throttled_us / US_PER_S
-    if throttled_s > _THROTTLED_SHARE * window_s:
-        causes.append(f"its cgroup throttled it for {number_text(throttled_s)} s")
-    if worker.cpu_pct > _BUSY_PCT:
-        causes.append(f"it used {number_text(worker.cpu_pct)} % of a core")
-    return causes
+        lost = _workers(facts.lost_workers)
+        yield Doubt(f"{lost} lost, and not all users were restarted on other workers", any_request)
 
 
 def _doubts_of_the_ledger(
     objectives: Sequence[Objective], results: Sequence[ObjectiveResult], facts: RunFacts
-) -> Iterator[_Doubt]:
+) -> Iterator[Doubt]:
     if difference := difference_from_locust(facts):
-        yield _Doubt(difference, _any_request)
+        yield Doubt(difference, any_request)
     ledger = facts.ledger
     extra = ledger.unknown + ledger.dropped + ledger.off_by
     changed = {
@@ -190,10 +153,10 @@ def _doubts_of_the_ledger(
     if ledger.unbalanced:
         workers = ", ".join(ledger.unbalanced)
         reason = f"the ledger is out of balance by {ledger.off_by} requests (worker processes {workers})"
-        yield _Doubt(reason, lambda objective: objective.text in changed)
+        yield Doubt(reason, lambda objective: objective.text in changed)
     elif changed:
         counts = f"{ledger.unknown} unknown and {ledger.dropped} dropped requests"
-        yield _Doubt(
+        yield Doubt(
             f"{counts} could change the result of {', '.join(sorted(changed))}",
             lambda objective: objective.text in changed,
         )
@@ -212,28 +175,39 @@ def _guess(count: int, duration_us: int, *, failed: int) -> Rollup:
     return Rollup(count, failed, count * duration_us, duration_us, duration_us, 0, histogram)
 
 
-def _any_request(objective: Objective) -> bool:
-    return not objective.is_usage
+def _workers(workers: Sequence[int], one: str = "was", more: str = "were") -> str:
+    only = len(workers) == 1
+    return f"worker{'' if only else 's'} {', '.join(map(str, workers))} {one if only else more}"
 
 
-def _depends_on_workers(objective: Objective) -> bool:
-    """An overloaded worker sends fewer requests and measures longer times; it does not make requests fail."""
-    return objective.is_latency or objective.metric in {"rps", "count"}
-
-
-def _workers(facts: RunFacts) -> str:
-    one = len(facts.lost_workers) == 1
-    return f"worker{'' if one else 's'} {', '.join(map(str, facts.lost_workers))} {'was' if one else 'were'}"
+def _silent(workers: Sequence[int]) -> str:
+    took_part = _workers(workers, "took", "took")
+    return f"{took_part} part in the run without recording it; start workers with `loadstone worker`"
 
 
 def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
+    yield from _notices_of_processes(facts)
+    yield from exit_notices(objectives, facts)
+    yield from _notices_of_requests(objectives, facts)
+    yield from facts.damage
+
+
+def _notices_of_processes(facts: RunFacts) -> Iterator[str]:
     if facts.lost_workers and facts.users_moved:
-        yield f"{_workers(facts)} lost; all users run on other workers"
+        yield f"{_workers(facts.lost_workers)} lost; all users run on other workers"
+    if facts.left_workers:
+        yield f"{_workers(facts.left_workers, 'has', 'have')} left before the end; all requests until then are recorded"
     for part, times in facts.restarted.items():
         yield f"{part} exited and was restarted {times} time{'s' if times > 1 else ''}"
+    yield from stall_notices(facts)
+    yield from clock_notices(facts)
+
+
+def _notices_of_requests(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
-    if facts.aborted:
+    yield from target_notices(facts)
+    if facts.aborted and not facts.target.in_flight.cut:
         yield f"{facts.aborted} requests were cut off in flight when users stopped"
     if facts.total.err and not any(objective.metric == "failures" for objective in objectives):
         share = number_text(100 * facts.total.err_ratio)
@@ -245,4 +219,3 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     if facts.names_capped:
         yield "too many request names: those beyond the limit are counted together as __other__"
     yield from notices_of_counts(objectives, facts)
-    yield from facts.damage

@@ -238,7 +238,23 @@ def _signed(value: float) -> str:
 
 
 def _doubts(record: RunRecord) -> list[str]:
-    """Why a run is no sound basis for a comparison."""
+    """Why a run is no sound basis for a comparison, which is made of answered requests only."""
+    return [*_doubts_of_the_target(record), *_doubts_of_the_verdict(record)]
+
+
+def _doubts_of_the_target(record: RunRecord) -> list[str]:
+    """A run that failed may lack what would have been slow, and look better than it was."""
+    lacking = []
+    if record.in_flight.cut:
+        lacking.append(
+            f"run {record.id} had {record.in_flight.cut} requests cut off in flight, which cannot be compared"
+        )
+    if pause := max((each.end_s - each.start_s for each in record.silences if each.doubtful), default=0.0):
+        lacking.append(f"run {record.id} answered nobody for {pause:.1f} s while users waited")
+    return lacking
+
+
+def _doubts_of_the_verdict(record: RunRecord) -> list[str]:
     if record.verdict != INCONCLUSIVE:
         return []
     return [f"run {record.id} is inconclusive: {reason}" for reason in record.reasons] or [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.figure_notes import CLOSED_MODEL, figure_notes
 from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.compare import change_texts
@@ -61,7 +62,7 @@ def report_of_run(run: RunRecord) -> VerdictReport:
         verdict=run.verdict,
         seconds=run.window.seconds,
         checks=[_soundness(run), *(Check(name=each.text, ok=each.ok, reason=each.reason) for each in run.objectives)],
-        notes=run.notices,
+        notes=[*run.notices, *figure_notes(run)],
         header=("request", "requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms"),
         rows=[
             _run_row(ALL_REQUESTS, part.total),
@@ -78,7 +79,7 @@ def report_of_comparison(comparison: Comparison) -> VerdictReport:
         verdict=comparison.verdict,
         seconds=comparison.run.window.seconds,
         checks=[*_soundness_of_both(comparison), *results],
-        notes=[*comparison.setup_differences, *comparison.doubts],
+        notes=[*comparison.setup_differences, *comparison.doubts, f"Figures are of both windows. {CLOSED_MODEL}"],
         header=CHANGE_HEADER,
         rows=[change_row(change) for change in comparison.changes],
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 import locust
+from msgspec.structs import replace
 
 from loadstone.domain.event import ScenarioIdentity, Started
 from loadstone.hook.inspect_scenario import scenario_files
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
 
     from loadstone.settings import HookSettings
 
-__all__ = ["RUN_OPTION", "SEED_OPTION", "identity_of", "new_run_id", "target_users"]
+__all__ = [
+    "ONLY_RUN_OPTION",
+    "RUN_OPTION",
+    "SEED_OPTION",
+    "files_of",
+    "identity_of",
+    "is_only_run",
+    "new_run_id",
+    "target_users",
+]
 
 
 RUN_OPTION: Final = "loadstone_run"
@@ -36,22 +46,29 @@ RUN_OPTION: Final = "loadstone_run"
 SEED_OPTION: Final = "loadstone_seed"
 """The same for the seed of the workers' random numbers."""
 
+ONLY_RUN_OPTION: Final = "loadstone_only_run"
+"""The same for whether the processes end with the run."""
+
 
 def new_run_id() -> str:
     """An id that sorts by time and does not repeat, such as ``20261123-194501-3fa9``."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def identity_of(environment: Environment, settings: HookSettings) -> Started:
-    """The event that starts a run: scenario, load, limits and versions."""
+def identity_of(environment: Environment, settings: HookSettings, files: ScenarioIdentity) -> Started:
+    """The event that starts a run: scenario, load, limits and versions; ``files`` is what `files_of` gave."""
     options = environment.parsed_options
     runner = environment.runner
     return Started(
-        scenario=_scenario(environment),
+        scenario=replace(
+            files,
+            user_classes=tuple(sorted(user_class.__name__ for user_class in environment.user_classes)),
+            shape=type(environment.shape_class).__name__ if environment.shape_class else None,
+        ),
         host=environment.host or next((c.host for c in environment.user_classes if c.host), None),
         users=target_users(runner) if runner else 0,
         spawn_rate=getattr(runner, "spawn_rate", None) or getattr(options, "spawn_rate", None),
-        run_time_s=settings.run_time,
+        run_time_s=_run_time_s(environment) if settings.run_time is None else settings.run_time,
         steady_state_s=settings.steady_state,
         warmup_s=settings.warmup,
         stop_timeout_s=environment.stop_timeout or 0.0,
@@ -64,7 +81,13 @@ def identity_of(environment: Environment, settings: HookSettings) -> Started:
         limits=dict(settings.limits) if settings.limits else None,
         versions=versions(),
         launch=settings.launch,
+        exit_from=("command" if settings.launch else "process") if is_only_run(environment) else None,
     )
+
+
+def is_only_run(environment: Environment) -> bool:
+    """Whether the process ends with its run; with a web UI it goes on."""
+    return bool(getattr(environment.parsed_options, "headless", False))
 
 
 def target_users(runner: Runner) -> int:
@@ -84,14 +107,23 @@ def versions() -> dict[str, str]:
     }
 
 
-def _scenario(environment: Environment) -> ScenarioIdentity:
+def _run_time_s(environment: Environment) -> float | None:
+    """What Locust itself was asked for; a load shape knows nothing of it, unless it says that it does."""
+    shape = environment.shape_class
+    ignored = shape is not None and not shape.use_common_options
+    return None if ignored else getattr(environment.parsed_options, "run_time", None) or None
+
+
+def files_of(environment: Environment) -> ScenarioIdentity:
+    """The Locust files of this process. Takes a moment, in which other greenlets run: none of a run may be among them.
+
+    Users and Locust's run time would begin at different times.
+    """
     files = scenario_files(environment.parsed_locustfiles or ())
     return ScenarioIdentity(
         files=tuple(file.name for file in files),
         digest=_digest(files),
         git_revision=_git_revision(files[0].parent) if files else None,
-        user_classes=tuple(sorted(user_class.__name__ for user_class in environment.user_classes)),
-        shape=type(environment.shape_class).__name__ if environment.shape_class else None,
     )
 
 

@@ -34,7 +34,7 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> Scenario
     """Load the scenario and check its arguments; what is wrong is in the report."""
     sys.argv = ["locust", "-f", ",".join(files), *arguments]
     try:
-        users, shape = _load(files)
+        users, shape, takes_options = _load(files)
     except SystemExit as error:
         return _bad(f"the scenario {', '.join(files)} ended itself while it was loaded (exit {error.code})")
     except Exception as error:  # noqa: BLE001  (a scenario may raise anything; the report shows it)
@@ -44,17 +44,19 @@ def inspect_scenario(files: Sequence[str], arguments: Sequence[str]) -> Scenario
     if complaint := _complaint_about(arguments):
         return _bad(complaint, "`loadstone run --help` lists every option; the scenario may add its own")
     hosts = sorted({user.host for user in users.values() if user.host})
-    return ScenarioReport(user_classes=tuple(sorted(users)), hosts=tuple(hosts), shape=shape)
+    return ScenarioReport(
+        user_classes=tuple(sorted(users)), hosts=tuple(hosts), shape=shape, shape_takes_options=takes_options
+    )
 
 
-def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None]:
+def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None, bool]:
     from locust import main  # noqa: PLC0415  (patches the process; only wanted here)
 
     patched: Any = main
     patched.load_locustfile_pytest = _none_unless_collected(patched.load_locustfile_pytest)
     expanded = [found for file in files for found in _expand(Path(file))]
     users, _, _, shape = main.merge_locustfiles_content(expanded)
-    return users, type(shape).__name__ if shape else None
+    return users, type(shape).__name__ if shape else None, bool(shape and shape.use_common_options)
 
 
 def _none_unless_collected(load: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:

@@ -37,6 +37,7 @@ def install(events: Events) -> None:
     hook = _Hook()
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda **_: hook.begin())
+    events.quit.add_listener(lambda **_: hook.quit())
     _hide_from_pytest()
 
 
@@ -54,12 +55,14 @@ class _Hook:
     def __init__(self) -> None:
         self._initialised = False
         self._hooks: list[MasterHook | WorkerHook] = []
+        self._end: gevent.Greenlet[..., Any] | None = None
 
     def initialise(self, environment: Environment) -> None:
         """Locust has made its runner: attach what belongs to it, unless there is no stream to record to."""
         with _usable_or_ended():
             self._initialise(environment)
         self._initialised = True
+        gevent.get_hub().loop.update_now()  # Locust's --run-time would count from before the imports
 
     def _initialise(self, environment: Environment) -> None:
         settings = load(HookSettings)
@@ -79,6 +82,37 @@ class _Hook:
             for hook in self._hooks:
                 hook.begin()
 
+    def end(self, environment: Environment) -> None:
+        """All users have stopped, and listeners of the scenario have run: a worker's last batch goes before a report.
+
+        A user whose task ends the run is here itself, and would be killed where it waits, before Locust has ended: the
+        work is for a greenlet of its own, and `quitting` waits for it.
+        """
+        self._end = gevent.spawn(self._end_all)
+        users: Any = environment.runner.user_greenlets if environment.runner else ()
+        if gevent.getcurrent() not in users:
+            self._end.get()
+
+    def quitting(self, environment: Environment) -> None:
+        """The process ends. A worker stops its users before it takes leave of its master, which listens until then."""
+        runner = environment.runner
+        if isinstance(runner, WorkerRunner) and any(hook.is_recording for hook in self._hooks):
+            runner.stop()
+        if self._end is not None:
+            self._end.join()
+        for hook in self._hooks:
+            hook.outcome.give_back()
+
+    def quit(self) -> None:
+        """All listeners of the scenario have run: the exit code is certain."""
+        self._end_all()
+        for hook in reversed(self._hooks):
+            hook.quit()
+
+    def _end_all(self) -> None:
+        for hook in reversed(self._hooks):
+            hook.end()
+
     def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         """A plain process is both: the run has an id before it is recorded, and ends after its last sample."""
         runner = environment.runner
@@ -90,6 +124,8 @@ class _Hook:
             self._hooks.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):
             quit_gracefully(runner)
+        environment.events.test_stop.add_listener(lambda **_: self.end(environment))
+        environment.events.quitting.add_listener(lambda **_: self.quitting(environment))
 
 
 @contextmanager
@@ -109,7 +145,6 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     events = environment.events
     events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
     events.test_stopping.add_listener(lambda **_: hook.stopping())
-    events.test_stop.add_listener(lambda **_: hook.end())
     if environment.web_ui is not None:
         live = web_ui.install(environment.web_ui, settings)
         if isinstance(environment.runner, MasterRunner):
@@ -122,7 +157,6 @@ def _attach_worker(environment: Environment, hook: WorkerHook) -> WorkerHook:
     hook.watch_users()
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.user_error.add_listener(lambda exception, tb, **_: hook.user_error(exception, tb))
-    events.test_stop.add_listener(lambda **_: hook.end())
     return hook
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,18 @@ from loadstone.domain.event import (
     WorkerJoined,
     WorkerLost,
 )
-from loadstone.hook.identity import RUN_OPTION, SEED_OPTION, identity_of, new_run_id, target_users
+from loadstone.hook.ending import who_stops
+from loadstone.hook.identity import (
+    ONLY_RUN_OPTION,
+    RUN_OPTION,
+    SEED_OPTION,
+    files_of,
+    identity_of,
+    is_only_run,
+    new_run_id,
+    target_users,
+)
+from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.sender import EventPublisher
 
 if TYPE_CHECKING:
@@ -38,6 +50,7 @@ __all__ = ["MasterHook", "Rebalancer"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _MISSING: Final = "missing"
+_CLOCK_EVERY_S: Final = 10.0
 _SETTLED_AFTER: Final = 3
 """Looks without another loss after which users are distributed again: within ten seconds of the loss."""
 log = logging.getLogger("loadstone.master")
@@ -48,12 +61,17 @@ class MasterHook:
 
     def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         self.run: str | None = None
+        self.outcome = RunOutcome(environment)
+        self._files = files_of(environment)
         self._environment = environment
         self._process_settings = self._settings = settings
         self._request: RunRequest | None = None
         self._redis_url = redis_url
         self._publisher: EventPublisher | None = None
-        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._clock_offset_ms: float | None = None
+        self._ended_by: str | None = None
+        self._watchers: list[gevent.Greenlet[..., Any]] = []
+        self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
         self._stats_reset = False
         _watch_resets(environment.stats, self._note_reset)
@@ -63,14 +81,17 @@ class MasterHook:
         self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
         self._stats_reset = False
+        self._ended_by = None
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
+        setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
+        self.outcome.begin(only_run=is_only_run(self._environment))
         self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
-        self._publisher.publish(identity_of(self._environment, self._settings))
+        self._publisher.publish(identity_of(self._environment, self._settings, self._files))
         log.info("run=%s state=started", run)
-        self._greenlets = [gevent.spawn(self._watch)]
+        self._watchers, self._timers = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)], []
         if self._settings.run_time is not None:
-            self._greenlets.append(gevent.spawn_later(self._settings.run_time, self._finish))
+            self._timers.append(_spawn_later(self._settings.run_time, self._finish))
 
     def expect(self, request: RunRequest) -> None:
         """Use this request for the next run, and for no other."""
@@ -78,6 +99,7 @@ class MasterHook:
 
     def interrupt(self) -> None:
         """A person or a supervisor ends the run early."""
+        self._ended_by = self._ended_by or "interrupt"
         if self._publisher is not None:
             self._publisher.publish(Interrupted())
 
@@ -88,20 +110,23 @@ class MasterHook:
         self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
-            self._greenlets.append(gevent.spawn_later(wait_s, self._finish))
+            self._timers.append(_spawn_later(wait_s, self._finish))
 
     def stopping(self) -> None:
         """Users are being stopped."""
         if self._publisher is not None:
-            self._publisher.publish(Stopping())
+            self._publisher.publish(Stopping(ended_by=self._ended_by or who_stops(sys._getframe())))  # noqa: SLF001
 
     def end(self) -> None:
         """All users have stopped and all workers have reported: publish what Locust counted."""
         publisher, self._publisher = self._publisher, None
         if publisher is None:
             return
-        greenlets, self._greenlets = self._greenlets, []
-        gevent.killall([greenlet for greenlet in greenlets if greenlet is not gevent.getcurrent()])
+        gevent.killall(self._watchers)
+        if not is_only_run(self._environment):  # where it is, it may have been stopped early, and ends when it is time
+            gevent.killall(self._timers)
+        if not is_only_run(self._environment):
+            publisher.publish(self.outcome.now())
         totals = locust_totals(self._environment, reset=self._stats_reset)
         publisher.publish(totals)
         publisher.finish(_FLUSH_TIMEOUT_S)
@@ -110,10 +135,24 @@ class MasterHook:
     def _note_reset(self) -> None:
         self._stats_reset = True
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether a run is open."""
+        return self._publisher is not None
+
+    def quit(self) -> None:
+        """The process ends with its run: publish its exit code."""
+        if self.run is not None and is_only_run(self._environment):
+            publisher = EventPublisher(self._redis_url, self.run, self._now_ns)
+            publisher.publish(self.outcome.now())
+            publisher.finish(_FLUSH_TIMEOUT_S)
+
     def _now_ns(self) -> int:
         return self._anchor_ns + time.perf_counter_ns()
 
     def _finish(self) -> None:
+        planned = "steady state" if self._settings.run_time is None else "run time"
+        self._ended_by = self._ended_by or planned
         runner, options = self._environment.runner, self._environment.parsed_options
         if runner is None:
             return
@@ -131,6 +170,12 @@ class MasterHook:
                 seen.compare(runner, self._publisher)
             gevent.sleep(1)
 
+    def _watch_clock(self) -> None:
+        while True:
+            if self._publisher is not None:
+                self._clock_offset_ms = self._publisher.clock_offset_ms()
+            gevent.sleep(_CLOCK_EVERY_S)
+
     def _publish_users(self, runner: Runner) -> None:
         if self._publisher is not None:
             self._publisher.publish(
@@ -138,6 +183,7 @@ class MasterHook:
                     users=runner.user_count,
                     target_users=target_users(runner),
                     workers=getattr(runner, "worker_count", 1),
+                    clock_offset_ms=self._clock_offset_ms,
                 )
             )
 
@@ -161,6 +207,12 @@ def _watch_resets(stats: RequestStats, note: Callable[[], None]) -> None:
 
     stats.reset_all = watched(stats.reset_all)  # type: ignore[method-assign]
     stats.clear_all = watched(stats.clear_all)  # type: ignore[method-assign]
+
+
+def _spawn_later(seconds: float, work: Callable[[], object]) -> gevent.Greenlet[..., Any]:
+    """Call ``work`` in so many seconds from now; gevent alone counts from the last turn of its loop."""
+    gevent.get_hub().loop.update_now()
+    return gevent.spawn_later(seconds, work)
 
 
 def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:

@@ -5,39 +5,67 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 import psutil
 
-from loadstone.domain.time import US_PER_S
+from loadstone.domain.stall import STALL_US, TICK_US, Stall
+from loadstone.domain.time import NS_PER_US, US_PER_S
 from loadstone.host.cgroup import cgroup_of
+from loadstone.host.clock import suspended_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["LoopLag", "ProcessMonitor", "ProcessStats"]
 
-_TICK_S: Final = 0.05
+_TICK_S: Final = TICK_US / US_PER_S
 
 
 class LoopLag:
-    """How late the event loop runs timers: twenty measurements a second, microseconds each."""
+    """How late the event loop runs timers: twenty measurements a second, microseconds each.
 
-    def __init__(self) -> None:
+    ``now_ns`` dates the longest ones, the stalls; it is the clock of the worker's samples. ``suspended_ns``: how long
+    the machine has been suspended so far, which no other clock of this class shows.
+    """
+
+    def __init__(
+        self, now_ns: Callable[[], int] = time.time_ns, suspended_ns: Callable[[], int] = suspended_ns
+    ) -> None:
+        self._now_ns = now_ns
+        self._suspended_ns = suspended_ns
         self._lags_us: list[int] = []
+        self._stalls: list[Stall] = []
 
     def watch(self) -> None:
         """Measure forever, in a greenlet of its own."""
         loop = gevent.get_hub().loop
+        suspended_us = self._suspended_ns() // NS_PER_US
         while True:
             loop.update_now()  # else the timer counts from the start of this iteration of the loop, which hides lag
             due_s = time.perf_counter() + _TICK_S
             gevent.sleep(_TICK_S)
-            self._lags_us.append(max(0, int((time.perf_counter() - due_s) * US_PER_S)))
+            lag_us = max(0, int((time.perf_counter() - due_s) * US_PER_S))
+            before_us, suspended_us = suspended_us, self._suspended_ns() // NS_PER_US
+            self._note(lag_us, suspended_us - before_us)
 
     def take(self) -> tuple[int, ...]:
         """The measurements since the last call."""
         taken = tuple(self._lags_us)
         self._lags_us.clear()
         return taken
+
+    def take_stalls(self) -> tuple[Stall, ...]:
+        """The stalls since the last call."""
+        taken = tuple(self._stalls)
+        self._stalls.clear()
+        return taken
+
+    def _note(self, lag_us: int, suspended_us: int) -> None:
+        self._lags_us.append(lag_us)
+        if lag_us + suspended_us > STALL_US:
+            self._stalls.append(Stall(self._now_ns(), lag_us + suspended_us, suspended_us))
 
 
 @dataclass(frozen=True, slots=True)

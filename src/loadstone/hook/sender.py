@@ -60,6 +60,10 @@ class EventPublisher:
         self._seq += 1
         self._sender.put(blob)
 
+    def clock_offset_ms(self) -> float | None:
+        """How far the clock that dates its events is ahead of the stream server's; None while that is away."""
+        return self._sender.clock_offset_ms(self._now_ns)
+
     def finish(self, timeout_s: float) -> None:
         """Wait until every event is sent, at most ``timeout_s``, and stop."""
         self._sender.finish(timeout_s)
@@ -92,7 +96,7 @@ class Sender:
         self._client.close()
         return sent
 
-    def clock_offset_ms(self, now_ns: int) -> float | None:
+    def clock_offset_ms(self, now_ns: Callable[[], int]) -> float | None:
         """See `loadstone.stream.client.clock_offset_ms`; None while the stream cannot be reached."""
         if self._unreachable:
             return None

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadstone.domain.batch import Batch, encode_batch
+from loadstone.domain.cut import MOST_CUT, CutRequest
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.time import NS_PER_US
+from loadstone.hook.aborted import Aborted, Stuck
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.hook.sender import Sender
 from loadstone.hook.unreported import unreported
+from loadstone.host.cpu import HostCpu
 from loadstone.lean import connections
+from loadstone.stream.client import is_local
 from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
+    from loadstone.hook.target_clock import TargetClock
 
 __all__ = ["Shipper"]
 
@@ -32,9 +39,18 @@ log = logging.getLogger("loadstone.shipper")
 class Shipper:
     """Ships one incarnation: one life of this process in one run."""
 
-    def __init__(self, recorder: Recorder, redis_url: str, run: str, worker: int, users: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        redis_url: str,
+        run: str,
+        worker: int,
+        users: Callable[[], int],
+        target_clock: TargetClock | None = None,
+    ) -> None:
         self.incarnation = uuid.uuid4().hex
-        self.aborted = 0
+        self._aborted = self._stuck = self._went_away = 0
+        self._cut: list[CutRequest] = []
         self._recorder = recorder
         self._run = run
         self._worker = worker
@@ -46,14 +62,31 @@ class Shipper:
         self._unreported_before = unreported()
         self._opened_before = connections.opened()
         self._clock_offset_ms: float | None = None
+        self._target_clock = target_clock
+        self._own_stream = is_local(redis_url)
         self._monitor = ProcessMonitor()
-        self._lag = LoopLag()
+        self._host = HostCpu()
+        self._lag = LoopLag(recorder.now_ns)
         self._greenlets = [gevent.spawn(self._lag.watch), gevent.spawn(self._work)]
+
+    def note_end(self, end: UserEnd) -> None:
+        """Count a user that ended with a request in flight, stuck in a task, or by itself."""
+        if isinstance(end, Aborted):
+            self._aborted += 1
+            start_ns = self._recorder.now_ns() - end.age_us * NS_PER_US
+            self._cut.append(CutRequest(end.method, end.name, start_ns, end.age_us))
+            del self._cut[MOST_CUT:]
+        elif isinstance(end, Stuck):
+            self._stuck += 1
+        else:
+            self._went_away += 1
 
     def finish(self, timeout_s: float) -> None:
         """Ship what is left as this incarnation's final batch and wait, at most ``timeout_s``, for it to arrive."""
         gevent.killall(self._greenlets)
         self._ship(final=True)
+        if self._target_clock:
+            self._target_clock.stop()
         if not self._sender.finish(timeout_s):
             left = self._sender.outbox.samples
             log.error(
@@ -67,7 +100,7 @@ class Shipper:
     def _work(self) -> None:
         while True:
             if self._seq % _CLOCK_EVERY_BATCHES == 0:
-                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns())
+                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns)
             self._ship(final=False)
             gevent.sleep(_INTERVAL_S)
 
@@ -79,6 +112,7 @@ class Shipper:
         if self._sender.outbox.fits(len(blob)) or final:
             self._sender.put(blob, n)
             self._seq += 1
+            self._cut.clear()
         else:
             self._dropped += n
 
@@ -86,7 +120,7 @@ class Shipper:
         recording = self._recorder.take()
         self._note_odd(recording)
         self._lone_errors += recording.lone_errors
-        outbox, stats = self._sender.outbox, self._monitor.read()
+        outbox, stats, host = self._sender.outbox, self._monitor.read(), self._host.read()
         return Batch(
             run=self._run,
             worker=self._worker,
@@ -101,7 +135,7 @@ class Shipper:
             new_connections=connections.opened() - self._opened_before,
             clock_offset_ms=self._clock_offset_ms,
             throttled_us=stats.throttled_us,
-            aborted=self.aborted,
+            aborted=self._aborted,
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
@@ -112,6 +146,15 @@ class Shipper:
             odd_example=self._odd_example,
             lone_errors=self._lone_errors,
             unreported=max(0, unreported() - self._unreported_before),
+            stalls=self._lag.take_stalls(),
+            host_busy_pct=host.busy_pct,
+            host_stolen_pct=host.stolen_pct,
+            host_waiting_pct=host.waiting_pct,
+            target_offset_ms=self._target_clock.look() if self._target_clock else None,
+            own_stream=self._own_stream,
+            cut=tuple(self._cut),
+            stuck=self._stuck,
+            went_away=self._went_away,
         )
 
     def _note_odd(self, recording: Recording) -> None:

@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import WorkerRunner
+from msgspec.structs import replace
 
 from loadstone.domain.event import Orphaned
 from loadstone.hook import unreported
-from loadstone.hook.aborted import count_aborted
+from loadstone.hook.aborted import watch_ends
 from loadstone.hook.exception_log import ExceptionLog
-from loadstone.hook.identity import RUN_OPTION, SEED_OPTION
+from loadstone.hook.identity import ONLY_RUN_OPTION, RUN_OPTION, SEED_OPTION
+from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
 from loadstone.hook.shipper import Shipper
 from loadstone.hook.stats_log import StatsLog
+from loadstone.hook.target_clock import TargetClock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from locust.env import Environment
+
+    from loadstone.hook.aborted import UserEnd
 
 __all__ = ["WorkerHook", "touch_heartbeat_file"]
 
@@ -43,11 +48,14 @@ class WorkerHook:
     """Records one run after another in this process."""
 
     def __init__(self, environment: Environment, redis_url: str) -> None:
+        self.outcome = RunOutcome(environment)
         self._environment = environment
         self._redis_url = redis_url
         self._stats_log = StatsLog(environment)
         self._recorder: Recorder | None = None
+        self._run: str | None = None
         self._shipper: Shipper | None = None
+        self._orphaned = False
         self._publisher: EventPublisher | None = None
         self._exceptions = ExceptionLog()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -60,9 +68,12 @@ class WorkerHook:
             return
         if self._shipper is not None:
             self.end()
-        self._recorder = Recorder()
+        self._recorder, self._run = Recorder(), run
+        self.outcome.begin(only_run=self._is_only_run())
         self._seed()
-        self._shipper = Shipper(self._recorder, self._redis_url, run, self._worker_index(), self._user_count)
+        target_clock = TargetClock(self._environment.events.request, self._recorder.now_ns)
+        worker = self._worker_index()
+        self._shipper = Shipper(self._recorder, self._redis_url, run, worker, self._user_count, target_clock)
         self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
         self._stats_log.start(self._recorder)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
@@ -81,19 +92,42 @@ class WorkerHook:
         self._stats_log.stop()
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
         self._publish_exceptions(publisher)
+        if not self._is_only_run():
+            self._publish_exit(publisher)
         shipper.finish(_FLUSH_TIMEOUT_S)
         publisher.finish(_FLUSH_TIMEOUT_S)
         self._report_to_master()
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether a run is open."""
+        return self._shipper is not None
+
+    def quit(self) -> None:
+        """The process ends with its run: publish its exit code. A process without workers leaves that to the master."""
+        if self._run is not None and self._recorder is not None and self._is_only_run():
+            publisher = EventPublisher(self._redis_url, self._run, self._recorder.now_ns)
+            self._publish_exit(publisher)
+            publisher.finish(_FLUSH_TIMEOUT_S)
+
     def watch_users(self) -> None:
-        """Count the requests that are cut off when users are killed, and those that are reported to nobody."""
+        """Describe the requests that are cut off when users are killed, and count users that end by themselves."""
         unreported.install()
-        count_aborted(self._environment.user_classes, self._count_aborted)
+        watch_ends(self._environment.user_classes, self._note_end)
 
     def user_error(self, exception: BaseException, tb: Any) -> None:
         """A task raised an exception: count it with equal ones, as Locust does."""
         if self._shipper is not None and self._recorder is not None:
             self._exceptions.add(exception, tb, self._recorder.now_ns())
+
+    def _is_only_run(self) -> bool:
+        return bool(getattr(self._environment.parsed_options, ONLY_RUN_OPTION, False))
+
+    def _publish_exit(self, publisher: EventPublisher) -> None:
+        """Publish the exit code if the scenario has caused it."""
+        exited = self.outcome.now()
+        if isinstance(self._environment.runner, WorkerRunner) and exited.code and not self._orphaned:
+            publisher.publish(replace(exited, worker=self._worker_index()))
 
     def _worker_index(self) -> int:
         runner = self._environment.runner
@@ -108,9 +142,9 @@ class WorkerHook:
         if seed is not None:
             random.seed(f"{seed}:{self._worker_index()}")
 
-    def _count_aborted(self) -> None:
+    def _note_end(self, end: UserEnd) -> None:
         if self._shipper is not None:
-            self._shipper.aborted += 1
+            self._shipper.note_end(end)
 
     def _report_to_master(self) -> None:
         """Locust reports every three seconds; without this its totals could miss the last ones."""
@@ -143,6 +177,7 @@ class WorkerHook:
         log.error("worker=%d state=orphaned action='stop users and exit'", self._worker_index())
         if self._publisher is not None:
             self._publisher.publish(Orphaned(worker=self._worker_index()))
+        self._orphaned = True
         self._environment.stop_timeout = 0
         self._environment.process_exit_code = _ORPHAN_EXIT_CODE
         runner.quit()

@@ -96,6 +96,10 @@ def worker_line(batch: Batch, ledger: IncarnationLedger, lag_s: float) -> str:
         "dropped": ledger.dropped,
         "buffered": batch.buffered,
         "lag_s": float(lag_s),
+        "longest_stall_ms": batch.longest_stall_ms,
+        "host_busy_pct": batch.host_busy_pct,
+        "host_stolen_pct": batch.host_stolen_pct,
+        "host_waiting_pct": batch.host_waiting_pct,
     }
     return point("worker" + tags({"run": batch.run, "worker": batch.worker}), fields, batch.sent_ns)
 

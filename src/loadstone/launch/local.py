@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from dataclasses import fields
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -199,12 +200,21 @@ class LocalStack:
         settings = self.settings
         bind = ["--master-bind-host", settings.bind, "--master-bind-port", str(self.master_port)]
         load = ["--users", str(settings.users), "--spawn-rate", f"{settings.spawn_rate:g}"]
-        stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--exit-code-on-error", "0", "--enable-rebalancing"]
+        stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--enable-rebalancing"]
         common = [*bind, *stop, "--host", self.host, *self._tags()]
         if self.interactive:
             return [*common, *load, "--web-host", settings.bind, "--web-port", str(settings.web_port)]
         expect = ["--expect-workers", str(settings.workers), "--expect-workers-max-wait", str(_WORKERS_JOIN_WITHIN_S)]
-        return [*common, *(() if self.scenario.shape else load), *expect, "--headless", "--only-summary"]
+        return [*common, *self._shape_options(load), *expect, "--headless", "--only-summary"]
+
+    def _shape_options(self, load: list[str]) -> list[str]:
+        """The load, for whom it concerns: a load shape decides by itself, unless it reads Locust's own options."""
+        if not self.scenario.shape:
+            return load
+        if not self.scenario.shape_takes_options:
+            return []
+        run_time = self.settings.run_time
+        return [*load, *(() if run_time is None else ("--run-time", f"{ceil(run_time)}"))]
 
     def _tags(self) -> list[str]:
         tags = ["--tags", *self.settings.tags] if self.settings.tags else []
@@ -234,10 +244,13 @@ class LocalStack:
         return _json(info) if info else None
 
     def run_time(self) -> float | None:
-        """The length of the run in seconds that the master enforces; None where something else ends it."""
+        """The length of the run in seconds that the master enforces; None where something else ends it.
+
+        As with Locust, that is a load shape for as long as it gives users, whatever run time it is given.
+        """
         if self.interactive:
             return None
-        return self.settings.run_time if self.scenario.shape else self.settings.planned_run_time
+        return None if self.scenario.shape else self.settings.planned_run_time
 
     def _loopback(self) -> str:
         return _LOOPBACK_OF.get(self.settings.bind, self.settings.bind)

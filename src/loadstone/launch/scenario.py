@@ -33,13 +33,17 @@ _TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The files of a scenario, what it defines, and the arguments that it gets."""
+    """The files of a scenario, what it defines, and the arguments that it gets.
+
+    ``shape_takes_options``: its load shape reads users, spawn rate and run time (Locust's ``use_common_options``).
+    """
 
     files: tuple[Path, ...]
     user_classes: tuple[str, ...]
     hosts: tuple[str, ...]
     shape: str | None
     arguments: tuple[str, ...]
+    shape_takes_options: bool = False
 
 
 def default_locustfile() -> Path:
@@ -72,7 +76,9 @@ def inspect(files: Sequence[Path], arguments: Sequence[str]) -> Scenario:
     report = _read_report(done, names)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
-    return Scenario(tuple(files), report.user_classes, report.hosts, report.shape, tuple(arguments))
+    return Scenario(
+        tuple(files), report.user_classes, report.hosts, report.shape, tuple(arguments), report.shape_takes_options
+    )
 
 
 def _read_report(done: subprocess.CompletedProcess[str], names: str) -> ScenarioReport:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import all_closed, read_live
-from loadstone.domain.event import Event, Interrupted, Restarted, TargetExited, encode_event
-from loadstone.errors import PlatformError
+from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
+from loadstone.domain.time import NS_PER_S
+from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import is_drained
 from loadstone.stream.client import FAILURES, add, connect
@@ -39,6 +40,9 @@ _CLOSES_WITHIN_S: Final = 900.0
 _MOST_STOP_REQUESTS: Final = 2
 """After more stop requests than this the supervisor does not even wait for the archive."""
 _RUN_SHOWS_WITHIN_S: Final = 10.0
+_WORKERS_END_WITHIN_S: Final = 5.0
+_ENDED_NS: Final = 2 * NS_PER_S
+"""A worker that has ended for longer while no end of the run shows has crashed, and is restarted."""
 
 
 class RunChannel(Protocol):
@@ -142,24 +146,32 @@ class RunSupervisor:
         self._clock = clock
         self._sleep = sleep
         self._events = _EventQueue(self._channel, clock)
+        self._worker_ended_ns: int | None = None
         self._ended_by: str | None = None  # the field of the live snapshot that records why the run ended early
+        self._exit_published = False
         self.live: LiveSnapshot | None = None
 
     def conduct(self) -> RunFolder | None:
         """Supervise one run until it is archived. Its folder, or None when it was interrupted before it began.
 
-        Raises `PlatformError` when the run cannot be archived.
+        Raises `NoRunError` when the scenario did not begin one, `PlatformError` when the run cannot be archived.
         """
         while self._master_runs():
             self._look()
             self._end_if_due()
             self._sleep(_LOOK_EVERY_S)
         if self._run_began():
+            self._publish_exit()
             folder = self._await_archive()
             self._await_influx(folder)
             return folder
         if self._ended_by == "interrupted":
             return None
+        if self._exit_code(self._stack.master) == 0:
+            raise NoRunError(
+                "Locust ended in order (exit code 0) before any user was started, so there is nothing to judge",
+                hint="A load shape whose first tick() returns None does that",
+            )
         raise self._not_archived()
 
     def serve(self) -> None:
@@ -192,8 +204,40 @@ class RunSupervisor:
     def _master_runs(self) -> bool:
         return self._stack.master is not None and self._stack.master.alive
 
+    def _publish_exit(self) -> None:
+        """Publish the master's exit code, after what workers of this machine say about theirs at their end.
+
+        A worker that has stopped its users would not hear its master before the stop timeout is over: it is told here.
+        """
+        code = self._exit_code(self._stack.master)
+        if code is None or code < 0:
+            self._publish(Exited(observed=True))
+        else:
+            self._end_workers()
+            self._publish(Exited(code=code, observed=True))
+        self._exit_published = True
+
+    def _end_workers(self) -> None:
+        for worker in self._stack.workers:
+            worker.terminate()
+        begun_s = self._clock.monotonic_s()
+        while any(worker.alive for worker in self._stack.workers) and self._stop_requests() <= 1:
+            if self._clock.monotonic_s() - begun_s >= _WORKERS_END_WITHIN_S:
+                break
+            self._sleep(_LOOK_EVERY_S)
+
+    def _workers_crashed(self) -> bool:
+        """Whether a worker has ended that should run; at the end of a run workers may end before their master."""
+        ending = self.live is not None and self.live.stopping_ns is not None and not self._stack.interactive
+        if ending or not any(worker.exit_code for worker in self._stack.workers):
+            self._worker_ended_ns = None
+            return False
+        now_ns = self._clock.now_ns()
+        self._worker_ended_ns = self._worker_ended_ns or now_ns
+        return now_ns - self._worker_ended_ns >= _ENDED_NS
+
     def _look(self, *, restart_workers: bool = True) -> None:
-        for process in self._stack.restart_crashed(workers=restart_workers):
+        for process in self._stack.restart_crashed(workers=restart_workers and self._workers_crashed()):
             self._view.note(f"{process.name} crashed and was restarted")
             self._publish(Restarted(part=process.name))
         try:
@@ -263,6 +307,8 @@ class RunSupervisor:
 
     def _archive_is_complete(self, live: LiveSnapshot) -> bool:
         """Whether the closed run includes the reason why it ended; if not, it is about to be closed again."""
+        if self._exit_published and not live.exited:
+            return False
         return self._events.is_empty and (self._ended_by is None or bool(getattr(live, self._ended_by)))
 
     def _all_closed(self) -> bool:

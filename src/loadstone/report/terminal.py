@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
+from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -94,6 +95,7 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
 
 def _runs(runs: list[RunFolder], console: Console) -> Table:
     table = _new_table(console)
+    table.caption = "figures of the window, or of the whole run where no window opened"
     columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
     for name in columns:
         table.add_column(
@@ -154,13 +156,16 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     if run.exceptions:
         console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
     console.print(Text(_ledger(run), "dim"))
+    console.print(Text(f"{in_flight_text(run)}\n{CLOSED_MODEL}", "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
     return run.exit_code
 
 
 def _requests(run: RunRecord, console: Console) -> Table:
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
-    title = Text(f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}", "table.title")
+    title = Text(
+        f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}, whole run", "table.title"
+    )
     table, columns = _new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
     table.add_column("request", overflow="fold")
     for name in columns:
@@ -168,6 +173,9 @@ def _requests(run: RunRecord, console: Console) -> Table:
     for row in run.summary.run.names:
         table.add_row(Text(row.request_name.label), *_figures(row, columns))
     table.add_row("all", *_figures(run.summary.run.total, columns), style="bold")
+    if run.window.opened:
+        judged = f"all in the window, {number_text(run.window.seconds)} s"
+        table.add_row(judged, *_figures(run.summary.window.total, columns), style="bold")
     return table
 
 
@@ -221,6 +229,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console = console or make_console()
     console.print(_changes(comparison, console))
     console.print(f"interval: {CONFIDENCE:.0%} confidence interval of the change", style="dim")
+    console.print(Text(f"figures of both windows. {CLOSED_MODEL}", "dim"))
     for note in (*comparison.setup_differences, *comparison.doubts):
         console.print(Text(f"  note: {note}", "dim"))
     for result in comparison.results:

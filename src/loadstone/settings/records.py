@@ -43,6 +43,7 @@ class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
     user_classes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     shape: str | None = None
+    shape_takes_options: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class RunSettings(InfluxSettings):
     )
     run_time: float | None = setting(
         parse.duration_s,
-        "length of the run, ramp included (60s unless the scenario has a load shape)",
+        "length of the run, ramp included (60s; a load shape decides by itself)",
         metavar="TIME",
         short="-t",
     )

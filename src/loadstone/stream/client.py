@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +16,8 @@ from loadstone.stream import keys
 from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
 
     from loadstone.stream.consumer import StreamEntry
@@ -26,10 +29,13 @@ __all__ = [
     "check",
     "clock_offset_ms",
     "connect",
+    "is_local",
 ]
 
 FAILURES: Final = (redis.RedisError, OSError)
 """What a command can raise if the server is unavailable, full, or rejects the command."""
+
+_CLOCK_READINGS: Final = 3
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -81,16 +87,27 @@ def add_dead_letter(
     command_when_full(client, stream, "XADD", stream, "MAXLEN", "~", str(most), "*", *letter)
 
 
-def clock_offset_ms(client: Redis, now_ns: int | None = None) -> float:
-    """How far this machine's wall clock is ahead of the server's, in milliseconds, to half the round trip.
+def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> float:
+    """How far a wall clock is ahead of the server's, in milliseconds, to half the quickest of a few round trips.
 
-    ``now_ns`` stands for the wall clock when it is not the system's. Raises `loadstone.stream.client.FAILURES`.
+    The first one may also connect, and a busy machine delays single ones. Raises `loadstone.stream.client.FAILURES`.
     """
-    before = time.perf_counter_ns()
-    local_ns = time.time_ns() if now_ns is None else now_ns
+    return min(_round_trip(client, now_ns) for _ in range(_CLOCK_READINGS))[1]
+
+
+def is_local(url: str) -> bool:
+    """Whether the server at this URL runs on this machine, and so has its clock."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "unix" or host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _round_trip(client: Redis, now_ns: Callable[[], int]) -> tuple[int, float]:
+    """How long asking for the time took, ns, and the offset in ms that follows."""
+    before, local_ns = time.perf_counter_ns(), now_ns()
     seconds, microseconds = _time(client)
-    half_way_ns = (time.perf_counter_ns() - before) // 2
-    return (local_ns + half_way_ns - (seconds * NS_PER_S + microseconds * NS_PER_US)) / NS_PER_MS
+    took_ns = time.perf_counter_ns() - before
+    return took_ns, (local_ns + took_ns // 2 - (seconds * NS_PER_S + microseconds * NS_PER_US)) / NS_PER_MS
 
 
 def _time(client: Redis) -> tuple[int, int]:

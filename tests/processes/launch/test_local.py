@@ -170,6 +170,7 @@ def test_the_target_of_a_scenario_is_taken_where_none_is_given(machine: FakeMach
         ({}, None, False, 60.0),
         ({"run_time": "5s"}, None, False, 5.0),
         ({}, "Stages", False, None),
+        ({"run_time": "5s"}, "Stages", False, None),
         ({"steady_state": "9s"}, None, False, None),
         ({"steady_state": "9s", "run_time": "20s"}, None, False, 20.0),
         ({"run_time": "5s"}, None, True, None),
@@ -187,6 +188,16 @@ def test_a_load_shape_decides_about_users_itself(machine: FakeMachine):
         stack.start(lambda: False)
         assert "--users" not in machine.processes["master"].argv
         assert "--headless" in machine.processes["master"].argv
+
+
+def test_a_load_shape_that_reads_common_options_gets_them(machine: FakeMachine):
+    given = {**REMOTE, "users": "7", "spawn_rate": "2.5", "run_time": "90.5s"}
+    with stack_of(machine, given, scenario(shape="Stages", shape_takes_options=True)) as stack:
+        stack.start(lambda: False)
+        argv = machine.processes["master"].argv
+        assert stack.run_time() is None
+    options = {name: argv[argv.index(name) + 1] for name in ("--users", "--spawn-rate", "--run-time")}
+    assert options == {"--users": "7", "--spawn-rate": "2.5", "--run-time": "91"}
 
 
 def test_the_command_for_more_workers_names_master_redis_and_scenario(machine: FakeMachine):

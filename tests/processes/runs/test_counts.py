@@ -44,7 +44,9 @@ def two_workers(tmp_path_factory):
     with CountingServer(folder / "server") as server:
         server.configure(failures=FAILING, latency_ms=3)
         load = ("--host", server.url, "-u", "16", "-r", "50", "-t", "4s", "--workers", "2")
-        run = LoadstoneRun(folder / "run", ("-f", str(SCENARIOS / "mixed.py"), *load, "--objective", "p99<30s"))
+        run = LoadstoneRun(
+            folder / "run", ("-f", str(SCENARIOS / "mixed.py"), *load, "--objective", "p99<30s", "failures<80%")
+        )
         run.start()
         run.wait_for(lambda: server.count().total > 100 or None)
         assert run.ports()

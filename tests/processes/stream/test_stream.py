@@ -157,7 +157,7 @@ def test_releasing_a_lease_that_someone_else_holds_does_nothing(valkey: RedisSer
 
 def test_the_offset_of_a_clock_that_is_three_seconds_ahead_is_three_seconds(valkey: RedisServer):
     client = valkey.client()
-    ahead = clock_offset_ms(client, time.time_ns() + 3_000_000_000)
+    ahead = clock_offset_ms(client, lambda: time.time_ns() + 3_000_000_000)
     assert ahead == pytest.approx(3000, abs=200)
     assert clock_offset_ms(client) == pytest.approx(0, abs=200)
 

@@ -43,8 +43,14 @@ def largest(column: str, value: Callable[[WorkerPoint], float]) -> Callable[[Vie
     return lambda view: [{column: max(map(value, points(view)))}]
 
 
-def per_worker(column: str, value: Callable[[WorkerPoint], float]) -> Callable[[View], Rows]:
-    return lambda view: [{"time": each.at_ns, "worker": each.worker, column: value(each)} for each in points(view)]
+def per_worker(column: str, value: Callable[[WorkerPoint], float | None]) -> Callable[[View], Rows]:
+    def rows(view: View) -> Rows:
+        values = [(each, value(each)) for each in points(view)]
+        return [
+            {"time": each.at_ns, "worker": each.worker, column: known} for each, known in values if known is not None
+        ]
+
+    return rows
 
 
 def loop_lag_ms(point: WorkerPoint) -> float:
@@ -107,6 +113,11 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Workers missing", "A"): missing,
     ("CPU of each worker", "A"): per_worker("cpu_pct", lambda point: point.batch.cpu_pct),
     ("Event loop lag", "A"): per_worker("loop_lag_ms", loop_lag_ms),
+    ("CPU of each worker's host", "A"): per_worker("host_busy_pct", lambda point: point.batch.host_busy_pct),
+    ("CPU stolen from each worker's host", "A"): per_worker(
+        "host_stolen_pct", lambda point: point.batch.host_stolen_pct
+    ),
+    ("Longest stall", "A"): per_worker("longest_stall_ms", lambda point: point.batch.longest_stall_ms),
     ("Users of each worker", "A"): per_worker("users", lambda point: point.batch.users),
     ("Requests of each worker", "A"): lambda view: [
         {"worker": worker, "last": mine[-1].batch.produced} for worker, mine in by_worker(view).items()

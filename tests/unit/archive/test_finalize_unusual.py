@@ -11,10 +11,12 @@ from loadstone.archive.finalize.closing import close_run, recover_run, set_influ
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.domain.event import EventKind
+from loadstone.domain.stall import Stall
+from loadstone.domain.time import iso
 from loadstone.errors import ArchiveError
 from support.archive_reader import csv_rows, file_bytes, rows
 from support.full_disk import files_no_larger_than
-from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, samples, write_journal
 from support.varied_run import at, closed, document_of, varied_run
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/reference/run.schema.json").read_text())
@@ -241,3 +243,17 @@ def test_a_start_event_with_a_value_of_the_wrong_type_is_counted_as_damage_and_t
     jsonschema.validate(document, SCHEMA)
     assert (document["seed"], document["requests"]) == (None, 50)
     assert any("1 journal entries could not be read" in text for text in document["reasons"] + document["notices"])
+
+
+def test_requests_in_flight_while_a_worker_stood_still_are_judged_without_the_time_it_stood(tmp_path):
+    made, incarnation = RunMaker().started(objectives=["max<1s", "failures==0"]), IncarnationMaker()
+    made.add(incarnation.batch([*samples(400, 0, 9), Sample(9.5, 2_600_000, error="timed out")], at_s=10))
+    stall = Stall(START + round(9.4 * SECOND), 2_400_000, 0)
+    made.add(incarnation.batch(samples(400, 10, 59), at_s=59, stalls=(stall,), loop_lag_us=(2_400_000, *[100] * 1000)))
+    made.add(incarnation.batch(at_s=60.5, final=True))
+    document = document_of(closed(tmp_path, made.stopped(60, requests=801, failures=1).entries))
+    assert document["verdict"] == "inconclusive"
+    assert "without that, max<1s, failures==0 could have held" in document["reasons"][-1]
+    (worker,) = document["worker_health"]
+    assert (worker["longest_stall_ms"], worker["longest_stall_at"]) == (2400.0, iso(stall.end_ns))
+    assert worker["late_pct"] == pytest.approx(100 * 2.45 / (2.45 + 1000 * 0.0501 + 10 * 0.0501), rel=0.001)

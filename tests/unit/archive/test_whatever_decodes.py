@@ -37,7 +37,7 @@ AWKWARD = (
 )
 EVENT_KEYS = {
     "started": ("users", "warmup_s", "seed", "objectives", "target", "limits", "run_time_s", "versions", "workers"),
-    "users": ("users", "target_users", "workers"),
+    "users": ("users", "target_users", "workers", "clock_offset_ms"),
     "roster": ("workers",),
     "worker_lost": ("worker", "users"),
     "stopped": ("requests", "failures"),

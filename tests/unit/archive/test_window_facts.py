@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
-from loadstone.domain.event import Usage, UsageTick
-from loadstone.domain.facts import Window
+from loadstone.domain.event import Balance, Usage, UsageTick
+from loadstone.domain.facts import QueueUse, Window
+from loadstone.domain.stall import Span, Stall
 from support.run_maker import SECOND, START, IncarnationMaker
 
 
@@ -112,3 +113,40 @@ def test_kills_are_those_of_every_tick_and_container_in_the_window_together():
         (20, row(1.0, oom=9)),
     )["target"]
     assert usage.oom == 1 + 2 + 1
+
+
+def test_the_shares_of_a_workers_machine_are_means_over_the_batches_that_have_them():
+    incarnation = IncarnationMaker(0)
+    (worker,) = workers_of(
+        incarnation.batch(at_s=9, host_busy_pct=1.0),
+        incarnation.batch(at_s=11, host_busy_pct=90.0, host_stolen_pct=4.0),
+        incarnation.batch(at_s=12, host_busy_pct=100.0, host_stolen_pct=None),
+        incarnation.batch(at_s=13),
+    )
+    assert (worker.host_busy_pct, worker.host_stolen_pct, worker.host_waiting_pct) == (95.0, 4.0, None)
+
+
+def test_stalls_count_if_they_reach_into_the_window():
+    incarnation = IncarnationMaker(0)
+    inside = [Stall(at(10.5), 900_000, 0), Stall(at(20.3), 900_000, 0)]
+    outside = [Stall(at(9.9), 200_000, 0), Stall(at(21), 300_000, 0)]
+    (worker,) = workers_of(incarnation.batch(at_s=21, stalls=(inside[1], *outside, inside[0])))
+    assert worker.stalls == tuple(inside)
+
+
+def test_queues_of_the_balancer_and_missed_ticks_of_the_sampler_are_told():
+    gathered = ServicesInWindow(WINDOW)
+    for at_s, waiting in ((9, 900), (10, 10), (11, 30), (14.5, 20)):
+        balance = Balance(service="target", queue=waiting, retries=0, redispatches=0, up=1)
+        gathered.take(UsageTick(at_ns=at(at_s), source="s", seq=0, rows=(), balances=(balance,)))
+    assert gathered.queues() == {"target": QueueUse(mean=20.0, highest=30)}
+    assert gathered.gaps() == (Span(at(11), at(14.5)),)
+
+
+def test_throttling_is_also_the_mean_of_the_most_throttled_container():
+    found = usage_of(
+        (10, row(0.5, throttled_pct=10.0), row(0.5, container="b", throttled_pct=30.0)),
+        (11, row(0.5, throttled_pct=None)),
+        (12, row(0.5, throttled_pct=0.0)),
+    )["target"]
+    assert (found.throttled_pct, found.throttled_mean_pct, found.containers) == (30.0, 15.0, pytest.approx(4 / 3))

@@ -96,6 +96,8 @@ def test_what_cannot_be_meant_is_refused_with_the_text_and_an_example(text, prob
     ("text", "problem"),
     [
         *(("p95<0ms", "can never hold"), ("failures<0", "can never hold"), ("rps<0", "can never hold")),
+        *(("p95>5000min", "can never hold"), ("max<80000min", "always holds"), ("p95<0.0000001us", "can never hold")),
+        *(("count==0.5", "can never hold"), ("failures==1.5", "can never hold")),
         *(("mean>=0s", "always holds"), ("failures>=0", "always holds"), ("failures >= 0%", "always holds")),
         *(("failures<=100%", "always holds"), ("failures>100%", "can never hold"), ("count[/a]>=0.0", "always holds")),
         *(("exceptions>=0", "always holds"), ("exceptions<0", "can never hold")),

@@ -188,3 +188,21 @@ def test_what_else_a_reader_should_know_is_a_notice():
 
 def test_a_service_with_usage_but_no_limit_leaves_a_percentage_unmeasured():
     assert word("mem(target)<80%", usage={"target": service(mem_pct=None)}) == ("inconclusive", 3)
+
+
+@pytest.mark.parametrize(
+    ("workers", "reason"),
+    [
+        ((2,), "worker 2 took part in the run without recording it; start workers with `loadstone worker`"),
+        ((1, 3), "workers 1, 3 took part in the run without recording it; start workers with `loadstone worker`"),
+    ],
+)
+def test_a_worker_that_recorded_nothing_is_a_doubt(workers, reason):
+    outcome = verdict("p95<500ms", silent_workers=workers)
+    assert (outcome.word, outcome.exit_code, outcome.reasons) == ("inconclusive", 3, (reason,))
+
+
+def test_a_worker_that_left_properly_is_a_notice():
+    outcome = verdict("p95<500ms", left_workers=(1,))
+    assert (outcome.word, outcome.reasons) == ("pass", ())
+    assert outcome.notices == ("worker 1 has left before the end; all requests until then are recorded",)

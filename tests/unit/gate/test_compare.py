@@ -9,14 +9,17 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.cli.main import main
+from loadstone.domain.cut import CutRequest
 from loadstone.errors import SettingsError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import Comparison, compare_runs
 from loadstone.gate.files import junit_xml
 from loadstone.gate.verdict_report import report_of_comparison
 from support.closed_runs import HOSTILE, MadeRun
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,3 +149,26 @@ def test_all_wrong_objectives_are_reported_at_once():
     with pytest.raises(SettingsError) as raised:
         parse_change_objectives(["x", "y", "p95<=+5%"])
     assert len(raised.value.problems) == 2
+
+
+def test_a_run_that_failed_because_its_target_hung_is_no_sound_basis_either(tmp_path: Path):
+    """The comparison is of answered requests, and would make it look faster than it was."""
+    cut = tuple(CutRequest("GET", "/", START + 10 * SECOND, 14_000_000) for _ in range(5))
+    for name, stop_s, left in (("base", 10, ()), ("hung", 20, cut)):
+        run, incarnation = (
+            RunMaker(run=name).started(stop_timeout_s=4.0, objectives=["failures==0"]),
+            IncarnationMaker(),
+        )
+        run.add(incarnation.batch(samples(1000, 0, 10), at_s=10))
+        run.add(incarnation.batch(at_s=24, aborted=len(left), cut=left, final=True)).stopped(stop_s, requests=1000)
+        folder = RunFolder(tmp_path / name).create()
+        write_journal(folder.journal, run.entries)
+        close_run(folder, now_ns=START + 30 * SECOND)
+    base, hung = (ClosedRun.open(RunFolder(tmp_path / name)) for name in ("base", "hung"))
+    assert (base.record.verdict, hung.record.verdict) == ("pass", "fail")
+    comparison = compare_runs(base, hung, parse_change_objectives(["p95<=+25%"]))
+    assert comparison.verdict == "inconclusive"
+    assert comparison.doubts == (
+        "run hung had 5 requests cut off in flight, which cannot be compared",
+        "run hung answered nobody for 10.0 s while users waited",
+    )

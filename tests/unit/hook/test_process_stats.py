@@ -38,3 +38,27 @@ def test_a_loop_that_is_held_up_shows_lag():
     greenlet.kill()
     assert max(lag.take()) > 100_000
     assert lag.take() == ()
+
+
+def test_a_loop_that_stands_still_leaves_a_stall_that_ends_when_it_runs_again():
+    lag = LoopLag(time.time_ns, lambda: 0)
+    greenlet = gevent.spawn(lag.watch)
+    gevent.sleep(0.01)
+    time.sleep(0.3)
+    gevent.sleep(0.01)
+    ended_ns = time.time_ns()
+    greenlet.kill()
+    (stall,) = lag.take_stalls()
+    assert stall.length_us > 200_000
+    assert stall.suspended_us == 0
+    assert 0 <= ended_ns - stall.end_ns < 1_000_000_000
+    assert lag.take_stalls() == ()
+
+
+def test_a_machine_that_was_suspended_leaves_a_stall_although_no_timer_was_late():
+    suspended_ns = iter([5_000_000_000, 5_000_000_000, 13_000_000_000, *[13_000_000_000] * 1000])
+    lag = LoopLag(time.time_ns, lambda: next(suspended_ns))
+    greenlet = gevent.spawn(lag.watch)
+    gevent.sleep(0.3)
+    greenlet.kill()
+    assert [stall.suspended_us for stall in lag.take_stalls() if stall.suspended_us] == [8_000_000]

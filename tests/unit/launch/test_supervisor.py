@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadstone.domain.event import EventKind, Restarted, TargetExited
+from loadstone.domain.event import EventKind, Exited, Restarted, TargetExited
 from loadstone.domain.live import LiveSnapshot
-from loadstone.errors import ExitCode, PlatformError
+from loadstone.errors import ExitCode, NoRunError, PlatformError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.scenario import Scenario
 from loadstone.launch.supervisor import RunSupervisor
@@ -64,8 +64,13 @@ class Bench:
         self.script.at(seconds, action)
 
     def goes(self, **changes: Any) -> None:
-        """Let the run be in progress, or change what is known of it."""
-        self.channel.live = snapshot(**changes)
+        """Let the run be in progress, or change what is known of it; one that is closed knows how its master ended."""
+        self.channel.live = snapshot(**{"exited": changes.get("closed", False), **changes})
+
+    def end_locust(self) -> None:
+        """Let every process of Locust end in order."""
+        for name in ("master", "worker-1", "worker-2"):
+            self.process(name).exit(0)
 
     def stop_once(self) -> None:
         self.stop_requests += 1
@@ -90,7 +95,7 @@ def test_a_run_is_followed_until_it_is_archived(bench: Bench, tmp_path: Path):
     assert folder.path == tmp_path / RUN
     assert bench.script.passed_s == pytest.approx(30, abs=0.5)
     assert bench.view.shown[0] == pytest.approx(59)
-    assert bench.channel.published == []
+    assert [event.payload for event in bench.channel.published] == [Exited(code=0, observed=True)]
 
 
 def test_a_service_that_crashes_is_restarted_and_the_run_records_it(bench: Bench):
@@ -101,7 +106,7 @@ def test_a_service_that_crashes_is_restarted_and_the_run_records_it(bench: Bench
     assert bench.supervisor.conduct() is not None
     assert bench.machine.started().count("aggregator") == 2
     assert bench.view.notes == ["aggregator crashed and was restarted"]
-    (event,) = bench.channel.published
+    event, _ = bench.channel.published
     assert (event.run, event.payload) == (RUN, Restarted(part="aggregator"))
 
 
@@ -114,6 +119,50 @@ def test_a_worker_that_was_told_to_quit_is_left_alone_and_one_that_crashes_is_re
     bench.supervisor.conduct()
     assert bench.machine.started().count("worker-1") == 1
     assert bench.machine.started().count("worker-2") == 2
+
+
+def test_the_archive_is_awaited_until_it_knows_how_the_master_ended(bench: Bench):
+    bench.goes()
+    bench.at(2, lambda: bench.process("master").exit(7))
+    bench.at(9, lambda: bench.goes(closed=True, exited=False))
+    bench.at(12, lambda: bench.goes(closed=True))
+    assert bench.supervisor.conduct() is not None
+    assert [event.payload for event in bench.channel.published] == [Exited(code=7, observed=True)]
+    assert bench.script.passed_s == pytest.approx(12, abs=0.5)
+
+
+def test_a_master_that_was_killed_has_no_exit_code(bench: Bench):
+    bench.goes()
+    bench.at(2, lambda: bench.process("master").exit(-9))
+    bench.at(9, lambda: bench.goes(closed=True))
+    bench.supervisor.conduct()
+    assert [event.payload for event in bench.channel.published] == [Exited(code=None, observed=True)]
+
+
+def test_workers_of_this_machine_may_say_how_they_end_before_the_master_s_code_is_published(bench: Bench):
+    bench.goes()
+    bench.at(2, lambda: bench.process("master").exit(0))
+    for number in (1, 2):
+        bench.process(f"worker-{number}").ignores_sigterm = True
+        bench.at(4, lambda number=number: bench.process(f"worker-{number}").exit(0))
+    bench.at(9, lambda: bench.goes(closed=True))
+    bench.supervisor.conduct()
+    (event,) = bench.channel.published
+    assert event.at_ns / 1e9 == pytest.approx(4, abs=0.5)
+    assert [line for line in bench.machine.record if "terminate" in line] == [
+        "terminate worker-1",
+        "terminate worker-2",
+    ]
+
+
+def test_a_worker_that_ends_with_a_code_after_the_run_is_not_restarted(bench: Bench):
+    bench.goes()
+    bench.at(3, lambda: bench.process("worker-1").exit(2))
+    bench.at(4, lambda: bench.goes(stopping_ns=1_500_000_000))
+    bench.at(9, lambda: bench.process("master").exit(0))
+    bench.at(12, lambda: bench.goes(closed=True))
+    bench.supervisor.conduct()
+    assert bench.machine.started().count("worker-1") == 1
 
 
 def test_a_worker_that_ends_with_its_master_is_not_restarted(bench: Bench):
@@ -151,7 +200,7 @@ def test_a_stop_request_ends_the_run_and_its_archive_is_awaited_until_it_says_so
     bench.at(10, lambda: bench.goes(closed=True))
     bench.at(20, lambda: bench.goes(closed=True, interrupted=True))
     assert bench.supervisor.conduct() is not None
-    assert bench.kinds() == [EventKind.INTERRUPTED]
+    assert bench.kinds() == [EventKind.INTERRUPTED, EventKind.EXITED]
     assert bench.machine.record.count("terminate master") == 1
     assert bench.script.passed_s == pytest.approx(20, abs=0.5)
 
@@ -187,9 +236,16 @@ def test_a_master_that_ends_without_a_run_is_reported_with_exit_code_and_log(ben
         bench.supervisor.conduct()
 
 
+def test_a_scenario_that_begins_no_run_has_nothing_to_judge(bench: Bench):
+    bench.at(1, lambda: bench.process("master").exit(0))
+    with pytest.raises(NoRunError, match="before any user was started") as raised:
+        bench.supervisor.conduct()
+    assert raised.value.exit_code is ExitCode.INCONCLUSIVE
+
+
 def test_a_run_that_nobody_closes_is_given_up_after_a_quarter_of_an_hour(bench: Bench):
     bench.goes()
-    bench.at(1, lambda: bench.process("master").exit(0))
+    bench.at(1, bench.end_locust)
     with pytest.raises(PlatformError, match="the run was not archived"):
         bench.supervisor.conduct()
     assert bench.script.passed_s == pytest.approx(901, abs=2)
@@ -203,7 +259,7 @@ def test_a_target_that_exits_ends_the_run_with_its_exit_code(bench: Bench):
     bench.at(3, lambda: target.exit(137))
     bench.at(9, lambda: bench.goes(closed=True, target_exited=True))
     assert bench.supervisor.conduct() is not None
-    (event,) = bench.channel.published
+    event, _ = bench.channel.published
     assert event.payload == TargetExited(code=137)
     assert "terminate master" in bench.machine.record
 
@@ -216,10 +272,10 @@ def test_events_wait_for_redis_and_keep_their_order_and_time(bench: Bench):
     bench.at(8, lambda: setattr(bench.channel, "available", True))
     bench.at(9, lambda: bench.goes(closed=True, interrupted=True))
     assert bench.supervisor.conduct() is not None
-    assert bench.kinds() == [EventKind.RESTARTED, EventKind.INTERRUPTED]
-    assert [event.seq for event in bench.channel.published] == [0, 1]
+    assert bench.kinds() == [EventKind.RESTARTED, EventKind.INTERRUPTED, EventKind.EXITED]
+    assert [event.seq for event in bench.channel.published] == [0, 1, 2]
     assert len({event.source for event in bench.channel.published}) == 1
-    first, second = (event.at_ns / 1e9 for event in bench.channel.published)
+    first, second, _ = (event.at_ns / 1e9 for event in bench.channel.published)
     assert (first, second) == (pytest.approx(3, abs=0.3), pytest.approx(4, abs=0.3))
 
 
@@ -229,7 +285,7 @@ def test_influxdb_gets_time_and_what_it_lacks_is_said_with_the_command(tmp_path:
     bench = Bench(tmp_path, influx_url="http://127.0.0.1:1", influx_drain="20s")
     bench.channel.drained = False
     bench.goes(run=folder.run, closed=True)
-    bench.at(1, lambda: bench.process("master").exit(0))
+    bench.at(1, bench.end_locust)
     if drained:
         bench.at(5, lambda: setattr(bench.channel, "drained", True))
     assert bench.supervisor.conduct() == folder

@@ -19,6 +19,7 @@ from loadstone.archive.finalize.document import Closing, run_record, verdict_of
 from loadstone.archive.finalize.facts import facts_of, objectives_of
 from loadstone.archive.finalize.first_pass import FirstPass, first_pass
 from loadstone.archive.finalize.second_pass import SecondPass
+from loadstone.archive.finalize.target import target_facts
 from loadstone.archive.folder import RunFolder, publish, temporary_name
 from loadstone.archive.journal.reader import JournalReader
 from loadstone.archive.run_json import read_record, write_record
@@ -117,11 +118,16 @@ def _closing(
     found = second.first_pass
     bound_ns = _bound_ns(found, closed_at_ns)
     totals = second.by_name(second.seconds.totals)
+    undisturbed = second.undisturbed.rollups()
     facts = facts_of(
         found,
         names=second.by_name(second.seconds.window_totals),
+        undisturbed=None if undisturbed is None else second.by_name(undisturbed),
         usage=second.services.facts(),
+        usage_gaps=second.services.gaps(),
+        queues=second.services.queues(),
         workers=second.workers.facts(),
+        target=target_facts(second),
         names_capped=second.names.capped,
         failures=sum(rollup.err for rollup in totals.values()),
         bound_ns=bound_ns,

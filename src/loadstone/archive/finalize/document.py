@@ -10,35 +10,40 @@ import msgspec
 from loadstone.archive.run_record import (
     FORMAT_VERSION,
     ArchiveLedger,
+    EndingRecord,
     Figures,
     IncarnationRecord,
+    InFlightRecord,
     InfluxLedgerRecord,
     Ledgers,
     LocustTotals,
     NameFigures,
     ObjectiveRecord,
     PartRecord,
+    PauseRecord,
     RunRecord,
     ServiceRecord,
     Summary,
     WindowRecord,
     WorkerHealth,
 )
+from loadstone.domain.in_flight import figure_us, percentiles_us
 from loadstone.domain.objective import ObjectiveResult
-from loadstone.domain.rollup import merged
+from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 from loadstone.domain.verdict import Verdict
 from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.domain.event import Started
     from loadstone.domain.facts import RunFacts, Window
+    from loadstone.domain.in_flight import InFlight
     from loadstone.domain.ledger import IncarnationLedger
+    from loadstone.domain.pause import Pause
     from loadstone.domain.request_name import RequestName
-    from loadstone.domain.rollup import Rollup
 
 __all__ = ["Closing", "run_record", "verdict_of"]
 
@@ -62,6 +67,7 @@ _IDENTITY: Final = (
     "versions",
 )
 """Fields that come from the event `started`."""
+_MOST_PAUSES: Final = 1000
 _Kind = TypeVar("_Kind", bound=Figures)
 
 
@@ -100,11 +106,15 @@ def run_record(closing: Closing) -> RunRecord:
         lone_errors=facts.lone_errors,
         exceptions=facts.exceptions_of_run,
         exceptions_in_window=facts.exceptions,
+        in_flight=_in_flight(facts.target.in_flight),
+        silences=_pauses(facts.target.silences, facts.window),
+        lulls=_pauses(facts.target.lulls, facts.window),
+        ending=_ending(facts),
         odd=facts.odd,
         odd_example=facts.odd_example,
         summary=Summary(
-            window=_part(facts.names, facts.window.seconds),
-            run=_part(closing.totals, (ended_ns - started_ns) / NS_PER_S),
+            window=_part(facts.names, facts.target.in_flight.names, facts.window.seconds),
+            run=_part(closing.totals, {}, (ended_ns - started_ns) / NS_PER_S),
         ),
         usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
         worker_health=msgspec.convert(facts.workers, tuple[WorkerHealth, ...], from_attributes=True),
@@ -112,6 +122,7 @@ def run_record(closing: Closing) -> RunRecord:
         ledgers=Ledgers(
             archive=msgspec.convert(facts.ledger, ArchiveLedger, from_attributes=True), influx=closing.influx
         ),
+        scenario_exit_code=_exit_code(facts),
         incarnations=tuple(_incarnation(ledger, closing.bound_ns) for ledger in state.ledgers()),
         lost_workers=facts.lost_workers,
         objectives=msgspec.convert(closing.verdict.objectives, tuple[ObjectiveRecord, ...], from_attributes=True),
@@ -133,38 +144,95 @@ def verdict_of(record: RunRecord) -> Verdict:
     )
 
 
+def _exit_code(facts: RunFacts) -> int | None:
+    """The master's exit code or, where that is 0, the first other one of a worker."""
+    known = [each.code for each in facts.exits if each.code is not None]
+    return next((code for code in known if code), 0 if known else None)
+
+
 def _identity(started: Started) -> Mapping[str, Any]:
     return {field: getattr(started, field) for field in _IDENTITY}
 
 
-def _part(names: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:
+def _part(names: Mapping[RequestName, Rollup], in_flight: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:
     return PartRecord(
-        total=_figures(Figures, merged(names.values()), seconds),
+        total=_figures(Figures, merged(names.values()), merged(in_flight.values()), seconds),
         names=tuple(
-            _figures(NameFigures, names[name], seconds, method=name.method, name=name.name) for name in sorted(names)
+            _figures(
+                NameFigures,
+                names.get(name, Rollup()),
+                in_flight.get(name, Rollup()),
+                seconds,
+                method=name.method,
+                name=name.name,
+            )
+            for name in sorted({*names, *in_flight})
         ),
     )
 
 
-def _figures(kind: type[_Kind], rollup: Rollup, seconds: float, **name: Any) -> _Kind:
+def _figures(kind: type[_Kind], rollup: Rollup, in_flight: Rollup, seconds: float, **name: Any) -> _Kind:
     return kind(
         **name,
         requests=rollup.n,
         failures=rollup.err,
         untimed=rollup.untimed,
+        in_flight=in_flight.n,
         failures_pct=100 * rollup.err_ratio,
         rps=rollup.n / seconds if seconds > 0 else None,
         bytes=rollup.bytes,
-        **_latencies_ms(rollup),
+        **_latencies_ms(rollup, in_flight),
     )
 
 
-def _latencies_ms(rollup: Rollup) -> dict[str, Any]:
+def _latencies_ms(rollup: Rollup, in_flight: Rollup) -> dict[str, Any]:
     names = ("mean_ms", "min_ms", "max_ms", *_PERCENTS)
-    if not rollup.timed:
+    if not rollup.timed and not in_flight.timed:
         return dict.fromkeys(names)
-    values = (rollup.mean_us, rollup.rt_min_us, rollup.rt_max_us, *rollup.percentiles_us(_PERCENTS.values()))
+    values = (
+        figure_us(rollup, in_flight, lambda each: each.mean_us),
+        figure_us(rollup, in_flight, lambda each: each.rt_min_us),
+        figure_us(rollup, in_flight, lambda each: each.rt_max_us),
+        *percentiles_us(rollup, in_flight, tuple(_PERCENTS.values())),
+    )
     return {name: value / US_PER_MS for name, value in zip(names, values, strict=True)}
+
+
+def _in_flight(found: InFlight) -> InFlightRecord:
+    return InFlightRecord(
+        ended_later=found.ended_later,
+        cut=found.cut,
+        failed=found.failed,
+        undecided=found.undecided,
+        stuck=found.stuck,
+    )
+
+
+def _pauses(pauses: Iterable[Pause], window: Window) -> tuple[PauseRecord, ...]:
+    """The longest ones, by time."""
+    longest = sorted(pauses, key=lambda pause: pause.seconds, reverse=True)[:_MOST_PAUSES]
+    return tuple(
+        PauseRecord(
+            start_s=(pause.start_ns - window.start_ns) / NS_PER_S,
+            end_s=(pause.end_ns - window.start_ns) / NS_PER_S,
+            waiting=pause.waiting,
+            answered=pause.answered,
+            expected=pause.expected,
+            doubtful=pause.is_doubtful,
+        )
+        for pause in sorted(longest, key=lambda pause: pause.start_ns)
+    )
+
+
+def _ending(facts: RunFacts) -> EndingRecord:
+    ending = facts.ending
+    return EndingRecord(
+        measure=ending.measure,
+        asked_s=ending.asked_s,
+        got_s=ending.got_s,
+        ended_by=ending.ended_by,
+        users_missing_s=facts.shortfall.seconds,
+    )
 
 
 def _window(window: Window) -> WindowRecord:

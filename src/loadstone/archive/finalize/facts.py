@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+from loadstone.archive.finalize.ending import ending_of
+from loadstone.domain.facts import ExitFacts, QueueUse, RunFacts, ServiceUsage, WorkerFacts
+from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
-from loadstone.domain.time import NS_PER_MS, US_PER_MS
+from loadstone.domain.stall import TICK_US, Span
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,23 +22,31 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Usage, UsageTick
-    from loadstone.domain.facts import Window
+    from loadstone.domain.event import Exited, Usage, UsageTick
+    from loadstone.domain.facts import TargetFacts, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.stall import Stall
 
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 
 _WORKER_PART = "worker"
+_HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
+_MISSED_NS: Final = 2 * NS_PER_S
+"""Usage is sampled once a second: after this long a tick is missing."""
 
 
 def facts_of(
     first_pass: FirstPass,
     *,
     names: Mapping[RequestName, Rollup],
+    undisturbed: Mapping[RequestName, Rollup] | None,
     usage: Mapping[str, ServiceUsage],
+    usage_gaps: tuple[Span, ...],
+    queues: Mapping[str, QueueUse],
     workers: tuple[WorkerFacts, ...],
+    target: TargetFacts,
     names_capped: bool,
     failures: int,
     bound_ns: int,
@@ -46,14 +57,24 @@ def facts_of(
     ``bound_ns`` is until when an incarnation that was not reported lost may have sent.
     """
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    went_away = sum(incarnation.ledger.went_away for incarnation in state.incarnations.values())
     return RunFacts(
         window=first_pass.window,
         names=names,
         total=merged(names.values()),
         ledger=state.ledger(bound_ns),
+        undisturbed=undisturbed,
         usage=usage,
+        usage_gaps=usage_gaps,
+        queues=queues,
+        master_gaps=tuple(lifecycle.gaps),
+        master_offset_ms=lifecycle.clock_offsets.value,
         host_cores=_host_cores(lifecycle.identity.limits),
         workers=workers,
+        target=target,
+        ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
+        shortfall=first_pass.reports.shortfall(first_pass.window, went_away),
+        orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
@@ -73,6 +94,9 @@ def facts_of(
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
         locust=lifecycle.locust_totals,
+        exits=tuple(_exit(exited) for exited in lifecycle.exits),
+        left_workers=_left_workers(first_pass),
+        silent_workers=tuple(sorted(state.silent_workers)),
     )
 
 
@@ -103,9 +127,47 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
 
 
+def _left_workers(first_pass: FirstPass) -> tuple[int, ...]:
+    """Workers that sent everything and left while users of the run were still wanted."""
+    state, lifecycle = first_pass.state, first_pass.state.lifecycle
+    end_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
+    left = {worker for worker, at_ns in lifecycle.lost_at_ns.items() if end_ns is None or at_ns < end_ns}
+    return tuple(sorted(left & {each.ledger.worker for each in state.incarnations.values() if each.ledger.final}))
+
+
+def _exit(exited: Exited) -> ExitFacts:
+    """Without a report of the process itself, the scenario ended it: by ``sys.exit``, for instance."""
+    return ExitFacts(
+        code=exited.code,
+        worker=exited.worker,
+        chosen=exited.chosen or exited.observed,
+        failures=exited.failures,
+        exceptions=exited.exceptions,
+        raised=exited.raised,
+    )
+
+
 def _host_cores(limits: Mapping[str, Any] | None) -> float | None:
     cores = (limits or {}).get("host_cores")
     return float(cores) if isinstance(cores, int | float) else None
+
+
+@dataclass(slots=True)
+class _Host:
+    """Sums of the shares of a worker's machine, and how many of each there were."""
+
+    sums: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def take(self, batch: Batch) -> None:
+        for name in _HOST_SHARES:
+            share = getattr(batch, name)
+            if share is not None:
+                self.sums[name] += share
+                self.counts[name] += 1
+
+    def means(self) -> dict[str, float | None]:
+        return {name: self.sums[name] / count if (count := self.counts[name]) else None for name in _HOST_SHARES}
 
 
 @dataclass(slots=True)
@@ -117,13 +179,33 @@ class _Worker:
     batches: int = 0
     offset_ms_sum: float = 0.0
     offsets: int = 0
+    stalls: list[Stall] = field(default_factory=list)
+    host: _Host = field(default_factory=_Host)
+    target_offset_ms: float | None = None
+    own_stream: bool = False
+
+    def note_clocks(self, batch: Batch) -> None:
+        self.own_stream = self.own_stream or batch.own_stream
+        readings = [each for each in (self.target_offset_ms, batch.target_offset_ms) if each is not None]
+        self.target_offset_ms = min(readings, key=abs, default=None)
+
+    def late_pct(self, limit_ms: float) -> float | None:
+        """Share of the time in which the loop was late beyond the limit: a measurement covers its tick and its lag."""
+        covered_us = sum((TICK_US + lag_us) * count for lag_us, count in self.lags_us.items())
+        limit_us = limit_ms * US_PER_MS
+        late_us = sum((TICK_US + lag_us) * count for lag_us, count in self.lags_us.items() if lag_us > limit_us)
+        return 100 * late_us / covered_us if covered_us else None
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was sent in it."""
+    """Gathers how workers did; a batch belongs to the window if it was sent in it.
 
-    def __init__(self, window: Window) -> None:
+    A loop is late beyond ``lag_limit_ms``.
+    """
+
+    def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS) -> None:
         self._window = window
+        self._lag_limit_ms = lag_limit_ms
         self._workers: dict[int, _Worker] = {}
 
     def take(self, batch: Batch) -> None:
@@ -136,13 +218,20 @@ class WorkersInWindow:
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct
             worker.batches += 1
+            worker.host.take(batch)
+        worker.note_clocks(batch)
+        worker.stalls.extend(stall for stall in batch.stalls if self._touches_window(stall))
         if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """One record per worker, ascending."""
-        return tuple(_worker_facts(number, self._workers[number]) for number in sorted(self._workers))
+        limit_ms = self._lag_limit_ms
+        return tuple(_worker_facts(number, self._workers[number], limit_ms) for number in sorted(self._workers))
+
+    def _touches_window(self, stall: Stall) -> bool:
+        return stall.end_ns >= self._window.start_ns and stall.begin_ns < self._window.end_ns
 
 
 def _server_time_ns(sent_ns: int, offset_ms: float) -> int:
@@ -157,7 +246,7 @@ def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:
     totals_us[batch.incarnation] = max(totals_us.get(batch.incarnation, 0), batch.throttled_us)
 
 
-def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
+def _worker_facts(number: int, worker: _Worker, lag_limit_ms: float) -> WorkerFacts:
     throttled_us = sum(
         total - worker.throttled_before_us.get(incarnation, 0)
         for incarnation, total in worker.throttled_after_us.items()
@@ -169,6 +258,11 @@ def _worker_facts(number: int, worker: _Worker) -> WorkerFacts:
         throttled_us=throttled_us,
         cpu_pct=worker.cpu_pct_sum / worker.batches if worker.batches else 0.0,
         clock_offset_ms=worker.offset_ms_sum / worker.offsets if worker.offsets else None,
+        stalls=tuple(sorted(worker.stalls)),
+        late_pct=worker.late_pct(lag_limit_ms),
+        target_offset_ms=worker.target_offset_ms,
+        own_stream=worker.own_stream,
+        **worker.host.means(),
     )
 
 
@@ -184,6 +278,9 @@ class _Service:
     mem_pct: float | None = None
     throttled_pct: float | None = None
     oom: int = 0
+    throttled_sum: float = 0.0
+    throttled_ticks: int = 0
+    containers: int = 0
 
 
 class ServicesInWindow:
@@ -192,11 +289,20 @@ class ServicesInWindow:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._services: dict[str, _Service] = {}
+        self._ticked_ns: dict[str, int] = {}
+        self._gaps: list[Span] = []
+        self._queues: dict[str, list[int]] = {}
 
     def take(self, tick: UsageTick) -> None:
         """Take in one tick that was not taken in before."""
+        before_ns = self._ticked_ns.get(tick.source, tick.at_ns)
+        self._ticked_ns[tick.source] = tick.at_ns
+        if tick.at_ns - before_ns > _MISSED_NS:
+            self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
+        for balance in tick.balances:
+            self._queues.setdefault(balance.service, []).append(balance.queue)
         rows: dict[str, list[Usage]] = {}
         for row in tick.rows:
             rows.setdefault(row.service, []).append(row)
@@ -206,6 +312,14 @@ class ServicesInWindow:
     def facts(self) -> dict[str, ServiceUsage]:
         """One record per service that was seen in the window."""
         return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
+
+    def queues(self) -> dict[str, QueueUse]:
+        """The balancer's queue for each service, in the window."""
+        return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
+
+    def gaps(self) -> tuple[Span, ...]:
+        """When a sampler missed its ticks, in the whole run."""
+        return tuple(self._gaps)
 
 
 def _add(service: _Service, containers: list[Usage]) -> None:
@@ -218,6 +332,11 @@ def _add(service: _Service, containers: list[Usage]) -> None:
         service.limited_ticks += 1
         service.cpu_limit_sum += sum(limits)
     _add_memory(service, containers)
+    service.containers += len(containers)
+    throttled_pct = _highest(None, (row.throttled_pct for row in containers))
+    if throttled_pct is not None:
+        service.throttled_sum += throttled_pct
+        service.throttled_ticks += 1
     service.throttled_pct = _highest(service.throttled_pct, (row.throttled_pct for row in containers))
     service.oom += sum(row.oom for row in containers)  # each tick counts what is new since the tick before
 
@@ -247,4 +366,6 @@ def _service_usage(service: _Service) -> ServiceUsage:
         mem_pct=service.mem_pct,
         throttled_pct=service.throttled_pct,
         oom=service.oom,
+        throttled_mean_pct=service.throttled_sum / service.throttled_ticks if service.throttled_ticks else None,
+        containers=service.containers / service.ticks,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loadstone.archive.events_file import event_line
+from loadstone.archive.finalize.answers import Answers
+from loadstone.archive.finalize.ending import UserReports
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import Batch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from loadstone.archive.journal.frame import Entry
     from loadstone.archive.journal.reader import JournalReader
     from loadstone.domain.facts import Window
+    from loadstone.domain.stall import Stall
 
 __all__ = ["FirstPass", "first_pass"]
 
@@ -33,14 +36,19 @@ _FOREVER: Final = (1 << 63) - 1
 class FirstPass:
     """What the first pass found. Times are wall clock, ns; 0 where there was no sample.
 
-    ``users``: number of users by second since 1970. ``unread``: entries whose blob was not what their kind says.
+    ``users``: number of users by second since 1970; ``reports``: how many were wanted. ``answers``: when requests
+    ended. ``stalls``: of each incarnation that ever stood still. ``unread``: entries whose blob was not what their kind
+    says.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
     users: dict[int, int] = field(default_factory=dict)
+    reports: UserReports = field(default_factory=UserReports)
+    answers: Answers = field(default_factory=Answers)
     first_start_ns: int = 0
     last_end_ns: int = 0
     unread: int = 0
+    stalls: dict[str, list[Stall]] = field(default_factory=dict)
     _first_seconds: array[int] = field(default_factory=lambda: array("q"))
 
     def take(self, entry: Entry, events: TextIO) -> None:
@@ -54,8 +62,11 @@ class FirstPass:
             return
         if isinstance(content, Batch):
             self._note_extent(content)
+            if content.stalls:
+                self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
         elif isinstance(content, Event):
             events.write(event_line(content))
+            self.reports.take(content)
             if content.kind is EventKind.USERS:
                 self.users[content.at_ns // NS_PER_S] = self.state.lifecycle.users
 
@@ -93,6 +104,7 @@ class FirstPass:
             start_ns = int((ends - np.maximum(batch.columns.duration_us, 0) * NS_PER_US).min())
             self.first_start_ns = min(self.first_start_ns or start_ns, start_ns)
             self.last_end_ns = max(self.last_end_ns, int(ends.max()))
+            self.answers.take(ends)
 
 
 def first_pass(journal: JournalReader, events: Path) -> FirstPass:

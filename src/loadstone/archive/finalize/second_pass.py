@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
-from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
+from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow, objectives_of
+from loadstone.archive.finalize.in_flight import InFlightAtEnd
+from loadstone.archive.finalize.pauses import Waiting
 from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
+from loadstone.archive.finalize.undisturbed import Undisturbed
 from loadstone.archive.folder import temporary_name
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event
+from loadstone.domain.generator_doubts import lag_limit_ms
 from loadstone.domain.ledger import SourceSeqs
 from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.domain.time import NS_PER_S
@@ -40,8 +44,12 @@ class SecondPass:
         self.names = NameTable(found.state.names.limit)
         self.failures = FailureTable()
         window = found.window
-        self.workers = WorkersInWindow(window)
+        self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]))
         self.services = ServicesInWindow(window)
+        self.undisturbed = Undisturbed(window, found.stalls)
+        self.in_flight = InFlightAtEnd(window, found.state.lifecycle.identity.stop_timeout_s or 0.0)
+        self.silences = Waiting(found.answers.silences(window))
+        self.lulls = Waiting(found.answers.lulls(window))
         self.seconds = Seconds(window, ())
         self._window = window
         self._folder = folder
@@ -67,8 +75,11 @@ class SecondPass:
             for block, batches in blocks(self._batches(journal, usage), self.names):
                 requests.write(block)
                 self.failures.count(block)
-                self.seconds.take(block)
+                for gathering in (self.seconds, self.undisturbed, self.in_flight, self.silences, self.lulls):
+                    gathering.take(block)
                 self.seconds.complete(self.first_pass.watermark_after(batches))
+        for waiting in (self.silences, self.lulls):
+            waiting.take_cut(self.in_flight.cut, self.names)
         self._write_csv()
 
     def by_name(self, rollups: Mapping[int, Rollup]) -> dict[RequestName, Rollup]:
@@ -88,6 +99,7 @@ class SecondPass:
             if isinstance(content, Batch):
                 if self._seen.add((EntryKind.SAMPLES, content.incarnation), content.seq):
                     self.workers.take(content)
+                    self.in_flight.take_cut(content.cut)
                     yield content
             elif self._seen.add((EntryKind.USAGE, content.source), content.seq):
                 self.services.take(content)

@@ -61,7 +61,8 @@
   function tiles(page) {
     const items = page.tiles.flatMap((tile) => element("div", { class: "tile" },
       element("dt", {}, tile.title), element("dd", { "data-value": JSON.stringify(tile.value) }, format(tile.kind, tile.value) + (tile.of ? " / " + tile.of : ""))));
-    return element("dl", { class: "tiles" }, ...items);
+    const notes = (page.notes || []).map((text) => element("p", { class: "muted" }, text + "."));
+    return element("div", { id: "figures" }, element("dl", { class: "tiles" }, ...items), ...notes);
   }
 
   const NUMBERS = new Set(["count", "number", "percent", "bytes"]);

@@ -53,6 +53,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         stopping_ns=lifecycle.stopping_ns,
         interrupted=lifecycle.interrupted,
         target_exited=lifecycle.target_exited is not None,
+        exited=lifecycle.exit_observed is not None,
         users=lifecycle.users,
         target_users=lifecycle.target_users,
         workers=lifecycle.workers,

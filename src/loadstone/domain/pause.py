@@ -1,0 +1,64 @@
+"""Pause: a part of the window in which the target answered nobody, or hardly anybody, while users waited for it.
+
+In a closed model a user that waits sends nothing else, so a target that stops answering is asked less: the requests
+that would have been slow are never sent. That nobody was answered is no sign by itself: users may be thinking, or be in
+requests that take that long. A pause needs a request that waited through it for much longer than is usual for its
+name, and it is a doubt where users would have had several answers in that time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from loadstone.domain.time import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LOW_SHARE", "SHORTEST_PAUSE_S", "TIMES_USUAL", "Pause", "longest_s", "total_s"]
+
+SHORTEST_PAUSE_S: Final = 1.0
+"""Shorter ones are not looked for."""
+LOW_SHARE: Final = 0.1
+"""Below this share of what was to be expected, hardly anybody was answered."""
+TIMES_USUAL: Final = 3.0
+"""A request waits unusually long when it waits for more than this many times the median of its name."""
+_DOUBTFUL_S: Final = 3.0
+_DOUBTFUL_ANSWERS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """One pause; times are wall clock, ns.
+
+    ``waiting`` requests waited in it, ``answered`` were answered, where ``expected`` answers would have been as many as
+    its users had at other times.
+    """
+
+    start_ns: int
+    end_ns: int
+    waiting: int
+    answered: int
+    expected: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.start_ns) / NS_PER_S
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the schedule of the users cannot be the reason for it."""
+        enough = self.seconds >= _DOUBTFUL_S and self.expected >= _DOUBTFUL_ANSWERS
+        return enough and self.answered < LOW_SHARE * self.expected
+
+
+def longest_s(pauses: Sequence[Pause]) -> float:
+    """The length of the longest one, 0 without any."""
+    return max((pause.seconds for pause in pauses), default=0.0)
+
+
+def total_s(pauses: Sequence[Pause]) -> float:
+    """The length of all of them together; they do not overlap."""
+    return sum(pause.seconds for pause in pauses)

@@ -1,0 +1,114 @@
+"""Scenarios that end their run themselves: as early as with plain Locust, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.threefold import PRELUDE, Threefold
+
+LATER = "15s"
+"""Long after these scenarios have ended their runs; where others are left, Locust waits for that."""
+EXACT = """
+@events.init.add_listener
+def count_run_time_from_now(**_):
+    # Locust counts it from before the imports, which take seconds on a busy machine.
+    gevent.get_hub().loop.update_now()
+"""
+CALLER = (
+    PRELUDE
+    + EXACT
+    + """
+class Caller(HttpUser):
+    wait_time = few(5)
+
+    @task
+    def get(self):
+        self.client.get("/called")
+
+
+class Ender(HttpUser):
+    fixed_count = 1
+    wait_time = few(1)
+
+    @task
+    def end(self):
+        gevent.sleep(3)
+        self.client.get("/last")
+        ENDING
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(
+            "self.environment.runner.quit()",
+            id="quit",
+            marks=pytest.mark.conforms(
+                "`runner.quit()` in a task, beside other users", "equal: the others stop, the run time goes on"
+            ),
+        ),
+        pytest.param(
+            "raise StopTest('enough')",
+            id="StopTest",
+            marks=pytest.mark.conforms("`raise StopTest` in a task", "equal: only this user ends"),
+        ),
+        pytest.param(
+            "gevent.spawn(self.environment.runner.quit)",
+            id="spawned",
+            marks=pytest.mark.conforms("`runner.quit()` in a greenlet that a task starts", "equal"),
+        ),
+    ],
+)
+def test_a_task_ends_the_run(threefold: Threefold, ending: str):
+    compared = threefold.compare(CALLER.replace("ENDING", ending), "-u", "4", "-t", LATER)
+    compared.equal(requests=16).passed()
+    assert all(boot["final"] for boot in compared.run.run_json()["boots"])
+
+
+@pytest.mark.conforms("a user alone that calls `runner.quit()` right after a request", "equal")
+def test_the_only_user_ends_the_run(threefold: Threefold):
+    source = (
+        PRELUDE
+        + EXACT
+        + """
+class Only(HttpUser):
+    wait_time = constant(0.01)
+    done = 0
+
+    @task
+    def get(self):
+        self.client.get("/called")
+        self.done += 1
+        if self.done == 7:
+            self.environment.runner.quit()
+"""
+    )
+    threefold.compare(source, "-u", "1", "-t", LATER).equal(requests=7).passed()
+
+
+@pytest.mark.conforms("`runner.quit()` by a timer that `test_start` sets", "equal")
+def test_a_timer_ends_the_run(threefold: Threefold):
+    source = (
+        CALLER.replace("ENDING", "")
+        + """
+@events.test_start.add_listener
+def end_later(environment, **_):
+    gevent.spawn_later(4, environment.runner.quit)
+"""
+    )
+    threefold.compare(source, "-u", "4", "-t", LATER).equal(requests=16).passed()
+
+
+@pytest.mark.conforms("`runner.stop()` by a timer that `test_start` sets", "equal: users stop, the run time goes on")
+def test_a_timer_stops_the_users(threefold: Threefold):
+    source = (
+        CALLER.replace("ENDING", "")
+        + """
+@events.test_start.add_listener
+def stop_later(environment, **_):
+    gevent.spawn_later(4, environment.runner.stop)
+"""
+    )
+    threefold.compare(source, "-u", "4", "-t", "10s").equal(requests=16).passed()

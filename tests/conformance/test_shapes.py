@@ -1,0 +1,93 @@
+"""Load shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.threefold import PRELUDE
+
+if TYPE_CHECKING:
+    from support.threefold import Threefold
+
+USER = (
+    PRELUDE
+    + """
+class Visitor(HttpUser):
+    wait_time = few(4)
+
+    @task
+    def get(self):
+        self.client.get("/shaped")
+"""
+)
+
+
+@pytest.mark.conforms("a `LoadTestShape` of stages that ends by itself", "equal")
+def test_stages(threefold: Threefold):
+    source = (
+        USER
+        + """
+
+class Stages(LoadTestShape):
+    stages = [(2, 2), (5, 6)]
+
+    def tick(self):
+        run_time = self.get_run_time()
+        for end, users in self.stages:
+            if run_time < end:
+                return users, 100
+        return None
+"""
+    )
+    threefold.compare(source, load=False).equal(requests=24).passed()
+
+
+@pytest.mark.conforms("a shape that names user classes", "equal")
+def test_a_shape_with_user_classes(threefold: Threefold):
+    source = (
+        USER
+        + """
+
+class Other(HttpUser):
+    wait_time = few(3)
+
+    @task
+    def get(self):
+        self.client.get("/other")
+
+
+class Picking(LoadTestShape):
+    def tick(self):
+        run_time = self.get_run_time()
+        if run_time < 2:
+            return 2, 100, [Visitor]
+        if run_time < 5:
+            return 5, 100, [Visitor, Other]
+        return None
+"""
+    )
+    compared = threefold.compare(source, load=False).equal().passed()
+    assert set(compared.loadstone.rows) == {"GET /shaped", "GET /other"}
+
+
+@pytest.mark.conforms("an abstract shape and a shape that is derived from it", "equal")
+def test_an_abstract_shape(threefold: Threefold):
+    source = (
+        USER
+        + """
+
+class Short(LoadTestShape):
+    abstract = True
+    users = 1
+
+    def tick(self):
+        return (self.users, 100) if self.get_run_time() < 4 else None
+
+
+class Three(Short):
+    users = 3
+"""
+    )
+    threefold.compare(source, load=False).equal(requests=12).passed()

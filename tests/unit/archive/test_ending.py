@@ -1,0 +1,61 @@
+"""How long a run was, what ended it, and for how long users were missing, from its events."""
+
+import pytest
+
+from loadstone.domain.event import EventKind
+from support.run_maker import IncarnationMaker, RunMaker, samples
+from support.varied_run import closed
+
+
+def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(), **identity):
+    """A run of five users whose reports of users are given as (second, users, wanted)."""
+    run = RunMaker().started(0, **identity)
+    for second, running, wanted in users:
+        run.event(EventKind.USERS, second, users=running, target_users=wanted, workers=1)
+        for at, ready in stages:
+            if at == second:
+                run.event(EventKind.RAMP_DONE, at + 0.1, users=ready)
+    run.add(IncarnationMaker().batch(samples(600, 0, at_s), at_s=at_s, went_away=went_away, final=True))
+    run.event(EventKind.STOPPING, at_s, ended_by=ended_by)
+    run.event(EventKind.STOPPED, at_s, requests=600)
+    return closed(tmp_path, run.entries)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "word"),
+    [(None, "inconclusive"), ("lost workers", "inconclusive"), ("signal", "inconclusive"), ("scenario", "pass")],
+)
+def test_a_run_shorter_than_its_run_time_is_cut_short_unless_somebody_wanted_that(tmp_path, ended_by, word):
+    result = ended(tmp_path, run_time_s=60.0, ended_by=ended_by)
+    assert result.verdict.word == word
+    said = [*result.verdict.reasons, *result.verdict.notices]
+    assert any("asked for 60 s of the run, got 30 s" in text for text in said)
+    assert (result.record.ending.asked_s, result.record.ending.got_s) == (60.0, 30.0)
+
+
+def test_a_steady_state_is_compared_with_the_window(tmp_path):
+    assert ended(tmp_path, steady_state_s=30.0, ended_by="steady state").verdict.word == "pass"
+    short = ended(tmp_path, steady_state_s=40.0)
+    assert any("asked for 40 s of the window, got 30 s" in reason for reason in short.verdict.reasons)
+
+
+def test_users_that_are_missing_are_counted_in_the_window(tmp_path):
+    lost = [(second, 5 if second < 10 or second >= 16 else 3, 5) for second in range(30)]
+    result = ended(tmp_path, users=lost)
+    assert result.record.ending.users_missing_s == 6.0
+    assert any("at the worst 3 of 5" in reason for reason in result.verdict.reasons)
+
+
+def test_users_that_are_being_started_or_left_by_themselves_are_not_missing(tmp_path):
+    ramp = [(second, 5 if second < 10 else min(20, 5 + second - 10), 5 if second < 10 else 20) for second in range(30)]
+    assert ended(tmp_path, users=ramp, stages=[(25, 20)]).record.ending.users_missing_s == 0
+    left = [(second, 5 if second < 10 else 3, 5) for second in range(30)]
+    assert ended(tmp_path, users=left, went_away=2).record.ending.users_missing_s == 0
+    assert ended(tmp_path, users=left, went_away=1).record.ending.users_missing_s == 20.0
+
+
+def test_fewer_users_than_were_asked_for_are_no_loss_where_locust_starts_no_more(tmp_path):
+    """With fixed counts only, Locust says that its ramp is done with fewer users than were asked for."""
+    fixed = [(second, 3, 5) for second in range(30)]
+    result = ended(tmp_path, users=fixed, stages=[(0, 3)])
+    assert result.record.ending.users_missing_s == 0
