@@ -12,6 +12,7 @@ from support.loadstone_run import CALM
 if TYPE_CHECKING:
     from support.threefold import Comparison, Threefold
 
+pytestmark = pytest.mark.timeout(300)
 USERS, TASKS = 3, 5
 EACH = USERS * TASKS
 LOAD = ("-u", str(USERS), "-r", "100", "-t", "10s")
@@ -105,19 +106,15 @@ class work(TaskSet):
 
     @task
     def leave(self):
+        self.wait()
         with self.client.get("/left", catch_response=True):
-            if self.user.tasks_done < 2:
+            if self.user.tasks_done == 1:
                 raise RescheduleTask()
             self.interrupt()
-
-
-HttpUser.tasks_done = FastHttpUser.tasks_done = LeanHttpUser.tasks_done = 0
 """)
     compared = threefold.compare(source, *LOAD)
-    equal_counts(compared).passed()
-    seen = compared.loadstone.count.requests["GET /left"]
-    assert seen >= USERS * 2
-    assert_unreported(compared, seen)
+    equal_counts(compared, requests=3 * USERS).passed()
+    assert_unreported(compared, 3 * USERS)
 
 
 @pytest.mark.conforms("`catch_response=True` without a `with` block", "equal; those requests are shown as not reported")
@@ -226,7 +223,7 @@ def test_tasks_that_raise(threefold: Threefold, judged: bool):
 def work(user):
     user.client.get("/sound")
     gevent.sleep(0.1)
-    raise ValueError(f"no {type(user).__name__}")
+    raise ValueError("no result")
 """)
     objectives = NO_EXCEPTIONS if judged else (*CALM, "--objective", "failures==0")
     compared = threefold.compare(source, *LOAD, objectives=objectives)
@@ -247,7 +244,7 @@ def test_statistics_that_are_reset(threefold: Threefold):
     source = three_classes("""
 @events.spawning_complete.add_listener
 def reset(**_):
-    gevent.spawn_later(0.3, clear)
+    gevent.spawn_later(5, clear)
 
 
 @events.init.add_listener
@@ -260,7 +257,7 @@ def work(user):
     user.client.get("/sound")
 """)
     compared = threefold.compare(source, *LOAD)
-    assert 0 < compared.locust.requests < EACH
+    assert compared.locust.requests < EACH
     assert (compared.loadstone.requests, compared.loadstone.count.total) == (EACH, EACH)
     found = compared.run.run_json()
     assert found["locust"]["reset"]

@@ -56,7 +56,7 @@ def requests_answer(*, history: bool = False) -> requests.Response:
 
 
 def lean_answer(ttfb_us: int) -> LeanResponse:
-    return LeanResponse(TemplateBook("http://h", ()).template("GET", "http://h/", None), b"", None, ttfb_us)
+    return LeanResponse(TemplateBook("http://h", (), None).template("GET", "http://h/", None), b"", None, ttfb_us)
 
 
 class Unshowable:
