@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
     from locust.runners import Runner
-    from locust.stats import RequestStats
+    from locust.stats import RequestStats, StatsEntry
 
     from loadstone.settings import HookSettings, RunRequest
 
@@ -73,14 +73,13 @@ class MasterHook:
         self._watchers: list[gevent.Greenlet[..., Any]] = []
         self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
-        self._stats_reset = False
-        _watch_resets(environment.stats, self._note_reset)
+        self._stats_began = _began(environment.stats)
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
-        self._ended_by, self._stats_reset = None, False
+        self._ended_by, self._stats_began = None, _began(self._environment.stats)
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
@@ -125,13 +124,10 @@ class MasterHook:
         if not is_only_run(self._environment):  # where it is, it may have been stopped early, and ends when it is time
             gevent.killall(self._timers)
             publisher.publish(self.outcome.now())
-        totals = locust_totals(self._environment, reset=self._stats_reset)
+        totals = locust_totals(self._environment, self._stats_began)
         publisher.publish(totals)
         publisher.finish(_FLUSH_TIMEOUT_S)
         log.info("run=%s state=stopped requests=%d", publisher.run, totals.requests)
-
-    def _note_reset(self) -> None:
-        self._stats_reset = True
 
     @property
     def is_recording(self) -> bool:
@@ -192,25 +188,19 @@ def _spawn_later(seconds: float, work: Callable[[], object]) -> gevent.Greenlet[
     return gevent.spawn_later(seconds, work)
 
 
-def locust_totals(environment: Environment, *, reset: bool) -> Stopped:
-    """What Locust itself counted; ``reset``: its statistics were set to zero during the run."""
+def locust_totals(environment: Environment, began: tuple[StatsEntry, float]) -> Stopped:
+    """What Locust itself counted since its statistics ``began``, unless they were set to zero meanwhile.
+
+    The time of their beginning is then a later one; the statistics of workers only ever make it an earlier one.
+    """
     total, runner = environment.stats.total, environment.runner
     exceptions = sum(each["count"] for each in runner.exceptions.values()) if runner else 0
+    reset = total is not began[0] or total.start_time > began[1]
     return Stopped(requests=total.num_requests, failures=total.num_failures, exceptions=exceptions, reset=reset)
 
 
-def _watch_resets(stats: RequestStats, note: Callable[[], None]) -> None:
-    """Call ``note`` whenever the statistics are set to zero: by ``--reset-stats``, the web page or the scenario."""
-
-    def watched(reset: Callable[[], None]) -> Callable[[], None]:
-        def noted() -> None:
-            note()
-            reset()
-
-        return noted
-
-    stats.reset_all = watched(stats.reset_all)  # type: ignore[method-assign]
-    stats.clear_all = watched(stats.clear_all)  # type: ignore[method-assign]
+def _began(stats: RequestStats) -> tuple[StatsEntry, float]:
+    return stats.total, stats.total.start_time
 
 
 def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:
