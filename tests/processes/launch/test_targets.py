@@ -161,11 +161,13 @@ def scenario(*files: Path, users: tuple[UserReport, ...] = ()) -> Scenario:
 def test_the_demo_target_is_for_the_demo_scenario_or_a_model_that_the_user_names(tmp_path: Path):
     own, http = tmp_path / "own.py", report("Web", http=True, needs_host=True)
     assert wants_demo_target(settings(), scenario(DEMO, users=(http,)))
-    assert wants_demo_target(settings(model="models:/a/1"), scenario(own, users=(http,)))
+    assert wants_demo_target(settings(demo_model="models:/a/1"), scenario(own, users=(http,)))
     assert not wants_demo_target(settings(), scenario(own, users=(http,)))
-    assert not wants_demo_target(settings(model="models:/a/1"), scenario(own, users=(report("Rpc"),)))
+    assert not wants_demo_target(settings(demo_model="models:/a/1"), scenario(own, users=(report("Rpc"),)))
     assert not wants_demo_target(settings(host=NOWHERE), scenario(DEMO, users=(http,)))
-    assert not wants_demo_target(settings(model="models:/a/1"), scenario(own, users=(report("Web", host=NOWHERE),)))
+    assert not wants_demo_target(
+        settings(demo_model="models:/a/1"), scenario(own, users=(report("Web", host=NOWHERE),))
+    )
 
 
 def test_the_demo_scenario_is_refused_with_a_target_that_does_not_describe_its_model(counting_server: CountingServer):
