@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadstone.errors import ExitCode, LoadstoneError
+from loadstone.errors import ExitCode, LoadstoneError, SettingsError
 from loadstone.hook import control_api, web_ui
 from loadstone.hook.default_host import give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
@@ -46,9 +46,10 @@ def install(events: Events) -> None:
 
 
 def _read_options_only(parser: Any) -> None:
-    words = load(HookSettings).locust_words
-    if words is not None:
-        use_options_only(parser, words)
+    with suppress(SettingsError):  # said when Locust initialises the hook
+        words = load(HookSettings).locust_words
+        if words is not None:
+            use_options_only(parser, words)
 
 
 def _hide_from_pytest() -> None:

@@ -92,7 +92,9 @@ def test_a_pause_of_the_whole_run_is_seen_although_every_objective_holds(new_run
     found = ran_with(run, pause, slow_server)
     assert (found["verdict"], found["exit_code"]) == ("inconclusive", 3), run.output
     assert found["objectives"][0]["ok"] is True
-    (reason,) = (each for each in found["reasons"] if "stood still together" in each)
+    together = [each for each in found["reasons"] if "stood still together" in each]
+    assert len(together) == 1, found["reasons"]
+    reason = together[0]
     assert reason.startswith("every worker, the master")
     assert reason in " ".join(run.output.split())
     assert found["requests"] == slow_server.count().total

@@ -119,7 +119,7 @@ def test_every_count_is_equal_with_eight_workers(new_run, counting_server):
 def test_one_worker_runs_several_scenarios_and_requests_in_flight_at_the_end_may_finish(new_run, counting_server):
     counting_server.configure(failures=FAILING)
     load = ("--host", counting_server.url, "-u", "10", "-r", "100", "-t", "2500ms", "--workers", "1")
-    run = new_run("mixed", str(SCENARIOS / "slow.py"), *load)
+    run = new_run("mixed", "-f", str(SCENARIOS / "slow.py"), *load)
     run.run()
     count = counting_server.count()
     assert {"GET /home", "GET /slow"} <= set(count.requests)

@@ -110,5 +110,5 @@ def test_without_a_scenario_a_host_that_is_not_the_demo_target_is_refused(new_ru
     run = new_run(None, "--host", counting_server.url)
     run.cwd = tmp_path
     assert run.run() == 2
-    assert "no scenario is named" in run.output
+    assert "the demo scenario needs a target that describes its model" in run.output
     assert "-f FILE" in run.output

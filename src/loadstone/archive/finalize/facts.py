@@ -206,11 +206,13 @@ class _Worker:
 class WorkersInWindow:
     """Gathers how workers did; a batch belongs to the window if it was sent in it.
 
-    A loop is late beyond ``lag_limit_ms``.
+    A loop is late beyond ``lag_limit_ms``. ``ahead_ms``: how far the master's clock, which dates the window, is ahead
+    of the stream server's.
     """
 
-    def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS) -> None:
+    def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS, ahead_ms: float | None = None) -> None:
         self._window = window
+        self._ahead_ms = ahead_ms or 0.0
         self._lag_limit_ms = lag_limit_ms
         self._workers: dict[int, _Worker] = {}
 
@@ -227,7 +229,7 @@ class WorkersInWindow:
             worker.host.take(batch)
         worker.note_clocks(batch)
         worker.stalls.extend(stall for stall in batch.stalls if self._touches_window(stall))
-        if batch.clock_offset_ms is not None and _server_time_ns(batch.sent_ns, batch.clock_offset_ms) in self._window:
+        if batch.clock_offset_ms is not None and self._sent_by_master_ns(batch, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
             worker.offsets += 1
 
@@ -236,16 +238,15 @@ class WorkersInWindow:
         limit_ms = self._lag_limit_ms
         return tuple(_worker_facts(number, self._workers[number], limit_ms) for number in sorted(self._workers))
 
+    def _sent_by_master_ns(self, batch: Batch, offset_ms: float) -> int:
+        """When a batch was sent by the master's clock.
+
+        By the worker's own clock, one that is far enough off would never send within the window and never be noticed.
+        """
+        return batch.sent_ns - round((offset_ms - self._ahead_ms) * NS_PER_MS)
+
     def _touches_window(self, stall: Stall) -> bool:
         return stall.end_ns >= self._window.start_ns and stall.begin_ns < self._window.end_ns
-
-
-def _server_time_ns(sent_ns: int, offset_ms: float) -> int:
-    """When a batch was sent by the stream server's clock.
-
-    By the worker's own clock, one that is far enough off would never send within the window and never be noticed.
-    """
-    return sent_ns - round(offset_ms * NS_PER_MS)
 
 
 def _raise_to(totals_us: dict[str, int], batch: Batch) -> None:

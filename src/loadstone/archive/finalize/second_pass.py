@@ -44,7 +44,8 @@ class SecondPass:
         self.names = NameTable(found.state.names.limit)
         self.failures = FailureTable()
         window = found.window
-        self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]))
+        ahead_ms = found.state.lifecycle.clock_offsets.value
+        self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]), ahead_ms)
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
         self.in_flight = InFlightAtEnd(window, found.state.lifecycle.identity.stop_timeout_s or 0.0)
