@@ -34,7 +34,7 @@ test: $(DEV_SET) ## Run the tests that need only Python packages
 
 .PHONY: test-runs
 test-runs: $(DEV_SET) ## Run whole load tests, which also need nothing but Python packages
-	$(PY) -m pytest tests/processes/runs tests/processes/faults $(ARGS)
+	$(PY) -m pytest tests/processes/runs tests/processes/faults -n 2 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
