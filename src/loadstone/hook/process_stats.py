@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["LoopLag", "ProcessMonitor", "ProcessStats"]
 
 _TICK_S: Final = TICK_US / US_PER_S
+_SUSPENSION_US: Final = 10_000
+"""The time suspended comes from two clocks that are read one after the other: a smaller difference means nothing."""
 
 
 class LoopLag:
@@ -64,6 +66,8 @@ class LoopLag:
 
     def _note(self, lag_us: int, suspended_us: int) -> None:
         self._lags_us.append(lag_us)
+        if suspended_us < _SUSPENSION_US:
+            suspended_us = 0
         if lag_us + suspended_us > STALL_US:
             self._stalls.append(Stall(self._now_ns(), lag_us + suspended_us, suspended_us))
 
