@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,7 @@ from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.stall import FAILING_STALL_US, Span, common_spans, spans_of
+from loadstone.domain.standstill import standstills
 from loadstone.domain.time import NS_PER_S, US_PER_S
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices", "standstills"]
+__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
 
 LAG_FLOOR_MS: Final = 10.0
 _LAG_SHARE: Final = 0.05
@@ -75,14 +75,8 @@ def stall_notices(facts: RunFacts) -> Iterator[str]:
 
 def pauses(facts: RunFacts) -> list[Span]:
     """When every worker and the master stood still together for two seconds or more."""
-    common = common_spans(standstills(facts), facts.master_gaps)
+    common = common_spans(standstills(facts.workers), facts.master_gaps)
     return [span for span in common if span.length_ns >= _PAUSE_NS]
-
-
-def standstills(facts: RunFacts) -> list[Span]:
-    """When every worker stood still at once: nobody could notice an answer of the target then."""
-    each = [spans_of(worker.stalls) for worker in facts.workers]
-    return reduce(common_spans, each) if each else []
 
 
 def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:
