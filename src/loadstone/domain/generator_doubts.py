@@ -139,7 +139,8 @@ def _disturbed(objectives: Sequence[Objective], results: Sequence[ObjectiveResul
     """The objectives that fail and would not have failed without stalls."""
     if facts.undisturbed is None:
         return []
-    quicker = replace(facts, names=facts.undisturbed, total=merged(facts.undisturbed.values()))
+    target = replace(facts.target, in_flight=facts.target.undisturbed or facts.target.in_flight)
+    quicker = replace(facts, names=facts.undisturbed, total=merged(facts.undisturbed.values()), target=target)
     share = _stalled_share(facts)
     texts = []
     for objective, result in zip(objectives, results, strict=True):

@@ -32,14 +32,14 @@ def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFa
         tuple(without_standstills(pauses_of(waiting, usual_us, window, users, answered, stuck), still))
         for waiting in (second.silences, second.lulls)
     )
-    return TargetFacts(
-        in_flight=in_flight_of(
+    in_flight, quicker = (
+        in_flight_of(
             second.in_flight,
-            second.by_name(second.in_flight.later),
+            second.by_name(later),
             second.by_name(totals),
             found.state.lifecycle.identity.stop_timeout_s or 0.0,
             stuck,
-        ),
-        silences=silences,
-        lulls=lulls,
+        )
+        for later in (second.in_flight.later, second.in_flight.quicker)
     )
+    return TargetFacts(in_flight=in_flight, undisturbed=quicker, silences=silences, lulls=lulls)
