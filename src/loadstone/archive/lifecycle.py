@@ -30,7 +30,7 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.domain.facts import LocustCounts, Window
-from loadstone.domain.stall import Span
+from loadstone.domain.stall import MISSED_NS, Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
 
@@ -41,8 +41,6 @@ EXCEPTION_LIMIT: Final = 1000
 
 _TENTH_NS: Final = NS_PER_S // 10
 _MORE: Final = ("further exceptions", "")
-_MISSED_NS: Final = 2 * NS_PER_S
-"""The master reports users once a second: after this long a tick is missing."""
 _GAP_LIMIT: Final = 1000
 _FROM_MASTER: Final = frozenset(
     {
@@ -189,7 +187,7 @@ class Lifecycle:
     def _users(self, users: Users, at_ns: int) -> None:
         if at_ns < self._users_ns:
             return
-        if self._users_ns and at_ns - self._users_ns >= _MISSED_NS:
+        if self._users_ns and at_ns - self._users_ns >= MISSED_NS:
             self.gaps.append(Span(self._users_ns, at_ns))
         self._users_ns = at_ns
         self.users, self.target_users, self.workers = users.users, users.target_users, users.workers

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
+__all__ = ["BUSY_PCT", "LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
 
 LAG_FLOOR_MS: Final = 10.0
 _LAG_SHARE: Final = 0.05
@@ -40,8 +40,9 @@ _LATE_PCT: Final = 5.0
 _PAUSE_NS: Final = 2 * NS_PER_S
 _THROTTLED_SHARE: Final = 0.01
 """A worker counts as throttled when its cgroup throttled it for more than this share of the window."""
-_BUSY_PCT: Final = 95.0
-"""A worker counts as out of CPU above this percentage of one core: an event loop cannot use more than one core."""
+BUSY_PCT: Final = 95.0
+"""Above this percentage of one core a worker counts as out of CPU, since an event loop cannot use more than one; above
+this percentage of all CPUs, its machine does."""
 
 
 def lag_limit_ms(objectives: Sequence[Objective]) -> float:
@@ -97,7 +98,7 @@ def _shortages(worker: WorkerFacts, window_s: float) -> list[str]:
     throttled_s = worker.throttled_us / US_PER_S
     if throttled_s > _THROTTLED_SHARE * window_s:
         causes.append(f"its cgroup throttled it for {number_text(throttled_s)} s")
-    if worker.cpu_pct > _BUSY_PCT:
+    if worker.cpu_pct > BUSY_PCT:
         causes.append(f"it used {number_text(worker.cpu_pct)} % of a core")
     return causes
 

@@ -12,8 +12,8 @@ from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
-from loadstone.domain.stall import TICK_US, Span
-from loadstone.domain.time import NS_PER_MS, NS_PER_S, US_PER_MS
+from loadstone.domain.stall import MISSED_NS, TICK_US, Span, without_overlaps
+from loadstone.domain.time import NS_PER_MS, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 
 _WORKER_PART = "worker"
 _HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
-_MISSED_NS: Final = 2 * NS_PER_S
-"""Usage is sampled once a second: after this long a tick is missing."""
 
 
 def facts_of(
@@ -303,7 +301,7 @@ class ServicesInWindow:
         """Take in one tick that was not taken in before."""
         before_ns = self._ticked_ns.get(tick.source, tick.at_ns)
         self._ticked_ns[tick.source] = tick.at_ns
-        if tick.at_ns - before_ns > _MISSED_NS:
+        if tick.at_ns - before_ns >= MISSED_NS:
             self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
@@ -324,8 +322,8 @@ class ServicesInWindow:
         return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
 
     def gaps(self) -> tuple[Span, ...]:
-        """When a sampler missed its ticks, in the whole run."""
-        return tuple(self._gaps)
+        """When a sampler missed its ticks, in the whole run; ascending and without overlaps."""
+        return tuple(without_overlaps(self._gaps))
 
 
 def _add(service: _Service, containers: list[Usage]) -> None:
