@@ -13,7 +13,7 @@ from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
 from loadstone.domain.stall import MISSED_NS, TICK_US, Span, without_overlaps
-from loadstone.domain.time import NS_PER_MS, US_PER_MS
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, US_PER_MS
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 
 _WORKER_PART = "worker"
+_LATE_BATCH_NS: Final = NS_PER_S
+"""Workers send twice a second: a batch that came this long after the start of the window is mostly about the window."""
 _HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
 
 
@@ -202,20 +204,22 @@ class _Worker:
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was sent in it.
+    """Gathers how workers did; a batch belongs to the window if it was sent in it, but for the first one.
 
-    A loop is late beyond ``lag_limit_ms``.
+    That one is about the end of the ramp-up or the warm-up too, unless a worker that stood still sent it late. A loop
+    is late beyond ``lag_limit_ms``.
     """
 
     def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS) -> None:
         self._window = window
         self._lag_limit_ms = lag_limit_ms
         self._workers: dict[int, _Worker] = {}
+        self._sent_ns: dict[str, int] = {}
 
     def take(self, batch: Batch) -> None:
         """Take in one batch that was not taken in before."""
         worker = self._workers.setdefault(batch.worker, _Worker())
-        if batch.sent_ns < self._window.start_ns:
+        if self._is_early(batch):
             _raise_to(worker.throttled_before_us, batch)
         elif batch.sent_ns in self._window:
             _raise_to(worker.throttled_after_us, batch)
@@ -233,6 +237,13 @@ class WorkersInWindow:
         """One record per worker, ascending."""
         limit_ms = self._lag_limit_ms
         return tuple(_worker_facts(number, self._workers[number], limit_ms) for number in sorted(self._workers))
+
+    def _is_early(self, batch: Batch) -> bool:
+        """Whether it is about the time before the window."""
+        before_ns = self._sent_ns.get(batch.incarnation, batch.sent_ns)
+        self._sent_ns[batch.incarnation] = batch.sent_ns
+        start_ns = self._window.start_ns
+        return batch.sent_ns < start_ns or (before_ns < start_ns and batch.sent_ns < start_ns + _LATE_BATCH_NS)
 
     def _touches_window(self, stall: Stall) -> bool:
         return stall.end_ns >= self._window.start_ns and stall.begin_ns < self._window.end_ns
