@@ -30,6 +30,7 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.domain.facts import LocustCounts, Window
+from loadstone.domain.limits import FURTHER_EXCEPTIONS
 from loadstone.domain.stall import MISSED_NS, Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
@@ -37,10 +38,9 @@ from loadstone.domain.time import NS_PER_S
 __all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException", "masked"]
 
 EXCEPTION_LIMIT: Final = 1000
-"""How many different exceptions of user code are kept apart; further ones are counted under `_MORE`."""
+"""How many different exceptions of user code are kept apart; further ones are counted together."""
 
 _TENTH_NS: Final = NS_PER_S // 10
-_MORE: Final = ("further exceptions", "")
 _GAP_LIMIT: Final = 1000
 _FROM_MASTER: Final = frozenset(
     {
@@ -227,7 +227,7 @@ class Lifecycle:
     def _exception(self, raised: ExceptionRaised, at_ns: int) -> None:
         key = (mask_secrets(raised.message), mask_secrets(raised.traceback))
         if key not in self.exceptions and len(self.exceptions) >= EXCEPTION_LIMIT:
-            key = _MORE
+            key = FURTHER_EXCEPTIONS
         found = self.exceptions.setdefault(key, UserException())
         found.count += raised.count
         for age, count in raised.ages or ((0, raised.count),):
