@@ -30,19 +30,17 @@ from loadstone.domain.event import (
     WorkerLost,
 )
 from loadstone.domain.facts import LocustCounts, Window
-from loadstone.domain.stall import Span
+from loadstone.domain.limits import FURTHER_EXCEPTIONS
+from loadstone.domain.stall import MISSED_NS, Span
 from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
 
 __all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException", "masked"]
 
 EXCEPTION_LIMIT: Final = 1000
-"""How many different exceptions of user code are kept apart; further ones are counted under `_MORE`."""
+"""How many different exceptions of user code are kept apart; further ones are counted together."""
 
 _TENTH_NS: Final = NS_PER_S // 10
-_MORE: Final = ("further exceptions", "")
-_MISSED_NS: Final = 2 * NS_PER_S
-"""The master reports users once a second: after this long a tick is missing."""
 _GAP_LIMIT: Final = 1000
 _FROM_MASTER: Final = frozenset(
     {
@@ -189,7 +187,7 @@ class Lifecycle:
     def _users(self, users: Users, at_ns: int) -> None:
         if at_ns < self._users_ns:
             return
-        if self._users_ns and at_ns - self._users_ns >= _MISSED_NS:
+        if self._users_ns and at_ns - self._users_ns >= MISSED_NS:
             self.gaps.append(Span(self._users_ns, at_ns))
         self._users_ns = at_ns
         self.users, self.target_users, self.workers = users.users, users.target_users, users.workers
@@ -229,7 +227,7 @@ class Lifecycle:
     def _exception(self, raised: ExceptionRaised, at_ns: int) -> None:
         key = (mask_secrets(raised.message), mask_secrets(raised.traceback))
         if key not in self.exceptions and len(self.exceptions) >= EXCEPTION_LIMIT:
-            key = _MORE
+            key = FURTHER_EXCEPTIONS
         found = self.exceptions.setdefault(key, UserException())
         found.count += raised.count
         for age, count in raised.ages or ((0, raised.count),):

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from loadstone.domain.cut import CutRequest
-from loadstone.domain.limits import LAST_NS, Amount, Count, Figure, Moment, WorkerIndex
+from loadstone.domain.limits import LAST_NS, Amount, Count, Duration, Figure, Moment, WorkerIndex
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.stall import Stall  # noqa: TC001  (msgspec resolves it at run time)
@@ -191,7 +191,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     host_waiting_pct: Figure | None = None
     target_offset_ms: Figure | None = None
     own_stream: bool = False
-    cut: tuple[tuple[Any, Any, Moment, Count], ...] = ()
+    cut: tuple[tuple[Any, Any, Moment, Duration], ...] = ()
     stuck: Count = 0
     went_away: Count = 0
     unreported: Count = 0

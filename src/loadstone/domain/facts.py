@@ -109,12 +109,14 @@ class TargetFacts:
     """What users got from the target in the window beside answers.
 
     ``in_flight``: requests that it had not answered. ``silences``: when it answered nobody while users waited;
-    ``lulls``: when it answered hardly anybody, which may be around silences.
+    ``lulls``: when it answered hardly anybody, which may be around silences. ``undisturbed``: what ``in_flight`` could
+    have been if no worker had ever stood still; None where that is the same.
     """
 
     in_flight: InFlight = field(default_factory=InFlight)
     silences: tuple[Pause, ...] = ()
     lulls: tuple[Pause, ...] = ()
+    undisturbed: InFlight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

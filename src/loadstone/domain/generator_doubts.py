@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,7 @@ from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.stall import FAILING_STALL_US, Span, common_spans, spans_of
+from loadstone.domain.standstill import standstills
 from loadstone.domain.time import NS_PER_S, US_PER_S
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices", "standstills"]
+__all__ = ["BUSY_PCT", "LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
 
 LAG_FLOOR_MS: Final = 10.0
 _LAG_SHARE: Final = 0.05
@@ -40,8 +40,9 @@ _LATE_PCT: Final = 5.0
 _PAUSE_NS: Final = 2 * NS_PER_S
 _THROTTLED_SHARE: Final = 0.01
 """A worker counts as throttled when its cgroup throttled it for more than this share of the window."""
-_BUSY_PCT: Final = 95.0
-"""A worker counts as out of CPU above this percentage of one core: an event loop cannot use more than one core."""
+BUSY_PCT: Final = 95.0
+"""Above this percentage of one core a worker counts as out of CPU, since an event loop cannot use more than one; above
+this percentage of all CPUs, its machine does."""
 
 
 def lag_limit_ms(objectives: Sequence[Objective]) -> float:
@@ -75,14 +76,8 @@ def stall_notices(facts: RunFacts) -> Iterator[str]:
 
 def pauses(facts: RunFacts) -> list[Span]:
     """When every worker and the master stood still together for two seconds or more."""
-    common = common_spans(standstills(facts), facts.master_gaps)
+    common = common_spans(standstills(facts.workers), facts.master_gaps)
     return [span for span in common if span.length_ns >= _PAUSE_NS]
-
-
-def standstills(facts: RunFacts) -> list[Span]:
-    """When every worker stood still at once: nobody could notice an answer of the target then."""
-    each = [spans_of(worker.stalls) for worker in facts.workers]
-    return reduce(common_spans, each) if each else []
 
 
 def _overload(worker: WorkerFacts, limit_ms: float, facts: RunFacts) -> str:
@@ -103,7 +98,7 @@ def _shortages(worker: WorkerFacts, window_s: float) -> list[str]:
     throttled_s = worker.throttled_us / US_PER_S
     if throttled_s > _THROTTLED_SHARE * window_s:
         causes.append(f"its cgroup throttled it for {number_text(throttled_s)} s")
-    if worker.cpu_pct > _BUSY_PCT:
+    if worker.cpu_pct > BUSY_PCT:
         causes.append(f"it used {number_text(worker.cpu_pct)} % of a core")
     return causes
 
@@ -145,7 +140,8 @@ def _disturbed(objectives: Sequence[Objective], results: Sequence[ObjectiveResul
     """The objectives that fail and would not have failed without stalls."""
     if facts.undisturbed is None:
         return []
-    quicker = replace(facts, names=facts.undisturbed, total=merged(facts.undisturbed.values()))
+    target = replace(facts.target, in_flight=facts.target.undisturbed or facts.target.in_flight)
+    quicker = replace(facts, names=facts.undisturbed, total=merged(facts.undisturbed.values()), target=target)
     share = _stalled_share(facts)
     texts = []
     for objective, result in zip(objectives, results, strict=True):

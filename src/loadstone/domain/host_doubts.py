@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.doubt import about, depends_on_workers
-from loadstone.domain.generator_doubts import lag_limit_ms
+from loadstone.domain.generator_doubts import BUSY_PCT, lag_limit_ms
 from loadstone.domain.objective import number_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = ["TARGET", "doubts_of_the_host"]
 
 TARGET: Final = "target"
 """The service under which the target's usage is recorded."""
-_BUSY_PCT: Final = 95.0
 _AT_LIMIT: Final = 0.95
 _ONE_CORE: Final = (0.95, 1.05)
 _THROTTLED_PCT: Final = 5.0
@@ -68,7 +67,7 @@ def _is_about_speed(objective: Objective) -> bool:
 
 
 def _out_of_cpu(worker: WorkerFacts) -> bool:
-    return worker.host_busy_pct is not None and worker.host_busy_pct + (worker.host_stolen_pct or 0.0) > _BUSY_PCT
+    return worker.host_busy_pct is not None and worker.host_busy_pct + (worker.host_stolen_pct or 0.0) > BUSY_PCT
 
 
 def _at_own_limit(target: ServiceUsage) -> bool:

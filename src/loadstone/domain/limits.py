@@ -10,10 +10,26 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-__all__ = ["LAST_NS", "Amount", "Bytes", "Count", "Figure", "Moment", "Warmup", "WorkerIndex"]
+__all__ = [
+    "FURTHER_EXCEPTIONS",
+    "LAST_NS",
+    "MAX_DURATION_US",
+    "Amount",
+    "Bytes",
+    "Count",
+    "Duration",
+    "Figure",
+    "Moment",
+    "Warmup",
+    "WorkerIndex",
+]
 
 LAST_NS: Final = 9_214_646_400 * 1_000_000_000 - 1
 """The end of the year 2261; 64 bits hold the nanoseconds of 100 days more."""
+MAX_DURATION_US: Final = (1 << 38) - 1
+"""Longest duration a rollup holds: 76 hours. Longer ones count as this long."""
+FURTHER_EXCEPTIONS: Final = ("further exceptions", "")
+"""Message and traceback under which exceptions are counted once too many different ones were raised."""
 _MOST: Final = 2**53
 """Every integer up to this one is exact in JSON and in float64, and a thousand of them can be added in 64 bits."""
 _MOST_WORKERS: Final = 2**31 - 1
@@ -24,6 +40,9 @@ Moment: TypeAlias = Annotated[int, Meta(ge=0, le=LAST_NS)]
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=_MOST)]
 """How many, or how much, of something that cannot be negative."""
+
+Duration: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_DURATION_US)]
+"""Microseconds, so few that 64 bits hold the end of a duration that begins at any moment."""
 
 Amount: TypeAlias = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
 """A whole number that may be negative."""

@@ -33,7 +33,7 @@ class Pause:
     """One pause; times are wall clock, ns.
 
     ``waiting`` requests waited in it, ``answered`` were answered, where ``expected`` answers would have been as many as
-    its users had at other times.
+    its users had at other times. For ``still_ns`` of it every worker stood still and could notice no answer.
     """
 
     start_ns: int
@@ -41,11 +41,12 @@ class Pause:
     waiting: int
     answered: int
     expected: float
+    still_ns: int = 0
 
     @property
     def seconds(self) -> float:
-        """Its length."""
-        return (self.end_ns - self.start_ns) / NS_PER_S
+        """Its length, less the time in which the workers stood still."""
+        return (self.end_ns - self.start_ns - self.still_ns) / NS_PER_S
 
     @property
     def is_doubtful(self) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from loadstone.domain.histogram import Histogram, bucket_indexes
+from loadstone.domain.limits import MAX_DURATION_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKETS", "MAX_DURATION_US", "Rollup", "merged", "roll_up"]
 
-MAX_DURATION_US: Final = (1 << 38) - 1
-"""Longest duration a rollup holds: 76 hours. Longer ones count as this long."""
 
 BUCKETS: Final = 4096
 """How many histogram buckets durations up to `MAX_DURATION_US` can fall into."""

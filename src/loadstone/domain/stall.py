@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from loadstone.domain.limits import Count, Moment  # noqa: TC001  (msgspec reads annotations when it runs)
-from loadstone.domain.time import NS_PER_US, US_PER_S
+from loadstone.domain.limits import Duration, Moment  # noqa: TC001  (msgspec reads annotations when it runs)
+from loadstone.domain.time import NS_PER_S, NS_PER_US, US_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["FAILING_STALL_US", "STALL_US", "TICK_US", "Span", "Stall", "Stalled", "common_spans", "spans_of"]
+__all__ = [
+    "FAILING_STALL_US",
+    "MISSED_NS",
+    "STALL_US",
+    "TICK_US",
+    "Span",
+    "Stall",
+    "Stalled",
+    "common_spans",
+    "spans_of",
+    "without_overlaps",
+]
 
 TICK_US: Final = 50_000
 """Time between two measurements of an event loop's lag."""
 STALL_US: Final = 100_000
 """An event loop that is later than this stood still."""
+MISSED_NS: Final = 2 * NS_PER_S
+"""The master reports users, and usage is sampled, once a second: after this long a tick is missing."""
 FAILING_STALL_US: Final = US_PER_S
 """A stall at least this long can have made requests fail: clients time out, servers close idle connections."""
 
@@ -36,8 +49,8 @@ class Stall(NamedTuple):
     """
 
     end_ns: Moment
-    length_us: Count
-    suspended_us: Count
+    length_us: Duration
+    suspended_us: Duration
 
     @property
     def begin_ns(self) -> int:
@@ -59,20 +72,33 @@ class Span(NamedTuple):
 
 def spans_of(stalls: Iterable[Stall]) -> list[Span]:
     """The stalls as spans, ascending and without overlaps."""
-    spans: list[Span] = []
-    for begin_ns, end_ns in sorted((stall.begin_ns, stall.end_ns) for stall in stalls):
-        if spans and begin_ns <= spans[-1].end_ns:
-            spans[-1] = Span(spans[-1].begin_ns, max(spans[-1].end_ns, end_ns))
+    return without_overlaps(Span(stall.begin_ns, stall.end_ns) for stall in stalls)
+
+
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """The same time in spans that ascend and do not overlap."""
+    merged: list[Span] = []
+    for begin_ns, end_ns in sorted(spans):
+        if merged and begin_ns <= merged[-1].end_ns:
+            merged[-1] = Span(merged[-1].begin_ns, max(merged[-1].end_ns, end_ns))
         else:
-            spans.append(Span(begin_ns, end_ns))
-    return spans
+            merged.append(Span(begin_ns, end_ns))
+    return merged
 
 
-def common_spans(first: Iterable[Span], second: Iterable[Span]) -> list[Span]:
-    """Where spans of both overlap."""
-    second = list(second)
-    pairs = ((max(a.begin_ns, b.begin_ns), min(a.end_ns, b.end_ns)) for a in first for b in second)
-    return [Span(begin_ns, end_ns) for begin_ns, end_ns in pairs if begin_ns < end_ns]
+def common_spans(first: Sequence[Span], second: Sequence[Span]) -> list[Span]:
+    """Where spans of both overlap; each of the two ascends and has no overlaps of its own."""
+    common, at, other = [], 0, 0
+    while at < len(first) and other < len(second):
+        a, b = first[at], second[other]
+        both = Span(max(a.begin_ns, b.begin_ns), min(a.end_ns, b.end_ns))
+        if both.begin_ns < both.end_ns:
+            common.append(both)
+        if a.end_ns <= b.end_ns:
+            at += 1
+        else:
+            other += 1
+    return common
 
 
 class Stalled:

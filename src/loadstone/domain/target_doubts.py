@@ -111,6 +111,8 @@ def _doubtful(facts: RunFacts) -> list[Pause]:
 def _pause_text(pause: Pause, facts: RunFacts) -> str:
     start_s, end_s = ((at_ns - facts.window.start_ns) / NS_PER_S for at_ns in (pause.start_ns, pause.end_ns))
     span = f"{number_text(pause.seconds)} s of the window, from {number_text(start_s)} s to {number_text(end_s)} s"
+    if pause.still_ns:
+        span += f" (without {number_text(pause.still_ns / NS_PER_S)} s in which every worker stood still)"
     if not pause.answered:
         return f"nobody was answered for {span}, while {pause.waiting} requests waited"
     expected = number_text(pause.expected)

@@ -20,6 +20,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
 
+from loadstone.domain.limits import MAX_DURATION_US
 from loadstone.domain.time import NS_PER_S, US_PER_S
 from loadstone.hook.odd_event import text_of
 from loadstone.lean import REQUEST_CODES, LeanHttpSession
@@ -117,7 +118,7 @@ def _aborted(frames: Iterable[FrameType]) -> Aborted:
             try:
                 method, name, started_s = read(frame.f_locals)
                 age_us = int((time.perf_counter() - started_s) * US_PER_S)
-                return Aborted(text_of(method), text_of(name), max(0, age_us))
+                return Aborted(text_of(method), text_of(name), min(max(0, age_us), MAX_DURATION_US))
             except Exception:  # noqa: BLE001, S112  (a scenario's own values may raise anything; it still counts)
                 continue
     return Aborted("", "", 0)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.event import ExceptionRaised
+from loadstone.domain.limits import FURTHER_EXCEPTIONS
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ExceptionLog"]
 
+_LIMIT: Final = 100
 _TENTH_NS: Final = NS_PER_S // 10
 
 
 class ExceptionLog:
-    """Counts exceptions by message, traceback and tenth of a second, in which a window may begin or end."""
+    """Counts exceptions by message, traceback and tenth of a second, in which a window may begin or end.
+
+    Of those published at once 100 different ones are kept apart: every message may hold a number of its own.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], Counter[int]] = {}
@@ -26,6 +31,8 @@ class ExceptionLog:
     def add(self, exception: BaseException, tb: Any, now_ns: int) -> None:
         """A task raised this exception at ``now_ns``."""
         key = (_message(exception), "".join(traceback.format_tb(tb)))
+        if key not in self._counts and len(self._counts) >= _LIMIT:
+            key = FURTHER_EXCEPTIONS
         self._counts.setdefault(key, Counter())[now_ns // _TENTH_NS] += 1
 
     def take(self, now_ns: int, *, node: str, worker: int) -> Iterator[ExceptionRaised]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import gevent
 import psutil
 
+from loadstone.domain.limits import MAX_DURATION_US
 from loadstone.domain.stall import STALL_US, TICK_US, Stall
 from loadstone.domain.time import NS_PER_US, US_PER_S
 from loadstone.host.cgroup import cgroup_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LoopLag", "ProcessMonitor", "ProcessStats"]
 
 _TICK_S: Final = TICK_US / US_PER_S
+_SUSPENSION_US: Final = 10_000
+"""The time suspended comes from two clocks that are read one after the other: a smaller difference means nothing."""
 
 
 class LoopLag:
@@ -64,8 +67,11 @@ class LoopLag:
 
     def _note(self, lag_us: int, suspended_us: int) -> None:
         self._lags_us.append(lag_us)
+        if suspended_us < _SUSPENSION_US:
+            suspended_us = 0
         if lag_us + suspended_us > STALL_US:
-            self._stalls.append(Stall(self._now_ns(), lag_us + suspended_us, suspended_us))
+            length_us, suspended_us = (min(each, MAX_DURATION_US) for each in (lag_us + suspended_us, suspended_us))
+            self._stalls.append(Stall(self._now_ns(), length_us, suspended_us))
 
 
 @dataclass(frozen=True, slots=True)

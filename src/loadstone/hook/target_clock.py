@@ -1,7 +1,8 @@
 """How far this worker's clock is from the target's, by the Date of an answer that a user received anyway.
 
-Once a minute, and for a few seconds at most, this listens to Locust's ``request`` event until an answer has a Date; at
-all other times it costs nothing.
+Once a minute, and for a few seconds at most, this listens to Locust's ``request`` event until an answer has a Date that
+is not too far off; at all other times it costs nothing. A single Date proves little: servers keep each for a while, and
+one that was held up keeps an old one. The smallest of all readings counts in the end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.domain.clock_doubts import MAX_TARGET_OFFSET_MS
 from loadstone.domain.time import MS_PER_S, NS_PER_MS
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class TargetClock:
         if at == 0:
             self._request.add_listener(self._listen)
         found, self._offset_ms = self._offset_ms, None
-        if found is not None or at == _LOOKS_LISTENING:
+        if _is_near(found) or at == _LOOKS_LISTENING:
             self.stop()
         return found
 
@@ -51,14 +53,20 @@ class TargetClock:
         self._request._handlers = [each for each in listeners if each != self._listen]  # noqa: SLF001
 
     def _listen(self, response: Any = None, response_time: Any = None, **_event: Any) -> None:
-        if self._offset_ms is not None:
+        if _is_near(self._offset_ms):
             return
         try:
             headers = response.headers
             if "Age" not in headers:  # a cache keeps the Date of the answer that it stored
-                self._offset_ms = least_offset_ms(headers["Date"], float(response_time), self._now_ns() / NS_PER_MS)
+                offset_ms = least_offset_ms(headers["Date"], float(response_time), self._now_ns() / NS_PER_MS)
+                self._offset_ms = min(offset_ms, offset_ms if self._offset_ms is None else self._offset_ms, key=abs)
         except Exception:  # noqa: BLE001  (an answer of any client, which may have no headers, or odd ones)
             return
+
+
+def _is_near(offset_ms: float | None) -> bool:
+    """Whether a reading has been found, and raises no doubt."""
+    return offset_ms is not None and abs(offset_ms) <= MAX_TARGET_OFFSET_MS
 
 
 def least_offset_ms(date: str, duration_ms: float, now_ms: float) -> float:

@@ -257,3 +257,17 @@ def test_requests_in_flight_while_a_worker_stood_still_are_judged_without_the_ti
     (worker,) = document["worker_health"]
     assert (worker["longest_stall_ms"], worker["longest_stall_at"]) == (2400.0, iso(stall.end_ns))
     assert worker["late_pct"] == pytest.approx(100 * 2.45 / (2.45 + 1000 * 0.0501 + 10 * 0.0501), rel=0.001)
+
+
+def test_requests_that_a_stall_at_the_end_of_the_window_kept_in_flight_are_no_clear_failure(tmp_path):
+    made, incarnation = RunMaker().started(objectives=["p95<500ms"]), IncarnationMaker()
+    late = [Sample(60.3 + at / 1e6, 600_000) for at in range(100)]
+    stall = Stall(START + round(60.31 * SECOND), 600_000, 0)
+    made.add(incarnation.batch([*samples(1000, 0, 59), *late], at_s=61, stalls=(stall,)))
+    made.add(incarnation.batch(at_s=61.5, final=True))
+    document = document_of(closed(tmp_path, made.stopped(60, requests=1100).entries))
+    assert (document["in_flight"]["ended_later"], document["objectives"][0]["ok"]) == (100, False)
+    assert (document["verdict"], document["reasons"][-1].split(": ")[-1]) == (
+        "inconclusive",
+        "without that, p95<500ms could have held",
+    )

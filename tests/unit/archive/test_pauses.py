@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from loadstone.domain.cut import CutRequest
 from loadstone.domain.event import EventKind
+from loadstone.domain.stall import Stall
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample
 from support.varied_run import closed
 
@@ -50,7 +51,7 @@ def requests_of(schedule: Schedule, hang: tuple[float, float] | None = None) -> 
     return ended, cut
 
 
-def run_of(tmp_path, *schedules: Schedule, hang: tuple[float, float] | None = None):
+def run_of(tmp_path, *schedules: Schedule, hang: tuple[float, float] | None = None, **changes):
     """The closed run of these schedules together, each with its users while it lasts."""
     run, incarnation = RunMaker(), IncarnationMaker()
     run.event(EventKind.STARTED, 0, users=1, stop_timeout_s=4.0).event(EventKind.ROSTER, 0, workers=[0])
@@ -61,7 +62,7 @@ def run_of(tmp_path, *schedules: Schedule, hang: tuple[float, float] | None = No
     parts = [requests_of(each, hang) for each in schedules]
     ended = sorted((sample for part, _ in parts for sample in part), key=lambda sample: sample.end_s)
     cut = tuple(each for _, part in parts for each in part)
-    run.add(incarnation.batch(ended, at_s=LENGTH_S + 4, aborted=len(cut), cut=cut, final=True))
+    run.add(incarnation.batch(ended, at_s=LENGTH_S + 4, aborted=len(cut), cut=cut, final=True, **changes))
     run.stopped(LENGTH_S, requests=len(ended))
     return closed(tmp_path, run.entries)
 
@@ -110,6 +111,17 @@ def test_a_silence_that_cost_hardly_any_request_is_only_told(tmp_path):
     assert result.verdict.word == "pass"
     assert [pause.doubtful for pause in result.record.silences] == [False]
     assert any("closed model" in notice for notice in result.verdict.notices)
+
+
+@pytest.mark.parametrize(("still_s", "expected"), [(9.8, "pass"), (4.0, "inconclusive")])
+def test_a_silence_while_the_only_worker_stood_still_is_not_the_targets(still_s, expected, tmp_path):
+    """The target is silent from 20 s to 30 s, or so it seems to a worker that stood still for ``still_s`` of them."""
+    stall = Stall(START + 30 * SECOND, round(still_s * 1e6), 0)
+    lags = (stall.length_us, *[100] * 5000)
+    result = run_of(tmp_path, Schedule(), hang=(20.0, 30.0), stalls=(stall,), loop_lag_us=lags)
+    told = [text for text in (*result.verdict.reasons, *result.verdict.notices) if "nobody was answered" in text]
+    assert (result.verdict.word, bool(told)) == (expected, expected != "pass"), result.verdict.reasons
+    assert all("for 5.9" in text for text in told), told
 
 
 def test_a_target_that_answers_hardly_anybody_for_a_while_is_doubted(tmp_path):

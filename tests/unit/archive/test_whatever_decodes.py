@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,11 +16,18 @@ from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import COLUMNS, decode_batch, encode_batch
+from loadstone.domain.cut import CutRequest
 from loadstone.domain.event import EventKind
+from loadstone.domain.limits import LAST_NS, MAX_DURATION_US
+from loadstone.domain.stall import Stall
 from loadstone.domain.time import iso
 from loadstone.errors import FormatError
 from loadstone.influx.point_stream import PointStream, apply_entry
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
+from support.varied_run import closed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BATCH = encode_batch(IncarnationMaker().batch(samples(5, 0, 1)))
 BEGINNING = RunMaker().started().add(IncarnationMaker().batch(samples(5, 0, 1))).entries
@@ -102,6 +109,27 @@ def test_a_batch_with_any_columns(columns: tuple[list[int], ...]):
     rest = b"".join(each.tobytes() for each in values[1:])
     apply(EntryKind.SAMPLES, batch_blob(ends.tobytes() + rest + np.array([0] * 5 + [-1] * 5, "<i4").tobytes()))
     apply(EntryKind.SAMPLES, batch_blob(values[0].tobytes() + rest + bytes(40)), near=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cut": [["GET", "/", START, MAX_DURATION_US + 1]]},
+        {"stalls": [[START, MAX_DURATION_US + 1, 0]]},
+        {"stalls": [[START, 0, MAX_DURATION_US + 1]]},
+    ],
+)
+def test_a_batch_with_a_duration_that_64_bits_may_not_hold_is_refused(changes: dict[str, Any]):
+    with pytest.raises(FormatError):
+        decode_batch(batch_blob(**changes))
+
+
+def test_a_run_with_the_longest_durations_at_the_latest_moment_is_closed(tmp_path: Path):
+    run = RunMaker().started()
+    cut = CutRequest("GET", "/", LAST_NS, MAX_DURATION_US)
+    stall = Stall(LAST_NS, MAX_DURATION_US, MAX_DURATION_US)
+    run.add(IncarnationMaker().batch(samples(5, 0, 1), cut=(cut,), stalls=(stall,), aborted=1, final=True)).stopped(2)
+    assert closed(tmp_path, run.entries).record.requests == 5
 
 
 @given(st.data(), st.sampled_from(sorted(EVENT_KEYS)))

@@ -44,6 +44,22 @@ def test_the_lag_is_the_nearest_rank_over_all_ticks_of_the_window(lags):
     assert worker.lag_p99_ms == expected
 
 
+def test_the_first_batch_after_the_start_of_the_window_is_about_the_ramp_up():
+    incarnation, late, new = IncarnationMaker(0), IncarnationMaker(1), IncarnationMaker(2)
+    ramping = {"loop_lag_us": (300_000,) * 10, "cpu_pct": 99.0, "throttled_us": 5000}
+    calm = {"loop_lag_us": (100,) * 10, "cpu_pct": 10.0, "throttled_us": 5000}
+    after_the_ramp, stood_still, joined = workers_of(
+        incarnation.batch(at_s=9.9),
+        incarnation.batch(at_s=10.4, **ramping),
+        incarnation.batch(at_s=10.9, **calm),
+        late.batch(at_s=9.9),
+        late.batch(at_s=13, **ramping),
+        new.batch(at_s=10.4, **ramping),
+    )
+    assert (after_the_ramp.lag_p99_ms, after_the_ramp.cpu_pct, after_the_ramp.throttled_us) == (0.1, 10.0, 0)
+    assert (stood_still.lag_p99_ms, joined.lag_p99_ms) == (300, 300)
+
+
 def test_throttling_is_what_came_on_top_within_the_window_for_each_incarnation():
     first, second = IncarnationMaker(1, "a"), IncarnationMaker(1, "b")
     (worker,) = workers_of(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadstone.domain.stall import Span, Stall, Stalled, common_spans, spans_of
 
@@ -44,3 +46,15 @@ def test_stalls_that_overlap_are_one_span_and_the_time_of_a_suspended_machine_is
 def test_the_common_part_of_spans():
     assert common_spans([Span(0, 10), Span(20, 30)], [Span(5, 25), Span(40, 50)]) == [Span(5, 10), Span(20, 25)]
     assert common_spans([Span(0, 10)], [Span(10, 20)]) == []
+
+
+def test_the_common_part_of_many_spans_is_found_at_once():
+    first = [Span(20 * at, 20 * at + 10) for at in range(100_000)]
+    second = [Span(20 * at + 5, 20 * at + 15) for at in range(100_000)]
+    assert common_spans(first, second) == [Span(20 * at + 5, 20 * at + 10) for at in range(100_000)]
+
+
+@given(*[st.sets(st.integers(0, 60), max_size=20)] * 2)
+def test_the_common_part_is_what_both_contain(first, second):
+    spans = [[Span(at, at + 1) for at in sorted(each)] for each in (first, second)]
+    assert common_spans(*spans) == [Span(at, at + 1) for at in sorted(first & second)]

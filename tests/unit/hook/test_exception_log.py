@@ -46,3 +46,15 @@ def test_a_payload_has_its_traceback_and_says_where_it_was_raised():
     (payload,) = log.take(0, node="client", worker=3)
     assert "raise error" in payload.traceback
     assert (payload.node, payload.worker) == ("client", 3)
+
+
+def test_of_many_different_exceptions_a_hundred_are_kept_apart_and_the_rest_is_counted_together():
+    log = ExceptionLog()
+    for _ in range(2):
+        for number in range(300):
+            log.add(ValueError(str(number)), None, 0)
+    payloads = list(log.take(0, node="n", worker=3))
+    assert [(each.message, each.count) for each in payloads[:100]] == [(str(number), 2) for number in range(100)]
+    assert [(each.message, each.traceback, each.count) for each in payloads[100:]] == [("further exceptions", "", 400)]
+    log.add(ValueError("later"), None, 0)
+    assert [each.message for each in log.take(0, node="n", worker=3)] == ["later"]

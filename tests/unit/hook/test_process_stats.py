@@ -2,12 +2,15 @@
 
 import os
 import time
+from itertools import count
 
 import gevent
 import psutil
+import pytest
 
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.host.cgroup import cgroup_of
+from loadstone.host.clock import suspended_ns
 
 
 def test_the_cpu_of_a_busy_process_and_its_memory_are_seen():
@@ -62,3 +65,21 @@ def test_a_machine_that_was_suspended_leaves_a_stall_although_no_timer_was_late(
     gevent.sleep(0.3)
     greenlet.kill()
     assert [stall.suspended_us for stall in lag.take_stalls() if stall.suspended_us] == [8_000_000]
+
+
+@pytest.mark.parametrize("jitter_ns", [-3_000, 3_000])
+def test_the_jitter_of_two_clocks_is_no_suspension(jitter_ns):
+    readings = count(5_000_000_000, jitter_ns)
+    lag = LoopLag(time.time_ns, lambda: next(readings))
+    greenlet = gevent.spawn(lag.watch)
+    gevent.sleep(0.01)
+    time.sleep(0.3)
+    gevent.sleep(0.01)
+    greenlet.kill()
+    (stall,) = lag.take_stalls()
+    assert (stall.suspended_us, stall.length_us > 200_000) == (0, True)
+
+
+def test_a_machine_that_is_awake_was_suspended_as_long_as_before():
+    readings = [suspended_ns() for _ in range(100)]
+    assert max(readings) - min(readings) < 10_000_000

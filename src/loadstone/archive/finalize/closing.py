@@ -119,6 +119,7 @@ def _closing(
     bound_ns = _bound_ns(found, closed_at_ns)
     undisturbed = second.undisturbed.rollups()
     totals = second.by_name(second.seconds.totals)
+    workers = second.workers.facts()
     facts = facts_of(
         found,
         names=second.by_name(second.seconds.window_totals),
@@ -126,8 +127,8 @@ def _closing(
         usage=second.services.facts(),
         usage_gaps=second.services.gaps(),
         queues=second.services.queues(),
-        workers=second.workers.facts(),
-        target=target_facts(second),
+        workers=workers,
+        target=target_facts(second, workers),
         names_capped=second.names.capped,
         failures=sum(rollup.err for rollup in totals.values()),
         bound_ns=bound_ns,

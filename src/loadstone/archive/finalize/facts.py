@@ -12,7 +12,7 @@ from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
 from loadstone.domain.rollup import merged
-from loadstone.domain.stall import TICK_US, Span
+from loadstone.domain.stall import MISSED_NS, TICK_US, Span, without_overlaps
 from loadstone.domain.time import NS_PER_MS, NS_PER_S, US_PER_MS
 from loadstone.errors import SettingsError
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 
 _WORKER_PART = "worker"
+_LATE_BATCH_NS: Final = NS_PER_S
+"""Workers send twice a second: a batch that came this long after the start of the window is mostly about the window."""
 _HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
-_MISSED_NS: Final = 2 * NS_PER_S
-"""Usage is sampled once a second: after this long a tick is missing."""
 
 
 def facts_of(
@@ -204,10 +204,11 @@ class _Worker:
 
 
 class WorkersInWindow:
-    """Gathers how workers did; a batch belongs to the window if it was sent in it.
+    """Gathers how workers did; a batch belongs to the window if it was sent in it, but for the first one.
 
-    A loop is late beyond ``lag_limit_ms``. ``ahead_ms``: how far the master's clock, which dates the window, is ahead
-    of the stream server's.
+    That one is about the end of the ramp-up or the warm-up too, unless a worker that stood still sent it late. A loop
+    is late beyond ``lag_limit_ms``. ``ahead_ms``: how far the master's clock, which dates the window, is ahead of the
+    stream server's.
     """
 
     def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS, ahead_ms: float | None = None) -> None:
@@ -215,11 +216,12 @@ class WorkersInWindow:
         self._ahead_ms = ahead_ms or 0.0
         self._lag_limit_ms = lag_limit_ms
         self._workers: dict[int, _Worker] = {}
+        self._sent_ns: dict[str, int] = {}
 
     def take(self, batch: Batch) -> None:
         """Take in one batch that was not taken in before."""
         worker = self._workers.setdefault(batch.worker, _Worker())
-        if batch.sent_ns < self._window.start_ns:
+        if self._is_early(batch):
             _raise_to(worker.throttled_before_us, batch)
         elif batch.sent_ns in self._window:
             _raise_to(worker.throttled_after_us, batch)
@@ -244,6 +246,13 @@ class WorkersInWindow:
         By the worker's own clock, one that is far enough off would never send within the window and never be noticed.
         """
         return batch.sent_ns - round((offset_ms - self._ahead_ms) * NS_PER_MS)
+
+    def _is_early(self, batch: Batch) -> bool:
+        """Whether it is about the time before the window."""
+        before_ns = self._sent_ns.get(batch.incarnation, batch.sent_ns)
+        self._sent_ns[batch.incarnation] = batch.sent_ns
+        start_ns = self._window.start_ns
+        return batch.sent_ns < start_ns or (before_ns < start_ns and batch.sent_ns < start_ns + _LATE_BATCH_NS)
 
     def _touches_window(self, stall: Stall) -> bool:
         return stall.end_ns >= self._window.start_ns and stall.begin_ns < self._window.end_ns
@@ -304,7 +313,7 @@ class ServicesInWindow:
         """Take in one tick that was not taken in before."""
         before_ns = self._ticked_ns.get(tick.source, tick.at_ns)
         self._ticked_ns[tick.source] = tick.at_ns
-        if tick.at_ns - before_ns > _MISSED_NS:
+        if tick.at_ns - before_ns >= MISSED_NS:
             self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
@@ -325,8 +334,8 @@ class ServicesInWindow:
         return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
 
     def gaps(self) -> tuple[Span, ...]:
-        """When a sampler missed its ticks, in the whole run."""
-        return tuple(self._gaps)
+        """When a sampler missed its ticks, in the whole run; ascending and without overlaps."""
+        return tuple(without_overlaps(self._gaps))
 
 
 def _add(service: _Service, containers: list[Usage]) -> None:

@@ -14,7 +14,10 @@ from loadstone.domain.time import NS_PER_US, US_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from loadstone.archive.finalize.blocks import Block
+    from loadstone.archive.finalize.undisturbed import Undisturbed
     from loadstone.domain.cut import CutRequest
     from loadstone.domain.facts import Window
 
@@ -27,27 +30,36 @@ class InFlightAtEnd:
     """Requests that were sent before the end of the window and ended after it, by name id; ``cut`` ones apart.
 
     A request that failed after the window counts as failed only if it took at least the stop timeout: then it is the
-    window's failure, and not one that the end of the run brought about.
+    window's failure, and not one that the end of the run brought about. ``quicker``: those that ended later, as if no
+    worker had ever stood still.
     """
 
-    def __init__(self, window: Window, stop_timeout_s: float) -> None:
+    def __init__(self, window: Window, stop_timeout_s: float, undisturbed: Undisturbed) -> None:
         self.later: LaterByName = {}
+        self.quicker: LaterByName = {}
         self.cut: list[CutRequest] = []
         self._window = window
         self._stop_timeout_us = round(stop_timeout_s * US_PER_S)
+        self._undisturbed = undisturbed
 
     def take(self, block: Block) -> None:
         """Take in the samples of a block."""
         end_ns = self._window.end_ns
         start_ns = block.end_ns - np.maximum(block.duration_us, 0) * NS_PER_US
         at = np.flatnonzero((block.end_ns >= end_ns) & (start_ns < end_ns))
-        if not len(at):
-            return
-        duration_us = block.duration_us[at]
-        failed = block.failed[at] & (duration_us >= max(1, self._stop_timeout_us))
-        zeros = np.zeros(len(at), np.int64)
-        for (_, name), rollup in roll_up(zeros, block.name_id[at], duration_us, zeros, failed).items():
-            self.later.setdefault(name, Rollup()).merge(rollup)
+        if len(at):
+            names = block.name_id[at]
+            self._add(self.later, names, block.duration_us[at], block.failed[at])
+            duration_us, failed = self._undisturbed.best(block)
+            self._add(self.quicker, names, duration_us[at], failed[at])
+
+    def _add(
+        self, to: LaterByName, names: NDArray[np.int64], duration_us: NDArray[np.int64], failed: NDArray[np.bool_]
+    ) -> None:
+        failed = failed & (duration_us >= max(1, self._stop_timeout_us))
+        zeros = np.zeros(len(names), np.int64)
+        for (_, name), rollup in roll_up(zeros, names, duration_us, zeros, failed).items():
+            to.setdefault(name, Rollup()).merge(rollup)
 
     def take_cut(self, cut: Iterable[CutRequest]) -> None:
         """Take in requests that were cut off."""

@@ -48,7 +48,8 @@ class SecondPass:
         self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]), ahead_ms)
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
-        self.in_flight = InFlightAtEnd(window, found.state.lifecycle.identity.stop_timeout_s or 0.0)
+        stop_timeout_s = found.state.lifecycle.identity.stop_timeout_s or 0.0
+        self.in_flight = InFlightAtEnd(window, stop_timeout_s, self.undisturbed)
         self.silences = Waiting(found.answers.silences(window))
         self.lulls = Waiting(found.answers.lulls(window))
         self.seconds = Seconds(window, ())

@@ -7,34 +7,39 @@ from typing import TYPE_CHECKING
 from loadstone.archive.finalize.in_flight import in_flight_of
 from loadstone.archive.finalize.pauses import UserSeconds, pauses_of
 from loadstone.domain.facts import TargetFacts
+from loadstone.domain.standstill import standstills, without_standstills
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadstone.archive.finalize.second_pass import SecondPass
+    from loadstone.domain.facts import WorkerFacts
 
 __all__ = ["target_facts"]
 
 _MEDIAN = 50.0
 
 
-def target_facts(second: SecondPass) -> TargetFacts:
-    """Requests in flight, silences and lulls of the window."""
+def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFacts:
+    """Requests in flight, silences and lulls of the window, in which its ``workers`` may have stood still."""
     found, window = second.first_pass, second.first_pass.window
     stuck = sum(incarnation.ledger.stuck for incarnation in found.state.incarnations.values())
     totals = second.seconds.window_totals
     users, usual_us = UserSeconds(found.users), {name: rollup.percentile_us(_MEDIAN) for name, rollup in totals.items()}
     answered = sum(rollup.n for rollup in totals.values())
+    still = standstills(workers)
     silences, lulls = (
-        tuple(pauses_of(waiting, usual_us, window, users, answered, stuck))
+        tuple(without_standstills(pauses_of(waiting, usual_us, window, users, answered, stuck), still))
         for waiting in (second.silences, second.lulls)
     )
-    return TargetFacts(
-        in_flight=in_flight_of(
+    in_flight, quicker = (
+        in_flight_of(
             second.in_flight,
-            second.by_name(second.in_flight.later),
+            second.by_name(later),
             second.by_name(totals),
             found.state.lifecycle.identity.stop_timeout_s or 0.0,
             stuck,
-        ),
-        silences=silences,
-        lulls=lulls,
+        )
+        for later in (second.in_flight.later, second.in_flight.quicker)
     )
+    return TargetFacts(in_flight=in_flight, undisturbed=quicker, silences=silences, lulls=lulls)

@@ -41,12 +41,16 @@ class Undisturbed:
         rows = np.flatnonzero((block.end_ns >= self._window.start_ns) & (block.end_ns < self._window.end_ns))
         if not len(rows):
             return
-        duration_us = np.maximum(block.duration_us - _stalled_us(block, self._any), np.minimum(block.duration_us, 0))
-        failed = block.failed & (_stalled_us(block, self._long) == 0)
+        duration_us, failed = self.best(block)
         nowhere = np.zeros(len(rows), np.int64)
         counted = roll_up(nowhere, block.name_id[rows], duration_us[rows], block.bytes[rows], failed[rows])
         for (_, name_id), rollup in counted.items():
             self._rollups.setdefault(name_id, Rollup()).merge(rollup)
+
+    def best(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Durations, us, and which samples failed, of a block without what stalls can have added."""
+        duration_us = np.maximum(block.duration_us - _stalled_us(block, self._any), np.minimum(block.duration_us, 0))
+        return duration_us, block.failed & (_stalled_us(block, self._long) == 0)
 
     def rollups(self) -> dict[int, Rollup] | None:
         """By name id; None in a run without stalls."""
