@@ -24,7 +24,7 @@ def target_facts(second: SecondPass) -> TargetFacts:
     users, usual_us = UserSeconds(found.users), {name: rollup.percentile_us(_MEDIAN) for name, rollup in totals.items()}
     answered = sum(rollup.n for rollup in totals.values())
     silences, lulls = (
-        tuple(pauses_of(waiting, usual_us, window, users, answered, stuck))
+        tuple(pauses_of(waiting, usual_us, window, users, answered, found.stuck))
         for waiting in (second.silences, second.lulls)
     )
     return TargetFacts(
