@@ -28,6 +28,7 @@ from loadstone.domain.event import (
     Users,
     WorkerJoined,
     WorkerLost,
+    WorkerQuit,
 )
 from loadstone.domain.facts import LocustCounts, Window
 from loadstone.domain.limits import FURTHER_EXCEPTIONS
@@ -119,6 +120,7 @@ class Lifecycle:
         self.target_exited_ns: int | None = None
         self.interrupted = False
         self.orphaned: set[int] = set()
+        self._quit: set[int] = set()
         self.crashed: dict[str, int | None] = {}
         self.restarted: dict[str, int] = {}
         self.names_capped = False
@@ -141,6 +143,11 @@ class Lifecycle:
         if seen is not None and (seen.worker not in exits or exits[seen.worker].code != seen.code):
             exits[seen.worker] = seen
         return tuple(exits[worker] for worker in sorted(exits, key=lambda worker: -1 if worker is None else worker))
+
+    @property
+    def is_ended_by_scenario(self) -> bool:
+        """Whether the scenario ended the run on every worker that was not lost."""
+        return bool(self._quit) and self._quit >= self.roster - self.lost_at_ns.keys()
 
     @property
     def exit_known(self) -> bool:
@@ -238,6 +245,10 @@ class Lifecycle:
     @_apply.register
     def _orphaned(self, orphaned: Orphaned, _at_ns: int) -> None:
         self.orphaned.add(orphaned.worker)
+
+    @_apply.register
+    def _worker_quit(self, left: WorkerQuit, _at_ns: int) -> None:
+        self._quit.add(left.worker)
 
     @_apply.register
     def _target_exited(self, exited: TargetExited, at_ns: int) -> None:

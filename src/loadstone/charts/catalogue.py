@@ -22,6 +22,7 @@ from loadstone.domain.event import (
     TargetExited,
     WorkerJoined,
     WorkerLost,
+    WorkerQuit,
 )
 
 if TYPE_CHECKING:
@@ -255,7 +256,12 @@ def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
             return f"{_known(users)} users running"
         case Stage(users=users):
             return f"target of {_known(users)} users"
-        case WorkerJoined(worker=worker) | WorkerLost(worker=worker) | Orphaned(worker=worker):
+        case (
+            WorkerJoined(worker=worker)
+            | WorkerLost(worker=worker)
+            | Orphaned(worker=worker)
+            | WorkerQuit(worker=worker)
+        ):
             return f"worker {worker}"
         case Stopped(requests=requests):
             return f"Locust counted {requests} requests"

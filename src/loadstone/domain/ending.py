@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DELIBERATE", "Ending", "Shortfall"]
+__all__ = ["DELIBERATE", "WORKERS_QUIT", "Ending", "Shortfall"]
 
-DELIBERATE: Final = frozenset(
-    {"run time", "steady state", "load shape", "web UI", "scenario", "interrupt", "workers quit"}
-)
+WORKERS_QUIT: Final = "workers quit"
+"""All workers took leave: because the scenario ended them, which they say, or because they were told to terminate."""
+DELIBERATE: Final = frozenset({"run time", "steady state", "load shape", "web UI", "scenario", "interrupt"})
 """What ends a run because somebody, or the scenario, wants it to."""
 _TOLERANCE: Final = 0.99
 _LEEWAY_S: Final = 0.5

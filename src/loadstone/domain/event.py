@@ -52,6 +52,7 @@ __all__ = [
     "Users",
     "WorkerJoined",
     "WorkerLost",
+    "WorkerQuit",
     "decode_event",
     "decode_usage",
     "encode_event",
@@ -74,6 +75,7 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     EXCEPTION = "exception"
     ORPHANED = "orphaned"
+    WORKER_QUIT = "worker_quit"
     TARGET_EXITED = "target_exited"
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
@@ -231,6 +233,13 @@ class Orphaned(Payload, frozen=True, kw_only=True):
     """A worker lost its master."""
 
     kind = EventKind.ORPHANED
+    worker: WorkerIndex = -1
+
+
+class WorkerQuit(Payload, frozen=True, kw_only=True):
+    """The scenario ended the run on a worker, as with ``runner.quit()``."""
+
+    kind = EventKind.WORKER_QUIT
     worker: WorkerIndex = -1
 
 

@@ -3,7 +3,9 @@
 In a closed model a user that waits sends nothing else, so a target that stops answering is asked less: the requests
 that would have been slow are never sent. That nobody was answered is no sign by itself: users may be thinking, or be in
 requests that take that long. A pause needs a request that waited through it for much longer than is usual for its
-name, and it is a doubt where users would have had several answers in that time.
+name. It is a doubt where users would have had several answers in that time, and where chance cannot be the reason: with
+few users a slow request of one is a pause of all, so unless many wait at once, one has to wait for several times as
+long as any other request of its name; the more wait at once, the fewer times.
 """
 
 from __future__ import annotations
@@ -16,7 +18,17 @@ from loadstone.domain.time import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LOW_SHARE", "SHORTEST_PAUSE_S", "TIMES_USUAL", "Pause", "longest_s", "total_s"]
+__all__ = [
+    "LOW_SHARE",
+    "MANY",
+    "MANY_SHARE",
+    "SHORTEST_PAUSE_S",
+    "TIMES_LONGEST",
+    "TIMES_USUAL",
+    "Pause",
+    "longest_s",
+    "total_s",
+]
 
 SHORTEST_PAUSE_S: Final = 1.0
 """Shorter ones are not looked for."""
@@ -24,6 +36,11 @@ LOW_SHARE: Final = 0.1
 """Below this share of what was to be expected, hardly anybody was answered."""
 TIMES_USUAL: Final = 3.0
 """A request waits unusually long when it waits for more than this many times the median of its name."""
+MANY: Final = 8
+"""So many requests do not wait at once by chance, if they are those of at least `MANY_SHARE` of the users."""
+MANY_SHARE: Final = 0.5
+TIMES_LONGEST: Final = 5.0
+"""Where one waits, it has to wait for so many times as long as the longest other request of its name."""
 _DOUBTFUL_S: Final = 3.0
 _DOUBTFUL_ANSWERS: Final = 5.0
 
@@ -34,6 +51,7 @@ class Pause:
 
     ``waiting`` requests waited in it, ``answered`` were answered, where ``expected`` answers would have been as many as
     its users had at other times. For ``still_ns`` of it every worker stood still and could notice no answer.
+    ``by_chance``: so few waited, and for so short a time, that requests which are slow now and then explain it.
     """
 
     start_ns: int
@@ -42,6 +60,7 @@ class Pause:
     answered: int
     expected: float
     still_ns: int = 0
+    by_chance: bool = False
 
     @property
     def seconds(self) -> float:
@@ -50,9 +69,9 @@ class Pause:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether the schedule of the users cannot be the reason for it."""
+        """Whether neither the schedule of the users nor chance can be the reason for it."""
         enough = self.seconds >= _DOUBTFUL_S and self.expected >= _DOUBTFUL_ANSWERS
-        return enough and self.answered < LOW_SHARE * self.expected
+        return enough and not self.by_chance and self.answered < LOW_SHARE * self.expected
 
 
 def longest_s(pauses: Sequence[Pause]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,10 @@ import gevent
 from locust.runners import WorkerRunner
 from msgspec.structs import replace
 
-from loadstone.domain.event import Orphaned
+from loadstone.domain.event import Orphaned, WorkerQuit
 from loadstone.hook import unreported
 from loadstone.hook.aborted import watch_ends
+from loadstone.hook.ending import who_stops
 from loadstone.hook.exception_log import ExceptionLog
 from loadstone.hook.identity import ONLY_RUN_OPTION, RUN_OPTION, SEED_OPTION
 from loadstone.hook.outcome import RunOutcome
@@ -82,6 +84,10 @@ class WorkerHook:
 
     def stopping(self) -> None:
         """Users are being stopped; meanwhile a worker does not receive heartbeats."""
+        runner = self._environment.runner
+        by_scenario = isinstance(runner, WorkerRunner) and who_stops(sys._getframe()) == "scenario"  # noqa: SLF001
+        if by_scenario and self._publisher is not None:
+            self._publisher.publish(WorkerQuit(worker=self._worker_index()))
         gevent.killall(self._greenlets)
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ from support.run_maker import IncarnationMaker, RunMaker, samples
 from support.varied_run import closed
 
 
-def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(), **identity):
+def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(), quitting=(), **identity):
     """A run of five users whose reports of users are given as (second, users, wanted)."""
     run = RunMaker().started(0, **identity)
     for second, running, wanted in users:
@@ -16,6 +16,8 @@ def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(
             if at == second:
                 run.event(EventKind.RAMP_DONE, at + 0.1, users=ready)
     run.add(IncarnationMaker().batch(samples(600, 0, at_s), at_s=at_s, went_away=went_away, final=True))
+    for worker in quitting:
+        run.event(EventKind.WORKER_QUIT, at_s, worker=worker)
     run.event(EventKind.STOPPING, at_s, ended_by=ended_by)
     run.event(EventKind.STOPPED, at_s, requests=600)
     return closed(tmp_path, run.entries)
@@ -31,6 +33,12 @@ def test_a_run_shorter_than_its_run_time_is_cut_short_unless_somebody_wanted_tha
     said = [*result.verdict.reasons, *result.verdict.notices]
     assert any("asked for 60 s of the run, got 30 s" in text for text in said)
     assert (result.record.ending.asked_s, result.record.ending.got_s) == (60.0, 30.0)
+
+
+@pytest.mark.parametrize(("quitting", "word"), [([], "inconclusive"), ([0], "pass"), ([7], "inconclusive")])
+def test_workers_that_quit_end_a_run_on_purpose_only_if_the_scenario_ended_all_of_them(tmp_path, quitting, word):
+    result = ended(tmp_path, run_time_s=60.0, ended_by="workers quit", quitting=quitting)
+    assert result.verdict.word == word
 
 
 def test_a_steady_state_is_compared_with_the_window(tmp_path):

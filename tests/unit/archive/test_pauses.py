@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadstone.archive.finalize.answers import Answers, Quiet
+from loadstone.archive.finalize.pauses import StuckUsers, UserSeconds, Waiting, pauses_of
 from loadstone.domain.cut import CutRequest
 from loadstone.domain.event import EventKind
+from loadstone.domain.facts import Window
 from loadstone.domain.stall import Stall
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample
 from support.varied_run import closed
+
+if TYPE_CHECKING:
+    from loadstone.domain.pause import Pause
 
 LENGTH_S = 60.0
 
@@ -148,3 +158,77 @@ def test_a_target_that_answers_hardly_anybody_for_a_while_is_doubted(tmp_path):
 def test_no_schedule_by_itself_is_a_doubt(users, pacing_s, wait_s, duration_s, together, tmp_path_factory):
     schedule = Schedule(users, wait_s, pacing_s, duration_s, together)
     assert doubtful(run_of(tmp_path_factory.mktemp("run"), schedule)) == []
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Users without think time whose requests take a log-normally distributed time, as those of a chat do."""
+
+    users: int
+    median_s: float
+    sigma: float
+    length_s: float
+
+    def pauses(self, seed: int, hang: tuple[float, float] = (0.0, 0.0)) -> list[Pause]:
+        """The doubtful pauses of one run; with ``hang``, in which nobody is answered."""
+        window = Window(START, START + round(self.length_s * SECOND))
+        starts, ends = (np.round(np.array(each) * SECOND).astype(np.int64) + START for each in self._spans(seed, hang))
+        late, order = ends >= window.end_ns, np.argsort(ends)
+        ends = np.minimum(ends, window.end_ns + 1)
+        durations_us, answers = (ends - starts) // 1000, Answers()
+        answers.take(ends[order][~late[order]])
+        block, names = SimpleNamespace(end_ns=ends, duration_us=durations_us), np.zeros(len(ends), np.int64)
+        block.name_id = names
+        found = []
+        for quiet in (answers.silences(window), answers.lulls(window)):
+            waiting = Waiting(quiet)
+            waiting.take(block)
+            usual_us = {0: float(np.median(durations_us[~late]))}
+            per_second = UserSeconds({START // SECOND + second: self.users for second in range(int(self.length_s) + 1)})
+            found += pauses_of(waiting, usual_us, window, per_second, int((~late).sum()), ())
+        return [pause for pause in found if pause.is_doubtful]
+
+    def _spans(self, seed: int, hang: tuple[float, float]) -> tuple[list[float], list[float]]:
+        chance, starts, ends = np.random.default_rng(seed), [], []
+        for _ in range(self.users):
+            at_s = 0.0
+            while at_s < self.length_s:
+                end_s = at_s + float(chance.lognormal(math.log(self.median_s), self.sigma))
+                if at_s < hang[1] and end_s > hang[0]:
+                    end_s = hang[1] + end_s - max(at_s, hang[0])
+                starts.append(at_s)
+                ends.append(end_s)
+                at_s = end_s
+        return starts, ends
+
+
+VARIED = [
+    Varied(1, 1.0, 0.7, 60),
+    Varied(1, 1.0, 0.7, 300),
+    Varied(1, 0.3, 1.0, 120),
+    Varied(2, 0.5, 1.0, 60),
+    Varied(2, 0.5, 1.0, 300),
+    Varied(4, 0.5, 1.3, 60),
+    Varied(6, 0.5, 1.3, 60),
+    Varied(10, 1.0, 1.0, 60),
+]
+
+
+@pytest.mark.parametrize("run", VARIED, ids=str)
+def test_durations_that_vary_are_no_doubt_even_with_few_users(run):
+    assert sum(bool(run.pauses(seed)) for seed in range(300)) < 3
+
+
+@pytest.mark.parametrize("run", VARIED, ids=str)
+def test_a_hang_of_half_the_window_is_a_doubt_with_however_few_users(run):
+    hang = (run.length_s / 4, run.length_s * 3 / 4)
+    assert sum(bool(run.pauses(seed, hang)) for seed in range(50)) >= 45
+
+
+@pytest.mark.parametrize(("reported_s", "pauses"), [(8.0, 0), (41.0, 1), (60.5, 0)])
+def test_users_that_were_stuck_are_charged_to_when_they_were(reported_s, pauses):
+    """Nobody was answered from 20 s to 40 s, and no request that is known waited then."""
+    window = Window(START, START + 60 * SECOND)
+    waiting = Waiting([Quiet(START + 20 * SECOND, START + 41 * SECOND, 0)])
+    stuck = [StuckUsers(START + round(reported_s * SECOND), 3)]
+    assert len(pauses_of(waiting, {}, window, UserSeconds({}), 100, stuck)) == pauses

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import gevent
+import locust
 from locust import LoadTestShape, User
 from locust.env import Environment
 
@@ -41,6 +44,13 @@ def test_a_call_in_the_scenario_is_the_scenario():
 
 def test_a_greenlet_of_the_scenario_is_the_scenario_too():
     assert ended_by(lambda runner: gevent.spawn(runner.quit)) == ["scenario"]
+
+
+def test_a_package_whose_name_begins_like_locusts_is_the_scenario():
+    source = "def end(runner):\n    runner.quit()\n"
+    space: dict[str, Any] = {}
+    exec(compile(source, f"{Path(locust.__file__).parent}_plugins/end.py", "exec"), space)  # noqa: S102
+    assert ended_by(lambda runner: gevent.spawn(space["end"], runner)) == ["scenario"]
 
 
 def test_a_load_shape_that_is_over_is_the_load_shape():

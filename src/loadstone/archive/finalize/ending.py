@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from loadstone.domain.ending import Ending, Shortfall
+from loadstone.domain.ending import WORKERS_QUIT, Ending, Shortfall
 from loadstone.domain.event import RampDone, Users
 from loadstone.domain.time import NS_PER_S
 
@@ -64,6 +64,8 @@ class UserReports:
 def ending_of(lifecycle: Lifecycle, window: Window, ended_ns: int) -> Ending:
     """How long the run was meant to be: by its steady state, else by its run time."""
     identity, ended_by = lifecycle.identity, lifecycle.ended_by
+    if ended_by == WORKERS_QUIT and lifecycle.is_ended_by_scenario:
+        ended_by = "scenario"
     if identity.run_time_s is not None:
         end_ns = lifecycle.stopping_ns or ended_ns
         got_s = (end_ns - (lifecycle.started_ns or end_ns)) / NS_PER_S

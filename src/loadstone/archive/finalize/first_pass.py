@@ -11,6 +11,7 @@ import numpy as np
 from loadstone.archive.events_file import event_line
 from loadstone.archive.finalize.answers import Answers
 from loadstone.archive.finalize.ending import UserReports
+from loadstone.archive.finalize.pauses import StuckUsers
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import Batch
@@ -37,8 +38,8 @@ class FirstPass:
     """What the first pass found. Times are wall clock, ns; 0 where there was no sample.
 
     ``users``: number of users by second since 1970; ``reports``: how many were wanted. ``answers``: when requests
-    ended. ``stalls``: of each incarnation that ever stood still. ``unread``: entries whose blob was not what their kind
-    says.
+    ended. ``stalls``: of each incarnation that ever stood still. ``stuck``: users that were cut off inside a task.
+    ``unread``: entries whose blob was not what their kind says.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
@@ -49,6 +50,8 @@ class FirstPass:
     last_end_ns: int = 0
     unread: int = 0
     stalls: dict[str, list[Stall]] = field(default_factory=dict)
+    stuck: list[StuckUsers] = field(default_factory=list)
+    _stuck: dict[str, int] = field(default_factory=dict)
     _first_seconds: array[int] = field(default_factory=lambda: array("q"))
 
     def take(self, entry: Entry, events: TextIO) -> None:
@@ -62,6 +65,7 @@ class FirstPass:
             return
         if isinstance(content, Batch):
             self._note_extent(content)
+            self._note_stuck(content)
             if content.stalls:
                 self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
         elif isinstance(content, Event):
@@ -96,6 +100,12 @@ class FirstPass:
     def window(self) -> Window:
         """The part of the run that objectives judge."""
         return self.state.lifecycle.window(self.first_start_ns, self.last_end_ns)
+
+    def _note_stuck(self, batch: Batch) -> None:
+        known = self._stuck.get(batch.incarnation, 0)
+        if batch.stuck > known:
+            self.stuck.append(StuckUsers(batch.sent_ns, batch.stuck - known))
+            self._stuck[batch.incarnation] = batch.stuck
 
     def _note_extent(self, batch: Batch) -> None:
         ends = batch.columns.end_ns

@@ -29,7 +29,7 @@ def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFa
     answered = sum(rollup.n for rollup in totals.values())
     still = standstills(workers)
     silences, lulls = (
-        tuple(without_standstills(pauses_of(waiting, usual_us, window, users, answered, stuck), still))
+        tuple(without_standstills(pauses_of(waiting, usual_us, window, users, answered, found.stuck), still))
         for waiting in (second.silences, second.lulls)
     )
     in_flight, quicker = (
