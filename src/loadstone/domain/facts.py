@@ -73,6 +73,7 @@ class WorkerFacts:
     machine, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of the CPUs,
     ``host_waiting_pct`` of the time some task waited for a CPU; means. ``target_offset_ms``: by how much its clock was
     at least ahead of the target's, the smallest reading. ``own_stream``: the stream server runs on its machine.
+    ``last_sent_ns``: when it sent its last batch, by its own clock.
     """
 
     worker: int
@@ -87,6 +88,7 @@ class WorkerFacts:
     host_waiting_pct: float | None = None
     target_offset_ms: float | None = None
     own_stream: bool = False
+    last_sent_ns: int | None = None
 
     @property
     def longest_stall(self) -> Stall | None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from loadstone.domain.limits import LAST_NS
 from loadstone.domain.pause import SHORTEST_PAUSE_S
-from loadstone.domain.stall import Span, common_spans, spans_of
+from loadstone.domain.stall import Span, common_spans, spans_of, without_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +20,17 @@ __all__ = ["standstills", "without_standstills"]
 
 
 def standstills(workers: Sequence[WorkerFacts]) -> list[Span]:
-    """When every worker stood still at once."""
-    each = [spans_of(worker.stalls) for worker in workers]
-    return reduce(common_spans, each) if each else []
+    """When every worker stood still at once, but for those that had sent their last batch before."""
+    stood_still = without_overlaps(span for worker in workers for span in spans_of(worker.stalls))
+    return reduce(common_spans, (_away(worker) for worker in workers), stood_still)
+
+
+def _away(worker: WorkerFacts) -> list[Span]:
+    """When a worker could not notice an answer, before its last batch or after it."""
+    spans = spans_of(worker.stalls)
+    if worker.last_sent_ns is None:
+        return spans
+    return without_overlaps([*spans, Span(worker.last_sent_ns, LAST_NS)])
 
 
 def without_standstills(pauses: Iterable[Pause], spans: Sequence[Span]) -> Iterator[Pause]:

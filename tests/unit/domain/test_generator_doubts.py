@@ -103,6 +103,15 @@ def test_a_pause_of_everything_doubts_all_that_was_measured_about_requests():
     assert verdict("cpu(target)<10%", **changes).word == "fail"
 
 
+@pytest.mark.parametrize(("last_sent_s", "expected"), [(0.5, "inconclusive"), (2.5, "pass"), (9, "pass")])
+def test_a_worker_that_had_left_need_not_have_stood_still(last_sent_s, expected):
+    left = worker(1, last_sent_ns=round((100 + last_sent_s) * SECOND))
+    standing = worker(0, stalls=(stall(4, 3),), last_sent_ns=109 * SECOND)
+    gaps = (Span(0, 109 * SECOND),)
+    assert verdict("p95<500ms", workers=(standing, left), master_gaps=gaps).word == expected
+    assert verdict("p95<500ms", workers=(worker(0, last_sent_ns=0), left), master_gaps=gaps).word == "pass"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

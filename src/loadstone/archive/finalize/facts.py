@@ -189,6 +189,7 @@ class _Worker:
     host: _Host = field(default_factory=_Host)
     target_offset_ms: float | None = None
     own_stream: bool = False
+    last_sent_ns: int = 0
 
     def note_clocks(self, batch: Batch) -> None:
         self.own_stream = self.own_stream or batch.own_stream
@@ -230,6 +231,7 @@ class WorkersInWindow:
             worker.batches += 1
             worker.host.take(batch)
         worker.note_clocks(batch)
+        worker.last_sent_ns = max(worker.last_sent_ns, batch.sent_ns)
         worker.stalls.extend(stall for stall in batch.stalls if self._touches_window(stall))
         if batch.clock_offset_ms is not None and self._sent_by_master_ns(batch, batch.clock_offset_ms) in self._window:
             worker.offset_ms_sum += batch.clock_offset_ms
@@ -278,6 +280,7 @@ def _worker_facts(number: int, worker: _Worker, lag_limit_ms: float) -> WorkerFa
         late_pct=worker.late_pct(lag_limit_ms),
         target_offset_ms=worker.target_offset_ms,
         own_stream=worker.own_stream,
+        last_sent_ns=worker.last_sent_ns,
         **worker.host.means(),
     )
 
