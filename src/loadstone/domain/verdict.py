@@ -27,7 +27,6 @@ from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, do
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_request
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
-from loadstone.domain.histogram import Histogram
 from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
@@ -166,13 +165,8 @@ def _could_change(objective: Objective, result: ObjectiveResult, facts: RunFacts
     if objective.is_usage:
         return False
     slow_us = MAX_DURATION_US if objective.percent is not None else facts.total.rt_max_us
-    guesses = (_guess(extra, 0, failed=0), _guess(extra, slow_us, failed=extra))
+    guesses = (Rollup.of_one(0, extra, failed=0), Rollup.of_one(slow_us, extra, failed=extra))
     return any(objective.evaluate(facts.assuming(guess)).ok != result.ok for guess in guesses)
-
-
-def _guess(count: int, duration_us: int, *, failed: int) -> Rollup:
-    histogram = Histogram.of_one(duration_us, count)
-    return Rollup(count, failed, count * duration_us, duration_us, duration_us, 0, histogram)
 
 
 def _workers(workers: Sequence[int], one: str = "was", more: str = "were") -> str:

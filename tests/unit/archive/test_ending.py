@@ -7,7 +7,7 @@ from support.run_maker import IncarnationMaker, RunMaker, samples
 from support.varied_run import closed
 
 
-def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(), quitting=(), **identity):
+def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(), quitting=(), lost=(), **identity):
     """A run of five users whose reports of users are given as (second, users, wanted)."""
     run = RunMaker().started(0, **identity)
     for second, running, wanted in users:
@@ -15,7 +15,11 @@ def ended(tmp_path, *, users=(), went_away=0, ended_by=None, at_s=30.0, stages=(
         for at, ready in stages:
             if at == second:
                 run.event(EventKind.RAMP_DONE, at + 0.1, users=ready)
-    run.add(IncarnationMaker().batch(samples(600, 0, at_s), at_s=at_s, went_away=went_away, final=True))
+    incarnation = IncarnationMaker()
+    run.add(incarnation.batch(samples(1, 0, 10), at_s=10.3, went_away=went_away))
+    run.add(incarnation.batch(samples(599, 0, at_s), at_s=at_s, went_away=went_away, final=True))
+    for second in lost:
+        run.event(EventKind.WORKER_LOST, second + 0.1, worker=1)
     for worker in quitting:
         run.event(EventKind.WORKER_QUIT, at_s, worker=worker)
     run.event(EventKind.STOPPING, at_s, ended_by=ended_by)
@@ -67,3 +71,17 @@ def test_fewer_users_than_were_asked_for_are_no_loss_where_locust_starts_no_more
     fixed = [(second, 3, 5) for second in range(30)]
     result = ended(tmp_path, users=fixed, stages=[(0, 3)])
     assert result.record.ending.users_missing_s == 0
+
+
+def test_users_of_a_lost_worker_are_not_missing_while_they_are_moved(tmp_path):
+    moved = [(second, 5 if second < 10 or second >= 16 else 3, 5) for second in range(30)]
+    assert ended(tmp_path, users=moved, lost=[10]).record.ending.users_missing_s == 0
+    never = [(second, 5 if second < 10 else 3, 5) for second in range(30)]
+    assert ended(tmp_path, users=never, lost=[10]).record.ending.users_missing_s == pytest.approx(4.9)
+    again = [(second, 3 if 10 <= second < 13 or 18 <= second < 22 else 5, 5) for second in range(30)]
+    assert ended(tmp_path, users=again, lost=[10]).record.ending.users_missing_s == 4.0
+
+
+def test_users_that_left_by_themselves_excuse_no_loss_after_they_were_replaced(tmp_path):
+    replaced = [(second, 3 if 10 <= second < 13 or second >= 20 else 5, 5) for second in range(30)]
+    assert ended(tmp_path, users=replaced, went_away=2).record.ending.users_missing_s == 10.0

@@ -57,7 +57,6 @@ def facts_of(
     ``bound_ns`` is until when an incarnation that was not reported lost may have sent.
     """
     state, lifecycle = first_pass.state, first_pass.state.lifecycle
-    went_away = sum(incarnation.ledger.went_away for incarnation in state.incarnations.values())
     return RunFacts(
         window=first_pass.window,
         names=names,
@@ -73,7 +72,7 @@ def facts_of(
         workers=workers,
         target=target,
         ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
-        shortfall=first_pass.reports.shortfall(first_pass.window, went_away),
+        shortfall=first_pass.reports.shortfall(first_pass.window),
         orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,

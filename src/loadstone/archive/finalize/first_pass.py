@@ -66,6 +66,7 @@ class FirstPass:
         if isinstance(content, Batch):
             self._note_extent(content)
             self._note_stuck(content)
+            self.reports.take_batch(content)
             if content.stalls:
                 self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
         elif isinstance(content, Event):
