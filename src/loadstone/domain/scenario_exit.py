@@ -40,6 +40,8 @@ def exit_doubts(facts: RunFacts) -> Iterator[str]:
     for exited in facts.exits:
         if exited.code is None and not facts.master_lost:
             yield "Locust's master was killed before it ended by itself, so the scenario's exit code is unknown"
+    if facts.exit_unknown:
+        yield "Locust's exit code is unknown: nothing reported it after the run had stopped"
 
 
 def _is_judged(exited: ExitFacts, objectives: Sequence[Objective]) -> bool:

@@ -81,3 +81,9 @@ def test_a_master_that_was_killed_at_the_end_leaves_a_doubt():
     )
     lost = verdict(exits=[ExitFacts(code=None)], master_lost=True)
     assert lost.reasons == ("master lost: it never reported the end of the run",)
+
+
+def test_an_exit_code_that_nobody_reported_leaves_a_doubt():
+    outcome = verdict("failures<5%", exits=[], exit_unknown=True)
+    assert (outcome.word, outcome.exit_code) == ("inconclusive", 3)
+    assert outcome.reasons == ("Locust's exit code is unknown: nothing reported it after the run had stopped",)
