@@ -211,7 +211,7 @@ def _adopted(names: dict[str, str], options: Any, plain: Any, given: Sequence[_S
     origins = {each.dest: each for each in given}
     for dest, setting in names.items():
         value, origin = getattr(options, dest), origins.get(dest)
-        if value is None or (origin is None and str(value) == str(plain.get_default(dest))):
+        if value is None or value == "" or (origin is None and str(value) == str(plain.get_default(dest))):
             continue
         where = origin.origin if origin else f"{dest}, set by the scenario,"
         yield Adopted(setting, str(value), where, on_command_line=bool(origin and origin.on_command_line))

@@ -112,6 +112,11 @@ def test_the_exit_code_after_failures_is_for_the_master_whatever_gives_it(
     assert (line.scenario.arguments, line.scenario.unlisted_arguments, line.notes) == ((), (), ())
 
 
+def test_an_empty_host_is_none_as_with_locust(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCUST_HOST", "")
+    assert line_of().settings.host is None
+
+
 def test_among_locusts_sources_its_own_order_holds(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder.parent / "home" / ".locust.conf").write_text("users = 1\nspawn-rate = 1\npage = /home\n")
     (folder / "locust.conf").write_text("users = 2\nspawn-rate = 2\nrun-time = 2\npage = /here\n")
