@@ -35,6 +35,10 @@ def gate(environment, **_):
 """
 LASTS = ("-t", "6s")
 HALF_FAIL = {"/called": 0.5}
+AFTER_RAMP = """
+    def on_start(self):
+        gevent.sleep(2)
+"""
 UNJUDGED = "because 5 requests failed"
 JUDGED = (*CALM, "--objective", "failures<90%")
 
@@ -144,10 +148,22 @@ def test_failures_that_may_be(threefold: Threefold):
 
 @pytest.mark.conforms(
     "requests that fail, with an objective on failures that holds",
-    "on purpose: plain Locust exits with 1 after any failed request; the objective decides instead, and a note says so",
+    "on purpose: plain Locust exits with 1 after any failed request; if all are in the window, the objective decides "
+    "instead, and a note says so",
 )
 def test_failures_that_an_objective_judges(threefold: Threefold):
-    compared = threefold.compare(FIVE, *LASTS, failing=HALF_FAIL, objectives=JUDGED).equal(requests=10)
+    compared = threefold.compare(FIVE + AFTER_RAMP, *LASTS, failing=HALF_FAIL, objectives=JUDGED).equal(requests=10)
     found = compared.run.run_json()
     assert (compared.locust.exit_code, found["verdict"], found["scenario_exit_code"]) == (1, "pass", 1)
     assert f"Locust's exit code is 1, {UNJUDGED}; the objectives judge that" in found["notices"]
+
+
+@pytest.mark.conforms(
+    "requests that fail during the ramp, with an objective on failures that holds in the window",
+    "equal: exit code 1, and fail",
+)
+def test_failures_that_no_objective_sees(threefold: Threefold):
+    compared = threefold.compare(FIVE, *LASTS, "-r", "0.5", failing=HALF_FAIL, objectives=JUDGED).equal(requests=10)
+    found = compared.run.run_json()
+    assert (compared.locust.exit_code, found["verdict"], found["scenario_exit_code"]) == (1, "fail", 1)
+    assert "of them outside the window, where no objective judges" in found["reasons"][0]

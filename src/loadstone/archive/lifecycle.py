@@ -157,6 +157,12 @@ class Lifecycle:
         return self.identity.exit_from is None or None in self._exits
 
     @property
+    def exit_is_missing(self) -> bool:
+        """Whether Locust's master ended with the run, as far as it is known, and nobody has said with which code."""
+        expected = self.stopped_ns is not None and self.identity.exit_from is not None
+        return expected and self.exit_observed is None and None not in self._exits
+
+    @property
     def warmup_ns(self) -> int:
         """How long after the ramp the window opens."""
         return int(self.identity.warmup_s * NS_PER_S)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.cli import grafana, influx, run, runs, services, stack
 from loadstone.cli.common import Parser
+from loadstone.domain.text import mask_secrets
 from loadstone.errors import LoadstoneError, SettingsError
 from loadstone.version import __version__
 
@@ -88,4 +89,4 @@ def _set_up_log(verb: Verb) -> None:
 
 def _report(error: LoadstoneError) -> None:
     problems = error.problems if isinstance(error, SettingsError) else (str(error),)
-    sys.stderr.writelines(f"loadstone: {problem}\n" for problem in problems)
+    sys.stderr.writelines(f"loadstone: {mask_secrets(problem)}\n" for problem in problems)

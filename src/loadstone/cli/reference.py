@@ -42,7 +42,7 @@ _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone usage`": (UsageSettings, "The UsageSampler as a service."),
     "The hook in Locust's processes": (
         HookSettings,
-        "Variables only. `loadstone run` sets `LOADSTONE_REDIS_URL` and those below it, and passes the others on.",
+        "Variables only. `loadstone run` passes those above `LOADSTONE_REDIS_URL` on and sets the others but the last.",
     ),
     "`POST /loadstone/runs` of a stack's master": (
         RunRequest,

@@ -8,6 +8,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.common import StopFlag, Verb, add_options
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.compose.remote import StackRun, check_fits_stack
+from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
@@ -42,7 +43,7 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         check_gate_options(options)
         folder = _run_in_stack(settings, rest, StopFlag.install())
     else:
-        line = read_line(RunSettings, arguments, words)
+        line = read_line(RunSettings, arguments, words, check=_check)
         options = line.options
         check_gate_options(options)
         if line.settings.stack:
@@ -53,6 +54,10 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     code = print_summary(folder)
     write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
     return code
+
+
+def _check(settings: RunSettings) -> None:
+    parse_objectives(settings.objective)
 
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
@@ -82,7 +87,7 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
 
 def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Serve until asked to stop; a run in progress then is ended and archived."""
-    line = read_line(RunSettings, arguments, words)
+    line = read_line(RunSettings, arguments, words, check=_check)
     settings = line.settings
     stop = StopFlag.install()
     scenario = preflight(settings, (), interactive=True, scenario=line.scenario)

@@ -25,6 +25,10 @@ __all__ = ["ScenarioLine", "read_line", "read_line_of_stack"]
 T = TypeVar("T")
 _MEASURES: Final = frozenset({"objective", "warmup", "steady_state", "target_pid"})
 """Settings that change the verdict: whoever means them must not be guessed."""
+_TAGS: Final = {"tags": {"-T", "--tags"}, "exclude_tags": {"-E", "--exclude-tags"}}
+_LOCUSTFILE: Final = "--locustfile"
+_SHORTEST: Final = "--loc"
+"""Shorter ones could stand for other options of Locust, too."""
 _SEPARATOR: Final = "--"
 
 
@@ -68,9 +72,11 @@ def read_line(
     by_name = {name: action.dest for action in arguments.parser._actions for name in action.option_strings}  # noqa: SLF001
     _refuse_guesses(line, by_name, ", ".join(report.files))
     options = arguments.parser.parse_args(_without_prefix(line.own), argparse.Namespace(**vars(arguments)))
+    _refuse_other_files(options, split.early)
     settings = _settings(record, options, split.file, line)
     check(settings)
-    notes = tuple(_notes(line, by_name))
+    _refuse_other_tags(settings, line)
+    notes = tuple(_notes(line, by_name, {each.name: each.env for each in describe(record)}))
     return ScenarioLine(settings=settings, options=options, scenario=scenario_of(report), notes=notes)
 
 
@@ -132,13 +138,15 @@ def _split(parser: argparse.ArgumentParser, words: Sequence[str]) -> _Words:
     before, after = tuple(words[:end]), tuple(words[end + 1 :])
     if {"-h", "--help"} & set(before):
         parser.parse_args(["--help"])
+    if {"-h", "--help"} & set(after):
+        raise UsageError("--help starts no test", hint="Run `locust -f FILE --help` for the scenario's own options")
     first = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
     first.add_argument("-f", "--locustfile", OWN_PREFIX + "locustfile", dest="locustfile", action="append")
     first.add_argument("--config", dest="config")
     first.add_argument(OWN_PREFIX + "config", dest="own_config")
     first.add_argument("--import-timeout", OWN_PREFIX + "import-timeout", dest="import_timeout")
     first.add_argument("--stack", OWN_PREFIX + "stack", dest="stack", action="store_const", const="yes")
-    early, _ = first.parse_known_args(before)
+    early, _ = first.parse_known_args([_in_full(word) for word in before])
     given, own = early.config, early.own_config
     is_locusts = given is not None and _is_locusts(Path(given))
     file = own or (None if is_locusts else given)
@@ -149,6 +157,21 @@ def _split(parser: argparse.ArgumentParser, words: Sequence[str]) -> _Words:
         file=read_config_file(Path(file) if file else None),
         locust_config=given if is_locusts or own else None,
     )
+
+
+def _in_full(word: str) -> str:
+    """``--locustfile`` in full where it is abbreviated, as Locust takes it unless the scenario declares a like name."""
+    name, equals, value = word.partition("=")
+    is_short = name.startswith(_SHORTEST) and _LOCUSTFILE.startswith(name)
+    return f"{_LOCUSTFILE}{equals}{value}" if is_short else word
+
+
+def _refuse_other_files(options: argparse.Namespace, early: argparse.Namespace) -> None:
+    """The scenario was loaded by an early look at the line; the whole line must name the same."""
+    if (options.locustfile or []) != (early.locustfile or []):
+        raise UsageError(
+            "it is not certain which Locust file is meant", hint=f"Write {_LOCUSTFILE} and other options in full"
+        )
 
 
 def _is_locusts(file: Path) -> bool:
@@ -197,10 +220,20 @@ def _refuse_guesses(line: LineReport, by_name: dict[str, str], scenario: str) ->
             )
 
 
-def _notes(line: LineReport, by_name: dict[str, str]) -> Iterator[str]:
+def _refuse_other_tags(settings: object, line: LineReport) -> None:
+    """Tags behind ``--`` are Locust's option, which loadstone's own would replace without a word."""
+    given = {word.partition("=")[0] for word in line.arguments}
+    for setting, names in _TAGS.items():
+        if getattr(settings, setting, ()) and names & given:
+            option = "--" + setting.replace("_", "-")
+            raise UsageError(f"{option} is given twice, behind -- too", hint="Give it once, with all tags")
+
+
+def _notes(line: LineReport, by_name: dict[str, str], variables: dict[str, str]) -> Iterator[str]:
     for name in line.yielded:
-        variable = f"LOADSTONE_{by_name[name].upper()}" if name in by_name else ""
-        yield f"the scenario declares {name}, so it gets it; loadstone's own is {_prefixed(name)} (or {variable})"
+        variable = variables.get(by_name.get(name, ""))
+        other = f" (or {variable})" if variable else ""
+        yield f"the scenario declares {name}, so it gets it; loadstone's own is {_prefixed(name)}{other}"
     if line.ignored:
         yield f"settings of Locust that loadstone controls itself were ignored: {', '.join(line.ignored)}"
 

@@ -37,7 +37,11 @@ def _worker(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
 
 def _check_stream_is_named(settings: WorkerSettings) -> None:
     if settings.redis_url is None:
-        raise UsageError("--redis-url is not set", hint="Give the address that the master printed when it started")
+        raise UsageError(
+            "--redis-url is not set",
+            hint="Give the address that the master printed when it started, as --loadstone-redis-url if the scenario "
+            "declares --redis-url",
+        )
 
 
 def _collector(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:

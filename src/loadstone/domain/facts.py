@@ -167,9 +167,9 @@ class RunFacts:
     which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
     balancer, by service. ``locust``: Locust's own totals of the whole run. ``target``:
     what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
-    ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended. ``left_workers`` ended properly
-    before the run did, and ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical
-    samples, see `assuming`.
+    ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended; ``exit_unknown``: nobody reported
+    that of the master, which ended with the run. ``left_workers`` ended properly before the run did, and
+    ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -208,6 +208,7 @@ class RunFacts:
     shortfall: Shortfall = field(default_factory=Shortfall)
     orphaned: tuple[int, ...] = ()
     exits: tuple[ExitFacts, ...] = ()
+    exit_unknown: bool = False
     left_workers: tuple[int, ...] = ()
     silent_workers: tuple[int, ...] = ()
     assumed: Rollup | None = None

@@ -41,7 +41,7 @@ def install(events: Events) -> None:
     events.init_command_line_parser.add_listener(_read_options_only)
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda **_: hook.begin())
-    events.quit.add_listener(lambda **_: hook.quit())
+    events.quit.add_listener(lambda exit_code, **_: hook.quit(exit_code))
     _hide_from_pytest()
 
 
@@ -114,11 +114,11 @@ class _Hook:
         for hook in self._hooks:
             hook.outcome.give_back()
 
-    def quit(self) -> None:
-        """All listeners of the scenario have run: the exit code is certain."""
+    def quit(self, exit_code: object) -> None:
+        """All listeners of the scenario have run: Locust has decided with which code it exits."""
         self._end_all()
         for hook in reversed(self._hooks):
-            hook.quit()
+            hook.quit(exit_code)
 
     def _end_all(self) -> None:
         for hook in reversed(self._hooks):

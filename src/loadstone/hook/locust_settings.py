@@ -38,14 +38,15 @@ _MASTER_ONLY: Final = frozenset(
     {
         *("csv_prefix", "stats_history_enabled", "html_file", "json_file"),
         *("web_host_display_name", "web_base_path", "web_login", "tls_cert", "tls_key", "class_picker", "build_path"),
+        "exit_code_on_error",
     }
 )
-"""What Locust's documentation gives to the master alone; several workers would overwrite each other's files."""
+"""What is for the master alone: several workers would overwrite each other's files, and it judges the whole run."""
 _IGNORED: Final = frozenset(
     {
         *("headless", "headful", "autostart", "autoquit", "master", "worker", "only_summary", "print_stats", "json"),
         *("master_bind_host", "master_bind_port", "master_host", "master_port", "web_host"),
-        *("expect_workers", "expect_workers_max_wait", "enable_rebalancing", "exit_code_on_error"),
+        *("expect_workers", "expect_workers_max_wait", "enable_rebalancing"),
         *("logfile", "reset_stats"),
     }
 )
@@ -210,7 +211,7 @@ def _adopted(names: dict[str, str], options: Any, plain: Any, given: Sequence[_S
     origins = {each.dest: each for each in given}
     for dest, setting in names.items():
         value, origin = getattr(options, dest), origins.get(dest)
-        if value is None or (origin is None and str(value) == str(plain.get_default(dest))):
+        if value is None or value == "" or (origin is None and str(value) == str(plain.get_default(dest))):
             continue
         where = origin.origin if origin else f"{dest}, set by the scenario,"
         yield Adopted(setting, str(value), where, on_command_line=bool(origin and origin.on_command_line))

@@ -134,11 +134,11 @@ class MasterHook:
         """Whether a run is open."""
         return self._publisher is not None
 
-    def quit(self) -> None:
+    def quit(self, exit_code: object) -> None:
         """The process ends with its run: publish its exit code."""
         if self.run is not None and is_only_run(self._environment):
             publisher = EventPublisher(self._redis_url, self.run, self._now_ns)
-            publisher.publish(self.outcome.now())
+            publisher.publish(self.outcome.at_exit(exit_code))
             publisher.finish(_FLUSH_TIMEOUT_S)
 
     def _now_ns(self) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from locust import log as locust_log
 from locust.runners import WorkerRunner
+from msgspec.structs import replace
 
 from loadstone.domain.event import Exited
 
@@ -64,6 +65,11 @@ class RunOutcome:
         return Exited(
             code=_status(code), chosen=chosen is not None, failures=failures, exceptions=exceptions, raised=raised
         )
+
+    def at_exit(self, exit_code: object) -> Exited:
+        """How the process ends, with the code that Locust gave: it decides before its workers' last reports come."""
+        exited, code = self.now(), _status(exit_code)
+        return replace(exited, code=code, chosen=exited.chosen and exited.code == code)
 
 
 def _status(code: object) -> int:

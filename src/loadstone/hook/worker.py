@@ -109,8 +109,11 @@ class WorkerHook:
         """Whether a run is open."""
         return self._shipper is not None
 
-    def quit(self) -> None:
-        """The process ends with its run: publish its exit code. A process without workers leaves that to the master."""
+    def quit(self, _exit_code: object) -> None:
+        """The process ends with its run: publish its exit code. A process without workers leaves that to the master.
+
+        Locust's own code also stands for requests that failed here and are not yet reported, which the master judges.
+        """
         if self._run is not None and self._recorder is not None and self._is_only_run():
             publisher = EventPublisher(self._redis_url, self._run, self._recorder.now_ns)
             self._publish_exit(publisher)

@@ -26,7 +26,7 @@ from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
@@ -36,6 +36,8 @@ __all__ = ["LocalStack"]
 
 _WORKERS_JOIN_WITHIN_S: Final = 60
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_CHOOSING: Final = frozenset({"-T", "--tags", "-E", "--exclude-tags"})
+"""Options of Locust that choose tasks, which its master does not send to workers."""
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
 _SERVICE_STOP_S: Final = 30.0
@@ -108,11 +110,16 @@ class LocalStack:
         return f"http://{in_url(self._loopback())}:{self.live_port}/"
 
     def join_command(self) -> str:
-        """The command that adds a worker on another machine; its Redis address contains a password."""
-        files = " ".join(str(file) for file in self.scenario.files)
-        where = f"--master {self.settings.bind} --master-port {self.master_port} --redis-url {self.remote_redis_url}"
-        given = shlex.join([*self._tags(), *self.scenario.arguments])
-        return f"more workers: loadstone worker {where} -f {files} {f'-- {given}' if given else ''}".rstrip()
+        """The command that adds a worker on another machine; its Redis address contains a password.
+
+        Options of the scenario are not in it: Locust's master sends their values, which may be secret, to its workers.
+        """
+        where = ["--master", self.settings.bind, "--master-port", str(self.master_port)]
+        redis = ["--loadstone-redis-url", self.remote_redis_url or ""]
+        files = ",".join(map(str, self.scenario.files))
+        chosen = [*self._tags(), *_chosen(self.scenario.arguments)]
+        words = ["loadstone", "worker", *where, *redis, "-f", files, *(["--", *chosen] if chosen else [])]
+        return f"more workers: {shlex.join(words)}"
 
     def restart_crashed(self, *, workers: bool) -> list[ManagedProcess]:
         """Restart crashed services, and with ``workers`` crashed workers too; return the processes that were restarted.
@@ -281,3 +288,13 @@ def _allow_many_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _chosen(arguments: Iterable[str]) -> Iterator[str]:
+    """The user classes, which come first, and the tags that choose the tasks to run."""
+    chosen = True
+    for word in arguments:
+        if word.startswith("-"):
+            chosen = word.partition("=")[0] in _CHOOSING
+        if chosen:
+            yield word

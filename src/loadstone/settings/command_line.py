@@ -145,6 +145,8 @@ def _in_full(word: str, forms: Collection[str], theirs: Collection[str]) -> str:
 
 
 def _spelled(name: str, values: Any) -> tuple[str, ...]:
+    if not isinstance(values, str) and len(values or ()) == 1:
+        (values,) = values
     if isinstance(values, str):
         if not values.startswith("-"):
             return (name, values)

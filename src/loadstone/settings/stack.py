@@ -117,6 +117,13 @@ class StackSettings:
         default="10",
         variable="LOCUST_SPAWN_RATE",
     )
+    exit_code_on_error: int = setting(
+        parse.whole_number(0, 255),
+        "Locust's exit code after failed requests or exceptions of tasks, which fails a run unless objectives judge "
+        "them; 0: they may be",
+        default="1",
+        variable="LOCUST_EXIT_CODE_ON_ERROR",
+    )
     worker_memory: str = setting(_memory, "memory limit of one worker", default="768m", variable="WORKER_MEMORY")
     target_cpus: float = setting(
         parse.number_above(0), "CPU limit of one target replica, in cores", default="1.0", variable="TARGET_CPUS"

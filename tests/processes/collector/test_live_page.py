@@ -17,6 +17,7 @@ from loadstone.charts.live_data import KEPT_S
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
+from loadstone.domain.event import Event, ExceptionRaised
 from support.closed_runs import HOSTILE, MadeRun
 from support.processes import free_port
 from support.run_maker import SECOND, START
@@ -191,6 +192,17 @@ def test_an_objective_of_usage_is_not_said_to_lack_the_usage_that_is_shown():
     usage, latency = live.objectives
     assert (usage.ok, usage.value, usage.unit, usage.reason) == (None, None, "%", "judged at the end of the run")
     assert latency.ok
+
+
+def test_exceptions_of_tasks_miss_their_objective_while_they_are_new():
+    state = state_after(objectives=["exceptions==0", "exceptions<=2"])
+    for second in (9, 12):
+        payload = ExceptionRaised(message="no", traceback="", count=2 if second > 10 else 5, worker=0)
+        state.lifecycle.apply(
+            Event(run=RUN, source="worker", seq=second, at_ns=START + second * SECOND, payload=payload)
+        )
+    found = snapshot(RUN, state, now_ns=START + 20 * SECOND).objectives
+    assert [(each.value, each.ok) for each in found] == [(7.0, False), (7.0, False)]
 
 
 def test_an_older_run_does_not_replace_the_newest(tmp_path: Path):

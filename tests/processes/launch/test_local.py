@@ -6,7 +6,9 @@ Processes are doubles, and so is the demo target's HTTP server; whole runs with 
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,8 +213,18 @@ def test_the_command_for_more_workers_names_master_redis_and_scenario(machine: F
     with stack_of(machine, {**REMOTE, "bind": "127.0.0.1", "master_port": "5557"}) as stack:
         assert stack.join_command() == (
             "more workers: loadstone worker --master 127.0.0.1 --master-port 5557"
-            " --redis-url redis://127.0.0.1:1/0 -f scenario.py"
+            " --loadstone-redis-url redis://127.0.0.1:1/0 -f scenario.py"
         )
+
+
+def test_the_command_for_more_workers_is_one_for_a_shell_and_holds_no_option_of_the_scenario(machine: FakeMachine):
+    arguments = ("Buyer", "--password", "hunter2", "--tags", "slow", "--token=abc")
+    files = (Path("one.py"), Path("my tests/two.py"))
+    given = {**REMOTE, "redis_url": "redis://:p&w@127.0.0.1:1/0"}
+    with stack_of(machine, given, replace(scenario(), files=files, arguments=arguments)) as stack:
+        words = shlex.split(stack.join_command().removeprefix("more workers: "))
+    assert words[words.index("-f") :] == ["-f", "one.py,my tests/two.py", "--", "Buyer", "--tags", "slow"]
+    assert words[words.index("--loadstone-redis-url") + 1] == "redis://:p&w@127.0.0.1:1/0"
 
 
 @pytest.mark.parametrize(("bind", "host"), [("::1", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1")])

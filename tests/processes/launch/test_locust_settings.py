@@ -99,6 +99,24 @@ def test_loadstones_own_settings_come_first(folder: Path, monkeypatch: pytest.Mo
     assert (found.users, found.spawn_rate, found.run_time, found.stop_timeout) == (2, 5.0, 10.0, 4.0)
 
 
+@pytest.mark.parametrize("source", ["option", "variable", "file"])
+def test_the_exit_code_after_failures_is_for_the_master_whatever_gives_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, source: str
+):
+    if source == "variable":
+        monkeypatch.setenv("LOCUST_EXIT_CODE_ON_ERROR", "0")
+    elif source == "file":
+        (folder / "locust.conf").write_text("exit-code-on-error = 0\n")
+    line = line_of(*(["--exit-code-on-error", "0"] if source == "option" else []))
+    assert " ".join(line.scenario.master_arguments).replace("=", " ") == "--exit-code-on-error 0"
+    assert (line.scenario.arguments, line.scenario.unlisted_arguments, line.notes) == ((), (), ())
+
+
+def test_an_empty_host_is_none_as_with_locust(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCUST_HOST", "")
+    assert line_of().settings.host is None
+
+
 def test_among_locusts_sources_its_own_order_holds(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder.parent / "home" / ".locust.conf").write_text("users = 1\nspawn-rate = 1\npage = /home\n")
     (folder / "locust.conf").write_text("users = 2\nspawn-rate = 2\nrun-time = 2\npage = /here\n")

@@ -9,7 +9,7 @@ import pytest
 
 from loadstone.cli import main as cli
 from loadstone.cli.scenario_line import ScenarioLine, read_line
-from loadstone.errors import SettingsError, UsageError
+from loadstone.errors import ExitCode, SettingsError, UsageError
 from loadstone.launch.local import LocalStack
 from loadstone.settings import RunSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine
@@ -204,3 +204,50 @@ def test_the_time_to_load_a_scenario_is_a_setting(tmp_path: Path):
     file.write_text("import time\ntime.sleep(60)\n")
     with pytest.raises(UsageError, match=r"did not load within 0.5 s.*--import-timeout"):
         line_of("-f", str(file), "--import-timeout", "500ms")
+
+
+def test_a_note_names_no_variable_that_does_not_exist(tmp_path: Path):
+    line = line_of("-f", str(scenario_with(tmp_path, "--junit", "--seed")), "--junit", "a", "--seed", "b")
+    assert [note.partition("own is ")[2] for note in line.notes] == [
+        "--loadstone-junit",
+        "--loadstone-seed (or LOADSTONE_SEED)",
+    ]
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_behind_the_separator_is_refused_as_what_starts_no_test(word: str):
+    with pytest.raises(UsageError, match="--help starts no test"):
+        line_of("--", word)
+
+
+@pytest.mark.parametrize("option", ["--tags", "--exclude-tags"])
+def test_tags_on_both_sides_of_the_separator_are_refused(tmp_path: Path, option: str):
+    file = str(scenario_with(tmp_path))
+    with pytest.raises(UsageError, match=f"{option} is given twice"):
+        line_of("-f", file, option, "a", "--", option, "b")
+    assert line_of("-f", file, "--", option, "b").scenario.arguments == (option, "b")
+
+
+@pytest.mark.parametrize("option", ["--locustf", "--loc"])
+def test_an_abbreviated_locustfile_names_the_scenario(tmp_path: Path, option: str):
+    file = scenario_with(tmp_path)
+    assert line_of(option, str(file)).scenario.files == (file,)
+    assert line_of(f"{option}={file}").scenario.files == (file,)
+
+
+def test_an_abbreviation_that_turns_out_to_be_the_scenarios_does_not_choose_the_scenario(tmp_path: Path):
+    with pytest.raises(UsageError):
+        line_of("--loc", str(scenario_with(tmp_path, "--location")))
+
+
+def test_objectives_that_are_wrong_are_told_before_the_scenario_loads(tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "slow.py").write_text("raise SystemExit('it was loaded')")
+    assert cli.main(["run", "-f", str(tmp_path / "slow.py"), "--objective", "nonsense"]) == ExitCode.USAGE
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_no_secret_of_a_wrong_setting_is_printed(capsys: pytest.CaptureFixture):
+    assert cli.main(["run", "--stack", "--host", "http://u:hunter2@h:99999"]) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "h:99999" in said
+    assert "hunter2" not in said

@@ -7,6 +7,7 @@ import pytest
 from loadstone.archive.run_state import CLOSE_AFTER_S, RunState
 from loadstone.domain.event import EventKind, Exited
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
+from support.varied_run import closed, document_of
 
 
 def run_of(exit_from, *exits):
@@ -81,3 +82,22 @@ def test_a_worker_of_the_roster_that_never_sent_a_batch_is_silent():
     run.add(IncarnationMaker(0).batch(samples(1, 0, 1)))
     run.event(EventKind.WORKER_LOST, 2, worker=2)
     assert state_of(run).silent_workers == {1}
+
+
+@pytest.mark.parametrize(
+    ("exit_from", "exits", "unknown"),
+    [
+        (None, [], False),
+        ("process", [{"code": 0}], False),
+        ("command", [{"code": 0, "observed": True}], False),
+        ("process", [], True),
+        ("process", [{"code": 0, "worker": 0}], True),
+        ("command", [{"code": 0}], False),
+        ("command", [{"observed": True}], False),
+        ("command", [], True),
+    ],
+)
+def test_a_run_whose_exit_code_never_came_is_inconclusive(tmp_path, exit_from, exits, unknown):
+    document = document_of(closed(tmp_path, run_of(exit_from, *exits).entries))
+    said = "Locust's exit code is unknown: nothing reported it after the run had stopped"
+    assert (said in document["reasons"]) is unknown

@@ -3,6 +3,7 @@
 import pytest
 
 from loadstone.domain.facts import ExitFacts
+from loadstone.domain.ledger import Ledger
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.verdict import judge
 from support.fact_maker import facts
@@ -52,7 +53,7 @@ def test_failed_requests_fail_a_run_that_does_not_judge_them():
 
 
 def test_an_objective_on_failures_judges_them_and_the_code_is_a_notice():
-    outcome = verdict("failures<=5%", exits=[FAILED], failed=1)
+    outcome = verdict("failures<=5%", exits=[FAILED], failed=3, failures=3)
     assert (outcome.word, outcome.reasons) == ("pass", ())
     assert outcome.notices == ("Locust's exit code is 1, because 3 requests failed; the objectives judge that",)
 
@@ -81,3 +82,37 @@ def test_a_master_that_was_killed_at_the_end_leaves_a_doubt():
     )
     lost = verdict(exits=[ExitFacts(code=None)], master_lost=True)
     assert lost.reasons == ("master lost: it never reported the end of the run",)
+
+
+def test_an_exit_code_that_nobody_reported_leaves_a_doubt():
+    outcome = verdict("failures<5%", exits=[], exit_unknown=True)
+    assert (outcome.word, outcome.exit_code) == ("inconclusive", 3)
+    assert outcome.reasons == ("Locust's exit code is unknown: nothing reported it after the run had stopped",)
+
+
+@pytest.mark.parametrize(
+    ("counted", "outside"),
+    [
+        ({"exits": [FAILED], "failures": 3}, 3),
+        ({"exits": [FAILED], "failed": 1, "failures": 3}, 2),
+        ({"exits": [FAILED], "failed": 1, "failures": 1}, 2),
+        ({"exits": [FAILED], "failed": 1, "failures": 3, "ledger": Ledger(produced=103, stored=100, unknown=3)}, 2),
+        ({"exits": [ExitFacts(code=1, exceptions=4)], "exceptions": 1, "exceptions_of_run": 4}, 3),
+    ],
+)
+def test_objectives_do_not_overrule_the_code_for_what_is_outside_the_window(counted, outside):
+    outcome = verdict("failures<5%", "exceptions<=4", **counted)
+    assert outcome.word == "fail"
+    assert any(
+        reason.endswith(
+            f", {outside} of them outside the window, where no objective judges; if that may be, --exit-code-on-error 0"
+        )
+        for reason in outcome.reasons
+    )
+
+
+def test_what_was_dropped_is_left_to_the_doubts_about_it():
+    outcome = verdict(
+        "failures<50%", exits=[FAILED], failed=1, failures=1, ledger=Ledger(produced=102, stored=100, dropped=2)
+    )
+    assert (outcome.word, outcome.reasons) == ("pass", ())

@@ -66,3 +66,12 @@ def test_a_process_with_one_run_keeps_what_was_set_before_it():
     outcome = RunOutcome(environment)
     outcome.begin(only_run=True)
     assert outcome.now().code == 5
+
+
+def test_at_the_end_locusts_own_decision_counts_whatever_came_up_since():
+    assert RunOutcome(environment_of(failures=3)).at_exit(0) == Exited(code=0, failures=3)
+    environment = environment_of(failures=3)
+    environment.process_exit_code = 7
+    assert RunOutcome(environment).at_exit(7) == Exited(code=7, chosen=True, failures=3)
+    assert RunOutcome(environment).at_exit(1) == Exited(code=1, failures=3)
+    assert RunOutcome(environment_of()).at_exit(None) == Exited(code=0)

@@ -57,6 +57,12 @@ def test_a_value_that_looks_like_an_option_stays_a_value(words: tuple[str, ...])
     assert found.passed[0].words == words
 
 
+def test_the_only_value_of_a_list_may_look_like_an_option_too():
+    found = divided("--one=-x", scenario=(OptionForm(("--one",), 1),))
+    assert found.passed[0].words == ("--one=-x",)
+    assert divided("--one=x", scenario=(OptionForm(("--one",), 1),)).passed[0].words == ("--one", "x")
+
+
 def test_a_long_option_with_one_dash_is_not_taken_for_a_short_one():
     found = divided("-users", "many", scenario=(OptionForm(("-users",)),))
     assert (found.own, found.passed) == ((), (Given("-users", ("-users", "many")),))

@@ -127,6 +127,7 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
 def _endings(first_pass: FirstPass) -> dict[str, Any]:
     return {
         "exits": tuple(_exit(exited) for exited in first_pass.state.lifecycle.exits),
+        "exit_unknown": first_pass.state.lifecycle.exit_is_missing,
         "left_workers": _left_workers(first_pass),
         "silent_workers": tuple(sorted(first_pass.state.silent_workers)),
     }

@@ -127,7 +127,13 @@ def _newest_minute(state: RunState) -> RunFacts:
             parts.setdefault(name_id, []).append(rollup)
     names: dict[RequestName, Rollup] = {state.names[name_id]: merged(rollups) for name_id, rollups in parts.items()}
     window = Window(max(first, min(seconds, default=end)) * NS_PER_S, end * NS_PER_S)
-    return RunFacts(window=window, names=names, total=merged(names.values()), ledger=state.ledger(end * NS_PER_S))
+    return RunFacts(
+        window=window,
+        names=names,
+        total=merged(names.values()),
+        ledger=state.ledger(end * NS_PER_S),
+        exceptions=lifecycle.exceptions_in(window),
+    )
 
 
 def _usage(usage: Usage) -> LiveUsage:
