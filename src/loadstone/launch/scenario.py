@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Scenario", "ask", "default_locustfile", "inspect", "scenario_of", "worker_command"]
 
 _TIMEOUT_S: Final = 60.0
-_DEFAULT_NAME: Final = "locustfile.py"
+_URL_AS_PATH: Final = re.compile(r"(https?:)/", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,19 @@ def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioRe
     """What a child process finds out about a scenario and its command line. Raises `UsageError` for what is wrong."""
     for file in map(Path, question.files):
         if not file.exists():
-            raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
+            raise _missing(str(file))
     report = inspect_files(question, timeout_s)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
     return report
+
+
+def _missing(file: str) -> UsageError:
+    """A path has lost one of the slashes of a URL."""
+    if _URL_AS_PATH.match(file):
+        url = _URL_AS_PATH.sub(r"\1//", file)
+        return UsageError(f"the scenario {url} is a URL, not a file", hint=f"Download it first: curl -O {url}")
+    return UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
 
 
 def scenario_of(report: ScenarioReport) -> Scenario:
