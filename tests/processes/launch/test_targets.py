@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.errors import UsageError
-from loadstone.launch.scenario import Scenario, inspect
+from loadstone.launch.scenario import Scenario
 from loadstone.launch.targets import check_targets, targets_text, wants_demo_target
 from loadstone.settings import RunSettings, UserReport, load
+from support.inspecting import inspect
 from support.loadstone_run import REPOSITORY
 
 if TYPE_CHECKING:
