@@ -8,15 +8,8 @@ from support.threefold import PRELUDE, Threefold
 
 LATER = "15s"
 """Long after these scenarios have ended their runs; where others are left, Locust waits for that."""
-EXACT = """
-@events.init.add_listener
-def count_run_time_from_now(**_):
-    # Locust counts it from before the imports, which take seconds on a busy machine.
-    gevent.get_hub().loop.update_now()
-"""
 CALLER = (
     PRELUDE
-    + EXACT
     + """
 class Caller(HttpUser):
     wait_time = few(5)
@@ -71,7 +64,6 @@ def test_a_task_ends_the_run(threefold: Threefold, ending: str):
 def test_the_only_user_ends_the_run(threefold: Threefold):
     source = (
         PRELUDE
-        + EXACT
         + """
 class Only(HttpUser):
     wait_time = constant(0.01)

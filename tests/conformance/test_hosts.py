@@ -11,6 +11,7 @@ import pytest
 
 from support.loadstone_run import CALM, LoadstoneRun
 from support.plain_locust import plain_locust
+from support.threefold import PRELUDE, RUN_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)  # two runs, on a machine that may be busy
 
-LOAD = ("-u", "3", "-r", "10", "-t", "3s", "--stop-timeout", "3")
+LOAD = ("-u", "3", "-r", "10", "--stop-timeout", "3")
 REQUESTS = 5
-HEAD = f"""
+HEAD = f"""{PRELUDE}
 import time
-from locust import *
 from locust.exception import StopUser
 from loadstone import LeanHttpUser
 
@@ -57,12 +57,13 @@ def compare(new_run: Callable[..., LoadstoneRun], tmp_path: Path) -> Callable[..
     def both(text: str, servers: list[CountingServer], *arguments: str) -> Both:
         file = tmp_path / "scenario.py"
         file.write_text(HEAD + dedent(text))
-        plain = plain_locust("-f", file, *LOAD, *arguments)
-        assert plain.returncode == 0, plain.stderr
+        plain, said = plain_locust("-f", file, *LOAD, "-t", RUN_TIME["locust"], *arguments)
+        assert plain == 0, said
         received = [dict(server.count().requests) for server in servers]
         for server in servers:
             server.reset()
-        run = new_run(None, "-f", str(file), *LOAD, *CALM, "--workers", "2", *arguments)
+        options = (*LOAD, "-t", RUN_TIME["loadstone"], *CALM, "--workers", "2", *arguments)
+        run = new_run(None, "-f", str(file), *options)
         code = run.start().finish(timeout_s=240)
         return Both(run, code, received, [dict(server.count().requests) for server in servers])
 

@@ -65,15 +65,23 @@ class Three(Short):
     threefold.compare(source, load=False).equal(requests=12).passed()
 
 
-@pytest.mark.conforms("a shape that never ends, with `-t`", "equal")
+@pytest.mark.conforms("a shape that never ends, with `-t`", "equal: `-t` is ignored by both")
 def test_a_shape_without_an_end(threefold: Threefold):
     source = (
         USER
         + """
+from locust.runners import WorkerRunner
+
 
 class Endless(LoadTestShape):
     def tick(self):
         return 3, 50
+
+
+@events.test_start.add_listener
+def end_by_itself(environment, **_):
+    if not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn_later(4, environment.runner.quit)
 """
     )
-    threefold.compare(source).equal(requests=12).passed()
+    threefold.compare(source, "-t", "1s").equal(requests=12).passed()

@@ -94,3 +94,13 @@ def test_no_user_class(threefold: Threefold):
 )
 def test_an_unknown_class(threefold: Threefold):
     refused(threefold, USER, "Nobody", says="Nobody")
+
+
+@pytest.mark.conforms(
+    "a Locust file that is named by a URL",
+    "refused on purpose: download it first",
+)
+def test_a_url(threefold: Threefold):
+    _, loadstone = threefold.try_both("", given="{host}/locustfile.py")
+    assert loadstone.exit_code == 2, loadstone.output
+    assert "Download it first" in loadstone.output

@@ -12,7 +12,7 @@ import pytest
 
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from support.loadstone_run import CALM
-from support.plain_locust import LOCUST
+from support.plain_locust import LOCUST, TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def shown(program: tuple[str, ...], files: str, cwd: Path, **variables: str) -> 
     """What the scenario sees in such a process."""
     environ = {**os.environ, "NAMES": " ".join(NAMES), "LOADSTONE_REDIS_URL": "", **variables}
     command = [*program, "-f", files, "--headless", "-t", "1s", "--exit-code-on-error", "0"]
-    done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("SHOWN "))
     return list(json.loads(line.removeprefix("SHOWN ")))

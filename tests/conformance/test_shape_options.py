@@ -9,11 +9,6 @@ from support.threefold import PRELUDE, Threefold
 CALLERS = (
     PRELUDE
     + """
-@events.init.add_listener
-def count_run_time_from_now(**_):
-    # Locust counts it from before the imports, which take seconds on a busy machine.
-    gevent.get_hub().loop.update_now()
-
 
 class Caller(HttpUser):
     wait_time = few(5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import pyarrow.parquet as pq
 
+from support.environ import without_settings
 from support.processes import port_answers
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class LoadstoneRun:
     def start(self) -> LoadstoneRun:
         """Start it and come back at once."""
         self.temporary.mkdir(parents=True, exist_ok=True)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("LOADSTONE_", "LOCUST_"))}
-        environ |= {"TMPDIR": str(self.temporary), **self.variables}
+        environ = without_settings() | {"TMPDIR": str(self.temporary), **self.variables}
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
             [*self._program(), self.verb, *results, *self.arguments],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from locust.env import Environment
 
-from support.conformance import close
+from support.conformance import OK, close
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.raw_server import RawServer
-
-OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Stage:

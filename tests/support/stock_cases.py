@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from support.stage import OK, Case, Play, Stage, case
+from support.conformance import OK
+from support.stage import Case, Play, Stage, case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

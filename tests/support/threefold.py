@@ -9,10 +9,7 @@ two request name by request name, with the servers' counts and with the archive:
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Self
 from support.counting_server import Count, CountingServer
 from support.loadstone_run import CALM, LoadstoneRun
 from support.locust_figures import Row, plain_errors, plain_rows, read_errors, read_rows, tally
+from support.plain_locust import TIMEOUT_S, start_plain_locust
 from support.style_server import StyleServer
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["PRELUDE", "Comparison", "Outcome", "Row", "Threefold", "Tried"]
 
-PROGRAMS = Path(sys.executable).parent
-TIMEOUT_S = 280
 LATENCY_MS = 30.0
 """What the server adds to each answer, far more than a client takes."""
 TIME_TOLERANCE_MS = 2000.0
@@ -297,25 +294,18 @@ class Sides:
         return text
 
     def _environment(self, side: str) -> dict[str, str]:
-        """This process's variables, without those that either reads, and with an empty home."""
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(("LOADSTONE_", "LOCUST_"))}
+        """What is set beside this process's own variables: an empty home, and what the test asks for."""
         home = self.folders[side] / "home"
         home.mkdir(exist_ok=True)
         ours = {name: self._filled(side, value) for name, value in self.environ.items()}
-        return {**mine, "HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1", **ours}
+        return {"HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1", **ours}
 
     def start_locust(self, *options: str) -> subprocess.Popen[str]:
         """Start plain ``locust``."""
         folder = self.folders["locust"]
         filled = [self._filled("locust", option) for option in options]
-        process = subprocess.Popen(
-            [PROGRAMS / "locust", "--headless", "--csv", folder / "plain", "--only-summary", *filled],
-            env=self._environment("locust"),
-            cwd=folder / "at",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        process = start_plain_locust(
+            "--csv", folder / "plain", *filled, cwd=folder / "at", variables=self._environment("locust")
         )
         self.stack.callback(_end, process)
         return process
@@ -326,9 +316,8 @@ class Sides:
         folder = self.folders[side]
         filled = tuple(self._filled(side, option) for option in options)
         workers = () if self.workers is None else ("--workers", str(self.workers))
-        run = PlacedRun(
-            folder, (*filled, *workers, *self.objectives), environ=self._environment(side), at=folder / "at"
-        )
+        given = (*filled, *workers, *self.objectives)
+        run = LoadstoneRun(folder, given, cwd=folder / "at", variables=self._environment(side))
         self.stack.callback(run.kill_leftovers)
         return run.start()
 
@@ -368,28 +357,6 @@ class Sides:
 
     def _count(self, side: str) -> Count:
         return _sum([server.count() for server in self.servers[side]])
-
-
-@dataclass(slots=True)
-class PlacedRun(LoadstoneRun):
-    """A run started with the ``loadstone`` command in a folder and an environment of its own."""
-
-    environ: dict[str, str] = field(default_factory=dict)
-    at: Path = Path()
-
-    def start(self) -> LoadstoneRun:
-        """Start it and come back at once."""
-        self.temporary.mkdir(parents=True, exist_ok=True)
-        self.process = subprocess.Popen(
-            [PROGRAMS / "loadstone", self.verb, "--results", str(self.results), *self.arguments],
-            env={**self.environ, "TMPDIR": str(self.temporary)},
-            cwd=self.at,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        return self
 
 
 def _same(what: str, ours: Mapping[str, object], plain: Mapping[str, object]) -> None:

@@ -70,7 +70,7 @@ def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) 
 def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | None:
     """Start every process on this machine for one run; None when it was interrupted before it began."""
     settings = line.settings
-    scenario = preflight(settings, (), scenario=line.scenario)
+    scenario = preflight(settings, line.scenario)
     with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
         _note_all(line.notes, view)
         stack.start(stop)
@@ -90,7 +90,7 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     line = read_line(RunSettings, arguments, words, check=_check)
     settings = line.settings
     stop = StopFlag.install()
-    scenario = preflight(settings, (), interactive=True, scenario=line.scenario)
+    scenario = preflight(settings, line.scenario, interactive=True)
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
         _note_all(line.notes, view)
         stack.start(stop)

@@ -30,7 +30,7 @@ def _worker(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     client = connect(settings.redis_url or "")
     check(client)
     client.close()
-    argv, environment = worker_command(settings, (), line.scenario)
+    argv, environment = worker_command(settings, line.scenario)
     sys.stdout.flush()
     os.execvpe(argv[0], argv, environment)  # noqa: S606  (keeps the process id, for a supervisor)
 

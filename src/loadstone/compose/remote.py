@@ -15,14 +15,13 @@ from loadstone.domain.live import RunStatus
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
-from loadstone.settings import RunRequest
+from loadstone.settings import RunRequest, RunSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.domain.time import Clock
     from loadstone.report.live_view import View
-    from loadstone.settings import RunSettings
 
 __all__ = ["StackRun", "check_fits_stack"]
 
@@ -42,7 +41,13 @@ _NOT_FOR_STACKS: Final = {
     "target_pid": "The stack records every container",
     "redis_url": "The stack has its own Redis",
     "influx_url": "The stack has its own InfluxDB",
+    "workers": "Scale the stack: docker compose up -d --scale locust-worker=N",
+    "stop_timeout": "Set stop-timeout in the stack's locust-master/locust.conf",
+    "import_timeout": "The stack has loaded its scenario already",
+    **dict.fromkeys(("bind", "master_port", "web_port", "live_port"), "The stack has addresses of its own"),
+    **dict.fromkeys(("demo_port", "demo_model", "demo_registry"), "The stack has a target of its own"),
 }
+"""Options without effect there, and what to do instead."""
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -54,8 +59,9 @@ class _Refusal(msgspec.Struct, frozen=True):
 def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
     """Raise `UsageError` for options that apply only to a run on this machine."""
     parse_objectives(settings.objective)
+    usual = load(RunSettings, environ={})
     for name, cure in _NOT_FOR_STACKS.items():
-        if getattr(settings, name):
+        if getattr(settings, name) != getattr(usual, name):
             raise UsageError(f"--{name.replace('_', '-')} cannot be used with --stack", hint=cure)
     if arguments:
         raise UsageError(f"{' '.join(arguments)} cannot be used with --stack", hint="Set it in the stack's scenario")

@@ -47,6 +47,7 @@ def install(web_ui: WebUI, hook: MasterHook, source: LiveSource | None) -> None:
 class _ControlApi:
     def __init__(self, web_ui: WebUI, hook: MasterHook, source: LiveSource | None) -> None:
         self._environment = web_ui.environment
+        self._host = web_ui.environment.host
         self._hook = hook
         self._source = source
 
@@ -83,8 +84,7 @@ class _ControlApi:
 
     def _begin(self, runner: MasterRunner, requested: RunRequest) -> None:
         self._hook.expect(requested)
-        if requested.host:
-            self._environment.host = requested.host
+        self._environment.host = requested.host or self._host
         if self._environment.shape_class:
             gevent.spawn(runner.start_shape)
         else:

@@ -33,8 +33,14 @@ def _report(user: Any, given: str | None) -> UserReport:
     host = given or (getattr(own, "base_url", None) if own is not None else user.host)
     host = host if isinstance(host, str) else None
     is_http = is_http_user(user)
-    needs = is_http and host is None and own is None and not _may_set_host(user)
-    return UserReport(name=user.__name__, host=host, http=is_http, needs_host=needs)
+    decides = _decides_later(user)
+    return UserReport(
+        name=user.__name__,
+        host=host,
+        http=is_http,
+        needs_host=is_http and host is None and own is None and not decides and not _is_own(user, "host"),
+        own_way=decides or bool(getattr(user, "proxy_host", None)),
+    )
 
 
 def is_http_user(user: Any) -> bool:
@@ -58,12 +64,12 @@ def _own_client(user: Any) -> Any:
     return client if isinstance(client, HttpSession | FastHttpSession) else None
 
 
-def _may_set_host(user: Any) -> bool:
-    """Whether the class or a listener may give a host before a user's client is made, as far as that can be known."""
+def _decides_later(user: Any) -> bool:
+    """Whether code of the class or a listener runs before a user's client is made, and may set its host."""
     from locust import events  # noqa: PLC0415
 
     has_listeners = any(event._handlers for event in (events.init, events.test_start))  # noqa: SLF001
-    return has_listeners or _is_own(user, "__init__") or _is_own(user, "__new__") or _is_own(user, "host")
+    return has_listeners or _is_own(user, "__init__") or _is_own(user, "__new__")
 
 
 def _is_own(user: Any, name: str) -> bool:

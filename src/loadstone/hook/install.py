@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
 from loadstone.hook import control_api, web_ui
-from loadstone.hook.default_host import give_default_host
+from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
 from loadstone.hook.master import MasterHook, quit_gracefully
@@ -40,7 +40,7 @@ def install(events: Events) -> None:
     hook = _Hook()
     events.init_command_line_parser.add_listener(_read_options_only)
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
-    _listen_first(events.test_start, lambda **_: hook.begin())
+    _listen_first(events.test_start, lambda environment, **_: hook.begin(environment))
     events.quit.add_listener(lambda exit_code, **_: hook.quit(exit_code))
     _hide_from_pytest()
 
@@ -66,6 +66,7 @@ class _Hook:
     def __init__(self) -> None:
         self._initialised = False
         self._hooks: list[MasterHook | WorkerHook] = []
+        self._hosts: ClassHosts | None = None
         self._end: gevent.Greenlet[..., Any] | None = None
 
     def initialise(self, environment: Environment) -> None:
@@ -85,10 +86,12 @@ class _Hook:
             locust_fast.install(environment, enabled=settings.fast_http_fix)
             self._attach(environment, settings, settings.redis_url)
 
-    def begin(self) -> None:
+    def begin(self, environment: Environment) -> None:
         """A test starts. To a worker that joins a run this can happen before Locust has initialised it: then wait."""
         while not self._initialised:
             gevent.sleep(_INIT_POLL_S)
+        if self._hosts is not None:
+            self._hosts.begin(environment)
         with _usable_or_ended():
             for hook in self._hooks:
                 hook.begin()
@@ -127,8 +130,8 @@ class _Hook:
     def _attach(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
         """A plain process is both: the run has an id before it is recorded, and ends after its last sample."""
         runner = environment.runner
-        if not isinstance(runner, WorkerRunner):
-            give_default_host(environment, settings.default_host)
+        give_default_host(environment, settings.default_host)
+        self._hosts = ClassHosts(environment)
         if not isinstance(runner, MasterRunner):
             self._hooks.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
         if isinstance(runner, WorkerRunner) and settings.heartbeat_file:

@@ -12,7 +12,6 @@ from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
 from loadstone.launch.managed_process import tcp_socket
 from loadstone.launch.reachable import reason_of, unreachable_because
-from loadstone.launch.scenario import default_locustfile, inspect
 from loadstone.launch.targets import check_targets
 from loadstone.settings import HookOnlySettings, load, read_token
 from loadstone.stream.client import check, connect
@@ -26,16 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["check_free", "check_reachable", "preflight"]
 
 
-def preflight(
-    settings: RunSettings, arguments: tuple[str, ...], *, interactive: bool = False, scenario: Scenario | None = None
-) -> Scenario:
+def preflight(settings: RunSettings, scenario: Scenario, *, interactive: bool = False) -> Scenario:
     """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
     parse_objectives(settings.objective)
     load(HookOnlySettings)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
-    scenario = scenario or inspect(settings.locustfile or (default_locustfile(),), arguments)
     scenario = replace(scenario, notes=check_targets(settings, scenario, interactive=interactive))
     if settings.redis_url:
         client = connect(settings.redis_url)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,17 +20,15 @@ from loadstone.settings import (
     inherited_environment,
     load,
 )
-from loadstone.settings.command_line import ScenarioQuestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from loadstone.settings import ScenarioReport, UserReport, WorkerSettings
+    from loadstone.settings.command_line import ScenarioQuestion
 
-__all__ = ["Scenario", "ask", "default_locustfile", "inspect", "scenario_of", "worker_command"]
+__all__ = ["Scenario", "ask", "default_locustfile", "scenario_of", "worker_command"]
 
 _TIMEOUT_S: Final = 60.0
-_DEFAULT_NAME: Final = "locustfile.py"
+_URL_AS_PATH: Final = re.compile(r"(https?:)/", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +60,23 @@ def default_locustfile() -> Path:
     return here if here.exists() else Path(__file__).parents[3] / here
 
 
-def inspect(
-    files: Sequence[Path], arguments: Sequence[str], timeout_s: float = _TIMEOUT_S, **question: Any
-) -> Scenario:
-    """Load a scenario in a child process. Raises `UsageError` when it, or one of its arguments, is wrong."""
-    asked = ScenarioQuestion(files=tuple(map(str, files)), words=tuple(arguments), **question)
-    return scenario_of(ask(asked, timeout_s))
-
-
 def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioReport:
     """What a child process finds out about a scenario and its command line. Raises `UsageError` for what is wrong."""
     for file in map(Path, question.files):
         if not file.exists():
-            raise UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
+            raise _missing(str(file))
     report = inspect_files(question, timeout_s)
     if report.error:
         raise UsageError(report.error, hint=report.hint)
     return report
+
+
+def _missing(file: str) -> UsageError:
+    """A path has lost one of the slashes of a URL."""
+    if _URL_AS_PATH.match(file):
+        url = _URL_AS_PATH.sub(r"\1//", file)
+        return UsageError(f"the scenario {url} is a URL, not a file", hint=f"Download it first: curl -O {url}")
+    return UsageError(f"the scenario {file} does not exist", hint="Name a Locust file with -f FILE")
 
 
 def scenario_of(report: ScenarioReport) -> Scenario:
@@ -96,16 +95,13 @@ def scenario_of(report: ScenarioReport) -> Scenario:
     )
 
 
-def worker_command(
-    settings: WorkerSettings, arguments: tuple[str, ...], scenario: Scenario | None = None
-) -> tuple[list[str], dict[str, str]]:
+def worker_command(settings: WorkerSettings, scenario: Scenario) -> tuple[list[str], dict[str, str]]:
     """Program arguments and environment of a worker that joins a master.
 
-    Without a scenario Locust asks the master for its files, the hook among them. Raises `UsageError` for a wrong
-    scenario, `SettingsError` for a wrong setting of the hook.
+    If the scenario has no files, Locust asks the master for them, the hook among them. Raises `SettingsError` for a
+    wrong setting of the hook.
     """
     load(HookOnlySettings)
-    scenario = scenario or inspect(settings.locustfile, arguments, settings.import_timeout, worker=True)
     files = ",".join(map(str, (*scenario.files, PLUGIN_FILE))) if scenario.files else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
     argv = python_module(RUN_LOCUST, "-f", files, *scenario.arguments, "--worker", *master)

@@ -1,7 +1,8 @@
 """Where the requests of a scenario go: whether the demo target is started, and whether each host can be used.
 
 A host is judged only where it is certain that plain Locust could not run the scenario either: a class may get its
-host from a listener, and a scenario whose requests all have absolute URLs may have a host that nobody answers.
+host from a listener, a scenario may reach its host through a proxy or start the server itself, and one whose requests
+all have absolute URLs may have a host that nobody answers.
 """
 
 from __future__ import annotations
@@ -74,9 +75,12 @@ def _check_answers(settings: RunSettings, scenario: Scenario) -> Iterator[str]:
         seen.add(host)
         if problem := _problem_with(host):
             text = f"the host {mask_secrets(host)} of the user class {user.name} {problem}"
-            if not _may_be_a_dummy(host, settings, scenario):
+            if _may_be_a_dummy(host, settings, scenario):
+                yield f"{text}; requests with absolute URLs do not need it"
+            elif user.own_way and not is_demo_scenario(scenario.files):
+                yield f"{text}; the scenario may reach it in its own way, through a proxy or by what its listeners do"
+            else:
                 raise UsageError(text, hint=_CURE if settings.host else _OWN_CURE)
-            yield f"{text}; requests with absolute URLs do not need it"
 
 
 def _problem_with(host: str) -> str | None:

@@ -42,12 +42,15 @@ class UserReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``http``: its client is one of Locust's HTTP clients or `LeanHttpUser`'s. ``needs_host``: it stops the test when it
     is started without a host, and neither it nor a listener of the scenario can give it one before that.
+    ``own_way``: a proxy, or what a listener does before the first request, may let it reach a host that nobody reaches
+    now.
     """
 
     name: str
     host: str | None = None
     http: bool = False
     needs_host: bool = False
+    own_way: bool = False
 
 
 class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -322,6 +322,10 @@ def test_an_interrupt_while_the_archive_is_awaited_says_where_the_run_will_be(be
         ({"target_pid": "1"}, "--target-pid"),
         ({"redis_url": "redis://h:1/0"}, "--redis-url"),
         ({"influx_url": "http://h:1"}, "--influx-url"),
+        ({"workers": "77"}, "--workers"),
+        ({"stop_timeout": "60"}, "--stop-timeout"),
+        ({"live_port": "1234"}, "--live-port"),
+        ({"demo_model": "models:/a/1"}, "--demo-model"),
     ],
 )
 def test_options_of_a_local_run_are_refused(options: dict[str, str], named: str):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from locust import User
 from locust.env import Environment
+from locust.runners import MasterRunner
 
 from loadstone.hook import control_api
 from loadstone.hook.master import MasterHook, _with_request
@@ -30,9 +31,9 @@ class Idle(User):
 
 
 @contextmanager
-def controlled() -> Iterator[tuple[Any, FlaskClient]]:
+def controlled(host: str | None = None) -> Iterator[tuple[Any, FlaskClient]]:
     """A real master without workers, and its HTTP API."""
-    environment = Environment(user_classes=[Idle])
+    environment = Environment(user_classes=[Idle], host=host)
     runner = environment.create_master_runner("127.0.0.1", free_port())
     ui = environment.create_web_ui("127.0.0.1", free_port(), delayed_start=True)
     control_api.install(ui, MasterHook(environment, load(HookSettings, environ={}), REDIS), None)
@@ -80,6 +81,17 @@ def test_a_run_that_goes_on_is_not_replaced():
         answer = client.post("/loadstone/runs", json={"users": 5})
         assert answer.status_code == 409
         runner.state = "ready"
+
+
+def test_the_host_of_one_request_is_not_that_of_the_next(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(MasterRunner, "worker_count", 1)
+    monkeypatch.setattr(MasterRunner, "start", lambda *_: None)
+    with controlled(host="http://configured") as (runner, client):
+        hosts = []
+        for host in ("http://other", None):
+            assert client.post("/loadstone/runs", json={"users": 5, "host": host}).status_code == 202
+            hosts.append(runner.environment.host)
+        assert hosts == ["http://other", "http://configured"]
 
 
 def test_the_state_names_run_users_and_workers():

@@ -259,10 +259,13 @@ def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
         assert "LOADSTONE_HEARTBEAT_FILE" not in machine.processes["usage"].env
 
 
+FROM_MASTER = Scenario(files=(), user_classes=(), hosts=(), shape=None, arguments=())
+
+
 def test_a_worker_that_joins_elsewhere_keeps_the_settings_of_its_hook(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "no")
     monkeypatch.setenv("LOADSTONE_HEARTBEAT_FILE", "/tmp/beat")
-    _, environ = worker_command(load(WorkerSettings, {"redis_url": REMOTE["redis_url"]}, environ={}), ())
+    _, environ = worker_command(load(WorkerSettings, {"redis_url": REMOTE["redis_url"]}, environ={}), FROM_MASTER)
     settings = load(HookSettings, environ=environ)
     assert (settings.fast_http_fix, settings.heartbeat_file) == (False, Path("/tmp/beat"))
 
@@ -270,9 +273,9 @@ def test_a_worker_that_joins_elsewhere_keeps_the_settings_of_its_hook(monkeypatc
 def test_a_wrong_setting_of_the_hook_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOADSTONE_FAST_HTTP_FIX", "maybe")
     with pytest.raises(SettingsError, match="LOADSTONE_FAST_HTTP_FIX is 'maybe', it must be yes or no"):
-        preflight(load(RunSettings, {"results": str(tmp_path)}, environ={}), ())
+        preflight(load(RunSettings, {"results": str(tmp_path)}, environ={}), FROM_MASTER)
     with pytest.raises(SettingsError, match="LOADSTONE_FAST_HTTP_FIX"):
-        worker_command(load(WorkerSettings, environ={}), ())
+        worker_command(load(WorkerSettings, environ={}), FROM_MASTER)
 
 
 class Demo:

@@ -28,7 +28,7 @@ SCENARIO = Scenario(files=(), user_classes=("User",), hosts=(), shape=None, argu
 def test_an_address_of_another_machine_is_refused_although_no_port_is_fixed(tmp_path: Path, *, interactive: bool):
     settings = load(RunSettings, {"bind": FOREIGN, "results": str(tmp_path)}, environ={})
     with pytest.raises(UsageError, match=rf"--bind {FOREIGN} cannot be used: .*address of this machine"):
-        preflight(settings, (), interactive=interactive)
+        preflight(settings, SCENARIO, interactive=interactive)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.errors import UsageError
-from loadstone.launch.scenario import Scenario, inspect
+from loadstone.launch.scenario import Scenario
 from loadstone.launch.targets import check_targets, targets_text, wants_demo_target
 from loadstone.settings import RunSettings, UserReport, load
+from support.inspecting import inspect
 from support.loadstone_run import REPOSITORY
 
 if TYPE_CHECKING:
@@ -142,6 +143,21 @@ def test_hosts_of_other_clients_are_not_judged(written: Callable[..., Scenario],
 def test_a_dummy_host_is_noted_where_requests_may_have_absolute_urls(written: Callable[..., Scenario], text: str):
     (note,) = check_targets(settings(), written(text))
     assert note.endswith("; requests with absolute URLs do not need it")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"class Web(FastHttpUser):\n  host = '{NOWHERE}'\n  proxy_host = '127.0.0.1'\n  proxy_port = 3128",
+        f"@events.init.add_listener\ndef serve(environment, **_): ...\nclass Web(HttpUser): host = '{NOWHERE}'",
+        f"@events.test_start.add_listener\ndef serve(environment, **_): ...\nclass Web(HttpUser): host = '{NOWHERE}'",
+    ],
+)
+def test_a_host_that_the_scenario_may_reach_in_its_own_way_is_noted(written: Callable[..., Scenario], text: str):
+    (note,) = check_targets(settings(), written(text))
+    assert f"{NOWHERE} of the user class Web cannot be reached" in note
+    assert note.endswith("; the scenario may reach it in its own way, through a proxy or by what its listeners do")
+    assert check_targets(settings(host=NOWHERE), written(text))
 
 
 def test_urls_from_which_a_host_is_made_are_no_absolute_urls(written: Callable[..., Scenario]):
