@@ -1,11 +1,13 @@
 """Locust's own example files run unmodified: each is archived, nothing is lost, and nothing is left behind.
 
-Two workers run each for a few seconds; a load shape that would last longer is ended by ``--run-time``.
+Two workers run each for a few seconds; a load shape, which would last longer, is interrupted.
 """
 
 from __future__ import annotations
 
 import csv
+import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,12 +73,9 @@ EXAMPLES = [
     example("multiple_hosts", "a second client", "GET /", "GET /stats/requests", run_time=EVERY_USER_TWICE),
     example("nested_inline_tasksets", "task sets in a task set", "GET /", run_time=EVERY_USER_TWICE),
     example("semaphore_wait", "users that wait for each other", "GET /", users=4),
-    example("custom_shape/double_wave", "a load shape", "GET /"),
-    example("custom_shape/stages", "a load shape of stages", "GET /"),
-    example("custom_shape/staging_user_classes", "a load shape that picks the user class", "GET /"),
-    example("custom_shape/step_load", "a load shape of steps", "GET /"),
-    example("custom_shape/wait_user_count", "users that take seconds to be made", "GET /", run_time="9s"),
 ]
+SHAPES = ["double_wave", "stages", "staging_user_classes", "step_load", "wait_user_count"]
+"""Examples of load shapes, which last minutes: as with Locust, a run time does not end them."""
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +128,19 @@ def test_an_example_runs_unmodified_and_every_request_is_archived(
     else:
         assert_passed(run, code)
     assert exceptions(run) == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_example_of_a_load_shape_runs_until_it_is_interrupted(
+    shape: str, run_example: Callable[..., LoadstoneRun], counting_server: CountingServer
+):
+    run = run_example(f"custom_shape/{shape}", counting_server.url).start()
+    run.wait_for(lambda: counting_server.count().total > 5 or None)
+    time.sleep(3)
+    run.send(signal.SIGINT)
+    assert run.finish() == 130, run.output
+    assert set(counting_server.count().requests) == {"GET /"}
+    assert_archived(run, counting_server.count().total)
 
 
 def test_arguments_of_an_example_are_known_and_checked(

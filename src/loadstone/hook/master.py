@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
     from locust.env import Environment
     from locust.runners import Runner
-    from locust.stats import RequestStats, StatsEntry
+    from locust.stats import RequestStats
 
     from loadstone.settings import HookSettings, RunRequest
 
-__all__ = ["MasterHook", "Rebalancer"]
+__all__ = ["MasterHook", "Rebalancer", "ResetWatch"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _MISSING: Final = "missing"
@@ -73,13 +73,13 @@ class MasterHook:
         self._watchers: list[gevent.Greenlet[..., Any]] = []
         self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
-        self._stats_began = _began(environment.stats)
+        self._resets = ResetWatch(environment.stats)
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         self._settings, self._request = _with_request(self._process_settings, self._request), None
         self.run = run = new_run_id()
-        self._ended_by, self._stats_began = None, _began(self._environment.stats)
+        self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
         setattr(self._environment.parsed_options, RUN_OPTION, run)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
@@ -124,7 +124,7 @@ class MasterHook:
         if not is_only_run(self._environment):  # where it is, it may have been stopped early, and ends when it is time
             gevent.killall(self._timers)
             publisher.publish(self.outcome.now())
-        totals = locust_totals(self._environment, self._stats_began)
+        totals = locust_totals(self._environment, reset=self._resets.happened)
         publisher.publish(totals)
         publisher.finish(_FLUSH_TIMEOUT_S)
         log.info("run=%s state=stopped requests=%d", publisher.run, totals.requests)
@@ -188,19 +188,30 @@ def _spawn_later(seconds: float, work: Callable[[], object]) -> gevent.Greenlet[
     return gevent.spawn_later(seconds, work)
 
 
-def locust_totals(environment: Environment, began: tuple[StatsEntry, float]) -> Stopped:
-    """What Locust itself counted since its statistics ``began``, unless they were set to zero meanwhile.
+class ResetWatch:
+    """Notices when statistics are set to zero: by ``--reset-stats``, by the web page, or by the scenario."""
 
-    The time of their beginning is then a later one; the statistics of workers only ever make it an earlier one.
-    """
+    def __init__(self, stats: RequestStats) -> None:
+        self._stats, self._total, self._set_to_zero = stats, stats.total, False
+        reset: Callable[[], None] = self._total.reset
+
+        def noted() -> None:
+            self._set_to_zero = True
+            reset()
+
+        self._total.reset = noted  # type: ignore[method-assign]
+
+    @property
+    def happened(self) -> bool:
+        """Whether that has happened since this was made; Locust may also have replaced the totals as a whole."""
+        return self._set_to_zero or self._stats.total is not self._total
+
+
+def locust_totals(environment: Environment, *, reset: bool) -> Stopped:
+    """What Locust itself counted; ``reset``: its statistics were set to zero during the run."""
     total, runner = environment.stats.total, environment.runner
     exceptions = sum(each["count"] for each in runner.exceptions.values()) if runner else 0
-    reset = total is not began[0] or total.start_time > began[1]
     return Stopped(requests=total.num_requests, failures=total.num_failures, exceptions=exceptions, reset=reset)
-
-
-def _began(stats: RequestStats) -> tuple[StatsEntry, float]:
-    return stats.total, stats.total.start_time
 
 
 def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSettings:
