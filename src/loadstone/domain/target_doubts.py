@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["pause_sentence", "target_doubts", "target_notices"]
 
 _SHOWN = 3
+_PHRASES = {
+    "run time": " at the end of its run time",
+    "steady state": " at the end of its steady state",
+    "interrupt": " by an interrupt",
+}
 _SHORTFALL_SHARE = 0.01
 _SHORTFALL_S = 2.0
 
@@ -68,11 +73,11 @@ def target_notices(facts: RunFacts) -> Iterator[str]:
     """What else a reader should know."""
     in_flight, ending = facts.target.in_flight, facts.ending
     if ending.is_early and not facts.interrupted:
-        yield f"the run was ended early by the {ending.ended_by}: {_lengths(facts)}"
+        yield f"the run was ended early{_by(ending.ended_by)}: {_lengths(facts)}"
     if in_flight.cut:
         yield (
             f"{in_flight.cut} requests in flight were cut off; they count as at least as slow as they were then, and "
-            f"{in_flight.failed} of those in flight as failures"
+            f"{in_flight.failed} count as failures"
         )
     if in_flight.stuck:
         yield f"{in_flight.stuck} users were cut off inside a task, waiting for something that is not known"
@@ -88,6 +93,10 @@ def pause_sentence(longest: float, total: float) -> str:
         f"closed model: for {number_text(total)} s of the window, {number_text(longest)} s at a stretch, nobody was "
         "answered while users waited; they sent nothing else in that time, so percentiles show too few slow requests"
     )
+
+
+def _by(ended_by: str | None) -> str:
+    return _PHRASES.get(ended_by, f" by the {ended_by}") if ended_by else ""
 
 
 def _lengths(facts: RunFacts) -> str:
