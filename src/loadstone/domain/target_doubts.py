@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.domain.doubt import Doubt, about, depends_on_workers
+from loadstone.domain.doubt import Doubt, about, depends_on_workers, workers_text
 from loadstone.domain.objective import number_text
 from loadstone.domain.pause import longest_s, total_s
 from loadstone.domain.time import NS_PER_S
@@ -59,10 +59,7 @@ def _doubts_about_the_load(facts: RunFacts) -> Iterator[Doubt]:
         by = f" ({ending.ended_by})" if ending.ended_by else ""
         yield Doubt(f"the run was cut short{by}: {_lengths(facts)}", depends_on_workers)
     if facts.orphaned:
-        workers = ", ".join(map(str, facts.orphaned))
-        yield Doubt(
-            f"worker{'s' if len(facts.orphaned) > 1 else ''} {workers} lost the master and left", depends_on_workers
-        )
+        yield Doubt(f"{workers_text(facts.orphaned)} lost the master and left", depends_on_workers)
     if shortfall.seconds > max(_SHORTFALL_S, _SHORTFALL_SHARE * facts.window.seconds):
         share = f"{number_text(shortfall.seconds)} s of the window's {number_text(facts.window.seconds)} s"
         worst = f"at the worst {shortfall.users} of {shortfall.wanted}"
