@@ -29,8 +29,8 @@ def in_flight_text(run: RunRecord) -> str:
     """How many requests in flight the latencies of the window include."""
     found = run.in_flight
     return (
-        f"latencies of the window include {found.ended_later + found.cut:,} requests in flight at its end, "
-        f"{found.cut:,} of them cut off, {found.failed:,} counted as failures"
+        f"latencies of the window include {found.ended_later:,} requests in flight at its end and "
+        f"{found.cut:,} cut off; {found.failed:,} of these count as failures"
     )
 
 

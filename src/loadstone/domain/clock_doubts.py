@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.doubt import Doubt, any_request
+from loadstone.domain.doubt import Doubt, any_request, workers_text
 from loadstone.domain.objective import number_text
 from loadstone.domain.time import MS_PER_S
 
@@ -38,7 +38,7 @@ def doubts_of_the_clocks(facts: RunFacts) -> Iterator[Doubt]:
         yield Doubt(f"the clocks of the workers differ by {number_text(spread)} ms; {limit}", any_request)
     off = {worker: offset for worker, offset in offsets.items() if abs(offset) > MAX_CLOCK_SPREAD_MS}
     if off:
-        whose = f"the clock of {_workers(list(off))}"
+        whose = f"the clock of {workers_text(list(off))}"
         yield Doubt(f"{whose} is {_off(max(off.values(), key=abs))} the stream server's; {limit}", any_request)
     master = facts.master_offset_ms
     if master is not None and abs(master) > MAX_CLOCK_SPREAD_MS:
@@ -67,12 +67,8 @@ def _vouched_for(worker: WorkerFacts) -> bool:
 
 def _target_text(workers: Sequence[WorkerFacts]) -> str:
     least_ms = min((worker.target_offset_ms or 0.0 for worker in workers), key=abs)
-    whose = f"the clock of {_workers([worker.worker for worker in workers])}"
+    whose = f"the clock of {workers_text([worker.worker for worker in workers])}"
     return f"{whose} is at least {_off(least_ms)} the target's, by the Date of its answers"
-
-
-def _workers(numbers: Sequence[int]) -> str:
-    return f"worker{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _off(offset_ms: float) -> str:

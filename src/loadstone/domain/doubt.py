@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from loadstone.domain.time import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from loadstone.domain.objective import Objective
 
-__all__ = ["Doubt", "about", "any_request", "depends_on_workers", "time_text"]
+__all__ = ["Doubt", "about", "any_request", "depends_on_workers", "time_text", "workers_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,8 @@ def depends_on_workers(objective: Objective) -> bool:
 def time_text(at_ns: int) -> str:
     """A moment of a run for people, such as ``19:45:01 UTC``."""
     return f"{iso(at_ns)[11:19]} UTC"
+
+
+def workers_text(numbers: Sequence[int]) -> str:
+    """Workers by their numbers, for people."""
+    return f"worker{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

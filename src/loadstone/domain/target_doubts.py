@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.domain.doubt import Doubt, about, depends_on_workers
+from loadstone.domain.doubt import Doubt, about, depends_on_workers, workers_text
 from loadstone.domain.objective import number_text
 from loadstone.domain.pause import longest_s, total_s
 from loadstone.domain.time import NS_PER_S
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["pause_sentence", "target_doubts", "target_notices"]
 
 _SHOWN = 3
+_PHRASES = {
+    "run time": " at the end of its run time",
+    "steady state": " at the end of its steady state",
+    "interrupt": " by an interrupt",
+}
 _SHORTFALL_SHARE = 0.01
 _SHORTFALL_S = 2.0
 
@@ -54,10 +59,7 @@ def _doubts_about_the_load(facts: RunFacts) -> Iterator[Doubt]:
         by = f" ({ending.ended_by})" if ending.ended_by else ""
         yield Doubt(f"the run was cut short{by}: {_lengths(facts)}", depends_on_workers)
     if facts.orphaned:
-        workers = ", ".join(map(str, facts.orphaned))
-        yield Doubt(
-            f"worker{'s' if len(facts.orphaned) > 1 else ''} {workers} lost the master and left", depends_on_workers
-        )
+        yield Doubt(f"{workers_text(facts.orphaned)} lost the master and left", depends_on_workers)
     if shortfall.seconds > max(_SHORTFALL_S, _SHORTFALL_SHARE * facts.window.seconds):
         share = f"{number_text(shortfall.seconds)} s of the window's {number_text(facts.window.seconds)} s"
         worst = f"at the worst {shortfall.users} of {shortfall.wanted}"
@@ -68,11 +70,11 @@ def target_notices(facts: RunFacts) -> Iterator[str]:
     """What else a reader should know."""
     in_flight, ending = facts.target.in_flight, facts.ending
     if ending.is_early and not facts.interrupted:
-        yield f"the run was ended early by the {ending.ended_by}: {_lengths(facts)}"
+        yield f"the run was ended early{_by(ending.ended_by)}: {_lengths(facts)}"
     if in_flight.cut:
         yield (
             f"{in_flight.cut} requests in flight were cut off; they count as at least as slow as they were then, and "
-            f"{in_flight.failed} of those in flight as failures"
+            f"{in_flight.failed} count as failures"
         )
     if in_flight.stuck:
         yield f"{in_flight.stuck} users were cut off inside a task, waiting for something that is not known"
@@ -88,6 +90,10 @@ def pause_sentence(longest: float, total: float) -> str:
         f"closed model: for {number_text(total)} s of the window, {number_text(longest)} s at a stretch, nobody was "
         "answered while users waited; they sent nothing else in that time, so percentiles show too few slow requests"
     )
+
+
+def _by(ended_by: str | None) -> str:
+    return _PHRASES.get(ended_by, f" by the {ended_by}") if ended_by else ""
 
 
 def _lengths(facts: RunFacts) -> str:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
-from loadstone.domain.doubt import Doubt, any_request
+from loadstone.domain.doubt import Doubt, any_request, workers_text
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.host_doubts import doubts_of_the_host
 from loadstone.domain.objective import number_text
@@ -170,8 +170,7 @@ def _could_change(objective: Objective, result: ObjectiveResult, facts: RunFacts
 
 
 def _workers(workers: Sequence[int], one: str = "was", more: str = "were") -> str:
-    only = len(workers) == 1
-    return f"worker{'' if only else 's'} {', '.join(map(str, workers))} {one if only else more}"
+    return f"{workers_text(workers)} {one if len(workers) == 1 else more}"
 
 
 def _silent(workers: Sequence[int]) -> str:

@@ -127,8 +127,13 @@ def _aborted(frames: Iterable[FrameType]) -> Aborted:
 def _read_http(variables: Mapping[str, Any]) -> tuple[Any, Any, float]:
     """Of ``HttpSession.request``, which takes the name of a request without one from its URL, query included."""
     url, params = variables["complete_url"], variables["kwargs"].get("params")
-    name = variables["name"] or requests.Request("GET", url, params=params).prepare().path_url
-    return variables["method"], name, variables["start_perf_counter"]
+    return variables["method"], variables["name"] or _path_of(url, params), variables["start_perf_counter"]
+
+
+def _path_of(url: str, params: Any) -> str:
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(url, params)  # type: ignore[no-untyped-call, unused-ignore]
+    return prepared.path_url
 
 
 def _read_fast(variables: Mapping[str, Any]) -> tuple[Any, Any, float]:

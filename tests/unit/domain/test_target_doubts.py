@@ -89,11 +89,21 @@ def test_a_run_that_was_cut_short_is_inconclusive_with_both_lengths():
     assert unknown.reasons == ("the run was cut short: asked for 30 s of the window, got 4.4 s",)
 
 
+BY = {
+    "scenario": " by the scenario",
+    "load shape": " by the load shape",
+    "web UI": " by the web UI",
+    "interrupt": " by an interrupt",
+    "run time": " at the end of its run time",
+    "steady state": " at the end of its steady state",
+}
+
+
 @pytest.mark.parametrize("ended_by", sorted(DELIBERATE))
 def test_a_run_that_was_ended_on_purpose_says_by_what(ended_by):
     outcome = verdict(ending=Ending(asked_s=30.0, got_s=4.4, ended_by=ended_by))
     assert outcome.word == "pass"
-    assert outcome.notices == (f"the run was ended early by the {ended_by}: asked for 30 s of the run, got 4.4 s",)
+    assert outcome.notices == (f"the run was ended early{BY[ended_by]}: asked for 30 s of the run, got 4.4 s",)
 
 
 @pytest.mark.parametrize(("asked_s", "got_s"), [(30.0, 29.8), (30.0, 31.0), (2.0, 1.6), (None, 1.0)])

@@ -128,4 +128,4 @@ def test_requests_in_flight_count_in_the_latencies_of_the_window_only(tmp_path: 
     assert (whole.requests, whole.in_flight, whole.max_ms) == (105, 0, 2000.0)
     assert (record.in_flight.ended_later, record.in_flight.cut, record.in_flight.failed) == (5, 3, 3)
     _, text = summary(folder)
-    assert "include 8 requests in flight at its end, 3 of them cut off, 3 counted as failures" in text
+    assert "include 5 requests in flight at its end and 3 cut off; 3 of these count as failures" in text
