@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -14,7 +15,7 @@ from loadstone.errors import UsageError
 from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from loadstone.archive.folder import RunFolder
@@ -144,6 +145,7 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.count = 0
+        self._interrupts = False
 
     @classmethod
     def install(cls) -> StopFlag:
@@ -153,9 +155,20 @@ class StopFlag:
             signal.signal(number, flag._set)
         return flag
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """In this context a signal raises KeyboardInterrupt too, for work that does not look at the flag."""
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
+
     def __call__(self) -> bool:
         """Whether this process was asked to stop."""
         return self.count > 0
 
     def _set(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
+        if self._interrupts:
+            raise KeyboardInterrupt

@@ -38,22 +38,34 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Run, show, archive, judge. The exit code is the verdict's (see `loadstone.errors.ExitCode`)."""
+    stop = StopFlag.install()
     if in_stack := read_line_of_stack(RunSettings, arguments, words):
         settings, options, rest = in_stack
         check_gate_options(options)
-        folder = _run_in_stack(settings, rest, StopFlag.install())
+        folder = _run_in_stack(settings, rest, stop)
     else:
-        line = read_line(RunSettings, arguments, words, check=_check)
+        line = _line(arguments, words, stop)
+        if line is None:
+            return ExitCode.INTERRUPTED
         options = line.options
         check_gate_options(options)
         if line.settings.stack:
             check_fits_stack(line.settings, line.scenario.arguments)
-        folder = _run_here(line, StopFlag.install())
+        folder = _run_here(line, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
     code = print_summary(folder)
     write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
     return code
+
+
+def _line(arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag) -> ScenarioLine[RunSettings] | None:
+    """Load the scenario and read the line; None when that was interrupted."""
+    try:
+        with stop.interrupting():
+            return read_line(RunSettings, arguments, words, check=_check)
+    except KeyboardInterrupt:
+        return None
 
 
 def _check(settings: RunSettings) -> None:
@@ -87,9 +99,11 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
 
 def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Serve until asked to stop; a run in progress then is ended and archived."""
-    line = read_line(RunSettings, arguments, words, check=_check)
-    settings = line.settings
     stop = StopFlag.install()
+    line = _line(arguments, words, stop)
+    if line is None:
+        return ExitCode.INTERRUPTED
+    settings = line.settings
     scenario = preflight(settings, line.scenario, interactive=True)
     with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
         _note_all(line.notes, view)

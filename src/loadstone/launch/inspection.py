@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.launch.managed_process import end_with_parent
 from loadstone.launch.python import python_module
 from loadstone.settings import ScenarioReport
 
@@ -47,18 +51,25 @@ def inspect_files(question: ScenarioQuestion, timeout_s: float) -> ScenarioRepor
 
 
 def _runs_late(argv: Sequence[str], log: Path, timeout_s: float) -> bool:
-    """Whether the process had to be killed; threads of the scenario may keep it alive after its report."""
+    """Whether the process had to be killed; threads of the scenario may keep it alive after its report.
+
+    It ends on the way out, whatever the reason, with everything that it started.
+    """
     with log.open("wb") as errors:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        )
         try:
-            subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                timeout=timeout_s,
-                check=False,
-                start_new_session=True,
-            )
+            process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return True
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     return False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ManagedProcess", "ReservedPorts", "in_url", "tcp_socket"]
+__all__ = ["ManagedProcess", "ReservedPorts", "end_with_parent", "in_url", "tcp_socket"]
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _TAIL_LINES: Final = 12
@@ -57,7 +57,7 @@ class ManagedProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                    preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
                 )
         except OSError as error:
             raise PlatformError(f"{self.name} could not be started: {error}") from error
@@ -118,7 +118,7 @@ class ManagedProcess:
             os.killpg(self.process.pid, number)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies, even when that is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
