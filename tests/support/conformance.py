@@ -14,12 +14,12 @@ import gevent
 from locust.env import Environment
 from locust.stats import StatsError
 
-from support.raw_server import reset
+from support.raw_server import Step, reset
 
 if TYPE_CHECKING:
     from locust import User
 
-    from support.raw_server import RawServer, Step
+    from support.raw_server import RawServer
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -139,13 +139,21 @@ WELL_BEHAVED: Final[dict[str, Scenario]] = {
 }
 
 
-def misbehaviours(raw: RawServer) -> dict[str, tuple[Scenario, list[list[Step]]]]:
-    """Give each misbehaviour: the scenario, and what the server plays on each connection."""
-    take = raw.take
+Played = tuple[Scenario, list[list[Step]]]
+"""A scenario, and what the server plays on each connection."""
 
-    def answer(*steps: Step, scenario: Scenario = get) -> tuple[Scenario, list[list[Step]]]:
-        return scenario, [[take, *steps]]
 
+def misbehaviours(raw: RawServer) -> dict[str, Played]:
+    """Give each misbehaviour by its name."""
+
+    def answer(*steps: Step, scenario: Scenario = get) -> Played:
+        return scenario, [[raw.take, *steps]]
+
+    return {**_lengths(answer), **_oddities(answer, raw.take)}
+
+
+def _lengths(answer: Callable[..., Played]) -> dict[str, Played]:
+    """Bodies that end too early, too late, or at a place that nobody can know."""
     return {
         "slow drip": answer(*[step for byte in OK for step in (bytes([byte]), 0.002)]),
         "early close, no byte": answer(),
@@ -162,6 +170,12 @@ def misbehaviours(raw: RawServer) -> dict[str, tuple[Scenario, list[list[Step]]]
         "length of letters": answer(b"HTTP/1.1 200 OK\r\nContent-Length: xx\r\n\r\nok"),
         "two different lengths": answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 1\r\n\r\nok"),
         "bad chunk size": answer(CHUNKED + b"zz\r\nok\r\n0\r\n\r\n"),
+    }
+
+
+def _oddities(answer: Callable[..., Played], take: Step) -> dict[str, Played]:
+    """Heads that are odd, and connections that are used for longer than one answer."""
+    return {
         "huge headers": answer(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000 + b"Content-Length: 2\r\n\r\nok"),
         "one huge header": answer(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\nContent-Length: 2\r\n\r\nok"),
         "100 first": answer(b"HTTP/1.1 100 Continue\r\n\r\n" + OK),
