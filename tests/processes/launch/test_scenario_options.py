@@ -89,7 +89,7 @@ def test_an_option_that_the_scenario_declares_is_the_scenarios_in_every_process(
 @pytest.mark.parametrize("option", YIELDED)
 def test_it_is_said_who_got_an_option_that_both_have(everything: ScenarioLine[Any], option: str):
     assert any(
-        f"the scenario declares {option}," in note and f"--loadstone-{option.removeprefix('--')} " in note
+        f"the scenario declares {option}," in note and f"--loadstone-{option.removeprefix('--')}" in note.split()
         for note in everything.notes
     )
 
