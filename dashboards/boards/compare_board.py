@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import ALIGNED_RANGE, Board, Row
 from boards.influx import LAST_YEAR, TIME_RANGE, series, table
-from boards.shared import LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import CLOSED_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["COMPARE_BOARD"]
 
@@ -131,7 +131,12 @@ COMPARE_BOARD: Final = Board(
             9,
             (
                 (12, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "timed" AS "mean"')),
-                (12, _overlay("p95", "95th percentile of the response time in each run.", LATENCY, '"p95"')),
+                (
+                    12,
+                    _overlay(
+                        "p95", f"95th percentile of the response time in each run. {CLOSED_MODEL}", LATENCY, '"p95"'
+                    ),
+                ),
             ),
         ),
         Row(

@@ -155,7 +155,7 @@ WHERE {RUN} AND {TIME_RANGE} AND "oom" > 0 GROUP BY "service", "container" """
 
 ANNOTATIONS: Final = (
     _annotation("Run", "blue", _events("started", "ramp_done", "stage", "stopping", "stopped", "names_capped")),
-    _annotation("Workers", "purple", _events("worker_joined", "worker_lost", "orphaned")),
+    _annotation("Workers", "purple", _events("worker_joined", "worker_lost", "worker_quit", "orphaned")),
     _annotation("Problems", "red", _events("restarted", "crashed", "target_exited", "interrupted", "exception")),
     _annotation("Out of memory", "dark-red", AnnotationQuery(" ".join(_KILLED.split()), "kills", "service,container")),
 )

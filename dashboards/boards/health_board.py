@@ -94,7 +94,7 @@ def _lost() -> Any:
         "Events of the workers and the other processes of the platform.",
         table(
             f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR} '
-            'AND "kind" =~ /^(worker_joined|worker_lost|orphaned|restarted|crashed)$/'
+            'AND "kind" =~ /^(worker_joined|worker_lost|worker_quit|orphaned|restarted|crashed)$/'
         ),
         hidden=(),
         sort=("Time", False),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import panels
 from boards.board import Board, Row
 from boards.influx import TIME_RANGE, series, table
-from boards.shared import FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import CLOSED_MODEL, FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["RUNS_BOARD"]
 
@@ -84,7 +84,7 @@ RUNS_BOARD: Final = Board(
                     12,
                     _trend(
                         "Latency by run",
-                        "Mean and percentiles of the response time in each run's window.",
+                        f"Mean and percentiles of the response time in each run's window. {CLOSED_MODEL}",
                         LATENCY,
                         '"mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99"',
                     ),

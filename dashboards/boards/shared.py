@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from boards.panels import Column
 
 __all__ = [
+    "CLOSED_MODEL",
     "FAILED_STEPS",
     "LATENCY",
     "TO_RUN",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 LATENCY: Final = "ms"
+CLOSED_MODEL: Final = "Closed model: users wait for answers, so percentiles show too few of the slow ones."
+"""What a reader of any percentile has to know."""
 FAILED_STEPS: Final = ((None, panels.GOOD), (0.1, panels.WARNING), (1.0, panels.BAD))
 """Thresholds of the percentage of failed requests."""
 VERDICT_COLORS: Final = {"pass": panels.GOOD, "fail": panels.BAD, "inconclusive": panels.WARNING}
@@ -93,7 +96,7 @@ def latency() -> Any:
     """Mean and percentiles, with the objective as a line."""
     return panels.timeseries(
         "Latency",
-        "Mean and percentiles of the response time of all requests, including failed ones, and the objective.",
+        f"Mean and percentiles of the response time, failed requests included, and the objective. {CLOSED_MODEL}",
         LATENCY,
         series(
             'SELECT "rt_sum" / "timed" AS "mean", "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" '
@@ -156,7 +159,8 @@ def endpoints() -> Any:
     )
     return panels.table(
         "Requests by name",
-        "Statistics of each request name in the selected time range; percentiles cover the whole, finished run.",
+        "Statistics of each request name in the selected time range; percentiles cover the whole, finished run. "
+        f"{CLOSED_MODEL}",
         table(
             'SELECT sum("n") AS "requests", sum("err") AS "failures", 100 * sum("err") / sum("n") AS "failed", '
             f'sum("rt_sum") / sum("timed") AS "mean", max("rt_max") AS "longest" {shown}'
