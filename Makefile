@@ -30,11 +30,11 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need only Python packages
-	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/runs --ignore tests/processes/faults -n 3 --dist loadgroup $(ARGS)
+	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults -n 3 --dist loadgroup $(ARGS)
 
 .PHONY: test-runs
-test-runs: $(DEV_SET) ## Run whole load tests, which also need nothing but Python packages
-	$(PY) -m pytest tests/processes/runs tests/processes/faults -n 2 $(ARGS)
+test-runs: $(DEV_SET) ## Load scenarios and run whole load tests, which also need nothing but Python packages
+	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults -n 2 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
