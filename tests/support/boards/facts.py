@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["MS", "NS", "Facts", "Figures", "Request", "Tick", "kind_of"]
+__all__ = ["MS", "NS", "Facts", "Figures", "FiguresOfWindow", "Request", "Tick", "kind_of"]
 
 NS: Final = 1_000_000_000
 MS: Final = 1_000_000
@@ -110,6 +110,24 @@ class Figures:
         return int((self._times <= limit_ms).sum())
 
 
+class FiguresOfWindow(Figures):
+    """The same of a window, whose latencies also count requests in flight, where those make them longer."""
+
+    def __init__(self, requests: Sequence[Request], in_flight_ms: Sequence[float]) -> None:
+        super().__init__(requests)
+        self._all = np.concatenate([self._times, np.array(in_flight_ms, np.float64)])
+
+    @property
+    def mean(self) -> float | None:
+        return max(super().mean or 0.0, float(self._all.mean())) if self.n else None
+
+    def percentile(self, percent: float) -> Near | None:
+        answered = super().percentile(percent)
+        if answered is None:
+            return None
+        return Near(max(answered.value, float(np.percentile(self._all, percent, method="inverted_cdf"))))
+
+
 class Facts:
     """One closed run."""
 
@@ -187,6 +205,14 @@ class Facts:
                     WorkerPoint(batch.sent_ns, str(batch.worker), batch, stored[batch.incarnation], arrived_ms)
                 )
         return found
+
+    def in_flight_ms(self, start_ns: int, end_ns: int) -> list[float]:
+        """How long those requests took that were in flight at the end of a window or cut off in it, at least."""
+        later = [each.rt_ms for each in self.requests if each.end_ns - each.rt_ms * MS < end_ns <= each.end_ns]
+        entries = (each for each in read_journal(RunFolder(self.folder).journal) if each.kind is EntryKind.SAMPLES)
+        batches = {(batch.incarnation, batch.seq): batch for batch in (decode_batch(each.blob) for each in entries)}
+        cut = [each for batch in batches.values() for each in batch.cut]
+        return later + [each.age_us / 1000 for each in cut if each.start_ns < end_ns and each.cut_ns >= start_ns]
 
     def spans(self, requests: Iterable[Request], width_s: float) -> dict[int, list[Request]]:
         """Group requests by the start (ns) of the time bucket in which they ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from support.boards.facts import MS, NS, Figures
+from support.boards.facts import MS, NS, FiguresOfWindow
 from support.boards.run_board import epoch_ms
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Summary:
         self.document, self.id = document, facts.id
         self.start_ms, self.end_ms = epoch_ms(document["started_at"]), epoch_ms(document["ended_at"])
         start_ns, end_ns = document["window"]["start_ns"], document["window"]["end_ns"]
-        self.figures = Figures([each for each in facts.requests if _in_window(each.end_ns, start_ns, end_ns)])
+        answered = [each for each in facts.requests if _in_window(each.end_ns, start_ns, end_ns)]
+        self.figures = FiguresOfWindow(answered, facts.in_flight_ms(start_ns, end_ns))
         self.seconds = (end_ns - start_ns) / NS
         self.requests = len(facts.requests)
         told = [each["data"]["users"] for each in facts.events if each["kind"] == "users"]
