@@ -16,11 +16,10 @@ from loadstone.errors import UsageError
 from loadstone.hook.inspect_users import has_absolute_urls, report_users
 from loadstone.hook.locust_settings import read_line
 from loadstone.settings import ScenarioReport, parse
+from loadstone.settings.command_line import ScenarioQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from loadstone.settings.command_line import ScenarioQuestion
 
 __all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files", "write_report"]
 
@@ -37,10 +36,11 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
     return [Path(file) for file in parsed if Path(file).resolve() != PLUGIN_FILE]
 
 
-def write_report(file: str, question: ScenarioQuestion) -> None:
-    """Inspect the scenario and write the report to a file, since the scenario may print and close what it likes."""
+def write_report(file: str, question: str) -> None:
+    """Answer a question, which is JSON, in a file of its own: the scenario may print and close what it likes."""
     place = Path(file)
-    place.write_bytes(msgspec.json.encode(inspect_scenario(question)))
+    asked = msgspec.json.decode(question, type=ScenarioQuestion)
+    place.write_bytes(msgspec.json.encode(inspect_scenario(asked)))
 
 
 def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:

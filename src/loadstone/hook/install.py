@@ -18,6 +18,7 @@ from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
 from loadstone.hook.master import MasterHook, quit_gracefully
+from loadstone.hook.shape_signal import end_shape_on_sigterm
 from loadstone.hook.worker import WorkerHook, touch_heartbeat_file
 from loadstone.lean import connections, locust_fast
 from loadstone.settings import HookSettings, load
@@ -161,6 +162,8 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     events = environment.events
     events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
     events.test_stopping.add_listener(lambda **_: hook.stopping())
+    if environment.runner is not None and environment.shape_class is not None:
+        end_shape_on_sigterm(environment.runner, hook.signalled)
     if environment.web_ui is not None:
         live = web_ui.install(environment.web_ui, settings)
         if isinstance(environment.runner, MasterRunner):

@@ -101,6 +101,10 @@ class MasterHook:
         if self._publisher is not None:
             self._publisher.publish(Interrupted())
 
+    def signalled(self) -> None:
+        """A signal ends the run."""
+        self._ended_by = self._ended_by or "signal"
+
     def ramp_done(self, user_count: int) -> None:
         """All users run. With a load shape this happens after every stage; the first one opens the window."""
         if self._publisher is None:

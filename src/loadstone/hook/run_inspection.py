@@ -14,9 +14,6 @@ if __name__ == "__main__":
     report, words = sys.argv[1:]
     prepare("loadstone.hook.inspect_scenario", "loadstone.lean")
 
-    import msgspec
-
     from loadstone.hook.inspect_scenario import write_report
-    from loadstone.settings.command_line import ScenarioQuestion
 
-    write_report(report, msgspec.json.decode(words, type=ScenarioQuestion))
+    write_report(report, words)
