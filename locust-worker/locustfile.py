@@ -21,8 +21,9 @@ model = {}
 @events.test_start.add_listener
 def learn_the_model(environment, **_):
     """Read the model's signature and example once per worker; this request is not recorded."""
-    if environment.host:
-        with urlopen(f"{environment.host}/info", timeout=10) as answer:
+    host = environment.host or next((user.host for user in environment.user_classes if user.host), None)
+    if host:
+        with urlopen(f"{host}/info", timeout=10) as answer:
             model.update(json.load(answer))
 
 
