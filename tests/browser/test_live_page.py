@@ -71,7 +71,7 @@ def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
         assert drawn(page, "rate")["time"][0] == 0
         assert fits(page, 390)
         assert_accessible(page, axe)
-        assert "Requests, table" in "\n".join(tabbed(page, 50))
+        assert "Requests, whole run, table" in "\n".join(tabbed(page, 50))
         assert_quiet(page, address)
     assert run.finish() == 0, run.output
 
