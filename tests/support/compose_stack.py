@@ -237,7 +237,7 @@ class ComposeStack:
 
         The page answers from a cache of two seconds, which Locust doubles each time that an answer was slow.
         """
-        reported: dict[str, int] = run["locust"]
+        reported: dict[str, int] = {what: run["locust"][what] for what in ("requests", "failures")}
         wait_until(lambda: self.totals() == reported, f"Locust's page shows {reported}", timeout_s=SLOW_S)
         return reported
 
