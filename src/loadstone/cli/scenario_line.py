@@ -126,7 +126,8 @@ def read_line_of_stack(
     """Settings, options and unknown words if the run is to be one in a compose stack, whose scenario is not here."""
     split = _split(arguments.parser, words)
     early = vars(split.early)
-    if peek(record, "locustfile", early, file=split.file) or not peek(record, "stack", early, file=split.file):
+    files = peek(record, "locustfile", early, file=split.file) or ()
+    if any(Path(file).exists() for file in files) or not peek(record, "stack", early, file=split.file):
         return None
     known = argparse.Namespace(**vars(arguments))
     options, rest = arguments.parser.parse_known_args(_without_prefix(split.before), known)
