@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from loadstone.domain.event import Usage, UsageTick, encode_usage
+from loadstone.domain.usage_tick import Usage, UsageTick, encode_usage
 from loadstone.stream.client import add
 from loadstone.stream.keys import USAGE
 from support.loadstone_run import SCENARIOS, LoadstoneRun

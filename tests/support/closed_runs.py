@@ -10,8 +10,9 @@ import numpy as np
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.batch import NO_ERROR, Columns
-from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.usage_tick import Usage
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, write_journal
 
 if TYPE_CHECKING:

@@ -10,17 +10,9 @@ import numpy as np
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
-from loadstone.domain.event import (
-    Balance,
-    Event,
-    EventKind,
-    Usage,
-    UsageTick,
-    encode_event,
-    encode_usage,
-    payload_of,
-)
+from loadstone.domain.event import Event, EventKind, encode_event, payload_of
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.usage_tick import Balance, Usage, UsageTick, encode_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

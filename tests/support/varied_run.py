@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.finalize.closing import RunResult, close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.event import EventKind
+from loadstone.domain.usage_tick import Usage
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, write_journal
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.journal.entry import Content
     from loadstone.archive.journal.frame import Entry
-    from loadstone.domain.event import Usage, UsageTick
+    from loadstone.domain.usage_tick import Usage, UsageTick
 
 __all__ = [
     "CLOSE_AFTER_S",

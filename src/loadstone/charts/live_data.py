@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.archive.run_state import IncarnationState, RunState
-    from loadstone.domain.event import Usage
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage
+    from loadstone.domain.usage_tick import Usage
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_CONTAINERS
-from loadstone.domain.event import Usage
 from loadstone.domain.live import container_label
 from loadstone.domain.time import NS_PER_S
+from loadstone.domain.usage_tick import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from loadstone.collector.finalizer import Finalizer
     from loadstone.collector.live.board import LiveBoard
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event, UsageTick
+    from loadstone.domain.event import Event
     from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
+    from loadstone.domain.usage_tick import UsageTick
     from loadstone.stream.consumer import Consumer, StreamEntry
     from loadstone.stream.lease import Lease
 

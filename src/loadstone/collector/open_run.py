@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
     from loadstone.collector.finalizer import Finalizer
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import UsageTick
     from loadstone.domain.time import Clock
+    from loadstone.domain.usage_tick import UsageTick
     from loadstone.influx.feed import InfluxFeed
 
 __all__ = ["ClosingRun", "OpenRun"]

@@ -1,6 +1,6 @@
-"""Events and usage ticks: what happened to a run, and what containers, processes and balancers used at one moment.
+"""Events: what happened to a run.
 
-Both travel as JSON. Keys that are not known here are ignored, and a key that is missing has its default, so versions
+They travel as JSON. Keys that are not known here are ignored, and a key that is missing has its default, so versions
 can be mixed; a value of the wrong type is a `FormatError`.
 """
 
@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from loadstone.domain.limits import (  # noqa: TC001  (the same)
     Amount,
-    Bytes,
     Figure,
     Moment,
     Warmup,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "Balance",
     "Crashed",
     "Event",
     "EventKind",
@@ -47,16 +45,12 @@ __all__ = [
     "Stopped",
     "Stopping",
     "TargetExited",
-    "Usage",
-    "UsageTick",
     "Users",
     "WorkerJoined",
     "WorkerLost",
     "WorkerQuit",
     "decode_event",
-    "decode_usage",
     "encode_event",
-    "encode_usage",
     "payload_of",
 ]
 
@@ -298,50 +292,6 @@ class NamesCapped(Payload, frozen=True, kw_only=True):
     names: tuple[RequestName, ...] = ()
 
 
-class Usage(Struct, frozen=True, kw_only=True):
-    """What one container or process used at one tick.
-
-    Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
-    ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
-    since the tick before.
-    """
-
-    service: str
-    container: str
-    cpu_cores: Figure
-    cpu_limit: Figure | None = None
-    throttled_pct: Figure | None = None
-    mem_bytes: Bytes = 0
-    mem_limit: Bytes | None = None
-    rx_bps: Figure | None = None
-    tx_bps: Figure | None = None
-    oom: Amount = 0
-
-
-class Balance(Struct, frozen=True, kw_only=True):
-    """What a load balancer did for one service: ``queue`` requests wait now, ``up`` servers are there now.
-
-    Since the tick before, ``retries`` connections were tried again, and ``redispatches`` requests went to another
-    server.
-    """
-
-    service: str
-    queue: Amount
-    retries: Amount
-    redispatches: Amount
-    up: Amount
-
-
-class UsageTick(Struct, frozen=True, kw_only=True):
-    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
-
-    at_ns: Moment
-    source: str
-    seq: Amount
-    rows: tuple[Usage, ...]
-    balances: tuple[Balance, ...] = ()
-
-
 class _Envelope(Struct, frozen=True, kw_only=True):
     """An event as it is stored: its payload is the object ``data``."""
 
@@ -356,7 +306,6 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 _PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for payload in Payload.__subclasses__()}
 _PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
 _ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
-_USAGE_DECODER: Final = msgspec.json.Decoder(UsageTick)
 _DEEPEST: Final = 50
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -423,16 +372,3 @@ def _whole(data: object) -> object:
     if not isinstance(data, dict):
         return data
     return {key: int(each) if isinstance(each, float) and each.is_integer() else each for key, each in data.items()}
-
-
-def encode_usage(tick: UsageTick) -> bytes:
-    """One tick as JSON."""
-    return _ENCODER.encode(tick)
-
-
-def decode_usage(blob: bytes) -> UsageTick:
-    """The tick in a blob; raises `FormatError` when it is none."""
-    try:
-        return _USAGE_DECODER.decode(blob)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not a usage tick: {error}") from error

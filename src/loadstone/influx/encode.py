@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Balance, Event, Usage
+    from loadstone.domain.event import Event
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.request_name import RequestName
+    from loadstone.domain.usage_tick import Balance, Usage
 
 __all__ = [
     "MEASUREMENT",

@@ -19,9 +19,10 @@ from loadstone.influx.time_buckets import ALIGNED, RESOLUTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadstone.domain.event import UsageTick, Users
+    from loadstone.domain.event import Users
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.usage_tick import UsageTick
     from loadstone.influx.time_buckets import Bucket, TimeBuckets
 
 __all__ = ["ALIGNED_EPOCH_S", "TARGET_SERVICE", "RollupLines", "Timeline", "rollup_fields"]

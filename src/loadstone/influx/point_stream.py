@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from loadstone.archive.journal.frame import Entry
-    from loadstone.domain.event import UsageTick
+    from loadstone.domain.usage_tick import UsageTick
 
 __all__ = ["PointStream", "apply_entry", "replay_points"]
 

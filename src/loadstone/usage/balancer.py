@@ -10,7 +10,7 @@ import csv
 import io
 from typing import Final
 
-from loadstone.domain.event import Balance
+from loadstone.domain.usage_tick import Balance
 from loadstone.usage.reading import SourceError, get, increase
 
 __all__ = ["Balancer", "backends_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from loadstone.domain.event import Usage
+from loadstone.domain.usage_tick import Usage
 from loadstone.host.cgroup import cgroup_of
 from loadstone.host.processes import TreeReading, process_of, read_tree
 

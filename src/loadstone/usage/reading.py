@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from loadstone.domain.event import Usage
 from loadstone.domain.time import NS_PER_S
+from loadstone.domain.usage_tick import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.event import UsageTick, encode_usage
+from loadstone.domain.usage_tick import UsageTick, encode_usage
 from loadstone.stream.client import FAILURES, add, connect
 from loadstone.stream.keys import USAGE
 from loadstone.usage.balancer import Balancer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from loadstone.domain.event import Balance, Usage
+    from loadstone.domain.usage_tick import Balance, Usage
     from loadstone.settings import UsageSettings
     from loadstone.usage.reading import Source
 

@@ -18,7 +18,7 @@ import redis
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator
 from loadstone.collector.service import _AggregatorService, serve_aggregator, start_finalizer
-from loadstone.domain.event import Usage
+from loadstone.domain.usage_tick import Usage
 from loadstone.errors import ArchiveError
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import connect

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.domain.event import Balance, EventKind, Usage
+from loadstone.domain.event import EventKind
+from loadstone.domain.usage_tick import Balance, Usage
 from loadstone.influx.encode import request_lines
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.ledger import IngestLag, SharedLedger, WriteReceipt

@@ -6,9 +6,10 @@ import pytest
 
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.run_state import OPEN_SECONDS, RunState
-from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.event import EventKind
 from loadstone.domain.facts import LocustCounts
 from loadstone.domain.rollup import merged
+from loadstone.domain.usage_tick import Usage
 from loadstone.errors import FormatError
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, samples
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
-from loadstone.domain.event import Balance, Usage, UsageTick
 from loadstone.domain.facts import QueueUse, Window
 from loadstone.domain.stall import Span, Stall
+from loadstone.domain.usage_tick import Balance, Usage, UsageTick
 from support.run_maker import SECOND, START, IncarnationMaker
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadstone.charts.usage_series import MIB, usage_point
-from loadstone.domain.event import Usage
+from loadstone.domain.usage_tick import Usage
 
 
 def test_the_containers_that_share_a_series_are_added_up_but_for_the_share_that_is_throttled():

@@ -1,11 +1,10 @@
-"""Events and usage ticks as they are stored and sent."""
+"""Events as they are stored and sent."""
 
 import json
 
 import pytest
 
 from loadstone.domain.event import (
-    Balance,
     Event,
     EventKind,
     ExceptionRaised,
@@ -14,13 +13,9 @@ from loadstone.domain.event import (
     ScenarioIdentity,
     Started,
     TargetExited,
-    Usage,
-    UsageTick,
     Users,
     decode_event,
-    decode_usage,
     encode_event,
-    encode_usage,
     payload_of,
 )
 from loadstone.domain.request_name import RequestName
@@ -112,16 +107,3 @@ def test_data_of_the_wrong_type_is_refused_with_the_kind_and_the_key():
 def test_characters_that_utf_8_does_not_have_cost_no_event():
     sent = decode_event(encode_event(event_of(ExceptionRaised(message="file \udc80"))))
     assert sent.payload == ExceptionRaised(message="file ?")
-
-
-def test_a_usage_tick_is_the_same_after_it_was_sent():
-    usage = Usage(service="target", container="target-1", cpu_cores=1, mem_bytes=5, mem_limit=10, rx_bps=0.5, oom=1)
-    balance = Balance(service="target", queue=1, retries=2, redispatches=3, up=4)
-    tick = UsageTick(at_ns=7, source="psutil", seq=3, rows=(usage,), balances=(balance,))
-    assert decode_usage(encode_usage(tick)) == tick
-
-
-@pytest.mark.parametrize("blob", [b"{}", b'{"at_ns":7,"source":"s","seq":3,"rows":[{"service":"target"}]}', b"[1"])
-def test_what_is_no_usage_tick_is_refused(blob: bytes):
-    with pytest.raises(FormatError, match="not a usage tick"):
-        decode_usage(blob)

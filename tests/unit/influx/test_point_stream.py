@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from loadstone.archive import run_state
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
-from loadstone.domain.event import EventKind, Usage
+from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import NameTable
+from loadstone.domain.usage_tick import Usage
 from loadstone.influx.point_stream import PointStream, apply_entry, replay_points
 from loadstone.influx.time_buckets import TimeBuckets
 from support.collecting import small_run

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Exited, Usage, UsageTick
+    from loadstone.domain.event import Exited
     from loadstone.domain.facts import TargetFacts, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.stall import Stall
+    from loadstone.domain.usage_tick import Usage, UsageTick
 
 __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.journal.reader import JournalReader
-    from loadstone.domain.event import UsageTick
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.usage_tick import UsageTick
 
 __all__ = ["SecondPass"]
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadstone.archive.finalize.blocks import Block
-    from loadstone.domain.event import UsageTick
     from loadstone.domain.request_name import NameTable, RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.usage_tick import UsageTick
 
 __all__ = ["REQUESTS", "ROLLUPS", "ROLLUP_PERCENTS", "USAGE", "RequestTable", "RollupTable", "UsageTable"]
 

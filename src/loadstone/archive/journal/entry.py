@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.domain.batch import Batch, decode_batch
-from loadstone.domain.event import Event, UsageTick, decode_event, decode_usage
+from loadstone.domain.event import Event, decode_event
+from loadstone.domain.usage_tick import UsageTick, decode_usage
 
 __all__ = ["Content", "decode_entry"]
 

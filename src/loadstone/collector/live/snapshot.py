@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from loadstone.archive.run_state import RunState
-    from loadstone.domain.event import Usage
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
+    from loadstone.domain.usage_tick import Usage
 
 __all__ = ["all_closed", "publish_live", "read_live", "snapshot"]
 

@@ -1,0 +1,77 @@
+"""Usage ticks: what containers, processes and balancers used at one moment.
+
+They travel as JSON, by the rules of `loadstone.domain.event`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from loadstone.domain.limits import Amount, Bytes, Figure, Moment  # noqa: TC001  (msgspec reads annotations)
+from loadstone.errors import FormatError
+
+__all__ = ["Balance", "Usage", "UsageTick", "decode_usage", "encode_usage"]
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What one container or process used at one tick.
+
+    Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
+    ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
+    since the tick before.
+    """
+
+    service: str
+    container: str
+    cpu_cores: Figure
+    cpu_limit: Figure | None = None
+    throttled_pct: Figure | None = None
+    mem_bytes: Bytes = 0
+    mem_limit: Bytes | None = None
+    rx_bps: Figure | None = None
+    tx_bps: Figure | None = None
+    oom: Amount = 0
+
+
+class Balance(Struct, frozen=True, kw_only=True):
+    """What a load balancer did for one service: ``queue`` requests wait now, ``up`` servers are there now.
+
+    Since the tick before, ``retries`` connections were tried again, and ``redispatches`` requests went to another
+    server.
+    """
+
+    service: str
+    queue: Amount
+    retries: Amount
+    redispatches: Amount
+    up: Amount
+
+
+class UsageTick(Struct, frozen=True, kw_only=True):
+    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
+
+    at_ns: Moment
+    source: str
+    seq: Amount
+    rows: tuple[Usage, ...]
+    balances: tuple[Balance, ...] = ()
+
+
+_DECODER: Final = msgspec.json.Decoder(UsageTick)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_usage(tick: UsageTick) -> bytes:
+    """One tick as JSON."""
+    return _ENCODER.encode(tick)
+
+
+def decode_usage(blob: bytes) -> UsageTick:
+    """The tick in a blob; raises `FormatError` when it is none."""
+    try:
+        return _DECODER.decode(blob)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not a usage tick: {error}") from error
