@@ -6,23 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.threefold import PRELUDE
+from support.threefold import visitor
 
 if TYPE_CHECKING:
     from support.threefold import Threefold
 
 USER = (
-    PRELUDE
+    visitor("/visit", 4)
     + """
 import urllib.request
-
-
-class Visitor(HttpUser):
-    wait_time = few(4)
-
-    @task
-    def get(self):
-        self.client.get("/visit")
 
 
 def tell(what):

@@ -6,22 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.threefold import PRELUDE
+from support.threefold import visitor
 
 if TYPE_CHECKING:
     from support.threefold import Threefold
 
-USER = (
-    PRELUDE
-    + """
-class Visitor(HttpUser):
-    wait_time = few(4)
-
-    @task
-    def get(self):
-        self.client.get("/shaped")
-"""
-)
+USER = visitor("/shaped", 4)
 
 
 @pytest.mark.conforms("a `LoadTestShape` of stages that ends by itself", "equal")

@@ -6,22 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.threefold import PRELUDE
+from support.threefold import visitor
 
 if TYPE_CHECKING:
     from support.threefold import Threefold
 
-USER = (
-    PRELUDE
-    + """
-class Visitor(HttpUser):
-    wait_time = few(3)
-
-    @task
-    def get(self):
-        self.client.get("/loaded")
-"""
-)
+USER = visitor("/loaded", 3)
 
 
 @pytest.mark.conforms("a folder of Locust files", "equal")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from support.loadstone_run import LoadstoneRun
 
-__all__ = ["PRELUDE", "RUN_TIME", "Comparison", "Outcome", "Row", "Threefold", "Tried"]
+__all__ = ["PRELUDE", "RUN_TIME", "Comparison", "Outcome", "Row", "Threefold", "Tried", "visitor"]
 
 TIME_TOLERANCE_MS = 2000.0
 """How far apart two measured means or medians may be while both programs and others share two cores; if one mean has
@@ -53,6 +53,19 @@ def few(count):
     return wait_time
 '''
 """What most sources of the tests begin with; the result is one ordinary Locust file."""
+
+
+def visitor(path: str, times: int) -> str:
+    """A Locust file whose users each get one path so many times."""
+    return f"""{PRELUDE}
+
+class Visitor(HttpUser):
+    wait_time = few({times})
+
+    @task
+    def get(self):
+        self.client.get("{path}")
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
