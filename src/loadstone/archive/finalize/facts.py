@@ -77,11 +77,6 @@ def facts_of(
         orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
-        aborted=sum(incarnation.ledger.aborted for incarnation in state.incarnations.values()),
-        odd=sum(incarnation.ledger.odd for incarnation in state.incarnations.values()),
-        odd_example=next((text for each in state.incarnations.values() if (text := each.ledger.odd_example)), ""),
-        unreported=sum(incarnation.ledger.unreported for incarnation in state.incarnations.values()),
-        lone_errors=sum(incarnation.ledger.lone_errors for incarnation in state.incarnations.values()),
         failures=failures,
         exceptions=lifecycle.exceptions_in(first_pass.window),
         exceptions_of_run=lifecycle.all_exceptions,
@@ -94,6 +89,7 @@ def facts_of(
         names_capped=names_capped or lifecycle.names_capped,
         damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
         locust=lifecycle.locust_totals,
+        **_counts_of_incarnations(first_pass),
         **_endings(first_pass),
     )
 
@@ -123,6 +119,17 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
     return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
+
+
+def _counts_of_incarnations(first_pass: FirstPass) -> dict[str, Any]:
+    ledgers = [incarnation.ledger for incarnation in first_pass.state.incarnations.values()]
+    return {
+        "aborted": sum(ledger.aborted for ledger in ledgers),
+        "odd": sum(ledger.odd for ledger in ledgers),
+        "odd_example": next((ledger.odd_example for ledger in ledgers if ledger.odd_example), ""),
+        "unreported": sum(ledger.unreported for ledger in ledgers),
+        "lone_errors": sum(ledger.lone_errors for ledger in ledgers),
+    }
 
 
 def _endings(first_pass: FirstPass) -> dict[str, Any]:
