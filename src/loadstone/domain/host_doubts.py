@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.doubt import about, depends_on_workers
+from loadstone.domain.doubt import about, depends_on_workers, workers_text
 from loadstone.domain.generator_doubts import BUSY_PCT, lag_limit_ms
 from loadstone.domain.objective import number_text
 
@@ -81,13 +81,13 @@ def _at_own_limit(target: ServiceUsage) -> bool:
 
 def _host_text(full: Sequence[WorkerFacts]) -> str:
     worst = max(full, key=lambda worker: (worker.host_busy_pct or 0.0) + (worker.host_stolen_pct or 0.0))
-    numbers = ", ".join(str(worker.worker) for worker in full)
+    whose = workers_text([worker.worker for worker in full])
     parts = [f"{number_text(worst.host_busy_pct or 0.0)} % busy"]
     if worst.host_stolen_pct:
         parts.append(f"{number_text(worst.host_stolen_pct)} % stolen by other virtual machines")
     if worst.host_waiting_pct is not None:
         parts.append(f"tasks waited for a CPU {number_text(worst.host_waiting_pct)} % of the time")
-    return f"the host of worker{'s' if len(full) > 1 else ''} {numbers} was out of CPU ({', '.join(parts)})"
+    return f"the host of {whose} was out of CPU ({', '.join(parts)})"
 
 
 def _target_text(target: ServiceUsage | None) -> str:
