@@ -22,6 +22,7 @@ __all__ = [
     "LiveUsage",
     "Phase",
     "RunStatus",
+    "Trouble",
     "container_label",
     "decode_live",
     "encode_live",
@@ -77,13 +78,25 @@ class InfluxLedger(Struct, frozen=True, kw_only=True):
     pending: int
 
 
+class Trouble(Struct, frozen=True, kw_only=True):
+    """What keeps a part of the platform from its work right now, and what to do.
+
+    ``part`` is the part that is in trouble, as people call it: ``archive``, ``InfluxDB``, ``usage``. ``text`` is a
+    sentence with cause and cure. It lasts since ``since_ns`` (wall clock).
+    """
+
+    part: str
+    text: str
+    since_ns: int
+
+
 class LiveSnapshot(Struct, frozen=True, kw_only=True):
     """The newest state of a run. Times are wall clock, ns, None before they are known.
 
     ``rps``, ``failure_share`` (0 to 1) and the percentiles are of the last ten full seconds, 0 without a request;
     ``requests`` and ``failures`` count the whole run. ``launch`` names the start of loadstone that it belongs to.
     ``host`` is the target. ``exited``: how Locust's master ended is known. ``closing``: its files are being made;
-    ``closed``: they are in ``folder``.
+    ``closed``: they are in ``folder``. ``troubles``: what is wrong with the platform now; it goes when it is over.
     """
 
     run: str
@@ -113,6 +126,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     closing: bool = False
     closed: bool = False
     folder: str | None = None
+    troubles: tuple[Trouble, ...] = ()
 
     @property
     def phase(self) -> Phase:
