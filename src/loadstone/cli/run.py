@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.common import StopFlag, Verb, add_options
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
-from loadstone.compose.remote import StackRun, check_fits_stack
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ExitCode
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
@@ -50,6 +49,8 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         options = line.options
         check_gate_options(options)
         if line.settings.stack:
+            from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (see `_run_in_stack`)
+
             check_fits_stack(line.settings, line.scenario.arguments)
         folder = _run_here(line, stop)
     if folder is None:
@@ -74,6 +75,11 @@ def _check(settings: RunSettings) -> None:
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
     """Run in the compose stack that is up."""
+    from loadstone.compose.remote import (  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
+        StackRun,
+        check_fits_stack,
+    )
+
     check_fits_stack(settings, rest)
     with PlainView() as view:
         return StackRun(settings, view, lambda: stop.count).drive()
