@@ -13,7 +13,7 @@ from loadstone.domain.batch import COLUMNS, encode_batch
 from loadstone.domain.limits import LAST_NS
 from support.run_maker import SECOND, START, IncarnationMaker, samples
 
-__all__ = ["FORGED", "batch_blob", "columns_blob", "event_blob", "forged", "usage_blob"]
+__all__ = ["FORGED", "batch_blob", "columns_blob", "envelope", "event_blob", "forged", "raw_batch", "usage_blob"]
 
 _BATCH: Final = encode_batch(IncarnationMaker(worker=7, incarnation="forged").batch(samples(5, 0, 1)))
 _LENGTH: Final = struct.unpack_from("<I", _BATCH, 4)[0]
@@ -22,9 +22,12 @@ _HUGE: Final = {"2^53": 2**53, "2^63": 2**63, "2^64": 2**64, "10^400": 10**400, 
 
 
 def batch_blob(columns: bytes | None = None, **changes: Any) -> bytes:
-    """A batch of five samples with these keys of its header changed; one that is `...` is left out."""
-    header = json.loads(_BATCH[8 : 8 + _LENGTH]) | changes
-    return raw_batch(json.dumps({key: value for key, value in header.items() if value is not ...}).encode(), columns)
+    """A batch of five samples with these keys of its header changed."""
+    return raw_batch(_header(**changes), columns)
+
+
+def _header(**changes: Any) -> bytes:
+    return json.dumps(json.loads(_BATCH[8 : 8 + _LENGTH]) | changes).encode()
 
 
 def raw_batch(header: bytes, columns: bytes | None = None) -> bytes:
@@ -89,8 +92,8 @@ _BATCHES: Final[dict[str, Any]] = {
     "run is another one": lambda: batch_blob(run="other"),
     "run is a list": lambda: batch_blob(run=["r"]),
     **{f"produced {name}": lambda value=value: batch_blob(produced=value) for name, value in _HUGE.items()},
-    **{f"users {name}": lambda value=value: batch_blob(users=value) for name, value in _HUGE.items()},
-    "users 10^15": lambda: batch_blob(users=10**15),
+    **{f"users of a worker {name}": lambda value=value: batch_blob(users=value) for name, value in _HUGE.items()},
+    "users of a worker 10^15": lambda: batch_blob(users=10**15),
     "cpu_pct NaN": lambda: batch_blob(cpu_pct=float("nan")),
     "cpu_pct Infinity": lambda: batch_blob(cpu_pct=float("inf")),
     "cpu_pct -1e15": lambda: batch_blob(cpu_pct=-1e15),
@@ -109,24 +112,24 @@ _BATCHES: Final[dict[str, Any]] = {
     "sent after 2261": lambda: batch_blob(sent_ns=LAST_NS + 1),
     "throttled for 285 years": lambda: batch_blob(throttled_us=2**53),
     "throttled for a negative time": lambda: batch_blob(throttled_us=-(2**53)),
-    "10^6 lags": lambda: batch_blob(loop_lag_us=list(range(1_000_000))),
+    "200,000 lags": lambda: batch_blob(loop_lag_us=list(range(200_000))),
     "lag 2^53": lambda: batch_blob(loop_lag_us=[2**53]),
     "stall in 2261": lambda: batch_blob(stalls=[[LAST_NS, 2**38 - 1, 0]]),
     "stall of 76 hours in 1970": lambda: batch_blob(stalls=[[0, 2**38 - 1, 2**38 - 1]]),
     "stall suspended for longer than it was": lambda: batch_blob(stalls=[[START, 5, 2**38 - 1]]),
-    "10^6 stalls": lambda: batch_blob(stalls=[[START + at, 200_000, 0] for at in range(1_000_000)]),
-    "10^6 requests cut off": lambda: batch_blob(cut=[["GET", "/", START, 5]] * 1_000_000, aborted=10**6),
-    "20,000 names of requests cut off": lambda: batch_blob(
-        cut=[["GET", f"/{at}", START, 5] for at in range(20_000)], aborted=20_000
+    "20,000 stalls": lambda: batch_blob(stalls=[[START + at, 200_000, 0] for at in range(20_000)]),
+    "30,000 requests cut off": lambda: batch_blob(cut=[["GET", "/", START, 5]] * 30_000, aborted=30_000),
+    "5,000 names of requests cut off": lambda: batch_blob(
+        cut=[["GET", f"/{at}", START, 5] for at in range(5_000)], aborted=5_000
     ),
     "cut in 1970 and 2261": lambda: batch_blob(cut=[["", "", 0, 0], ["GET", "/", LAST_NS, 2**38 - 1]]),
     "names are dicts": lambda: batch_blob(names=[[{"a": 1}, [1]]]),
-    "name nested 5,000 deep": lambda: _deep(batch_blob(names=[["GET", "HERE"]]), 5000),
-    "name nested 500 deep": lambda: _deep(batch_blob(names=[["GET", "HERE"]]), 500),
+    "name nested 5,000 deep": lambda: raw_batch(_deep(_header(names=[["GET", "HERE"]]), 5000)),
+    "name nested 500 deep": lambda: raw_batch(_deep(_header(names=[["GET", "HERE"]]), 500)),
     "name of 1 MB": lambda: batch_blob(names=[["GET", "/" + "x" * 1_000_000]]),
     "method of 1 MB": lambda: batch_blob(names=[["G" * 1_000_000, "/"]]),
-    "50 names of 1 MB": lambda: batch_blob(names=[["GET", f"/{at}" + "x" * 1_000_000] for at in range(50)]),
-    "10^6 names": lambda: batch_blob(names=[["GET", f"/{at}"] for at in range(1_000_000)]),
+    "10 names of 1 MB": lambda: batch_blob(names=[["GET", f"/{at}" + "x" * 1_000_000] for at in range(10)]),
+    "200,000 names": lambda: batch_blob(names=[["GET", f"/{at}"] for at in range(200_000)]),
     "name with NUL and escapes": lambda: batch_blob(names=[["GET\x00", "/\x1b]0;title\x07\u202e\r\n"]]),
     "name is a lone surrogate": lambda: raw_batch(
         json.dumps(json.loads(_BATCH[8 : 8 + _LENGTH]) | {"names": [["GET", "\ud800"]]}).encode()
@@ -139,7 +142,7 @@ _BATCHES: Final[dict[str, Any]] = {
     "name twice in the table": lambda: batch_blob(names=[["GET", "/"]] * 3),
     "error of 50 MB": lambda: batch_blob(columns_blob(error=[0] * 5), errors=["e" * 50_000_000]),
     "errors are numbers": lambda: batch_blob(errors=[1, 2]),
-    "10^6 errors": lambda: batch_blob(columns_blob(error=[999_999] * 5), errors=[f"e{at}" for at in range(10**6)]),
+    "200,000 errors": lambda: batch_blob(columns_blob(error=[9] * 5), errors=[f"e{at}" for at in range(200_000)]),
     "odd example of 10 MB": lambda: batch_blob(odd=1, odd_example="o" * 10_000_000),
     "duplicate keys": lambda: raw_batch(_BATCH[8 : 8 + _LENGTH - 1] + b',"seq":-1,"seq":0}'),
     "header is a list": lambda: raw_batch(b"[]"),
@@ -166,11 +169,19 @@ _BATCHES: Final[dict[str, Any]] = {
     "a name outside the table": lambda: batch_blob(columns_blob(name=[1] * 5)),
     "an error outside the table": lambda: batch_blob(columns_blob(error=[0] * 5)),
     "an error below -1": lambda: batch_blob(columns_blob(error=[-2] * 5)),
-    "10^6 samples, each in its own second": lambda: many_samples(
-        end_ns=START + np.arange(10**6, dtype=np.int64) * SECOND
+    "100,000 samples, each in its own second": lambda: many_samples(
+        end_ns=START + np.arange(100_000, dtype=np.int64) * SECOND
     ),
     "1,000 samples, a minute apart": lambda: many_samples(end_ns=START + np.arange(1000) * 60 * SECOND),
-    "1,000 samples, a year apart": lambda: many_samples(end_ns=np.arange(200) * 365 * 86_400 * SECOND),
+    "200 samples, a year apart": lambda: many_samples(end_ns=np.arange(200) * 365 * 86_400 * SECOND),
+    "produced going backwards": lambda: [batch_blob(produced=10**12), batch_blob(seq=1, produced=0)],
+    "dropped more than was produced": lambda: batch_blob(dropped=10**12, final=True),
+    "seq and boot twice with other samples": lambda: [batch_blob(), batch_blob(columns_blob(duration_us=[7] * 5))],
+    "another batch after the final one": lambda: [batch_blob(final=True), batch_blob(seq=1)],
+    "batches in reverse": lambda: [batch_blob(seq=seq, sent_ns=START + seq) for seq in range(9, -1, -1)],
+    "seq jumps by 2^53": lambda: [batch_blob(seq=seq) for seq in (0, 2**53, 1, 2**53 - 1)],
+    "one boot on two workers": lambda: [batch_blob(worker=1), batch_blob(worker=2, seq=1)],
+    "sent going backwards": lambda: [batch_blob(sent_ns=LAST_NS), batch_blob(seq=1, sent_ns=0)],
 }
 _EVENTS: Final[dict[str, Any]] = {
     "event is a list": lambda: b"[]",
@@ -189,7 +200,7 @@ _EVENTS: Final[dict[str, Any]] = {
     "users 1e308": lambda: event_blob("users", users=1e308),
     "users NaN": lambda: event_blob("users", users=float("nan")),
     "users -5": lambda: event_blob("users", users=-5, target_users=-5, workers=-5),
-    "users 10^15 at once": lambda: event_blob("users", users=10**15, target_users=10**15, workers=10**15),
+    "users 10^15": lambda: event_blob("users", users=10**15, target_users=10**15, workers=10**15),
     "seed 10^400": lambda: event_blob("started", seed=10**400),
     "seed 2^64": lambda: event_blob("started", seed=2**64),
     "seed 2^70": lambda: event_blob("started", seed=2**70),
@@ -203,7 +214,7 @@ _EVENTS: Final[dict[str, Any]] = {
     "objectives with absurd limits": lambda: event_blob(
         "started", objectives=["p95<1e400s", "rps>=1e308", "failures<=99999999999999999999%", "p99.99999999999<1ns"]
     ),
-    "10^5 objectives": lambda: event_blob("started", objectives=["p95<500ms"] * 100_000),
+    "2,000 objectives": lambda: event_blob("started", objectives=["p95<500ms"] * 2000),
     "objective of 5 MB": lambda: event_blob("started", objectives=["p95<" + "9" * 5_000_000]),
     "target nested 49 deep": lambda: event_blob("started", target=_nested(49), limits=_nested(49)),
     "target nested 60 deep": lambda: event_blob("started", target=_nested(60)),
@@ -213,12 +224,12 @@ _EVENTS: Final[dict[str, Any]] = {
     ),
     "cores of the host are a text": lambda: event_blob("started", limits={"host_cores": "lots", "cpus": [{}]}),
     "cores of the host -1": lambda: event_blob("started", limits={"host_cores": -1}),
-    "target of 50 MB": lambda: event_blob("started", target={"a": "t" * 50_000_000}),
+    "target of 9 MB": lambda: event_blob("started", target={"a": "t" * 9_000_000}),
     "10^5 versions": lambda: event_blob("started", versions={f"v{at}": "1" for at in range(100_000)}),
     "host of 5 MB": lambda: event_blob("started", host="http://" + "h" * 5_000_000),
     "launch is a dict": lambda: event_blob("started", launch={"a": 1}),
     "exit from nobody": lambda: event_blob("started", exit_from="nobody"),
-    "roster of 10^6 workers": lambda: event_blob("roster", workers=list(range(10**6))),
+    "roster of 200,000 workers": lambda: event_blob("roster", workers=list(range(200_000))),
     "roster with worker 2^31 - 1": lambda: event_blob("roster", workers=[2**31 - 1, -1]),
     "worker lost that never was": lambda: event_blob("worker_lost", worker=2**31 - 1, users=-(2**53)),
     "worker lost in 1970": lambda: envelope("worker_lost", {"worker": 0}, at_ns=0),
@@ -235,8 +246,11 @@ _EVENTS: Final[dict[str, Any]] = {
     "ended by 5 MB": lambda: event_blob("stopping", ended_by="e" * 5_000_000),
     "exception with a count of -2^53": lambda: event_blob("exception", message="m", count=-(2**53)),
     "exception with ages of -2^53": lambda: event_blob("exception", message="m", ages=[[-(2**53), 5], [2**53, -5]]),
-    "exception with 10^6 ages": lambda: event_blob("exception", message="m", ages=[[at, 1] for at in range(10**6)]),
-    "exception with a message of 50 MB": lambda: event_blob("exception", message="m" * 50_000_000),
+    "exception with 200,000 ages": lambda: event_blob(
+        "exception", message="m", ages=[[at, 1] for at in range(200_000)]
+    ),
+    "exception with a message of 9 MB": lambda: event_blob("exception", message="m" * 9_000_000),
+    "exception with a message of 7 MB": lambda: event_blob("exception", message="m" * 7_000_000),
     "exception with NUL and escapes": lambda: event_blob(
         "exception", message="\x00\x1b[31m", traceback="\x00", node="\n"
     ),
@@ -245,9 +259,18 @@ _EVENTS: Final[dict[str, Any]] = {
     "target exited with code -2^53": lambda: event_blob("target_exited", code=-(2**53)),
     "names capped at -1": lambda: event_blob("names_capped", limit=-1, names=[]),
     "names capped at 10^6 names": lambda: event_blob(
-        "names_capped", limit=5, names=[["GET", f"/{at}"] for at in range(10**6)]
+        "names_capped", limit=5, names=[["GET", f"/{at}"] for at in range(20_000)]
     ),
     "names capped by an old writer at nothing": lambda: envelope("names_capped", {"names": []}, source="influx-names"),
+    "1,000 stages": lambda: [envelope("stage", {"users": at, "before": 5}, seq=at) for at in range(1000)],
+    "stopped, lost, joined and started in reverse": lambda: [
+        envelope(kind, {}, seq=at, at_ns=START + SECOND - at)
+        for at, kind in enumerate(("exited", "stopped", "stopping", "worker_lost", "worker_joined", "started"))
+    ],
+    "100 workers lost": lambda: [envelope("worker_lost", {"worker": at}, seq=at) for at in range(100)],
+    "2,000 exceptions of their own": lambda: [
+        envelope("exception", {"message": f"m{at}"}, seq=at) for at in range(2000)
+    ],
     "stage with 2^53 users": lambda: event_blob("stage", users=2**53, before=-(2**53)),
 }
 _USAGE: Final[dict[str, Any]] = {
@@ -286,10 +309,11 @@ FORGED: Final[dict[str, Any]] = {
     **{name: (EntryKind.EVENTS, make) for name, make in _EVENTS.items()},
     **{name: (EntryKind.USAGE, make) for name, make in _USAGE.items()},
 }
-"""Kind and maker of the blob of every forged entry, by its name."""
+"""Kind and maker of the blob, or of several, of every forged entry, by its name."""
 
 
-def forged(name: str) -> Entry:
-    """The forged entry of this name."""
+def forged(name: str) -> list[Entry]:
+    """The forged entries of this name."""
     kind, make = FORGED[name]
-    return Entry(kind, "1790000000500-0", make())
+    made = make()
+    return [Entry(kind, "1790000000500-0", blob) for blob in (made if isinstance(made, list) else [made])]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import close_run
@@ -23,6 +21,7 @@ from loadstone.influx.encode import request_lines
 from loadstone.influx.encode_summary import summary_lines
 from loadstone.influx.name_cap import names_in
 from loadstone.influx.point_stream import PointStream, apply_entry
+from loadstone.report.export import FormatName, What, export
 from loadstone.report.terminal import print_comparison, print_summary
 from support.run_maker import SECOND, START, write_journal
 
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
 
 __all__ = ["Chain", "whole_chain"]
+
+_COMPARED_S: Final = 31 * 86_400
+"""Longer windows are refused by ``compare``, with a test of its own."""
 
 
 class Chain(NamedTuple):
@@ -85,11 +87,8 @@ def _closed(folder: RunFolder) -> RunRecord:
     run = ClosedRun.open(folder)
     with contextlib.redirect_stdout(io.StringIO()):
         print_summary(folder)
-        print_comparison(compare_runs(run, run, allow_unlike=True))
-    assert msgspec.json.encode(run.record)
+        if run.record.window.seconds < _COMPARED_S:
+            print_comparison(compare_runs(run, run, allow_unlike=True))
+    for form in FormatName:
+        export(folder, What.STATS, form, io.BytesIO(), str)
     return run.record
-
-
-def figures_of(record: RunRecord) -> dict[str, Any]:
-    """What a run comes to, apart from its identity and its worker's health."""
-    return {"requests": record.requests, "failures": record.failures, "ledger": record.ledgers.archive}
