@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.plain_file import check_plain_file, unreadable
 from loadstone.archive.run_json import read_record
 from loadstone.domain.request_name import RequestName
-from loadstone.errors import ArchiveError, UsageError
+from loadstone.domain.time import parse_iso_ns
+from loadstone.errors import UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,12 +34,16 @@ LATEST: Final = "latest"
 BATCH_ROWS: Final = 32 * 1024
 """Rows of a table in memory at a time, unless a reader asks for another number."""
 _SHOWN: Final = 10
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+"""Bytes of one event; escaped, it may have eight times as many as it had when it was sent."""
+_DAMAGE: Final = (OSError, pa.ArrowException, ValueError, LookupError, MemoryError)
+"""What reading a damaged file may raise."""
 
 
 class RunTable:
     """One Parquet table of a run, read as a whole or batch by batch.
 
-    ``rows`` and ``schema`` are known before anything is read. Raises `ArchiveError` when the file is missing or
+    ``rows`` and ``schema`` are known before anything is read. Raises `UnreadableRunError` when the file is missing or
     damaged, here or while it is read.
     """
 
@@ -45,8 +51,9 @@ class RunTable:
         self.path = path
         self._run = run
         try:
+            check_plain_file(path, _rebuild(run))
             self._file = pq.ParquetFile(path, pre_buffer=False)
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
         self.schema: pa.Schema = self._file.schema_arrow
@@ -54,19 +61,27 @@ class RunTable:
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, of all columns or of these."""
         try:
+            self._check(columns)
             return self._file.read(columns=None if columns is None else list(columns))
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
 
     def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Record batches of at most ``rows`` rows, of all columns or of these."""
         try:
+            self._check(columns)
             yield from self._file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: Exception) -> ArchiveError:
-        return ArchiveError(f"{self.path} cannot be read: {error}", hint=_rebuild(self._run))
+    def _check(self, columns: Sequence[str] | None) -> None:
+        """Raise `KeyError` when a column is missing, which pyarrow passes over."""
+        missing = [name for name in columns or () if name not in self.schema.names]
+        if missing:
+            raise KeyError(f"it has no column {missing[0]}")
+
+    def _unreadable(self, error: Exception) -> UnreadableRunError:
+        return unreadable(self.path, error, _rebuild(self._run))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +106,7 @@ class ClosedRun:
     def open(cls, folder: RunFolder) -> ClosedRun:
         """Read a run's run.json.
 
-        Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+        Raises `UnreadableRunError` when it is not closed, or its run.json is damaged or of a format not known here.
         """
         return cls(folder, read_record(folder))
 
@@ -108,24 +123,26 @@ class ClosedRun:
         return RunTable(self.folder.usage, self.folder.run)
 
     def events(self) -> Iterator[Event]:
-        """Every event, in the order of arrival. Raises `ArchiveError` when events.jsonl is missing or damaged."""
-        path = self.folder.events
+        """Every event, in the order of arrival. Raises `UnreadableRunError` when they are missing or damaged."""
+        path, hint = self.folder.events, _rebuild(self.folder.run)
         try:
+            check_plain_file(path, hint)
             with path.open("rb") as lines:
-                for line in lines:
+                while line := lines.readline(_LONGEST_LINE):
                     yield decode_event_line(line, self.record.id)
-        except (OSError, ValueError) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise unreadable(path, error, hint) from error
 
     def failures(self) -> Iterator[FailureRow]:
-        """Every error text of every request name. Raises `ArchiveError` when failures.csv is missing or damaged."""
-        path = self.folder.failures_csv
+        """Every error text of every request name. Raises `UnreadableRunError` when they are missing or damaged."""
+        path, hint = self.folder.failures_csv, _rebuild(self.folder.run)
         try:
+            check_plain_file(path, hint)
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     yield _failure(row)
-        except (OSError, ValueError, KeyError, csv.Error) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise unreadable(path, error, hint) from error
 
 
 def _failure(row: dict[str, str]) -> FailureRow:
@@ -133,9 +150,15 @@ def _failure(row: dict[str, str]) -> FailureRow:
         name=RequestName(row["Method"], row["Name"]),
         error=row["Error"],
         occurrences=int(row["Occurrences"]),
-        first_seen=row["First Seen"],
-        last_seen=row["Last Seen"],
+        first_seen=_moment(row["First Seen"]),
+        last_seen=_moment(row["Last Seen"]),
     )
+
+
+def _moment(text: str) -> str:
+    """The text, if it is a moment; raises `ValueError` otherwise."""
+    parse_iso_ns(text)
+    return text
 
 
 def _rebuild(run: str) -> str:
@@ -143,10 +166,18 @@ def _rebuild(run: str) -> str:
 
 
 def list_runs(results: Path) -> list[RunFolder]:
-    """Every run folder, closed or not, oldest first; empty when ``results`` does not exist."""
-    folders = [RunFolder(path) for path in results.iterdir() if path.is_dir()] if results.is_dir() else []
+    """Every run folder, closed or not, oldest first; empty when ``results`` does not exist.
+
+    Raises `UsageError` when it may not be read.
+    """
+    try:
+        paths = list(results.iterdir()) if results.is_dir() else []
+    except OSError as error:
+        raise UsageError(
+            f"the results folder {results} cannot be read: {error.strerror or error}", hint="Check its permissions"
+        ) from error
     # An id begins with the time of the start, so ids sort by time.
-    return sorted((folder for folder in folders if _is_run(folder)), key=lambda folder: folder.run)
+    return sorted((folder for folder in map(RunFolder, paths) if folder.is_run), key=lambda folder: folder.run)
 
 
 def resolve_run(results: Path, text: str) -> RunFolder:
@@ -161,13 +192,9 @@ def resolve_run(results: Path, text: str) -> RunFolder:
     if len(found) == 1:
         return found[0]
     direct = RunFolder(Path(text))
-    if not found and "/" in text and _is_run(direct):
+    if not found and "/" in text and direct.is_run:
         return direct
     raise _not_resolved(results, text, runs, found)
-
-
-def _is_run(folder: RunFolder) -> bool:
-    return folder.is_closed or folder.journal.is_dir()
 
 
 def _not_resolved(results: Path, text: str, runs: list[RunFolder], found: list[RunFolder]) -> UsageError:

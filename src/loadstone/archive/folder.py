@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadstone.errors import ArchiveError
+from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,8 +94,15 @@ class RunFolder:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the run was closed: run.json is written last."""
-        return self.run_json.is_file()
+        """Whether the run was closed: run.json is written last. It may be damaged, or no file at all, since then."""
+        return os.path.lexists(self.run_json)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether this looks like the folder of a run, closed or not; one that may not be looked into does."""
+        if self.is_closed or _is_folder(self.journal):
+            return True
+        return _is_folder(self.path) and not os.access(self.path, os.R_OK | os.X_OK) and valid_run_id(self.run)
 
     def create(self) -> RunFolder:
         """Create the folder and its parents durably. Raises `ArchiveError` when that is not possible."""
@@ -133,6 +140,10 @@ def _flock(handle: int, path: Path) -> None:
         ) from error
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  (`Path.is_dir` raises where one may not look)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder to disk, so that the names in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -155,7 +166,12 @@ def temporary_name(target: Path) -> Path:
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Move a complete temporary file to its name, so that both survive a power cut."""
+    """Move a complete temporary file to its name, so that both survive a power cut.
+
+    Raises `UnreadableRunError` when a folder has that name.
+    """
+    if target.is_dir():
+        raise UnreadableRunError(f"{target} is a folder, where a file is to be written", hint="Move it away")
     handle = os.open(temporary, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -8,7 +8,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.common import StopFlag, Verb, add_options
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.domain.objective import parse_objectives
-from loadstone.errors import ExitCode
+from loadstone.errors import ArchiveError, ExitCode, UnreadableRunError
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
@@ -55,8 +55,11 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         folder = _run_here(line, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
-    code = print_summary(folder)
-    write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
+    try:
+        code = print_summary(folder)
+        write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
+    except UnreadableRunError as error:  # not what was asked for is wrong, but what came of it
+        raise ArchiveError(error.message, hint=error.hint) from error
     return code
 
 

@@ -303,4 +303,7 @@ def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
     """What an entry holds. Raises `FormatError` when it does not belong in its stream."""
     if entry.stream != USAGE and not valid_run_id(entry.run):
         raise FormatError(f"{entry.run!r} is not the id of a run")
-    return decode_entry(_KINDS[entry.stream], entry.blob)
+    content = decode_entry(_KINDS[entry.stream], entry.blob)
+    if entry.stream != USAGE and getattr(content, "run", None) != entry.run:
+        raise FormatError(f"it came for run {entry.run!r} and says that it is of another one")
+    return content

@@ -88,11 +88,14 @@ class OpenRun:
         """Whether the run is complete and no more entries are expected.
 
         After an outage of the stream, entries may be old when they arrive, so silence is measured by arrival: a backlog
-        is drained first, and a master counts as lost only when nothing has arrived here for that long.
+        is drained first, and a master counts as lost only when nothing has arrived here for that long. A run with a time
+        that is still to come, by a wrong clock or worse, would be complete only then: arrival alone decides.
         """
-        silent_s = self.clock.monotonic_s() - self.arrived_s
+        silent_s, now_ns = self.clock.monotonic_s() - self.arrived_s, self.clock.now_ns()
         enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
-        return silent_s >= enough_s and self.state.is_complete(self.clock.now_ns())
+        if self.state.newest_ns > now_ns and silent_s >= MASTER_LOST_AFTER_S:
+            return True
+        return silent_s >= enough_s and self.state.is_complete(now_ns)
 
     def publish_points(self, feed: InfluxFeed) -> None:
         """Publish the lines that came since the last call, and those that the stream did not accept then."""

@@ -5,15 +5,28 @@ They travel as JSON, by the rules of `loadstone.domain.event`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from loadstone.domain.limits import Amount, Bytes, Figure, Moment  # noqa: TC001  (msgspec reads annotations)
+from loadstone.domain.limits import (
+    MOST_USAGE_BYTES,
+    Amount,
+    Bytes,
+    Figure,
+    Id,
+    Moment,
+    Number,
+    check_size,
+)
 from loadstone.errors import FormatError
 
 __all__ = ["Balance", "Usage", "UsageTick", "decode_usage", "encode_usage"]
+
+
+_MOST_ROWS: Final = 10_000
+_Name = Annotated[str, Meta(max_length=1000)]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -24,8 +37,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     since the tick before.
     """
 
-    service: str
-    container: str
+    service: _Name
+    container: _Name
     cpu_cores: Figure
     cpu_limit: Figure | None = None
     throttled_pct: Figure | None = None
@@ -43,7 +56,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     server.
     """
 
-    service: str
+    service: _Name
     queue: Amount
     retries: Amount
     redispatches: Amount
@@ -54,10 +67,10 @@ class UsageTick(Struct, frozen=True, kw_only=True):
     """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
 
     at_ns: Moment
-    source: str
-    seq: Amount
-    rows: tuple[Usage, ...]
-    balances: tuple[Balance, ...] = ()
+    source: Id
+    seq: Number
+    rows: Annotated[tuple[Usage, ...], Meta(max_length=_MOST_ROWS)]
+    balances: Annotated[tuple[Balance, ...], Meta(max_length=_MOST_ROWS)] = ()
 
 
 _DECODER: Final = msgspec.json.Decoder(UsageTick)
@@ -71,6 +84,7 @@ def encode_usage(tick: UsageTick) -> bytes:
 
 def decode_usage(blob: bytes) -> UsageTick:
     """The tick in a blob; raises `FormatError` when it is none."""
+    check_size(blob, MOST_USAGE_BYTES, "a usage tick")
     try:
         return _DECODER.decode(blob)
     except (ValueError, RecursionError) as error:

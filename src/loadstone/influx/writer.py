@@ -233,10 +233,11 @@ def _batch_of(entry: StreamEntry) -> Batch | None:
     if not entry.blob or not valid_run_id(entry.run):
         return None
     try:
-        return decode_batch(entry.blob)
+        batch = decode_batch(entry.blob)
     except FormatError as error:
         log.warning("stream=%s id=%s skipped=yes reason=%r", entry.stream, entry.id, str(error))
         return None
+    return batch if batch.run == entry.run else None
 
 
 def _lines_of(entry: StreamEntry) -> list[str]:

@@ -89,11 +89,23 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
     if not runs:
         console.print(Text(f"There is no run in {results}. Start one with `loadstone run`."))
         return 0
-    console.print(_runs(runs[-newest:] if newest else runs, console))
+    opened = [(folder, _opened(folder)) for folder in (runs[-newest:] if newest else runs)]
+    console.print(_runs(opened, console))
+    for folder, run in opened:
+        if isinstance(run, ArchiveError) and folder.is_closed:
+            console.print(Text(f"{folder.run} is damaged: {run}"))
     return len(runs)
 
 
-def _runs(runs: list[RunFolder], console: Console) -> Table:
+def _opened(folder: RunFolder) -> RunRecord | ArchiveError:
+    """The record of a run, or why it cannot be read."""
+    try:
+        return ClosedRun.open(folder).record
+    except ArchiveError as error:
+        return error
+
+
+def _runs(runs: list[tuple[RunFolder, RunRecord | ArchiveError]], console: Console) -> Table:
     table = _new_table(console)
     table.caption = "figures of the window, or of the whole run where no window opened"
     columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
@@ -101,16 +113,14 @@ def _runs(runs: list[RunFolder], console: Console) -> Table:
         table.add_column(
             name, justify="right" if name in _RUN_NUMBERS else "left", overflow="fold", no_wrap=name != "scenario"
         )
-    for folder in runs:
-        cells = dict(zip(_RUN_COLUMNS, _run_row(folder), strict=True))
+    for folder, run in runs:
+        cells = dict(zip(_RUN_COLUMNS, _run_row(folder, run), strict=True))
         table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def _run_row(folder: RunFolder) -> list[Text]:
-    try:
-        run = ClosedRun.open(folder).record
-    except ArchiveError:
+def _run_row(folder: RunFolder, run: RunRecord | ArchiveError) -> list[Text]:
+    if isinstance(run, ArchiveError):
         state = "damaged" if folder.is_closed else "open"
         return [Text(folder.run), *(Text("-") for _ in _RUN_COLUMNS[2:]), Text(state, "dim")]
     figures = run.judged.total

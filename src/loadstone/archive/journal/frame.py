@@ -127,4 +127,5 @@ class Segment:
         if kind == MARK:
             return None
         blob = at + _SIZE + id_length
-        return Entry(EntryKind(kind), self.data[at + _SIZE : blob].decode(), self.data[blob : at + size])
+        stream_id = self.data[at + _SIZE : blob].decode(errors="replace")
+        return Entry(EntryKind(kind), stream_id, self.data[blob : at + size])

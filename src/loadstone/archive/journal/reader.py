@@ -5,10 +5,12 @@ Damage anywhere but in the torn tail of the last segment is an error that names 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.frame import Entry, Segment
-from loadstone.errors import ArchiveError
+from loadstone.archive.plain_file import check_plain_file, unreadable
+from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["JournalReader", "end_of_segment", "read_journal", "segment_path", "segment_paths"]
 
 _SUFFIX: Final = ".lsj"
+_NAME: Final = re.compile(rf"[0-9]{{8}}{re.escape(_SUFFIX)}")
 
 
 def segment_paths(folder: Path) -> list[Path]:
     """The segments of a journal in order; none when the folder does not exist."""
-    return sorted(folder.glob(f"[0-9]*{_SUFFIX}")) if folder.is_dir() else []
+    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.name)) if folder.is_dir() else []
 
 
 def segment_path(folder: Path, number: int) -> Path:
@@ -33,7 +36,7 @@ def end_of_segment(path: Path) -> int:
     """One past the last whole entry of a segment, 0 when there is none; raises `ArchiveError` for damage."""
     if not path.exists():
         return 0
-    segment = Segment(path.read_bytes())
+    segment = Segment(_bytes_of(path))
     for _ in segment:
         pass
     if segment.is_damaged:
@@ -41,8 +44,17 @@ def end_of_segment(path: Path) -> int:
     return segment.end
 
 
+def _bytes_of(path: Path) -> bytes:
+    hint = "Make it a file that may be read, as it was when it was written"
+    try:
+        check_plain_file(path, hint)
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error, hint) from error
+
+
 def _damage(path: Path, offset: int) -> ArchiveError:
-    return ArchiveError(
+    return UnreadableRunError(
         f"journal segment {path} is damaged at byte {offset}",
         hint="`loadstone recover RUN --salvage` skips the rest of that segment and counts what is missing",
     )
@@ -62,12 +74,15 @@ class JournalReader:
 
     def __iter__(self) -> Iterator[Entry]:
         self.damage.clear()
-        last = max((int(path.stem) for path in segment_paths(self._folder)), default=0)
-        for number in range(1, last + 1):
-            yield from self._read(segment_path(self._folder, number), is_last=number == last)
+        paths, expected = segment_paths(self._folder), 1
+        for path in paths:
+            if int(path.stem) > expected:
+                self._report(_damage(segment_path(self._folder, expected), 0))
+            expected = int(path.stem) + 1
+            yield from self._read(path, is_last=path == paths[-1])
 
     def _read(self, path: Path, *, is_last: bool) -> Iterator[Entry]:
-        segment = Segment(path.read_bytes() if path.exists() else b"")
+        segment = Segment(_bytes_of(path))
         yield from segment
         if segment.is_whole or (is_last and not segment.is_damaged):
             return
