@@ -21,7 +21,6 @@ from loadstone.archive.lifecycle import Lifecycle
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event
 from loadstone.domain.live import Trouble
-from loadstone.domain.time import NS_PER_S
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.keys import DEAD_LETTERS, EVENTS, SAMPLES, USAGE

@@ -83,9 +83,9 @@ def _value(name: str) -> Callable[[Values], str]:
 def redis_rules(values: Values) -> str:
     """Redis' ACL file; see `loadstone.stream.rules`.
 
-    The collector may do everything but administer the server. The file contains digests, not passwords. Nobody can log in as the
-    default user, but Redis replays its append-only file as that user after a crash, so it keeps all permissions:
-    without them transactions would be lost.
+    The collector may do everything but administer the server. The file contains digests, not passwords. Nobody can log
+    in as the default user, but Redis replays its append-only file as that user after a crash, so it keeps all
+    permissions: without them transactions would be lost.
     """
     digests = {name: hashlib.sha256(values[f"redis_{name}"].encode()).hexdigest() for name in _ACL_COMMANDS}
     users = [f"user {name} on #{digests[name]} {rules}" for name, rules in _ACL_COMMANDS.items()]
