@@ -102,7 +102,8 @@ def test_locust_may_send_ask_time_and_ping_and_nothing_else(stack: ComposeStack,
 import pathlib, redis
 client = redis.Redis.from_url(pathlib.Path('/run/secrets/redis_url').read_text())
 client.ping(); client.time(); client.rpush('inbox:samples', 'x'); client.rpush('inbox:events', 'x')
-for words in (['XADD', 'samples', '*', 'a', 'b'], ['RPUSH', 'inbox:usage', 'x'], ['GET', 'run_secret:x'], ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
+for words in (['XADD', 'samples', '*', 'a', 'b'], ['RPUSH', 'inbox:usage', 'x'], ['GET', 'run_secret:x'],
+              ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
               ['DEL', 'samples'], ['XTRIM', 'samples', 'MAXLEN', '0'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'],
               ['FLUSHALL'], ['KEYS', '*'], ['EVAL', 'return 1', '0']):
     try:

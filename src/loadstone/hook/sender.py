@@ -45,9 +45,7 @@ class EventPublisher:
     ``opens``: it is the one of the run's master, and lets the collector know the run's secret first.
     """
 
-    def __init__(
-        self, redis_url: str, secret: RunSecret, now_ns: Callable[[], int], *, opens: bool = False
-    ) -> None:
+    def __init__(self, redis_url: str, secret: RunSecret, now_ns: Callable[[], int], *, opens: bool = False) -> None:
         self.run = secret.run
         self._now_ns = now_ns
         self._source = uuid.uuid4().hex
