@@ -98,7 +98,8 @@ def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_pro
 
 @pytest.mark.attack("the address that workers elsewhere get", "it lets them send and do nothing else")
 def test_workers_elsewhere_may_only_send_to_a_private_valkey(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "0.0.0.0", ReservedPorts())
+    ports = ReservedPorts()
+    valkey = PrivateValkey.prepare(tmp_path, "0.0.0.0", ports)
     valkey.process.start()
     try:
         valkey.wait_until_ready()
@@ -110,6 +111,7 @@ def test_workers_elsewhere_may_only_send_to_a_private_valkey(tmp_path: Path):
             assert move_entries(own, (SAMPLES,)) == 2
     finally:
         valkey.process.stop()
+        ports.release()
     own_password, its_password = (urlsplit(each or "").password for each in (valkey.url, valkey.remote_url))
     assert own_password != its_password
 
