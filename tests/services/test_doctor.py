@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadstone.cli.main import main
+from loadstone.stream.rules import WORKER
 from support.processes import free_port
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ def test_a_redis_that_evicts_is_wrong(valkey: RedisServer, capsys: pytest.Captur
     valkey.client().config_set("maxmemory-policy", "allkeys-lru")
     assert main(["doctor", "--redis-url", valkey.url]) == 4
     assert "noeviction" in capsys.readouterr().out
+
+
+def test_a_worker_is_told_that_its_user_may_only_send(valkey: RedisServer, capsys: pytest.CaptureFixture[str]):
+    valkey.client().execute_command("ACL", "SETUSER", "worker", "on", ">secret", *WORKER.split())
+    assert main(["doctor", "--redis-url", valkey.url.replace("redis://", "redis://worker:secret@")]) == 0
+    said = capsys.readouterr().out
+    assert said.count(" ok ") == 2
+    assert "this user may only send" in said
 
 
 def test_a_bucket_that_does_not_exist_is_wrong(influxdb: InfluxServer, capsys: pytest.CaptureFixture[str]):

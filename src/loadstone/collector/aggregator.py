@@ -1,13 +1,15 @@
 """Aggregator: reads the streams and writes the journals of runs. A deployment has one; nothing else writes journals.
 
-An entry is appended to the journal of its run, applied to the run's state, and acknowledged after the journal was
-synced, at most a second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
+An entry is moved from the inbox of its producer into its stream (`loadstone.stream.inbox`), admitted (`Admission`),
+appended to the journal of its run, applied to the run's state, and acknowledged after the journal was synced, at most a
+second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
 once. A complete run is handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -16,19 +18,18 @@ from msgspec.structs import replace
 from redis import OutOfMemoryError
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.folder import RunFolder, valid_run_id
-from loadstone.archive.journal.entry import decode_entry
-from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.folder import RunFolder
+from loadstone.collector.admission import KINDS, Admission, RefusedError
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
 from loadstone.domain.live import InfluxLedger
 from loadstone.domain.retry import Retries
-from loadstone.errors import ArchiveError, FormatError
+from loadstone.errors import ArchiveError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
-from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import trim_finished
-from loadstone.stream.keys import DEAD_LETTERS, EVENTS, OPEN_RUNS, SAMPLES, USAGE
+from loadstone.stream.inbox import move_entries
+from loadstone.stream.keys import OPEN_RUNS, USAGE
 from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
@@ -37,24 +38,22 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.archive.journal.entry import Content
     from loadstone.collector.finalizer import Finalizer
     from loadstone.collector.live.board import LiveBoard
-    from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event
     from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
-    from loadstone.domain.usage_tick import UsageTick
     from loadstone.stream.consumer import Consumer, StreamEntry
     from loadstone.stream.lease import Lease
 
 __all__ = ["STREAMS", "Aggregator"]
 
-_KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
-STREAMS: Final = tuple(_KINDS)
+STREAMS: Final = tuple(KINDS)
 """The streams that an Aggregator reads."""
-_MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
-_BLOCK_MS: Final = 200
+_PAUSE_S, _IDLE_PAUSE_S = 0.02, 0.1
+"""Between two looks into empty inboxes: while a run is open, and otherwise. Redis cannot say when a list that must not
+lose its elements has got one."""
 _SYNC_EVERY_S: Final = 0.5
 _SAY_FULL_EVERY_S: Final = 60.0
 _MOST_FINALIZERS: Final = 2
@@ -79,6 +78,7 @@ class Aggregator:
     lease: Lease | None = None
     board: LiveBoard | None = None
     clock: Clock = SYSTEM_CLOCK
+    admission: Admission = field(init=False)
     runs: dict[str, OpenRun] = field(default_factory=dict)
     closing: dict[str, ClosingRun] = field(default_factory=dict)
     set_aside: Retries = field(default_factory=Retries)
@@ -86,6 +86,9 @@ class Aggregator:
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
     _said_full_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.client, self.results, self.clock)
 
     def resume(self) -> None:
         """Open again the runs that an earlier Aggregator left open. Raises stream failures."""
@@ -104,13 +107,21 @@ class Aggregator:
         for name in self.set_aside.names:
             if self.set_aside.is_due(name, self.clock.monotonic_s()) and self._open(name) is not None:
                 self.set_aside.succeeded(name)
-                self.sync()
-                self.consumer.rewind()
+                self._read_again()
+
+    def _read_again(self) -> None:
+        """Read what was left unacknowledged once more."""
+        self.sync()
+        self.consumer.rewind()
 
     def step(self) -> None:
         """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
         self._open_again()
-        for entry in self.consumer.read(count=_READ_COUNT, block_ms=_BLOCK_MS):
+        if self.admission.may_read_again():
+            self._read_again()
+        moved = move_entries(self.client, STREAMS)
+        entries = self.consumer.read(count=_READ_COUNT, block_ms=None)
+        for entry in entries:
             if self._take(entry):
                 self._unsynced.append(entry)
         if self.clock.monotonic_s() >= self._due_s:
@@ -120,6 +131,8 @@ class Aggregator:
             self._close_complete()
         with self._unless_full():
             self._finish_closed()
+        if not (moved or entries):
+            time.sleep(_PAUSE_S if self.runs else _IDLE_PAUSE_S)
 
     def sync(self) -> None:
         """Sync everything read so far to disk, publish it to the writers, acknowledge it and trim the streams.
@@ -145,9 +158,14 @@ class Aggregator:
             self.feed.look_at_ledgers(busy={*self.runs, *self.closing, *self.set_aside.names})
 
     def forget_unsynced(self) -> None:
-        """After a failure: what was not acknowledged will be read again."""
+        """After a failure: what was not acknowledged will be read again.
+
+        No run was heard in the meantime, so none of them has fallen silent.
+        """
         self._unsynced.clear()
         self.consumer.rewind()
+        for run in self.runs.values():
+            run.arrived_s = self.clock.monotonic_s()
 
     def close(self) -> None:
         """Release every run folder and end the finalizers; the next Aggregator starts them again.
@@ -163,24 +181,30 @@ class Aggregator:
             raise errors[0]
 
     def _take(self, entry: StreamEntry) -> bool:
-        """Whether the entry was processed; an entry of a run that is being closed has to be read again later."""
+        """Whether the entry was processed; one that is of a run that is being closed, or waits, is read again later."""
         try:
-            content = _content(entry)
-        except FormatError as error:
-            self._bury(entry, str(error))
+            content = self.admission.content(entry)
+            if content is None:
+                return False
+            if entry.run in self.closing:
+                self.closing[entry.run].deferred = True
+                return False
+            runs = list(self.runs.values()) if entry.stream == USAGE else self._opened_for(entry.run, content)
+        except RefusedError as refused:
+            self.admission.refuse(entry, str(refused))
             return True
-        if entry.run in self.closing:
-            self.closing[entry.run].deferred = True
-            return False
-        if entry.stream == USAGE:
-            runs = list(self.runs.values())
-        elif entry.run not in self.set_aside and (opened := self._open(entry.run)) is not None:
-            runs = [opened]
-        else:
-            return False
         for run in runs:
-            run.take(_KINDS[entry.stream], entry.id, entry.blob, content)
-        return True
+            run.take(KINDS[entry.stream], entry.id, entry.blob, content)
+        return bool(runs) or entry.stream == USAGE
+
+    def _opened_for(self, run: str, content: Content) -> list[OpenRun]:
+        """The open run that content belongs to; empty while it is set aside. Raises `RefusedError`."""
+        if run in self.set_aside:
+            return []
+        if run not in self.runs:
+            self.admission.check_open(run, content)
+        opened = self._open(run)
+        return [opened] if opened else []
 
     def _open(self, run: str) -> OpenRun | None:
         """The run, opened if it is not open; None, and it is set aside, if that is not possible."""
@@ -202,10 +226,6 @@ class Aggregator:
             "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
             *(run, self.results / run, str(error), pause_s, run),
         )
-
-    def _bury(self, entry: StreamEntry, reason: str) -> None:
-        log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
-        add_dead_letter(self.client, DEAD_LETTERS, entry, reason, entry.blob, most=_MOST_DEAD_LETTERS)
 
     @contextmanager
     def _unless_full(self) -> Iterator[None]:
@@ -230,6 +250,7 @@ class Aggregator:
     def _snapshot(self, run: OpenRun) -> LiveSnapshot:
         name = run.folder.run
         live = snapshot(name, run.state, now_ns=self.clock.now_ns(), closing=name in self.closing)
+        live = replace(live, troubles=(*live.troubles, *self.admission.troubles()))
         if self.feed is None or live.ledger is None:
             return live
         return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
@@ -267,13 +288,14 @@ class Aggregator:
     def _finish(self, name: str, closing: ClosingRun) -> None:
         if not self._last_points_published(closing):
             return
-        if closing.deferred:  # its late entries are read now, and it is closed once more with them
-            self.sync()
-            self.consumer.rewind()
+        if closing.deferred:  # entries that came before it was closed: they are read now, and it is closed with them
+            self._open(name)
         else:
             self._announce_closed(name, closing.run)
         self._unannounced.succeeded(name)
-        del self.closing[name]  # last: what failed is done again in the next pass, which changes nothing twice
+        del self.closing[name]  # after what can fail: that is done again in the next pass, which changes nothing twice
+        if closing.deferred:
+            self._read_again()
 
     def _last_points_published(self, closing: ClosingRun) -> bool:
         folder = closing.run.folder
@@ -287,6 +309,7 @@ class Aggregator:
         if self.board:
             self.board.close(live, run.state, record)
         publish_live(self.client, live)
+        self.admission.closed(name)
         self.client.srem(OPEN_RUNS, name)
         log.info("run=%s state=closed verdict=%s", name, record.verdict)
 
@@ -297,13 +320,3 @@ def _close(run: OpenRun) -> ArchiveError | None:
     except ArchiveError as error:
         return error
     return None
-
-
-def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
-    """What an entry holds. Raises `FormatError` when it does not belong in its stream."""
-    if entry.stream != USAGE and not valid_run_id(entry.run):
-        raise FormatError(f"{entry.run!r} is not the id of a run")
-    content = decode_entry(_KINDS[entry.stream], entry.blob)
-    if entry.stream != USAGE and getattr(content, "run", None) != entry.run:
-        raise FormatError(f"it came for run {entry.run!r} and says that it is of another one")
-    return content

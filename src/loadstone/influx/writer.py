@@ -3,7 +3,8 @@
 Any number of writers share the samples; entries of a crashed one are claimed by another. Points are written by one
 writer at a time (`PointsLease`), in their order, because a later point may replace an earlier one. An entry is
 acknowledged after InfluxDB has stored or rejected all its lines; after any failure before that it is written again,
-identically. Samples whose names the Aggregator has not admitted yet (`AdmittedNames`) stay pending until it has.
+identically. Samples whose names the Aggregator has not admitted yet (`AdmittedNames`) stay pending until it has, and so
+do those of a run whose secret is not there yet. What does not prove its run is not written; the Aggregator counts it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from loadstone.influx.name_cap import AdmittedNames
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
 from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -105,6 +107,7 @@ class InfluxWriter:
         self.points_lease = PointsLease(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
         self._ingest_lag = IngestLag(client, ledger, name)
         self._names: OrderedDict[str, AdmittedNames] = OrderedDict()
+        self._secrets = RunSecrets(client)
         self._count = _FEWEST_ENTRIES
         self._held: list[StreamEntry] = []
         self._signed_at_s = self._claimed_at_s = 0.0
@@ -161,8 +164,8 @@ class InfluxWriter:
         read = self._read_samples()
         self._held = deferred + read
         round_ = _Round()
-        # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published,
-        # unless Redis was full.
+        # This mark is read before secrets and names are: what the Aggregator acknowledged by then has all its names
+        # published, unless Redis was full.
         archived = first_unfinished(self._client, SAMPLES, AGGREGATORS) if deferred else None
         undecided = [entry for entry in self._held if not self._add_samples(round_, entry, archived)]
         if round_.pieces:
@@ -172,15 +175,19 @@ class InfluxWriter:
         return bool(round_.pieces)
 
     def _add_samples(self, round_: _Round, entry: StreamEntry, archived: str | None) -> bool:
-        """Take an entry into a round; False when its names are undecided and the Aggregator has yet to read it."""
-        batch = _batch_of(entry)
+        """Take an entry into a round; False when it is undecided and the Aggregator has yet to read it."""
+        is_archived = archived is not None and order(entry.id) < order(archived)
+        secret = self._secrets.find(entry.run)
+        if secret is None and entry.blob and not is_archived:
+            return False
+        batch = _batch_of(entry) if secret is not None and secret.proves(entry) else None
         if batch is None or not len(batch.columns):
             round_.add(entry, batch, ())
             return True
         names = self._names_of(entry.run).admitted(batch.names)
         if names is not None:
             round_.add(entry, batch, request_lines(batch, names))
-        elif archived is not None and order(entry.id) < order(archived):
+        elif is_archived:
             log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
             BackfillQueue(self._client).add([entry.run])
             round_.add(entry, None, ())
@@ -229,15 +236,13 @@ def _receipt(piece: _Piece, rejected: int) -> WriteReceipt:
 
 
 def _batch_of(entry: StreamEntry) -> Batch | None:
-    """The batch of an entry; None if it was trimmed in the meantime, or belongs among the Aggregator's dead letters."""
-    if not entry.blob or not valid_run_id(entry.run):
-        return None
+    """The batch of a proven entry; None for one that is among the Aggregator's dead letters."""
     try:
         batch = decode_batch(entry.blob)
     except FormatError as error:
         log.warning("stream=%s id=%s skipped=yes reason=%r", entry.stream, entry.id, str(error))
         return None
-    return batch if batch.run == entry.run else None
+    return batch if batch.run == entry.run and valid_run_id(entry.run) else None
 
 
 def _lines_of(entry: StreamEntry) -> list[str]:

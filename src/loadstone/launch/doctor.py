@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from redis.exceptions import NoPermissionError
 
 from loadstone.domain.time import MS_PER_S, NS_PER_S
 from loadstone.errors import LoadstoneError
@@ -74,9 +75,13 @@ def _run_check(what: str, option: str, address: str | None, check_it: Callable[[
 def _redis(url: str) -> Finding:
     with connect(url) as client:
         check(client)
-        memory: Any = client.info("memory")
-        policy = memory.get("maxmemory_policy")
-        persistent = _has_append_only_file(client)
+        try:
+            memory: Any = client.info("memory")
+            persistent = _has_append_only_file(client)
+        except NoPermissionError:
+            text = "it answers; this user may only send, so memory and persistence are not checked"
+            return Finding("Redis", ok=True, text=text)
+    policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         hint = "Set maxmemory-policy to noeviction, or samples can be lost unnoticed"
         return Finding("Redis", ok=False, text=f"it answers, but its maxmemory-policy is {policy}. {hint}")

@@ -16,9 +16,11 @@ from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import is_drained
-from loadstone.stream.client import FAILURES, add, connect
+from loadstone.stream.client import FAILURES, connect
 from loadstone.stream.consumer import is_finished
+from loadstone.stream.inbox import send
 from loadstone.stream.keys import AGGREGATORS, EVENTS
+from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +57,7 @@ class RunChannel(Protocol):
         """Whether every run that this launch started is closed."""
 
     def publish(self, event: Event) -> None:
-        """Add an event to the stream."""
+        """Send an event of a run that is open."""
 
     def all_events_read(self) -> bool:
         """Whether the Aggregator has read every event."""
@@ -69,6 +71,7 @@ class RedisChannel:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._secrets = RunSecrets(client)
 
     def read_live(self, launch: str) -> LiveSnapshot | None:
         """See `RunChannel`."""
@@ -80,7 +83,7 @@ class RedisChannel:
 
     def publish(self, event: Event) -> None:
         """See `RunChannel`."""
-        add(self._client, EVENTS, encode_event(event), run=event.run)
+        send(self._client, EVENTS, encode_event(event), self._secrets.of(event.run))
 
     def all_events_read(self) -> bool:
         """See `RunChannel`."""

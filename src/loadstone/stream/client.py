@@ -1,4 +1,7 @@
-"""A connection to Redis or Valkey that fails fast instead of hanging, and the one way into a stream: `add`."""
+"""A connection to Redis or Valkey that fails fast instead of hanging, and the one way into a stream: `add`.
+
+Producers of entries have no right to use it: theirs is `loadstone.stream.inbox.send`.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,7 @@ FAILURES: Final = (redis.RedisError, OSError)
 """What a command can raise if the server is unavailable, full, or rejects the command."""
 
 _CLOCK_READINGS: Final = 3
+_LONGEST_LETTER: Final = 64 * 1024
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -81,8 +85,11 @@ def add_dead_letter(
 ) -> None:
     """Keep ``content``, an entry or the line of it that could not be used, in a stream of the ``most`` newest ones.
 
+    Of a long one its beginning is kept, so that what was refused does not fill the server.
+
     It is kept on a full server too: its entry can be cut afterwards, and everything behind it.
     """
+    content = content[:_LONGEST_LETTER]
     letter = (keys.RUN, entry.run, "stream", entry.stream, "id", entry.id, "reason", reason, keys.BLOB, content)
     command_when_full(client, stream, "XADD", stream, "MAXLEN", "~", str(most), "*", *letter)
 

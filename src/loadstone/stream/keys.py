@@ -18,6 +18,7 @@ __all__ = [
     "INFLUX_DEAD_LETTERS",
     "INFLUX_OPEN",
     "KEPT_S",
+    "MAC",
     "OPEN_RUNS",
     "POINTS",
     "POINTS_LEASE",
@@ -27,10 +28,12 @@ __all__ = [
     "WRITERS",
     "admitted_names",
     "finalizer_lease",
+    "inbox",
     "influx_ledger",
     "influx_ledger_page",
     "lease_number",
     "live",
+    "run_secret",
 ]
 
 SAMPLES: Final = "samples"
@@ -57,6 +60,9 @@ RUN: Final = "run"
 BLOB: Final = "b"
 """Field of an entry: its content, in the format of its stream."""
 
+MAC: Final = "mac"
+"""Field of an entry: the proof that it belongs to its run; see `loadstone.stream.proof`."""
+
 AGGREGATORS: Final = "aggregator"
 """Consumer group of the Aggregator, on `SAMPLES`, `EVENTS` and `USAGE`."""
 
@@ -82,7 +88,17 @@ BACKFILL_QUEUE: Final = "backfill"
 """Hash of the runs to backfill, each with a token that is new with every request."""
 
 KEPT_S: Final = 7 * 24 * 3600
-"""How long the ledger and the names of a run are kept after their last change."""
+"""How long the ledger and the names of a run are kept after their last change, and its secret after it was closed."""
+
+
+def inbox(stream: str) -> str:
+    """The key of the list into which producers put the entries of a stream; the Aggregator moves them from there."""
+    return f"inbox:{stream}"
+
+
+def run_secret(run: str) -> str:
+    """The key of a run's secret, written once by its master; ``*`` as the run gives the pattern of all of them."""
+    return f"run_secret:{run}"
 
 
 def live(run: str) -> str:

@@ -9,8 +9,8 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.usage_tick import UsageTick, encode_usage
-from loadstone.stream.client import FAILURES, add, connect
-from loadstone.stream.keys import USAGE
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.inbox import send_usage
 from loadstone.usage.balancer import Balancer
 from loadstone.usage.cadvisor import Cadvisor
 from loadstone.usage.docker_engine import DockerEngine
@@ -42,7 +42,7 @@ def sample_forever(settings: UsageSettings, stopped: Callable[[], bool]) -> None
             tick = UsageTick(at_ns=time.time_ns(), source=source, seq=seq, rows=rows, balances=balances)
             seq += 1
             try:
-                add(client, USAGE, encode_usage(tick))
+                send_usage(client, encode_usage(tick))
             except FAILURES as error:
                 log.warning("usage=dropped seq=%d error=%r", tick.seq, str(error))
         if settings.heartbeat_file:

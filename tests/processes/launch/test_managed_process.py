@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -14,7 +15,12 @@ from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
+from loadstone.stream.inbox import move_entries, send
+from loadstone.stream.keys import SAMPLES
+from loadstone.stream.proof import open_run
+from support.collecting import secret_of
 from support.processes import wait_until
+from support.producers import ALLOWED, carried_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +94,26 @@ def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_pro
     finally:
         valkey.process.stop()
     assert not valkey.process.alive
+
+
+@pytest.mark.attack("the address that workers elsewhere get", "it lets them send and do nothing else")
+def test_workers_elsewhere_may_only_send_to_a_private_valkey(tmp_path: Path):
+    ports = ReservedPorts()
+    valkey = PrivateValkey.prepare(tmp_path, "0.0.0.0", ports)
+    valkey.process.start()
+    try:
+        valkey.wait_until_ready()
+        url = (valkey.remote_url or "").replace("0.0.0.0", "127.0.0.1")
+        with connect(url) as elsewhere, connect(valkey.url) as own:
+            assert carried_out(elsewhere) == ALLOWED["worker"]
+            open_run(own, secret_of())
+            send(elsewhere, SAMPLES, b"batch", secret_of())
+            assert move_entries(own, (SAMPLES,)) == 2
+    finally:
+        valkey.process.stop()
+        ports.release()
+    own_password, its_password = (urlsplit(each or "").password for each in (valkey.url, valkey.remote_url))
+    assert own_password != its_password
 
 
 def test_a_valkey_that_cannot_start_says_why(tmp_path: Path):

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.stream.keys import DEAD_LETTERS, run_secret
+from loadstone.stream.rules import WORKER
 from support.counting_server import CountingServer
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
@@ -139,10 +141,16 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     master = run.part("locust", "--master ")
     port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]
     run.wait_for(lambda: counting_server.count().total > 50 or None)
+    client = valkey.client()
+    client.execute_command("ACL", "SETUSER", "worker", "on", ">secret", *WORKER.split())
+    sending = valkey.url.replace("redis://", "redis://worker:secret@")
     late = new_run(
-        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", valkey.url, verb="worker"
+        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", sending, verb="worker"
     ).start()
-    run.wait_for(lambda: (run.live(valkey.client()) or {}).get("workers") == 2 or None)
+    run.wait_for(lambda: (run.live(client) or {}).get("workers") == 2 or None)
+    commands = [
+        " ".join(process.cmdline()) for process in (run.part("--master "), run.part("--worker "), late.part("--worker"))
+    ]
     seen = counting_server.count().total
     run.wait_for(lambda: counting_server.count().total > seen + 400 or None)
     run.send(signal.SIGINT)
@@ -154,6 +162,14 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     assert len(incarnations) == 2
     assert all(incarnation["final"] and incarnation["produced"] > 0 for incarnation in incarnations)
     assert any(event["kind"] == "worker_joined" for event in run.events())
+    assert not client.exists(DEAD_LETTERS), "nothing of an ordinary run is refused"
+    (key,) = client.keys(run_secret("*"))
+    secret = client.get(key)
+    written = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    for text in (*written, *(shown.encode() for shown in (*commands, run.output, late.output))):
+        assert secret not in text
+        assert secret.hex().encode() not in text
 
 
 def test_requests_cut_off_at_the_end_are_counted_as_aborted(new_run, counting_server):
