@@ -6,6 +6,7 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
+|  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
 `- FormatError              (4) data that is damaged or of an unknown version
 """
@@ -26,6 +27,7 @@ __all__ = [
     "NoRunError",
     "PlatformError",
     "SettingsError",
+    "StorageError",
     "StreamError",
     "UsageError",
 ]
@@ -85,6 +87,10 @@ class PlatformError(LoadstoneError):
 
 class ArchiveError(LoadstoneError):
     """A run folder cannot be read or written."""
+
+
+class StorageError(ArchiveError):
+    """A disk does not take what is written; the next try may succeed."""
 
 
 class StreamError(LoadstoneError):
