@@ -90,7 +90,14 @@ class ArchiveError(LoadstoneError):
 
 
 class StorageError(ArchiveError):
-    """A disk does not take what is written; the next try may succeed."""
+    """A disk does not take what is written; the next try may succeed.
+
+    ``everywhere``: nothing else in the folder of results can be written either.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", everywhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.everywhere = everywhere
 
 
 class StreamError(LoadstoneError):

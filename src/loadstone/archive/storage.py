@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["is_of_the_disk", "storage_error"]
+__all__ = ["reason_and_cure", "storage_error"]
 
 _KEPT: Final = "What is not on disk was not acknowledged and is still in the stream"
 _CURES: Final[Mapping[int, str]] = {
@@ -23,24 +23,24 @@ _CURES: Final[Mapping[int, str]] = {
     errno.EACCES: "Let this user write there",
     errno.EPERM: "Let this user write there",
     errno.EIO: "Look for errors of the disk in the kernel's log",
-    errno.ENOENT: "Put the folder back",
-    errno.ENOTDIR: "Put the folder back",
+    errno.ENOENT: "Put the folder back, or name another one with --results",
+    errno.ENOTDIR: "Put the folder back, or name another one with --results",
 }
-_OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_EVERYWHERE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
-def is_of_the_disk(error: OSError) -> bool:
-    """Whether every other file on that disk meets the same error."""
-    return error.errno in _OF_THE_DISK
+def storage_error(failed: str, folder: Path, error: OSError, *, everywhere: bool = False) -> StorageError:
+    """The error of a folder that does not take what is written; ``failed`` is like "cannot write the journal"."""
+    reason, cure = reason_and_cure(folder, error)
+    everywhere = everywhere or error.errno in _EVERYWHERE
+    return StorageError(f"{failed}: {reason}", hint=f"{cure}. {_KEPT}", everywhere=everywhere)
 
 
-def storage_error(failed: str, folder: Path, error: OSError) -> StorageError:
-    """The error of a folder that does not take what is written, such as "cannot write the journal"."""
-    reason = error.strerror or str(error)
+def reason_and_cure(folder: Path, error: OSError) -> tuple[str, str]:
+    """Why something below that folder cannot be written, and what to do about it, in words."""
     if error.errno == errno.ENOSPC and _has_no_inode(folder):
-        return StorageError(f"{failed}: no inode is left on its disk", hint=f"Delete some files there. {_KEPT}")
-    cure = _CURES.get(error.errno or 0, "Make the folder writable")
-    return StorageError(f"{failed}: {reason}", hint=f"{cure}. {_KEPT}")
+        return "no inode is left on its disk", "Delete some files there"
+    return error.strerror or str(error), _CURES.get(error.errno or 0, "Make the folder writable")
 
 
 def _has_no_inode(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from loadstone.domain.event import (
     Stage,
     Started,
     Stopped,
+    StorageFailed,
     TargetExited,
     WorkerJoined,
     WorkerLost,
@@ -273,6 +274,8 @@ def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
             return part
         case NamesCapped(limit=limit):
             return f"more than {_known(limit)} request names"
+        case StorageFailed(text=text, lasted_s=lasted_s):
+            return f"for {lasted_s:.0f} s: {text}"
     return ""
 
 

@@ -77,6 +77,10 @@ class Finalizer:
         self._failures = 0
         self._due_s = clock.monotonic_s()
         self._closed = False
+        self.error = ""
+        """Why the last try failed; empty before that, and when the run is closed."""
+        self.failed_ns = 0
+        """Since when it fails, wall clock."""
 
     @property
     def pid(self) -> int | None:
@@ -134,8 +138,10 @@ class Finalizer:
         if outcome.report_error:
             log.error("run=%s report=no error=%r hint='loadstone report %s'", run, outcome.report_error, run)
         if not outcome.error:
-            self._closed = True
+            self._closed, self.error = True, ""
             return
+        self.failed_ns = self.failed_ns or self._clock.now_ns()
+        self.error = outcome.error
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         self._failures += 1
         self._due_s = self._clock.monotonic_s() + pause_s

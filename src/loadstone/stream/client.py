@@ -30,6 +30,7 @@ __all__ = [
     "clock_offset_ms",
     "connect",
     "is_local",
+    "what_failed",
 ]
 
 FAILURES: Final = (redis.RedisError, OSError)
@@ -93,6 +94,16 @@ def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> 
     The first one may also connect, and a busy machine delays single ones. Raises `loadstone.stream.client.FAILURES`.
     """
     return min(_round_trip(client, now_ns) for _ in range(_CLOCK_READINGS))[1]
+
+
+def what_failed(error: Exception) -> str:
+    """A sentence for people about one of `FAILURES`, with what becomes of the samples meanwhile."""
+    waits = "Samples wait in the workers, 64 MB in each, and are sent when it works again"
+    if "MISCONF" in str(error) or "AOF" in str(error):
+        return f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {waits}"
+    if isinstance(error, redis.OutOfMemoryError):
+        return f"Redis is full and takes nothing. {waits}"
+    return f"Redis does not answer: {error}. {waits}"
 
 
 def is_local(url: str) -> bool:

@@ -30,11 +30,12 @@ class HeldSegments:
         self._files: dict[int, int] = {}
         self._has_steady_inodes = True
 
-    def hold_earlier(self, current: int) -> None:
-        """Open the segments before the ``current`` one, which are only read."""
+    def hold_earlier(self, current: int | None = None) -> None:
+        """Open the segments before the ``current`` one (None: all), which are only read."""
         for path in segment_paths(self._folder):
-            if (number := int(path.stem)) < current:
-                self._files[number] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            number = int(path.stem)
+            if current is None or number < current:
+                self.hold(number, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def hold(self, number: int, file: int) -> None:
         """Keep the file of a segment that was just opened."""
