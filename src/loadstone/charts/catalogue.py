@@ -248,7 +248,7 @@ MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, Event
 """Events that every chart marks with a line and that the table of events lists."""
 
 
-def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
+def event_words(payload: Payload) -> str:  # noqa: C901, PLR0911  (one line per kind)
     """The details of an event, for people; empty where its kind says everything."""
     match payload:
         case Started(users=users, host=host):

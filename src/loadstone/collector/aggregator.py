@@ -353,7 +353,7 @@ class Aggregator:
                     self.feed.note_cut(name)
 
     def _put_back(self, closing: ClosingRun) -> None:
-        """Where something else has deleted or moved a journal that is needed: write it again, and close the run anew."""
+        """Where something else deleted or moved a journal that is needed: write it again, and close the run anew."""
         try:
             if closing.put_back():
                 self._storage.mended(PUT_BACK)

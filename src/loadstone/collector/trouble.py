@@ -1,4 +1,4 @@
-"""What keeps the Aggregator from its work: since when, told in live snapshots, and recorded in the runs when it is over.
+"""What keeps the Aggregator from its work: since when, for live snapshots, and for the runs when it is over.
 
 `StorageWatch` is about the disk of the results, `WaitingRuns` about runs whose folders cannot be opened.
 """
@@ -38,7 +38,7 @@ PUT_BACK: Final = (
     "the journal of this run had been deleted or moved by something else; it was written again as a whole. "
     "Leave the folder of results alone during a run"
 )
-_SHOWN_NS: Final = 15 * NS_PER_S
+_SHOWN_NS: Final = 8 * NS_PER_S
 """For how long something that was mended at once is shown."""
 
 

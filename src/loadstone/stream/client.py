@@ -30,6 +30,7 @@ __all__ = [
     "clock_offset_ms",
     "connect",
     "is_local",
+    "refusal",
     "what_failed",
 ]
 
@@ -37,6 +38,8 @@ FAILURES: Final = (redis.RedisError, OSError)
 """What a command can raise if the server is unavailable, full, or rejects the command."""
 
 _CLOCK_READINGS: Final = 3
+_WAITS: Final = "Samples wait in the workers, up to 64 MB in each, and are sent when it works again"
+_UNWRITABLE: Final = f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {_WAITS}"
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -96,14 +99,25 @@ def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> 
     return min(_round_trip(client, now_ns) for _ in range(_CLOCK_READINGS))[1]
 
 
+def refusal(client: Redis) -> str:
+    """Why the server takes nothing though it answers: it cannot write its append-only file. Empty while it can.
+
+    Raises `FAILURES`; a server that may not be asked is taken for a sound one.
+    """
+    try:
+        about: Any = client.info("persistence")
+    except redis.ResponseError:
+        return ""
+    return "" if about.get("aof_last_write_status", "ok") == "ok" else _UNWRITABLE
+
+
 def what_failed(error: Exception) -> str:
     """A sentence for people about one of `FAILURES`, with what becomes of the samples meanwhile."""
-    waits = "Samples wait in the workers, 64 MB in each, and are sent when it works again"
-    if "MISCONF" in str(error) or "AOF" in str(error):
-        return f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {waits}"
+    if "MISCONF" in str(error):
+        return _UNWRITABLE
     if isinstance(error, redis.OutOfMemoryError):
-        return f"Redis is full and takes nothing. {waits}"
-    return f"Redis does not answer: {error}. {waits}"
+        return f"Redis is full and takes nothing. {_WAITS}"
+    return f"Redis does not answer: {error}. {_WAITS}"
 
 
 def is_local(url: str) -> bool:
