@@ -58,7 +58,6 @@ def test_a_run_that_is_interrupted_on_a_full_disk_ends_soon_and_is_archived_by_t
     for _ in range(times):
         run.send(signal.SIGINT)
     assert run.finish(60) == 4, run.output
-    print(run.output)
     assert run.output.index(TOLD) < run.output.index("stopping: requests in flight"), "told while it runs"
     assert not list(run.results.glob("*/run.json"))
     (kept,) = run.kept_streams()

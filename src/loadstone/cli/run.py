@@ -11,7 +11,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.common import StopFlag, Verb, add_options
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.domain.objective import parse_objectives
-from loadstone.errors import ExitCode
+from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
@@ -137,12 +137,17 @@ def _telling_what_is_kept(stack: LocalStack) -> Iterator[LocalStack]:
     try:
         with stack:
             yield stack
-    finally:
+    except LoadstoneError as error:
         if stack.kept is not None:
-            sys.stderr.write(
-                f"loadstone: what no archive has yet is kept in {stack.kept}. Once the disk takes it, this puts it into"
-                f" {stack.settings.results}: {_recover_command(stack.settings)}\n"
-            )
+            error.hint = f"{error.hint.rstrip('.')}. {_kept(stack)}".removeprefix(". ")
+        raise
+    if stack.kept is not None:
+        sys.stderr.write(f"loadstone: {_kept(stack)}\n")
+
+
+def _kept(stack: LocalStack) -> str:
+    command = _recover_command(stack.settings)
+    return f"What no archive has is kept in {stack.kept}. Once the cause is gone, this archives it: {command}"
 
 
 def _note_kept_streams(settings: RunSettings, view: View) -> None:

@@ -12,7 +12,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import all_closed, read_live
 from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
-from loadstone.domain.live import Trouble
+from loadstone.domain.live import KEEP_FROM_CLOSING, Trouble
 from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -40,8 +40,9 @@ _CLOSES_WITHIN_S: Final = 900.0
 """A hundred million requests take about four minutes to close; an Aggregator that keeps crashing ends this wait."""
 _MOST_STOP_REQUESTS: Final = 2
 """After more stop requests than this the supervisor does not even wait for the archive."""
-_KEEP_FROM_CLOSING: Final = frozenset({"archive", "stream"})
-"""Parts that no run can be closed without."""
+_EXTERNAL: Final = (
+    "The Redis given keeps it: `loadstone collector` with the same --redis-url and --results archives it once it can"
+)
 _RUN_SHOWS_WITHIN_S: Final = 10.0
 _WORKERS_END_WITHIN_S: Final = 5.0
 _REFUSED_FOR_S: Final = 10.0
@@ -276,7 +277,7 @@ class RunSupervisor:
         if self._stream_trouble and now_ns - since_ns >= tolerated_ns:
             troubles.append(self._stream_trouble)
         self._view.warn(troubles)
-        keeping = [trouble for trouble in troubles if trouble.part in _KEEP_FROM_CLOSING]
+        keeping = [trouble for trouble in troubles if trouble.part in KEEP_FROM_CLOSING]
         self._keeps_from_closing = keeping[0].text if keeping else ""
         if not keeping:
             self._refused_s = None
@@ -344,7 +345,8 @@ class RunSupervisor:
 
     def _not_archived(self) -> PlatformError:
         if self.live and self._keeps_from_closing:
-            return PlatformError(f"run {self.live.run} is not archived: {self._keeps_from_closing}")
+            hint = _EXTERNAL if self._stack.settings.redis_url else ""
+            return PlatformError(f"run {self.live.run} is not archived: {self._keeps_from_closing}", hint=hint)
         master = self._stack.master
         log = master.tail() if master else ""
         return PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {log}")
