@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
+import redis
 
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.reader import read_journal
+from loadstone.collector.service import serve_aggregator
+from loadstone.launch.managed_process import ReservedPorts
+from loadstone.launch.stream_store import StreamFolder
+from loadstone.launch.valkey import PrivateValkey
+from loadstone.stream.client import connect, refusal
 from loadstone.stream.consumer import is_finished
 from loadstone.stream.keys import AGGREGATORS, EVENTS, SAMPLES, STORAGE_TROUBLE
-from support.collecting import collector_settings, program, run_json, ship, small_run
-from support.processes import ServerProcess, wait_until
+from support.collecting import collector_settings, program, run_json, ship, small_run, threads
+from support.processes import ServerProcess, free_port, wait_until
 from support.small_disk import Ext4Disk, SmallDisk, ext4_disk, memory_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import redis
 
     from support.redis_server import RedisServer
 
@@ -37,9 +43,19 @@ def entries() -> list[Any]:
     return [*started, *made.entries[1:]]
 
 
+WITHOUT_RIGHTS = (
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+)
+"""Root may write everywhere, unless it gives up these rights."""
+
+
 @contextmanager
-def aggregating(valkey: RedisServer, results: Path, log: Path) -> Iterator[ServerProcess]:
-    running = program(collector_settings(valkey.url, results, None), "aggregator", log).start()
+def aggregating(valkey: RedisServer, results: Path, log: Path, *before: str) -> Iterator[ServerProcess]:
+    running = program(collector_settings(valkey.url, results, None), "aggregator", log)
+    running.command = [*before, *running.command]
+    running.start()
     try:
         yield running
     finally:
@@ -115,6 +131,18 @@ def test_a_disk_without_room_is_told_at_once_and_loses_nothing_once_there_is_som
         assert not client.exists(STORAGE_TROUBLE)
         is_recorded = befalls is out_of_room or not already_open
         assert_whole(results, [words] if is_recorded else [])
+
+
+def test_a_results_folder_that_may_not_be_written_is_told_and_used_once_it_may(valkey: RedisServer, tmp_path: Path):
+    client, sent, results = valkey.client(), entries(), tmp_path / "results"
+    before = () if os.geteuid() else WITHOUT_RIGHTS
+    results.mkdir(mode=0o500)
+    with aggregating(valkey, results, tmp_path / "log", *before):
+        ship(client, sent)
+        wait_until(told(client, "Permission denied. Let this user write there"), "it is told", timeout_s=30)
+        results.chmod(0o700)
+        wait_until(lambda: bool(run_json(results)), "the run is archived", timeout_s=60)
+    assert_whole(results, ["Permission denied"])
 
 
 @pytest.mark.parametrize(
@@ -200,3 +228,45 @@ def test_an_aggregator_that_is_asked_to_end_on_a_full_disk_ends_soon(valkey: Red
         running.send_signal(signal.SIGTERM)
         wait_until(lambda: not running.running, "it has ended", timeout_s=10)
         assert not acknowledged(client, {entry.blob for entry in sent})
+
+
+@contextmanager
+def private_valkey(state: Path, results: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateValkey]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    data = StreamFolder.create(results)
+    running = PrivateValkey.prepare(data, log, "127.0.0.1", ReservedPorts())
+    running.process.start()
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.process.stop()
+        running.remove_socket()
+        data.remove()
+
+
+def test_a_stream_server_whose_disk_is_full_is_told_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sent, results, port = entries(), tmp_path / "results", free_port()
+    half, state = len(sent) // 2, tmp_path / "state"
+    with memory_disk(state) as disk, private_valkey(state, results, tmp_path / "log", monkeypatch) as valkey:
+        client = connect(valkey.url)
+        settings = collector_settings(valkey.url, results, None, live_port=str(port))
+        with threads(settings, serve_aggregator):
+            ship(client, sent[:half])
+            wait_until(lambda: journaled(client) and (results / "r").exists(), "it has the first half", timeout_s=30)
+            disk.fill()
+            wait_until(lambda: bool(refusal(client)), "the server says that it cannot write", timeout_s=30)
+            with pytest.raises(redis.ResponseError, match="MISCONF"):
+                ship(client, sent[half:])
+            wait_until(lambda: "cannot write to its disk" in on_page(port), "the live page says so", timeout_s=30)
+            disk.make_room()
+            wait_until(lambda: not refusal(client), "the server takes entries again", timeout_s=30)
+            ship(client, sent[half:])
+            wait_until(lambda: bool(run_json(results)), "the run is archived", timeout_s=60)
+        client.close()
+    assert_whole(results, [])
+
+
+def on_page(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/state") as answer:
+        return " ".join(json.load(answer).get("troubles", []))

@@ -10,7 +10,6 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import recover_run
 from loadstone.archive.folder import RunFolder
 from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
-from loadstone.cli.kept_streams import read_kept_streams
 from loadstone.errors import ExitCode
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
@@ -134,6 +133,8 @@ def _configure_recover(parser: argparse.ArgumentParser) -> None:
 
 def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Read what was kept, recover the run if one is named, and show it; the exit code is its verdict's."""
+    from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
+
     closed = read_kept_streams(Path(arguments.results), arguments.stream)
     if arguments.run is None:
         return _show_recovered(closed, Path(arguments.results))

@@ -21,12 +21,12 @@ from loadstone.domain.live import Trouble
 from loadstone.errors import ArchiveError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.launch.managed_process import ReservedPorts
+from loadstone.launch.stream_store import is_read
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.report.html_report import make_report
 from loadstone.settings import CollectorSettings, load
 from loadstone.stream.client import FAILURES, connect
-from loadstone.stream.consumer import is_finished
-from loadstone.stream.keys import AGGREGATORS, EVENTS, OPEN_RUNS, SAMPLES, STORAGE_TROUBLE, USAGE
+from loadstone.stream.keys import EVENTS, OPEN_RUNS, SAMPLES, STORAGE_TROUBLE, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from loadstone.launch.stream_store import StreamFolder
 
-__all__ = ["Drained", "drain", "holds_what_no_archive_has"]
+__all__ = ["Drained", "drain"]
 
 _REFUSED_FOR_S: Final = 5.0
 """A disk that took nothing for so long takes nothing."""
@@ -51,18 +51,6 @@ class Drained:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def holds_what_no_archive_has(client: Redis) -> bool:
-    """Whether a stream server holds a run that is not closed, or an entry that is in no journal.
-
-    Raises `loadstone.stream.client.FAILURES`.
-    """
-    return bool(client.scard(OPEN_RUNS)) or not _is_read(client, EVENTS, SAMPLES)
-
-
-def _is_read(client: Redis, *streams: str) -> bool:
-    return all(is_finished(client, stream, AGGREGATORS) for stream in streams)
-
-
 def drain(kept: StreamFolder, results: Path, stopped: Callable[[], bool]) -> Drained:
     """Put what a kept stream holds into the runs in ``results``, close these, and remove it when nothing is left.
 
@@ -74,7 +62,7 @@ def drain(kept: StreamFolder, results: Path, stopped: Callable[[], bool]) -> Dra
         with _served(kept) as url, _connected(url, kept) as client:
             reading = _Reading(client, stopped)
             serve_aggregator(_settings(url, results), reading)
-            is_empty = _is_read(client, EVENTS, SAMPLES)
+            is_empty = is_read(client, EVENTS, SAMPLES)
             if not is_empty:
                 raise reading.failure(kept)
             return _close_all(client, results)
@@ -126,7 +114,7 @@ class _Reading:
         self._moved_s = SYSTEM_CLOCK.monotonic_s()
 
     def __call__(self) -> bool:
-        if self._stopped() or _is_read(self._client, EVENTS, SAMPLES, USAGE):
+        if self._stopped() or is_read(self._client, EVENTS, SAMPLES, USAGE):
             return True
         now_s = SYSTEM_CLOCK.monotonic_s()
         left = [int(self._client.xlen(stream)) for stream in (EVENTS, SAMPLES, USAGE)]

@@ -19,10 +19,9 @@ import msgspec
 from loadstone.errors import PlatformError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
-from loadstone.launch.kept_stream import holds_what_no_archive_has
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
-from loadstone.launch.stream_store import StreamFolder
+from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment

@@ -20,11 +20,15 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import PlatformError, UsageError
 from loadstone.settings import state_home
+from loadstone.stream.consumer import is_finished
+from loadstone.stream.keys import AGGREGATORS, EVENTS, OPEN_RUNS, SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["StreamFolder", "kept_streams"]
+    from redis import Redis
+
+__all__ = ["StreamFolder", "holds_what_no_archive_has", "is_read", "kept_streams"]
 
 _ABOUT: Final = "stream.json"
 _APPENDED: Final = "appendonlydir"
@@ -85,6 +89,19 @@ class StreamFolder:
     def release(self) -> None:
         """Unlock it, and keep it."""
         os.close(self.lock)
+
+
+def holds_what_no_archive_has(client: Redis) -> bool:
+    """Whether a server holds a run that is not closed, or an entry that is in no journal.
+
+    Raises `loadstone.stream.client.FAILURES`.
+    """
+    return bool(client.scard(OPEN_RUNS)) or not is_read(client, EVENTS, SAMPLES)
+
+
+def is_read(client: Redis, *streams: str) -> bool:
+    """Whether the Aggregator has acknowledged all of these streams. Raises as `holds_what_no_archive_has` does."""
+    return all(is_finished(client, stream, AGGREGATORS) for stream in streams)
 
 
 def kept_streams(results: Path | None = None) -> list[StreamFolder]:

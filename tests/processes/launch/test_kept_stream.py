@@ -16,9 +16,9 @@ from loadstone.archive.folder import RunFolder
 from loadstone.cli.main import main
 from loadstone.collector.service import serve_aggregator
 from loadstone.errors import PlatformError, UsageError
-from loadstone.launch.kept_stream import drain, holds_what_no_archive_has
+from loadstone.launch.kept_stream import drain
 from loadstone.launch.managed_process import ReservedPorts
-from loadstone.launch.stream_store import StreamFolder, kept_streams
+from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has, kept_streams
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
 from support import run_maker
