@@ -39,6 +39,7 @@ FAILURES: Final = (redis.RedisError, OSError)
 
 _CLOCK_READINGS: Final = 3
 _WAITS: Final = "Samples wait in the workers, up to 64 MB in each, and are sent when it works again"
+_FULL: Final = f"Redis is full and takes nothing. {_WAITS}"
 _UNWRITABLE: Final = f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {_WAITS}"
 
 
@@ -100,15 +101,18 @@ def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> 
 
 
 def refusal(client: Redis) -> str:
-    """Why the server takes nothing though it answers: it cannot write its append-only file. Empty while it can.
+    """Why the server takes nothing though it answers: it cannot write its append-only file, or is full. Else empty.
 
     Raises `FAILURES`; a server that may not be asked is taken for a sound one.
     """
     try:
-        about: Any = client.info("persistence")
+        disk: Any = client.info("persistence")
+        memory: Any = client.info("memory")
     except redis.ResponseError:
         return ""
-    return "" if about.get("aof_last_write_status", "ok") == "ok" else _UNWRITABLE
+    if disk.get("aof_last_write_status", "ok") != "ok":
+        return _UNWRITABLE
+    return _FULL if 0 < memory.get("maxmemory", 0) <= memory.get("used_memory", 0) else ""
 
 
 def what_failed(error: Exception) -> str:
@@ -116,7 +120,7 @@ def what_failed(error: Exception) -> str:
     if "MISCONF" in str(error):
         return _UNWRITABLE
     if isinstance(error, redis.OutOfMemoryError):
-        return f"Redis is full and takes nothing. {_WAITS}"
+        return _FULL
     return f"Redis does not answer: {error}. {_WAITS}"
 
 
