@@ -49,6 +49,10 @@ def archived(run: LoadstoneRun) -> tuple[int, int]:
     return run.rows(), run.document(folder.parent)["ledgers"]["archive"]["stored"]
 
 
+@pytest.mark.attack(
+    "a whole run is interrupted on a full disk",
+    "told at once, exit code 4 soon, the stream is kept, and the printed command archives every request",
+)
 @pytest.mark.parametrize("times", [1, 3], ids=["Ctrl-C", "Ctrl-C three times"])
 def test_a_run_that_is_interrupted_on_a_full_disk_ends_soon_and_is_archived_by_the_command_it_prints(
     on_small_disk: tuple[LoadstoneRun, SmallDisk], new_run: Any, counting_server: CountingServer, times: int
@@ -79,6 +83,7 @@ def test_a_run_that_is_interrupted_on_a_full_disk_ends_soon_and_is_archived_by_t
     assert not run.left_behind()
 
 
+@pytest.mark.attack("the disk of a whole run is full for a while", "told at once, and every request archived")
 def test_a_run_goes_on_by_itself_when_there_is_room_again(
     on_small_disk: tuple[LoadstoneRun, SmallDisk], counting_server: CountingServer
 ):
@@ -98,6 +103,10 @@ def test_a_run_goes_on_by_itself_when_there_is_room_again(
     assert not run.left_behind()
 
 
+@pytest.mark.attack(
+    "a whole run is killed with all its parts on a full disk",
+    "recover finds the stream and archives all that reached it",
+)
 def test_a_run_that_is_killed_with_all_its_parts_on_a_full_disk_is_found_and_archived(
     on_small_disk: tuple[LoadstoneRun, SmallDisk], new_run: Any, counting_server: CountingServer
 ):

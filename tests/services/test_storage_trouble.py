@@ -103,8 +103,16 @@ def out_of_inodes(disk: SmallDisk) -> None:
     disk.take_inodes()
 
 
+@pytest.mark.attack(
+    "the disk of the results is full",
+    "told at once, nothing acknowledged, and all archived once there is room",
+)
 @pytest.mark.parametrize("already_open", [True, False], ids=["in mid-run", "before the run"])
-@pytest.mark.parametrize(("befalls", "words"), [(out_of_room, "No space left"), (out_of_inodes, "no inode is left")])
+@pytest.mark.parametrize(
+    ("befalls", "words"),
+    [(out_of_room, "No space left"), (out_of_inodes, "no inode is left")],
+    ids=["out of room", "out of inodes"],
+)
 def test_a_disk_without_room_is_told_at_once_and_loses_nothing_once_there_is_some(
     valkey: RedisServer, tmp_path: Path, befalls: Callable[[SmallDisk], None], words: str, already_open: bool
 ):
@@ -133,6 +141,7 @@ def test_a_disk_without_room_is_told_at_once_and_loses_nothing_once_there_is_som
         assert_whole(results, [words] if is_recorded else [])
 
 
+@pytest.mark.attack("the results may not be written", "told at once, and all archived once they may")
 def test_a_results_folder_that_may_not_be_written_is_told_and_used_once_it_may(valkey: RedisServer, tmp_path: Path):
     client, sent, results = valkey.client(), entries(), tmp_path / "results"
     before = () if os.geteuid() else WITHOUT_RIGHTS
@@ -145,6 +154,10 @@ def test_a_results_folder_that_may_not_be_written_is_told_and_used_once_it_may(v
     assert_whole(results, ["Permission denied"])
 
 
+@pytest.mark.attack(
+    "the disk of the results breaks in mid-run",
+    "told at once, nothing acknowledged, and all archived once it is mended",
+)
 @pytest.mark.parametrize(
     ("befalls", "words"),
     [(Ext4Disk.turn_read_only, "Read-only file system"), (Ext4Disk.turn_unusable, "Input/output error")],
@@ -188,7 +201,15 @@ def move_results(results: Path) -> None:
     results.rename(results.with_name("moved"))
 
 
-@pytest.mark.parametrize("befalls", [delete_results, delete_journal, delete_segments, move_results])
+@pytest.mark.attack(
+    "results or journal are deleted or moved in mid-run",
+    "written again, told, on record, and all archived",
+)
+@pytest.mark.parametrize(
+    "befalls",
+    [delete_results, delete_journal, delete_segments, move_results],
+    ids=lambda fate: fate.__name__.replace("_", " "),
+)
 def test_what_is_deleted_or_moved_in_mid_run_is_written_again_and_told(
     valkey: RedisServer, tmp_path: Path, befalls: Callable[[Path], None]
 ):
@@ -204,6 +225,7 @@ def test_what_is_deleted_or_moved_in_mid_run_is_written_again_and_told(
     assert_whole(results, ["written again"])
 
 
+@pytest.mark.attack("the run is deleted while it is closed", "its journal is written again, and the run closed")
 def test_a_journal_that_is_deleted_while_its_run_is_closed_is_written_again(valkey: RedisServer, tmp_path: Path):
     """The finalizer cannot start while every file of the run is in the way; then the whole folder goes."""
     client, sent, results = valkey.client(), entries(), tmp_path / "results"
@@ -219,6 +241,7 @@ def test_a_journal_that_is_deleted_while_its_run_is_closed_is_written_again(valk
     assert run_json(results)["requests"] == SAMPLES_SENT
 
 
+@pytest.mark.attack("the Aggregator is asked to end on a full disk", "it ends soon and acknowledges nothing")
 def test_an_aggregator_that_is_asked_to_end_on_a_full_disk_ends_soon(valkey: RedisServer, tmp_path: Path):
     client, sent = valkey.client(), entries()
     with memory_disk(tmp_path / "disk") as disk, aggregating(valkey, disk.path, tmp_path / "log") as running:
@@ -245,6 +268,7 @@ def private_valkey(state: Path, results: Path, log: Path, monkeypatch: pytest.Mo
         data.remove()
 
 
+@pytest.mark.attack("the disk of the private Valkey is full", "told, and entries are taken once there is room")
 def test_a_stream_server_whose_disk_is_full_is_told_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sent, results, port = entries(), tmp_path / "results", free_port()
     half, state = len(sent) // 2, tmp_path / "state"

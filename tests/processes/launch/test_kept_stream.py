@@ -118,6 +118,7 @@ def test_a_stream_of_runs_without_a_folder_makes_it(tmp_path: Path):
     assert not ledger["balances"], "what was deleted with the journal is told as lost"
 
 
+@pytest.mark.attack("a kept stream is read onto a disk that takes nothing", "it is kept, with the cause")
 def test_a_disk_that_takes_nothing_keeps_the_stream_as_it_is(tmp_path: Path):
     results = tmp_path / "results"
     leave(results, small_run("a"), log=tmp_path / "log")
@@ -143,6 +144,7 @@ def test_an_interrupted_reading_goes_on_later(tmp_path: Path):
     assert run_json(results, "a")["requests"] == 800
 
 
+@pytest.mark.attack("two starts of loadstone at once", "neither touches the stream of the other")
 def test_a_stream_in_use_is_nobody_elses(tmp_path: Path):
     results = tmp_path / "results"
     with started(results, tmp_path / "1.log") as first, started(results, tmp_path / "2.log") as second:

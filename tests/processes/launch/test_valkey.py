@@ -61,6 +61,7 @@ def test_one_that_cannot_start_says_why(tmp_path: Path):
             valkey.wait_until_ready()
 
 
+@pytest.mark.attack("the folder for temporary files or state has an odd path", "the private Valkey starts all the same")
 @pytest.mark.parametrize(
     "name", [LONG, "with space", 'with "quotes" and \\', "with # and %41 and ?", NOT_UTF8], ids=ascii
 )

@@ -65,8 +65,12 @@ def append(writer: JournalWriter, entries: list[Entry]) -> None:
         writer.append(*entry)
 
 
+@pytest.mark.attack(
+    "the journal is deleted, moved or replaced while it is written",
+    "it is written again as a whole before anything is acknowledged",
+)
 @pytest.mark.parametrize("segment_bytes", [300, 1 << 20], ids=["many segments", "one segment"])
-@pytest.mark.parametrize("befalls", FATES)
+@pytest.mark.parametrize("befalls", FATES, ids=lambda fate: fate.__name__.replace("_", " "))
 def test_every_entry_is_found_again_after_the_journal_was_taken_away(
     journal: Path, befalls: Callable[[Path], None], segment_bytes: int
 ):

@@ -44,6 +44,10 @@ def append_and_sync(writer: JournalWriter, entry: Entry) -> None:
     writer.sync()
 
 
+@pytest.mark.attack(
+    "a write or a sync of the journal fails",
+    "the error names cause and cure, and the journal goes on exactly where it was",
+)
 @pytest.mark.parametrize("call", ["pwrite", "fsync"])
 @pytest.mark.parametrize("number", CURES, ids=errno.errorcode.__getitem__)
 def test_a_journal_goes_on_where_it_was_after_a_disk_took_nothing(
