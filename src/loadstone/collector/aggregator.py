@@ -130,9 +130,9 @@ class Aggregator:
 
     def step(self) -> None:
         """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
-        is_due = self.clock.monotonic_s() >= self._due_s
         try:
             self._read()
+            is_due = self.clock.monotonic_s() >= self._due_s
             if is_due:
                 self.sync()
                 self._note_storage_works()
@@ -339,7 +339,8 @@ class Aggregator:
 
     def _finish_closed(self) -> None:
         for name, closing in list(self.closing.items()):
-            self._put_back(closing)
+            if closing.put_back(self.finalize):
+                self._storage.mended(PUT_BACK)
             if not closing.finalizer.poll() or not self._unannounced.is_due(name, self.clock.monotonic_s()):
                 continue
             try:
@@ -351,16 +352,6 @@ class Aggregator:
                 )
                 if self.feed:
                     self.feed.note_cut(name)
-
-    def _put_back(self, closing: ClosingRun) -> None:
-        """Where something else deleted or moved a journal that is needed: write it again, and close the run anew."""
-        try:
-            if closing.put_back():
-                self._storage.mended(PUT_BACK)
-                closing.finalizer.stop()
-                closing.finalizer = self.finalize(closing.run.folder)
-        except StorageError as error:
-            self._storage.failed(str(error))
 
     def _finish(self, name: str, closing: ClosingRun) -> None:
         if not self._last_points_published(closing):

@@ -13,7 +13,6 @@ from loadstone.archive.journal.held import HeldSegments
 from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
-from loadstone.archive.storage import storage_error
 from loadstone.collector.trouble import storage_event
 from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.errors import ArchiveError, FormatError
@@ -187,15 +186,18 @@ class ClosingRun:
         with suppress(OSError):  # as with too many open files: then a journal that is taken away is not put back
             self._journal.hold_earlier()
 
-    def put_back(self) -> bool:
-        """Whether the journal had been deleted or moved, and was written again. Raises `StorageError`."""
-        folder = self.run.folder.journal
+    def put_back(self, finalize: Callable[[RunFolder], Finalizer]) -> bool:
+        """Whether something else had deleted or moved the journal: it was written again, and is finalized anew."""
         try:
             missing = self._journal.missing()
             for number in missing:
                 self._journal.write_again(number)
         except OSError as error:
-            raise storage_error(f"cannot write the journal {folder} again", folder, error) from error
+            log.error("run=%s journal=missing error=%r", self.run.folder.run, str(error))  # noqa: TRY400  (the cause is enough)
+            return False
+        if missing:
+            self.finalizer.stop()
+            self.finalizer = finalize(self.run.folder)
         return bool(missing)
 
     def release(self) -> None:
