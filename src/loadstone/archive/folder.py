@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadstone.archive.storage import storage_error
 from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
@@ -105,15 +106,13 @@ class RunFolder:
         return _is_folder(self.path) and not os.access(self.path, os.R_OK | os.X_OK) and valid_run_id(self.run)
 
     def create(self) -> RunFolder:
-        """Create the folder and its parents durably. Raises `ArchiveError` when that is not possible."""
+        """Create the folder and its parents durably. Raises `StorageError` when that is not possible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path.parent)
         except OSError as error:
-            raise ArchiveError(
-                f"cannot create the run folder {self.path}: {error.strerror or error}",
-                hint="Name a writable folder with --results",
-            ) from error
+            failed = f"cannot create the run folder {self.path}"
+            raise storage_error(failed, self.path, error, everywhere=True) from error
         return self
 
     @contextmanager

@@ -119,9 +119,9 @@ def settings_from(record: type[T], arguments: argparse.Namespace) -> T:
     return load(record, vars(arguments), file=file, shared=shared)
 
 
-def add_run(parser: argparse.ArgumentParser, name: str = "run") -> None:
+def add_run(parser: argparse.ArgumentParser, name: str = "run", *, optional: bool = False) -> None:
     """Give the parser a run as an argument."""
-    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP)
+    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP, nargs="?" if optional else None)
 
 
 def add_results(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import recover_run
+from loadstone.archive.folder import RunFolder
 from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
 from loadstone.errors import ExitCode
 from loadstone.gate.change import parse_change_objectives
@@ -20,6 +21,7 @@ from loadstone.report.terminal import print_comparison, print_runs, print_summar
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 __all__ = ["COMPARE", "EXPORT", "RECOVER", "REPORT", "RUNS", "SHOW"]
 
@@ -119,17 +121,34 @@ def _report(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
 
 
 def _configure_recover(parser: argparse.ArgumentParser) -> None:
-    add_run(parser)
+    add_run(parser, optional=True)
     add_results(parser)
+    parser.add_argument(
+        "--stream",
+        metavar="DIR",
+        help="kept stream to read, where it belonged to another results folder (default: all that are kept for this)",
+    )
     parser.add_argument("--salvage", action="store_true", help="skip damaged parts of the journal")
 
 
 def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Recover one run and show it; the exit code is its verdict's."""
+    """Read what was kept, recover the run if one is named, and show it; the exit code is its verdict's."""
+    from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
+
+    closed = read_kept_streams(Path(arguments.results), arguments.stream)
+    if arguments.run is None:
+        return _show_recovered(closed, Path(arguments.results))
     folder = named_run(arguments)
     recover_run(folder, salvage=arguments.salvage)
     make_report(folder)
     return print_summary(folder)
+
+
+def _show_recovered(closed: Sequence[str], results: Path) -> int:
+    """Show the runs that kept streams held; the exit code is the gravest one."""
+    if not closed:
+        say(f"nothing is kept for the runs in {results}; `loadstone recover RUN` closes one from its journal")
+    return max((print_summary(RunFolder(results / run)) for run in closed), default=ExitCode.PASS)
 
 
 RUNS: Final = Verb(
@@ -165,7 +184,8 @@ REPORT: Final = Verb(
 )
 RECOVER: Final = Verb(
     name="recover",
-    help="Close a run from its journal after a crash or a power cut.",
+    help="Archive what a crash, a power cut or a full disk has left: a run's journal, and streams that were kept.",
+    notes="Without RUN it reads what is kept for the runs of a results folder, and closes them.",
     configure=_configure_recover,
     execute=_recover,
 )

@@ -4,13 +4,14 @@ An entry is moved from the inbox of its producer into its stream (`loadstone.str
 appended to the journal of its run, applied to the run's state, and acknowledged after the journal was synced, at most a
 second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
 once. A complete run is handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime.
+While the disk takes nothing, nothing is read or acknowledged, and live snapshots say so.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +23,10 @@ from loadstone.archive.folder import RunFolder
 from loadstone.collector.admission import KINDS, Admission, RefusedError
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
-from loadstone.domain.live import InfluxLedger
+from loadstone.collector.trouble import ARCHIVE, PUT_BACK, StorageWatch, WaitingRuns
+from loadstone.domain.live import InfluxLedger, Trouble
 from loadstone.domain.retry import Retries
-from loadstone.errors import ArchiveError
+from loadstone.errors import ArchiveError, StorageError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
 from loadstone.stream.consumer import trim_finished
@@ -86,24 +88,40 @@ class Aggregator:
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
     _said_full_s: float | None = None
+    _storage: StorageWatch = field(init=False)
+    _waiting: WaitingRuns = field(init=False)
+    _stream_trouble: Trouble | None = None
+    _left_open: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.client, self.results, self.clock)
+        self._storage = StorageWatch(self.client, self.clock)
+        self._waiting = WaitingRuns(self.client, self.clock)
 
     def resume(self) -> None:
-        """Open again the runs that an earlier Aggregator left open. Raises stream failures."""
+        """Open again the runs that an earlier Aggregator left open, unless the disk refuses. Raises stream failures."""
+        self._storage.resume()
         self.consumer.join()
         if self.feed:
             self.feed.join()
         else:
             forget_writers(self.client)
         members: Any = self.client.smembers(OPEN_RUNS)
-        for run in sorted(member.decode() for member in members):
-            if (self.results / run).is_dir():
-                self._open(run)
+        names = sorted(member.decode() for member in members)
+        self._left_open = [run for run in names if (self.results / run).is_dir()]
+        try:
+            self._open_again()
+        except StorageError as error:
+            self._storage.failed(str(error))
 
     def _open_again(self) -> None:
-        """Try to open the runs that were set aside; the entries of one that is open again are read now."""
+        """Open what an earlier Aggregator left open, before anything is read, and try what was set aside.
+
+        The entries of a run that was set aside and is open again are read now.
+        """
+        while self._left_open:
+            self._open(self._left_open[-1])
+            self._left_open.pop()
         for name in self.set_aside.names:
             if self.set_aside.is_due(name, self.clock.monotonic_s()) and self._open(name) is not None:
                 self.set_aside.succeeded(name)
@@ -116,6 +134,27 @@ class Aggregator:
 
     def step(self) -> None:
         """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
+        try:
+            came = self._read()
+            is_due = self.clock.monotonic_s() >= self._due_s
+            if is_due:
+                self.sync()
+                self._note_storage_works()
+        except StorageError as error:
+            self._note_storage_failed(error)
+            raise
+        self._stream_trouble = None
+        if is_due:
+            with self._unless_full():
+                self._publish()
+            self._close_complete()
+        with self._unless_full():
+            self._finish_closed()
+        if not came:
+            time.sleep(_PAUSE_S if self.runs else _IDLE_PAUSE_S)
+
+    def _read(self) -> bool:
+        """Take what has come; whether anything has."""
         self._open_again()
         if self.admission.may_read_again():
             self._read_again()
@@ -124,15 +163,34 @@ class Aggregator:
         for entry in entries:
             if self._take(entry):
                 self._unsynced.append(entry)
-        if self.clock.monotonic_s() >= self._due_s:
+        return bool(moved or entries)
+
+    def _note_storage_failed(self, error: StorageError) -> None:
+        """Show what the disk refuses; what it did take is safe, and counts."""
+        self._storage.failed(str(error))
+        with suppress(StorageError):
             self.sync()
-            with self._unless_full():
-                self._publish()
-            self._close_complete()
         with self._unless_full():
+            self._publish()
             self._finish_closed()
-        if not (moved or entries):
-            time.sleep(_PAUSE_S if self.runs else _IDLE_PAUSE_S)
+
+    def _note_storage_works(self) -> None:
+        """After everything that waited was taken and synced: record in each run for how long it had to wait."""
+        over = self._storage.trouble
+        if over is not None:
+            for run in self.runs.values():
+                run.note_storage(over)
+            self.sync()
+            self._storage.is_over()
+
+    def note_stream_failed(self, text: str) -> None:
+        """Show on the live page, which needs no stream, why nothing comes in. Kept until the next pass works."""
+        since_ns = self._stream_trouble.since_ns if self._stream_trouble else self.clock.now_ns()
+        self._stream_trouble = Trouble(part="stream", text=text, since_ns=since_ns)
+        if self.board:
+            for run in self.runs.values():
+                live = snapshot(run.folder.run, run.state, now_ns=self.clock.now_ns())
+                self.board.show(replace(live, troubles=(self._stream_trouble,)), run.state)
 
     def sync(self) -> None:
         """Sync everything read so far to disk, publish it to the writers, acknowledge it and trim the streams.
@@ -142,7 +200,8 @@ class Aggregator:
         ledger, and a writer that misses a name of an acknowledged entry asks for a backfill.
         """
         for run in self.runs.values():
-            run.journal.sync()
+            if run.sync():
+                run.note_storage(self._storage.mended(PUT_BACK))
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
         with self._unless_full():
             if self.feed:
@@ -174,6 +233,7 @@ class Aggregator:
         """
         for closing in self.closing.values():
             closing.finalizer.stop()
+            closing.release()
         runs, self.runs = self.runs, {}
         self.closing.clear()
         errors = [error for run in runs.values() if (error := _close(run)) is not None]
@@ -198,12 +258,19 @@ class Aggregator:
         return bool(runs) or entry.stream == USAGE
 
     def _opened_for(self, run: str, content: Content) -> list[OpenRun]:
-        """The open run that content belongs to; empty while it is set aside. Raises `RefusedError`."""
-        if run in self.set_aside:
-            return []
-        if run not in self.runs:
+        """The open run that this content belongs to; none, and what waits is known, while it cannot be opened.
+
+        Raises `RefusedError`.
+        """
+        if run not in self.runs and run not in self.set_aside:
             self.admission.check_open(run, content)
-        opened = self._open(run)
+        opened = None
+        try:
+            if run not in self.set_aside:
+                opened = self._open(run)
+        finally:
+            if opened is None:
+                self._waiting.add(run, content)
         return [opened] if opened else []
 
     def _open(self, run: str) -> OpenRun | None:
@@ -215,13 +282,17 @@ class Aggregator:
                 with self.lease.kept() if self.lease else nullcontext():
                     self.runs[run] = OpenRun.open(RunFolder(self.results / run), self.clock, published=published)
             except ArchiveError as error:
+                if isinstance(error, StorageError) and error.everywhere:
+                    raise
                 self._set_aside(run, error)
                 return None
+            self._waiting.opened(run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
 
     def _set_aside(self, run: str, error: ArchiveError) -> None:
         pause_s = self.set_aside.failed(run, self.clock.monotonic_s())
+        self._waiting.refused(run, str(error))
         log.error(
             "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
             *(run, self.results / run, str(error), pause_s, run),
@@ -246,14 +317,24 @@ class Aggregator:
             publish_live(self.client, live)
             if self.board:
                 self.board.show(live, run.state)
+        for live, state in self._waiting.snapshots(tuple(self._storage.shown())):
+            publish_live(self.client, live)
+            if self.board:
+                self.board.show(live, state)
 
     def _snapshot(self, run: OpenRun) -> LiveSnapshot:
         name = run.folder.run
         live = snapshot(name, run.state, now_ns=self.clock.now_ns(), closing=name in self.closing)
-        live = replace(live, troubles=(*live.troubles, *self.admission.troubles()))
+        live = replace(live, troubles=(*live.troubles, *self._troubles(name), *self.admission.troubles()))
         if self.feed is None or live.ledger is None:
             return live
         return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
+
+    def _troubles(self, name: str) -> Iterator[Trouble]:
+        yield from self._storage.shown()
+        closing = self.closing.get(name)
+        if closing is not None and closing.finalizer.error:
+            yield Trouble(part=ARCHIVE, text=closing.finalizer.error, since_ns=closing.finalizer.failed_ns)
 
     def _close_complete(self) -> None:
         """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders.
@@ -273,6 +354,8 @@ class Aggregator:
 
     def _finish_closed(self) -> None:
         for name, closing in list(self.closing.items()):
+            if closing.put_back(self.finalize):
+                self._storage.mended(PUT_BACK)
             if not closing.finalizer.poll() or not self._unannounced.is_due(name, self.clock.monotonic_s()):
                 continue
             try:
@@ -293,6 +376,7 @@ class Aggregator:
         else:
             self._announce_closed(name, closing.run)
         self._unannounced.succeeded(name)
+        closing.release()
         del self.closing[name]  # after what can fail: that is done again in the next pass, which changes nothing twice
         if closing.deferred:
             self._read_again()

@@ -53,6 +53,7 @@ __all__ = [
     "Started",
     "Stopped",
     "Stopping",
+    "StorageFailed",
     "TargetExited",
     "Users",
     "WorkerJoined",
@@ -94,6 +95,7 @@ class EventKind(StrEnum):
     RESTARTED = "restarted"
     NAMES_CAPPED = "names_capped"
     EXITED = "exited"
+    STORAGE_FAILED = "storage_failed"
 
 
 class Payload(Struct, frozen=True, kw_only=True):
@@ -308,6 +310,17 @@ class NamesCapped(Payload, frozen=True, kw_only=True):
     kind = EventKind.NAMES_CAPPED
     limit: Count | None = None
     names: Annotated[tuple[RequestName, ...], Meta(max_length=_MOST_NAMES)] = ()
+
+
+class StorageFailed(Payload, frozen=True, kw_only=True):
+    """The disk of the archive took nothing from this moment on, for ``lasted_s``; what came meanwhile was kept.
+
+    ``text`` is the cause. It is recorded once the disk takes entries again, so it never is the last that is known.
+    """
+
+    kind = EventKind.STORAGE_FAILED
+    text: str = ""
+    lasted_s: Figure = 0.0
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ __all__ = [
     "clock_offset_ms",
     "connect",
     "is_local",
+    "refusal",
+    "what_failed",
 ]
 
 FAILURES: Final = (redis.RedisError, OSError)
@@ -40,6 +42,9 @@ FAILURES: Final = (redis.RedisError, OSError)
 
 _CLOCK_READINGS: Final = 3
 _LONGEST_LETTER: Final = 64 * 1024
+_WAITS: Final = "Samples wait in the workers, up to 64 MB in each, and are sent when it works again"
+_FULL: Final = f"Redis is full and takes nothing. {_WAITS}"
+_UNWRITABLE: Final = f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {_WAITS}"
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -100,6 +105,30 @@ def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> 
     The first one may also connect, and a busy machine delays single ones. Raises `loadstone.stream.client.FAILURES`.
     """
     return min(_round_trip(client, now_ns) for _ in range(_CLOCK_READINGS))[1]
+
+
+def refusal(client: Redis) -> str:
+    """Why the server takes nothing though it answers: it cannot write its append-only file, or is full. Else empty.
+
+    Raises `FAILURES`; a server that may not be asked is taken for a sound one.
+    """
+    try:
+        disk: Any = client.info("persistence")
+        memory: Any = client.info("memory")
+    except redis.ResponseError:
+        return ""
+    if disk.get("aof_last_write_status", "ok") != "ok":
+        return _UNWRITABLE
+    return _FULL if 0 < memory.get("maxmemory", 0) <= memory.get("used_memory", 0) else ""
+
+
+def what_failed(error: Exception) -> str:
+    """A sentence for people about one of `FAILURES`, with what becomes of the samples meanwhile."""
+    if "MISCONF" in str(error):
+        return _UNWRITABLE
+    if isinstance(error, redis.OutOfMemoryError):
+        return _FULL
+    return f"Redis does not answer: {error}. {_WAITS}"
 
 
 def is_local(url: str) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "POINTS_LEASE",
     "RUN",
     "SAMPLES",
+    "STORAGE_TROUBLE",
     "USAGE",
     "WRITERS",
     "admitted_names",
@@ -77,6 +78,9 @@ POINTS_LEASE: Final = "lease:points"
 
 OPEN_RUNS: Final = "open_runs"
 """Set of the runs that the Aggregator has not closed; it opens them again after a restart."""
+
+STORAGE_TROUBLE: Final = "storage_trouble"
+"""Why and since when the disk of the results takes nothing (JSON); not there while it does."""
 
 INFLUX_OPEN: Final = "influx_open"
 """Set of the runs of which InfluxDB does not have everything yet."""

@@ -295,7 +295,8 @@ def test_a_full_disk_acknowledges_nothing_and_everything_is_stored_when_there_is
     with serving(deployment.url, deployment.results):
         with files_no_larger_than(16_000):
             deployment.send(entries)
-            wait_until(lambda: caplog.text.count("nothing_lost=yes") > 1, "it says that it waits, and tries again")
+            wait_until(lambda: "nothing_lost=yes" in caplog.text, "it says that it waits")
+            wait_until(lambda: bool(deployment.live()["troubles"]), "the live snapshot says so too")
             assert deployment.client.xlen(SAMPLES) > 20
             assert not closed(deployment)
         wait_until(lambda: closed(deployment), "the run is closed", timeout_s=20)

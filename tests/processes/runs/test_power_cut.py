@@ -36,3 +36,10 @@ def test_parts_end_when_who_watches_over_them_is_killed(new_run, counting_server
     run.send(signal.SIGKILL)
     run.finish()
     wait_until(lambda: not run.left_running(), "all parts have ended", timeout_s=30)
+    assert len(run.kept_streams()) == 1
+    recovery = new_run(None, verb="recover")
+    recovery.folder = run.folder
+    assert recovery.run() == 3, recovery.output
+    ledger, received = run.run_json()["ledgers"]["archive"], counting_server.count().total
+    assert ledger["stored"] <= received <= ledger["stored"] + ledger["unknown"]
+    assert not run.kept_streams()

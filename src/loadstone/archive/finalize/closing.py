@@ -24,6 +24,7 @@ from loadstone.archive.folder import RunFolder, publish, temporary_name
 from loadstone.archive.journal.reader import JournalReader
 from loadstone.archive.run_json import read_record, write_record
 from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
+from loadstone.archive.storage import reason_and_cure
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import judge
 from loadstone.errors import ArchiveError
@@ -92,9 +93,10 @@ def _as_archive_error(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason, cure = reason_and_cure(folder.path, error)
         raise ArchiveError(
-            f"cannot write the files of run {folder.run}: {error.strerror or error}",
-            hint=f"Free some disk space and run `loadstone recover {folder.run}`: its journal is intact",
+            f"cannot write the files of run {folder.run}: {reason}",
+            hint=f"{cure} and run `loadstone recover {folder.run}`: its journal is intact",
         ) from error
 
 
