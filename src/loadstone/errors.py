@@ -6,6 +6,7 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
+|  `- DamagedRunError       (2) a file of a run folder is damaged, missing or of another run; nothing was changed
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
 `- FormatError              (4) data that is damaged or of an unknown version
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError",
+    "DamagedRunError",
     "ExitCode",
     "FormatError",
     "LoadstoneError",
@@ -85,6 +87,12 @@ class PlatformError(LoadstoneError):
 
 class ArchiveError(LoadstoneError):
     """A run folder cannot be read or written."""
+
+
+class DamagedRunError(ArchiveError):
+    """A file of a run folder is damaged, missing or of another run. Nothing was changed."""
+
+    exit_code = ExitCode.USAGE
 
 
 class StreamError(LoadstoneError):
