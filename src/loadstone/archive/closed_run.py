@@ -7,18 +7,19 @@ package knows how the files are laid out.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_json import read_record
 from loadstone.domain.request_name import RequestName
-from loadstone.errors import ArchiveError, UsageError
+from loadstone.errors import DamagedRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,15 +38,15 @@ _SHOWN: Final = 10
 class RunTable:
     """One Parquet table of a run, read as a whole or batch by batch.
 
-    ``rows`` and ``schema`` are known before anything is read. Raises `ArchiveError` when the file is missing or
-    damaged, here or while it is read.
+    ``rows`` and ``schema`` are known before anything is read. ``cure`` is what can be done about a damaged file. Raises
+    `DamagedRunError` when it is missing or damaged, here or while it is read.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, cure: str) -> None:
         self.path = path
-        self._run = run
+        self._cure = cure
         try:
-            self._file = pq.ParquetFile(path, pre_buffer=False)
+            self._file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
@@ -65,8 +66,8 @@ class RunTable:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: Exception) -> ArchiveError:
-        return ArchiveError(f"{self.path} cannot be read: {error}", hint=_rebuild(self._run))
+    def _unreadable(self, error: Exception) -> DamagedRunError:
+        return DamagedRunError(f"{self.path} cannot be read: {error}", hint=self._cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,50 +83,97 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:
-    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`."""
+    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`.
+
+    Every file is compared with its digest before it is read for the first time; `DamagedRunError` is raised for one
+    that is not what it was when the run was closed. Runs that version 0.1 closed have no digests.
+    """
 
     folder: RunFolder
     record: RunRecord
+    _whole: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def open(cls, folder: RunFolder) -> ClosedRun:
         """Read a run's run.json.
 
-        Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+        Raises `ArchiveError` when the run is not closed, or its run.json is damaged, of another run, or of a format not
+        known here.
         """
-        return cls(folder, read_record(folder))
+        record = read_record(folder)
+        if record.id != folder.run and (stranger := _stranger(folder, record)):
+            raise DamagedRunError(
+                f"{folder.run_json} is that of run {record.id}: {stranger}, where that run's had another length",
+                hint=folder.cure,
+            )
+        return cls(folder, record)
+
+    def file(self, path: Path) -> Path:
+        """The path of a file of this run, once it is known to be whole. Raises `DamagedRunError`."""
+        if path.name not in self._whole:
+            if problem := self.problem_with(path):
+                raise DamagedRunError(f"{path} {problem}", hint=self._cure_of(path))
+            self._whole.add(path.name)
+        return path
+
+    def problem_with(self, path: Path) -> str:
+        """In which way a file of this run is not what it was; empty if it is, or if nobody can know."""
+        if path == self.folder.report:
+            return problem_with_report(path, self.record)
+        expected = self.record.files.get(path.name)
+        return problem_with(path, expected) if expected else ""
+
+    def _cure_of(self, path: Path) -> str:
+        if path == self.folder.report:
+            return f"Write it again with `loadstone report {self.folder.run}`"
+        return self.folder.cure
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
-        return RunTable(self.folder.requests, self.folder.run)
+        return self._table(self.folder.requests)
 
     def rollups(self) -> RunTable:
         """Every second of every request name, ascending by second, method and name."""
-        return RunTable(self.folder.rollups, self.folder.run)
+        return self._table(self.folder.rollups)
 
     def usage(self) -> RunTable:
         """What every container or process used at every tick."""
-        return RunTable(self.folder.usage, self.folder.run)
+        return self._table(self.folder.usage)
 
     def events(self) -> Iterator[Event]:
         """Every event, in the order of arrival. Raises `ArchiveError` when events.jsonl is missing or damaged."""
-        path = self.folder.events
+        path = self.file(self.folder.events)
         try:
             with path.open("rb") as lines:
                 for line in lines:
                     yield decode_event_line(line, self.record.id)
         except (OSError, ValueError) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+            raise DamagedRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
 
     def failures(self) -> Iterator[FailureRow]:
         """Every error text of every request name. Raises `ArchiveError` when failures.csv is missing or damaged."""
-        path = self.folder.failures_csv
+        path = self.file(self.folder.failures_csv)
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     yield _failure(row)
         except (OSError, ValueError, KeyError, csv.Error) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+            raise DamagedRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
+
+    def _table(self, path: Path) -> RunTable:
+        return RunTable(self.file(path), self.folder.cure)
+
+
+def _stranger(folder: RunFolder, record: RunRecord) -> str:
+    """A file that is not as long as the record says, in a folder that is not called as its run; empty without any.
+
+    A folder that was renamed, or copied under another name, has none.
+    """
+    for name, expected in record.files.items():
+        path = folder.path / name
+        if path.is_file() and path.parent == folder.path and path.stat().st_size != expected.bytes:
+            return f"{name} has {path.stat().st_size:,} bytes"
+    return ""
 
 
 def _failure(row: dict[str, str]) -> FailureRow:
@@ -136,10 +184,6 @@ def _failure(row: dict[str, str]) -> FailureRow:
         first_seen=row["First Seen"],
         last_seen=row["Last Seen"],
     )
-
-
-def _rebuild(run: str) -> str:
-    return f"Build it again with `loadstone recover {run}`"
 
 
 def list_runs(results: Path) -> list[RunFolder]:

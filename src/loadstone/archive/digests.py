@@ -13,12 +13,14 @@ import re
 import stat
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from loadstone.archive.run_record import FileDigest
+from loadstone.archive.integrity import FileDigest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["REPORT_SEAL", "RUN_SEAL", "Seal", "digest_of", "digest_of_bytes", "problem_with"]
+    from loadstone.archive.run_record import RunRecord
+
+__all__ = ["REPORT_SEAL", "RUN_SEAL", "Seal", "digest_of", "digest_of_bytes", "problem_with", "problem_with_report"]
 
 _BLOCK: Final = 1024 * 1024
 
@@ -53,6 +55,20 @@ def problem_with(path: Path, expected: FileDigest, *, may_grow: bool = False) ->
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return "" if found == expected else "is damaged: its content does not match its digest in run.json"
+
+
+def problem_with_report(path: Path, record: RunRecord) -> str:
+    """In which way report.html is not a report of this run; empty if it is, or if version 0.1 wrote it."""
+    try:
+        with _open_regular(path) as file:
+            is_whole = REPORT_SEAL.holds(file.read(), record.id)
+    except FileNotFoundError:
+        return "is missing" if record.files else ""
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if is_whole or (is_whole is None and not record.files):
+        return ""
+    return "is damaged, or the report of another run: its content does not match its digest"
 
 
 def _open_regular(path: Path) -> BinaryIO:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from loadstone.archive.digests import RUN_SEAL
 from loadstone.archive.folder import RunFolder, replace_file
 from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
-from loadstone.errors import ArchiveError
+from loadstone.errors import ArchiveError, DamagedRunError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["encode_record", "read_record", "read_text", "write_record"]
+__all__ = ["decode_record", "encode_record", "read_record", "read_text", "write_record"]
+
+_EMPTY_DIGEST: Final = b'"digest": ""\n}'
 
 
 def read_record(folder: RunFolder) -> RunRecord:
     """The content of a run's run.json.
 
-    Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+    Raises `DamagedRunError` when it is damaged, `ArchiveError` when the run is not closed, or its run.json is of a
+    format not known here.
     """
-    text = read_text(folder)
+    return decode_record(read_text(folder), folder)
+
+
+def decode_record(text: bytes, folder: RunFolder) -> RunRecord:
+    """The content of a text that was the run.json of a run. Raises as `read_record` does."""
     try:
         head = msgspec.json.decode(text, type=_Head)
-        if head.format == FORMAT_VERSION:
-            return msgspec.json.decode(text, type=RunRecord)
+        is_whole = RUN_SEAL.holds(text)
+        if head.format == FORMAT_VERSION and is_whole is not False:
+            record = msgspec.json.decode(text, type=RunRecord)
+            if is_whole or not (record.digest or record.files):
+                return record
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ArchiveError(
-            f"{folder.run_json} is damaged: {error}",
-            hint=f"Delete it and run `loadstone recover {folder.run}`, which builds it again from the run's journal",
-        ) from error
+        raise _damaged(folder, str(error)) from error
+    if head.format == FORMAT_VERSION or is_whole is False:
+        raise _damaged(folder, "its content does not match its digest, so it was changed after it was written")
     writer = head.versions.get("loadstone")
     raise ArchiveError(
         f"{folder.run_json} has format {head.format}"
@@ -40,11 +51,14 @@ def read_record(folder: RunFolder) -> RunRecord:
 
 
 def read_text(folder: RunFolder) -> bytes:
-    """The bytes of a run's run.json. Raises `ArchiveError` when the run is not closed, or the file cannot be read."""
+    """The bytes of a run's run.json.
+
+    Raises `DamagedRunError` when it is missing, as of a run that is not closed; `ArchiveError` when it cannot be read.
+    """
     try:
         return folder.run_json.read_bytes()
     except FileNotFoundError as error:
-        raise ArchiveError(
+        raise DamagedRunError(
             f"run {folder.run} is not closed: {folder.run_json} is missing",
             hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
         ) from error
@@ -65,12 +79,17 @@ def write_record(folder: RunFolder, record: RunRecord) -> None:
 
 
 def encode_record(record: RunRecord) -> bytes:
-    """A record as indented JSON; NaN and infinities, which JSON does not have, become null."""
+    """A record as indented JSON with its digest; NaN and infinities, which JSON does not have, become null."""
+    record = replace(record, digest="")
     try:
         text = msgspec.json.encode(record)
     except UnicodeEncodeError:
         text = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
-    return msgspec.json.format(text, indent=2) + b"\n"
+    return RUN_SEAL.put(msgspec.json.format(text, indent=2).removesuffix(_EMPTY_DIGEST))
+
+
+def _damaged(folder: RunFolder, problem: str) -> DamagedRunError:
+    return DamagedRunError(f"{folder.run_json} is damaged: {problem}", hint=folder.cure)
 
 
 class _Head(msgspec.Struct):

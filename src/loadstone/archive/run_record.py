@@ -10,6 +10,11 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loadstone.archive.integrity import (  # noqa: TC001  (msgspec reads annotations when it runs)
+    ContentsRecord,
+    FileDigest,
+    SalvageRecord,
+)
 from loadstone.domain.event import ScenarioIdentity  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolves it at run time)
@@ -17,22 +22,17 @@ from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolv
 __all__ = [
     "FORMAT_VERSION",
     "ArchiveLedger",
-    "ContentsRecord",
-    "DamageRecord",
     "Figures",
-    "FileDigest",
     "InFlightRecord",
     "IncarnationRecord",
     "InfluxLedgerRecord",
     "Ledgers",
     "LocustTotals",
-    "MissingRecord",
     "NameFigures",
     "ObjectiveRecord",
     "PartRecord",
     "PauseRecord",
     "RunRecord",
-    "SalvageRecord",
     "ServiceRecord",
     "Summary",
     "WindowRecord",
@@ -236,6 +236,7 @@ class IncarnationRecord(Struct, frozen=True, kw_only=True, rename={"incarnation"
     last_sent_at: _Time | None
     lost_at: Annotated[_Time | None, Meta(description="When the master reported its worker lost.")]
     peak_rps: Annotated[float, Meta(description="Its highest rate between two batches, requests per second.")]
+    batches: Annotated[_Count, Meta(description="Its batches that are stored; 0 in runs of version 0.1.")] = 0
 
 
 class ObjectiveRecord(Struct, frozen=True, kw_only=True):
@@ -249,57 +250,6 @@ class ObjectiveRecord(Struct, frozen=True, kw_only=True):
     unit: str
     ok: Annotated[bool | None, Meta(description="Whether it held; null if it could not be measured.")]
     reason: str
-
-
-class ContentsRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
-    """How much the run's journal held when the run was closed: an archive never gets less when it is closed again."""
-
-    requests: _Count
-    batches: _Count
-    incarnations: Annotated[_Count, Meta(description="Those of which a batch came.")]
-    events: Annotated[_Count, Meta(description="Lines of events.jsonl.")]
-    usage_ticks: _Count
-    usage_rows: Annotated[_Count, Meta(description="Rows of usage.parquet.")]
-
-
-class FileDigest(Struct, frozen=True, kw_only=True):
-    """What a file of the run folder was when the run was closed."""
-
-    bytes: Annotated[_Count, Meta(description="Its length; a segment of the journal may have grown since.")]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Of that many bytes.")]
-
-
-class DamageRecord(Struct, frozen=True, kw_only=True):
-    """A part of a journal in which no whole entry was found."""
-
-    file: Annotated[str, Meta(description="Name of the segment.")]
-    start: Annotated[_Count, Meta(description="Offset of its first byte.")]
-    end: Annotated[_Count | None, Meta(description="Offset behind its last byte; null if the segment is missing.")]
-
-
-class MissingRecord(Struct, frozen=True, kw_only=True, rename={"incarnation": "boot"}):
-    """What a salvaged archive lacks of one incarnation."""
-
-    incarnation: str
-    worker: int
-    batches: Annotated[_Count, Meta(description="That are missing for certain, by their numbers.")]
-    seqs: Annotated[
-        tuple[tuple[int, int], ...], Meta(description="The first and last number of each gap between its batches.")
-    ]
-    requests: Annotated[_Count, Meta(description="That are missing for certain: produced, neither stored nor dropped.")]
-    final: Annotated[bool, Meta(description="Whether its last batch is there; if not, more may be missing.")]
-
-
-class SalvageRecord(Struct, frozen=True, kw_only=True):
-    """From which run an archive was salvaged, and what it lacks."""
-
-    run: Annotated[str, Meta(description="Id of the run with the damaged journal.")]
-    damage: tuple[DamageRecord, ...]
-    missing: tuple[MissingRecord, ...]
-    events: Annotated[_Count, Meta(description="Events that are missing for certain, by their numbers.")]
-    usage_ticks: Annotated[_Count, Meta(description="Usage ticks that are missing for certain, by their numbers.")]
-    ended: Annotated[bool, Meta(description="Whether the event `stopped` is there; if not, the end may be missing.")]
-    lost: Annotated[tuple[str, ...], Meta(description="The same in sentences.")]
 
 
 class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boots"}):
