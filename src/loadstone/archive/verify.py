@@ -83,7 +83,7 @@ def verify_run(folder: RunFolder) -> RunCheck:
     except ArchiveError as error:
         problem = _words(error, folder.run_json)
         return _checked(
-            folder, {folder.run_json.name: problem}, None, ["no other file can be checked without run.json"]
+            folder, {folder.run_json.name: problem}, None, ["without run.json no other file can be checked"]
         )
     return _checked(folder, _problems(run), run.record, list(_notes(run)))
 

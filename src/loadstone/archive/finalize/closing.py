@@ -200,20 +200,23 @@ def _is_recoverable(folder: RunFolder, known: RunRecord | None) -> bool:
 def _write(folder: RunFolder, record: RunRecord, journal: Mapping[str, FileDigest]) -> RunResult:
     """Let the temporary files and a run.json with their digests take the places of those of an earlier closing."""
     files = {path.name: digest_of(temporary_name(path)) for path in folder.built}
-    record = replace(record, files={**files, **journal})
-    temporary_name(folder.run_json).write_bytes(encode_record(record))
+    text = encode_record(replace(record, files={**files, **journal}))
+    temporary_name(folder.run_json).write_bytes(text)
     for path in (*folder.built, folder.run_json):
         sync_file(temporary_name(path))
     if folder.run_json.exists():
         folder.run_json.replace(folder.run_json_before)
         sync_folder(folder.path)
+        if folder.run_json_before.read_bytes() != text:
+            folder.report.unlink(missing_ok=True)  # it tells of the earlier closing
     for path in folder.built:
         temporary_name(path).replace(path)
     sync_folder(folder.path)
     temporary_name(folder.run_json).replace(folder.run_json)
     sync_folder(folder.path)
     folder.run_json_before.unlink(missing_ok=True)
-    return RunResult(folder, record, verdict_of(record))
+    written = decode_record(text, folder)
+    return RunResult(folder, written, verdict_of(written))
 
 
 def _closing(

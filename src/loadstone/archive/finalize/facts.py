@@ -89,7 +89,7 @@ def facts_of(
         crashed={part: code for part, code in lifecycle.crashed.items() if not part.startswith(_WORKER_PART)},
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
-        damage=tuple(damage_texts(first_pass.unread, salvage)),
+        damage=tuple(damage_texts(first_pass, salvage)),
         salvaged_from=salvage.run if salvage else "",
         locust=lifecycle.locust_totals,
         **_counts_of_incarnations(first_pass),

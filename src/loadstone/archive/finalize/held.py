@@ -28,7 +28,8 @@ def refuse_less(folder: RunFolder, known: RunRecord | None, found: FirstPass) ->
     less = less_than_archived(folder, known, found)
     if less:
         raise DamagedRunError(
-            f"run {folder.run} was not closed again, and nothing was changed: its journal yields only {', '.join(less)} of its archive",
+            f"run {folder.run} was not closed again, and nothing was changed: its journal yields "
+            f"less than its archive holds: {', '.join(less)}",
             hint=f"Keep the folder as it is; `loadstone verify {folder.run}` shows what is damaged, and "
             f"`loadstone recover {folder.run} --salvage` writes what the journal holds to a folder of its own",
         )

@@ -12,7 +12,7 @@ from loadstone.archive.integrity import MissingRecord, SalvageRecord
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.run_state import IncarnationState
 from loadstone.domain.counted import times
-from loadstone.domain.doubt import workers_text
+from loadstone.domain.doubt import time_text, workers_text
 from loadstone.domain.ledger import IncarnationLedger
 
 if TYPE_CHECKING:
@@ -53,10 +53,15 @@ def note_losses(run: str, found: FirstPass, known: RunRecord | None, damage: Seq
     )
 
 
-def damage_texts(unread: int, salvage: SalvageRecord | None) -> list[str]:
-    """Sentences on what could not be read of a journal, and on what a salvaged archive lacks."""
+def damage_texts(found: FirstPass, salvage: SalvageRecord | None) -> list[str]:
+    """Sentences on what a journal lacks: what was salvaged of it, its end, and entries that could not be read."""
     texts = losses_text(salvage) if salvage else []
-    return [*texts, f"{unread} journal entries could not be read"] if unread else texts
+    if found.state.master_lost and found.state.newest_ns:
+        texts.append(
+            f"the journal ends at {time_text(found.state.newest_ns)} without the end of the run; "
+            "what came later than 30 s after that is not counted as unknown"
+        )
+    return [*texts, f"{found.unread} journal entries could not be read"] if found.unread else texts
 
 
 def losses_text(salvage: SalvageRecord) -> list[str]:
@@ -67,8 +72,6 @@ def losses_text(salvage: SalvageRecord) -> list[str]:
     for count, what in ((salvage.events, "event"), (salvage.usage_ticks, "usage tick")):
         if count:
             lost.append(f"{times(count, f'{what} is', f'{what}s are')} missing")
-    if not salvage.ended:
-        lost.append("the end of the run is missing, and nothing is known of what came behind the last entry")
     return lost
 
 
