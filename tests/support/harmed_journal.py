@@ -140,6 +140,18 @@ def flip_a_bit(run: RunFolder) -> None:
     flip(segment_paths(run.journal)[1], 5000)
 
 
+def put_a_folder_in_place_of_a_segment(run: RunFolder) -> None:
+    path = segment_paths(run.journal)[1]
+    path.unlink()
+    path.mkdir()
+
+
+def put_a_pipe_in_place_of_a_segment(run: RunFolder) -> None:
+    path = segment_paths(run.journal)[1]
+    path.unlink()
+    os.mkfifo(path)
+
+
 HARM = [
     pytest.param(empty, "00000001.lsj is damaged at byte 0", id="every segment emptied"),
     pytest.param(leave_no_segment, "0 of 1,260 requests", id="every segment deleted"),
@@ -153,5 +165,7 @@ HARM = [
     pytest.param(
         take_the_journal_of_another_run, "0 of 480 requests of worker 0 (boot-0)", id="the journal of another run"
     ),
+    pytest.param(put_a_folder_in_place_of_a_segment, "00000002.lsj cannot be read", id="a folder as a segment"),
+    pytest.param(put_a_pipe_in_place_of_a_segment, "00000002.lsj cannot be read", id="a pipe as a segment"),
     pytest.param(flip_a_bit, "00000002.lsj is damaged at byte", id="a bit flipped in a segment in between"),
 ]

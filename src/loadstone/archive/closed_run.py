@@ -112,7 +112,7 @@ class ClosedRun:
         """The path of a file of this run, once it is known to be whole. Raises `DamagedRunError`."""
         if path.name not in self._whole:
             if problem := self.problem_with(path):
-                raise DamagedRunError(f"{path} {problem}", hint=self._cure_of(path))
+                raise self._damaged(path, problem)
             self._whole.add(path.name)
         return path
 
@@ -123,10 +123,24 @@ class ClosedRun:
         expected = self.record.files.get(path.name)
         return problem_with(path, expected) if expected else ""
 
-    def _cure_of(self, path: Path) -> str:
+    def check_journal(self) -> None:
+        """Raise `DamagedRunError` when the journal lacks, or has other, bytes than when the run was closed."""
+        prefix = f"{self.folder.journal.name}/"
+        segments = {name: each for name, each in self.record.files.items() if name.startswith(prefix)}
+        for name, expected in segments.items():
+            if problem := problem_with(self.folder.path / name, expected, may_grow=name == max(segments)):
+                raise DamagedRunError(
+                    f"journal segment {self.folder.path / name} {problem}",
+                    hint="Take it from a copy of the run: its archive holds what the segment has lost",
+                )
+
+    def _damaged(self, path: Path, problem: str) -> DamagedRunError:
+        if not self.folder.is_closed or read_record(self.folder).files != self.record.files:
+            return DamagedRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
         if path == self.folder.report:
-            return f"Write it again with `loadstone report {self.folder.run}`"
-        return self.folder.cure
+            cure = f"Write it again with `loadstone report {self.folder.run}`"
+            return DamagedRunError(f"{path} {problem}", hint=cure)
+        return DamagedRunError(f"{path} {problem}", hint=self.folder.cure)
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""

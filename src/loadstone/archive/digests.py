@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from loadstone.archive.run_record import RunRecord
 
-__all__ = ["REPORT_SEAL", "RUN_SEAL", "Seal", "digest_of", "digest_of_bytes", "problem_with", "problem_with_report"]
+__all__ = [
+    "REPORT_SEAL",
+    "RUN_SEAL",
+    "Seal",
+    "digest_of",
+    "digest_of_bytes",
+    "open_regular",
+    "problem_with",
+    "problem_with_report",
+]
 
 _BLOCK: Final = 1024 * 1024
 
@@ -36,7 +45,7 @@ def digest_of(path: Path, length: int | None = None) -> FileDigest:
     Raises `OSError` when it cannot be read, also because it is not a regular file.
     """
     found, size = hashlib.sha256(), 0
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK if length is None else min(_BLOCK, length - size)):
             found.update(block)
             size += len(block)
@@ -60,7 +69,7 @@ def problem_with(path: Path, expected: FileDigest, *, may_grow: bool = False) ->
 def problem_with_report(path: Path, record: RunRecord) -> str:
     """In which way report.html is not a report of this run; empty if it is, or if version 0.1 wrote it."""
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             is_whole = REPORT_SEAL.holds(file.read(), record.id)
     except FileNotFoundError:
         return "is missing" if record.files else ""
@@ -71,8 +80,8 @@ def problem_with_report(path: Path, record: RunRecord) -> str:
     return "is damaged, or the report of another run: its content does not match its digest"
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, but neither a folder nor a pipe, for which one would wait for ever."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; `OSError` also for a folder, or for a pipe, which nobody may ever write."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

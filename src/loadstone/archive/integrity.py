@@ -34,7 +34,10 @@ class DamageRecord(Struct, frozen=True, kw_only=True):
 
     file: Annotated[str, Meta(description="Name of the segment.")]
     start: Annotated[_Count, Meta(description="Offset of its first byte.")]
-    end: Annotated[_Count | None, Meta(description="Offset behind its last byte; null if the segment is missing.")]
+    end: Annotated[
+        _Count | None,
+        Meta(description="Offset behind its last byte; null if the segment is missing, or cannot be read."),
+    ]
 
 
 class MissingRecord(Struct, frozen=True, kw_only=True, rename={"incarnation": "boot"}):

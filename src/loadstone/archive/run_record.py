@@ -200,7 +200,7 @@ class ArchiveLedger(Struct, frozen=True, kw_only=True):
     produced: _Count
     stored: _Count
     dropped: Annotated[_Count, Meta(description="Dropped by workers whose buffer was full.")]
-    unknown: Annotated[_Count, Meta(description="At most this many were lost with killed workers.")]
+    unknown: Annotated[_Count, Meta(description="At most this many were lost with killed workers or damage.")]
     balances: Annotated[
         bool, Meta(description="produced = stored + dropped for every incarnation that ended properly.")
     ]
@@ -229,7 +229,7 @@ class IncarnationRecord(Struct, frozen=True, kw_only=True, rename={"incarnation"
     produced: Annotated[_Count, Meta(description="As it last reported.")]
     stored: _Count
     dropped: _Count
-    unknown: Annotated[_Count, Meta(description="Upper bound of what was lost with it; 0 if `final`.")]
+    unknown: Annotated[_Count, Meta(description="Upper bound of what was lost of it; 0 if `final` and not salvaged.")]
     aborted: _Count
     final: Annotated[bool, Meta(description="Whether it ended properly.")]
     first_sent_at: _Time | None

@@ -187,6 +187,31 @@ def test_salvaging_leaves_out_only_the_entry_that_a_flip_of_any_byte_has_hit(tmp
         assert damage.start <= at < damage.end
 
 
+@given(
+    st.lists(st.binary(max_size=60), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=40)), min_size=1, max_size=4),
+)
+def test_whatever_is_overwritten_every_entry_that_was_not_hit_is_salvaged_and_none_is_invented(
+    tmp_path_factory, blobs, overwritten
+):
+    folder = tmp_path_factory.mktemp("journal")
+    entries = [Entry(EntryKind.SAMPLES, f"{number}-0", blob) for number, blob in enumerate(blobs)]
+    write(folder, entries, sync_every=2)
+    (path,) = segments(folder)
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    for at, some in overwritten:
+        start = at % len(data)
+        data[start : start + len(some)] = some[: len(data) - start]
+    path.write_bytes(data)
+    segment = Segment(whole)
+    spans = [(end - len(frame(entry)), end) for entry, end in _with_ends(segment)]
+    untouched = [
+        entry for entry, (start, end) in zip(entries, spans, strict=True) if data[start:end] == whole[start:end]
+    ]
+    assert list(SalvageReader(folder)) == untouched
+
+
 def in_mark(data, at):
     return any(data[start : start + 16] == mark(start) for start in range(max(0, at - 15), at + 1))
 

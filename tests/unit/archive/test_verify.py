@@ -17,6 +17,7 @@ from loadstone.archive.journal.reader import segment_paths
 from loadstone.archive.verify import verify_run
 from loadstone.charts.page import write_report
 from loadstone.cli.main import main
+from loadstone.errors import DamagedRunError
 from support.closed_runs import MadeRun
 from support.run_files import flip, without_digests
 
@@ -213,6 +214,14 @@ def test_a_run_passed_on_without_its_journal_is_whole_and_says_that_it_cannot_be
 def test_a_missing_segment_of_several_is_named(run: RunFolder):
     run.journal.joinpath("00000003.lsj").write_bytes(b"LSJ1")
     assert "journal/00000002.lsj" in [each.name for each in verify_run(run).damaged]
+
+
+def test_a_run_that_is_closed_again_while_it_is_read_is_not_called_damaged(run: RunFolder):
+    opened = ClosedRun.open(run)
+    shutil.copytree(run.path.with_name(BASE), run.path, dirs_exist_ok=True)
+    with pytest.raises(DamagedRunError, match="was closed again while it was read") as error:
+        opened.rollups()
+    assert error.value.hint == "Try again"
 
 
 def test_tables_carry_a_checksum_for_each_page(run: RunFolder):

@@ -102,7 +102,7 @@ def _missing(ledger: IncarnationLedger, archived: IncarnationRecord | None) -> M
 
 def _damage_text(damage: DamageRecord) -> str:
     if damage.end is None:
-        return f"segment {damage.file} of the journal is missing"
+        return f"segment {damage.file} of the journal is missing, or cannot be read"
     if damage.end == 0:
         return f"segment {damage.file} of the journal is empty"
     return f"segment {damage.file} of the journal holds no whole entry from byte {damage.start} to byte {damage.end}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.digests import digest_of_bytes
+from loadstone.archive.digests import digest_of_bytes, open_regular
 from loadstone.archive.integrity import DamageRecord
 from loadstone.archive.journal.frame import Entry, Segment
 from loadstone.errors import DamagedRunError
@@ -60,14 +60,24 @@ def numbered_segments(folder: Path) -> list[Path]:
 
 def problem_with_segment(path: Path, *, is_last: bool) -> str:
     """What is damaged in a segment, by its own checksums; empty if nothing is. Only the last one may be torn."""
-    segment = _segment(path)
+    try:
+        segment = _segment(path)
+    except DamagedRunError as error:
+        return error.message.split(f"{path} ", 1)[-1]
     for _ in segment:
         pass
     return _problem(path, segment, is_last=is_last)
 
 
 def _segment(path: Path) -> Segment:
-    return Segment(path.read_bytes() if path.exists() else b"")
+    """A segment, empty if it is missing. Raises `DamagedRunError` when it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return Segment(file.read())
+    except FileNotFoundError:
+        return Segment(b"")
+    except OSError as error:
+        raise _damage(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def _problem(path: Path, segment: Segment, *, is_last: bool) -> str:
@@ -123,10 +133,14 @@ class SalvageReader:
     def __iter__(self) -> Iterator[Entry]:
         self.damage.clear()
         for path in numbered_segments(self._folder):
-            if not path.exists():
+            try:
+                segment = _segment(path)
+            except DamagedRunError:
+                segment = Segment(b"")
+            if not (segment.data or path.is_file()):
                 self.damage.append(DamageRecord(file=path.name, start=0, end=None))
                 continue
-            for found in Segment(path.read_bytes()).salvaged():
+            for found in segment.salvaged():
                 if isinstance(found, Entry):
                     yield found
                 else:
