@@ -6,7 +6,7 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
-|  `- DamagedRunError       (2) a file of a run folder is damaged, missing or of another run; nothing was changed
+|  `- UnreadableRunError    (2) a run that was named is damaged, incomplete, or of a version that is not known here
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
 `- FormatError              (4) data that is damaged or of an unknown version
 """
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError",
-    "DamagedRunError",
     "ExitCode",
     "FormatError",
     "LoadstoneError",
@@ -29,6 +28,7 @@ __all__ = [
     "PlatformError",
     "SettingsError",
     "StreamError",
+    "UnreadableRunError",
     "UsageError",
 ]
 
@@ -89,8 +89,8 @@ class ArchiveError(LoadstoneError):
     """A run folder cannot be read or written."""
 
 
-class DamagedRunError(ArchiveError):
-    """A file of a run folder is damaged, missing or of another run. Nothing was changed."""
+class UnreadableRunError(ArchiveError):
+    """A run that was named cannot be read as it is: nothing was overwritten, and the hint says what helps."""
 
     exit_code = ExitCode.USAGE
 

@@ -16,7 +16,7 @@ from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.verify import verify_run
 from loadstone.domain.event import EventKind
 from loadstone.domain.usage_tick import Usage
-from loadstone.errors import DamagedRunError
+from loadstone.errors import UnreadableRunError
 from support.run_files import flip, snapshot
 from support.run_maker import IncarnationMaker, RunMaker, samples
 from support.varied_run import at, varied_run
@@ -66,10 +66,10 @@ def damaged(run: RunFolder) -> list[str]:
     return [each.name for each in verify_run(run).damaged if each.name != run.report.name]
 
 
-def is_not_closed_again(run: RunFolder, words: str, close: Callable[[], object]) -> DamagedRunError:
+def is_not_closed_again(run: RunFolder, words: str, close: Callable[[], object]) -> UnreadableRunError:
     """Closing fails with these words, and every file stays as it was."""
     before = snapshot(run)
-    with pytest.raises(DamagedRunError) as error:
+    with pytest.raises(UnreadableRunError) as error:
         close()
     assert words in str(error.value)
     assert snapshot(run) == before, "no file has changed, and none was added"

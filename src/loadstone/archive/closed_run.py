@@ -19,7 +19,7 @@ from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_json import read_record
 from loadstone.domain.request_name import RequestName
-from loadstone.errors import DamagedRunError, UsageError
+from loadstone.errors import UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ class RunTable:
     """One Parquet table of a run, read as a whole or batch by batch.
 
     ``rows`` and ``schema`` are known before anything is read. ``cure`` is what can be done about a damaged file. Raises
-    `DamagedRunError` when it is missing or damaged, here or while it is read.
+    `UnreadableRunError` when it is missing or damaged, here or while it is read.
     """
 
     def __init__(self, path: Path, cure: str) -> None:
@@ -66,8 +66,8 @@ class RunTable:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: Exception) -> DamagedRunError:
-        return DamagedRunError(f"{self.path} cannot be read: {error}", hint=self._cure)
+    def _unreadable(self, error: Exception) -> UnreadableRunError:
+        return UnreadableRunError(f"{self.path} cannot be read: {error}", hint=self._cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class FailureRow:
 class ClosedRun:
     """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`.
 
-    Every file is compared with its digest before it is read for the first time; `DamagedRunError` is raised for one
+    Every file is compared with its digest before it is read for the first time; `UnreadableRunError` is raised for one
     that is not what it was when the run was closed. Runs that version 0.1 closed have no digests.
     """
 
@@ -102,14 +102,14 @@ class ClosedRun:
         """
         record = read_record(folder)
         if record.id != folder.run and (stranger := _stranger(folder, record)):
-            raise DamagedRunError(
+            raise UnreadableRunError(
                 f"{folder.run_json} is that of run {record.id}: {stranger}, where that run's had another length",
                 hint=folder.cure,
             )
         return cls(folder, record)
 
     def file(self, path: Path) -> Path:
-        """The path of a file of this run, once it is known to be whole. Raises `DamagedRunError`."""
+        """The path of a file of this run, once it is known to be whole. Raises `UnreadableRunError`."""
         if path.name not in self._whole:
             if problem := self.problem_with(path):
                 raise self._damaged(path, problem)
@@ -124,23 +124,23 @@ class ClosedRun:
         return problem_with(path, expected) if expected else ""
 
     def check_journal(self) -> None:
-        """Raise `DamagedRunError` when the journal lacks, or has other, bytes than when the run was closed."""
+        """Raise `UnreadableRunError` when the journal lacks, or has other, bytes than when the run was closed."""
         prefix = f"{self.folder.journal.name}/"
         segments = {name: each for name, each in self.record.files.items() if name.startswith(prefix)}
         for name, expected in segments.items():
             if problem := problem_with(self.folder.path / name, expected, may_grow=name == max(segments)):
-                raise DamagedRunError(
+                raise UnreadableRunError(
                     f"journal segment {self.folder.path / name} {problem}",
                     hint="Take it from a copy of the run: its archive holds what the segment has lost",
                 )
 
-    def _damaged(self, path: Path, problem: str) -> DamagedRunError:
+    def _damaged(self, path: Path, problem: str) -> UnreadableRunError:
         if not self.folder.is_closed or read_record(self.folder).files != self.record.files:
-            return DamagedRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
+            return UnreadableRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
         if path == self.folder.report:
             cure = f"Write it again with `loadstone report {self.folder.run}`"
-            return DamagedRunError(f"{path} {problem}", hint=cure)
-        return DamagedRunError(f"{path} {problem}", hint=self.folder.cure)
+            return UnreadableRunError(f"{path} {problem}", hint=cure)
+        return UnreadableRunError(f"{path} {problem}", hint=self.folder.cure)
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
@@ -162,7 +162,7 @@ class ClosedRun:
                 for line in lines:
                     yield decode_event_line(line, self.record.id)
         except (OSError, ValueError) as error:
-            raise DamagedRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
+            raise UnreadableRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
 
     def failures(self) -> Iterator[FailureRow]:
         """Every error text of every request name. Raises `ArchiveError` when failures.csv is missing or damaged."""
@@ -172,7 +172,7 @@ class ClosedRun:
                 for row in csv.DictReader(file):
                     yield _failure(row)
         except (OSError, ValueError, KeyError, csv.Error) as error:
-            raise DamagedRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
+            raise UnreadableRunError(f"{path} cannot be read: {error}", hint=self.folder.cure) from error
 
     def _table(self, path: Path) -> RunTable:
         return RunTable(self.file(path), self.folder.cure)

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from loadstone.archive.digests import RUN_SEAL
 from loadstone.archive.folder import RunFolder, replace_file
 from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
-from loadstone.errors import ArchiveError, DamagedRunError
+from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["decode_record", "encode_record", "read_record", "read_text", "write_record"]
+__all__ = ["decode_record", "encode_record", "is_of_other_format", "read_record", "read_text", "write_record"]
 
 _EMPTY_DIGEST: Final = b'"digest": ""\n}'
 
@@ -23,42 +23,43 @@ _EMPTY_DIGEST: Final = b'"digest": ""\n}'
 def read_record(folder: RunFolder) -> RunRecord:
     """The content of a run's run.json.
 
-    Raises `DamagedRunError` when it is damaged, `ArchiveError` when the run is not closed, or its run.json is of a
-    format not known here.
+    Raises `UnreadableRunError` when the run is not closed, or its run.json is damaged or of a format not known here.
     """
     return decode_record(read_text(folder), folder)
 
 
 def decode_record(text: bytes, folder: RunFolder) -> RunRecord:
     """The content of a text that was the run.json of a run. Raises as `read_record` does."""
+    if is_of_other_format(text):
+        raise _other_format(text, folder)
     try:
-        head = msgspec.json.decode(text, type=_Head)
-        is_whole = RUN_SEAL.holds(text)
-        if head.format == FORMAT_VERSION and is_whole is not False:
-            record = msgspec.json.decode(text, type=RunRecord)
-            if is_whole or not (record.digest or record.files):
-                return record
+        record = msgspec.json.decode(text, type=RunRecord)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _damaged(folder, str(error)) from error
-    if head.format == FORMAT_VERSION or is_whole is False:
-        raise _damaged(folder, "its content does not match its digest, so it was changed after it was written")
-    writer = head.versions.get("loadstone")
-    raise ArchiveError(
-        f"{folder.run_json} has format {head.format}"
-        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
-        hint="Read this run with the version of loadstone that wrote it, or a newer one",
-    )
+    is_whole = RUN_SEAL.holds(text)
+    if is_whole or (is_whole is None and not (record.digest or record.files)):
+        return record
+    raise _damaged(folder, "its content does not match its digest, so it was changed after it was written")
+
+
+def is_of_other_format(text: bytes) -> bool:
+    """Whether a run.json is of a version that writes another format, rather than damaged."""
+    try:
+        head = msgspec.json.decode(text, type=_Head)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return head.format != FORMAT_VERSION and RUN_SEAL.holds(text) is not False
 
 
 def read_text(folder: RunFolder) -> bytes:
     """The bytes of a run's run.json.
 
-    Raises `DamagedRunError` when it is missing, as of a run that is not closed; `ArchiveError` when it cannot be read.
+    Raises `UnreadableRunError` when it is missing, as of a run that is not closed, or `ArchiveError`.
     """
     try:
         return folder.run_json.read_bytes()
     except FileNotFoundError as error:
-        raise DamagedRunError(
+        raise UnreadableRunError(
             f"run {folder.run} is not closed: {folder.run_json} is missing",
             hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
         ) from error
@@ -88,8 +89,18 @@ def encode_record(record: RunRecord) -> bytes:
     return RUN_SEAL.put(msgspec.json.format(text, indent=2).removesuffix(_EMPTY_DIGEST))
 
 
-def _damaged(folder: RunFolder, problem: str) -> DamagedRunError:
-    return DamagedRunError(f"{folder.run_json} is damaged: {problem}", hint=folder.cure)
+def _other_format(text: bytes, folder: RunFolder) -> UnreadableRunError:
+    head = msgspec.json.decode(text, type=_Head)
+    writer = head.versions.get("loadstone")
+    return UnreadableRunError(
+        f"{folder.run_json} has format {head.format}"
+        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
+        hint="Read this run with the version of loadstone that wrote it, or a newer one",
+    )
+
+
+def _damaged(folder: RunFolder, problem: str) -> UnreadableRunError:
+    return UnreadableRunError(f"{folder.run_json} is damaged: {problem}", hint=folder.cure)
 
 
 class _Head(msgspec.Struct):

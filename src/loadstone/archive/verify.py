@@ -19,7 +19,7 @@ from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.finalize.first_pass import first_pass
 from loadstone.archive.finalize.held import less_than_archived
 from loadstone.archive.journal.reader import JournalReader, numbered_segments, problem_with_segment
-from loadstone.errors import ArchiveError, DamagedRunError
+from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +126,7 @@ def _has_grown(folder: RunFolder, name: str, length: int) -> bool:
 
 
 def _checks(run: ClosedRun) -> dict[Path, Callable[[], str]]:
-    """For each file, what finds out more than its digest does; each raises `DamagedRunError` or returns a problem."""
+    """For each file, what finds out more than its digest does: it returns a problem, or raises `UnreadableRunError`."""
     record, folder, contents = run.record, run.folder, run.record.contents
     events, rows = (contents.events, contents.usage_rows) if contents else (None, None)
     return {
@@ -146,7 +146,7 @@ def _checks(run: ClosedRun) -> dict[Path, Callable[[], str]]:
 def _outcome(path: Path, check: Callable[[], str]) -> str:
     try:
         return check()
-    except DamagedRunError as error:
+    except UnreadableRunError as error:
         return _words(error, path)
 
 

@@ -14,7 +14,7 @@ from loadstone.archive.finalize.closing import recover_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.reader import segment_paths
 from loadstone.domain.time import iso
-from loadstone.errors import DamagedRunError
+from loadstone.errors import UnreadableRunError
 from support.harmed_journal import REQUESTS, RUN, add_late_entries, close_runs, cut_the_last_segment, damaged
 from support.varied_run import at
 
@@ -58,14 +58,14 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
 def test_a_crash_at_any_step_leaves_the_old_archive_or_a_run_that_is_not_closed(killed: list[RunFolder], step: int):
     run = killed[step]
     if step:
-        with pytest.raises(DamagedRunError, match="is not closed"):
+        with pytest.raises(UnreadableRunError, match="is not closed"):
             ClosedRun.open(run)
     else:
         assert ClosedRun.open(run).record.requests == REQUESTS
         assert not damaged(run)
     whole = {path: path.read_bytes() for path in segment_paths(run.journal)}
     cut_the_last_segment(run)
-    with pytest.raises(DamagedRunError, match="of 1,260 requests"):
+    with pytest.raises(UnreadableRunError, match="of 1,260 requests"):
         recover_run(run)
     for path, content in whole.items():
         path.write_bytes(content)

@@ -14,7 +14,7 @@ from loadstone.archive.journal.frame import Segment
 from loadstone.archive.journal.reader import read_journal, segment_paths
 from loadstone.archive.verify import verify_run
 from loadstone.cli.main import main
-from loadstone.errors import ArchiveError, DamagedRunError, UsageError
+from loadstone.errors import ArchiveError, UnreadableRunError, UsageError
 from support.full_disk import files_no_larger_than
 from support.harmed_journal import (
     HARM,
@@ -56,7 +56,7 @@ def test_a_journal_that_is_cut_behind_any_entry_never_makes_a_closed_run_worse(r
     for length in range(0, len(whole), 7):
         shutil.rmtree(run.journal)
         write_journal(run.journal, whole[:length])
-        with pytest.raises(DamagedRunError, match=" of "):
+        with pytest.raises(UnreadableRunError, match=" of "):
             recover_run(run)
         assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
 
@@ -68,7 +68,7 @@ def test_a_run_of_version_0_1_is_not_closed_again_with_less_either(run: RunFolde
     for kind in ("samples", "events", "usage"):
         shutil.rmtree(run.journal)
         write_journal(run.journal, [entry for entry in whole if entry.kind.name.lower() != kind])
-        with pytest.raises(DamagedRunError, match="0 of "):
+        with pytest.raises(UnreadableRunError, match="0 of "):
             recover_run(run)
         assert json.loads(run.run_json.read_text()) == document
 

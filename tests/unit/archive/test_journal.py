@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadstone.archive.journal.frame import MARK, Entry, EntryKind, Segment, frame, mark
 from loadstone.archive.journal.reader import SalvageReader, read_journal
 from loadstone.archive.journal.writer import JournalWriter
-from loadstone.errors import ArchiveError, DamagedRunError
+from loadstone.errors import ArchiveError, UnreadableRunError
 from support.full_disk import files_no_larger_than
 
 ENTRIES = [
@@ -153,7 +153,7 @@ def test_damage_in_a_segment_before_the_last_names_file_and_offset_or_is_left_ou
 def test_a_missing_segment_is_damage(tmp_path):
     write(tmp_path, ENTRIES * 6, segment_bytes=300)
     segments(tmp_path)[1].unlink()
-    with pytest.raises(DamagedRunError, match=r"00000002\.lsj is missing"):
+    with pytest.raises(UnreadableRunError, match=r"00000002\.lsj is missing"):
         list(read_journal(tmp_path))
     reader = SalvageReader(tmp_path)
     kept = [entry for path in segments(tmp_path) for entry in Segment(path.read_bytes())]
@@ -166,7 +166,7 @@ def test_a_torn_tail_anywhere_but_in_the_last_segment_is_damage(tmp_path, number
     write(tmp_path, ENTRIES * 6, segment_bytes=300)
     path = segments(tmp_path)[number - 1]
     os.truncate(path, path.stat().st_size - 3)
-    with pytest.raises(DamagedRunError, match=rf"0000000{number}\.lsj is damaged at byte \d+") as error:
+    with pytest.raises(UnreadableRunError, match=rf"0000000{number}\.lsj is damaged at byte \d+") as error:
         list(read_journal(tmp_path))
     assert f"loadstone recover {tmp_path.parent.name} --salvage" in error.value.hint
     assert error.value.exit_code == 2

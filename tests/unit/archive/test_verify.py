@@ -17,7 +17,7 @@ from loadstone.archive.journal.reader import segment_paths
 from loadstone.archive.verify import verify_run
 from loadstone.charts.page import write_report
 from loadstone.cli.main import main
-from loadstone.errors import DamagedRunError
+from loadstone.errors import UnreadableRunError
 from support.closed_runs import MadeRun
 from support.run_files import flip, without_digests
 
@@ -219,7 +219,7 @@ def test_a_missing_segment_of_several_is_named(run: RunFolder):
 def test_a_run_that_is_closed_again_while_it_is_read_is_not_called_damaged(run: RunFolder):
     opened = ClosedRun.open(run)
     shutil.copytree(run.path.with_name(BASE), run.path, dirs_exist_ok=True)
-    with pytest.raises(DamagedRunError, match="was closed again while it was read") as error:
+    with pytest.raises(UnreadableRunError, match="was closed again while it was read") as error:
         opened.rollups()
     assert error.value.hint == "Try again"
 

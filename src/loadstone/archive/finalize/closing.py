@@ -33,11 +33,18 @@ from loadstone.archive.finalize.second_pass import SecondPass
 from loadstone.archive.finalize.target import target_facts
 from loadstone.archive.folder import RunFolder, sync_file, sync_folder, temporary_name
 from loadstone.archive.journal.reader import JournalReader, SalvageReader
-from loadstone.archive.run_json import decode_record, encode_record, read_record, write_record
+from loadstone.archive.run_json import (
+    decode_record,
+    encode_record,
+    is_of_other_format,
+    read_record,
+    read_text,
+    write_record,
+)
 from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import judge
-from loadstone.errors import ArchiveError, DamagedRunError, UsageError
+from loadstone.errors import ArchiveError, UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,7 +74,7 @@ def close_run(folder: RunFolder, *, now_ns: int | None) -> RunResult:
     ``now_ns`` (None: the newest time in the journal) is recorded as the time of closing, unless the run was closed
     before: closing it again gives the same files. A closed run that was passed on without its journal is only read.
 
-    Raises `DamagedRunError`, and nothing was changed then, when the journal is damaged, when it yields less than the
+    Raises `UnreadableRunError`, and nothing was changed then, when the journal is damaged, when it yields less than the
     archive holds, or when a file is damaged and there is no journal. Raises `ArchiveError` when the files cannot be
     written: the run is what it was before, or not closed.
     """
@@ -167,14 +174,17 @@ def _new_folder(folder: RunFolder) -> Iterator[RunFolder]:
 
 
 def _known(folder: RunFolder) -> RunRecord | None:
-    """The run.json of the last closing; None if the run was never closed, or if it cannot be read."""
+    """The run.json of the last closing; None if the run was never closed, or if it is damaged and can be built again.
+
+    Raises `UnreadableRunError` when it is of a newer version, which is not damage.
+    """
     try:
         if folder.is_closed:
             return read_record(folder)
         if folder.run_json_before.is_file():  # a later closing was cut short while it replaced the files
             return decode_record(folder.run_json_before.read_bytes(), folder)
-    except DamagedRunError:
-        if not folder.journal.is_dir():
+    except UnreadableRunError:
+        if not folder.journal.is_dir() or (folder.is_closed and is_of_other_format(read_text(folder))):
             raise
     return None
 
@@ -192,13 +202,16 @@ def _passed_on(folder: RunFolder) -> RunResult:
 def _is_recoverable(folder: RunFolder, known: RunRecord | None) -> bool:
     try:
         found = first_pass(JournalReader(folder.journal), Path(os.devnull))
-    except DamagedRunError:
+    except UnreadableRunError:
         return False
     return not less_than_archived(folder, known, found)
 
 
 def _write(folder: RunFolder, record: RunRecord, journal: Mapping[str, FileDigest]) -> RunResult:
     """Let the temporary files and a run.json with their digests take the places of those of an earlier closing."""
+    for target in (*folder.built, folder.run_json):
+        if target.is_dir():
+            raise UnreadableRunError(f"{target} is a folder, where a file is to be written", hint="Move it away")
     files = {path.name: digest_of(temporary_name(path)) for path in folder.built}
     text = encode_record(replace(record, files={**files, **journal}))
     temporary_name(folder.run_json).write_bytes(text)

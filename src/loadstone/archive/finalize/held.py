@@ -13,7 +13,7 @@ import msgspec
 
 from loadstone.archive.closed_run import RunTable
 from loadstone.archive.events_file import decode_event_line
-from loadstone.errors import DamagedRunError
+from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
@@ -24,10 +24,10 @@ __all__ = ["less_than_archived", "refuse_less"]
 
 
 def refuse_less(folder: RunFolder, known: RunRecord | None, found: FirstPass) -> None:
-    """Raise `DamagedRunError` with the counts of both if a run folder holds more than its journal yields."""
+    """Raise `UnreadableRunError` with the counts of both if a run folder holds more than its journal yields."""
     less = less_than_archived(folder, known, found)
     if less:
-        raise DamagedRunError(
+        raise UnreadableRunError(
             f"run {folder.run} was not closed again, and nothing was changed: its journal yields "
             f"less than its archive holds: {', '.join(less)}",
             hint=f"Keep the folder as it is; `loadstone verify {folder.run}` shows what is damaged, and "
@@ -64,7 +64,7 @@ def _counted_in_files(folder: RunFolder) -> dict[str, int]:
     counts: dict[str, int] = {}
     if folder.is_closed:
         for what, path in (("requests", folder.requests), ("usage rows", folder.usage)):
-            with suppress(DamagedRunError):
+            with suppress(UnreadableRunError):
                 counts[what] = RunTable(path, folder.cure).rows
         with suppress(OSError):
             counts["events"] = sum(_is_event(line) for line in folder.events.read_bytes().splitlines())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.digests import digest_of_bytes, open_regular
 from loadstone.archive.integrity import DamageRecord
 from loadstone.archive.journal.frame import Entry, Segment
-from loadstone.errors import DamagedRunError
+from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def segment_path(folder: Path, number: int) -> Path:
 
 
 def end_of_segment(path: Path) -> int:
-    """One past the last whole entry of a segment, 0 when there is none; raises `DamagedRunError` for damage."""
+    """One past the last whole entry of a segment, 0 when there is none; raises `UnreadableRunError` for damage."""
     segment = _segment(path)
     for _ in segment:
         pass
@@ -62,7 +62,7 @@ def problem_with_segment(path: Path, *, is_last: bool) -> str:
     """What is damaged in a segment, by its own checksums; empty if nothing is. Only the last one may be torn."""
     try:
         segment = _segment(path)
-    except DamagedRunError as error:
+    except UnreadableRunError as error:
         return error.message.split(f"{path} ", 1)[-1]
     for _ in segment:
         pass
@@ -70,7 +70,7 @@ def problem_with_segment(path: Path, *, is_last: bool) -> str:
 
 
 def _segment(path: Path) -> Segment:
-    """A segment, empty if it is missing. Raises `DamagedRunError` when it cannot be read."""
+    """A segment, empty if it is missing. Raises `UnreadableRunError` when it cannot be read."""
     try:
         with open_regular(path) as file:
             return Segment(file.read())
@@ -86,9 +86,9 @@ def _problem(path: Path, segment: Segment, *, is_last: bool) -> str:
     return f"is damaged at byte {segment.end}" if path.exists() else "is missing"
 
 
-def _damage(path: Path, problem: str) -> DamagedRunError:
+def _damage(path: Path, problem: str) -> UnreadableRunError:
     run = path.parent.parent.name
-    return DamagedRunError(
+    return UnreadableRunError(
         f"journal segment {path} {problem}",
         hint=f"`loadstone recover {run} --salvage` writes all entries that are whole to a folder of its own, "
         "and says what is missing",
@@ -98,7 +98,7 @@ def _damage(path: Path, problem: str) -> DamagedRunError:
 class JournalReader:
     """Iterates over the entries of a journal, any number of times.
 
-    Damage before the torn tail of the last segment raises `DamagedRunError`. ``digests``: of what was read of each
+    Damage before the torn tail of the last segment raises `UnreadableRunError`. ``digests``: of what was read of each
     segment, by its name, apart from a torn tail.
     """
 
@@ -135,7 +135,7 @@ class SalvageReader:
         for path in numbered_segments(self._folder):
             try:
                 segment = _segment(path)
-            except DamagedRunError:
+            except UnreadableRunError:
                 segment = Segment(b"")
             if not (segment.data or path.is_file()):
                 self.damage.append(DamageRecord(file=path.name, start=0, end=None))
