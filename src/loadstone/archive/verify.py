@@ -17,7 +17,7 @@ import numpy as np
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.finalize.first_pass import first_pass
-from loadstone.archive.finalize.held import less_than_archived
+from loadstone.archive.finalize.not_less import less_than_archived
 from loadstone.archive.journal.reader import JournalReader, numbered_segments, problem_with_segment
 from loadstone.errors import ArchiveError, UnreadableRunError
 

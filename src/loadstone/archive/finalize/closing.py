@@ -27,8 +27,8 @@ from loadstone.archive.digests import digest_of
 from loadstone.archive.finalize.document import Closing, run_record, verdict_of
 from loadstone.archive.finalize.facts import facts_of, objectives_of
 from loadstone.archive.finalize.first_pass import FirstPass, first_pass
-from loadstone.archive.finalize.held import less_than_archived, refuse_less
 from loadstone.archive.finalize.losses import note_losses
+from loadstone.archive.finalize.not_less import less_than_archived, refuse_less
 from loadstone.archive.finalize.second_pass import SecondPass
 from loadstone.archive.finalize.target import target_facts
 from loadstone.archive.folder import RunFolder, sync_file, sync_folder, temporary_name
