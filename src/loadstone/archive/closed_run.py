@@ -7,13 +7,14 @@ package knows how the files are laid out.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.plain_file import check_plain_file, unreadable
@@ -43,16 +44,16 @@ _DAMAGE: Final = (OSError, pa.ArrowException, ValueError, LookupError, MemoryErr
 class RunTable:
     """One Parquet table of a run, read as a whole or batch by batch.
 
-    ``rows`` and ``schema`` are known before anything is read. Raises `UnreadableRunError` when the file is missing or
-    damaged, here or while it is read.
+    ``rows`` and ``schema`` are known before anything is read. ``cure`` is what can be done about a damaged file. Raises
+    `UnreadableRunError` when it is missing or damaged, here or while it is read.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, cure: str) -> None:
         self.path = path
-        self._run = run
+        self._cure = cure
         try:
-            check_plain_file(path, _rebuild(run))
-            self._file = pq.ParquetFile(path, pre_buffer=False)
+            check_plain_file(path, cure)
+            self._file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         except _DAMAGE as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
@@ -81,7 +82,7 @@ class RunTable:
             raise KeyError(f"it has no column {missing[0]}")
 
     def _unreadable(self, error: Exception) -> UnreadableRunError:
-        return unreadable(self.path, error, _rebuild(self._run))
+        return unreadable(self.path, error, self._cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,52 +98,113 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:
-    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`."""
+    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`.
+
+    Every file is compared with its digest before it is read for the first time; `UnreadableRunError` is raised for one
+    that is not what it was when the run was closed. Runs that version 0.1 closed have no digests.
+    """
 
     folder: RunFolder
     record: RunRecord
+    _whole: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def open(cls, folder: RunFolder) -> ClosedRun:
         """Read a run's run.json.
 
-        Raises `UnreadableRunError` when it is not closed, or its run.json is damaged or of a format not known here.
+        Raises `UnreadableRunError` when it is not closed, or its run.json is damaged, of another run, or of a format
+        not known here.
         """
-        return cls(folder, read_record(folder))
+        record = read_record(folder)
+        if record.id != folder.run and (stranger := _stranger(folder, record)):
+            raise UnreadableRunError(
+                f"{folder.run_json} is that of run {record.id}: {stranger}, where that run's had another length",
+                hint=folder.cure,
+            )
+        return cls(folder, record)
+
+    def file(self, path: Path) -> Path:
+        """The path of a file of this run, once it is known to be whole. Raises `UnreadableRunError`."""
+        if path.name not in self._whole:
+            if problem := self.problem_with(path):
+                raise self._damaged(path, problem)
+            self._whole.add(path.name)
+        return path
+
+    def problem_with(self, path: Path) -> str:
+        """In which way a file of this run is not what it was; empty if it is, or if nobody can know."""
+        if path == self.folder.report:
+            return problem_with_report(path, self.record)
+        expected = self.record.files.get(path.name)
+        return problem_with(path, expected) if expected else ""
+
+    def check_journal(self) -> None:
+        """Raise `UnreadableRunError` when the journal lacks, or has other, bytes than when the run was closed."""
+        prefix = f"{self.folder.journal.name}/"
+        segments = {name: each for name, each in self.record.files.items() if name.startswith(prefix)}
+        for name, expected in segments.items():
+            if problem := problem_with(self.folder.path / name, expected, may_grow=name == max(segments)):
+                raise UnreadableRunError(
+                    f"journal segment {self.folder.path / name} {problem}",
+                    hint="Take it from a copy of the run: its archive holds what the segment has lost",
+                )
+
+    def _damaged(self, path: Path, problem: str) -> UnreadableRunError:
+        if not self.folder.is_closed or read_record(self.folder).files != self.record.files:
+            return UnreadableRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
+        if path == self.folder.report:
+            cure = f"Write it again with `loadstone report {self.folder.run}`"
+            return UnreadableRunError(f"{path} {problem}", hint=cure)
+        return UnreadableRunError(f"{path} {problem}", hint=self.folder.cure)
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
-        return RunTable(self.folder.requests, self.folder.run)
+        return self._table(self.folder.requests)
 
     def rollups(self) -> RunTable:
         """Every second of every request name, ascending by second, method and name."""
-        return RunTable(self.folder.rollups, self.folder.run)
+        return self._table(self.folder.rollups)
 
     def usage(self) -> RunTable:
         """What every container or process used at every tick."""
-        return RunTable(self.folder.usage, self.folder.run)
+        return self._table(self.folder.usage)
 
     def events(self) -> Iterator[Event]:
         """Every event, in the order of arrival. Raises `UnreadableRunError` when they are missing or damaged."""
-        path, hint = self.folder.events, _rebuild(self.folder.run)
+        path = self.file(self.folder.events)
         try:
-            check_plain_file(path, hint)
+            check_plain_file(path, self.folder.cure)
             with path.open("rb") as lines:
                 while line := lines.readline(_LONGEST_LINE):
                     yield decode_event_line(line, self.record.id)
         except (OSError, ValueError, RecursionError) as error:
-            raise unreadable(path, error, hint) from error
+            raise unreadable(path, error, self.folder.cure) from error
 
     def failures(self) -> Iterator[FailureRow]:
         """Every error text of every request name. Raises `UnreadableRunError` when they are missing or damaged."""
-        path, hint = self.folder.failures_csv, _rebuild(self.folder.run)
+        path = self.file(self.folder.failures_csv)
         try:
-            check_plain_file(path, hint)
+            check_plain_file(path, self.folder.cure)
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     yield _failure(row)
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise unreadable(path, error, hint) from error
+            raise unreadable(path, error, self.folder.cure) from error
+
+    def _table(self, path: Path) -> RunTable:
+        return RunTable(self.file(path), self.folder.cure)
+
+
+def _stranger(folder: RunFolder, record: RunRecord) -> str:
+    """A file that is not as long as the record says, in a folder that is not called as its run; empty without any.
+
+    A folder that was renamed, or copied under another name, has none.
+    """
+    for name, expected in record.files.items():
+        path = folder.path / name
+        if path.is_file() and path.parent == folder.path and path.stat().st_size != expected.bytes:
+            return f"{name} has {path.stat().st_size:,} bytes"
+    return ""
 
 
 def _failure(row: dict[str, str]) -> FailureRow:
@@ -159,10 +221,6 @@ def _moment(text: str) -> str:
     """The text, if it is a moment; raises `ValueError` otherwise."""
     parse_iso_ns(text)
     return text
-
-
-def _rebuild(run: str) -> str:
-    return f"Build it again with `loadstone recover {run}`"
 
 
 def list_runs(results: Path) -> list[RunFolder]:

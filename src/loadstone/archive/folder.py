@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["RunFolder", "replace_file", "sync_folder", "valid_run_id"]
+__all__ = ["RunFolder", "publish", "replace_file", "sync_file", "sync_folder", "temporary_name", "valid_run_id"]
 
 
 def valid_run_id(run: str) -> bool:
@@ -94,6 +94,24 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def built(self) -> tuple[Path, ...]:
+        """Every file that is built from the journal when the run is closed, but run.json."""
+        tables = (self.requests, self.rollups, self.usage, self.events)
+        return (*tables, self.stats_csv, self.stats_history_csv, self.failures_csv, self.exceptions_csv)
+
+    @property
+    def run_json_before(self) -> Path:
+        """The run.json of an earlier closing, while the files of a later one take the places of its files."""
+        return self.path / ".run.json.before"
+
+    @property
+    def cure(self) -> str:
+        """What can be done about a damaged file, for the hint of an error."""
+        if self.journal.is_dir():
+            return f"Build it again from the run's journal with `loadstone recover {self.run}`"
+        return "Take it from a copy of the run: its folder holds no journal to build it from again"
+
+    @property
     def is_closed(self) -> bool:
         """Whether the run was closed: run.json is written last. It may be damaged, or no file at all, since then."""
         return os.path.lexists(self.run_json)
@@ -145,7 +163,12 @@ def _is_folder(path: Path) -> bool:
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder to disk, so that the names in it survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -171,10 +194,6 @@ def publish(temporary: Path, target: Path) -> None:
     """
     if target.is_dir():
         raise UnreadableRunError(f"{target} is a folder, where a file is to be written", hint="Move it away")
-    handle = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_file(temporary)
     temporary.replace(target)
     sync_folder(target.parent)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from loadstone.archive.digests import RUN_SEAL
 from loadstone.archive.folder import RunFolder, replace_file
 from loadstone.archive.plain_file import check_plain_file, unreadable
 from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
@@ -15,7 +17,9 @@ from loadstone.errors import UnreadableRunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["encode_record", "read_record", "read_text", "write_record"]
+__all__ = ["decode_record", "encode_record", "is_of_other_format", "read_record", "read_text", "write_record"]
+
+_EMPTY_DIGEST: Final = b'"digest": ""\n}'
 
 _MOST_BYTES: Final = 32 * 1024 * 1024
 """A run with 500 names and 50,000 incarnations has less than that."""
@@ -27,19 +31,30 @@ def read_record(folder: RunFolder) -> RunRecord:
 
     Raises `UnreadableRunError` when the run is not closed, or its run.json is damaged or of a format not known here.
     """
-    text = read_text(folder)
+    return decode_record(read_text(folder), folder)
+
+
+def decode_record(text: bytes, folder: RunFolder) -> RunRecord:
+    """The content of a text that was the run.json of a run. Raises as `read_record` does."""
+    if is_of_other_format(text):
+        raise _other_format(text, folder)
+    try:
+        record = _checked(msgspec.json.decode(text, type=RunRecord))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, str(error)) from error
+    is_whole = RUN_SEAL.holds(text)
+    if is_whole or (is_whole is None and not (record.digest or record.files)):
+        return record
+    raise _damaged(folder, "its content does not match its digest, so it was changed after it was written")
+
+
+def is_of_other_format(text: bytes) -> bool:
+    """Whether a run.json is of a version that writes another format, rather than damaged."""
     try:
         head = msgspec.json.decode(text, type=_Head)
-        if head.format == FORMAT_VERSION:
-            return _checked(msgspec.json.decode(text, type=RunRecord))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableRunError(f"{folder.run_json} is damaged: {error}", hint=_rebuild(folder)) from error
-    writer = head.versions.get("loadstone")
-    raise UnreadableRunError(
-        f"{folder.run_json} has format {head.format}"
-        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
-        hint="Read this run with the version of loadstone that wrote it, or a newer one",
-    )
+    except (ValueError, RecursionError):
+        return False
+    return head.format != FORMAT_VERSION and RUN_SEAL.holds(text) is not False
 
 
 def read_text(folder: RunFolder) -> bytes:
@@ -83,12 +98,27 @@ def write_record(folder: RunFolder, record: RunRecord) -> None:
 
 
 def encode_record(record: RunRecord) -> bytes:
-    """A record as indented JSON; NaN and infinities, which JSON does not have, become null."""
+    """A record as indented JSON with its digest; NaN and infinities, which JSON does not have, become null."""
+    record = replace(record, digest="")
     try:
         text = msgspec.json.encode(record)
     except UnicodeEncodeError:
         text = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
-    return msgspec.json.format(text, indent=2) + b"\n"
+    return RUN_SEAL.put(msgspec.json.format(text, indent=2).removesuffix(_EMPTY_DIGEST))
+
+
+def _other_format(text: bytes, folder: RunFolder) -> UnreadableRunError:
+    head = msgspec.json.decode(text, type=_Head)
+    writer = head.versions.get("loadstone")
+    return UnreadableRunError(
+        f"{folder.run_json} has format {head.format}"
+        f"{f', written by loadstone {writer}' if writer else ''}; this version reads format {FORMAT_VERSION}",
+        hint="Read this run with the version of loadstone that wrote it, or a newer one",
+    )
+
+
+def _damaged(folder: RunFolder, problem: str) -> UnreadableRunError:
+    return UnreadableRunError(f"{folder.run_json} is damaged: {problem}", hint=folder.cure)
 
 
 class _Head(msgspec.Struct):

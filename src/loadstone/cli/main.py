@@ -30,6 +30,7 @@ _MODULES: Final = {
     "compare": "runs",
     "export": "runs",
     "report": "runs",
+    "verify": "runs",
     "recover": "runs",
     "influx": "influx",
     "grafana": "grafana",

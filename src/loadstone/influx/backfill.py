@@ -58,7 +58,7 @@ log = logging.getLogger("loadstone.influx")
 def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
     """Write everything of an archived run. Its InfluxDB ledger: samples ``stored``, ``rejected``, and ``pending`` 0.
 
-    Raises `ArchiveError` when the run has no journal, or a damaged one.
+    Raises `ArchiveError` when the run has no journal, or one that is damaged or lacks what the run was closed with.
     """
     _require_journal(folder)
     ledger = {"stored": 0, "rejected": 0, "pending": 0}
@@ -151,6 +151,8 @@ def _require_journal(folder: RunFolder) -> None:
             f"run {folder.run} has no journal in {folder.path}, so it cannot be written to InfluxDB",
             hint="Give a run whose folder still holds the directory journal",
         )
+    if folder.is_closed:
+        ClosedRun.open(folder).check_journal()
 
 
 def _batches(folder: RunFolder, entries: Entries) -> Iterator[Batch]:

@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
-__all__ = ["print_comparison", "print_runs", "print_summary"]
+__all__ = ["BETTER", "WORSE", "make_console", "new_table", "print_comparison", "print_runs", "print_summary"]
 
 _LOG_WIDTH: Final = 120
 """Columns where the width is unknown, as in a pipe or the log of a CI job."""
 _NARROW: Final = 100
 """Below this width tables have no vertical lines and leave out their least important columns."""
-_BETTER: Final = "green"
-_WORSE: Final = "red"
-_VERDICTS: Final[Mapping[str, str]] = {PASS: _BETTER, FAIL: _WORSE, INCONCLUSIVE: "yellow"}
-_RESULTS: Final[Mapping[bool | None, str]] = {True: _BETTER, False: _WORSE, None: "yellow"}
+BETTER: Final = "green"
+WORSE: Final = "red"
+_VERDICTS: Final[Mapping[str, str]] = {PASS: BETTER, FAIL: WORSE, INCONCLUSIVE: "yellow"}
+_RESULTS: Final[Mapping[bool | None, str]] = {True: BETTER, False: WORSE, None: "yellow"}
 _SECOND_MS: Final = 1000
 
 
@@ -51,7 +51,8 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(width=max(_LOG_WIDTH, console.width))
 
 
-def _new_table(console: Console, title: Text | str | None = None) -> Table:
+def new_table(console: Console, title: Text | str | None = None) -> Table:
+    """An empty table that suits the width of the console."""
     if console.width >= _NARROW:
         return Table(title=title, title_justify="left", box=HEAVY_HEAD)
     return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -106,7 +107,7 @@ def _opened(folder: RunFolder) -> RunRecord | ArchiveError:
 
 
 def _runs(runs: list[tuple[RunFolder, RunRecord | ArchiveError]], console: Console) -> Table:
-    table = _new_table(console)
+    table = new_table(console)
     table.caption = "figures of the window, or of the whole run where no window opened"
     columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
     for name in columns:
@@ -176,7 +177,7 @@ def _requests(run: RunRecord, console: Console) -> Table:
     title = Text(
         f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}, whole run", "table.title"
     )
-    table, columns = _new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
+    table, columns = new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
     table.add_column("request", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -205,7 +206,7 @@ def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
 
 
 def _objectives(run: RunRecord, console: Console) -> Table:
-    table = _new_table(console, "objectives")
+    table = new_table(console, "objectives")
     for name in ("objective", "measured", "result"):
         table.add_column(name)
     for result in run.objectives:
@@ -250,7 +251,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
 
 def _changes(comparison: Comparison, console: Console) -> Table:
     title = Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title")
-    table = _new_table(console, title)
+    table = new_table(console, title)
     columns = [name for name in CHANGE_HEADER if console.width >= _NARROW or name not in _CHANGE_LEFT_OUT]
     for name in columns:
         table.add_column(
@@ -271,4 +272,4 @@ def _change_style(change: Change) -> str | None:
     if not change.differs or change.change is None:
         return None
     more_is_better = change.metric == "rps"
-    return _BETTER if (change.change > 0) == more_is_better else _WORSE
+    return BETTER if (change.change > 0) == more_is_better else WORSE

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.verify import verify_run
 from loadstone.stream.keys import DEAD_LETTERS, run_secret
 from loadstone.stream.rules import WORKER
 from support.counting_server import CountingServer
@@ -73,6 +75,15 @@ def test_a_run_whose_objectives_hold_passes_and_leaves_nothing_behind(two_worker
     assert found["objectives"][0]["ok"] is True
     assert (code, found["verdict"], found["reasons"]) == (0, "pass", [])
     assert not run.left_behind()
+
+
+def test_every_file_that_a_run_leaves_is_whole_and_has_a_digest(two_workers):
+    run, _, _ = two_workers
+    folder = RunFolder(run.run_folder())
+    check = verify_run(folder)
+    assert (check.damaged, check.notes, check.has_digests) == ([], (), True)
+    left = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
+    assert {each.name for each in check.files} == {name for name in left if not name.startswith("logs/")}
 
 
 def test_statistics_of_the_archive_are_those_of_its_raw_rows(two_workers):

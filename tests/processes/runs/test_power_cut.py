@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.verify import verify_run
 from support.processes import wait_until
 
 BUSY = ("-u", "20", "-r", "50", "-t", "60s")
@@ -27,6 +29,7 @@ def test_a_run_whose_whole_platform_was_killed_is_recovered(new_run, counting_se
     again.folder = run.folder
     assert again.run() == 3
     assert run.run_json() == found
+    assert not verify_run(RunFolder(run.run_folder())).damaged
 
 
 def test_parts_end_when_who_watches_over_them_is_killed(new_run, counting_server):
