@@ -143,9 +143,10 @@ class InfluxServer:
         self.stop()
         return self.start()
 
-    def create_database(self, name: str) -> None:
-        """Create a database, which is a bucket of that name; nothing happens if it is there."""
-        self._ask("POST", {"q": f'CREATE DATABASE "{name}"'})
+    def create_database(self, name: str, keeps: str | None = None) -> None:
+        """Create a database, which is a bucket of that name and ``keeps`` points that long; not if it is there."""
+        retention = f" WITH DURATION {keeps}" if keeps else ""
+        self._ask("POST", {"q": f'CREATE DATABASE "{name}"{retention}'})
 
     def query(self, query: str, db: str = DATABASE) -> list[dict[str, Any]]:
         """Run InfluxQL and return its rows: columns and tags by name, times as ns. QueryError if it is refused."""

@@ -6,15 +6,17 @@ import logging
 import random
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from loadstone.influx.client import WriteOutcome
+from loadstone.influx.answer import WriteOutcome
+from loadstone.influx.sieve import Sieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from loadstone.influx.client import WriteAnswer
+    from loadstone.influx.answer import WriteAnswer
 
 __all__ = ["MOST_LINES", "Delivery", "Rejection", "Sink"]
 
@@ -73,22 +75,22 @@ class Delivery:
 
         ``guard`` is entered around each request; what it raises ends the delivery.
         """
-        rejected: list[Rejection] = []
-        ranges = [(0, len(lines))] if lines else []
-        while ranges:
-            start, stop = ranges.pop()
-            if stop - start > self._most_lines:
-                ranges += [(start + self._most_lines, stop), (start, start + self._most_lines)]
+        sieve = Sieve(lines, partial(self._send, guard=guard))
+        parts: list[Sequence[int]] = [range(len(lines))] if lines else []
+        while parts:
+            part = parts.pop()
+            size = min(self._most_lines, sieve.limit)
+            if len(part) > size:  # the first lines go first: a later point replaces an earlier one of the same key
+                parts += [part[size:], part[:size]]
                 continue
-            answer = self._send(lines[start:stop], guard)
-            if answer.outcome is not WriteOutcome.STORED:
-                # The first half goes first: a later point replaces an earlier one of the same key.
-                middle = (start + stop) // 2
-                if stop - start > 1 and not _refuses_all(answer, stop - start):
-                    ranges += [(middle, stop), (start, middle)]
-                else:
-                    rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
-        return rejected
+            answer = sieve.send(part)
+            if answer.outcome is WriteOutcome.STORED:
+                sieve.note_stored()
+            elif answer.outcome is WriteOutcome.REJECTED or len(part) == 1:
+                parts += [rest for rest in [sieve.sort_out(part, answer)] if rest]
+            else:
+                parts.append(part)  # what was too large or too slow has made `_most_lines` smaller
+        return [Rejection(at, reason) for at, reason in sorted(sieve.rejected.items())]
 
     def _send(self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]]) -> WriteAnswer:
         """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
@@ -142,8 +144,3 @@ class Delivery:
     @property
     def _state(self) -> str:
         return "refused" if self._reported and self._reported[0] is WriteOutcome.REFUSED else "away"
-
-
-def _refuses_all(answer: WriteAnswer, n: int) -> bool:
-    """Whether InfluxDB says that it dropped every line (2.x: a partial write reports ``dropped=N``)."""
-    return answer.outcome is WriteOutcome.REJECTED and answer.reason.endswith(f"dropped={n}") and n > 1

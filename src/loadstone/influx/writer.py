@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.archive.folder import valid_run_id
 from loadstone.domain.batch import decode_batch
+from loadstone.domain.text import mask_secrets
 from loadstone.errors import FormatError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
@@ -29,7 +31,7 @@ from loadstone.stream.consumer import Consumer, first_unfinished, order
 from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
 
@@ -43,7 +45,8 @@ __all__ = ["CLAIM_AFTER_MS", "MOST_DEFERRED", "InfluxWriter"]
 CLAIM_AFTER_MS: Final = 15_000
 """An entry is taken over when its writer gave no sign of life for it that long; a write times out earlier."""
 
-_MOST_DEAD_LETTERS: Final = 10_000
+_MOST_DEAD_LETTERS, _MOST_A_ROUND = 10_000, 1000
+_LINE_LIMIT: Final = 200
 _SIGN_EVERY_S: Final = 3.0
 _CLAIM_EVERY_S: Final = 5.0
 _BLOCK_MS: Final = 200
@@ -80,8 +83,15 @@ class _Round:
         self.lines += lines
 
     def receipts(self, rejected: Sequence[Rejection]) -> list[WriteReceipt]:
-        bad = [rejection.at for rejection in rejected]
-        return [_receipt(piece, sum(piece.start <= at < piece.start + piece.n for at in bad)) for piece in self.pieces]
+        return [_receipt(piece, len(bad)) for piece, bad in self.rejected_of(rejected)]
+
+    def rejected_of(self, rejected: Sequence[Rejection]) -> list[tuple[_Piece, Sequence[Rejection]]]:
+        """Each entry with those of its lines that were rejected; ``rejected`` is in order."""
+        at = [rejection.at for rejection in rejected]
+        bounds = (
+            (piece, bisect_left(at, piece.start), bisect_left(at, piece.start + piece.n)) for piece in self.pieces
+        )
+        return [(piece, rejected[first:last]) for piece, first, last in bounds]
 
 
 class InfluxWriter:
@@ -209,12 +219,21 @@ class InfluxWriter:
         self._ledger.settle(receipts)
         return receipts
 
-    def _bury(self, round_: _Round, rejected: Iterable[Rejection]) -> None:
-        for at, reason in rejected:
-            entry = next(piece.entry for piece in round_.pieces if piece.start <= at < piece.start + piece.n)
-            line = round_.lines[at]
-            log.error("run=%s id=%s rejected=1 reason=%r line=%r", entry.run, entry.id, reason, line[:200])
-            add_dead_letter(self._client, INFLUX_DEAD_LETTERS, entry, reason, line, most=_MOST_DEAD_LETTERS)
+    def _bury(self, round_: _Round, rejected: Sequence[Rejection]) -> None:
+        """Keep rejected lines as dead letters, up to a thousand of a round, and log the first of each entry."""
+        room = _MOST_A_ROUND
+        for piece, bad in round_.rejected_of(rejected):
+            entry = piece.entry
+            for at, reason in bad[: max(0, room)]:
+                add_dead_letter(
+                    self._client, INFLUX_DEAD_LETTERS, entry, reason, round_.lines[at], most=_MOST_DEAD_LETTERS
+                )
+            room -= len(bad)
+            if bad:
+                line = mask_secrets(round_.lines[bad[0].at][:_LINE_LIMIT])
+                log.error(
+                    "run=%s id=%s rejected=%d reason=%r first=%r", entry.run, entry.id, len(bad), bad[0].reason, line
+                )
 
     def _learn_size(self, round_: _Round) -> None:
         """Read as many entries as make a few full requests: entries hold one sample or thousands."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import Entry, EntryKind
+from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.backfill import write_run
-from loadstone.influx.client import WriteAnswer, WriteOutcome
 from loadstone.influx.delivery import Delivery
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 
