@@ -21,7 +21,6 @@ from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
-from loadstone.domain.live import InfluxLedger
 from loadstone.domain.retry import Retries
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -232,7 +231,8 @@ class Aggregator:
         live = snapshot(name, run.state, now_ns=self.clock.now_ns(), closing=name in self.closing)
         if self.feed is None or live.ledger is None:
             return live
-        return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
+        ledger, troubles = self.feed.live(name, live.ledger.stored, live.now_ns)
+        return replace(live, influx=ledger, troubles=(*live.troubles, *troubles))
 
     def _close_complete(self) -> None:
         """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders.

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
     from loadstone.influx.answer import WriteAnswer
 
-__all__ = ["MOST_LINES", "Delivery", "Rejection", "Sink"]
+__all__ = ["LONGEST_PAUSE_S", "MOST_LINES", "Delivery", "Rejection", "Sink", "Watch"]
 
 MOST_LINES: Final = 10_000
 """Lines of one request (InfluxDB's own advice is 5,000 to 10,000)."""
 
 _FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 15.0
+LONGEST_PAUSE_S: Final = 15.0
+"""Between two tries, unless InfluxDB asks for a longer one or refuses token, bucket or address."""
+
 _GROWTH: Final = 8
 _FEWEST_LINES: Final = 500
 """Requests that time out are not made smaller than this: below it, the size is not what makes them slow."""
@@ -52,6 +54,18 @@ class Sink(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Learns of writes that got nowhere. What it raises ends the delivery."""
+
+    def failed(self, answer: WriteAnswer) -> None:
+        """A write was not decided, and is tried again."""
+        ...
+
+    def over(self) -> None:
+        """After such failures: a write was decided."""
+        ...
+
+
 class Delivery:
     """Sends lines in requests of bounded size.
 
@@ -59,10 +73,18 @@ class Delivery:
     delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
     """
 
-    def __init__(self, sink: Sink, wait: Callable[[float], None], *, refused_pause_s: float) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        wait: Callable[[float], None],
+        *,
+        refused_pause_s: float,
+        watch: Watch | None = None,
+    ) -> None:
         self._sink = sink
         self._wait = wait
         self._refused_pause_s = refused_pause_s
+        self._watch = watch
         self._most_lines = MOST_LINES
         self._failures = 0
         self._failing_since_s = 0.0
@@ -115,7 +137,7 @@ class Delivery:
             return self._refused_pause_s
         if answer.retry_after_s is not None:
             return answer.retry_after_s
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+        longest = min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
 
     def _note_failure(self, answer: WriteAnswer) -> None:
@@ -123,6 +145,8 @@ class Delivery:
         if not self._failures:
             self._failing_since_s = time.monotonic()
         self._failures += 1
+        if self._watch:
+            self._watch.failed(answer)
         if self._reported != (answer.outcome, answer.status):
             self._reported = (answer.outcome, answer.status)
             is_refused = answer.outcome is WriteOutcome.REFUSED
@@ -135,6 +159,8 @@ class Delivery:
         if self._reported is not None:
             after_s = time.monotonic() - self._failing_since_s
             log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
+            if self._watch:
+                self._watch.over()
         self._reported, self._failures = None, 0
         if answer.outcome is WriteOutcome.TOO_LARGE:
             self._most_lines = max(1, n // 2)

@@ -26,6 +26,7 @@ from loadstone.influx.encode import request_lines
 from loadstone.influx.lease import PointsLease, PointsLeaseLostError
 from loadstone.influx.ledger import IngestLag, WriteReceipt
 from loadstone.influx.name_cap import AdmittedNames
+from loadstone.influx.trouble import FirstRejected
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
 from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
@@ -83,7 +84,7 @@ class _Round:
         self.lines += lines
 
     def receipts(self, rejected: Sequence[Rejection]) -> list[WriteReceipt]:
-        return [_receipt(piece, len(bad)) for piece, bad in self.rejected_of(rejected)]
+        return [_receipt(piece, bad, self.lines) for piece, bad in self.rejected_of(rejected)]
 
     def rejected_of(self, rejected: Sequence[Rejection]) -> list[tuple[_Piece, Sequence[Rejection]]]:
         """Each entry with those of its lines that were rejected; ``rejected`` is in order."""
@@ -241,10 +242,11 @@ class InfluxWriter:
         self._count = min(max(_LINES_A_ROUND // lines_an_entry, _FEWEST_ENTRIES), _MOST_ENTRIES)
 
 
-def _receipt(piece: _Piece, rejected: int) -> WriteReceipt:
-    entry = piece.entry
+def _receipt(piece: _Piece, bad: Sequence[Rejection], lines: Sequence[str]) -> WriteReceipt:
+    entry, n = piece.entry, len(bad)
     run = piece.batch.run if piece.batch else entry.run
-    return WriteReceipt(entry.stream, entry.id, run, piece.batch, piece.n - rejected, rejected)
+    first = FirstRejected.of(bad[0].reason, lines[bad[0].at], time.time_ns()) if bad else None
+    return WriteReceipt(entry.stream, entry.id, run, piece.batch, piece.n - n, n, first)
 
 
 def _batch_of(entry: StreamEntry) -> Batch | None:

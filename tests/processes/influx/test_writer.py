@@ -133,7 +133,9 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     run = RunMaker().started(0).add(IncarnationMaker().batch(taken, final=True)).stopped(1.5, requests=5000)
     ship(client, run.entries)
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
-        assert wait_for_influx(client, tmp_path) == {"stored": 4999, "rejected": 1, "pending": 0}
+        ledger = wait_for_influx(client, tmp_path)
+    assert (ledger["stored"], ledger["rejected"], ledger["pending"]) == (4999, 1, 0)
+    assert "poison" in ledger["first_rejected"]
     assert len(requests_in(faulty_influx)) == 4999
     letters = [fields for _, fields in client.xrange(INFLUX_DEAD_LETTERS)]
     (letter,) = [fields for fields in letters if fields[b"b"].startswith(b"request,")]

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec.structs import replace
 
 from loadstone.archive.finalize.document import Closing, run_record, verdict_of
@@ -23,14 +22,14 @@ from loadstone.archive.finalize.target import target_facts
 from loadstone.archive.folder import RunFolder, publish, temporary_name
 from loadstone.archive.journal.reader import JournalReader
 from loadstone.archive.run_json import read_record, write_record
-from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import judge
 from loadstone.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
     from loadstone.domain.verdict import Verdict
 
 __all__ = ["RunResult", "close_run", "recover_run", "set_influx_ledger"]
@@ -80,10 +79,9 @@ def recover_run(folder: RunFolder, *, now_ns: int | None = None, salvage: bool =
         return close_run(folder, now_ns=now_ns, salvage=salvage)
 
 
-def set_influx_ledger(folder: RunFolder, ledger: Mapping[str, int]) -> None:
-    """Update InfluxDB's ledger in run.json: ``stored``, ``rejected``, ``pending``. Hold the folder's lock."""
+def set_influx_ledger(folder: RunFolder, influx: InfluxLedgerRecord) -> None:
+    """Update InfluxDB's ledger in run.json. Hold the folder's lock."""
     record = read_record(folder)
-    influx = msgspec.convert(ledger, InfluxLedgerRecord)
     write_record(folder, replace(record, ledgers=replace(record.ledgers, influx=influx)))
 
 
