@@ -15,7 +15,6 @@ from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.trouble import TroubleNote, read_trouble
 from loadstone.stream.keys import INFLUX_TROUBLE, live
 from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
-from support.faulty_influx import FaultyInflux
 from support.processes import free_port, wait_until
 from support.run_maker import IncarnationMaker, RunMaker, samples
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import redis
 
     from loadstone.domain.live import Trouble
+    from support.faulty_influx import FaultyInflux
     from support.redis_server import RedisServer
 
 ALL = 2 * 8 * 50
