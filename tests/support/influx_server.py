@@ -66,6 +66,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     client_max_body_size 64m;
+    client_body_buffer_size 8m;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     location = /api/v2/write {{
