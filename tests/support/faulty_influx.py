@@ -124,8 +124,9 @@ class FaultyInflux:
     Standing rules, to be set and changed at any time: ``token`` (others get 401; None takes any), ``max_body_bytes``
     (larger bodies get 413), ``poison`` (a line that contains it is malformed), ``partial`` (answer 422 and store the
     good lines, instead of 400 and none), ``kept_since_ns`` (older points are beyond retention: 422 in the words of
-    2.9.1, and the others are stored), ``down_until`` (monotonic seconds; 503 before it). Queued behaviours come before
-    the rules, one for each write request. ``requests`` lists all writes, ``points`` what was accepted.
+    2.9.1, and the others are stored), ``write_takes_s`` (for each request, and for each of its lines), ``down_until``
+    (monotonic seconds; 503 before it). Queued behaviours come before the rules, one for each write request.
+    ``requests`` lists all writes, ``points`` what was accepted.
     """
 
     def __init__(self) -> None:
@@ -134,6 +135,7 @@ class FaultyInflux:
         self.poison = POISON
         self.partial = False
         self.kept_since_ns = 0
+        self.write_takes_s = (0.0, 0.0)
         self.down_until = 0.0
         self.requests: list[WriteRequest] = []
         self._stored: list[bytes] = []
@@ -187,6 +189,8 @@ class FaultyInflux:
 
     def decide(self, arrived: _Arrived) -> Behaviour:
         """Choose what happens to a request, and store what is accepted of it."""
+        fixed_s, per_line_s = self.write_takes_s
+        self.wait(fixed_s + per_line_s * len(arrived.lines))
         with self._lock:
             behaviour = self._queue.popleft() if self._queue else self._by_rules(arrived)
             if behaviour.stores:

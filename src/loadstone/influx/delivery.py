@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from loadstone.influx.answer import WriteOutcome
+from loadstone.influx.pace import FEWEST_LINES, MOST_LINES, Pace
 from loadstone.influx.sieve import Sieve
 
 if TYPE_CHECKING:
@@ -20,17 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_PAUSE_S", "MOST_LINES", "Delivery", "Rejection", "Sink", "Watch"]
 
-MOST_LINES: Final = 10_000
-"""Lines of one request (InfluxDB's own advice is 5,000 to 10,000)."""
-
 _FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 15.0
 """Between two tries, unless InfluxDB asks for a longer one or refuses token, bucket or address."""
 
 _GROWTH: Final = 8
-_FEWEST_LINES: Final = 500
-"""Requests that time out are not made smaller than this: below it, the size is not what makes them slow."""
-
 _UNDECIDED: Final = frozenset({WriteOutcome.AWAY, WriteOutcome.REFUSED, WriteOutcome.SLOW})
 log = logging.getLogger("loadstone.influx")
 
@@ -67,7 +62,7 @@ class Watch(Protocol):
 
 
 class Delivery:
-    """Sends lines in requests of bounded size.
+    """Sends lines in requests of bounded size, which adapts to how long writes take.
 
     ``wait`` pauses for the given number of seconds; it is called with 0 before each request, and what it raises ends a
     delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
@@ -80,11 +75,14 @@ class Delivery:
         *,
         refused_pause_s: float,
         watch: Watch | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._wait = wait
         self._refused_pause_s = refused_pause_s
         self._watch = watch
+        self._now_s = now_s
+        self._pace = Pace()
         self._most_lines = MOST_LINES
         self._failures = 0
         self._failing_since_s = 0.0
@@ -101,7 +99,7 @@ class Delivery:
         parts: list[Sequence[int]] = [range(len(lines))] if lines else []
         while parts:
             part = parts.pop()
-            size = min(self._most_lines, sieve.limit)
+            size = min(self._most_lines, self._pace.lines, sieve.limit)
             if len(part) > size:  # the first lines go first: a later point replaces an earlier one of the same key
                 parts += [part[size:], part[:size]]
                 continue
@@ -120,14 +118,18 @@ class Delivery:
         while True:
             self._wait(0)
             with guard():
+                begun_s = self._now_s()
                 answer = self._sink.write(data)
+                took_s = self._now_s() - begun_s
             if answer.outcome not in _UNDECIDED:
                 self._note_decision(answer, len(lines))
+                if answer.outcome is WriteOutcome.STORED:
+                    self._pace.note(len(lines), took_s)
                 return answer
             self._note_failure(answer)
             self._wait(self._pause_s(answer))
-            if answer.outcome is WriteOutcome.SLOW and len(lines) > _FEWEST_LINES:
-                self._most_lines = max(_FEWEST_LINES, len(lines) // 2)
+            if answer.outcome is WriteOutcome.SLOW and len(lines) > FEWEST_LINES:
+                self._most_lines = max(FEWEST_LINES, len(lines) // 2)
                 return answer
             if answer.outcome is WriteOutcome.REFUSED:
                 self._sink.reload_token()
@@ -143,7 +145,7 @@ class Delivery:
     def _note_failure(self, answer: WriteAnswer) -> None:
         """Log a state once, as an error, and not again with every attempt."""
         if not self._failures:
-            self._failing_since_s = time.monotonic()
+            self._failing_since_s = self._now_s()
         self._failures += 1
         if self._watch:
             self._watch.failed(answer)
@@ -157,7 +159,7 @@ class Delivery:
 
     def _note_decision(self, answer: WriteAnswer, n: int) -> None:
         if self._reported is not None:
-            after_s = time.monotonic() - self._failing_since_s
+            after_s = self._now_s() - self._failing_since_s
             log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
             if self._watch:
                 self._watch.over()

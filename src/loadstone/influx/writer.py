@@ -12,6 +12,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -32,7 +33,7 @@ from loadstone.stream.consumer import Consumer, first_unfinished, order
 from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from redis import Redis
 
@@ -129,11 +130,28 @@ class InfluxWriter:
         self._samples.rewind()
 
     def step(self, delivery: Delivery) -> bool:
-        """Read, write and acknowledge once. False when there was nothing to do."""
-        wrote = self._write_samples(delivery)
-        if lag_lines := self._ingest_lag.lines():
-            delivery.deliver(lag_lines)
-        return self._write_points(delivery) or wrote
+        """Read, write and acknowledge once. False when there was nothing to do.
+
+        Samples and points share requests: where a request is slow whatever it holds, samples wait for one at most.
+        """
+        round_ = _Round()
+        undecided = self._take_samples(round_)
+        runs = self._take_points(round_)
+        lag_lines = self._ingest_lag.lines()
+        if not round_.pieces and not lag_lines:
+            return False
+        guard = partial(self.points_lease.writing, self.points_lease.number, runs) if runs else nullcontext
+        try:
+            rejected = delivery.deliver(round_.lines + lag_lines, guard=guard)
+        except PointsLeaseLostError:
+            log.warning("points=deferred cause='another writer holds the points lease'")
+            return True
+        self._bury(round_, rejected)
+        receipts = round_.receipts(rejected)
+        self._ledger.settle(receipts)
+        self._ingest_lag.note(receipts)
+        self._held = undecided
+        return bool(round_.pieces)
 
     def sign(self) -> None:
         """Give a sign of life, if one is due: for the samples that this writer holds, and for the points lease."""
@@ -166,21 +184,20 @@ class InfluxWriter:
             entries += self._samples.claim(idle_ms=CLAIM_AFTER_MS, count=self._count)
         return entries
 
-    def _write_samples(self, delivery: Delivery) -> bool:
-        """Write what was read now, and what was deferred before and is decided by now."""
+    def _take_samples(self, round_: _Round) -> list[StreamEntry]:
+        """Take what was read now, and what was held before, into a round; the entries whose names are undecided.
+
+        All are held until they are written.
+        """
         deferred = self._held
-        read = self._read_samples()
-        self._held = deferred + read
-        round_ = _Round()
+        self._held = deferred + self._read_samples()
         # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published,
         # unless Redis was full.
         archived = first_unfinished(self._client, SAMPLES, AGGREGATORS) if deferred else None
         undecided = [entry for entry in self._held if not self._add_samples(round_, entry, archived)]
         if round_.pieces:
-            self._ingest_lag.note(self._write(round_, delivery.deliver))
             self._learn_size(round_)
-        self._held = undecided
-        return bool(round_.pieces)
+        return undecided
 
     def _add_samples(self, round_: _Round, entry: StreamEntry, archived: str | None) -> bool:
         """Take an entry into a round; False when its names are undecided and the Aggregator has yet to read it."""
@@ -199,26 +216,12 @@ class InfluxWriter:
             return False
         return True
 
-    def _write_points(self, delivery: Delivery) -> bool:
-        number = self.points_lease.number
+    def _take_points(self, round_: _Round) -> frozenset[str]:
+        """Take the next points into a round, behind the samples; the runs that they belong to."""
         entries = self.points_lease.read(self._points, count=_POINTS_ENTRIES)
-        runs = frozenset(entry.run for entry in entries)
-        round_ = _Round()
         for entry in entries:
             round_.add(entry, None, _lines_of(entry))
-        try:
-            if entries:
-                self._write(round_, partial(delivery.deliver, guard=partial(self.points_lease.writing, number, runs)))
-        except PointsLeaseLostError:
-            log.warning("points=deferred cause='another writer holds the points lease'")
-        return bool(entries)
-
-    def _write(self, round_: _Round, deliver: Callable[[Sequence[str]], list[Rejection]]) -> list[WriteReceipt]:
-        rejected = deliver(round_.lines)
-        self._bury(round_, rejected)
-        receipts = round_.receipts(rejected)
-        self._ledger.settle(receipts)
-        return receipts
+        return frozenset(entry.run for entry in entries)
 
     def _bury(self, round_: _Round, rejected: Sequence[Rejection]) -> None:
         """Keep rejected lines as dead letters, up to a thousand of a round, and log the first of each entry."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.charts.archive_data import report_data
 from loadstone.cli import influx
 from loadstone.cli.main import main
 from loadstone.errors import ExitCode
@@ -123,6 +125,8 @@ def test_a_run_that_is_partly_beyond_retention_says_so_first_and_counts_what_was
     assert f"{ALL - stored} rejected" in captured.out
     main(["show", run.run, "--results", str(run.path.parent)])
     assert f"InfluxDB rejected {ALL - stored} requests" in capsys.readouterr().out.replace("\n", " ")
+    notes = report_data(ClosedRun.open(run)).notes
+    assert any(f"InfluxDB rejected {ALL - stored} requests" in note for note in notes)
 
 
 @pytest.mark.attack("every line rejected", "exit code 1 with cause, first line and count; secrets are masked")

@@ -246,3 +246,31 @@ def test_a_second_life_of_the_aggregator_publishes_no_point_twice_and_none_less(
     assert len([line for line in published if line.startswith(b"worker,")]) == len(
         {line for line in published if line.startswith(b"worker,")}
     )
+
+
+def test_samples_and_points_that_wait_share_a_request(valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path):
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    with threads(settings, serve_aggregator):
+        ship(client, small_run(ends=False).entries)
+        wait_until(lambda: client.xlen(POINTS) > 0, "the Aggregator has published points")
+    with threads(settings, serve_writer):
+        wait_until(lambda: len(requests_in(faulty_influx)) == ALL, "all is stored")
+    kinds = [{line.split(b",", 1)[0] for line in request.lines} for request in faulty_influx.requests]
+    assert any({b"request", b"worker"} <= kind for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    "takes_s",
+    [pytest.param((0.2, 0.0), id="each request is slow"), pytest.param((0.0, 0.0005), id="each line is slow")],
+)
+def test_nothing_is_lost_or_counted_twice_when_writes_are_slow(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, takes_s: tuple[float, float]
+):
+    faulty_influx.write_takes_s = takes_s
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
+    with threads(settings):
+        ship(client, small_run(workers=4, batches=8, per_batch=100).entries)
+        assert wait_for_influx(client, tmp_path, timeout_s=60) == {"stored": 3200, "rejected": 0, "pending": 0}
+    assert len(requests_in(faulty_influx)) == 3200

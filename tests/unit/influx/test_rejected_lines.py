@@ -128,7 +128,14 @@ def test_a_reason_keeps_both_ends_of_a_long_text_and_hides_secrets():
 
 @pytest.mark.attack("an answer that is not InfluxDB's", "the data waits, as after a wrong address")
 @pytest.mark.parametrize(
-    "body", ["", "<html>400 The plain HTTP request was sent to HTTPS port</html>", "[]", "{}", "7"]
+    "body",
+    [
+        pytest.param("", id="an empty body"),
+        pytest.param("<html>The plain HTTP request was sent to HTTPS port</html>", id="a page of a proxy"),
+        pytest.param("[]", id="a list"),
+        pytest.param("{}", id="an object without a message"),
+        pytest.param("7", id="a number"),
+    ],
 )
 def test_a_400_that_is_not_influxdbs_rejects_no_line(body: str):
     assert answer_of(400, body).outcome is WriteOutcome.REFUSED
@@ -136,15 +143,15 @@ def test_a_400_that_is_not_influxdbs_rejects_no_line(body: str):
 
 @pytest.mark.attack("an answer that is not InfluxDB's", "no part of it is believed")
 @pytest.mark.parametrize(
-    "body",
+    "data",
     [
-        '{"error": "partial write", "data": [{"line_number": "2"}, {"line_number": -1}, 5, null]}',
-        '{"error": "partial write", "data": {"line_number": 99}}',
-        '{"error": "partial write", "data": "x"}',
-        '{"message": 5}',
+        pytest.param('[{"line_number": "2"}, {"line_number": -1}, 5, null]', id="numbers that are none"),
+        pytest.param('{"line_number": 99}', id="a line that was not sent"),
+        pytest.param('"x"', id="a text for the lines"),
+        pytest.param("[[]]", id="a list of lists"),
     ],
 )
-def test_a_body_of_another_shape_names_no_line(body: str):
-    answer = answer_of(400, body)
+def test_a_body_of_another_shape_names_no_line(data: str):
+    answer = answer_of(400, f'{{"error": "partial write", "data": {data}}}')
     assert answer.outcome is WriteOutcome.REJECTED
     assert answer.said.named(["a", "b"]) == []
