@@ -206,12 +206,18 @@ class ArchiveLedger(Struct, frozen=True, kw_only=True):
     ]
 
 
-class InfluxLedgerRecord(Struct, frozen=True, kw_only=True):
-    """Where every stored request is, in InfluxDB."""
+class InfluxLedgerRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where every stored request is, in InfluxDB, and why it is not there."""
 
     stored: _Count
     rejected: _Count
     pending: _Count
+    points_rejected: Annotated[_Count, Meta(description="Rejected points other than requests, such as rollups.")] = 0
+    rejected_reason: Annotated[
+        str | None, Meta(description="Why InfluxDB rejected the first of these lines, and what to do.")
+    ] = None
+    first_rejected: Annotated[str | None, Meta(description="That line, cut, its secrets masked.")] = None
+    pending_reason: Annotated[str | None, Meta(description="Why requests are pending, and what to do.")] = None
 
 
 class Ledgers(Struct, frozen=True, kw_only=True, omit_defaults=True):

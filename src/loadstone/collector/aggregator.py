@@ -24,7 +24,7 @@ from loadstone.collector.admission import KINDS, Admission, RefusedError
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
 from loadstone.collector.trouble import ARCHIVE, PUT_BACK, StorageWatch, WaitingRuns
-from loadstone.domain.live import InfluxLedger, Trouble
+from loadstone.domain.live import Trouble
 from loadstone.domain.retry import Retries
 from loadstone.errors import ArchiveError, StorageError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -328,7 +328,8 @@ class Aggregator:
         live = replace(live, troubles=(*live.troubles, *self._troubles(name), *self.admission.troubles()))
         if self.feed is None or live.ledger is None:
             return live
-        return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
+        ledger, troubles = self.feed.live(name, live.ledger.stored, live.now_ns)
+        return replace(live, influx=ledger, troubles=(*live.troubles, *troubles))
 
     def _troubles(self, name: str) -> Iterator[Trouble]:
         yield from self._storage.shown()

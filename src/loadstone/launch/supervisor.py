@@ -380,8 +380,9 @@ class RunSupervisor:
             self._sleep(_LOOK_EVERY_S)
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"
+        reason = f" ({ledger.pending_reason})" if ledger and ledger.pending_reason else ""
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
-        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
+        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}")
 
     def _publish(self, payload: Payload) -> None:
         """Publish an event now, or as soon as the run is known and Redis accepts it."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text
+from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text, influx_notes
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -167,6 +167,8 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     if run.exceptions:
         console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
     console.print(Text(_ledger(run), "dim"))
+    for note in influx_notes(run):
+        console.print(Text(note, "yellow"))
     console.print(Text(f"{in_flight_text(run)}\n{CLOSED_MODEL}", "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
     return run.exit_code

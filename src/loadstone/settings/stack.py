@@ -27,7 +27,8 @@ def _memory(value: str) -> str:
 
 def _retention(value: str) -> str:
     if not _RETENTION.fullmatch(value):
-        raise ValueError("a duration such as 30d or 72h, or 0 for no limit")
+        raise ValueError(parse.RETENTION)
+    parse.retention_s(value)
     return value
 
 
@@ -205,7 +206,7 @@ class StackSettings:
     )
     influx_retention: str = setting(
         _retention,
-        "how long InfluxDB keeps points (0: forever); the archive keeps everything",
+        "how long InfluxDB keeps points, at least 1h (0: forever); the archive keeps everything",
         default="30d",
         variable="INFLUX_RETENTION",
     )

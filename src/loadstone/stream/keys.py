@@ -17,6 +17,7 @@ __all__ = [
     "INFLUX_CUT",
     "INFLUX_DEAD_LETTERS",
     "INFLUX_OPEN",
+    "INFLUX_TROUBLE",
     "KEPT_S",
     "MAC",
     "OPEN_RUNS",
@@ -32,6 +33,7 @@ __all__ = [
     "inbox",
     "influx_ledger",
     "influx_ledger_page",
+    "influx_rejected",
     "lease_number",
     "live",
     "run_secret",
@@ -88,6 +90,9 @@ INFLUX_OPEN: Final = "influx_open"
 INFLUX_CUT: Final = "influx_cut"
 """Set of the runs whose entries were cut before InfluxDB had them; each is backfilled again when it has closed."""
 
+INFLUX_TROUBLE: Final = "influx_trouble"
+"""Why a writer cannot write right now (JSON); it expires shortly after the writer's last try."""
+
 BACKFILL_QUEUE: Final = "backfill"
 """Hash of the runs to backfill, each with a token that is new with every request."""
 
@@ -123,6 +128,11 @@ def influx_ledger(run: str) -> str:
 def influx_ledger_page(run: str, incarnation: str, page: int) -> str:
     """The key of a bitmap: which batches of an incarnation the InfluxDB ledger has counted."""
     return f"influx:{run}:{incarnation}:{page}"
+
+
+def influx_rejected(run: str) -> str:
+    """The key of the first line of a run that InfluxDB rejected, with the reason (JSON)."""
+    return f"influx_rejected:{run}"
 
 
 def finalizer_lease(run: str) -> str:

@@ -27,7 +27,7 @@ from loadstone.influx.name_cap import publish_names
 from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.inbox import move_entries
-from loadstone.stream.keys import AGGREGATORS, SAMPLES, WRITERS
+from loadstone.stream.keys import AGGREGATOR_LEASE, AGGREGATORS, POINTS_LEASE, SAMPLES, WRITERS
 from loadstone.stream.proof import open_run
 from support import run_maker
 from support.collecting import collector_settings, program, secret_of, send_blob, ship, wait_for_influx
@@ -217,7 +217,8 @@ def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, m
     aggregator = program(settings, "aggregator", tmp_path / "a.log").start()
     writer = program(settings, "writer", tmp_path / "w.log").start()
     try:
-        time.sleep(2)
+        both = (AGGREGATOR_LEASE, POINTS_LEASE)  # a busy machine takes seconds to start a program
+        wait_until(lambda: client.exists(*both) == len(both), "Aggregator and writer run", timeout_s=60)
         ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
         looker = threading.Thread(target=look)
         looker.start()

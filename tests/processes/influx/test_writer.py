@@ -146,7 +146,9 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     run = RunMaker().started(0).add(IncarnationMaker().batch(taken, final=True)).stopped(1.5, requests=5000)
     ship(client, run.entries)
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
-        assert wait_for_influx(client, tmp_path) == {"stored": 4999, "rejected": 1, "pending": 0}
+        ledger = wait_for_influx(client, tmp_path)
+    assert (ledger["stored"], ledger["rejected"], ledger["pending"]) == (4999, 1, 0)
+    assert "poison" in ledger["first_rejected"]
     assert len(requests_in(faulty_influx)) == 4999
     letters = [fields for _, fields in client.xrange(INFLUX_DEAD_LETTERS)]
     (letter,) = [fields for fields in letters if fields[b"b"].startswith(b"request,")]
@@ -282,3 +284,31 @@ def test_a_second_life_of_the_aggregator_publishes_no_point_twice_and_none_less(
     assert len([line for line in published if line.startswith(b"worker,")]) == len(
         {line for line in published if line.startswith(b"worker,")}
     )
+
+
+def test_samples_and_points_that_wait_share_a_request(valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path):
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    with threads(settings, serve_aggregator):
+        ship(client, small_run(ends=False).entries)
+        wait_until(lambda: client.xlen(POINTS) > 0, "the Aggregator has published points")
+    with threads(settings, serve_writer):
+        wait_until(lambda: len(requests_in(faulty_influx)) == ALL, "all is stored")
+    kinds = [{line.split(b",", 1)[0] for line in request.lines} for request in faulty_influx.requests]
+    assert any({b"request", b"worker"} <= kind for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    "takes_s",
+    [pytest.param((0.2, 0.0), id="each request is slow"), pytest.param((0.0, 0.0005), id="each line is slow")],
+)
+def test_nothing_is_lost_or_counted_twice_when_writes_are_slow(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, takes_s: tuple[float, float]
+):
+    faulty_influx.write_takes_s = takes_s
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
+    with threads(settings):
+        ship(client, small_run(workers=4, batches=8, per_batch=100).entries)
+        assert wait_for_influx(client, tmp_path, timeout_s=60) == {"stored": 3200, "rejected": 0, "pending": 0}
+    assert len(requests_in(faulty_influx)) == 3200

@@ -19,7 +19,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec.structs import replace
 
 from loadstone.archive.closed_run import ClosedRun
@@ -41,7 +40,6 @@ from loadstone.archive.run_json import (
     read_text,
     write_record,
 )
-from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
 from loadstone.archive.storage import reason_and_cure
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import judge
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.integrity import FileDigest, SalvageRecord
     from loadstone.archive.journal.frame import Entry
+    from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
     from loadstone.domain.verdict import Verdict
 
 __all__ = ["RunResult", "close_run", "recover_run", "salvage_run", "set_influx_ledger"]
@@ -125,10 +124,9 @@ def salvage_run(folder: RunFolder) -> RunResult:
             return _write(target, run_record(closing), {})
 
 
-def set_influx_ledger(folder: RunFolder, ledger: Mapping[str, int]) -> None:
-    """Update InfluxDB's ledger in run.json: ``stored``, ``rejected``, ``pending``. Hold the folder's lock."""
+def set_influx_ledger(folder: RunFolder, influx: InfluxLedgerRecord) -> None:
+    """Update InfluxDB's ledger in run.json. Hold the folder's lock."""
     record = read_record(folder)
-    influx = msgspec.convert(ledger, InfluxLedgerRecord)
     write_record(folder, replace(record, ledgers=replace(record.ledgers, influx=influx)))
 
 
