@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.cli import grafana, influx, run, runs, services, stack
 from loadstone.cli.common import Parser
-from loadstone.domain.text import mask_secrets
+from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import LoadstoneError, SettingsError
+from loadstone.settings import MaskSettings, load
 from loadstone.version import __version__
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if rest:
             arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
         _set_up_log(verb)
+        if not load(MaskSettings).mask_secrets:
+            keep_secrets()
         return int(verb.execute(arguments, tuple(words[end:]))) if verb.execute else 0
     except LoadstoneError as error:
         if arguments.debug:

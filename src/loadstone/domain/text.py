@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["TEXT_LIMIT", "clean_text", "mask_secrets", "mask_values"]
+from loadstone.domain.masking import mask_secrets
+
+__all__ = ["TEXT_LIMIT", "clean_text"]
 
 TEXT_LIMIT: Final = 1024
 """Bytes of UTF-8 that `clean_text` keeps."""
 
 _CONTROL: Final = dict.fromkeys((*range(32), 127), " ")
-_HIDDEN: Final = "***"
-_USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#]+@")
-_PARAMETER: Final = re.compile(
-    r"([?&;](?:[\w.\-]*(?:token|secret|passw|api[_\-]?key|access[_\-]?key|signature|credential)[\w.\-]*|key|sig|auth|pwd)=)"
-    r"[^&;\s#\"'<>]+",
-    re.IGNORECASE,
-)
-_HEADER: Final = re.compile(r"\b(Bearer|Basic|Token)(\s+)[A-Za-z0-9+/=_.~\-]{8,}", re.IGNORECASE)
-
-
-@lru_cache(maxsize=8192)
-def mask_secrets(text: str) -> str:
-    """The text with the user part of URLs, secret query parameters and authorization values replaced by ``***``."""
-    masked = _USER_INFO.sub(f"{_HIDDEN}@", text) if "://" in text else text
-    masked = _PARAMETER.sub(rf"\1{_HIDDEN}", masked) if "=" in masked else masked
-    return _HEADER.sub(rf"\1\2{_HIDDEN}", masked)
-
-
-def mask_values(value: Any) -> Any:
-    """A JSON value with every text in it masked, at any depth; keys stay."""
-    if isinstance(value, str):
-        return mask_secrets(value)
-    if isinstance(value, dict):
-        return {key: mask_values(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [mask_values(inner) for inner in value]
-    return value
 
 
 def clean_text(text: str) -> str:
-    """A text with secrets masked and control characters made spaces, cut at `TEXT_LIMIT` bytes."""
-    return _cut(mask_secrets(text).translate(_CONTROL))
+    """A text with control characters made spaces and secrets masked, cut at `TEXT_LIMIT` bytes."""
+    return _cut(mask_secrets(text.translate(_CONTROL)))
 
 
 def _cut(text: str) -> str:

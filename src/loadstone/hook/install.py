@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadstone.domain.masking import keep_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
 from loadstone.hook import control_api, web_ui
 from loadstone.hook.default_host import ClassHosts, give_default_host
@@ -80,6 +81,8 @@ class _Hook:
     def _initialise(self, environment: Environment) -> None:
         settings = load(HookSettings)
         environment.locustfile = _display_name(environment)
+        if not settings.mask_secrets:
+            keep_secrets()
         if settings.redis_url is None:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
         else:

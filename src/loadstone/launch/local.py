@@ -23,10 +23,10 @@ from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_u
 from loadstone.launch.python import RUN_LOCUST, python_module
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
+from loadstone.settings import HookOnlySettings, InfluxSettings, MaskSettings, as_environment, inherited_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
@@ -156,7 +156,7 @@ class LocalStack:
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
 
     def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
-        env = as_environment({"redis_url": self.redis_url, **values})
+        env = {**inherited_environment(MaskSettings), **as_environment({"redis_url": self.redis_url, **values})}
         argv = python_module("loadstone", verb)
         log = self.folder / f"{name}.log"
         service = self._make_process(
@@ -197,27 +197,30 @@ class LocalStack:
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
-        given = self.scenario.master_arguments
-        self.master = self._locust("master", [*given, "--master", *self._master_arguments()])
+        host = ("--host", self.host) if self.host else ()
+        hidden = [*self.scenario.arguments, *self.scenario.master_arguments, *host]
+        self.master = self._locust("master", ["--master", *self._master_arguments()], hidden)
         self.master.start()
         for number in range(1, self.settings.workers + 1):
             arguments = ["--worker", "--master-host", self._loopback(), "--master-port", str(self.master_port)]
-            worker = self._locust(f"worker-{number}", [*arguments, *self._tags()], restarts=_WORKER_RESTARTS)
+            arguments += self._tags()
+            worker = self._locust(f"worker-{number}", arguments, self.scenario.arguments, restarts=_WORKER_RESTARTS)
             worker.start()
             self.workers.append(worker)
 
-    def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
+    def _locust(self, name: str, arguments: list[str], hidden: Sequence[str], restarts: int = 0) -> ManagedProcess:
+        """A Locust process; what the user gave is ``hidden`` from its command line, which everybody here can list."""
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = python_module(RUN_LOCUST, "-f", files, *self.scenario.arguments, *arguments)
-        log = self.folder / f"{name}.log"
-        return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
+        argv = python_module(RUN_LOCUST, "-f", files, *arguments)
+        env = {**self._locust_env, **as_environment({"locust_arguments": _json(hidden)})}
+        return self._make_process(name=name, argv=argv, env=env, log=self.folder / f"{name}.log", restarts=restarts)
 
     def _master_arguments(self) -> list[str]:
         settings = self.settings
         bind = ["--master-bind-host", settings.bind, "--master-bind-port", str(self.master_port)]
         load = ["--users", str(settings.users), "--spawn-rate", f"{settings.spawn_rate:g}"]
         stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--enable-rebalancing"]
-        common = [*bind, *stop, *(("--host", self.host) if self.host else ()), *self._tags()]
+        common = [*bind, *stop, *self._tags()]
         if self.interactive:
             return [*common, *load, "--web-host", settings.bind, "--web-port", str(settings.web_port)]
         expect = ["--expect-workers", str(settings.workers), "--expect-workers-max-wait", str(_WORKERS_JOIN_WITHIN_S)]

@@ -104,8 +104,7 @@ def worker_command(settings: WorkerSettings, scenario: Scenario) -> tuple[list[s
     load(HookOnlySettings)
     files = ",".join(map(str, (*scenario.files, PLUGIN_FILE))) if scenario.files else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
-    argv = python_module(RUN_LOCUST, "-f", files, *scenario.arguments, "--worker", *master)
-    env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
-    return argv, child_environment(
-        {**env, **as_environment({"locust_words": msgspec.json.encode(scenario.unlisted_arguments).decode()})}
-    )
+    words = {"locust_words": scenario.unlisted_arguments, "locust_arguments": scenario.arguments}
+    hidden = {name: msgspec.json.encode(each).decode() for name, each in words.items()}
+    env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url, **hidden})}
+    return python_module(RUN_LOCUST, "-f", files, "--worker", *master), child_environment(env)

@@ -159,17 +159,32 @@ def test_master_and_workers_meet_on_a_port_that_stays_reserved(machine: FakeMach
         assert machine.processes["aggregator"].env["LOADSTONE_LIVE_PORT"] == str(stack.live_port) != port
 
 
+@pytest.mark.attack("a secret on the command line", "in no command line of a child process")
+def test_what_the_user_gave_stands_on_no_command_line_of_a_child(machine: FakeMachine):
+    given = scenario(arguments=("Buyer", "--api-key", "hunter2"), master_arguments=("--web-login",))
+    with stack_of(machine, {**REMOTE, "host": "http://bob:hunter2@127.0.0.1:9"}, given) as stack:
+        stack.start(lambda: False)
+        assert stack.targets == "http://***@127.0.0.1:9"
+    words = [word for process in machine.processes.values() for word in process.argv]
+    assert not any("hunter2" in word for word in words)
+    assert machine.processes["worker-1"].hidden_arguments == ("Buyer", "--api-key", "hunter2")
+    assert machine.processes["master"].hidden_arguments == (
+        *("Buyer", "--api-key", "hunter2", "--web-login"), *("--host", "http://bob:hunter2@127.0.0.1:9"),
+    )  # fmt: skip
+
+
 def test_locust_gets_a_host_only_from_the_user(machine: FakeMachine):
     options = {"redis_url": REMOTE["redis_url"]}
     with stack_of(machine, options, scenario(hosts=("http://127.0.0.1:7", "http://127.0.0.1:8"))) as stack:
         stack.start(lambda: False)
         assert stack.targets == "http://127.0.0.1:7, http://127.0.0.1:8"
-    assert not any("--host" in machine.processes[name].argv for name in ("master", "worker-1"))
+    assert not any("--host" in machine.processes[name].hidden_arguments for name in ("master", "worker-1"))
     with stack_of(machine, {**options, "host": "http://127.0.0.1:9/"}, scenario(hosts=("http://x",))) as stack:
         stack.start(lambda: False)
         assert stack.targets == "http://127.0.0.1:9/"
-    argv = machine.processes["master"].argv
-    assert argv[argv.index("--host") + 1] == "http://127.0.0.1:9/", "with its slash, behind which Locust puts paths"
+    assert machine.processes["master"].hidden_arguments == ("--host", "http://127.0.0.1:9/"), (
+        "with its slash: Locust puts paths behind it"
+    )
     assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
 
 
