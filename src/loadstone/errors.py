@@ -7,6 +7,7 @@ LoadstoneError              (4) any failure of the platform itself
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
+|- OutputError              (4) standard output cannot be written; 141 if its reader left, which is said to nobody
 `- FormatError              (4) data that is damaged or of an unknown version
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "FormatError",
     "LoadstoneError",
     "NoRunError",
+    "OutputError",
     "PlatformError",
     "SettingsError",
     "StreamError",
@@ -40,6 +42,7 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 3
     PLATFORM = 4
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class LoadstoneError(Exception):
@@ -89,6 +92,16 @@ class ArchiveError(LoadstoneError):
 
 class StreamError(LoadstoneError):
     """Redis or Valkey cannot be reached, or refused a command."""
+
+
+class OutputError(LoadstoneError):
+    """Standard output cannot be written; ``cause`` is what the system said."""
+
+    def __init__(self, cause: OSError | ValueError) -> None:
+        super().__init__(f"standard output cannot be written: {getattr(cause, 'strerror', None) or cause}")
+        self.reader_left = isinstance(cause, BrokenPipeError)
+        if self.reader_left:  # as of any program that SIGPIPE ends
+            self.exit_code = ExitCode.READER_LEFT
 
 
 class FormatError(LoadstoneError):

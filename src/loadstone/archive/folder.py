@@ -93,6 +93,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the logs of the processes that ran it, see `loadstone.archive.logs`."""
+        return self.path / "logs"
+
+    @property
     def is_closed(self) -> bool:
         """Whether the run was closed: run.json is written last."""
         return self.run_json.is_file()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from loadstone.archive.closed_run import resolve_run
+from loadstone.domain.text import printable
 from loadstone.errors import UsageError
 from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
 
@@ -74,6 +75,8 @@ class Verb:
     actions: tuple[Verb, ...] = ()
     passes_arguments_on: bool = False
     is_service: bool = False
+    outlives_output: bool = False
+    """It goes on when nobody takes its output any more."""
 
     def add_to(self, verbs: argparse._SubParsersAction[Parser]) -> None:
         """Add the parser of this verb, and those of its actions."""
@@ -136,8 +139,8 @@ def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
 
 
 def say(line: str) -> None:
-    """Print one line of a verb's result to standard output."""
-    sys.stdout.write(f"{line}\n")
+    """Print one line of a verb's result to standard output, without what a terminal would obey."""
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 class StopFlag:
@@ -149,10 +152,11 @@ class StopFlag:
 
     @classmethod
     def install(cls) -> StopFlag:
-        """A flag that SIGINT, SIGTERM and SIGHUP set from now on."""
+        """A flag that SIGINT, SIGTERM and SIGHUP set from now on; `nohup` keeps SIGHUP away."""
         flag = cls()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, flag._set)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup sets
+                signal.signal(number, flag._set)
         return flag
 
     @contextmanager

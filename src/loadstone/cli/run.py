@@ -140,6 +140,7 @@ RUN: Final = Verb(
     configure=_configure_run,
     execute=_run,
     passes_arguments_on=True,
+    outlives_output=True,
 )
 UP: Final = Verb(
     name="up",
@@ -148,4 +149,5 @@ UP: Final = Verb(
     configure=lambda parser: add_options(parser, RunSettings),
     execute=_up,
     passes_arguments_on=True,
+    outlives_output=True,
 )

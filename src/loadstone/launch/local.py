@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from loadstone.errors import PlatformError
+from loadstone.errors import PlatformError, UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
+from loadstone.launch.kept_logs import KeptLogs
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
+from loadstone.report.console import tell_terminal
 from loadstone.settings import HookOnlySettings, InfluxSettings, MaskSettings, as_environment, inherited_environment
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
+        self.logs = KeptLogs(self.folder, settings.results)
         self.host = _host_for(settings, scenario)
         """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
         self.redis_url = settings.redis_url or ""
@@ -80,7 +83,8 @@ class LocalStack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
+        wrong_use = kind is not None and issubclass(kind, UsageError)
+        self.stop(keep_logs=not wrong_use and (kind is not None or not self.interactive))
 
     def processes(self) -> Iterator[ManagedProcess]:
         """Every process that was started, in the order in which to stop them."""
@@ -134,8 +138,11 @@ class LocalStack:
             process.restart()
         return crashed
 
-    def stop(self) -> None:
-        """Stop every process, Valkey last, remove the temporary folder and give the ports back."""
+    def stop(self, *, keep_logs: bool = False) -> None:
+        """Stop every process, Valkey last, remove the temporary folder and give the ports back.
+
+        The logs of runs are kept; ``keep_logs``: also where no run began.
+        """
         processes = list(self.processes())
         for process in processes:
             if process is not self._stream:
@@ -143,6 +150,8 @@ class LocalStack:
         for process in processes:
             process.stop()
         self._ports.release()
+        if told := self.logs.keep(even_without_run=keep_logs):
+            tell_terminal(told)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_stream(self) -> None:

@@ -245,6 +245,7 @@ class RunSupervisor:
         except FAILURES:
             return  # Redis is being restarted; the next look reads it
         if self.live:
+            self._stack.logs.note_run(self.live.run)
             self._events.publish(self.live.run)
             self._view.show(self.live, self._ends_in_s(self.live))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
+from loadstone.report.console import SafeConsole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,14 +69,14 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """See `View`."""
-        print(text, flush=True)  # noqa: T201  (progress for people)
+        print(printable(text), flush=True)  # noqa: T201  (progress for people)
 
 
 class RichView:
     """A panel of the newest figures, and below it the newest notes."""
 
     def __init__(self) -> None:
-        self._live = Live(console=Console(), refresh_per_second=4, transient=True)
+        self._live = Live(console=SafeConsole(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
         self._newest: tuple[LiveSnapshot, float | None] | None = None
 
@@ -107,7 +109,7 @@ class RichView:
             grid.add_column(justify="right")
         grid.add_row(*(Text(name, style="dim") for name, _ in facts))
         grid.add_row(*(Text(value, style="bold") for _, value in facts))
-        panel = Panel(grid, title=f"run {live.run}", subtitle=_PHASES.get(live.phase, live.phase), expand=False)
+        panel = Panel(grid, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
         self._live.update(Group(panel, notes))
 
 

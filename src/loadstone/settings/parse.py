@@ -45,7 +45,10 @@ def text(value: str) -> str:
 
 def path(value: str) -> Path:
     """A path; ``~`` is the home folder."""
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("a path without ~, because this user has no home folder") from None
 
 
 def paths(value: str) -> tuple[Path, ...]:

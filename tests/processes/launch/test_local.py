@@ -5,6 +5,7 @@ Processes are doubles, and so is the demo target's HTTP server; whole runs with 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from contextlib import contextmanager
@@ -122,6 +123,42 @@ def test_a_process_that_cannot_start_stops_those_before_it(machine: FakeMachine)
     assert machine.started() == ["aggregator", "master"]
     assert not machine.processes["aggregator"].alive
     assert not stack.folder.exists()
+
+
+def kept_logs(results: Path) -> list[str]:
+    return sorted(str(path.relative_to(results)) for path in results.rglob("*.log"))
+
+
+@pytest.mark.parametrize(
+    ("ends_with", "kept"),
+    [(None, 1), (PlatformError("no"), 1), (KeyboardInterrupt(), 1), (UsageError("no"), 0)],
+    ids=["an interrupt before the run", "a part that fails", "Ctrl-C", "wrong use"],
+)
+def test_logs_are_kept_where_no_run_began_unless_nothing_was_to_be_written(
+    machine: FakeMachine, tmp_path: Path, ends_with: BaseException | None, kept: int, capsys
+):
+    with contextlib.suppress(PlatformError, KeyboardInterrupt, UsageError):  # noqa: SIM117
+        with stack_of(machine, {**REMOTE, "results": str(tmp_path)}) as stack:
+            (stack.folder / "master.log").write_text("boom")
+            if ends_with is not None:
+                raise ends_with
+    assert len(kept_logs(tmp_path)) == kept
+    assert ("the logs of all processes are in" in capsys.readouterr().err) == bool(kept)
+
+
+def test_logs_of_a_run_are_in_its_folder_also_where_it_ends_in_an_error(machine: FakeMachine, tmp_path: Path):
+    (tmp_path / "run-1").mkdir()
+    with contextlib.suppress(PlatformError), stack_of(machine, {**REMOTE, "results": str(tmp_path)}) as stack:
+        (stack.folder / "master.log").write_text("boom")
+        stack.logs.note_run("run-1")
+        raise PlatformError("not archived")
+    assert kept_logs(tmp_path) == ["run-1/logs/master.log"]
+
+
+def test_a_platform_that_served_no_run_leaves_no_logs(machine: FakeMachine, tmp_path: Path):
+    with stack_of(machine, {**REMOTE, "results": str(tmp_path)}, interactive=True) as stack:
+        (stack.folder / "master.log").write_text("fine")
+    assert kept_logs(tmp_path) == []
 
 
 def test_a_stop_request_during_the_start_keeps_locust_from_starting(machine: FakeMachine):
