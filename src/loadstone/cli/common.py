@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from loadstone.archive.closed_run import resolve_run
 from loadstone.domain.text import printable
 from loadstone.errors import UsageError
-from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
+from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, parse, read_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +130,15 @@ def add_run(parser: argparse.ArgumentParser, name: str = "run") -> None:
 def add_results(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     """Give the parser the results folder; ``hidden`` for verbs that accept it but have no use for it."""
     text = argparse.SUPPRESS if hidden else "results folder (default: results)"
-    parser.add_argument("--results", default="results", metavar="DIR", help=text)
+    parser.add_argument("--results", default="results", metavar="DIR", help=text, type=_results)
+
+
+def _results(value: str) -> str:
+    try:
+        parse.path(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is {value!r}, it must be {error}") from None
+    return value
 
 
 def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:

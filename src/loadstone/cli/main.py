@@ -43,6 +43,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     stack.SETUP,
     stack.SECRETS,
 )
+_HELP: Final = frozenset({"-h", "--help"})
 
 
 def parser() -> Parser:
@@ -66,8 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with checked_output() as output:
         try:
             with interrupted_by_signals():
-                code = _run(sys.argv[1:] if argv is None else list(argv), arguments, output)
-                output.flush()
+                try:
+                    code = _run(sys.argv[1:] if argv is None else list(argv), arguments, output)
+                finally:
+                    output.flush()
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
         except OutputError as error:
@@ -87,15 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str], arguments: argparse.Namespace, output: CheckedStream) -> int:
     end = _end_of_verb(words)
-    try:
-        _, rest = parser().parse_known_args(words[:end], arguments)
-    except SystemExit:
-        output.flush()
-        raise
+    _, rest = parser().parse_known_args(words[:end], arguments)
     verb: Verb = arguments.verb
     if rest:
         arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    output.optional = verb.outlives_output
+    output.optional = verb.outlives_output and not _HELP & set(words)
     _set_up_log(verb)
     if not load(MaskSettings).mask_secrets:
         keep_secrets()

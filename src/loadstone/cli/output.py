@@ -25,14 +25,33 @@ __all__ = ["CheckedStream", "checked_output", "interrupted_by_signals"]
 _STANDARD: Final = (0, 1, 2)
 
 
+class _ClosedStream:
+    """Stands where Python has no stream, because the process was started with that descriptor closed."""
+
+    closed = False
+    encoding = "utf-8"
+
+    def write(self, _data: Any) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return False
+
+    @property
+    def buffer(self) -> _ClosedStream:
+        return self
+
+
 class CheckedStream:
-    """Standard output or standard error, None where it is closed. What cannot be written ends the verb, or is dropped.
+    """Standard output or standard error. What cannot be written ends the verb, or is dropped.
 
     ``optional``: drop it and go on. Either way what is written later goes nowhere, so nothing fails a second time.
     """
 
     def __init__(self, stream: Any, *, optional: bool) -> None:
-        self._stream = stream
+        self._stream = _ClosedStream() if stream is None else stream
         self.optional = optional
         self._lost = False
 
@@ -42,7 +61,7 @@ class CheckedStream:
     def write(self, data: Any) -> int:
         """Write text or bytes. Raises `OutputError` once, unless the output is ``optional``."""
         try:
-            return int(self._open().write(data))
+            return int(self._stream.write(data))
         except (OSError, ValueError) as error:
             self._give_up(error)
             return len(data)
@@ -54,8 +73,6 @@ class CheckedStream:
 
     def flush(self) -> None:
         """Write what is buffered. Raises `OutputError` as `write` does."""
-        if self._stream is None:
-            return
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -63,28 +80,18 @@ class CheckedStream:
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
-        return self._stream is not None and not self._lost and bool(self._stream.isatty())
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of texts."""
-        return getattr(self._stream, "encoding", None) or "utf-8"
+        return not self._lost and bool(self._stream.isatty())
 
     @property
     def buffer(self) -> CheckedStream:
         """The same output for bytes."""
-        return CheckedStream(getattr(self._stream, "buffer", None), optional=self.optional)
-
-    def _open(self) -> Any:
-        if self._stream is None:
-            raise OSError(errno.EBADF, "it is closed")
-        return self._stream
+        return CheckedStream(self._stream.buffer, optional=self.optional)
 
     def _give_up(self, error: OSError | ValueError) -> None:
         if self._lost:
             return
         self._lost = True
-        if self._stream is not None and hasattr(self._stream, "fileno"):
+        if hasattr(self._stream, "fileno"):
             _lead_nowhere(self._stream.fileno())
         if not self.optional:
             raise OutputError(error) from error

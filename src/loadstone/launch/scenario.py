@@ -62,6 +62,9 @@ def default_locustfile() -> Path:
 
 def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioReport:
     """What a child process finds out about a scenario and its command line. Raises `UsageError` for what is wrong."""
+    for word in (*question.files, *question.words, *question.after):
+        if word != word.encode("utf-8", "replace").decode():
+            raise UsageError(f"{word!r} is not in UTF-8", hint="Rename the file or folder that is meant")
     for file in map(Path, question.files):
         if not file.exists():
             raise _missing(str(file))
