@@ -18,6 +18,8 @@ from loadstone.report.console import SafeConsole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
     from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase
 
 __all__ = ["PlainView", "RichView", "View", "open_view"]
@@ -45,7 +47,8 @@ class View(Protocol):
 
 def open_view(*, plain: bool) -> View:
     """The view for this terminal."""
-    return PlainView() if plain or not sys.stdout.isatty() else RichView()
+    console = SafeConsole()
+    return PlainView() if plain or not sys.stdout.isatty() or console.is_dumb_terminal else RichView(console)
 
 
 class PlainView:
@@ -75,8 +78,8 @@ class PlainView:
 class RichView:
     """A panel of the newest figures, and below it the newest notes."""
 
-    def __init__(self) -> None:
-        self._live = Live(console=SafeConsole(), refresh_per_second=4, transient=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self._live = Live(console=console or SafeConsole(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
         self._newest: tuple[LiveSnapshot, float | None] | None = None
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 RUNS = ("20260920-120000-aaaa", "20260921-120000-bbbb")
 VERBS = {
@@ -224,9 +224,20 @@ def test_a_verb_that_is_told_to_stop_ends_in_order(results: Path, number: signal
     assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
 
 
+@pytest.mark.attack("Ctrl-C while the command is still being imported", "exit code 130 and not a word")
+def test_ctrl_c_during_the_imports_is_quiet(results: Path):
+    reader, writer = os.pipe()
+    process = start("export", RUNS[0], "-o", "-", "--results", str(results), out=writer)
+    os.close(writer)
+    wait_until(lambda: "numpy" in Path(f"/proc/{process.pid}/maps").read_text(), "imports have begun")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    os.close(reader)
+    assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
+
+
 def _sleeps_in_write(pid: int) -> bool:
-    with open(f"/proc/{pid}/wchan") as file:  # noqa: PTH123
-        return "pipe" in file.read()
+    return "pipe" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 @pytest.mark.attack("a reader that leaves a process of its own", "Python itself ends without a word, too")
