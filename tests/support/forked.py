@@ -56,7 +56,7 @@ def _become(words: tuple[str, ...], out: int, errors: int, encoding: str, enviro
         os.dup2(errors, 2)
         os.close(1) if out == -1 else os.dup2(out, 1)
         sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
-        sys.stdout = None if out == -1 else os.fdopen(1, "w", encoding=encoding, closefd=False)  # type: ignore[assignment]
+        sys.stdout = None if out == -1 else os.fdopen(1, "w", encoding=encoding, closefd=False)
         code = _exit_code(words)
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -96,7 +96,7 @@ def _run(words: list[str], arguments: argparse.Namespace, output: CheckedStream)
         arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     output.optional = verb.outlives_output and not _HELP & set(words)
     _set_up_log(verb)
-    if not load(MaskSettings).mask_secrets:
+    if not load(MaskSettings).masking:
         keep_secrets()
     return int(verb.execute(arguments, tuple(words[end:]))) if verb.execute else 0
 

@@ -149,7 +149,7 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)
-    if not load(MaskSettings).mask_secrets:
+    if not load(MaskSettings).masking:
         keep_secrets()
     sys.stdout.buffer.write(msgspec.json.encode(_carry_out(order)))
 

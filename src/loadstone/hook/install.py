@@ -81,7 +81,7 @@ class _Hook:
     def _initialise(self, environment: Environment) -> None:
         settings = load(HookSettings)
         environment.locustfile = _display_name(environment)
-        if not settings.mask_secrets:
+        if not settings.masking:
             keep_secrets()
         if settings.redis_url is None:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")

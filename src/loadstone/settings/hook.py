@@ -52,7 +52,7 @@ class RunRequest:
 class MaskSettings:
     """What every process of the platform asks its environment; commands that start others pass it on."""
 
-    mask_secrets: bool = setting(
+    masking: bool = setting(
         parse.boolean, "replace secrets in names, errors, events and logs by ***, see secrets.md", default="yes"
     )
 

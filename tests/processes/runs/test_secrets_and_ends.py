@@ -93,7 +93,7 @@ def test_who_wants_to_see_secrets_sees_them_everywhere(new_run, counting_server,
     scenario.write_text(TALKATIVE)
     host = counting_server.url.replace("//", f"//bob:{SECRET}@")
     run = new_run(None, "-f", str(scenario), "--host", host, "--api-key", SECRET, *QUICK, "-t", "2s")
-    run.variables["LOADSTONE_MASK_SECRETS"] = "no"
+    run.variables["LOADSTONE_MASKING"] = "no"
     assert run.run() == ExitCode.FAIL, run.output
     folder = run.run_folder()
     assert run.run_json()["host"] == host
