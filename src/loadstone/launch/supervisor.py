@@ -12,6 +12,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import all_closed, read_live
 from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -333,7 +334,8 @@ class RunSupervisor:
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
-        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
+        told = f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}"
+        self._view.note(mask_secrets(told))
 
     def _publish(self, payload: Payload) -> None:
         """Publish an event now, or as soon as the run is known and Redis accepts it."""

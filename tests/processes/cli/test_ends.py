@@ -169,6 +169,15 @@ def test_a_complaint_repeats_no_secret(words: tuple[str, ...]):
     assert "hunter2" not in ended.err
 
 
+@pytest.mark.parametrize("option", ["--redis-url", "--influx-url", "--host"])
+def test_doctor_names_an_address_without_its_secret(option: str):
+    scheme = "redis" if option == "--redis-url" else "http"
+    ended = run_forked("doctor", option, f"{scheme}://bob:hunter2@127.0.0.1:1")
+    assert ended.code == ExitCode.PLATFORM
+    assert "WRONG" in ended.out
+    assert "hunter2" not in ended.out + ended.err
+
+
 @pytest.mark.attack("a user without a home folder", "a sentence where ~ is used, and nothing elsewhere")
 @pytest.mark.parametrize(("words", "code"), [(("run", "--results", "~nobody-here/x"), 2), (("runs",), 0)])
 def test_without_a_home_folder(tmp_path: Path, words: tuple[str, ...], code: int):
