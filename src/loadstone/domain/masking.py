@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 __all__ = ["keep_secrets", "mask_long_text", "mask_secrets", "mask_values"]
 
@@ -33,31 +30,37 @@ _NAME: Final = (
     r"|signature|credentials?|authorization|(?:j|php)?sess(?:ion)?[_\-]?id|session[_\-]?(?:key|cookie))"
 )
 """The end of a key whose value is a secret. So ``max_tokens`` and ``token_type`` are none, but ``id_token`` is one."""
-_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\]|%5D)?(?:\\*[\"'])?"
-_SEPARATOR: Final = r"(?:[ \t]*(?:={1,2}>?|:|%3D|%3A)[ \t]*|(?<=[\"'])[ \t]*,[ \t]*(?=b?\\*[\"']))"
+_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\]|%5d)?(?:\\*[\"'])?"
+_SEPARATOR: Final = r"(?:[ \t]*(?:={1,2}>?|:|%3d|%3a)[ \t]*|(?<=[\"'])[ \t]*,[ \t]*(?=b?\\*[\"']))"
 _SCHEME: Final = r"(?:bearer|basic|token|api-?key|negotiate|digest|aws4-hmac-sha256)(?:[ \t]+|%20|\+)"
 _QUOTED: Final = r"(?P<quote>\\*[\"'])(?:\\.|(?!(?P=quote))[^\\]|\\(?=\\*[\"']))*?(?:(?P=quote)|\\?\Z)"
 _WORD: Final = r"(?:[^\s&;\"'<>\\,()\[\]{}]|,(?=[^\s\"'{\[])(?![\w.\-]{1,40}[=:])|[(\[{](?=\w)|[)\]}](?=\w))+"
 """A value without quotes ends at space and at what separates values; a password may contain commas and brackets."""
 _NO_VALUE: Final = r"(?!(?:none|null|true|false|undefined)(?![\w.\-]))"
+_NAMED: Final = re.compile(
+    rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|\bsession=|[?&;](?:key|sig|auth|pass|sid)=)"
+    rf"(?:[\[(][ \t]*)?(?:[bru](?=\\*[\"']))?)(?:{_QUOTED}|{_NO_VALUE}(?P<scheme>{_SCHEME})?{_WORD})",
+    re.DOTALL,
+)
+"""A key that names a secret, and its value, in a text in lower case."""
+_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 class _Rule(NamedTuple):
     """``pattern`` is looked for where one of the ``hints`` stands in the text in lower case: that is quicker."""
 
     hints: tuple[str, ...]
-    pattern: re.Pattern[str]
-    mask: str | Callable[[re.Match[str]], str] = rf"\g<1>{_HIDDEN}"
+    pattern: re.Pattern[str] | None
+    mask: str = rf"\g<1>{_HIDDEN}"
 
-
-def _mask_named(found: re.Match[str]) -> str:
-    quote = found["quote"] or ""
-    return f"{found['key']}{quote}{found['scheme'] or ''}{_HIDDEN}{quote}"
+    def apply(self, text: str) -> str:
+        """The text with what this rule finds masked; without a pattern, what a key names."""
+        return self.pattern.sub(self.mask, text) if self.pattern else _mask_named(text)
 
 
 _NAMES: Final = ("pass", "pwd", "secret", "token", "key", "signature", "credential", "authorization", "sess")
 _RULES: Final = (
-    _Rule(("</",), re.compile(rf"(<(?:[\w.\-]{{1,40}}:)?{_NAME}(?:\s[^<>]{{0,400}})?>)[^<]+", re.IGNORECASE)),
+    _Rule(("</",), re.compile(rf"(<[\w.:\-]{{0,60}}?{_NAME}(?:\s[^<>]{{0,400}})?>)[^<]+", re.IGNORECASE)),
     _Rule(("--",), re.compile(rf"((?<![\w\-])--[\w\-]{{0,40}}?{_NAME}[ \t]+)[^\s\-]\S*", re.IGNORECASE)),
     _Rule(
         ("cookie:",),
@@ -85,35 +88,15 @@ _RULES: Final = (
     ),
     _Rule(
         (
-            "sk-",
-            "k_",
-            "gh",
-            "glpat-",
-            "akia",
-            "asia",
-            "xox",
-            "xapp-",
-            "aiza",
-            "hf_",
-            "npm_",
-            "pypi-",
-            "whsec_",
-            "ya29.",
+            *("sk-", "k_", "gh", "glpat-", "akia", "asia", "xox", "xapp-"),
+            *("aiza", "hf_", "npm_", "pypi-", "whsec_", "ya29."),
         ),
         re.compile(
             r"(?<![\w\-])(gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|xox[a-z]-|xapp-|AIza|pypi-|whsec_|ya29\."
             r"|[sr]k_(?:live|test)_|(?:sk-|hf_|npm_)(?=[\w\-]*\d|\w{20}))[\w\-]{8,}(?:\.[\w\-]+)*"
         ),
     ),
-    _Rule(
-        (*_NAMES, "cookie", "?sig=", "&sig=", "auth=", "sid="),
-        re.compile(
-            rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|\bsession=|[?&;](?:key|sig|auth|pass|sid)=)"
-            rf"(?:[\[(][ \t]*)?(?:[bru](?=\\*[\"']))?)(?:{_QUOTED}|{_NO_VALUE}(?P<scheme>{_SCHEME})?{_WORD})",
-            re.IGNORECASE | re.DOTALL,
-        ),
-        _mask_named,
-    ),
+    _Rule((*_NAMES, "cookie", "?sig=", "&sig=", "auth=", "sid="), None),
     _Rule(("eyj",), re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*"), _HIDDEN),
     _Rule(("@",), re.compile(r"(?<=://)[^/\s?#\"<>]+@"), f"{_HIDDEN}@"),
 )
@@ -126,7 +109,7 @@ def keep_secrets() -> None:
 
 
 def mask_secrets(text: str) -> str:
-    """The text with every secret replaced by ``***``. Takes 1 us for a new text without one, less for a known text."""
+    """The text with every secret replaced by ``***``. A new text without one takes about 2 us."""
     return _mask_cached(text) if _switch["on"] else text
 
 
@@ -161,10 +144,21 @@ def _mask(text: str) -> str:
         before = text
         for rule in _RULES:
             if any(map(lowered.__contains__, rule.hints)):
-                text = rule.pattern.sub(rule.mask, text)
+                text = rule.apply(text)
         if text == before:
             break
     return text
+
+
+def _mask_named(text: str) -> str:
+    """Found in the text in lower case, which is eight times as fast as ignoring the case, and masked in the text."""
+    lowered = text.lower() if text.isascii() else text.translate(_LOWER)
+    parts, end = [], 0
+    for found in _NAMED.finditer(lowered):
+        quote, scheme = found["quote"] or "", text[slice(*found.span("scheme"))]
+        parts.append(f"{text[end : found.end('key')]}{quote}{scheme}{_HIDDEN}{quote}")
+        end = found.end()
+    return "".join(parts) + text[end:]
 
 
 _mask_cached = lru_cache(maxsize=4096)(_mask)

@@ -56,6 +56,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ('{"token": "cut off in the mid', '{"token": "***"'),
         ("<login><password>x y</password><a>1</a>", "<login><password>***</password><a>1</a>"),
         ('<wsse:Password Type="#Text">x</wsse:Password>', '<wsse:Password Type="#Text">***</wsse:Password>'),
+        ("<userPassword>x</userPassword>", "<userPassword>***</userPassword>"),
+        ("Stra\u00dfe \u0130 PASSWORD=x \u0130", "Stra\u00dfe \u0130 PASSWORD=*** \u0130"),
         # headers
         ("refused: Authorization: Bearer abcdefgh.ijkl", "refused: Authorization: Bearer ***"),
         ("authorization: Basic dXNlcjpwYXNz for bob", "authorization: Basic *** for bob"),
