@@ -9,6 +9,7 @@ LoadstoneError              (4) any failure of the platform itself
  |  |- UnreadableRunError   (2) a run that was named is damaged, incomplete, or of a version that is not known here
  |  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
+|- OutputError              (4) standard output cannot be written; 141 if its reader left, which is said to nobody
 `- FormatError              (4) data that is damaged or of an unknown version
 """
 
@@ -26,6 +27,7 @@ __all__ = [
     "FormatError",
     "LoadstoneError",
     "NoRunError",
+    "OutputError",
     "PlatformError",
     "SettingsError",
     "StorageError",
@@ -44,6 +46,7 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 3
     PLATFORM = 4
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class LoadstoneError(Exception):
@@ -110,6 +113,16 @@ class StorageError(ArchiveError):
 
 class StreamError(LoadstoneError):
     """Redis or Valkey cannot be reached, or refused a command."""
+
+
+class OutputError(LoadstoneError):
+    """Standard output cannot be written; ``cause`` is what the system said."""
+
+    def __init__(self, cause: OSError | ValueError) -> None:
+        super().__init__(f"standard output cannot be written: {getattr(cause, 'strerror', None) or cause}")
+        self.reader_left = isinstance(cause, BrokenPipeError)
+        if self.reader_left:  # as of any program that SIGPIPE ends
+            self.exit_code = ExitCode.READER_LEFT
 
 
 class FormatError(LoadstoneError):

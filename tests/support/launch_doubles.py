@@ -12,6 +12,7 @@ import redis
 
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
+from loadstone.settings import HookSettings, load
 from support.fake_clock import FakeClock
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class FakeProcess(ManagedProcess):
     def alive(self) -> bool:
         """See `ManagedProcess`."""
         return self.running
+
+    @property
+    def hidden_arguments(self) -> tuple[str, ...]:
+        """What Locust gets as arguments without its command line showing them."""
+        return load(HookSettings, environ=self.env).locust_arguments or ()
 
     def exit(self, code: int) -> None:
         """End by itself."""

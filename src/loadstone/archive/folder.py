@@ -105,6 +105,11 @@ class RunFolder:
         return self.path / ".run.json.before"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the logs of the processes that ran it, see `loadstone.archive.logs`."""
+        return self.path / "logs"
+
+    @property
     def cure(self) -> str:
         """What can be done about a damaged file, for the hint of an error."""
         if self.journal.is_dir():

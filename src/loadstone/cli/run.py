@@ -189,6 +189,7 @@ RUN: Final = Verb(
     configure=_configure_run,
     execute=_run,
     passes_arguments_on=True,
+    outlives_output=True,
 )
 UP: Final = Verb(
     name="up",
@@ -197,4 +198,5 @@ UP: Final = Verb(
     configure=lambda parser: add_options(parser, RunSettings),
     execute=_up,
     passes_arguments_on=True,
+    outlives_output=True,
 )

@@ -19,7 +19,8 @@ from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_comparison
-from loadstone.report.export import FormatName, What, default_target, export, export_file, tell_terminal
+from loadstone.report.console import tell_terminal
+from loadstone.report.export import FormatName, What, default_target, export, export_file
 from loadstone.report.html_report import make_report
 from loadstone.report.terminal import print_comparison, print_runs, print_summary
 from loadstone.report.verification import print_check, print_checks

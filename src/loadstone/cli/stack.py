@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.cli.common import Verb, add_options, say, settings_from
 from loadstone.compose.influx_setup import set_up_influx
 from loadstone.compose.secrets import give_results, make_secrets, read_for_people
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import ExitCode
 from loadstone.launch.doctor import examine
 from loadstone.settings import DoctorSettings, InfluxSetupSettings, StackSettings, load
@@ -64,7 +65,7 @@ def _doctor(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Print every finding; exit code 4 when something is wrong."""
     findings = examine(settings_from(DoctorSettings, arguments))
     for finding in findings:
-        say(f"{finding.what:<9} {_STATUS[finding.ok]:<6} {finding.text}")
+        say(mask_secrets(f"{finding.what:<9} {_STATUS[finding.ok]:<6} {finding.text}"))
     wrong = any(finding.ok is False for finding in findings)
     return ExitCode.PLATFORM if wrong else ExitCode.PASS
 

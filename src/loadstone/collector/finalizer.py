@@ -28,8 +28,10 @@ import msgspec
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.charts.page import write_report
+from loadstone.domain.masking import keep_secrets
 from loadstone.errors import LoadstoneError, StreamError
 from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.settings import MaskSettings, load
 from loadstone.stream.client import FAILURES, connect
 from loadstone.stream.keys import finalizer_lease, lease_number
 from loadstone.stream.lease import Lease
@@ -161,6 +163,8 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)
+    if not load(MaskSettings).masking:
+        keep_secrets()
     sys.stdout.buffer.write(msgspec.json.encode(_carry_out(order)))
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.live import KEEP_FROM_CLOSING, RunStatus
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -111,7 +112,7 @@ class StackRun:
         earlier = self._first_status().run
         self._start()
         folder = RunFolder(self._settings.results / self._run_after(earlier))
-        self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
+        self._view.note(mask_secrets(f"run {folder.run} in the stack at {self._settings.stack_url}"))
         self._await_end(folder)
         self._await_archive(folder)
         return folder

@@ -28,6 +28,7 @@ from loadstone.domain.limits import (
     WorkerIndex,
     check_size,
 )
+from loadstone.domain.masking import mask_values
 from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.domain.text import shortened
 from loadstone.errors import FormatError
@@ -342,19 +343,19 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode_event(event: Event) -> bytes:
-    """One event as JSON; characters that UTF-8 does not have (lone surrogates) become question marks."""
+    """One event as JSON, secrets masked; characters that UTF-8 lacks (lone surrogates) become question marks."""
     envelope = {
         "run": event.run,
         "kind": event.kind,
         "at_ns": event.at_ns,
         "source": event.source,
         "seq": event.seq,
-        "data": event.payload,
+        "data": mask_values(msgspec.to_builtins(event.payload)),
     }
     try:
         return _ENCODER.encode(envelope)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(envelope), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(envelope, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def decode_event(blob: bytes) -> Event:

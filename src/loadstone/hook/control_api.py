@@ -18,6 +18,7 @@ from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
 from loadstone.domain.live import RunStatus
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import SettingsError
 from loadstone.settings import RunRequest, describe, load
 
@@ -68,7 +69,7 @@ class _ControlApi:
         try:
             requested = load(RunRequest, _texts(request.get_json()), environ={})
         except SettingsError as error:
-            return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
+            return _refused(HTTPStatus.BAD_REQUEST, *map(mask_secrets, error.problems))
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")

@@ -75,7 +75,7 @@ class Shipper:
         if isinstance(end, Aborted):
             self._aborted += 1
             start_ns = self._recorder.now_ns() - end.age_us * NS_PER_US
-            self._cut.append(CutRequest(end.method, end.name, start_ns, end.age_us))
+            self._cut.append(CutRequest(*RequestName.cleaned(end.method, end.name), start_ns, end.age_us))
             del self._cut[MOST_CUT:]
         elif isinstance(end, Stuck):
             self._stuck += 1
@@ -140,7 +140,7 @@ class Shipper:
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
-            names=tuple(RequestName(*name) for name in recording.names),
+            names=tuple(RequestName.cleaned(*name) for name in recording.names),
             errors=recording.errors,
             columns=recording.columns,
             odd=self._odd,

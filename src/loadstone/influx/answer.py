@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.domain.text import mask_secrets
+from loadstone.domain.masking import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from loadstone.domain.live import Trouble
-from loadstone.domain.text import mask_secrets
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 from loadstone.influx.answer import WriteOutcome, is_beyond_retention
 from loadstone.stream.keys import INFLUX_TROUBLE, KEPT_S, influx_rejected

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.archive.folder import valid_run_id
 from loadstone.domain.batch import decode_batch
-from loadstone.domain.text import mask_secrets
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import FormatError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES

@@ -13,6 +13,7 @@ from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import all_closed, read_live
 from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
 from loadstone.domain.live import KEEP_FROM_CLOSING, Trouble
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -268,6 +269,7 @@ class RunSupervisor:
             self._note_stream(what_failed(error), tolerated_ns=_AWAY_FOR_NS)
             return  # Redis is being restarted; the next look reads it
         if self.live:
+            self._stack.logs.note_run(self.live.run)
             self._events.publish(self.live.run)
             self._view.show(self.live, self._ends_in_s(self.live))
 
@@ -382,7 +384,8 @@ class RunSupervisor:
         pending = ledger.pending if ledger else "all"
         reason = f" ({ledger.pending_reason})" if ledger and ledger.pending_reason else ""
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
-        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}")
+        told = f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}"
+        self._view.note(mask_secrets(told))
 
     def _publish(self, payload: Payload) -> None:
         """Publish an event now, or as soon as the run is known and Redis accepts it."""

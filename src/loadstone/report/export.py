@@ -7,7 +7,6 @@ how CSV writes them.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -152,11 +151,6 @@ class _Counter:
     def done(self) -> Exported:
         """The rows written and the time they took."""
         return Exported(self._rows, time.monotonic() - self._begun_s)
-
-
-def tell_terminal(text: str) -> None:
-    """Print progress on standard error, so that standard output can be piped."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  (progress for people)
 
 
 _FORMULA: Final = r"^[=+\-@\t\r\n]"

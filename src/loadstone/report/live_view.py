@@ -6,16 +6,20 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
+from loadstone.report.console import SafeConsole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import Console
 
     from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase, Trouble
 
@@ -69,7 +73,8 @@ class _Troubles:
 
 def open_view(*, plain: bool) -> View:
     """The view for this terminal."""
-    return PlainView() if plain or not sys.stdout.isatty() else RichView()
+    console = SafeConsole()
+    return PlainView() if plain or not sys.stdout.isatty() or console.is_dumb_terminal else RichView(console)
 
 
 class PlainView:
@@ -94,7 +99,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """See `View`."""
-        print(text, flush=True)  # noqa: T201  (progress for people)
+        print(printable(text), flush=True)  # noqa: T201  (progress for people)
 
     def warn(self, troubles: Sequence[Trouble]) -> None:
         """See `View`."""
@@ -105,8 +110,8 @@ class PlainView:
 class RichView:
     """A panel of the newest figures, and below it the newest notes."""
 
-    def __init__(self) -> None:
-        self._live = Live(console=Console(), refresh_per_second=4, transient=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self._live = Live(console=console or SafeConsole(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
         self._warnings: list[str] = []
         self._newest: tuple[LiveSnapshot, float | None] | None = None
@@ -150,7 +155,7 @@ class RichView:
             grid.add_column(justify="right")
         grid.add_row(*(Text(name, style="dim") for name, _ in facts))
         grid.add_row(*(Text(value, style="bold") for _, value in facts))
-        panel = Panel(grid, title=f"run {live.run}", subtitle=_PHASES.get(live.phase, live.phase), expand=False)
+        panel = Panel(grid, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
         self._live.update(Group(panel, notes))
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,20 +21,21 @@ from loadstone.errors import ArchiveError
 from loadstone.gate.bootstrap import CONFIDENCE
 from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
+from loadstone.report.console import make_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rich.console import Console
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import Figures, ObjectiveRecord, RunRecord
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
-__all__ = ["BETTER", "WORSE", "make_console", "new_table", "print_comparison", "print_runs", "print_summary"]
+__all__ = ["BETTER", "WORSE", "new_table", "print_comparison", "print_runs", "print_summary"]
 
-_LOG_WIDTH: Final = 120
-"""Columns where the width is unknown, as in a pipe or the log of a CI job."""
 _NARROW: Final = 100
 """Below this width tables have no vertical lines and leave out their least important columns."""
 BETTER: Final = "green"
@@ -43,12 +43,6 @@ WORSE: Final = "red"
 _VERDICTS: Final[Mapping[str, str]] = {PASS: BETTER, FAIL: WORSE, INCONCLUSIVE: "yellow"}
 _RESULTS: Final[Mapping[bool | None, str]] = {True: BETTER, False: WORSE, None: "yellow"}
 _SECOND_MS: Final = 1000
-
-
-def make_console() -> Console:
-    """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(_LOG_WIDTH, console.width))
 
 
 def new_table(console: Console, title: Text | str | None = None) -> Table:

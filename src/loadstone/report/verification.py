@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from loadstone.report.terminal import BETTER, WORSE, make_console, new_table
+from loadstone.report.console import make_console
+from loadstone.report.terminal import BETTER, WORSE, new_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["HookOnlySettings", "HookSettings", "RunRequest"]
+__all__ = ["HookOnlySettings", "HookSettings", "MaskSettings", "RunRequest"]
 
 
 def _json_object(value: str) -> dict[str, object]:
@@ -49,7 +49,16 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookOnlySettings:
+class MaskSettings:
+    """What every process of the platform asks its environment; commands that start others pass it on."""
+
+    masking: bool = setting(
+        parse.boolean, "replace secrets in names, errors, events and logs by ***, see secrets.md", default="yes"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOnlySettings(MaskSettings):
     """Settings of the hook that no option gives: commands that start Locust pass their variables on to it."""
 
     target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
@@ -86,6 +95,9 @@ class HookSettings(HookOnlySettings):
     locust_words: tuple[str, ...] | None = setting(
         _json_words,
         "what Locust's own variables and files gave, as a JSON list of options; they are then not read again",
+    )
+    locust_arguments: tuple[str, ...] | None = setting(
+        _json_words, "options for Locust that are not to be seen on its command line, as a JSON list"
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
     default_host: str | None = setting(

@@ -115,7 +115,7 @@ def load(
         try:
             values[each.name] = _parsed(each, raw)
         except ValueError as error:
-            problems.append(f"{origin} is {raw!r}, it must be {error}")
+            problems.append(f"{origin} is {_shown(raw)}, it must be {error}")
     if problems:
         raise SettingsError(problems)
     return record(**values)
@@ -239,6 +239,13 @@ def _raw_value(
     if each.name in adopted:
         return adopted[each.name]
     return each.default, each.option
+
+
+def _shown(raw: str | None) -> str:
+    """A value that is refused, without its secret: it may be an address that lacks what makes it one."""
+    user, at, rest = (raw or "").rpartition("@")
+    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if ":" in user else raw
+    return repr(hidden)
 
 
 def _content_of(name: str, variable: str) -> str:

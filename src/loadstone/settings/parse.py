@@ -48,8 +48,17 @@ def text(value: str) -> str:
 
 
 def path(value: str) -> Path:
-    """A path; ``~`` is the home folder."""
-    return Path(value).expanduser()
+    """A path, in UTF-8 from the root on: Parquet and JSON know no other names. ``~`` is the home folder."""
+    try:
+        found = Path(value).expanduser()
+        str(found.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a path whose names are all in UTF-8") from None
+    except RuntimeError:
+        raise ValueError("a path without ~, because this user has no home folder") from None
+    except FileNotFoundError:
+        raise ValueError("a path that does not begin in the current folder, because that is gone") from None
+    return found
 
 
 def paths(value: str) -> tuple[Path, ...]:
@@ -215,7 +224,8 @@ def redis_url(value: str) -> str:
     """A Redis address in the form that the Redis client takes."""
     allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
     parts = _split(value, allowed)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+    known = parts.scheme in {"redis", "rediss", "unix"} and value.startswith(f"{value[: len(parts.scheme)]}://")
+    if not known or not (parts.hostname or parts.path):
         raise ValueError(allowed)
     return value
 

@@ -125,6 +125,12 @@ class StackSettings:
         default="1",
         variable="LOCUST_EXIT_CODE_ON_ERROR",
     )
+    masking: str = setting(
+        parse.choice("yes", "no"),
+        "replace secrets in names, errors, events and logs by ***, see secrets.md: yes or no",
+        default="yes",
+        variable="LOADSTONE_MASKING",
+    )
     worker_memory: str = setting(_memory, "memory limit of one worker", default="768m", variable="WORKER_MEMORY")
     target_cpus: float = setting(
         parse.number_above(0), "CPU limit of one target replica, in cores", default="1.0", variable="TARGET_CPUS"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 from typing import Any
 
@@ -171,3 +173,30 @@ def test_the_panel_shows_trouble_before_there_are_figures_too(capsys: pytest.Cap
     before, after = capsys.readouterr().out.split("run 20261123-101500-beef")
     assert "! archive: No space left. Free some" in before
     assert "No space left" not in after
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("columns", ["0", "1", "20", "160"])
+def test_no_text_commands_the_terminal_at_any_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    hostile = "\x1b]0;evil\x07\x9b31m[bold]"
+    with RichView() as view:
+        view.note(f"target {hostile}")
+        view.show(live(run=hostile, phase=hostile, usage=[{**USAGE, "service": hostile}]), 55)
+    shown = capsys.readouterr().out
+    assert "\x1b]" not in shown
+    assert not {"\x07", "\x9b"} & set(shown)
+
+
+@pytest.mark.parametrize(("term", "kind"), [("xterm", RichView), ("dumb", PlainView), ("unknown", PlainView)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, term: str, kind: type
+):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours):
+        monkeypatch.setattr("sys.stdout", terminal)
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+        assert isinstance(open_view(plain=False), kind)
