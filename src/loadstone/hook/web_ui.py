@@ -19,6 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 from flask import Response, abort, redirect, request
 
 from loadstone.domain.live import container_label, decode_live
+from loadstone.hook.web_guard import guarded_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,9 +113,8 @@ def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:
 
 def _add_routes(web_ui: WebUI, source: LiveSource, live_link: str) -> None:
     app: Any = web_ui.app
-    guarded: Any = web_ui.auth_required_if_enabled
-    app.add_url_rule("/loadstone/live", "loadstone_live", guarded(lambda: redirect(live_link)))
-    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded(lambda name: _file(source, name)))
+    app.add_url_rule("/loadstone/live", "loadstone_live", guarded_view(web_ui, lambda: redirect(live_link)))
+    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded_view(web_ui, lambda name: _file(source, name)))
 
     def add_stats(response: Response) -> Response:
         if request.path.endswith(_POLLED) and response.status_code == HTTPStatus.OK and response.is_json:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 __all__ = [
+    "allowed_hosts",
     "boolean",
     "choice",
     "duration_s",
@@ -35,6 +36,7 @@ __all__ = [
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
 _MAX_PORT: Final = 65535
+_ALLOWED_HOST: Final = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 
 
@@ -177,6 +179,14 @@ def host(value: str) -> str:
     except ValueError:
         raise ValueError(allowed) from None
     return value
+
+
+def allowed_hosts(value: str) -> tuple[str, ...]:
+    """Host names, ``*.NAME`` for all names below one, or ``*``; separated by commas or spaces."""
+    names = tuple(name.rstrip(".").lower() for name in words(value))
+    if not all(_ALLOWED_HOST.fullmatch(name) for name in names):
+        raise ValueError("host names without a port, *.NAME for all names below one, or * for every name")
+    return names
 
 
 def http_url(value: str) -> str:
