@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocustMaster", "locust_master"]
 
-SCENARIO: Final = Path(__file__).with_name("scenario_with_routes.py")
+SCENARIO: Final = Path(__file__).parents[1] / "processes" / "hook" / "scenarios" / "own_routes.py"
 
 
 class LocustMaster:

@@ -37,7 +37,7 @@ _SPAWNS_WITHIN_S: Final = 30.0
 _CLOSES_WITHIN_S: Final = 900.0
 _IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
 _NOT_ALLOWED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED, HTTPStatus.FOUND})
-_TOKEN_CURE: Final = (
+_LOGIN_CURE: Final = (
     "Name a file with the master's control token with --stack-token-file: in the stack it is there already, as with"
     " `docker compose run --rm cli run ...`"
 )
@@ -147,7 +147,7 @@ class StackRun:
             ) from error
         if answer.status_code in _NOT_ALLOWED:
             raise UsageError(
-                f"the stack's master at {self._settings.stack_url} does not answer: {_reason(answer)}", hint=_TOKEN_CURE
+                f"the stack's master at {self._settings.stack_url} does not answer: {_reason(answer)}", hint=_LOGIN_CURE
             )
         try:
             answer.raise_for_status()

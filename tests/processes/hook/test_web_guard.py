@@ -20,8 +20,9 @@ EVIL = "http://evil.example"
 LOAD = {"data": {"user_count": "1", "spawn_rate": "1"}}
 READS = {
     *("/", "/stats/requests", "/stats/requests/csv", "/stats/failures/csv", "/exceptions", "/exceptions/csv", "/tasks"),
-    *("/logs", "/stats/report", "/worker-count", "/login", "/loadstone/runs", "/effects", "/stats/requests_full_history/csv"),
-}  # fmt: skip
+    *("/logs", "/stats/report", "/worker-count", "/login", "/loadstone/runs", "/effects"),
+    "/stats/requests_full_history/csv",
+}
 CHANGES: dict[str, dict[str, Any]] = {
     "/swarm": LOAD,
     "/stop": {},
@@ -32,8 +33,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "/mine": {},
     "/plugin": {},
 }
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 FOREIGN = {
-    "a form": {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+    "a form": {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", **NAVIGATION},
     "a form of another port": {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
     "a form in a sandbox": {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
     "an old browser": {"Origin": EVIL},
@@ -42,7 +44,7 @@ FOREIGN = {
     "a rebound name with the port": {"Host": "evil.example:8089", "Origin": f"{EVIL}:8089"},
     "a wrong token": {"Authorization": "Bearer wrong"},
     "nothing that says who": {},
-}  # fmt: skip
+}
 READERS = {
     "fetch": {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
     "a script element": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
@@ -116,8 +118,8 @@ def test_the_refusal_of_a_name_says_how_to_allow_it(master: LocustMaster):
 
 
 def test_a_link_from_elsewhere_opens_the_page(master: LocustMaster):
-    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert master.ask("GET", "/", {**link, "Referer": f"{EVIL}/"}).status_code == 200
+    link = {"Sec-Fetch-Site": "cross-site", **NAVIGATION, "Referer": f"{EVIL}/"}
+    assert master.ask("GET", "/", link).status_code == 200
 
 
 @pytest.mark.parametrize("proof", ["own page", "own page by an allowed name", "Sec-Fetch-Site", "Referer", "token"])
