@@ -20,6 +20,8 @@ __all__ = ["ConnectionLimits", "LimitedConnection"]
 _SMALL_BUFFER: Final = (socket.SOL_SOCKET, socket.SO_SNDBUF, 128 * 1024)
 """Bytes that the kernel keeps for a reader (it doubles them, socket(7)); by itself it would take megabytes."""
 
+_STEP: Final = 8 * 1024
+
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionLimits:
@@ -61,6 +63,12 @@ class LimitedConnection(H11Protocol):
         self._limits.waiting.pop(self, None)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, a few at a time: the limit of a request's head holds for what has to be read on (h11)."""
+        for at in range(0, len(data), _STEP):
+            if not self.transport.is_closing():
+                super().data_received(data[at : at + _STEP])
 
     def handle_events(self) -> None:
         """Take in what has come; whole requests begin."""
