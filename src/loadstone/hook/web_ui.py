@@ -14,6 +14,7 @@ import time
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from flask import Response, abort, redirect, request
@@ -42,6 +43,7 @@ _FILES: Final[Mapping[str, str]] = {
 _COLUMNS: Final = (("name", "What"), ("value", "Now"), ("limit", "Limit"), ("result", "Result"))
 _EVERY_S: Final = 1.0
 _ANSWER_WITHIN_S: Final = 2.0
+_TOLD_BYTES: Final = 500
 _MIB: Final = 1024 * 1024
 _NO_RUN: Final = b"null"
 _OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
@@ -57,6 +59,7 @@ class LiveSource:
         self._opener = build_opener(ProxyHandler({}))
         self._live: LiveSnapshot | None = None
         self._asked_at_s = -_EVERY_S
+        self._was_refused = False
 
     def __call__(self) -> LiveSnapshot | None:
         """The newest snapshot; None before the first run, and while the collector cannot be reached."""
@@ -77,7 +80,9 @@ class LiveSource:
             text = self.read("live")
             return None if text == _NO_RUN else decode_live(text)
         except (OSError, HTTPException, ValueError) as error:
-            log.debug("live_page=unreachable error=%r", str(error))
+            refused = isinstance(error, HTTPError) and error.code == HTTPStatus.FORBIDDEN
+            first, self._was_refused = refused and not self._was_refused, refused
+            log.log(logging.WARNING if first else logging.DEBUG, "live_page=unreachable error=%r", _told(error))
             return None
 
 
@@ -104,6 +109,11 @@ def tab_rows(live: LiveSnapshot | None) -> list[dict[str, str]]:
         return []
     rows = [_objective_row(objective) for objective in live.objectives]
     return [*rows, *(row for usage in live.usage for row in _usage_rows(usage))]
+
+
+def _told(error: Exception) -> str:
+    """What went wrong; of a server that refuses, its own words."""
+    return error.read(_TOLD_BYTES).decode(errors="replace").strip() if isinstance(error, HTTPError) else str(error)
 
 
 def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:

@@ -254,7 +254,8 @@ class LocalStack:
                 "locust_words": _json(self.scenario.unlisted_arguments),
             }
         )
-        return {**as_environment({"web_guard": "all"}), **inherited_environment(HookOnlySettings), **known}
+        inherited = {name: text for name, text in inherited_environment(HookOnlySettings).items() if text}
+        return {**as_environment({"web_guard": "all"}), **inherited, **known}
 
     def _allowed_hosts(self) -> str:
         return " ".join(self.settings.allowed_hosts)
