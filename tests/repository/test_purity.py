@@ -47,7 +47,7 @@ RUN_FILES = {
     *("run_json", "requests", "rollups", "usage", "events"),
     *("stats_csv", "stats_history_csv", "failures_csv", "exceptions_csv"),
 }
-FILE_SERVER = "loadstone.collector.live.server"
+FILE_SERVER = "loadstone.collector.live.app"
 """Sends files of a run folder to browsers as they are, without looking into them."""
 
 
