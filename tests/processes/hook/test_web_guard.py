@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadstone.compose.remote import StackRun
+from loadstone.settings import RunSettings, load
+from support.launch_doubles import RecordingView
 from support.locust_master import LocustMaster, locust_master
 from support.processes import wait_until
 from support.redis_server import RedisServer
@@ -135,7 +139,9 @@ def test_own_pages_and_the_token_start_stop_and_reset(master: LocustMaster, proo
     assert master.ask("POST", "/swarm", headers, **LOAD).json()["success"]
     wait_until(lambda: master.effects()["state"] == "running", "the run goes on")
     for path in ("/stats/reset", "/mine", "/plugin", "/stop"):
-        assert master.ask("POST", path, headers).status_code == 200
+        answer = master.ask("POST", path, headers)
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control")]
     wait_until(lambda: master.effects()["state"] == "stopped", "the run is stopped")
     after = master.effects()
     changed = {name: after.get(name, 0) - before.get(name, 0) for name in ("started", "stopped", "mine", "plugin")}
@@ -153,6 +159,16 @@ def test_the_control_api_starts_and_ends_a_run_for_whom_it_is_for(master: Locust
     wait_until(lambda: master.effects()["state"] == "stopped", "the run is stopped")
 
 
+def test_the_client_of_a_stack_is_let_in_with_the_token_and_without(master: LocustMaster, tmp_path: Path):
+    (tmp_path / "token").write_text(TOKEN)
+    for options in ({}, {"stack_token_file": str(tmp_path / "token")}):
+        settings = load(RunSettings, {"stack": "yes", "stack_url": master.url, **options}, environ={})
+        run = StackRun(settings, RecordingView(), lambda: 0)
+        with run._client:
+            assert run._first_status().workers == 1
+            assert run._stop()
+
+
 @pytest.mark.attack("several Host headers, or one in the request line", "refused, or the name that counts is checked")
 @pytest.mark.parametrize(
     "lines",
@@ -165,8 +181,6 @@ def test_the_control_api_starts_and_ends_a_run_for_whom_it_is_for(master: Locust
     ],
 )
 def test_a_doubtful_host_is_refused(master: LocustMaster, lines: bytes):
-    import socket
-
     with socket.create_connection(("127.0.0.1", master.port), timeout=10) as connection:
         connection.sendall(lines + b"Connection: close\r\n\r\n")
         assert connection.recv(65536).split(b" ")[1] in {b"403", b"400"}
