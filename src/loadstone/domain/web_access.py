@@ -94,25 +94,19 @@ class WebRequest:
         """Whether somebody follows a link in a window of its own, as opposed to a frame or a script."""
         return self.method == "GET" and self.fetch_mode == "navigate" and self.fetch_dest == "document"
 
-    @property
-    def source(self) -> _Source:
+    def source(self, hosts: AllowedHosts) -> _Source:
         """Whose page sent it; a link in a foreign page leaves it unknown unless the browser says it outright."""
         if self.fetch_site not in {"", "none", "same-origin"}:
             return "foreign"
         by_browser = self.fetch_site == "same-origin"
         if self.origin and not (self.origin == "null" and by_browser):
-            return "own" if self._is_own(self.origin) else "foreign"
+            behind_proxy = by_browser and (_netloc(self.origin) or "") in hosts  # one that rewrites Host
+            return "own" if behind_proxy or self._is_own(self.origin) else "foreign"
         return "own" if by_browser or self._is_own(self.referer) else "unknown"
 
     def _is_own(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return False
-        default = _DEFAULT_PORTS.get(parts.scheme)
-        if default is None or not parts.netloc:
-            return False
-        return parts.netloc.lower().removesuffix(default) == self.host.lower().removesuffix(default)
+        netloc, default = _netloc(url), _DEFAULT_PORTS.get(url.partition(":")[0], "")
+        return netloc is not None and netloc.removesuffix(default) == self.host.lower().removesuffix(default)
 
 
 def refusal(request: WebRequest, hosts: AllowedHosts, token: str | None = None) -> str | None:
@@ -121,7 +115,7 @@ def refusal(request: WebRequest, hosts: AllowedHosts, token: str | None = None) 
         return None
     if request.host not in hosts:
         return _unknown_host(request.host)
-    source = request.source
+    source = request.source(hosts)
     if source == "foreign" and not request.opens_page:
         return f"Another website ({_shown(request.origin)}) asked for this, and only pages of this server may."
     if source != "own" and request.changes:
@@ -143,6 +137,15 @@ def _unknown_host(host: str) -> str:
         f" name is yours, allow it: --allowed-hosts {name}, or LOADSTONE_ALLOWED_HOSTS={name} (in the compose stack"
         f" ALLOWED_HOSTS={name}). Or open the page by its IP address."
     )
+
+
+def _netloc(url: str) -> str | None:
+    """Host and port of an http(s) address; None if it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.netloc.lower() or None if parts.scheme in _DEFAULT_PORTS else None
 
 
 def _is_address(name: str) -> bool:
