@@ -47,7 +47,7 @@ REGISTRIES = [
     "proxy.golang" + ".org",
     "repo.maven.apache" + ".org",
 ]
-MACHINE_PATHS = re.compile(r"(?<![\w.$}:/-])/" + r"(?:root|work|Users|home/(?!app\b|locust\b|loadstone\b))[/\w]")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}:/-])/" + r"(?:root|work(?!er)|Users|home/(?!app\b|locust\b|loadstone\b))[/\w]")
 
 
 def tracked_files() -> list[Path]:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from support.compose_stack import GID, ROOT, SCALES, UID
@@ -162,3 +163,19 @@ def test_images_are_small_on_top_of_their_base(stack: ComposeStack):
 def test_a_service_answers_on_its_published_port(stack: ComposeStack):
     for name in ("LOCUST_PORT", "LIVE_PORT", "MLFLOW_PORT"):
         socket.create_connection(("127.0.0.1", stack.ports[name]), 5).close()
+
+
+@pytest.mark.attack("another website asks the stack's master or live page", "refused, by whatever name")
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}], ids=str)
+@pytest.mark.parametrize(("port", "path"), [("LOCUST_PORT", "/stats/requests"), ("LIVE_PORT", "/state")])
+def test_no_other_website_reads_a_page_of_the_stack(stack: ComposeStack, port: str, path: str, headers: dict[str, str]):
+    url = f"http://127.0.0.1:{stack.ports[port]}"
+    assert httpx.get(url + path, headers=headers, trust_env=False).status_code == 403
+    assert httpx.get(url + path, headers={"Host": "localhost"}, trust_env=False).status_code == 200
+
+
+@pytest.mark.attack("another website asks the stack's master or live page", "refused, by whatever name")
+@pytest.mark.parametrize("path", ["/swarm", "/stop", "/stats/reset", "/loadstone/runs", "/loadstone/stop"])
+def test_no_other_website_drives_the_stack(stack: ComposeStack, path: str):
+    for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example", "Origin": "http://evil.example"}, {}):
+        assert httpx.post(stack.locust + path, headers=headers, trust_env=False).status_code == 403

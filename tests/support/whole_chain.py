@@ -74,7 +74,7 @@ def _show(run: str, state: RunState) -> None:
     assert decode_live(encode_live(live)) == live
     board = LiveBoard()
     board.show(live, state)
-    assert board.next_message(("", 0), None, 0.0) is not None
+    assert board.message(("", 0), None, 0.0) is not None
 
 
 def _points_at_the_end(points: PointStream, taken: list[Entry]) -> list[str]:

@@ -91,7 +91,7 @@ def _serve_both(settings: CollectorSettings, stopped: Callable[[], bool]) -> Non
 def serve_aggregator(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     """Aggregate until ``stopped()``, whenever this process holds the lease of its deployment."""
     client = connect(settings.redis_url)
-    with serving(settings.live_bind, settings.live_port, settings.results) as board:
+    with serving(settings.live_bind, settings.live_port, settings.results, settings.allowed_hosts) as board:
         service = _AggregatorService(settings, client, board, f"aggregator-{os.getpid()}-{SYSTEM_CLOCK.now_ns()}")
         try:
             while not stopped():

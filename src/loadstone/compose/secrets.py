@@ -42,6 +42,7 @@ _NAMES: Final = (
     "redis_worker",
     "redis_collector",
     "redis_usage",
+    "control_token",
     "influx_password",
     "influx_admin_token",
     "grafana_password",
@@ -124,6 +125,7 @@ def _for_people(values: Values) -> str:
 _FILES: Final = (
     _File("redis", "users.acl", _REDIS_USER, redis_rules),
     _File("master", "redis_url", _STACK_USER, _redis_url("master")),
+    _File("master", "control_token", _STACK_USER, _value("control_token")),
     _File("worker", "redis_url", _STACK_USER, _redis_url("worker")),
     _File("usage", "redis_url", _STACK_USER, _redis_url("usage")),
     _File("collector", "redis_url", _ROOT, _redis_url("collector")),
@@ -136,6 +138,7 @@ _FILES: Final = (
     _File("mlflow", "aws_credentials", _STACK_USER, _aws_credentials),
     _File("s3", "identities.json", _STACK_USER, _s3_identities),
     _File(PEOPLE, "secrets.json", _ROOT, _for_people),
+    _File(PEOPLE, "control_token", _ROOT, _value("control_token")),
 )
 
 

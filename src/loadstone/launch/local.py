@@ -211,7 +211,7 @@ class LocalStack:
         """The Aggregator and, with an InfluxDB, the InfluxWriter, in two processes so that one can crash alone."""
         settings = self.settings
         values: dict[str, object] = {"results": settings.results.resolve()}
-        live = {"live_bind": settings.bind, "live_port": self.live_port}
+        live = {"live_bind": settings.bind, "live_port": self.live_port, "allowed_hosts": self._allowed_hosts()}
         if settings.influx_url:
             token_file = settings.influx_token_file
             values |= {field.name: getattr(settings, field.name) for field in fields(InfluxSettings)}
@@ -295,10 +295,15 @@ class LocalStack:
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
+                "allowed_hosts": self._allowed_hosts(),
                 "locust_words": _json(self.scenario.unlisted_arguments),
             }
         )
-        return {**inherited_environment(HookOnlySettings), **known}
+        inherited = {name: text for name, text in inherited_environment(HookOnlySettings).items() if text}
+        return {**as_environment({"web_guard": "all"}), **inherited, **known}
+
+    def _allowed_hosts(self) -> str:
+        return " ".join(self.settings.allowed_hosts)
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""

@@ -65,6 +65,15 @@ class HookOnlySettings(MaskSettings):
     limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
     live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
     grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
+    control_token: str | None = setting(
+        parse.text, "token with which programs may use Locust's web UI, for `loadstone run --stack`"
+    )
+    web_guard: str = setting(
+        parse.choice("all", "own"),
+        "routes of Locust's web UI that answer nobody but its own pages: all, or loadstone's own; `loadstone up` and"
+        " the compose stack guard all",
+        default="own",
+    )
     heartbeat_file: Path | None = setting(
         parse.path, "file that a worker touches while it is connected to its master, for health checks"
     )
@@ -100,6 +109,11 @@ class HookSettings(HookOnlySettings):
         _json_words, "options for Locust that are not to be seen on its command line, as a JSON list"
     )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which Locust's web UI may be opened; *.NAME: all below one, *: every name",
+        repeatable=True,
+    )
     default_host: str | None = setting(
         parse.http_url, "base URL for HTTP users where neither the scenario nor Locust's --host names one"
     )

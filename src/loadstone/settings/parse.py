@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RETENTION",
+    "allowed_hosts",
     "boolean",
     "choice",
     "duration_s",
@@ -39,6 +40,7 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
 RETENTION: Final = "a duration from 1h to 36500d such as 72h or 30d, or 0 to keep points forever"
 _SHORTEST_RETENTION_S, _LONGEST_RETENTION_S = 3600.0, 36_500 * 86_400.0
 _MAX_PORT: Final = 65535
+_ALLOWED_HOST: Final = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 
 
@@ -201,6 +203,14 @@ def host(value: str) -> str:
     except ValueError:
         raise ValueError(allowed) from None
     return value
+
+
+def allowed_hosts(value: str) -> tuple[str, ...]:
+    """Host names, ``*.NAME`` for all names below one, or ``*``; separated by commas or spaces."""
+    names = tuple(name.rstrip(".").lower() for name in words(value))
+    if not all(_ALLOWED_HOST.fullmatch(name) for name in names):
+        raise ValueError("host names without a port, *.NAME for all names below one, or * for every name")
+    return names
 
 
 def http_url(value: str) -> str:

@@ -208,6 +208,12 @@ class RunSettings(InfluxSettings):
         "MLflow registry that holds --demo-model; without it the demo's own, in .cache/demo",
         metavar="URI",
     )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which web UI and live page may be opened; *.NAME: all below one, *: every name",
+        metavar="NAME",
+        repeatable=True,
+    )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
         "process ids of the target on this machine; CPU and memory are recorded, child processes included",
@@ -228,6 +234,11 @@ class RunSettings(InfluxSettings):
     )
     stack_url: str = setting(
         parse.http_url, "address of the stack's Locust web UI", default="http://127.0.0.1:8089", metavar="URL"
+    )
+    stack_token_file: Path | None = setting(
+        parse.path,
+        "file that contains the control token of the stack's master; needed where its web UI asks for a login",
+        metavar="FILE",
     )
     plain: bool = setting(parse.boolean, "print plain lines instead of the live view", default="no", flag=True)
 
@@ -279,6 +290,12 @@ class CollectorSettings(InfluxSettings):
     )
     live_port: int | None = setting(
         parse.port, "port of the live page (0: any free port); without it there is no live page", metavar="PORT"
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which the live page may be opened; *.NAME: all below one, *: every name",
+        metavar="NAME",
+        repeatable=True,
     )
     only: str | None = setting(
         parse.choice("aggregator", "writer"),

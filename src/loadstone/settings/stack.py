@@ -81,6 +81,13 @@ class StackSettings:
     bind_address: str = setting(
         _address, "address of this machine on which the web pages listen", default="127.0.0.1", variable="BIND_ADDRESS"
     )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "names of this machine under which browsers open Locust's web UI and the live page, separated by commas; "
+        "localhost and IP addresses always work",
+        default="",
+        variable="ALLOWED_HOSTS",
+    )
     locust_port: int = setting(_port, "port of Locust's web UI", default="8089", variable="LOCUST_PORT")
     live_port: int = setting(_port, "port of the live page", default="8090", variable="LIVE_PORT")
     grafana_port: int = setting(_port, "port of Grafana", default="3000", variable="GRAFANA_PORT")

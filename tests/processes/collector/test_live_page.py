@@ -118,7 +118,7 @@ def test_a_page_that_reconnects_to_a_new_collector_gets_all_of_its_points_and_ke
 def test_a_page_keeps_half_an_hour_and_learns_the_second_that_is_0(tmp_path: Path):
     board, state, first = LiveBoard(), state_after(), START // SECOND
     show(board, state)
-    message = board.next_message(("", 0), None, timeout_s=0)
+    message = board.message(("", 0), None)
     assert message is not None
     body = json.loads(message.text)
     assert (body["begin"], body["oldest"]) == (first, 19 - KEPT_S)
@@ -184,10 +184,10 @@ def test_before_the_first_run_the_page_is_told_to_wait(tmp_path: Path):
 
 def test_waiting_for_a_run_is_silent_until_there_is_one():
     board = LiveBoard()
-    assert board.next_message(("", 0), None, timeout_s=0.01) is None
+    assert board.message(("", 0), None) is None
     show(board, state_after())
-    assert board.next_message(("", 0), None, timeout_s=0.01) is not None
-    assert board.next_message(("", 0), board.head(), timeout_s=0.01) is None
+    assert board.message(("", 0), None) is not None
+    assert board.message(("", 0), board.head()) is None
 
 
 def test_the_page_itself_holds_no_name_of_a_run(tmp_path: Path):

@@ -110,6 +110,25 @@ def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_lo
     assert "terminate valkey" not in machine.record, "the others still have something to write"
 
 
+def test_the_web_ui_is_guarded_whole_unless_the_user_says_otherwise(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+):
+    guards = []
+    for given in ("", "own"):
+        monkeypatch.setenv("LOADSTONE_WEB_GUARD", given)
+        with stack_of(machine, REMOTE, interactive=True) as stack:
+            stack.start(lambda: False)
+        guards.append(machine.processes["master"].env["LOADSTONE_WEB_GUARD"])
+    assert guards == ["all", "own"]
+
+
+def test_allowed_names_reach_the_web_ui_and_the_live_page(machine: FakeMachine):
+    with stack_of(machine, {**REMOTE, "allowed_hosts": "load.lan, *.example.com"}) as stack:
+        stack.start(lambda: False)
+        found = [machine.processes[name].env["LOADSTONE_ALLOWED_HOSTS"] for name in ("master", "aggregator")]
+        assert found == ["load.lan *.example.com"] * 2
+
+
 def test_leaving_the_context_removes_the_temporary_folder(machine: FakeMachine):
     with stack_of(machine, REMOTE) as stack:
         stack.start(lambda: False)
