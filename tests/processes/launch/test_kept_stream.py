@@ -8,7 +8,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +18,10 @@ from loadstone.collector.service import serve_aggregator
 from loadstone.errors import PlatformError, UsageError
 from loadstone.launch.kept_stream import drain
 from loadstone.launch.managed_process import ReservedPorts
-from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has, kept_streams
+from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has, is_read, kept_streams
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
+from loadstone.stream.keys import EVENTS, SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, run_json, ship, small_run, threads
 from support.processes import wait_until
@@ -76,17 +77,12 @@ def leave(results: Path, *runs: RunMaker, log: Path, archived_first: int = 0) ->
             ship(start.client, run.entries[:archived_first], run.run)
         if archived_first:
             with threads(collector_settings(start.valkey.url, results, None), serve_aggregator):
-                wait_until(lambda: not holds_entries(start.client), "the first entries are read", timeout_s=30)
+                wait_until(lambda: is_read(start.client, EVENTS, SAMPLES), "the first entries are read", timeout_s=30)
         for run in runs:
             ship(start.client, run.entries[archived_first:], run.run)
         assert holds_what_no_archive_has(start.client)
         start.end()
         return start.data.path
-
-
-def holds_entries(client: redis.Redis) -> bool:
-    groups: Any = [client.xinfo_groups(stream) if client.exists(stream) else [] for stream in ("events", "samples")]
-    return not all(found and found[0]["pending"] == 0 and found[0]["lag"] == 0 for found in groups)
 
 
 def never() -> bool:
