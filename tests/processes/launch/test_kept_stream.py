@@ -21,6 +21,7 @@ from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has, is_read, kept_streams
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.stream.client import connect
+from loadstone.stream.keys import EVENTS, SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, run_json, ship, small_run, threads
 from support.processes import wait_until
