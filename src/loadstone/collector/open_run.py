@@ -88,8 +88,8 @@ class OpenRun:
         """Whether the run is complete and no more entries are expected.
 
         After an outage of the stream, entries may be old when they arrive, so silence is measured by arrival: a backlog
-        is drained first, and a master counts as lost only when nothing has arrived here for that long. A run with a time
-        that is still to come, by a wrong clock or worse, would be complete only then: arrival alone decides.
+        is drained first, and a master counts as lost only when nothing has arrived here for that long. A run with a
+        time that is still to come, by a wrong clock or worse, would be complete only then: arrival alone decides.
         """
         silent_s, now_ns = self.clock.monotonic_s() - self.arrived_s, self.clock.now_ns()
         enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
