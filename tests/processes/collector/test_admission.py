@@ -295,3 +295,29 @@ def test_usage_needs_no_run(deployment: Deployment):
     send_blob(deployment.client, USAGE, RunMaker().usage(1).entries[0].blob)
     work(aggregator, deployment)
     assert reasons(deployment) == []
+
+
+def test_a_run_that_nobody_could_reach_is_not_closed_before_its_senders_are_back(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+):
+    """The end of its master would then be that of a closed run."""
+    aggregator, entries = deployment.start(), whole_run().entries
+    deployment.send(entries[:8])
+    work(aggregator, deployment)
+    deployment.set_time(600)
+    deployment.time.monotonic_s += 600
+    with monkeypatch.context() as patch:
+        patch.setattr(aggregator.consumer, "read", unreachable)
+        with pytest.raises(ConnectionError):
+            aggregator.step()
+    aggregator.forget_unsynced()  # as the service does after a failure
+    deployment.time.monotonic_s += 20
+    step(aggregator)
+    assert set(aggregator.runs) == {"r"}
+    deployment.send(entries[8:])
+    work(aggregator, deployment)
+    assert (deployment.rows(), reasons(deployment)) == (60, [])
+
+
+def unreachable(**_: object) -> None:
+    raise ConnectionError("the server is away")
