@@ -26,6 +26,7 @@ __all__ = [
     "port",
     "positive_duration_s",
     "redis_url",
+    "retention_s",
     "target",
     "text",
     "whole_number",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_LEAST_RETENTION_S: Final = 3600.0
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
 _MAX_PORT: Final = 65535
 _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
@@ -117,6 +119,18 @@ def positive_duration_s(value: str) -> float:
     seconds = duration_s(value)
     if not seconds:
         raise ValueError("a duration above zero")
+    return seconds
+
+
+def retention_s(value: str) -> float:
+    """How long InfluxDB keeps points, in seconds; 0 is for ever. Less than an hour is refused by InfluxDB 2."""
+    allowed = "a duration of at least 1h, such as 30d or 72h, or 0 for no limit"
+    try:
+        seconds = duration_s(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+    if 0 < seconds < _LEAST_RETENTION_S:
+        raise ValueError(allowed)
     return seconds
 
 

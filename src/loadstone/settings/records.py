@@ -100,7 +100,7 @@ class InfluxSetupSettings(InfluxSettings):
     """Settings of ``loadstone setup influx``, from the environment only."""
 
     influx_retention: float = setting(
-        parse.duration_s, "retention of the bucket (0: keep points forever)", default="30d"
+        parse.retention_s, "retention of the bucket, at least 1h (0: keep points forever)", default="30d"
     )
     influx_admin_token_file: Path = setting(
         parse.path,
