@@ -58,13 +58,11 @@ class _Engine(BaseHTTPRequestHandler):
 
     asked: list[str]
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         self.asked.append(f"{self.command} {self.path} {self.headers.get('Upgrade', '')}".strip())
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"answered")
-
-    do_POST = do_PUT = do_DELETE = do_CONNECT = do_HEAD = do_GET
 
     def log_message(self, *_: Any) -> None: ...
 
@@ -93,7 +91,8 @@ def asked() -> list[str]:
 def door(haproxy_binary: Path, tmp_path: Path, asked: list[str]) -> Iterator[Path]:
     """The socket that `usage` and cAdvisor open."""
     engine, door = tmp_path / "engine.sock", tmp_path / "door.sock"
-    handler = type("Engine", (_Engine,), {"asked": asked})
+    methods = {f"do_{method}": _Engine.answer for method in ("GET", *{method for method, _ in REFUSED})}
+    handler = type("Engine", (_Engine,), {"asked": asked, **methods})
     command = ["env", f"ENGINE_SOCKET={engine}", f"ENGINE_BIND={door}", haproxy_binary, "-db", "-f", CONFIGURATION]
     with (
         serving(socketserver.ThreadingUnixStreamServer(str(engine), handler)),
@@ -108,7 +107,9 @@ def test_a_question_about_containers_is_answered(door: Path, asked: list[str], p
     assert asked == [f"GET {path}"]
 
 
-@pytest.mark.attack("a container asks the Docker Engine for more than figures", "refused, and the engine never hears it")
+@pytest.mark.attack(
+    "a container asks the Docker Engine for more than figures", "refused, and the engine never hears it"
+)
 @pytest.mark.parametrize(("method", "path"), REFUSED, ids=[f"{method} {path}" for method, path in REFUSED])
 def test_nothing_else_reaches_the_engine(door: Path, asked: list[str], method: str, path: str):
     connection = _Connection(door)

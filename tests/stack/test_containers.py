@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.compose_stack import GID, ROOT, SCALES, UID
-from support.reachability import NOTHING_LISTENS, SCENARIOS, answers_to, by_table, by_trying
+from support.reachability import NOTHING_LISTENS, SCENARIOS, addresses, answers_to, by_table, by_trying
 
 if TYPE_CHECKING:
     from support.compose_stack import ComposeStack, Containers
@@ -91,13 +91,17 @@ def test_no_port_of_the_stack_listens_beyond_the_loopback_address(stack: Compose
 
 
 @pytest.fixture(scope="module")
-def reached(shared_stack: ComposeStack, first_start: Containers) -> dict[str, set[str]]:
+def running(shared_stack: ComposeStack, first_start: Containers) -> Containers:
+    """The containers that stay, and have a network."""
+    shared_stack.settle()
+    return {name: each for name, each in shared_stack.by_service().items() if name not in {*ONE_SHOTS, "engine"}}
+
+
+@pytest.fixture(scope="module")
+def reached(shared_stack: ComposeStack, running: Containers) -> dict[str, set[str]]:
     """What each service that stays reaches of all others, by trying."""
-    stack = shared_stack
-    stack.settle()
-    running = [name for name in first_start if name not in {*ONE_SHOTS, "engine"}]
     with ThreadPoolExecutor(4) as pool:
-        tried = pool.map(lambda source: by_trying(stack, source, {*running} - {source}), running)
+        tried = pool.map(lambda source: by_trying(shared_stack, source, running), running)
         return dict(zip(running, tried, strict=True))
 
 
@@ -127,11 +131,13 @@ def test_no_way_leads_from_a_scenario_to_other_services(reached: dict[str, set[s
 
 @pytest.mark.attack("a scenario goes through the machine to the published ports", "none of them is open to it")
 @pytest.mark.parametrize("source", SCENARIOS)
-def test_a_scenario_cannot_go_through_the_machine_to_the_published_ports(shared_stack: ComposeStack, source: str):
-    (about, *_) = shared_stack.inspect(shared_stack.names(source)[0])
-    gateways = {network["Gateway"] for network in about["NetworkSettings"]["Networks"].values()} - {""}
-    hosts = ["host.docker.internal", *sorted(gateways)]
-    answers = answers_to(shared_stack, source, [(host, port) for host in hosts for port in shared_stack.ports.values()])
+def test_a_scenario_cannot_go_through_the_machine_to_the_published_ports(
+    shared_stack: ComposeStack, running: Containers, source: str
+):
+    (about, *_) = running[source]
+    hosts = ["host.docker.internal", *addresses(about, "Gateway")]
+    places = [(host, port) for host in hosts for port in shared_stack.ports.values()]
+    answers = answers_to(shared_stack, about["Id"], places)
     assert [place for place, answer in answers.items() if answer == "open"] == []
 
 

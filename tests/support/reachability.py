@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from support.compose_stack import ComposeStack
+    from support.compose_stack import ComposeStack, Containers
 
-__all__ = ["NOTHING_LISTENS", "PORTS", "SCENARIOS", "answers_to", "by_networks", "by_table", "by_trying"]
+__all__ = ["NOTHING_LISTENS", "PORTS", "SCENARIOS", "addresses", "answers_to", "by_networks", "by_table", "by_trying"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PORTS: Final = {
@@ -67,39 +67,37 @@ def by_networks() -> dict[str, set[str]]:
     services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
     networks = {name: set(service.get("networks", ())) for name, service in services.items()}
     return {
-        source: {
-            f"{name}:{port}" for name in PORTS if name != source and own & networks[name] for port in PORTS[name]
-        }
+        source: {f"{name}:{port}" for name in PORTS if name != source and own & networks[name] for port in PORTS[name]}
         for source, own in networks.items()
     }
 
 
-def by_trying(stack: ComposeStack, source: str, others: Iterable[str]) -> set[str]:
-    """Each ``service:port`` that a service reaches, by its name or an address; port 9: whether it reaches it at all."""
+def by_trying(stack: ComposeStack, source: str, containers: Containers) -> set[str]:
+    """Each ``service:port`` that a service reaches, by its name or an address; port 9: whether it reaches it at all.
+
+    ``containers``: the running ones, of which the first of each service is tried.
+    """
     places = [
         (f"{name}:{port}", (where, port))
-        for name in others
-        for where in _addresses(stack, name)
+        for name in containers.keys() - {source}
+        for where in [name, *addresses(containers[name][0])]
         for port in (*PORTS.get(name, ()), NOTHING_LISTENS)
     ]
-    answers = answers_to(stack, source, [place for _, place in places])
+    answers = answers_to(stack, containers[source][0]["Id"], [place for _, place in places])
     return {what for what, place in places if answers[place] != "nothing"}
 
 
-def answers_to(stack: ComposeStack, source: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """What the first container of a service gets from hosts and ports: ``open``, ``refused`` or ``nothing``.
+def answers_to(stack: ComposeStack, container: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """What a container gets from hosts and ports: ``open``, ``refused`` or ``nothing``.
 
     A helper in its network tries all of them at once: the container's own image may lack every tool.
     """
-    container = stack.names(source)[0]
     image = f"{stack.settings['LOADSTONE_IMAGES']}/collector:0.1.0"
     command = ["run", "--rm", "--network", f"container:{container}", "--entrypoint", "python", image, "-c", _TRY]
     answers = json.loads(stack.engine.must(*command, json.dumps(places)))
     return dict(zip(places, answers, strict=True))
 
 
-def _addresses(stack: ComposeStack, service: str) -> list[str]:
-    """A service's name, and the address of its first container in each of its networks."""
-    (about, *_) = stack.inspect(*stack.names(service)[:1])
-    networks = about["NetworkSettings"]["Networks"].values()
-    return [service, *(network["IPAddress"] for network in networks if network["IPAddress"])]
+def addresses(about: dict[str, Any], key: str = "IPAddress") -> list[str]:
+    """A container's addresses in its networks, or with ``Gateway`` those of the machine there."""
+    return [network[key] for network in about["NetworkSettings"]["Networks"].values() if network[key]]

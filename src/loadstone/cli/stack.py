@@ -53,7 +53,10 @@ def _setup_influx(_arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int
 def _configure_setup_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="ENVFILE", help="the file that `docker compose --env-file` will be given")
     parser.add_argument(
-        "--folder", default=".", metavar="DIR", help="folder of docker-compose.yaml, from which paths count (default: .)"
+        "--folder",
+        default=".",
+        metavar="DIR",
+        help="folder of docker-compose.yaml, from which paths count (default: .)",
     )
 
 

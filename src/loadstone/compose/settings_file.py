@@ -21,7 +21,7 @@ from loadstone.settings.stack import memory_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["problems_of_stack_file"]
+__all__ = ["problems_of_stack_file", "values_of_stack_file"]
 
 _LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*[=:]\s*(.*)")
 _DOUBLE: Final = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?')
@@ -45,7 +45,7 @@ def problems_of_stack_file(file: Path, folder: Path, *, cpus: int | None = None)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {file} cannot be read: {error}", hint="Name a copy of `env`") from error
     problems: list[str] = []
-    values = _values(text, problems)
+    values = values_of_stack_file(text, problems)
     known = [each.env for each in describe(StackSettings)]
     problems += _unknown(values, known)
     values |= {name: os.environ[name] for name in known if os.environ.get(name)}
@@ -59,8 +59,8 @@ def problems_of_stack_file(file: Path, folder: Path, *, cpus: int | None = None)
     return problems
 
 
-def _values(text: str, problems: list[str]) -> dict[str, str]:
-    """Setting to value; what is wrong with lines goes to ``problems``."""
+def values_of_stack_file(text: str, problems: list[str]) -> dict[str, str]:
+    """Setting to value, as Compose reads the text of a file; what is wrong with lines is added to ``problems``."""
     values: dict[str, str] = {}
     set_at: dict[str, int] = {}
     for number, raw in enumerate(text.splitlines(), 1):
@@ -165,8 +165,9 @@ def _is_own_address(address: str) -> bool:
 
 
 def _places(valid: Mapping[str, str], folder: Path) -> Iterator[str]:
-    if "RESULTS_FOLDER" in valid and (results := _place(valid["RESULTS_FOLDER"], folder)).exists():
-        if not results.is_dir():
+    if "RESULTS_FOLDER" in valid:
+        results = _place(valid["RESULTS_FOLDER"], folder)
+        if results.exists() and not results.is_dir():
             yield f"RESULTS_FOLDER is {valid['RESULTS_FOLDER']}, but {results} is no folder"
     if "SCENARIO_FOLDER" in valid:
         yield from _scenario(valid, _place(valid["SCENARIO_FOLDER"], folder))

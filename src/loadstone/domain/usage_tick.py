@@ -5,10 +5,10 @@ They travel as JSON, by the rules of `loadstone.domain.event`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from loadstone.domain.limits import Amount, Bytes, Figure, Moment  # noqa: TC001  (msgspec reads annotations)
 from loadstone.errors import FormatError
@@ -21,7 +21,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
     ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
-    since the tick before.
+    since the tick before, so whoever wants those of a longer time adds them up.
     """
 
     service: str
@@ -51,13 +51,17 @@ class Balance(Struct, frozen=True, kw_only=True):
 
 
 class UsageTick(Struct, frozen=True, kw_only=True):
-    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
+    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique.
+
+    ``problem`` says why figures of containers are missing or doubtful, with the cure; empty when all is well.
+    """
 
     at_ns: Moment
     source: str
     seq: Amount
     rows: tuple[Usage, ...]
     balances: tuple[Balance, ...] = ()
+    problem: Annotated[str, Meta(max_length=2000)] = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(UsageTick)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.cli.main import main
-from loadstone.compose import settings_file
-from loadstone.compose.settings_file import problems_of_stack_file
+from loadstone.compose.settings_file import problems_of_stack_file, values_of_stack_file
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ REFUSED_LATER = {
     "FISH=5": "FISH is not known, `env` has every setting",
     "DOCKER_GID=998": "DOCKER_GID is no setting any more",
     "TARGET_CPUS 2": "line 2 is 'TARGET_CPUS 2', it must be NAME=VALUE",
-    "TARGET_MODE='auto": "line 2 is \"TARGET_MODE='auto\", it must be NAME=VALUE, with quotes in pairs",
+    "TARGET_MODE='auto": 'line 2 is "TARGET_MODE=\'auto", it must be NAME=VALUE, with quotes in pairs',
 }
 
 
@@ -93,7 +91,7 @@ def test_what_docker_compose_or_a_service_would_refuse_later_is_said(folder: Pat
 
 
 def test_every_problem_is_told_at_once_and_the_exit_code_is_2(folder: Path, capsys: pytest.CaptureFixture[str]):
-    (folder / "my.env").write_text("\n".join(["DOCKER_SOCKET=./s", "TARGET_CPUS=lots", "WORKER_MEMORY=9", "FISH=1"]))
+    (folder / "my.env").write_text("DOCKER_SOCKET=./s\nTARGET_CPUS=lots\nWORKER_MEMORY=9\nFISH=1\n")
     assert main(["setup", "check", "my.env"]) == 2
     said = capsys.readouterr().err
     for word in ("TARGET_CPUS is 'lots'", "WORKER_MEMORY is '9'", "FISH is not known"):
@@ -106,7 +104,15 @@ def test_a_file_without_a_problem_is_said_to_be_valid(folder: Path, capsys: pyte
     assert capsys.readouterr().out == "my.env: every setting is valid\n"
 
 
-VALID = ["TARGET_CPUS=2", "TARGET_URL=", "export LIVE_PORT=9000", "LIVE_PORT: 9000", "COMPOSE_PROFILES=s3", "# FISH=1", ""]
+VALID = [
+    "TARGET_CPUS=2",
+    "TARGET_URL=",
+    "export LIVE_PORT=9000",
+    "LIVE_PORT: 9000",
+    "COMPOSE_PROFILES=s3",
+    "# FISH=1",
+    "",
+]
 
 
 @pytest.mark.parametrize("line", VALID)
@@ -128,7 +134,7 @@ def test_what_compose_accepts_is_no_problem(folder: Path, line: str):
 )
 def test_values_are_read_as_compose_reads_them(line: str, value: str):
     found: list[str] = []
-    assert settings_file._values(f"B=b\n{line}", found)["A"] == value
+    assert values_of_stack_file(f"B=b\n{line}", found)["A"] == value
     assert found == []
 
 
@@ -136,16 +142,18 @@ def test_a_variable_of_the_environment_overrides_the_file_as_it_does_for_compose
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("TARGET_MEMORY", "lots")
-    assert problems(folder, "TARGET_MEMORY=1g") == ["TARGET_MEMORY is 'lots', it must be an amount of memory such as 512m or 2g"]
+    assert problems(folder, "TARGET_MEMORY=1g") == [
+        "TARGET_MEMORY is 'lots', it must be an amount of memory such as 512m or 2g"
+    ]
 
 
 def test_a_scenario_that_master_and_workers_cannot_read_is_said_with_the_cure(folder: Path):
     scenario = folder / "locust-worker" / "locustfile.py"
-    os.chmod(scenario, 0o600)
+    scenario.chmod(0o600)
     assert problems(folder) == [
         f"SCENARIO is locustfile.py, which master and workers cannot read: `chmod o+r {scenario}`"
     ]
-    os.chmod(scenario.parent, 0o700)
+    scenario.parent.chmod(0o700)
     assert problems(folder)[0].endswith(f"cannot open: `chmod o+rx {scenario.parent}`")
 
 

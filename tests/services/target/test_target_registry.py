@@ -76,7 +76,9 @@ def test_the_target_serves_a_model_that_it_may_only_read(door: Door):
         assert target.get("/info").json()["model"] == "diabetes"
 
 
-@pytest.mark.parametrize("user", [None, "nobody", "admin"], ids=["no login", "an unknown user", "the default of others"])
+@pytest.mark.parametrize(
+    "user", [None, "nobody", "admin"], ids=["no login", "an unknown user", "the default of others"]
+)
 def test_without_a_login_nothing_is_answered_but_whether_the_server_lives(door: Door, user: str | None):
     assert door.ask(user, "GET", "/registered-models/search") == 401
     assert door.ask(user, "POST", "/registered-models/create", json={"name": "mine"}) == 401
@@ -90,7 +92,11 @@ def test_a_wrong_password_is_refused(door: Door):
 
 
 WRITES = {
-    "replace the model": ("POST", "/registered-models/alias", {"name": "diabetes", "alias": "champion", "version": "1"}),
+    "replace the model": (
+        "POST",
+        "/registered-models/alias",
+        {"name": "diabetes", "alias": "champion", "version": "1"},
+    ),
     "register another": ("POST", "/registered-models/create", {"name": "by-target"}),
     "rename": ("PATCH", "/registered-models/update", {"name": "diabetes", "description": "x"}),
     "remove": ("DELETE", "/registered-models/delete", {"name": "diabetes"}),

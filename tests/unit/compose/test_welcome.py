@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from loadstone.cli.main import main
 from loadstone.compose.welcome import welcome_lines
 from loadstone.settings import StackSettings, load
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def said(**environ: str) -> str:
