@@ -38,6 +38,13 @@ def test_the_file_is_clean_for_compose(stack: ComposeStack):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_last_words_of_up_are_the_addresses_with_their_real_ports(stack: ComposeStack):
+    told = stack.logs("welcome")
+    assert "the stack is up; open" in told
+    assert all(f"http://localhost:{port} " in told for port in stack.ports.values())
+    assert "docker compose run --rm cli secrets show" in told
+
+
 def test_services_started_in_order(first_start: Containers):
     found = first_start
     started = {service: min(one["State"]["StartedAt"] for one in each) for service, each in found.items()}
@@ -45,6 +52,7 @@ def test_services_started_in_order(first_start: Containers):
     assert ended["init"] < min(started[service] for service in ("redis", "mlflow", "influxdb"))
     assert ended["model"] < started["target"] < started["balancer"] < started["locust-master"]
     assert ended["influx-init"] < started["collector"] < started["locust-master"] < started["locust-worker"]
+    assert started["locust-master"] < started["welcome"]
 
 
 def test_no_container_runs_as_root_or_with_capabilities_but_those_that_are_explained(stack: ComposeStack):

@@ -103,7 +103,7 @@ def test_settings_files_are_read_as_compose_reads_them(shared_stack: ComposeStac
     command = ["compose", "--project-directory", str(ROOT), "--env-file", str(file)]
     shown = shared_stack.engine.must(*command, "-f", str(ROOT / "docker-compose.yaml"), "config", "--format", "json")
     compose = json.loads(shown)["services"]["init"]["environment"]
-    values = values_of_stack_file(FORMS, [])
+    values = values_of_stack_file(FORMS, [], {})
     ours = {each.env: values.get(each.env) or each.default for each in describe(StackSettings)}
     assert {name: compose[name] for name in ours if name != "RESULTS_FOLDER"} == {
         name: value for name, value in ours.items() if name != "RESULTS_FOLDER"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import SettingsError, UsageError
-from loadstone.settings import StackSettings, describe, load
+from loadstone.settings import StackSettings, child_environment, describe, inherited_environment, load
 from loadstone.settings.stack import memory_bytes
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def problems_of_stack_file(file: Path, folder: Path, *, cpus: int | None = None)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {file} cannot be read: {error}", hint="Name a copy of `env`") from error
     problems: list[str] = []
-    values = values_of_stack_file(text, problems)
+    environ = child_environment(inherited_environment(StackSettings))
+    values = values_of_stack_file(text, problems, environ)
     known = [each.env for each in describe(StackSettings)]
     problems += _unknown(values, known)
-    values |= {name: os.environ[name] for name in known if os.environ.get(name)}
+    values |= {name: environ[name] for name in known if environ.get(name)}
     invalid = _invalid(values)
     problems += invalid.values()
     defaults = {each.env: each.default or "" for each in describe(StackSettings) if each.env not in invalid}
@@ -59,8 +60,11 @@ def problems_of_stack_file(file: Path, folder: Path, *, cpus: int | None = None)
     return problems
 
 
-def values_of_stack_file(text: str, problems: list[str]) -> dict[str, str]:
-    """Setting to value, as Compose reads the text of a file; what is wrong with lines is added to ``problems``."""
+def values_of_stack_file(text: str, problems: list[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Setting to value, as Compose reads the text of a file; what is wrong with lines is added to ``problems``.
+
+    A value may refer to variables of ``environ``, and to those of lines before it.
+    """
     values: dict[str, str] = {}
     set_at: dict[str, int] = {}
     for number, raw in enumerate(text.splitlines(), 1):
@@ -68,7 +72,7 @@ def values_of_stack_file(text: str, problems: list[str]) -> dict[str, str]:
         if not line or line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
-        value = _value(match[2], values) if match else None
+        value = _value(match[2], {**values, **environ}) if match else None
         if match is None or value is None:
             problems.append(f"line {number} is {line!r}, it must be NAME=VALUE, with quotes in pairs")
             continue
@@ -79,25 +83,25 @@ def values_of_stack_file(text: str, problems: list[str]) -> dict[str, str]:
     return values
 
 
-def _value(text: str, values: Mapping[str, str]) -> str | None:
+def _value(text: str, known: Mapping[str, str]) -> str | None:
     """The value that Compose takes from what is behind the ``=``; None when a quote is left open."""
     if text.startswith("'"):
         match = _SINGLE.fullmatch(text)
         return match[1] if match else None
     if text.startswith('"'):
         match = _DOUBLE.fullmatch(text)
-        return _expanded(re.sub(r"\\(.)", r"\1", match[1]), values) if match else None
-    return _expanded(_COMMENT.sub("", text).strip(), values)
+        return _expanded(re.sub(r"\\(.)", r"\1", match[1]), known) if match else None
+    return _expanded(_COMMENT.sub("", text).strip(), known)
 
 
-def _expanded(text: str, values: Mapping[str, str]) -> str:
+def _expanded(text: str, known: Mapping[str, str]) -> str:
     """References to other variables, such as ``${HOME}``, replaced as Compose does."""
 
     def value_of(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name is None:
             return "$"
-        found = os.environ.get(name, values.get(name))
+        found = known.get(name)
         is_missing = found is None or (match[3] == ":-" and not found)
         return (match[4] or "") if is_missing else found or ""
 

@@ -134,7 +134,7 @@ def test_what_compose_accepts_is_no_problem(folder: Path, line: str):
 )
 def test_values_are_read_as_compose_reads_them(line: str, value: str):
     found: list[str] = []
-    assert values_of_stack_file(f"B=b\n{line}", found)["A"] == value
+    assert values_of_stack_file(f"B=b\n{line}", found, {})["A"] == value
     assert found == []
 
 
