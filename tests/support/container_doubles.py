@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,18 +25,12 @@ from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["PROJECT", "CadvisorDouble", "Container", "EngineDouble"]
 
 PROJECT: Final = "loadstone"
-ROOT_ALONE: Final = (
-    'container_cpu_usage_seconds_total{cpu="total",id="/",image="",name=""} 5120.5 %d\n'
-    'container_memory_working_set_bytes{id="/",image="",name=""} 1.2e+09 %d\n'
-    'container_spec_cpu_period{id="/",image="",name=""} 100000\n'
-    'container_start_time_seconds{id="/",image="",name=""} 1.795e+09\n'
-)
-"""All that cAdvisor gives of containers with ``--docker_only`` when it cannot reach the engine."""
+HIDDEN: Final = Path(__file__).parents[1] / "processes" / "usage" / "cadvisor" / "hidden.txt"
+"""All that the real cAdvisor gave of containers when it could not reach the engine."""
 _REMEMBERED: Final = 256
 
 
@@ -77,7 +72,7 @@ class CadvisorDouble:
         """The page /metrics."""
         at_ms = (self.stands_still_ns or time.time_ns()) // 1_000_000
         seen = [each for each in self.containers if each.is_up] if self.knows_names else []
-        return ROOT_ALONE % (at_ms, at_ms) + "".join(self._text_of(each, at_ms) for each in seen)
+        return HIDDEN.read_text() + "".join(self._text_of(each, at_ms) for each in seen)
 
     def _text_of(self, each: Container, at_ms: int) -> str:
         labels = [

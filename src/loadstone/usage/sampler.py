@@ -139,9 +139,9 @@ class Containers:
         for problem in problems:
             self._say(problem, now_ns)
         rows = tuple(usage for usage, _ in timed)
-        return (self._with_kills(rows, self._kills.take()) if self._kills else rows), "; ".join(problems)[
-            :_LONGEST_PROBLEM
-        ]
+        if self._kills:
+            rows = self._with_kills(rows, self._kills.take())
+        return rows, "; ".join(problems)[:_LONGEST_PROBLEM]
 
     def close(self) -> None:
         """Stop listening for kills."""

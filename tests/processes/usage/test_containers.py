@@ -66,6 +66,20 @@ def test_the_fixtures_container_is_one_reading_with_its_cpus_and_interfaces_adde
     assert reading.mem_bytes == 9
 
 
+def test_what_the_real_cadvisor_gives_in_the_stack_is_read():
+    readings, nameless = readings_of((FIXTURE.parent / "stack.txt").read_text(), "loadstone-test", now_ns=0)
+    target, redis = sorted(readings, key=lambda reading: reading.service, reverse=True)
+    assert (target.container, target.cpu_limit, target.mem_limit) == ("target-1", 1.0, 512 << 20)
+    assert (redis.container, redis.cpu_limit, redis.mem_limit) == ("redis-1", None, 1 << 30)
+    assert (target.cpu_s, target.periods, target.throttled) == (7.137158759, 3327, 0)
+    assert (target.rx_bytes, target.started_s) == (2_251_291 + 7_014_153, 1_795_758_817)
+    assert nameless == 0
+
+
+def test_of_a_real_cadvisor_that_cannot_reach_the_engine_no_container_is_left():
+    assert readings_of((FIXTURE.parent / "hidden.txt").read_text(), "loadstone-test", now_ns=0) == ([], 0)
+
+
 def test_several_replicas_are_told_apart_and_other_projects_are_left_out():
     fixture = FIXTURE.read_text()
     text = "".join(
