@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ import httpx
 import pytest
 
 from support.compose_stack import GID, ROOT, SCALES, UID
+from support.reachability import NOTHING_LISTENS, SCENARIOS, addresses, answers_to, by_table, by_trying
 
 if TYPE_CHECKING:
     from support.compose_stack import ComposeStack, Containers
 
-ONE_SHOTS = {"init", "model", "influx-init"}
-ROOT_ALLOWED = {"init": ["CHOWN"], "cadvisor": []}
+ONE_SHOTS = {"init", "model", "influx-init", "welcome"}
+ROOT_ALLOWED = {"init": ["CHOWN"], "cadvisor": [], "engine": []}
 
 
 def test_everything_is_healthy_and_the_one_shots_ended_well(stack: ComposeStack):
@@ -37,6 +39,13 @@ def test_the_file_is_clean_for_compose(stack: ComposeStack):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_last_words_of_up_are_the_addresses_with_their_real_ports(stack: ComposeStack):
+    told = stack.logs("welcome")
+    assert "the stack is up; open" in told
+    assert all(f"http://localhost:{port} " in told for port in stack.ports.values())
+    assert "docker compose run --rm cli secrets show" in told
+
+
 def test_services_started_in_order(first_start: Containers):
     found = first_start
     started = {service: min(one["State"]["StartedAt"] for one in each) for service, each in found.items()}
@@ -44,9 +53,10 @@ def test_services_started_in_order(first_start: Containers):
     assert ended["init"] < min(started[service] for service in ("redis", "mlflow", "influxdb"))
     assert ended["model"] < started["target"] < started["balancer"] < started["locust-master"]
     assert ended["influx-init"] < started["collector"] < started["locust-master"] < started["locust-worker"]
+    assert started["locust-master"] < started["welcome"]
 
 
-def test_no_container_runs_as_root_or_with_capabilities_but_the_two_that_are_explained(stack: ComposeStack):
+def test_no_container_runs_as_root_or_with_capabilities_but_those_that_are_explained(stack: ComposeStack):
     for service, containers in stack.by_service().items():
         for one in containers:
             host = one["HostConfig"]
@@ -89,12 +99,55 @@ def test_no_port_of_the_stack_listens_beyond_the_loopback_address(stack: Compose
     assert {host for host, _, port in addresses if port in ports} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize(("host", "port"), [("influxdb", 8086), ("target", 8000), ("mlflow", 5000)])
-def test_a_worker_reaches_neither_database_nor_target_nor_registry(stack: ComposeStack, host: str, port: int):
-    address = stack.by_service()[host][0]["NetworkSettings"]["Networks"]
-    for where in (host, *(network["IPAddress"] for network in address.values())):
-        program = f"import socket; socket.create_connection(('{where}', {port}), 3)"
-        assert stack.inside("locust-worker", "python", "-c", program).returncode != 0, where
+@pytest.fixture(scope="module")
+def running(shared_stack: ComposeStack, first_start: Containers) -> Containers:
+    """The containers that stay, and have a network."""
+    shared_stack.settle()
+    return {name: each for name, each in shared_stack.by_service().items() if name not in {*ONE_SHOTS, "engine"}}
+
+
+@pytest.fixture(scope="module")
+def reached(shared_stack: ComposeStack, running: Containers) -> dict[str, set[str]]:
+    """What each service that stays reaches of all others, by trying."""
+    with ThreadPoolExecutor(4) as pool:
+        tried = pool.map(lambda source: by_trying(shared_stack, source, running), running)
+        return dict(zip(running, tried, strict=True))
+
+
+def is_at_all(pair: str) -> bool:
+    """Whether this is the port that tells only whether a service is reached."""
+    return pair.endswith(f":{NOTHING_LISTENS}")
+
+
+@pytest.mark.attack("every service tries every other one, by name and address", "it reaches those of the table alone")
+def test_every_service_reaches_whom_the_table_says_and_nobody_else(reached: dict[str, set[str]]):
+    table = by_table()
+    said = {source: {pair for pair in table[source] if pair.partition(":")[0] in reached} for source in reached}
+    assert {source: {pair for pair in found if not is_at_all(pair)} for source, found in reached.items()} == said
+
+
+@pytest.mark.attack("a scenario tries every service, those without a port too", "nothing leads to any but these")
+@pytest.mark.parametrize(
+    ("source", "near"),
+    [
+        ("locust-master", {"balancer", "redis", "locust-worker", "collector"}),
+        ("locust-worker", {"balancer", "redis", "locust-master"}),
+    ],
+)
+def test_no_way_leads_from_a_scenario_to_other_services(reached: dict[str, set[str]], source: str, near: set[str]):
+    assert {pair.partition(":")[0] for pair in reached[source] if is_at_all(pair)} == near
+
+
+@pytest.mark.attack("a scenario goes through the machine to the published ports", "none of them is open to it")
+@pytest.mark.parametrize("source", SCENARIOS)
+def test_a_scenario_cannot_go_through_the_machine_to_the_published_ports(
+    shared_stack: ComposeStack, running: Containers, source: str
+):
+    (about, *_) = running[source]
+    hosts = ["host.docker.internal", *addresses(about, "Gateway")]
+    places = [(host, port) for host in hosts for port in shared_stack.ports.values()]
+    answers = answers_to(shared_stack, about["Id"], places)
+    assert [place for place, answer in answers.items() if answer == "open"] == []
 
 
 @pytest.mark.parametrize("service", ["locust-worker", "locust-master"])
@@ -138,8 +191,8 @@ def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(sta
 
 def test_secrets_show_prints_what_a_person_needs(stack: ComposeStack):
     told = stack.must("run", "--rm", "-T", "cli", "secrets", "show")
-    passwords = re.findall(r"user admin +password (\S{32,})", told)
-    assert len(passwords) == 2
+    passwords = re.findall(r"user (?:admin|people) +password (\S{32,})", told)
+    assert len(passwords) == 3
     assert set(passwords) <= set(stack.secrets().values())
 
 

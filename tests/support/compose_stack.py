@@ -309,7 +309,6 @@ class ComposeStack:
             # HAProxy needs two files for each connection, and some for itself.
             "BALANCER_MAXCONN": str(min(12_000, (files - 1000) // 2)),
             "DOCKER_SOCKET": str(self.engine.socket),
-            "DOCKER_GID": str(self.engine.socket.stat().st_gid),
         }
 
 

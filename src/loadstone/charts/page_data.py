@@ -178,7 +178,7 @@ class NameRow(Struct, frozen=True, array_like=True):
 
 
 class UsageRow(Struct, frozen=True, array_like=True):
-    """The newest tick of one container."""
+    """The newest tick of one container; ``oom`` adds up all ticks."""
 
     label: str
     cpu_cores: float

@@ -37,6 +37,7 @@ _STACK_USER: Final = 10001
 _REDIS_USER: Final = 999
 _INFLUX_USER: Final = 1000
 _GRAFANA_USER: Final = 472
+_HAPROXY_USER: Final = 99
 _NAMES: Final = (
     "redis_master",
     "redis_worker",
@@ -49,6 +50,9 @@ _NAMES: Final = (
     "grafana_influx_password",
     "s3_access_key",
     "s3_secret_key",
+    "mlflow_people",
+    "mlflow_model",
+    "mlflow_target",
 )
 
 
@@ -114,10 +118,27 @@ def _aws_credentials(values: Values) -> str:
     return f"[default]\n{keys}\n"
 
 
+_REGISTRY_GROUPS: Final = {"writers": ("people", "model"), "readers": ("target",)}
+
+
+def _registry_users(values: Values) -> str:
+    """HAProxy's list of the registry's users; target/registry/haproxy.cfg says what each group may do."""
+    groups = [f"    group {group} users {','.join(users)}" for group, users in _REGISTRY_GROUPS.items()]
+    users = [user for each in _REGISTRY_GROUPS.values() for user in each]
+    logins = [f"    user {user} insecure-password {values['mlflow_' + user]}" for user in users]
+    return "\n".join(["userlist registry", *groups, *logins, ""])
+
+
+def _netrc(user: str) -> Callable[[Values], str]:
+    """Login for the stack's registry, in the file that MLflow's HTTP client reads; no other host gets it."""
+    return lambda values: f"machine mlflow login {user} password {values['mlflow_' + user]}\n"
+
+
 def _for_people(values: Values) -> str:
     logins = {
         "Grafana": Login(user="admin", password=values["grafana_password"]),
         "InfluxDB": Login(user="admin", password=values["influx_password"]),
+        "MLflow": Login(user="people", password=values["mlflow_people"]),
     }
     return _json(logins)
 
@@ -136,6 +157,9 @@ _FILES: Final = (
     _File("grafana", "admin_password", _GRAFANA_USER, _value("grafana_password")),
     _File("grafana", "influx_password", _GRAFANA_USER, _value("grafana_influx_password")),
     _File("mlflow", "aws_credentials", _STACK_USER, _aws_credentials),
+    _File("registry", "users.cfg", _HAPROXY_USER, _registry_users),
+    _File("model", "netrc", _STACK_USER, _netrc("model")),
+    _File("target", "netrc", _STACK_USER, _netrc("target")),
     _File("s3", "identities.json", _STACK_USER, _s3_identities),
     _File(PEOPLE, "secrets.json", _ROOT, _for_people),
     _File(PEOPLE, "control_token", _ROOT, _value("control_token")),

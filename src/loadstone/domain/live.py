@@ -33,7 +33,10 @@ Phase = Literal["ramping up", "running", "stopping", "closing", "closed"]
 
 
 class LiveUsage(Struct, frozen=True, kw_only=True):
-    """What one container or process used at its newest tick; a limit is None where there is none."""
+    """What one container or process used at its newest tick; a limit is None where there is none.
+
+    ``oom``: its out-of-memory kills in the run so far, added up over all ticks.
+    """
 
     service: str
     container: str

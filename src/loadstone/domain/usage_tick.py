@@ -34,7 +34,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
     ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
-    since the tick before.
+    since the tick before, so whoever wants those of a longer time adds them up.
     """
 
     service: _Name
@@ -64,13 +64,17 @@ class Balance(Struct, frozen=True, kw_only=True):
 
 
 class UsageTick(Struct, frozen=True, kw_only=True):
-    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
+    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique.
+
+    ``problem`` says why figures of containers are missing or doubtful, with the cure; empty when all is well.
+    """
 
     at_ns: Moment
     source: Id
     seq: Number
     rows: Annotated[tuple[Usage, ...], Meta(max_length=_MOST_ROWS)]
     balances: Annotated[tuple[Balance, ...], Meta(max_length=_MOST_ROWS)] = ()
+    problem: Annotated[str, Meta(max_length=2000)] = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(UsageTick)

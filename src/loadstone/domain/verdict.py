@@ -27,7 +27,7 @@ from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, do
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_request, workers_text
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
-from loadstone.domain.host_doubts import doubts_of_the_host
+from loadstone.domain.host_doubts import doubts_of_the_host, doubts_of_usage, usage_notices
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
 from loadstone.domain.scenario_exit import exit_doubts, exit_notices, exit_reasons
@@ -123,6 +123,7 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
     yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
     yield from target_doubts(objectives, results, facts)
+    yield from doubts_of_usage(objectives, facts)
 
 
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
@@ -188,6 +189,7 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     yield from _notices_of_processes(facts)
     yield from exit_notices(objectives, facts)
     yield from _notices_of_requests(objectives, facts)
+    yield from usage_notices(objectives, facts)
     yield from facts.damage
 
 

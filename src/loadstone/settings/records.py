@@ -376,7 +376,9 @@ class UsageSettings:
     )
     cadvisor_url: str | None = setting(parse.http_url, "cAdvisor from which container usage is read", metavar="URL")
     docker_socket: Path | None = setting(
-        parse.path, "socket of the Docker Engine, used when no cAdvisor answers", metavar="FILE"
+        parse.path,
+        "socket of the Docker Engine, for out-of-memory kills, and for everything when no cAdvisor answers",
+        metavar="FILE",
     )
     compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
     balancer_url: str | None = setting(parse.http_url, "address of HAProxy's statistics page", metavar="URL")

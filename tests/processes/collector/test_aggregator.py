@@ -79,6 +79,43 @@ def test_usage_belongs_to_every_run_that_is_open(deployment: Deployment):
     assert [deployment.live(name)["usage"][0]["cpu_cores"] for name in ("a", "b")] == [0.5, 0.5]
 
 
+def test_what_is_wrong_with_usage_is_in_the_live_snapshot_until_the_sampler_takes_it_back_or_falls_silent(
+    deployment: Deployment,
+):
+    aggregator = deployment.start()
+    run = RunMaker().started()
+
+    def troubles_after(at_s: float) -> list[dict[str, Any]]:
+        deployment.set_time(at_s)
+        deployment.send(run.entries)
+        run.entries.clear()
+        step(aggregator)
+        wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
+        step(aggregator)
+        return list(deployment.live()["troubles"])
+
+    run.usage(1, problem="cAdvisor knows no container").usage(2, problem="cAdvisor knows no container")
+    (trouble,) = troubles_after(3)
+    assert trouble == {"part": "usage", "text": "cAdvisor knows no container", "since_ns": START + SECOND}
+    run.usage(4, Usage(service="target", container="target-1", cpu_cores=0.5))
+    assert troubles_after(5) == []
+    run.usage(6, problem="cAdvisor knows no container")
+    assert len(troubles_after(7)) == 1
+    assert troubles_after(17) == []
+
+
+def test_kills_are_added_up_in_the_live_snapshot(deployment: Deployment):
+    aggregator = deployment.start()
+    run = RunMaker().started()
+    for second, kills in enumerate((0, 2, 0, 1, 0)):
+        run.usage(second, Usage(service="target", container="target-1", cpu_cores=0.5, oom=kills))
+    deployment.send(run.entries)
+    step(aggregator)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
+    step(aggregator)
+    assert deployment.live()["usage"][0]["oom"] == 3
+
+
 @pytest.mark.parametrize(
     ("stream", "blob", "reason"),
     [

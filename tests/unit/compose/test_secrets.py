@@ -120,7 +120,7 @@ def test_people_are_shown_users_and_passwords(root: Path, owners: dict[str, tupl
     make_secrets(root, 1, 1)
     told = read_for_people(root)
     assert told["Grafana"] == secrets.Login(user="admin", password=(root / "grafana/admin_password").read_text())
-    assert set(told) == {"Grafana", "InfluxDB"}
+    assert set(told) == {"Grafana", "InfluxDB", "MLflow"}
 
 
 def test_outside_of_the_stack_the_secrets_cannot_be_read_and_it_says_where_they_can(tmp_path: Path):

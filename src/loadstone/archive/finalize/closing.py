@@ -253,6 +253,7 @@ def _closing(
         undisturbed=None if undisturbed is None else second.by_name(undisturbed),
         usage=second.services.facts(),
         usage_gaps=second.services.gaps(),
+        usage_problems=second.services.problems(),
         queues=second.services.queues(),
         workers=workers,
         target=target_facts(second, workers),

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from loadstone.domain.facts import RunFacts, Window
 from loadstone.domain.live import (
@@ -65,9 +66,10 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         p95_ms=p95_us / 1000,
         p99_ms=p99_us / 1000,
         objectives=tuple(_objectives(state)),
-        usage=tuple(_usage(usage) for _, usage in state.usage.values()),
+        usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
         closing=closing or lifecycle.stopped_ns is not None,
+        troubles=state.usage_troubles(now_ns),
     )
 
 
@@ -142,5 +144,5 @@ def _newest_minute(state: RunState) -> RunFacts:
     )
 
 
-def _usage(usage: Usage) -> LiveUsage:
-    return msgspec.convert(usage, LiveUsage, from_attributes=True)
+def _usage(usage: Usage, oom: int) -> LiveUsage:
+    return replace(msgspec.convert(usage, LiveUsage, from_attributes=True), oom=oom)
