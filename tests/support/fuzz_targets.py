@@ -22,7 +22,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import SEGMENT_MAGIC, Entry, EntryKind, frame, mark
-from loadstone.archive.journal.reader import read_journal
+from loadstone.archive.journal.reader import JournalReader, SalvageReader
 from loadstone.charts.page import write_report
 from loadstone.domain.event import _PAYLOADS
 from loadstone.errors import ArchiveError, FormatError
@@ -52,7 +52,7 @@ class FuzzTarget:
     slow: bool = False
 
 
-_ODD: Final = (
+_ODD: Final[SearchStrategy[Any]] = (
     st.none()
     | st.booleans()
     | st.integers()
@@ -184,15 +184,19 @@ def _check_segment(data: bytes) -> None:
     written = {entry.blob for entry in RunMaker().started().add(IncarnationMaker().batch(samples(3, 0, 1))).entries}
     with _folder() as folder:
         (folder / "00000001.lsj").write_bytes(data)
-        for salvage in (False, True):
+        for reader in (JournalReader(folder), SalvageReader(folder)):
             with contextlib.suppress(ArchiveError):
-                assert {entry.blob for entry in read_journal(folder, salvage=salvage)} <= written
+                assert {entry.blob for entry in reader} <= written
 
 
 @cache
 def _closed() -> Path:
-    """A closed run, which is copied for each input."""
-    return MadeRun(seconds=4, failure_share=0.2).close(Path(tempfile.mkdtemp(prefix="fuzz-run-"))).path
+    """A closed run, which is copied for each input, without digests, as of 0.1: what they notice, nobody reads."""
+    folder = MadeRun(seconds=4, failure_share=0.2).close(Path(tempfile.mkdtemp(prefix="fuzz-run-")))
+    document = json.loads(folder.run_json.read_text())
+    del document["files"], document["digest"]
+    folder.run_json.write_text(json.dumps(document))
+    return folder.path
 
 
 def _file_seeds(name: str) -> Callable[[], list[bytes]]:
@@ -231,7 +235,7 @@ def _compare(folder: RunFolder) -> None:
 
 
 def _exporter(what: What) -> Callable[[RunFolder], Any]:
-    return lambda folder: export(folder, what, FormatName.CSV, io.BytesIO(), str)
+    return lambda folder: export(folder, what, FormatName.CSV, io.BytesIO(), lambda _text: None)
 
 
 @st.composite

@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -23,7 +23,7 @@ from support.collecting import secret_of, send_blob
 from support.deployment import finish, reads_on, step, whole_run, work
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
-from support.run_maker import IncarnationMaker, RunMaker, samples
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
