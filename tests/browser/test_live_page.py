@@ -5,14 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyarrow.parquet as pq
 
+from loadstone.archive.run_state import RunState
+from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import snapshot
+from loadstone.domain.live import Trouble
 from support.page_checks import assert_accessible, assert_quiet, drawn, fits, tabbed
 from support.processes import free_port, port_answers
 from support.relay import Relay
+from support.run_maker import SECOND, START, RunMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.chromium import Browser
     from support.loadstone_run import LoadstoneRun
@@ -93,3 +100,22 @@ def test_a_page_that_was_cut_off_catches_up(browser: Browser, new_run, counting_
         assert None not in lines["requests"]
     relay.cut()
     assert run.finish() == 0, run.output
+
+
+def test_what_is_in_trouble_stands_on_the_page_until_it_is_over(browser: Browser, axe: str, tmp_path: Path):
+    port, state = free_port(), RunState()
+    for entry in RunMaker().started().entries:
+        state.apply(entry)
+    live = snapshot("r", state, now_ns=START + SECOND)
+    trouble = Trouble(part="archive", text="cannot write <b>the journal</b>: No space left", since_ns=START)
+    shown = "document.querySelector('.troubles') && document.querySelector('.troubles').innerText"
+    with serving("127.0.0.1", port, tmp_path) as board, browser.page() as page:
+        assert board is not None
+        board.show(msgspec.structs.replace(live, troubles=(trouble,)), state)
+        page.open(f"http://127.0.0.1:{port}/", f"{shown} !== ''")
+        assert page.evaluate(shown).strip() == (
+            "archive: cannot write <b>the journal</b>: No space left. Since just now"
+        )
+        assert_accessible(page, axe)
+        board.show(msgspec.structs.replace(live, run="s"), state)
+        page.wait_for(f"{shown} === ''")
