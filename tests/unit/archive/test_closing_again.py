@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,14 @@ def test_a_damaged_run_json_is_built_again_from_a_whole_journal_and_not_from_a_s
     is_not_closed_again(run, "of 1,260 requests", lambda: recover_run(run))
     for path, content in whole.items():
         path.write_bytes(content)
+    assert recover_run(run).record.requests == REQUESTS
+    assert not damaged(run)
+
+
+def test_a_pipe_in_place_of_the_events_keeps_nobody_from_building_a_damaged_run_json_again(run: RunFolder):
+    flip(run.run_json, 100)
+    run.events.unlink()
+    os.mkfifo(run.events)
     assert recover_run(run).record.requests == REQUESTS
     assert not damaged(run)
 

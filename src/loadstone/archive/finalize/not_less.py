@@ -13,6 +13,7 @@ import msgspec
 
 from loadstone.archive.closed_run import RunTable
 from loadstone.archive.events_file import decode_event_line
+from loadstone.archive.plain_file import check_plain_file
 from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _counted_in_files(folder: RunFolder) -> dict[str, int]:
         for what, path in (("requests", folder.requests), ("usage rows", folder.usage)):
             with suppress(UnreadableRunError):
                 counts[what] = RunTable(path, folder.cure).rows
-        with suppress(OSError):
+        with suppress(OSError, UnreadableRunError):
+            check_plain_file(folder.events, folder.cure)
             counts["events"] = sum(_is_event(line) for line in folder.events.read_bytes().splitlines())
     return counts
 
