@@ -193,6 +193,7 @@ def test_usage_belongs_to_every_run_that_is_open(deployment: Deployment):
     assert [deployment.live(name)["usage"][0]["cpu_cores"] for name in ("a", "b")] == [0.5, 0.5]
 
 
+@pytest.mark.attack("an entry that cannot be understood", "a dead letter with the reason; the rest is stored")
 @pytest.mark.parametrize(
     ("stream", "run", "blob", "reason"),
     [
