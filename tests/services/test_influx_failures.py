@@ -105,6 +105,9 @@ def falling(
     return made
 
 
+@pytest.mark.attack(
+    "one part of the platform falls in mid-run", "nothing is lost and nothing counts twice, in archive and InfluxDB"
+)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -137,6 +140,9 @@ def everything_else_killed(falling: FallingRun) -> None:
     falling.kill_worker()
 
 
+@pytest.mark.attack(
+    "every part of the platform falls in one run", "nothing is lost but what the killed worker held, which is bounded"
+)
 def test_when_every_part_falls_in_one_run_nothing_is_lost_but_what_the_killed_worker_held(falling: FallingRun):
     falling.stop_influxdb(everything_else_killed)
     falling.kill_service("writer")

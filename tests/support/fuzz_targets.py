@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -235,7 +235,7 @@ def _compare(folder: RunFolder) -> None:
 
 
 def _exporter(what: What) -> Callable[[RunFolder], Any]:
-    return lambda folder: export(folder, what, FormatName.CSV, io.BytesIO(), lambda _text: None)
+    return lambda folder: export(folder, what, FormatName.CSV, io.BytesIO(), lambda _: None)
 
 
 @st.composite
@@ -259,7 +259,7 @@ _KINDS: Final = {"samples": EntryKind.SAMPLES, "events": EntryKind.EVENTS, "usag
 _FILES: Final = ("run.json", "events.jsonl", "failures.csv", "rollups.parquet", "usage.parquet", "requests.parquet")
 TARGETS: Final[tuple[FuzzTarget, ...]] = (
     *(
-        FuzzTarget(f"bytes of {name}", mutated(lambda kind=kind: _SMALL(kind)), _entry_check(kind), slow=True)
+        FuzzTarget(f"bytes of {name}", mutated(partial(_SMALL, kind)), _entry_check(kind), slow=True)
         for name, kind in _KINDS.items()
     ),
     FuzzTarget("values of samples", _batches(), _entry_check(EntryKind.SAMPLES), slow=True),

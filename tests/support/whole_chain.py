@@ -90,5 +90,5 @@ def _closed(folder: RunFolder) -> RunRecord:
         if run.record.window.seconds < _COMPARED_S:
             print_comparison(compare_runs(run, run, allow_unlike=True))
     for form in FormatName:
-        export(folder, What.STATS, form, io.BytesIO(), lambda _text: None)
+        export(folder, What.STATS, form, io.BytesIO(), lambda _: None)
     return run.record

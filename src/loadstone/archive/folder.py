@@ -126,7 +126,11 @@ class RunFolder:
         """Whether this looks like the folder of a run, closed or not; one that may not be looked into does."""
         if self.is_closed or _is_folder(self.journal):
             return True
-        return _is_folder(self.path) and not os.access(self.path, os.R_OK | os.X_OK) and valid_run_id(self.run)
+        return (
+            _is_folder(self.path)
+            and not os.access(self.path, os.R_OK | os.X_OK, effective_ids=True)
+            and valid_run_id(self.run)
+        )
 
     def create(self) -> RunFolder:
         """Create the folder and its parents durably. Raises `StorageError` when that is not possible."""

@@ -67,8 +67,10 @@ def read_text(folder: RunFolder) -> bytes:
             f"run {folder.run} is not closed: {folder.run_json} is missing",
             hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
         ) from error
-    except OSError as error:
+    except PermissionError as error:
         raise unreadable(folder.run_json, error, "Check the permissions of the run folder") from error
+    except OSError as error:
+        raise unreadable(folder.run_json, error, _rebuild(folder)) from error
 
 
 def _checked(record: RunRecord) -> RunRecord:

@@ -122,7 +122,7 @@ def called(words: Sequence[str], results: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.attack(
     "a file of a run folder that is missing, damaged, or no file",
-    "each verb that needs it exits with 2 and names file and cure; `runs` lists the others, and this one with the reason",
+    "each verb that needs it exits with 2 and names file and cure; `runs` lists the others, and this one with why",
 )
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_journal_that_is_no_file_is_not_recovered(results: Path, kind: str, ca
 
 @pytest.mark.attack("a board that is no board", "`grafana push` exits with 2 and names the file; nothing is pushed")
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("damage", [*(NO_FILE.keys() - {"missing"}), *NOT_JSON])
+@pytest.mark.parametrize("damage", [kind for kind in (*NO_FILE, *NOT_JSON) if kind != "missing"])
 def test_a_board_that_is_none_is_not_pushed(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]):
     board, token = tmp_path / "board.json", tmp_path / "token"
     board.write_text('{"uid": "a", "title": "A"')

@@ -116,6 +116,7 @@ def test_kills_are_added_up_in_the_live_snapshot(deployment: Deployment):
     assert deployment.live()["usage"][0]["oom"] == 3
 
 
+@pytest.mark.attack("an entry that cannot be understood", "a dead letter with the reason; the rest is stored")
 @pytest.mark.parametrize(
     ("stream", "blob", "reason"),
     [
