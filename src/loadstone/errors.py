@@ -6,6 +6,8 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
+ |  |- UnreadableRunError   (2) a run that was named is damaged, incomplete, or of a version that is not known here
+ |  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
 `- FormatError              (4) data that is damaged or of an unknown version
 """
@@ -26,7 +28,9 @@ __all__ = [
     "NoRunError",
     "PlatformError",
     "SettingsError",
+    "StorageError",
     "StreamError",
+    "UnreadableRunError",
     "UsageError",
 ]
 
@@ -85,6 +89,23 @@ class PlatformError(LoadstoneError):
 
 class ArchiveError(LoadstoneError):
     """A run folder cannot be read or written."""
+
+
+class UnreadableRunError(ArchiveError):
+    """A run that was named cannot be read as it is: nothing was overwritten, and the hint says what helps."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StorageError(ArchiveError):
+    """A disk does not take what is written; the next try may succeed.
+
+    ``everywhere``: nothing else in the folder of results can be written either.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", everywhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.everywhere = everywhere
 
 
 class StreamError(LoadstoneError):

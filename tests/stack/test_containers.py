@@ -149,12 +149,14 @@ def test_a_scenario_cannot_go_through_the_machine_to_the_published_ports(
     assert [place for place, answer in answers.items() if answer == "open"] == []
 
 
-def test_a_worker_may_add_to_two_streams_ask_time_and_ping_and_nothing_else(stack: ComposeStack):
+@pytest.mark.parametrize("service", ["locust-worker", "locust-master"])
+def test_locust_may_send_ask_time_and_ping_and_nothing_else(stack: ComposeStack, service: str):
     program = """
 import pathlib, redis
 client = redis.Redis.from_url(pathlib.Path('/run/secrets/redis_url').read_text())
-client.ping(); client.time()
-for words in (['XADD', 'usage', '*', 'a', 'b'], ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
+client.ping(); client.time(); client.rpush('inbox:samples', 'x'); client.rpush('inbox:events', 'x')
+for words in (['XADD', 'samples', '*', 'a', 'b'], ['RPUSH', 'inbox:usage', 'x'], ['GET', 'run_secret:x'],
+              ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
               ['DEL', 'samples'], ['XTRIM', 'samples', 'MAXLEN', '0'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'],
               ['FLUSHALL'], ['KEYS', '*'], ['EVAL', 'return 1', '0']):
     try:
@@ -163,10 +165,10 @@ for words in (['XADD', 'usage', '*', 'a', 'b'], ['XREAD', 'STREAMS', 'samples', 
         continue
     raise SystemExit(f'{words} was allowed')
 """
-    done = stack.inside("locust-worker", "python", "-c", program)
+    done = stack.inside(service, "python", "-c", program)
     assert done.returncode == 0, done.stdout + done.stderr
     anonymous = "import redis; redis.Redis('redis').ping()"
-    assert "AuthenticationError" in stack.inside("locust-worker", "python", "-c", anonymous).stderr
+    assert "AuthenticationError" in stack.inside(service, "python", "-c", anonymous).stderr
 
 
 def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(stack: ComposeStack):

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from loadstone.domain.usage_tick import Usage, UsageTick, encode_usage
-from loadstone.stream.client import add
-from loadstone.stream.keys import USAGE
+from loadstone.stream.inbox import send_usage
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Publisher(threading.Thread):
         while not self._ended.wait(1 - time.time() % 1):
             rows = balancer_rows(self.second)
             tick = UsageTick(at_ns=time.time_ns(), source="double", seq=self.second, rows=rows)
-            add(self._client, USAGE, encode_usage(tick))
+            send_usage(self._client, encode_usage(tick))
             self.second += 1
 
     def __enter__(self) -> Self:

@@ -15,10 +15,10 @@ from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
 from support.fake_clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadstone.domain.event import Event
-    from loadstone.domain.live import LiveSnapshot
+    from loadstone.domain.live import LiveSnapshot, Trouble
 
 FOREVER_S = 5_000.0
 
@@ -126,6 +126,7 @@ class FakeChannel:
         self.available = True
         self.events_read = True
         self.drained = True
+        self.refused = ""
 
     def read_live(self, _launch: str) -> Any:
         """See `RunChannel`."""
@@ -152,6 +153,11 @@ class FakeChannel:
         self._check()
         return self.drained
 
+    def refusal(self) -> str:
+        """See `RunChannel`."""
+        self._check()
+        return self.refused
+
     def _check(self) -> None:
         if not self.available:
             raise redis.ConnectionError("the double is away")
@@ -164,6 +170,7 @@ class RecordingView:
         self.notes: list[str] = []
         self.lives: list[LiveSnapshot] = []
         self.shown: list[float | None] = []
+        self.warned: list[list[Trouble]] = []
 
     def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""
@@ -173,6 +180,11 @@ class RecordingView:
     def note(self, text: str) -> None:
         """See `View`."""
         self.notes.append(text)
+
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        if list(troubles) != (self.warned[-1] if self.warned else []):
+            self.warned.append(list(troubles))
 
 
 class FakePorts(ReservedPorts):

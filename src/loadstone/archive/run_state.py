@@ -197,6 +197,14 @@ class RunState:
         known = {ledger.worker for ledger in ledgers}
         return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
 
+    def missing(self, kind: EntryKind) -> int:
+        """How many events or usage ticks are missing between the first and the last one of each source."""
+        return sum(
+            last - first + 1
+            for source, seqs in self._seen.items()
+            for first, last in (seqs.gaps() if isinstance(source, tuple) and source[0] is kind else ())
+        )
+
     @property
     def silent_workers(self) -> set[int]:
         """Workers of the roster that never sent a batch and were not lost, such as one that runs without the hook."""

@@ -239,7 +239,10 @@ class LiveTables(Struct, frozen=True, kw_only=True):
 
 
 class LiveHead(Struct, frozen=True, kw_only=True):
-    """Everything on the live page but its points. ``links``: text and address."""
+    """Everything on the live page but its points.
+
+    ``links``: text and address. ``troubles``: what is wrong with the platform now, a sentence each.
+    """
 
     run: str
     state: PhaseState | VerdictState
@@ -248,6 +251,7 @@ class LiveHead(Struct, frozen=True, kw_only=True):
     events: list[EventMark]
     tiles: list[Tile]
     notes: list[str] = []
+    troubles: list[str] = []
     tables: LiveTables
     identity: list[str] = []
     links: list[tuple[str, str]] = []

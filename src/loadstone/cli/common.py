@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from loadstone.archive.closed_run import resolve_run
+from loadstone.domain.text import mask_secrets
 from loadstone.errors import UsageError
 from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
 
@@ -33,6 +34,7 @@ __all__ = [
     "named_run",
     "say",
     "settings_from",
+    "warn",
 ]
 
 T = TypeVar("T")
@@ -119,9 +121,9 @@ def settings_from(record: type[T], arguments: argparse.Namespace) -> T:
     return load(record, vars(arguments), file=file, shared=shared)
 
 
-def add_run(parser: argparse.ArgumentParser, name: str = "run") -> None:
+def add_run(parser: argparse.ArgumentParser, name: str = "run", *, optional: bool = False) -> None:
     """Give the parser a run as an argument."""
-    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP)
+    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP, nargs="?" if optional else None)
 
 
 def add_results(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
@@ -138,6 +140,11 @@ def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
 def say(line: str) -> None:
     """Print one line of a verb's result to standard output."""
     sys.stdout.write(f"{line}\n")
+
+
+def warn(line: str) -> None:
+    """Print one line that is not a result, to standard error, without secrets."""
+    sys.stderr.write(f"loadstone: {mask_secrets(line)}\n")
 
 
 class StopFlag:

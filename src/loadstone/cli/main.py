@@ -6,9 +6,9 @@ import argparse
 import logging
 import sys
 import traceback
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from loadstone.cli import grafana, influx, run, runs, services, stack
 from loadstone.cli.common import Parser
 from loadstone.domain.text import mask_secrets
 from loadstone.errors import LoadstoneError, SettingsError
@@ -19,30 +19,39 @@ if TYPE_CHECKING:
 
     from loadstone.cli.common import Verb
 
-__all__ = ["VERBS", "main", "parser"]
+__all__ = ["main", "parser", "verbs"]
 
-VERBS: Final[tuple[Verb, ...]] = (
-    run.RUN,
-    run.UP,
-    services.WORKER,
-    runs.RUNS,
-    runs.SHOW,
-    runs.COMPARE,
-    runs.EXPORT,
-    runs.REPORT,
-    runs.RECOVER,
-    influx.INFLUX,
-    grafana.GRAFANA,
-    stack.DOCTOR,
-    services.COLLECTOR,
-    services.USAGE,
-    stack.SETUP,
-    stack.SECRETS,
-)
+_MODULES: Final = {
+    "run": "run",
+    "up": "run",
+    "worker": "services",
+    "runs": "runs",
+    "show": "runs",
+    "compare": "runs",
+    "export": "runs",
+    "report": "runs",
+    "verify": "runs",
+    "recover": "runs",
+    "influx": "influx",
+    "grafana": "grafana",
+    "doctor": "stack",
+    "collector": "services",
+    "usage": "services",
+    "setup": "stack",
+    "secrets": "stack",
+}
+"""Module of each verb, in the order of the help. Importing all of them takes half a second of CPU, so a verb is only
+imported when it is used or described."""
 
 
-def parser() -> Parser:
-    """The parser of every verb."""
+def verbs(name: str | None = None) -> tuple[Verb, ...]:
+    """All verbs, or only the one with this name if there is one."""
+    names = (name,) if name in _MODULES else tuple(_MODULES)
+    return tuple(getattr(import_module(f"loadstone.cli.{_MODULES[each]}"), each.upper()) for each in names)
+
+
+def parser(verb: str | None = None) -> Parser:
+    """The parser of every verb, or only of the one with this name if there is one."""
     top = Parser(
         prog="loadstone",
         description="Distributed load tests that record every request and account for every number.",
@@ -50,9 +59,9 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"loadstone {__version__}")
     top.add_argument("--debug", action="store_true", help="print the Python traceback of an error")
-    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add_to(verbs)
+    actions = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for each in verbs(verb):
+        each.add_to(actions)
     return top
 
 
@@ -61,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.Namespace(debug=False)
     try:
         words = sys.argv[1:] if argv is None else list(argv)
-        end = _end_of_verb(words)
-        _, rest = parser().parse_known_args(words[:end], arguments)
+        name, end = _named_verb(words)
+        _, rest = parser(name).parse_known_args(words[:end], arguments)
         verb: Verb = arguments.verb
         if rest:
             arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -75,11 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
 
 
-def _end_of_verb(words: Sequence[str]) -> int:
-    """How many words to parse now: up to a verb that passes arguments on, else all."""
-    number = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
-    passing = {verb.name for verb in VERBS if verb.passes_arguments_on}
-    return number + 1 if number < len(words) and words[number] in passing else len(words)
+def _named_verb(words: Sequence[str]) -> tuple[str | None, int]:
+    """The verb, if one is named, and how many words to parse now: up to a verb that passes arguments on, else all."""
+    number = next((number for number, word in enumerate(words) if word != "--debug"), len(words))
+    name = words[number] if number < len(words) and words[number] in _MODULES else None
+    passes_on = name is not None and any(verb.passes_arguments_on for verb in verbs(name))
+    return name, number + 1 if passes_on else len(words)
 
 
 def _set_up_log(verb: Verb) -> None:

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from loadstone.archive.folder import RunFolder
-from loadstone.domain.live import RunStatus
+from loadstone.domain.live import KEEP_FROM_CLOSING, RunStatus
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
@@ -33,6 +33,8 @@ _FOLDER_WITHIN_S: Final = 30.0
 _SPAWNS_WITHIN_S: Final = 30.0
 """A run has its id before its first user; one that is never seen in progress was too short for that."""
 _CLOSES_WITHIN_S: Final = 900.0
+_REFUSED_FOR_S: Final = 10.0
+"""How long a run that has ended waits for a disk that takes nothing."""
 _IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
 _NOT_FOR_STACKS: Final = {
     "locustfile": "Set SCENARIO_FOLDER and SCENARIO of the stack",
@@ -221,6 +223,7 @@ class StackRun:
 
     def _await_archive(self, folder: RunFolder) -> None:
         begun_s, stop_requests = self._clock.monotonic_s(), self._stop_requests()
+        refused_s: float | None = None
         outcome = f"run {folder.run} is still being archived: `loadstone show {folder.run}` shows it afterwards"
         while not folder.is_closed:
             waited_s = self._clock.monotonic_s() - begun_s
@@ -234,7 +237,23 @@ class StackRun:
                     f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s",
                     hint="See the log of the collector: docker compose logs collector",
                 )
+            refusal = self._refusal(folder)
+            refused_s = (refused_s or self._clock.monotonic_s()) if refusal else None
+            if refused_s is not None and self._clock.monotonic_s() - refused_s >= _REFUSED_FOR_S:
+                raise PlatformError(
+                    f"run {folder.run} is not archived: {refusal}",
+                    hint="The stack keeps everything, and archives the run by itself once its disk takes it",
+                )
             self._pause(outcome, allowed=stop_requests)
+
+    def _refusal(self, folder: RunFolder) -> str:
+        """Why the archive cannot be written, which is shown too; empty as far as it is known to be in order."""
+        status = self._status()
+        live = status.live if status else None
+        if live is None or live.run != folder.run:
+            return ""
+        self._view.warn(live.troubles)
+        return next((trouble.text for trouble in live.troubles if trouble.part in KEEP_FROM_CLOSING), "")
 
     def _status(self) -> RunStatus | None:
         """What the master reports; None while it does not answer."""
@@ -249,6 +268,7 @@ class StackRun:
     def _show(self, status: RunStatus) -> None:
         settings = self._settings
         if status.live and status.live.run == status.run:
+            self._view.warn(status.live.troubles)
             self._view.show(status.live, status.live.left_s(settings.planned_run_time, settings.steady_after_ramp))
             return
         now_s = self._clock.monotonic_s()

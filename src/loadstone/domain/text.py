@@ -6,20 +6,28 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["TEXT_LIMIT", "clean_text", "mask_secrets", "mask_values"]
+__all__ = ["TEXT_LIMIT", "clean_text", "mask_secrets", "mask_values", "shortened"]
 
 TEXT_LIMIT: Final = 1024
 """Bytes of UTF-8 that `clean_text` keeps."""
 
+_LONGEST: Final = 8192
+"""Characters that `shortened` keeps. Texts in memory are as long as that at most: thousands are remembered."""
 _CONTROL: Final = dict.fromkeys((*range(32), 127), " ")
 _HIDDEN: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#]+@")
+_OPEN_USER_INFO: Final = re.compile(r"(?<=://)[^/\s?#@]+\Z")
 _PARAMETER: Final = re.compile(
     r"([?&;](?:[\w.\-]*(?:token|secret|passw|api[_\-]?key|access[_\-]?key|signature|credential)[\w.\-]*|key|sig|auth|pwd)=)"
     r"[^&;\s#\"'<>]+",
     re.IGNORECASE,
 )
 _HEADER: Final = re.compile(r"\b(Bearer|Basic|Token)(\s+)[A-Za-z0-9+/=_.~\-]{8,}", re.IGNORECASE)
+
+
+def shortened(text: str, most: int = _LONGEST) -> str:
+    """At most ``most`` characters of a text. Where that cuts the user part of a URL off, no masking could find it."""
+    return text if len(text) <= most else _OPEN_USER_INFO.sub(_HIDDEN, text[:most])
 
 
 @lru_cache(maxsize=8192)

@@ -10,10 +10,23 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from loadstone.domain.limits import Amount, Bytes, Figure, Moment  # noqa: TC001  (msgspec reads annotations)
+from loadstone.domain.limits import (
+    MOST_USAGE_BYTES,
+    Amount,
+    Bytes,
+    Figure,
+    Id,
+    Moment,
+    Number,
+    check_size,
+)
 from loadstone.errors import FormatError
 
 __all__ = ["Balance", "Usage", "UsageTick", "decode_usage", "encode_usage"]
+
+
+_MOST_ROWS: Final = 10_000
+_Name = Annotated[str, Meta(max_length=1000)]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -24,8 +37,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     since the tick before, so whoever wants those of a longer time adds them up.
     """
 
-    service: str
-    container: str
+    service: _Name
+    container: _Name
     cpu_cores: Figure
     cpu_limit: Figure | None = None
     throttled_pct: Figure | None = None
@@ -43,7 +56,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     server.
     """
 
-    service: str
+    service: _Name
     queue: Amount
     retries: Amount
     redispatches: Amount
@@ -57,10 +70,10 @@ class UsageTick(Struct, frozen=True, kw_only=True):
     """
 
     at_ns: Moment
-    source: str
-    seq: Amount
-    rows: tuple[Usage, ...]
-    balances: tuple[Balance, ...] = ()
+    source: Id
+    seq: Number
+    rows: Annotated[tuple[Usage, ...], Meta(max_length=_MOST_ROWS)]
+    balances: Annotated[tuple[Balance, ...], Meta(max_length=_MOST_ROWS)] = ()
     problem: Annotated[str, Meta(max_length=2000)] = ""
 
 
@@ -75,6 +88,7 @@ def encode_usage(tick: UsageTick) -> bytes:
 
 def decode_usage(blob: bytes) -> UsageTick:
     """The tick in a blob; raises `FormatError` when it is none."""
+    check_size(blob, MOST_USAGE_BYTES, "a usage tick")
     try:
         return _DECODER.decode(blob)
     except (ValueError, RecursionError) as error:

@@ -99,6 +99,10 @@ def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[Verdict
     return (PASS, ExitCode.PASS) if sound else (INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
+def _any(_objective: Objective) -> bool:
+    return True
+
+
 def _early_ends(facts: RunFacts) -> Iterator[str]:
     if facts.interrupted:
         yield "the run was interrupted"
@@ -123,6 +127,8 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
 
 
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
+    if facts.salvaged_from:
+        yield Doubt(f"salvaged from the damaged journal of run {facts.salvaged_from}, so parts are missing", _any)
     if not facts.window.opened:
         yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
     if not facts.total.n and not facts.target.in_flight.names:
@@ -131,7 +137,7 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
         yield Doubt("master lost: it never reported the end of the run", any_request)
     for reason in exit_doubts(facts):
         yield Doubt(reason, any_request)
-    if facts.silent_workers:
+    if facts.silent_workers and not facts.salvaged_from:
         yield Doubt(_silent(facts.silent_workers), any_request)
     if facts.lost_workers and not facts.users_moved:
         lost = _workers(facts.lost_workers)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
     from loadstone.hook.target_clock import TargetClock
+    from loadstone.stream.proof import RunSecret
 
 __all__ = ["Shipper"]
 
@@ -43,7 +44,7 @@ class Shipper:
         self,
         recorder: Recorder,
         redis_url: str,
-        run: str,
+        secret: RunSecret,
         worker: int,
         users: Callable[[], int],
         target_clock: TargetClock | None = None,
@@ -52,10 +53,10 @@ class Shipper:
         self._aborted = self._stuck = self._went_away = 0
         self._cut: list[CutRequest] = []
         self._recorder = recorder
-        self._run = run
+        self._run = secret.run
         self._worker = worker
         self._users = users
-        self._sender = Sender(redis_url, SAMPLES, run)
+        self._sender = Sender(redis_url, SAMPLES, secret)
         self._seq = self._produced = self._dropped = 0
         self._odd, self._odd_example = 0, ""
         self._lone_errors = 0

@@ -21,9 +21,11 @@ from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
+from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
+from loadstone.stream.client import FAILURES, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,7 +75,10 @@ class LocalStack:
         self.master: ManagedProcess | None = None
         self.workers: list[ManagedProcess] = []
         self._services: list[ManagedProcess] = []
-        self._stream: ManagedProcess | None = None
+        self._stream: PrivateValkey | None = None
+        self._data: StreamFolder | None = None
+        self.kept: Path | None = None
+        """The data of the private server, if it had to be kept after the stack was stopped."""
         self._locust_env: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -135,25 +140,55 @@ class LocalStack:
         return crashed
 
     def stop(self) -> None:
-        """Stop every process, Valkey last, remove the temporary folder and give the ports back."""
-        processes = list(self.processes())
+        """Stop every process, Valkey last, remove the temporary folder and give the ports back.
+
+        The data of Valkey is removed when every run in it is closed, and is ``kept`` otherwise.
+        """
+        stream = self._stream.process if self._stream else None
+        processes = [process for process in self.processes() if process is not stream]
         for process in processes:
-            if process is not self._stream:
-                process.terminate()
+            process.terminate()
         for process in processes:
             process.stop()
+        self._stop_stream()
         self._ports.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_stream(self) -> None:
         if self.redis_url:
             return
-        valkey = PrivateValkey.prepare(self.folder, self.settings.bind, self._ports, self._make_process)
-        valkey.process.start()
+        self._data = StreamFolder.create(self.settings.results.resolve())
+        log = self.folder / "valkey.log"
+        valkey = PrivateValkey.prepare(self._data, log, self.settings.bind, self._ports, self._make_process)
+        self._stream = valkey
         self._services.append(valkey.process)
-        self._stream = valkey.process
+        valkey.process.start()
         valkey.wait_until_ready()
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
+
+    def _stop_stream(self) -> None:
+        data, self._data = self._data, None
+        needed = data is not None and self._is_stream_needed(data)
+        if self._stream is not None:
+            self._stream.process.stop()
+            self._stream.remove_socket()
+        if data is not None and needed:
+            self.kept = data.path
+            data.release()
+        elif data is not None:
+            data.remove()
+
+    def _is_stream_needed(self, data: StreamFolder) -> bool:
+        """Whether it holds what no archive has; data does when nobody answers who could tell."""
+        if not self.redis_url:
+            return data.has_data
+        client = connect(self.redis_url)
+        try:
+            return holds_what_no_archive_has(client)
+        except FAILURES:
+            return data.has_data
+        finally:
+            client.close()
 
     def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
         env = as_environment({"redis_url": self.redis_url, **values})

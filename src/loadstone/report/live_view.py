@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rich.console import Console, Group
@@ -14,14 +15,15 @@ from rich.text import Text
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase
+    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase, Trouble
 
 __all__ = ["PlainView", "RichView", "View", "open_view"]
 
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
+_TELL_AGAIN_S: Final = 60.0
 _MIB: Final = 1024 * 1024
 _PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
 """Phases that the terminal shows in other words."""
@@ -40,6 +42,30 @@ class View(Protocol):
     def note(self, text: str) -> None:
         """Show something that happened."""
 
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """Show what is in trouble now, which may be nothing: at once what is new, and what is over."""
+
+
+class _Troubles:
+    """Which troubles were told, so that each is told once in a while, and that it is over once."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int], tuple[str, float]] = {}
+
+    def news(self, troubles: Sequence[Trouble], now_s: float) -> Iterator[str]:
+        """What has to be told about the troubles of now, at ``now_s`` of a monotonic clock."""
+        for trouble in troubles:
+            key = (trouble.part, trouble.since_ns)
+            text, told_s = self._told.get(key, ("", 0.0))
+            if text != trouble.text or now_s - told_s >= _TELL_AGAIN_S:
+                self._told[key] = (trouble.text, now_s)
+                yield f"! {trouble.part}: {trouble.text}"
+        present = {(trouble.part, trouble.since_ns) for trouble in troubles}
+        for key in [key for key in self._told if key not in present]:
+            del self._told[key]
+            if key[0] not in {part for part, _ in present}:
+                yield f"{key[0]}: in order again"
+
 
 def open_view(*, plain: bool) -> View:
     """The view for this terminal."""
@@ -51,6 +77,7 @@ class PlainView:
 
     def __init__(self) -> None:
         self._shown_at_ns = 0
+        self._troubles = _Troubles()
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +96,11 @@ class PlainView:
         """See `View`."""
         print(text, flush=True)  # noqa: T201  (progress for people)
 
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        for line in self._troubles.news(troubles, time.monotonic()):
+            self.note(line)
+
 
 class RichView:
     """A panel of the newest figures, and below it the newest notes."""
@@ -76,6 +108,7 @@ class RichView:
     def __init__(self) -> None:
         self._live = Live(console=Console(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
+        self._warnings: list[str] = []
         self._newest: tuple[LiveSnapshot, float | None] | None = None
 
     def __enter__(self) -> Self:
@@ -95,8 +128,18 @@ class RichView:
         self._notes = [*self._notes, text][-_MOST_NOTES:]
         self._draw()
 
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        warnings = [f"{trouble.part}: {trouble.text}" for trouble in troubles]
+        if warnings != self._warnings:
+            self._warnings = warnings
+            self._draw()
+
     def _draw(self) -> None:
-        notes = Text("\n".join(self._notes), style="dim")
+        notes = Group(
+            *(Text(f"! {warning}", style="bold red") for warning in self._warnings),
+            Text("\n".join(self._notes), style="dim"),
+        )
         if self._newest is None:
             self._live.update(notes)
             return

@@ -14,6 +14,7 @@ from loadstone.settings.load import (
     read_secret,
     read_token,
     setting,
+    state_home,
 )
 from loadstone.settings.records import (
     FILE_RECORDS,
@@ -62,4 +63,5 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "state_home",
 ]

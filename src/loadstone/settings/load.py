@@ -28,6 +28,7 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "state_home",
 ]
 
 ENV_PREFIX: Final = "LOADSTONE_"
@@ -169,6 +170,18 @@ def child_environment(values: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: this one's without its own settings, and these values."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**inherited, **values}
+
+
+def state_home() -> Path:
+    """Where a user's programs keep what has to survive them: ``XDG_STATE_HOME``, or ``~/.local/state``.
+
+    See the XDG Base Directory Specification, which has relative paths ignored.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if given.is_absolute():
+        return given
+    home = os.path.expanduser("~")  # noqa: PTH111  (without a home it stays as it is instead of failing)
+    return Path(home).absolute() / ".local" / "state"
 
 
 def inherited_environment(record: type[Any]) -> dict[str, str]:

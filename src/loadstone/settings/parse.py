@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 __all__ = [
+    "RETENTION",
     "boolean",
     "choice",
     "duration_s",
@@ -34,8 +35,9 @@ __all__ = [
 ]
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_LEAST_RETENTION_S: Final = 3600.0
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
+RETENTION: Final = "a duration from 1h to 36500d such as 72h or 30d, or 0 to keep points forever"
+_SHORTEST_RETENTION_S, _LONGEST_RETENTION_S = 3600.0, 36_500 * 86_400.0
 _MAX_PORT: Final = 65535
 _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 
@@ -123,14 +125,13 @@ def positive_duration_s(value: str) -> float:
 
 
 def retention_s(value: str) -> float:
-    """How long InfluxDB keeps points, in seconds; 0 is for ever. Less than an hour is refused by InfluxDB 2."""
-    allowed = "a duration of at least 1h, such as 30d or 72h, or 0 for no limit"
+    """How long InfluxDB keeps points, in seconds; 0: forever. It takes an hour at least, and counts in 64-bit ns."""
     try:
         seconds = duration_s(value)
     except ValueError:
-        raise ValueError(allowed) from None
-    if 0 < seconds < _LEAST_RETENTION_S:
-        raise ValueError(allowed)
+        raise ValueError(RETENTION) from None
+    if seconds and not _SHORTEST_RETENTION_S <= seconds <= _LONGEST_RETENTION_S:
+        raise ValueError(RETENTION)
     return seconds
 
 

@@ -62,7 +62,7 @@ def _cpus(value: str) -> float:
 
 def _retention(value: str) -> str:
     if not _RETENTION.fullmatch(value):
-        raise ValueError("a duration of at least 1h, such as 30d or 72h, or 0 for no limit")
+        raise ValueError(parse.RETENTION)
     parse.retention_s(value)
     return value
 

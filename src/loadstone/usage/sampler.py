@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from loadstone.domain.time import NS_PER_S
 from loadstone.domain.usage_tick import Usage, UsageTick, encode_usage
-from loadstone.stream.client import FAILURES, add, connect
-from loadstone.stream.keys import USAGE
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.inbox import send_usage
 from loadstone.usage.balancer import Balancer
 from loadstone.usage.cadvisor import Cadvisor
 from loadstone.usage.docker_engine import DockerEngine, OomKills
@@ -50,7 +50,7 @@ def sample_forever(settings: UsageSettings, stopped: Callable[[], bool]) -> None
         if tick.rows or tick.balances or tick.problem:
             seq += 1
             try:
-                add(client, USAGE, encode_usage(tick))
+                send_usage(client, encode_usage(tick))
             except FAILURES as error:
                 log.warning("usage=dropped seq=%d error=%r", tick.seq, str(error))
         if settings.heartbeat_file:

@@ -338,3 +338,17 @@ def test_arguments_of_a_scenario_and_wrong_objectives_are_refused():
         check_fits_stack(load(RunSettings, environ={}), ("--page", "/x"))
     with pytest.raises(UsageError, match="p95<500"):
         check_fits_stack(load(RunSettings, {"objective": "p95<500"}, environ={}), ())
+
+
+def test_a_stack_whose_disk_takes_nothing_is_not_waited_for_and_keeps_the_run(bench: Bench):
+    full = {"part": "archive", "text": "cannot write the journal: No space left on device", "since_ns": 1}
+    figures = {"users": 5, "target_users": 5, "requests": 1200, "failures": 0, "rps": 100.0, "failure_share": 0.0}
+    in_trouble = {**figures, "p50_ms": 8.0, "p95_ms": 16.273, "troubles": [full]}
+    RunFolder(bench.results / RUN).create()
+    bench.at(2, lambda: setattr(bench.master, "figures", in_trouble))
+    bench.at(11, bench.ends)
+    with pytest.raises(PlatformError, match=rf"run {RUN} is not archived: .*No space left.*by itself once") as raised:
+        bench.drive()
+    assert raised.value.exit_code is ExitCode.PLATFORM
+    assert bench.script.passed_s == pytest.approx(22, abs=2)
+    assert [[each.text for each in troubles] for troubles in bench.view.warned] == [[full["text"]]]

@@ -22,6 +22,7 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.preflight import preflight
 from loadstone.launch.scenario import Scenario, worker_command
+from loadstone.launch.stream_store import StreamFolder
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookSettings, RunSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine, FakePorts, Script
@@ -237,7 +238,10 @@ def test_the_address_of_the_live_page_is_one_that_the_hook_accepts(machine: Fake
 
 
 def test_workers_elsewhere_reach_a_private_valkey_by_an_ipv6_address_too(machine: FakeMachine, tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "2001:db8::7", FakePorts(), machine.make)
+    data = StreamFolder.create(tmp_path)
+    valkey = PrivateValkey.prepare(data, tmp_path / "log", "2001:db8::7", FakePorts(), machine.make)
+    valkey.remove_socket()
+    data.remove()
     parts = urlsplit(valkey.remote_url or "")
     assert (parts.hostname, parts.port) == ("2001:db8::7", 20_001)
 

@@ -37,7 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_the_help_lists_every_verb_with_one_sentence_in_eighty_columns(help_of: Callable[..., str]):
     shown = help_of()
-    for verb in cli.VERBS:
+    for verb in cli.verbs():
         assert f"    {verb.name} " in shown
         assert verb.help.endswith(".")
     assert max(map(len, shown.splitlines())) <= WIDTH
@@ -57,7 +57,7 @@ def test_an_action_shows_only_its_own_options(help_of: Callable[..., str]):
     assert "--influx-url" in options_in(help_of("influx", "backfill"))
 
 
-@pytest.mark.parametrize("group", [verb for verb in cli.VERBS if verb.actions], ids=lambda verb: verb.name)
+@pytest.mark.parametrize("group", [verb for verb in cli.verbs() if verb.actions], ids=lambda verb: verb.name)
 def test_a_group_without_an_action_names_the_help(capsys: pytest.CaptureFixture[str], group):
     line = refused(capsys, group.name)
     assert "required: ACTION" in line

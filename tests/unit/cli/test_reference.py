@@ -24,7 +24,7 @@ def test_the_reference_page_of_settings_is_up_to_date():
 
 
 def test_every_verb_has_help_that_names_its_options(help_of: Callable[..., str]):
-    for verb in cli.VERBS:
+    for verb in cli.verbs():
         assert "--" in help_of(verb.name)
         for action in verb.actions:
             assert "--help" in help_of(verb.name, action.name)

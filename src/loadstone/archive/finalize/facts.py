@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.finalize.ending import ending_of
+from loadstone.archive.finalize.losses import damage_texts
 from loadstone.domain.facts import ExitFacts, QueueUse, RunFacts, ServiceUsage, UsageProblem, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.archive.integrity import SalvageRecord
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Exited
@@ -53,7 +55,7 @@ def facts_of(
     names_capped: bool,
     failures: int,
     bound_ns: int,
-    damage: tuple[str, ...],
+    salvage: SalvageRecord | None,
 ) -> RunFacts:
     """The facts of a run, with all its failures.
 
@@ -90,7 +92,8 @@ def facts_of(
         crashed={part: code for part, code in lifecycle.crashed.items() if not part.startswith(_WORKER_PART)},
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
-        damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
+        damage=tuple(damage_texts(first_pass, salvage)),
+        salvaged_from=salvage.run if salvage else "",
         locust=lifecycle.locust_totals,
         **_counts_of_incarnations(first_pass),
         **_endings(first_pass),

@@ -20,9 +20,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.charts.page import live_page
 from loadstone.collector.live.board import FILES, LiveBoard
+from loadstone.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +124,11 @@ class _Handler(BaseHTTPRequestHandler):
         is_plain = run not in {"", ".", ".."} and "/" not in run and "\0" not in run
         if not (is_plain and name in FILES and folder.is_closed and path.is_file()):
             self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            ClosedRun.open(folder).file(path)
+        except ArchiveError as error:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "Damaged", str(error))
             return
         self._head(FILES[name], Content_Length=str(path.stat().st_size))
         with path.open("rb") as file:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import Usage
 
-__all__ = ["all_closed", "publish_live", "read_live", "snapshot"]
+__all__ = ["all_closed", "latest_live", "publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
@@ -81,6 +81,12 @@ def publish_live(client: Redis, live: LiveSnapshot) -> None:
 def read_live(client: Redis, launch: str) -> LiveSnapshot | None:
     """The newest snapshot of the run that was started by this launch; None while there is none."""
     return max(_of_launch(client, launch), key=lambda live: live.run, default=None)
+
+
+def latest_live(client: Redis, run: str) -> LiveSnapshot | None:
+    """The newest snapshot of a run; None when there is none any more."""
+    text: bytes | None = client.get(keys.live(run))  # type: ignore[assignment]
+    return decode_live(text) if text else None
 
 
 def all_closed(client: Redis, launch: str) -> bool:
