@@ -164,6 +164,8 @@ def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Read what was kept, recover or salvage the run if one is named, and show it; the exit code is its verdict's."""
     from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
 
+    if arguments.salvage and arguments.run is None:
+        raise UsageError("--salvage takes the run whose journal is damaged", hint="Name it: recover RUN --salvage")
     closed = read_kept_streams(Path(arguments.results), arguments.stream)
     if arguments.run is None:
         return _show_recovered(closed, Path(arguments.results))
