@@ -58,12 +58,12 @@ def tracked_files() -> list[Path]:
 
 
 def texts() -> dict[str, str]:
-    """Read every tracked text file, by its name."""
+    """Read every tracked text file, by its name; files of the fuzzing corpus may hold anything."""
     found = {}
     for path in tracked_files():
         data = path.read_bytes()
         if b"\0" not in data:
-            found[str(path.relative_to(ROOT))] = data.decode("utf-8")
+            found[str(path.relative_to(ROOT))] = data.decode("utf-8", "replace" if "corpus" in path.parts else "strict")
     return found
 
 
