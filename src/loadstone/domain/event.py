@@ -69,7 +69,6 @@ __all__ = [
 _MOST_LINES: Final = 1000
 _MOST_WORKERS: Final = 100_000
 _MOST_NAMES: Final = 10_000
-_MOST_AGES: Final = 100_000
 _LONGEST_TRACEBACK: Final = 32_768
 """Characters of a traceback that are kept; messages are shortened like error texts."""
 _Lines = Annotated[tuple[Line, ...], Meta(max_length=_MOST_LINES)]
@@ -241,7 +240,7 @@ class ExceptionRaised(Payload, frozen=True, kw_only=True):
     count: Count = 1
     node: Line | None = None
     worker: WorkerIndex | None = None
-    ages: Annotated[tuple[tuple[Number, Count], ...], Meta(max_length=_MOST_AGES)] = ()
+    ages: Annotated[tuple[tuple[Number, Count], ...], Meta(max_length=100_000)] = ()
 
 
 class Orphaned(Payload, frozen=True, kw_only=True):

@@ -58,8 +58,7 @@ def read_seconds(run: ClosedRun) -> dict[RequestName, RunSeconds]:
     begin, end = -(-window.start_ns // NS_PER_S), window.end_ns // NS_PER_S
     if end - begin > _MOST_SECONDS:
         raise UnreadableRunError(
-            f"run.json in {run.folder.path} says that the window has {end - begin:,} s; runs of up to"
-            f" {_MOST_SECONDS:,} s are compared",
+            f"the window of run {run.record.id} has {end - begin:,} s; runs of up to {_MOST_SECONDS:,} s are compared",
             hint="See with `loadstone show` when it began and ended: a clock was wrong by years",
         )
     return seconds_of_names(run.rollups().read(_COLUMNS), begin, max(begin, end))

@@ -2,14 +2,16 @@
 
 import os
 import stat
+import struct
 from itertools import pairwise
+from zlib import crc32
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.journal.frame import MARK, Entry, EntryKind, Segment, frame, mark
+from loadstone.archive.journal.frame import MARK, SEGMENT_MAGIC, Entry, EntryKind, Segment, frame, mark
 from loadstone.archive.journal.reader import SalvageReader, read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.errors import ArchiveError, UnreadableRunError
@@ -356,3 +358,28 @@ def test_a_stream_id_that_does_not_fit_is_refused(tmp_path):
 def test_boundaries_ascend(tmp_path):
     write(tmp_path, ENTRIES)
     assert all(left < right for left, right in pairwise(boundaries(segments(tmp_path)[0].read_bytes())))
+
+
+@pytest.mark.attack("a frame whose stream id is no text", "it is read, and its entry kept")
+def test_a_stream_id_that_is_no_text_does_not_keep_a_journal_from_being_read(tmp_path):
+    written = frame(Entry(EntryKind.USAGE, "xx", b"{}"))
+    head = struct.pack("<2sBBII", b"\xa7J", EntryKind.USAGE, 2, 2, crc32(b"\xff\xfe{}"))
+    forged = head + struct.pack("<I", crc32(head)) + b"\xff\xfe{}"
+    assert len(forged) == len(written)
+    (tmp_path / "00000001.lsj").write_bytes(SEGMENT_MAGIC + forged)
+    assert [entry.blob for entry in read_journal(tmp_path)] == [b"{}"]
+
+
+@pytest.mark.attack(
+    "files in a journal that are no segments", "they are left out, and a missing segment is damage at once"
+)
+def test_only_numbered_files_are_segments_and_a_large_number_costs_no_time(tmp_path):
+    for name in ("1abc.lsj", "²0000001.lsj", "notes.lsj"):
+        (tmp_path / name).write_bytes(b"nothing")
+    assert list(read_journal(tmp_path)) == []
+    (tmp_path / "99999999.lsj").write_bytes(SEGMENT_MAGIC)
+    with pytest.raises(ArchiveError, match=r"00000001\.lsj is missing"):
+        list(read_journal(tmp_path))
+    reader = SalvageReader(tmp_path)
+    assert list(reader) == []
+    assert len(reader.damage) == 1
