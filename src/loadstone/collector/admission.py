@@ -23,6 +23,7 @@ from loadstone.domain.event import Event
 from loadstone.domain.live import Trouble
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import add_dead_letter
+from loadstone.stream.inbox import LONGEST_ENTRY
 from loadstone.stream.keys import DEAD_LETTERS, EVENTS, SAMPLES, USAGE
 from loadstone.stream.proof import RunSecrets
 
@@ -132,6 +133,8 @@ class Admission:
         return (Trouble(part="streams", text=text, since_ns=self._since_ns),)
 
     def _is_proven(self, entry: StreamEntry) -> bool:
+        if not entry.run:
+            raise RefusedError(f"it has not the form of an entry, or more than {LONGEST_ENTRY >> 20} MiB")
         if not valid_run_id(entry.run):
             raise RefusedError(f"{entry.run[:100]!r} is not the id of a run")
         secret = self._secrets.find(entry.run)
