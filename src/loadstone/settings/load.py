@@ -244,7 +244,8 @@ def _raw_value(
 def _shown(raw: str | None) -> str:
     """A value that is refused, without its secret: it may be an address that lacks what makes it one."""
     user, at, rest = (raw or "").rpartition("@")
-    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if ":" in user else raw
+    is_login = ":" in user.removeprefix("models:/")  # what is before the @ of models:/NAME@ALIAS is none
+    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if is_login else raw
     return repr(hidden)
 
 

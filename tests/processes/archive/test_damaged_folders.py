@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from loadstone.archive.folder import RunFolder
-from loadstone.cli.main import main
+from loadstone.cli.main import main, verbs
 from loadstone.errors import ExitCode
 from support.closed_runs import MadeRun
 
@@ -98,16 +98,17 @@ READERS: Final[dict[str, Sequence[Sequence[str]]]] = {
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MadeRun(seconds=4, failure_share=0.2).close(tmp_path_factory.mktemp("made")).path
+    """Two closed runs."""
+    made = tmp_path_factory.mktemp("made")
+    for run in (GOOD, BAD):
+        MadeRun(run=run, seconds=4, failure_share=0.2).close(made)
+    return made
 
 
 @pytest.fixture
 def results(closed: Path, tmp_path: Path) -> Path:
     """Two closed runs; tests damage the second one."""
-    made = tmp_path / "results"
-    for run in (GOOD, BAD):
-        shutil.copytree(closed, made / run)
-    return made
+    return shutil.copytree(closed, tmp_path / "results")
 
 
 def called(words: Sequence[str], results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -152,7 +153,8 @@ def test_a_damaged_file_is_an_error_with_its_name_and_the_cure(
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """As a user without rights, where the tests run as one that may do everything."""
+    """As a user without rights, where the tests run as one that may do everything. It may not read Python either."""
+    verbs()
     if os.geteuid():
         yield
         return
@@ -168,8 +170,7 @@ def open_results(closed: Path) -> Iterator[Path]:
     """Two closed runs where every user may look."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
-        for run in (GOOD, BAD):
-            shutil.copytree(closed, Path(place) / "results" / run)
+        shutil.copytree(closed, Path(place) / "results").chmod(0o755)
         yield Path(place) / "results"
         for path in Path(place).rglob("*"):
             path.chmod(0o755)

@@ -302,6 +302,7 @@ def test_a_run_that_nobody_could_reach_is_not_closed_before_its_senders_are_back
 ):
     """The end of its master would then be that of a closed run."""
     aggregator, entries = deployment.start(), whole_run().entries
+    deployment.set_time(2)
     deployment.send(entries[:8])
     work(aggregator, deployment)
     deployment.set_time(600)
