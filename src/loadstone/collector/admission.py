@@ -1,8 +1,8 @@
 """Admission: which entries may have an effect on a run, and what becomes of the others.
 
 An entry is taken when it proves its run (`loadstone.stream.proof`), can be decoded, and its run is open. A closed run
-takes only what its archive says is missing: batches of an incarnation that never sent its last one, events of a master
-whose end is unknown. Everything else becomes a dead letter with the reason, is counted and logged, and changes nothing.
+takes only what its archive says is missing: batches of an incarnation that never sent its last one, events of a worker
+that never did or of a master whose end is unknown, and exceptions where Locust counted more. Everything else becomes a dead letter with the reason, is counted and logged, and changes nothing.
 
 An entry may come before the secret of its run, when only the master cannot reach Redis. It waits, unacknowledged, for
 half a minute.
@@ -19,7 +19,7 @@ from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.lifecycle import Lifecycle
 from loadstone.domain.batch import Batch
-from loadstone.domain.event import Event
+from loadstone.domain.event import Event, ExceptionRaised, Exited, Orphaned, WorkerQuit
 from loadstone.domain.live import Trouble
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import add_dead_letter
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from loadstone.archive.journal.entry import Content
+    from loadstone.archive.run_record import RunRecord
+    from loadstone.domain.event import Payload
     from loadstone.domain.time import Clock
     from loadstone.stream.consumer import StreamEntry
 
@@ -47,6 +49,7 @@ _LOOK_EVERY_S: Final = 1.0
 _MOST_DEAD_LETTERS: Final = 1000
 _MOST_SAID, _SAID_EVERY_S = 10, 10.0
 _TOLD_FOR_S: Final = 60.0
+_FROM_WORKERS: Final = (ExceptionRaised, Exited, Orphaned, WorkerQuit)
 log = logging.getLogger("loadstone.aggregator")
 
 
@@ -163,7 +166,21 @@ def _lacks(run: ClosedRun, content: Content) -> bool:
     """Whether a closed run says of itself that it lacks this: what it does not have must not be refused."""
     if isinstance(content, Batch):
         return not any(each.final and each.incarnation == content.incarnation for each in run.record.incarnations)
+    if isinstance(content, Event) and _lacks_of_worker(run.record, content.payload):
+        return True
     lifecycle = Lifecycle()
     for event in run.events():
         lifecycle.apply(event)
     return lifecycle.stopped_ns is None or not lifecycle.exit_known
+
+
+def _lacks_of_worker(record: RunRecord, payload: Payload) -> bool:
+    """Whether this is of a worker that never ended properly, or an exception, and Locust counted more than there are.
+
+    The events of a worker and its batches come in any order.
+    """
+    if not isinstance(payload, _FROM_WORKERS) or payload.worker is None:
+        return False
+    counted = record.locust.exceptions if record.locust and isinstance(payload, ExceptionRaised) else None
+    has_ended = any(each.final and each.worker == payload.worker for each in record.incarnations)
+    return not has_ended or record.exceptions < (counted or 0)

@@ -254,6 +254,28 @@ def test_a_run_that_was_closed_without_its_master_takes_its_end_when_the_master_
     assert reasons(deployment) == []
 
 
+@pytest.mark.parametrize("counted", [None, 3], ids=["its worker was away", "Locust counted more"])
+def test_a_run_that_lacks_exceptions_takes_them_when_they_come(deployment: Deployment, counted: int | None):
+    """They come before the batches of a worker that is back, and of one that has ended they may come alone."""
+    aggregator, run = deployment.start(), RunMaker().started(workers=[1])
+    worker = IncarnationMaker(1)
+    run.add(worker.batch(samples(10, 0, 1))).stopped(1, requests=10, **({"exceptions": counted} if counted else {}))
+    last = RunMaker(events=50).event(EventKind.EXCEPTION, 1, message="boom", count=3, node="n", worker=1)
+    (run if counted else last).add(worker.batch(at_s=1, final=True))
+    deployment.send(run.entries)
+    deployment.set_time(60)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 0
+    deployment.send(last.entries)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 3
+    assert reasons(deployment) == []
+    deployment.send(RunMaker(events=51).event(EventKind.EXCEPTION, 1, message="boom", worker=1).entries)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 3
+    assert reasons(deployment) == ["its run is closed"]
+
+
 def test_the_secret_of_a_run_is_in_no_file_and_ends_some_time_after_it(deployment: Deployment):
     closed_run(deployment)
     key = secret_of().key
