@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "LONGEST_TRACEBACK",
     "Crashed",
     "Event",
     "EventKind",
@@ -70,7 +71,7 @@ _MOST_LINES: Final = 1000
 _MOST_WORKERS: Final = 100_000
 _MOST_NAMES: Final = 10_000
 _MOST_AGES: Final = 100_000
-_LONGEST_TRACEBACK: Final = 32_768
+LONGEST_TRACEBACK: Final = 32_768
 """Characters of a traceback that are kept; messages are shortened like error texts."""
 _Lines = Annotated[tuple[Line, ...], Meta(max_length=_MOST_LINES)]
 
@@ -389,7 +390,7 @@ def _checked(payload: Payload) -> Payload:
     if isinstance(payload, Started):
         _check_depth((payload.target, payload.limits))
     elif isinstance(payload, ExceptionRaised):
-        traceback = shortened(payload.traceback, _LONGEST_TRACEBACK)
+        traceback = shortened(payload.traceback, LONGEST_TRACEBACK)
         return replace(payload, message=shortened(payload.message), traceback=traceback)
     return payload
 
