@@ -17,6 +17,7 @@ from loadstone.errors import FormatError
 __all__ = [
     "FURTHER_EXCEPTIONS",
     "LAST_NS",
+    "LONGEST_LINE",
     "MAX_BYTES",
     "MAX_DURATION_US",
     "MOST_BATCH_BYTES",
@@ -54,6 +55,8 @@ MOST_SECONDS: Final = 600
 long as its worker was too busy to send it; each second may become a row for each name of the run."""
 FURTHER_EXCEPTIONS: Final = ("further exceptions", "")
 """Message and traceback under which exceptions are counted once too many different ones were raised."""
+LONGEST_LINE: Final = 10_000
+"""Characters of a text that a person has written."""
 _MOST: Final = 2**53
 """Every integer up to this one is exact in JSON and in float64, and a thousand of them can be added in 64 bits."""
 MOST_COUNT: Final = 10**12
@@ -76,7 +79,7 @@ UserCount: TypeAlias = Annotated[int, Meta(ge=-(10**9), le=10**9)]
 Id: TypeAlias = Annotated[str, Meta(max_length=200)]
 """A word that a program has made."""
 
-Line: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+Line: TypeAlias = Annotated[str, Meta(max_length=LONGEST_LINE)]
 """A text that a person has written."""
 
 Duration: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_DURATION_US)]
