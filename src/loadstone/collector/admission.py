@@ -2,7 +2,8 @@
 
 An entry is taken when it proves its run (`loadstone.stream.proof`), can be decoded, and its run is open. A closed run
 takes only what its archive says is missing: batches of an incarnation that never sent its last one, events of a worker
-that never did or of a master whose end is unknown, and exceptions where Locust counted more. Everything else becomes a dead letter with the reason, is counted and logged, and changes nothing.
+that never did or of a master whose end is unknown, and exceptions where Locust counted more. Everything else becomes a
+dead letter with the reason, is counted and logged, and changes nothing.
 
 An entry may come before the secret of its run, when only the master cannot reach Redis. It waits, unacknowledged, for
 half a minute.
