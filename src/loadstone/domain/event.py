@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,15 +26,13 @@ from loadstone.domain.limits import (
     UserCount,
     Warmup,
     WorkerIndex,
+    check_depth,
     check_size,
 )
 from loadstone.domain.masking import mask_values
 from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.domain.text import shortened
 from loadstone.errors import FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "LONGEST_TRACEBACK",
@@ -339,7 +337,6 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 _PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for payload in Payload.__subclasses__()}
 _PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
 _ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
-_DEEPEST: Final = 50
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -388,25 +385,11 @@ def _decode_payload(envelope: _Envelope) -> Payload:
 def _checked(payload: Payload) -> Payload:
     """The payload with long texts shortened. Raises `ValueError` where it is nested too deeply."""
     if isinstance(payload, Started):
-        _check_depth((payload.target, payload.limits))
+        check_depth((payload.target, payload.limits), "target or limits")
     elif isinstance(payload, ExceptionRaised):
         traceback = shortened(payload.traceback, LONGEST_TRACEBACK)
         return replace(payload, message=shortened(payload.message), traceback=traceback)
     return payload
-
-
-def _check_depth(value: object) -> None:
-    """Raise `ValueError` for JSON that is nested so deeply that those who mask or write it run out of stack."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for each in level if isinstance(each, dict | list | tuple) for inner in _inner(each)]
-        if not level:
-            return
-    raise ValueError(f"target or limits are nested more than {_DEEPEST} levels deep")
-
-
-def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _whole(data: object) -> object:

@@ -8,11 +8,14 @@ of the history for each second and name).
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta
 
 from loadstone.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "FURTHER_EXCEPTIONS",
@@ -37,6 +40,7 @@ __all__ = [
     "UserCount",
     "Warmup",
     "WorkerIndex",
+    "check_depth",
     "check_size",
 ]
 
@@ -57,6 +61,7 @@ FURTHER_EXCEPTIONS: Final = ("further exceptions", "")
 """Message and traceback under which exceptions are counted once too many different ones were raised."""
 LONGEST_LINE: Final = 10_000
 """Characters of a text that a person has written."""
+_DEEPEST: Final = 50
 _MOST: Final = 2**53
 """Every integer up to this one is exact in JSON and in float64, and a thousand of them can be added in 64 bits."""
 MOST_COUNT: Final = 10**12
@@ -105,3 +110,17 @@ def check_size(blob: bytes, most: int, what: str) -> None:
     """Raise `FormatError` for a blob of more than ``most`` bytes."""
     if len(blob) > most:
         raise FormatError(f"not {what}: it has {len(blob):,} bytes, at most {most:,} are read")
+
+
+def check_depth(value: object, what: str) -> None:
+    """Raise `ValueError` for JSON that is nested so deeply that those who mask or write it run out of stack."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list | tuple) for inner in _inner(each)]
+        if not level:
+            return
+    raise ValueError(f"{what} are nested more than {_DEEPEST} levels deep")
+
+
+def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
