@@ -12,6 +12,7 @@ half a minute.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
@@ -50,6 +51,7 @@ _LOOK_EVERY_S: Final = 1.0
 _MOST_DEAD_LETTERS: Final = 1000
 _MOST_SAID, _SAID_EVERY_S = 10, 10.0
 _TOLD_FOR_S: Final = 60.0
+_CLOSED_KNOWN: Final = 8
 _FROM_WORKERS: Final = (ExceptionRaised, Exited, Orphaned, WorkerQuit)
 log = logging.getLogger("loadstone.aggregator")
 
@@ -94,7 +96,7 @@ class Admission:
         if not folder.is_closed:
             return
         try:
-            lacks = _lacks(ClosedRun.open(folder), content)
+            lacks = _lacks(folder, content)
         except ArchiveError as error:
             raise RefusedError(f"its run is closed: {error}") from error
         if not lacks:
@@ -120,6 +122,10 @@ class Admission:
         self.waiting = {run: since_s for run, since_s in self.waiting.items() if run not in late}
         self._given_up = {run: at_s for run, at_s in self._given_up.items() if now_s - at_s < _FORGOTTEN_AFTER_S} | late
         return bool(late) or any(self._secrets.find(run) for run in self.waiting)
+
+    def opened(self, run: str) -> None:
+        """A run is open, for the first time or again: its secret is needed until it is closed."""
+        self._secrets.keep(run)
 
     def closed(self, run: str) -> None:
         """A run is closed: its secret is kept for as long as something of it may be missing."""
@@ -163,25 +169,48 @@ class Admission:
             )
 
 
-def _lacks(run: ClosedRun, content: Content) -> bool:
-    """Whether a closed run says of itself that it lacks this: what it does not have must not be refused."""
+def _lacks(folder: RunFolder, content: Content) -> bool:
+    """Whether a closed run says of itself that it lacks this: what it does not have must not be refused.
+
+    The events of a worker and its batches come in any order. Raises `ArchiveError`.
+    """
+    state = _state_of(folder.run_json)
+    record = _closed(folder, state).record
     if isinstance(content, Batch):
-        return not any(each.final and each.incarnation == content.incarnation for each in run.record.incarnations)
-    if isinstance(content, Event) and _lacks_of_worker(run.record, content.payload):
+        return not any(each.final and each.incarnation == content.incarnation for each in record.incarnations)
+    if isinstance(content, Event) and _lacks_of_worker(record, content.payload):
         return True
-    lifecycle = Lifecycle()
-    for event in run.events():
-        lifecycle.apply(event)
-    return lifecycle.stopped_ns is None or not lifecycle.exit_known
+    return _lacks_end(folder, state)
 
 
 def _lacks_of_worker(record: RunRecord, payload: Payload) -> bool:
-    """Whether this is of a worker that never ended properly, or an exception, and Locust counted more than there are.
-
-    The events of a worker and its batches come in any order.
-    """
+    """Whether this is of a worker that never ended properly, or an exception of which Locust counted more."""
     if not isinstance(payload, _FROM_WORKERS) or payload.worker is None:
         return False
     counted = record.locust.exceptions if record.locust and isinstance(payload, ExceptionRaised) else None
     has_ended = any(each.final and each.worker == payload.worker for each in record.incarnations)
     return not has_ended or record.exceptions < (counted or 0)
+
+
+@lru_cache(maxsize=_CLOSED_KNOWN)
+def _closed(folder: RunFolder, _state: tuple[int, ...]) -> ClosedRun:
+    """A closed run, read once for each state of its run.json."""
+    return ClosedRun.open(folder)
+
+
+@lru_cache(maxsize=_CLOSED_KNOWN)
+def _lacks_end(folder: RunFolder, state: tuple[int, ...]) -> bool:
+    """Whether nobody has told the end of a closed run."""
+    lifecycle = Lifecycle()
+    for event in _closed(folder, state).events():
+        lifecycle.apply(event)
+    return lifecycle.stopped_ns is None or not lifecycle.exit_known
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; nothing where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ino, found.st_size

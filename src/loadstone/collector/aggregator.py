@@ -276,6 +276,7 @@ class Aggregator:
         """The run, opened if it is not open; None, and it is set aside, if that is not possible."""
         if run not in self.runs:
             command_when_full(self.client, OPEN_RUNS, "SADD", OPEN_RUNS, run)
+            self.admission.opened(run)
             published = self.feed.opened(run) if self.feed else None
             try:
                 with self.lease.kept() if self.lease else nullcontext():
