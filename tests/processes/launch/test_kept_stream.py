@@ -234,3 +234,18 @@ def test_a_report_that_cannot_be_written_keeps_no_run_from_being_closed(
     told = capfd.readouterr().err
     assert "run a" in told
     assert "cannot be read" not in told
+
+
+def test_a_run_with_a_damaged_journal_is_salvaged_though_a_stream_holds_more_of_it(tmp_path: Path):
+    """Nothing of the stream can be put into that journal, so the hint of the error must lead out of it."""
+    results = tmp_path / "results"
+    kept = leave(results, small_run("a"), log=tmp_path / "log", archived_first=9)
+    segment = RunFolder(results / "a").journal / "00000001.lsj"
+    harmed = bytearray(segment.read_bytes())
+    harmed[100] ^= 1
+    segment.write_bytes(harmed)
+    salvage = ["recover", "a", "--salvage", "--results", str(results)]
+    assert main([*salvage, "--stream", str(kept)]) == 2
+    assert main(salvage) == 3
+    assert run_json(results, "a-salvaged")["salvage"]["missing"]
+    assert kept.exists(), "it still holds what no archive has"
