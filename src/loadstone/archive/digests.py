@@ -8,12 +8,11 @@ two files could not.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import stat
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.integrity import FileDigest
+from loadstone.archive.plain_file import open_plain_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +25,6 @@ __all__ = [
     "Seal",
     "digest_of",
     "digest_of_bytes",
-    "open_regular",
     "problem_with",
     "problem_with_report",
 ]
@@ -42,10 +40,10 @@ def digest_of_bytes(data: bytes | memoryview) -> FileDigest:
 def digest_of(path: Path, length: int | None = None) -> FileDigest:
     """Length and SHA-256 of a file, or of its first ``length`` bytes.
 
-    Raises `OSError` when it cannot be read, also because it is not a regular file.
+    Raises `OSError` when it cannot be read, also because it is no plain file.
     """
     found, size = hashlib.sha256(), 0
-    with open_regular(path) as file:
+    with open_plain_file(path) as file:
         while block := file.read(_BLOCK if length is None else min(_BLOCK, length - size)):
             found.update(block)
             size += len(block)
@@ -69,7 +67,7 @@ def problem_with(path: Path, expected: FileDigest, *, may_grow: bool = False) ->
 def problem_with_report(path: Path, record: RunRecord) -> str:
     """In which way report.html is not a report of this run; empty if it is, or if version 0.1 wrote it."""
     try:
-        with open_regular(path) as file:
+        with open_plain_file(path) as file:
             is_whole = REPORT_SEAL.holds(file.read(), record.id)
     except FileNotFoundError:
         return "is missing" if record.files else ""
@@ -78,15 +76,6 @@ def problem_with_report(path: Path, record: RunRecord) -> str:
     if is_whole or (is_whole is None and not record.files):
         return ""
     return "is damaged, or the report of another run: its content does not match its digest"
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; `OSError` also for a folder, or for a pipe, which nobody may ever write."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError("it is not a regular file")
-    return os.fdopen(handle, "rb")
 
 
 class Seal:

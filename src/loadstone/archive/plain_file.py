@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_plain_file", "unreadable"]
+__all__ = ["check_plain_file", "open_plain_file", "unreadable"]
 
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
@@ -27,12 +28,25 @@ def check_plain_file(path: Path, hint: str, *, most_bytes: int | None = None) ->
     Raises `OSError` when there is nothing, or nothing that may be looked at.
     """
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    if kind := _other_kind(found.st_mode):
         raise UnreadableRunError(f"{path} is {kind}, where a file is expected", hint=hint)
     if most_bytes is not None and found.st_size > most_bytes:
         size, most = (f"{count / 2**20:.0f} MiB" for count in (found.st_size, most_bytes))
         raise UnreadableRunError(f"{path} is damaged: it has {size}, where {most} are the most", hint=hint)
+
+
+def open_plain_file(path: Path) -> BinaryIO:
+    """Open a file for reading, without waiting for it; `OSError` also for what is no plain file, or a link to one."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if kind := _other_kind(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"it is {kind}, where a file is expected")
+    return os.fdopen(handle, "rb")
+
+
+def _other_kind(mode: int) -> str:
+    """What something is that is no plain file; empty for one."""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def unreadable(path: Path, error: Exception, hint: str) -> UnreadableRunError:

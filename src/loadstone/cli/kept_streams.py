@@ -36,5 +36,5 @@ def read_kept_streams(results: Path, stream: str | None) -> Sequence[str]:
             each.release()
     if refused:
         reasons = "; ".join(f"run {run}: {reason}" for run, reason in refused.items())
-        raise PlatformError(f"the journal has everything, but the run could not be closed: {reasons}")
+        raise PlatformError(f"the journals have everything, but not every file could be written: {reasons}")
     return closed

@@ -161,12 +161,17 @@ def _configure_recover(parser: argparse.ArgumentParser) -> None:
 
 
 def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Read what was kept, recover or salvage the run if one is named, and show it; the exit code is its verdict's."""
+    """Read what was kept, recover the run if one is named, and show it; the exit code is its verdict's.
+
+    Salvaging reads no stream: nothing can be put into a damaged journal.
+    """
     from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
 
     if arguments.salvage and arguments.run is None:
         raise UsageError("--salvage takes the run whose journal is damaged", hint="Name it: recover RUN --salvage")
-    closed = read_kept_streams(Path(arguments.results), arguments.stream)
+    if arguments.salvage and arguments.stream:
+        raise UsageError("--salvage reads no stream", hint="Give --stream to recover without it")
+    closed = [] if arguments.salvage else read_kept_streams(Path(arguments.results), arguments.stream)
     if arguments.run is None:
         return _show_recovered(closed, Path(arguments.results))
     named = named_run(arguments)

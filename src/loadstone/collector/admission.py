@@ -1,8 +1,9 @@
 """Admission: which entries may have an effect on a run, and what becomes of the others.
 
 An entry is taken when it proves its run (`loadstone.stream.proof`), can be decoded, and its run is open. A closed run
-takes only what its archive says is missing: batches of an incarnation that never sent its last one, events of a master
-whose end is unknown. Everything else becomes a dead letter with the reason, is counted and logged, and changes nothing.
+takes only what its archive says is missing: batches of an incarnation that never sent its last one, events of a worker
+that never did or of a master whose end is unknown, and exceptions where Locust counted more. Everything else becomes a
+dead letter with the reason, is counted and logged, and changes nothing.
 
 An entry may come before the secret of its run, when only the master cannot reach Redis. It waits, unacknowledged, for
 half a minute.
@@ -11,6 +12,7 @@ half a minute.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
@@ -19,7 +21,7 @@ from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.lifecycle import Lifecycle
 from loadstone.domain.batch import Batch
-from loadstone.domain.event import Event
+from loadstone.domain.event import Event, ExceptionRaised, Exited, Orphaned, WorkerQuit
 from loadstone.domain.live import Trouble
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.stream.client import add_dead_letter
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from loadstone.archive.journal.entry import Content
+    from loadstone.archive.run_record import RunRecord
+    from loadstone.domain.event import Payload
     from loadstone.domain.time import Clock
     from loadstone.stream.consumer import StreamEntry
 
@@ -48,6 +52,8 @@ _LOOK_EVERY_S: Final = 1.0
 _MOST_DEAD_LETTERS: Final = 1000
 _MOST_SAID, _SAID_EVERY_S = 10, 10.0
 _TOLD_FOR_S: Final = 60.0
+_CLOSED_KNOWN: Final = 8
+_FROM_WORKERS: Final = (ExceptionRaised, Exited, Orphaned, WorkerQuit)
 log = logging.getLogger("loadstone.aggregator")
 
 
@@ -91,7 +97,7 @@ class Admission:
         if not folder.is_closed:
             return
         try:
-            lacks = _lacks(ClosedRun.open(folder), content)
+            lacks = _lacks(folder, content)
         except ArchiveError as error:
             raise RefusedError(f"its run is closed: {error}") from error
         if not lacks:
@@ -117,6 +123,10 @@ class Admission:
         self.waiting = {run: since_s for run, since_s in self.waiting.items() if run not in late}
         self._given_up = {run: at_s for run, at_s in self._given_up.items() if now_s - at_s < _FORGOTTEN_AFTER_S} | late
         return bool(late) or any(self._secrets.find(run) for run in self.waiting)
+
+    def opened(self, run: str) -> None:
+        """A run is open, for the first time or again: its secret is needed until it is closed."""
+        self._secrets.keep(run)
 
     def closed(self, run: str) -> None:
         """A run is closed: its secret is kept for as long as something of it may be missing."""
@@ -162,11 +172,48 @@ class Admission:
             )
 
 
-def _lacks(run: ClosedRun, content: Content) -> bool:
-    """Whether a closed run says of itself that it lacks this: what it does not have must not be refused."""
+def _lacks(folder: RunFolder, content: Content) -> bool:
+    """Whether a closed run says of itself that it lacks this: what it does not have must not be refused.
+
+    The events of a worker and its batches come in any order. Raises `ArchiveError`.
+    """
+    state = _state_of(folder.run_json)
+    record = _closed(folder, state).record
     if isinstance(content, Batch):
-        return not any(each.final and each.incarnation == content.incarnation for each in run.record.incarnations)
+        return not any(each.final and each.incarnation == content.incarnation for each in record.incarnations)
+    if isinstance(content, Event) and _lacks_of_worker(record, content.payload):
+        return True
+    return _lacks_end(folder, state)
+
+
+def _lacks_of_worker(record: RunRecord, payload: Payload) -> bool:
+    """Whether this is of a worker that never ended properly, or an exception of which Locust counted more."""
+    if not isinstance(payload, _FROM_WORKERS) or payload.worker is None:
+        return False
+    counted = record.locust.exceptions if record.locust and isinstance(payload, ExceptionRaised) else None
+    has_ended = any(each.final and each.worker == payload.worker for each in record.incarnations)
+    return not has_ended or record.exceptions < (counted or 0)
+
+
+@lru_cache(maxsize=_CLOSED_KNOWN)
+def _closed(folder: RunFolder, _state: tuple[int, ...]) -> ClosedRun:
+    """A closed run, read once for each state of its run.json."""
+    return ClosedRun.open(folder)
+
+
+@lru_cache(maxsize=_CLOSED_KNOWN)
+def _lacks_end(folder: RunFolder, state: tuple[int, ...]) -> bool:
+    """Whether nobody has told the end of a closed run."""
     lifecycle = Lifecycle()
-    for event in run.events():
+    for event in _closed(folder, state).events():
         lifecycle.apply(event)
     return lifecycle.stopped_ns is None or not lifecycle.exit_known
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; nothing where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ino, found.st_size

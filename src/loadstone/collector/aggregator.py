@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
-from redis import OutOfMemoryError
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.admission import KINDS, Admission, RefusedError
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
-from loadstone.collector.trouble import ARCHIVE, PUT_BACK, StorageWatch, WaitingRuns
+from loadstone.collector.trouble import ARCHIVE, PUT_BACK, FullServer, StorageWatch, WaitingRuns
 from loadstone.domain.live import Trouble
 from loadstone.domain.retry import Retries
 from loadstone.errors import ArchiveError, StorageError
@@ -57,7 +56,6 @@ _PAUSE_S, _IDLE_PAUSE_S = 0.02, 0.1
 """Between two looks into empty inboxes: while a run is open, and otherwise. Redis cannot say when a list that must not
 lose its elements has got one."""
 _SYNC_EVERY_S: Final = 0.5
-_SAY_FULL_EVERY_S: Final = 60.0
 _MOST_FINALIZERS: Final = 2
 """Finalizers at work at once: after an outage many runs are complete together, and each one needs memory and a core."""
 log = logging.getLogger("loadstone.aggregator")
@@ -87,7 +85,7 @@ class Aggregator:
     _unannounced: Retries = field(default_factory=Retries)
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
-    _said_full_s: float | None = None
+    _full: FullServer = field(init=False)
     _storage: StorageWatch = field(init=False)
     _waiting: WaitingRuns = field(init=False)
     _stream_trouble: Trouble | None = None
@@ -95,6 +93,7 @@ class Aggregator:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.client, self.results, self.clock)
+        self._full = FullServer(self.clock)
         self._storage = StorageWatch(self.client, self.clock)
         self._waiting = WaitingRuns(self.client, self.clock)
 
@@ -145,10 +144,10 @@ class Aggregator:
             raise
         self._stream_trouble = None
         if is_due:
-            with self._unless_full():
+            with self._full.left_out():
                 self._publish()
             self._close_complete()
-        with self._unless_full():
+        with self._full.left_out():
             self._finish_closed()
         if not came:
             time.sleep(_PAUSE_S if self.runs else _IDLE_PAUSE_S)
@@ -170,7 +169,7 @@ class Aggregator:
         self._storage.failed(str(error))
         with suppress(StorageError):
             self.sync()
-        with self._unless_full():
+        with self._full.left_out():
             self._publish()
             self._finish_closed()
 
@@ -203,7 +202,7 @@ class Aggregator:
             if run.sync():
                 run.note_storage(self._storage.mended(PUT_BACK))
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
-        with self._unless_full():
+        with self._full.left_out():
             if self.feed:
                 for run in self.runs.values():
                     run.publish_points(self.feed)
@@ -277,6 +276,7 @@ class Aggregator:
         """The run, opened if it is not open; None, and it is set aside, if that is not possible."""
         if run not in self.runs:
             command_when_full(self.client, OPEN_RUNS, "SADD", OPEN_RUNS, run)
+            self.admission.opened(run)
             published = self.feed.opened(run) if self.feed else None
             try:
                 with self.lease.kept() if self.lease else nullcontext():
@@ -297,19 +297,6 @@ class Aggregator:
             "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
             *(run, self.results / run, str(error), pause_s, run),
         )
-
-    @contextmanager
-    def _unless_full(self) -> Iterator[None]:
-        """Leave out what the server has no room for: it is done again in the next pass."""
-        try:
-            yield
-        except OutOfMemoryError as error:
-            now_s = self.clock.monotonic_s()
-            if self._said_full_s is None or now_s - self._said_full_s >= _SAY_FULL_EVERY_S:
-                self._said_full_s = now_s
-                log.error(  # noqa: TRY400  (the cause is enough)
-                    "state=full error=%r nothing_lost=yes action='cut the streams, publish later'", str(error)
-                )
 
     def _publish(self) -> None:
         for run in [*self.runs.values(), *(each.run for each in self.closing.values())]:

@@ -1,15 +1,18 @@
 """What keeps the Aggregator from its work: since when, for live snapshots, and for the runs when it is over.
 
-`StorageWatch` is about the disk of the results, `WaitingRuns` about runs whose folders cannot be opened.
+`StorageWatch` is about the disk of the results, `WaitingRuns` about runs whose folders cannot be opened, `FullServer`
+about a server of the streams that has no room.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
+from redis import OutOfMemoryError
 
 from loadstone.archive.run_state import RunState
 from loadstone.collector.live.snapshot import latest_live, snapshot
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
 
-__all__ = ["ARCHIVE", "PUT_BACK", "StorageWatch", "WaitingRuns", "storage_event"]
+__all__ = ["ARCHIVE", "PUT_BACK", "FullServer", "StorageWatch", "WaitingRuns", "storage_event"]
 
 ARCHIVE: Final = "archive"
 """How people call the part that is in trouble."""
@@ -40,6 +43,8 @@ PUT_BACK: Final = (
 )
 _SHOWN_NS: Final = 8 * NS_PER_S
 """For how long something that was mended at once is shown."""
+_SAY_FULL_EVERY_S: Final = 60.0
+log = logging.getLogger("loadstone.aggregator")
 
 
 class StorageWatch:
@@ -135,3 +140,24 @@ class WaitingRuns:
                 live = replace(earlier, now_ns=now_ns)
             reason = self._reasons.get(run)
             yield replace(live, troubles=(*troubles, *((reason,) if reason else ()))), state
+
+
+class FullServer:
+    """A server that has no room for what the Aggregator publishes; says so once a minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._said_s: float | None = None
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Leave out what the server has no room for: it is done again in the next pass."""
+        try:
+            yield
+        except OutOfMemoryError as error:
+            now_s = self._clock.monotonic_s()
+            if self._said_s is None or now_s - self._said_s >= _SAY_FULL_EVERY_S:
+                self._said_s = now_s
+                log.error(  # noqa: TRY400  (the cause is enough)
+                    "state=full error=%r nothing_lost=yes action='cut the streams, publish later'", str(error)
+                )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,6 +26,7 @@ from loadstone.domain.limits import (
     UserCount,
     Warmup,
     WorkerIndex,
+    check_depth,
     check_size,
 )
 from loadstone.domain.masking import mask_values
@@ -33,10 +34,8 @@ from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec r
 from loadstone.domain.text import shortened
 from loadstone.errors import FormatError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 __all__ = [
+    "LONGEST_TRACEBACK",
     "Crashed",
     "Event",
     "EventKind",
@@ -69,7 +68,8 @@ __all__ = [
 _MOST_LINES: Final = 1000
 _MOST_WORKERS: Final = 100_000
 _MOST_NAMES: Final = 10_000
-_LONGEST_TRACEBACK: Final = 32_768
+_MOST_AGES: Final = 100_000
+LONGEST_TRACEBACK: Final = 32_768
 """Characters of a traceback that are kept; messages are shortened like error texts."""
 _Lines = Annotated[tuple[Line, ...], Meta(max_length=_MOST_LINES)]
 
@@ -240,7 +240,7 @@ class ExceptionRaised(Payload, frozen=True, kw_only=True):
     count: Count = 1
     node: Line | None = None
     worker: WorkerIndex | None = None
-    ages: Annotated[tuple[tuple[Number, Count], ...], Meta(max_length=100_000)] = ()
+    ages: Annotated[tuple[tuple[Number, Count], ...], Meta(max_length=_MOST_AGES)] = ()
 
 
 class Orphaned(Payload, frozen=True, kw_only=True):
@@ -337,7 +337,6 @@ class _Envelope(Struct, frozen=True, kw_only=True):
 _PAYLOADS: Final[dict[EventKind, type[Payload]]] = {payload.kind: payload for payload in Payload.__subclasses__()}
 _PAYLOAD_DECODERS: Final = {kind: msgspec.json.Decoder(payload) for kind, payload in _PAYLOADS.items()}
 _ENVELOPE_DECODER: Final = msgspec.json.Decoder(_Envelope)
-_DEEPEST: Final = 50
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -386,25 +385,11 @@ def _decode_payload(envelope: _Envelope) -> Payload:
 def _checked(payload: Payload) -> Payload:
     """The payload with long texts shortened. Raises `ValueError` where it is nested too deeply."""
     if isinstance(payload, Started):
-        _check_depth((payload.target, payload.limits))
+        check_depth((payload.target, payload.limits), "target or limits")
     elif isinstance(payload, ExceptionRaised):
-        traceback = shortened(payload.traceback, _LONGEST_TRACEBACK)
+        traceback = shortened(payload.traceback, LONGEST_TRACEBACK)
         return replace(payload, message=shortened(payload.message), traceback=traceback)
     return payload
-
-
-def _check_depth(value: object) -> None:
-    """Raise `ValueError` for JSON that is nested so deeply that those who mask or write it run out of stack."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [inner for each in level if isinstance(each, dict | list | tuple) for inner in _inner(each)]
-        if not level:
-            return
-    raise ValueError(f"target or limits are nested more than {_DEEPEST} levels deep")
-
-
-def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _whole(data: object) -> object:

@@ -8,15 +8,19 @@ of the history for each second and name).
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta
 
 from loadstone.errors import FormatError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "FURTHER_EXCEPTIONS",
     "LAST_NS",
+    "LONGEST_LINE",
     "MAX_BYTES",
     "MAX_DURATION_US",
     "MOST_BATCH_BYTES",
@@ -36,6 +40,7 @@ __all__ = [
     "UserCount",
     "Warmup",
     "WorkerIndex",
+    "check_depth",
     "check_size",
 ]
 
@@ -54,6 +59,9 @@ MOST_SECONDS: Final = 600
 long as its worker was too busy to send it; each second may become a row for each name of the run."""
 FURTHER_EXCEPTIONS: Final = ("further exceptions", "")
 """Message and traceback under which exceptions are counted once too many different ones were raised."""
+LONGEST_LINE: Final = 10_000
+"""Characters of a text that a person has written."""
+_DEEPEST: Final = 50
 _MOST: Final = 2**53
 """Every integer up to this one is exact in JSON and in float64, and a thousand of them can be added in 64 bits."""
 MOST_COUNT: Final = 10**12
@@ -76,7 +84,7 @@ UserCount: TypeAlias = Annotated[int, Meta(ge=-(10**9), le=10**9)]
 Id: TypeAlias = Annotated[str, Meta(max_length=200)]
 """A word that a program has made."""
 
-Line: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+Line: TypeAlias = Annotated[str, Meta(max_length=LONGEST_LINE)]
 """A text that a person has written."""
 
 Duration: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_DURATION_US)]
@@ -102,3 +110,17 @@ def check_size(blob: bytes, most: int, what: str) -> None:
     """Raise `FormatError` for a blob of more than ``most`` bytes."""
     if len(blob) > most:
         raise FormatError(f"not {what}: it has {len(blob):,} bytes, at most {most:,} are read")
+
+
+def check_depth(value: object, what: str) -> None:
+    """Raise `ValueError` for JSON that is nested so deeply that those who mask or write it run out of stack."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list | tuple) for inner in _inner(each)]
+        if not level:
+            return
+    raise ValueError(f"{what} are nested more than {_DEEPEST} levels deep")
+
+
+def _inner(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -16,6 +16,8 @@ import locust
 from msgspec.structs import replace
 
 from loadstone.domain.event import ScenarioIdentity, Started
+from loadstone.domain.limits import LONGEST_LINE
+from loadstone.domain.text import shortened
 from loadstone.hook.inspect_scenario import scenario_files
 from loadstone.stream.proof import RunSecret
 from loadstone.version import __version__
@@ -147,9 +149,13 @@ def _run_time_s(environment: Environment) -> float | None:
 
 
 def _targets(environment: Environment) -> str | None:
-    """Every host that the user classes have, separated by commas; None where only the scenario's code knows it."""
+    """Every host that the user classes have, separated by commas; None where only the scenario's code knows it.
+
+    Cut where an event could not hold them.
+    """
     hosts = [environment.host] if environment.host else [user.host for user in environment.user_classes]
-    return ", ".join(sorted({host for host in hosts if host and isinstance(host, str)})) or None
+    text = ", ".join(sorted({host for host in hosts if host and isinstance(host, str)}))
+    return shortened(text, LONGEST_LINE) or None
 
 
 def files_of(environment: Environment) -> ScenarioIdentity:

@@ -147,7 +147,7 @@ class MasterHook:
     def quit(self, exit_code: object) -> None:
         """The process ends with its run: publish its exit code."""
         if self._secret is not None and is_only_run(self._environment):
-            publisher = EventPublisher(self._redis_url, self._secret, self._now_ns)
+            publisher = EventPublisher(self._redis_url, self._secret, self._now_ns, opens=True)
             publisher.publish(self.outcome.at_exit(exit_code))
             publisher.finish(_FLUSH_TIMEOUT_S)
 

@@ -45,7 +45,7 @@ _STUCK_FOR_S: Final = 45.0
 
 @dataclass(slots=True)
 class Drained:
-    """What came of a kept stream: the runs that are closed now, and why others are not."""
+    """What came of a kept stream: the runs that are closed now, and of which others not all files could be written."""
 
     closed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -147,7 +147,7 @@ def _close_all(client: Redis, results: Path) -> Drained:
         try:
             recover_run(folder)
             make_report(folder)
-        except ArchiveError as error:
+        except (ArchiveError, OSError) as error:
             drained.refused[run] = str(error)
         else:
             drained.closed.append(run)

@@ -88,6 +88,10 @@ class RunSecrets:
             raise NotOpenedError(f"run {run} has no secret in Redis")
         return found
 
+    def keep(self, run: str) -> None:
+        """A run is open again: its secret does not expire."""
+        self._client.persist(keys.run_secret(run))
+
     def expire(self, run: str) -> None:
         """A run is closed: forget its secret after `loadstone.stream.keys.KEPT_S`, when no writer needs it any more."""
         self._client.expire(keys.run_secret(run), keys.KEPT_S)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
@@ -67,7 +68,9 @@ def closed_run(deployment: Deployment) -> Aggregator:
 def open_run_of(deployment: Deployment) -> Aggregator:
     aggregator = deployment.start()
     deployment.send(whole_run().entries[:8])
+    deployment.set_time(4)
     work(aggregator, deployment)
+    assert set(aggregator.runs) == {"r"}
     return aggregator
 
 
@@ -185,6 +188,19 @@ def test_a_closed_run_takes_nothing_a_second_time(deployment: Deployment):
     assert reasons(deployment) == ["its run is closed"] * len(whole_run().entries)
 
 
+def test_a_closed_run_is_read_once_however_much_of_it_is_refused(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+):
+    """Reading the events of a long run takes longer than one pass of the Aggregator may."""
+    aggregator, opened, real = closed_run(deployment), [], ClosedRun.open
+    monkeypatch.setattr(ClosedRun, "open", lambda folder: opened.append(folder) or real(folder))
+    for _ in range(5):
+        deployment.send(whole_run().entries)
+    work(aggregator, deployment)
+    assert len(reasons(deployment)) == 5 * len(whole_run().entries)
+    assert len(opened) == 1
+
+
 def test_what_is_replayed_into_an_open_run_counts_once(deployment: Deployment):
     aggregator, entries = deployment.start(), whole_run().entries
     for _ in range(3):
@@ -254,6 +270,28 @@ def test_a_run_that_was_closed_without_its_master_takes_its_end_when_the_master_
     assert reasons(deployment) == []
 
 
+@pytest.mark.parametrize("counted", [None, 3], ids=["its worker was away", "Locust counted more"])
+def test_a_run_that_lacks_exceptions_takes_them_when_they_come(deployment: Deployment, counted: int | None):
+    """They come before the batches of a worker that is back, and of one that has ended they may come alone."""
+    aggregator, run = deployment.start(), RunMaker().started(workers=[1])
+    worker = IncarnationMaker(1)
+    run.add(worker.batch(samples(10, 0, 1))).stopped(1, requests=10, **({"exceptions": counted} if counted else {}))
+    last = RunMaker(events=50).event(EventKind.EXCEPTION, 1, message="boom", count=3, node="n", worker=1)
+    (run if counted else last).add(worker.batch(at_s=1, final=True))
+    deployment.send(run.entries)
+    deployment.set_time(60)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 0
+    deployment.send(last.entries)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 3
+    assert reasons(deployment) == []
+    deployment.send(RunMaker(events=51).event(EventKind.EXCEPTION, 1, message="boom", worker=1).entries)
+    work(aggregator, deployment)
+    assert deployment.document()["exceptions"] == 3
+    assert reasons(deployment) == ["its run is closed"]
+
+
 def test_the_secret_of_a_run_is_in_no_file_and_ends_some_time_after_it(deployment: Deployment):
     closed_run(deployment)
     key = secret_of().key
@@ -261,6 +299,21 @@ def test_the_secret_of_a_run_is_in_no_file_and_ends_some_time_after_it(deploymen
         assert path.is_dir() or (key not in path.read_bytes() and key.hex().encode() not in path.read_bytes())
     assert 0 < deployment.client.ttl(run_secret("r")) <= KEPT_S
     assert key not in b"".join(entry.blob for entry in read_journal(RunFolder(deployment.results / "r").journal))
+
+
+def test_the_secret_of_a_run_that_is_open_again_does_not_expire(deployment: Deployment):
+    """It may wait for its folder for longer than that, and its entries with it."""
+    aggregator, entries = deployment.start(), whole_run().entries
+    deployment.send(entries[:-1])
+    deployment.set_time(60)
+    work(aggregator, deployment)
+    assert deployment.client.ttl(run_secret("r")) > 0
+    deployment.send(entries[-1:])
+    step(aggregator)
+    assert set(aggregator.runs) == {"r"}
+    assert deployment.client.ttl(run_secret("r")) == -1
+    work(aggregator, deployment)
+    assert deployment.client.ttl(run_secret("r")) > 0
 
 
 def test_what_was_refused_is_counted_logged_within_bounds_and_told(
@@ -301,10 +354,7 @@ def test_a_run_that_nobody_could_reach_is_not_closed_before_its_senders_are_back
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ):
     """The end of its master would then be that of a closed run."""
-    aggregator, entries = deployment.start(), whole_run().entries
-    deployment.set_time(2)
-    deployment.send(entries[:8])
-    work(aggregator, deployment)
+    aggregator, entries = open_run_of(deployment), whole_run().entries
     deployment.set_time(600)
     deployment.time.monotonic_s += 600
     with monkeypatch.context() as patch:

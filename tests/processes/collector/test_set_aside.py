@@ -112,5 +112,5 @@ def test_a_folder_that_may_not_be_read_is_an_error_of_that_run(tmp_path: Path):
     folder.journal.mkdir()
     (folder.journal / "00000001.lsj").mkdir()
     (folder.journal / "00000002.lsj").touch()  # the writer opens the last segment only
-    with pytest.raises(ArchiveError, match=r"00000001\.lsj cannot be read: it is not a regular file"):
+    with pytest.raises(ArchiveError, match=r"00000001\.lsj cannot be read: it is a folder, where a file is expected"):
         OpenRun.open(folder, SYSTEM_CLOCK)

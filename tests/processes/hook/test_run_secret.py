@@ -14,6 +14,7 @@ from locust.env import Environment
 from locust.rpc.protocol import Message
 
 from loadstone.domain.event import Interrupted
+from loadstone.hook import master
 from loadstone.hook.identity import RUN_OPTION, SECRET_OPTION, give_secret, take_secret
 from loadstone.hook.master import MasterHook
 from loadstone.hook.sender import EventPublisher
@@ -128,3 +129,18 @@ def test_it_is_written_when_the_server_comes_back_and_again_when_the_server_has_
     publisher.finish(10)
     assert RunSecrets(valkey.client()).of("r") == secret
     assert valkey.client().llen(inbox(EVENTS)) == 1
+
+
+def test_a_master_that_reaches_the_server_only_when_it_quits_opens_its_run_then(
+    valkey: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    """Otherwise all that its workers sent would be entries of a run that nobody opened."""
+    monkeypatch.setattr(master, "_FLUSH_TIMEOUT_S", 0.3)
+    valkey.kill()
+    with begun(valkey.url) as (hook, environment):
+        environment.parsed_options.headless = True
+        hook.end()
+        valkey.start()
+        monkeypatch.setattr(master, "_FLUSH_TIMEOUT_S", 10.0)
+        hook.quit(0)
+        assert RunSecrets(valkey.client()).find(str(hook.run)) is not None

@@ -221,3 +221,31 @@ def test_a_run_that_cannot_be_closed_for_want_of_room_has_all_in_its_journal(tmp
     (RunFolder(results / "a").path / ".events.jsonl.tmp").rmdir()
     assert main(["recover", "a", "--results", str(results)]) == 0
     assert run_json(results, "a")["requests"] == 800
+
+
+def test_a_report_that_cannot_be_written_keeps_no_run_from_being_closed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    results = tmp_path / "results"
+    leave(results, small_run("a", ends=False), small_run("b", ends=False), log=tmp_path / "log", archived_first=9)
+    (RunFolder(results / "a").path / ".report.html.tmp").mkdir()
+    assert main(["recover", "--results", str(results)]) == 4
+    assert [run_json(results, run)["requests"] for run in ("a", "b")] == [800, 800]
+    told = capfd.readouterr().err
+    assert "run a" in told
+    assert "cannot be read" not in told
+
+
+def test_a_run_with_a_damaged_journal_is_salvaged_though_a_stream_holds_more_of_it(tmp_path: Path):
+    """Nothing of the stream can be put into that journal, so the hint of the error must lead out of it."""
+    results = tmp_path / "results"
+    kept = leave(results, small_run("a"), log=tmp_path / "log", archived_first=9)
+    segment = RunFolder(results / "a").journal / "00000001.lsj"
+    harmed = bytearray(segment.read_bytes())
+    harmed[100] ^= 1
+    segment.write_bytes(harmed)
+    salvage = ["recover", "a", "--salvage", "--results", str(results)]
+    assert main([*salvage, "--stream", str(kept)]) == 2
+    assert main(salvage) == 3
+    assert run_json(results, "a-salvaged")["salvage"]["missing"]
+    assert kept.exists(), "it still holds what no archive has"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from loadstone.domain.event import Event, decode_event, encode_event
+from loadstone.domain.limits import MOST_EVENT_BYTES
 from loadstone.hook.exception_log import ExceptionLog
 
 TENTH = 100_000_000
@@ -67,3 +69,12 @@ def test_of_many_different_exceptions_a_hundred_are_kept_apart_and_the_rest_is_c
     assert [(each.message, each.traceback, each.count) for each in payloads[100:]] == [("further exceptions", "", 400)]
     log.add(ValueError("later"), None, 0)
     assert [each.message for each in log.take(0, node="n", worker=3)] == ["later"]
+
+
+def test_a_message_longer_than_an_event_may_be_is_cut():
+    """Such as one that quotes a whole response: the event would be refused, and the exception not be counted."""
+    log, error = ExceptionLog(), raised(ValueError("x" * (MOST_EVENT_BYTES + 1)))
+    log.add(error, error.__traceback__, 0)
+    (payload,) = log.take(0, node="n", worker=3)
+    event = Event(run="r", at_ns=1, source="s", seq=0, payload=payload)
+    assert decode_event(encode_event(event)) == event

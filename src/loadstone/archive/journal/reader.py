@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.digests import digest_of_bytes, open_regular
+from loadstone.archive.digests import digest_of_bytes
 from loadstone.archive.integrity import DamageRecord
 from loadstone.archive.journal.frame import Entry, Segment
+from loadstone.archive.plain_file import open_plain_file
 from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def problem_with_segment(path: Path, *, is_last: bool) -> str:
 def _segment(path: Path) -> Segment:
     """A segment, empty if it is missing. Raises `UnreadableRunError` when it cannot be read."""
     try:
-        with open_regular(path) as file:
+        with open_plain_file(path) as file:
             return Segment(file.read())
     except FileNotFoundError:
         return Segment(b"")
