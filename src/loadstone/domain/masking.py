@@ -64,7 +64,9 @@ _RULES: Final = (
     _Rule(("--",), re.compile(rf"((?<![\w\-])--[\w\-]{{0,40}}?{_NAME}[ \t]+)[^\s\-]\S*", re.IGNORECASE)),
     _Rule(
         ("cookie:",),
-        re.compile(r"(\b(?:set-)?cookie:[ \t]*)[^\s;,=\"']+=[^\s;]*(?:;[ \t]*[^\s;=]+(?:=[^;\r\n]*)?)*", re.IGNORECASE),
+        re.compile(
+            r"(\b(?:set-)?cookie:[ \t]*)[^\s;,=\"']{1,200}=[^\s;]*(?:;[ \t]*[^\s;=]+(?:=[^;\r\n]*)?)*", re.IGNORECASE
+        ),
     ),
     _Rule(("<cookie ",), re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+")),
     _Rule(("digest ", "aws4-"), re.compile(r"(\b(?:Digest|AWS4-HMAC-SHA256)[ \t]+)(?=\w+=)[^\r\n]+")),
@@ -97,7 +99,8 @@ _RULES: Final = (
         ),
     ),
     _Rule((*_NAMES, "cookie", "?sig=", "&sig=", "auth=", "sid="), None),
-    _Rule(("eyj",), re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*"), _HIDDEN),
+    # Where the first one in a run of such characters is none, the others in it are none either: they are not tried.
+    _Rule(("eyj",), re.compile(r"(?<![\w\-])(?>([\w\-]*?)\beyJ)[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*")),
     _Rule(("@",), re.compile(r"(?<=://)[^/\s?#\"<>]+@"), f"{_HIDDEN}@"),
 )
 _HINTS: Final = tuple(dict.fromkeys(hint for rule in _RULES for hint in rule.hints))

@@ -78,6 +78,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "ghp_***"),
         ("AKIAIOSFODNN7EXAMPLE is revoked", "AKIA*** is revoked"),
         ("xoxb-123456789012-abcdef", "xoxb-***"),
+        ("jwt-eyJhbGciOiJIUzI1NiJ9.e30.c2ln and --eyJhbGciOiJIUzI1NiJ9.e30", "jwt-*** and --***"),
     ],
 )  # fmt: skip
 def test_secrets_are_masked(text: str, masked: str):
@@ -156,7 +157,7 @@ def test_values_are_masked_at_any_depth():
     }  # fmt: skip
 
 
-PARTS = ["a", "-", "password=", "token='", "Cookie: a=b; ", "<", "--", "eyJ", "\\", "Bearer "]
+PARTS = ["a", "-", "password=", "token='", "Cookie: a=b; ", "cookie:", "<", "--", "eyJ", "eyJ--", "\\", "Bearer "]
 
 
 @pytest.mark.parametrize("piece", PARTS)
