@@ -18,10 +18,12 @@ import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-__all__ = ["keep_secrets", "mask_long_text", "mask_secrets", "mask_values"]
+__all__ = ["keep_secrets", "mask_secrets", "mask_values"]
 
 _HIDDEN: Final = "***"
 _MOST_ROUNDS: Final = 4
+_REMEMBERED: Final = 8192
+"""Characters of the longest text that is remembered: thousands are, and a scenario's may quote whole answers."""
 _switch: Final = {"on": True}
 
 _NAME: Final = (
@@ -113,12 +115,9 @@ def keep_secrets() -> None:
 
 def mask_secrets(text: str) -> str:
     """The text with every secret replaced by ``***``. A new text without one takes about 2 us."""
-    return _mask_cached(text) if _switch["on"] else text
-
-
-def mask_long_text(text: str) -> str:
-    """The same for a text that is not going to be seen again, such as a log."""
-    return _mask(text) if _switch["on"] else text
+    if not _switch["on"]:
+        return text
+    return _mask_cached(text) if len(text) <= _REMEMBERED else _mask(text)
 
 
 def mask_values(value: Any) -> Any:
