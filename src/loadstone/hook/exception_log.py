@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.domain.event import ExceptionRaised
 from loadstone.domain.limits import FURTHER_EXCEPTIONS
 from loadstone.domain.masking import mask_secrets
+from loadstone.domain.text import shortened
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ExceptionLog:
 
     def add(self, exception: BaseException, tb: Any, now_ns: int) -> None:
         """A task raised this exception at ``now_ns``."""
-        key = (mask_secrets(_message(exception)), mask_secrets("".join(traceback.format_tb(tb))))
+        key = (mask_secrets(shortened(_message(exception))), mask_secrets("".join(traceback.format_tb(tb))))
         if key not in self._counts and len(self._counts) >= _LIMIT:
             key = FURTHER_EXCEPTIONS
         self._counts.setdefault(key, Counter())[now_ns // _TENTH_NS] += 1

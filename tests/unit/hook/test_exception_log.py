@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from loadstone.hook import exception_log
 from loadstone.hook.exception_log import ExceptionLog
 
 TENTH = 100_000_000
@@ -67,3 +68,15 @@ def test_of_many_different_exceptions_a_hundred_are_kept_apart_and_the_rest_is_c
     assert [(each.message, each.traceback, each.count) for each in payloads[100:]] == [("further exceptions", "", 400)]
     log.add(ValueError("later"), None, 0)
     assert [each.message for each in log.take(0, node="n", worker=3)] == ["later"]
+
+
+def test_a_text_without_end_is_cut_before_its_secrets_are_looked_for(monkeypatch: pytest.MonkeyPatch):
+    """That takes time in proportion to its length, in which no user of the worker can go on."""
+    looked_at: list[int] = []
+    mask = exception_log.mask_secrets
+    monkeypatch.setattr(exception_log, "mask_secrets", lambda text: looked_at.append(len(text)) or mask(text))
+    log, error = ExceptionLog(), raised(ValueError("http://bob:hunter2@host/ " + "x" * 1_000_000))
+    log.add(error, error.__traceback__, 0)
+    ((message, *_),) = taken(log, 0)
+    assert message.startswith("http://***@host/ xxx")
+    assert max(looked_at) <= 8192
