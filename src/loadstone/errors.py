@@ -6,8 +6,8 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
- |  |- UnreadableRunError   (2) a run that was named is damaged, incomplete, or of a version that is not known here
- |  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
+|  |- UnreadableRunError    (2) a run that was named is damaged, incomplete, or of a version that is not known here
+|  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
 |- OutputError              (4) standard output cannot be written; 141 if its reader left, which is said to nobody
 `- FormatError              (4) data that is damaged or of an unknown version

@@ -113,9 +113,7 @@ def test_what_is_in_trouble_stands_on_the_page_until_it_is_over(browser: Browser
         assert board is not None
         board.show(msgspec.structs.replace(live, troubles=(trouble,)), state)
         page.open(f"http://127.0.0.1:{port}/", f"{shown} !== ''")
-        assert page.evaluate(shown).strip() == (
-            "archive: cannot write <b>the journal</b>: No space left. Since just now"
-        )
+        assert page.evaluate(shown).strip() == "archive: cannot write <b>the journal</b>: No space left (just now)"
         assert_accessible(page, axe)
         board.show(msgspec.structs.replace(live, run="s"), state)
         page.wait_for(f"{shown} === ''")

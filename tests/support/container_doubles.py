@@ -105,13 +105,17 @@ class CadvisorDouble:
 
 @dataclass(slots=True)
 class EngineDouble:
-    """The Docker Engine behind a socket. ``delay_s``: how long it takes for the figures of one container."""
+    """The Docker Engine behind a socket. ``delay_s``: how long it takes for the figures of one container.
+
+    ``silent``: so many listeners are welcomed and cut off before they are told anything.
+    """
 
     socket: Path
     containers: list[Container] = field(default_factory=list)
     delay_s: float = 0.0
     told: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     listeners: int = 0
+    silent: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ended: bool = False
     _cuts: int = 0
@@ -170,6 +174,9 @@ class EngineDouble:
     def _tell(self, handler: _Quiet, since_s: float) -> None:
         told, cuts = set[int](), self._cuts
         with self._changed:
+            if self.silent:
+                self.silent -= 1
+                return
             self.listeners += 1
             while not self._ended and self._cuts == cuts:
                 for event in [each for each in self.told if each["timeNano"] >= since_s * 1e9]:

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.folder import replace_file
-from loadstone.domain.masking import mask_long_text
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.text import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def keep_logs(folder: Path, logs: Mapping[Path, range]) -> None:
         text = _end_of(log, part)
         if text:
             folder.mkdir(parents=True, exist_ok=True)
-            data = printable(mask_long_text(text)).encode()
+            data = printable(mask_secrets(text)).encode()
             replace_file(folder / log.name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
 
 

@@ -131,7 +131,7 @@ def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
 def _trouble(trouble: Trouble, now_ns: int) -> str:
     since_s = max(0, now_ns - trouble.since_ns) // (10 * NS_PER_S) * 10
     text = trouble.text.rstrip(".")
-    return f"{trouble.part}: {text}. " + (f"Since {since_s} s" if since_s else "Since just now")
+    return f"{trouble.part}: {text} " + (f"(for {since_s} s)" if since_s else "(just now)")
 
 
 def _objective(objective: LiveObjective) -> ObjectiveRow:

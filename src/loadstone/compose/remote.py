@@ -80,7 +80,8 @@ def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
 
 def _credentials(settings: RunSettings) -> dict[str, str]:
     """What the master asks of whoever changes something: that it knows the master's address, and the token if given."""
-    origin = {"Origin": "{0.scheme}://{0.netloc}".format(urlsplit(settings.stack_url))}
+    address = urlsplit(settings.stack_url)
+    origin = {"Origin": f"{address.scheme}://{address.netloc.rpartition('@')[2]}"}
     token = read_token(settings.stack_token_file, "control token", "--stack-token-file")
     return {**origin, "Authorization": f"Bearer {token}"} if token else origin
 

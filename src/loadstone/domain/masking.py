@@ -18,10 +18,12 @@ import re
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-__all__ = ["keep_secrets", "mask_long_text", "mask_secrets", "mask_values"]
+__all__ = ["keep_secrets", "mask_secrets", "mask_values"]
 
 _HIDDEN: Final = "***"
 _MOST_ROUNDS: Final = 4
+_REMEMBERED: Final = 8192
+"""Characters of the longest text that is remembered: thousands are, and a scenario's may quote whole answers."""
 _switch: Final = {"on": True}
 
 _NAME: Final = (
@@ -64,7 +66,9 @@ _RULES: Final = (
     _Rule(("--",), re.compile(rf"((?<![\w\-])--[\w\-]{{0,40}}?{_NAME}[ \t]+)[^\s\-]\S*", re.IGNORECASE)),
     _Rule(
         ("cookie:",),
-        re.compile(r"(\b(?:set-)?cookie:[ \t]*)[^\s;,=\"']+=[^\s;]*(?:;[ \t]*[^\s;=]+(?:=[^;\r\n]*)?)*", re.IGNORECASE),
+        re.compile(
+            r"(\b(?:set-)?cookie:[ \t]*)[^\s;,=\"']{1,200}=[^\s;]*(?:;[ \t]*[^\s;=]+(?:=[^;\r\n]*)?)*", re.IGNORECASE
+        ),
     ),
     _Rule(("<cookie ",), re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+")),
     _Rule(("digest ", "aws4-"), re.compile(r"(\b(?:Digest|AWS4-HMAC-SHA256)[ \t]+)(?=\w+=)[^\r\n]+")),
@@ -97,7 +101,8 @@ _RULES: Final = (
         ),
     ),
     _Rule((*_NAMES, "cookie", "?sig=", "&sig=", "auth=", "sid="), None),
-    _Rule(("eyj",), re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*"), _HIDDEN),
+    # Where the first one in a run of such characters is none, the others in it are none either: they are not tried.
+    _Rule(("eyj",), re.compile(r"(?<![\w\-])(?>([\w\-]*?)\beyJ)[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*")),
     _Rule(("@",), re.compile(r"(?<=://)[^/\s?#\"<>]+@"), f"{_HIDDEN}@"),
 )
 _HINTS: Final = tuple(dict.fromkeys(hint for rule in _RULES for hint in rule.hints))
@@ -110,12 +115,9 @@ def keep_secrets() -> None:
 
 def mask_secrets(text: str) -> str:
     """The text with every secret replaced by ``***``. A new text without one takes about 2 us."""
-    return _mask_cached(text) if _switch["on"] else text
-
-
-def mask_long_text(text: str) -> str:
-    """The same for a text that is not going to be seen again, such as a log."""
-    return _mask(text) if _switch["on"] else text
+    if not _switch["on"]:
+        return text
+    return _mask_cached(text) if len(text) <= _REMEMBERED else _mask(text)
 
 
 def mask_values(value: Any) -> Any:

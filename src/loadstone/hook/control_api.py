@@ -105,7 +105,11 @@ def _texts(body: Any) -> Mapping[str, str | list[str]]:
     known = {each.name for each in describe(RunRequest)}
     if unknown := sorted(set(body) - known):
         raise SettingsError([f"{name} is not known, allowed are {', '.join(sorted(known))}" for name in unknown])
-    return {name: value if isinstance(value, list) else str(value) for name, value in body.items() if value is not None}
+    return {name: _text(value) for name, value in body.items() if value is not None}
+
+
+def _text(value: Any) -> str | list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def _refused(status: HTTPStatus, *problems: str) -> tuple[Response, HTTPStatus]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -28,6 +29,8 @@ __all__ = ["PlainView", "RichView", "View", "open_view"]
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
 _TELL_AGAIN_S: Final = 60.0
+_COUNTED: Final = re.compile(r"\b[\d,]+(?= (?:of|requests|other points|entries)\b)")
+"""What grows every second in the text of a trouble that lasts."""
 _MIB: Final = 1024 * 1024
 _PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
 """Phases that the terminal shows in other words."""
@@ -61,8 +64,9 @@ class _Troubles:
         for trouble in troubles:
             key = (trouble.part, trouble.since_ns)
             text, told_s = self._told.get(key, ("", 0.0))
-            if text != trouble.text or now_s - told_s >= _TELL_AGAIN_S:
-                self._told[key] = (trouble.text, now_s)
+            now = _COUNTED.sub("", trouble.text)
+            if text != now or now_s - told_s >= _TELL_AGAIN_S:
+                self._told[key] = (now, now_s)
                 yield f"! {trouble.part}: {trouble.text}"
         present = {(trouble.part, trouble.since_ns) for trouble in troubles}
         for key in [key for key in self._told if key not in present]:

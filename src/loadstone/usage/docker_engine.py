@@ -100,8 +100,7 @@ class OomKills:
     def __init__(self, socket: Path, project: str | None) -> None:
         self._socket = socket
         self._filters = _filters(project, event=["oom"])
-        self._since_s = time.time()
-        self._begun_ns = time.time_ns()
+        self._begun_ns = self._told_until_ns = time.time_ns()
         self._lock = threading.Lock()
         self._kills: Counter[tuple[str, str]] = Counter()
         self._seen: deque[tuple[str, int]] = deque(maxlen=_MOST_SEEN)
@@ -136,18 +135,19 @@ class OomKills:
 
     def _follow(self) -> None:
         """Count what is told until the connection ends; what was told before it is told once more and not counted."""
-        path = f"{_API}/events?since={self._since_s - _OVERLAP_S:.3f}&{self._filters}"
+        since_s = self._told_until_ns / NS_PER_S - _OVERLAP_S
+        path = f"{_API}/events?since={since_s:.3f}&{self._filters}"
         for line in lines_from_socket(self._socket, path, _SILENT_S):
             self.problem, self.listens = "", True
             if self._ended.is_set():
                 return
             if line.strip():
                 self._count(_loaded(line.decode(errors="replace")))
-            self._since_s = time.time()
 
     def _count(self, event: dict[str, Any]) -> None:
         about = event.get("Actor") or {}
         told = (str(about.get("ID")), int(event.get("timeNano") or 0))
+        self._told_until_ns = max(self._told_until_ns, min(told[1], time.time_ns()))
         if told in self._seen or told[1] < self._begun_ns:
             return
         self._seen.append(told)

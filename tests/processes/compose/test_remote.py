@@ -368,14 +368,16 @@ def test_the_master_is_told_that_its_own_page_could_ask_and_gets_the_token_where
     bench: Bench, tmp_path: Path
 ):
     (tmp_path / "token").write_text("right-token\n")
-    for options in ({}, {"stack_token_file": str(tmp_path / "token")}):
+    with_login = bench.master.url.replace("//", "//bob:hunter2@")
+    for options in ({}, {"stack_token_file": str(tmp_path / "token")}, {"stack_url": with_login}):
         bench.at(1, bench.ends)
         bench.at(2, bench.closes)
         bench.drive(**options)
         bench.master.run, bench.master.state = EARLIER, "stopped"
         (tmp_path / RUN / "run.json").unlink()
         (tmp_path / RUN).rmdir()
-    assert bench.master.headers == [(bench.master.url, None), (bench.master.url, "Bearer right-token")]
+    login = "Basic Ym9iOmh1bnRlcjI="
+    assert bench.master.headers == [(bench.master.url, each) for each in (None, "Bearer right-token", login)]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_without_workers_no_run_starts():
 
 def test_every_wrong_value_is_told_at_once():
     with controlled() as (_, client):
-        answer = client.post("/loadstone/runs", json={"users": 0, "spawn_rate": "fast", "run_time": 5})
+        answer = client.post("/loadstone/runs", json={"users": 0, "spawn_rate": [1, 2], "run_time": 5})
         assert answer.status_code == 400
         assert [problem.split(" is ")[0] for problem in answer.get_json()["problems"]] == ["--users", "--spawn-rate"]
 

@@ -129,6 +129,19 @@ def test_a_connection_that_is_cut_loses_and_doubles_no_kill(
     assert kills([*ticks, *of.ticks(4)]) == 2
 
 
+def test_connections_that_end_before_anything_is_told_lose_no_kill(
+    sampled: Callable[..., Sampled], engine: EngineDouble, target: Container
+):
+    of = sampled(engine)
+    ticks = of.ticks(2)
+    engine.silent = 4
+    engine.cut_listeners()
+    wait_until(lambda: engine.listeners == 0, "the connection is gone")
+    engine.kill(target)
+    wait_until(lambda: engine.listeners == 1, "the sampler listens again")
+    wait_until(lambda: bool(ticks.extend(of.ticks(1))) or kills(ticks) == 1, "the kill is recorded")
+
+
 def test_a_container_that_does_not_come_back_gets_a_row_for_its_kill(
     sampled: Callable[..., Sampled], engine: EngineDouble, target: Container
 ):

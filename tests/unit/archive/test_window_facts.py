@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
+from loadstone.archive.finalize.facts import WorkersInWindow
+from loadstone.archive.finalize.services import ServicesInWindow
 from loadstone.domain.facts import QueueUse, UsageProblem, Window
 from loadstone.domain.stall import Span, Stall
 from loadstone.domain.usage_tick import Balance, Usage, UsageTick

@@ -77,4 +77,4 @@ def test_what_is_in_trouble_stands_on_the_page_with_its_age():
         Trouble(part="InfluxDB", text="401", since_ns=START + 26 * SECOND),
     )
     shown = live_head(msgspec.structs.replace(live, troubles=troubles), state, begin=START // SECOND)
-    assert shown.troubles == ["archive: No space left. Free some. Since 20 s", "InfluxDB: 401. Since just now"]
+    assert shown.troubles == ["archive: No space left. Free some (for 20 s)", "InfluxDB: 401 (just now)"]

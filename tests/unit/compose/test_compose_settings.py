@@ -104,6 +104,11 @@ def test_no_password_or_token_is_in_the_environment_of_a_service():
                 assert re.fullmatch(r"(/run/|/secrets/people/).+|", str(value)), (name, key)
 
 
+@pytest.mark.parametrize("name", ["locust-master", "locust-worker", "collector", "cli"])
+def test_whoever_handles_texts_of_a_run_is_told_whether_to_mask_them(name: str):
+    assert services()[name]["environment"]["LOADSTONE_MASKING"] == "${LOADSTONE_MASKING:-yes}"
+
+
 @pytest.mark.parametrize("kept", ["30d", "72h", "1h", "60m", "3600s", "0", "1h30m", "52w"])
 def test_a_retention_that_influxdb_takes_is_taken(kept: str):
     assert load(StackSettings, environ={"INFLUX_RETENTION": kept}).influx_retention == kept

@@ -6,6 +6,7 @@ import pytest
 
 from loadstone.domain.event import Event, decode_event, encode_event
 from loadstone.domain.limits import MOST_EVENT_BYTES
+from loadstone.hook import exception_log
 from loadstone.hook.exception_log import ExceptionLog
 
 TENTH = 100_000_000
@@ -78,3 +79,15 @@ def test_a_message_longer_than_an_event_may_be_is_cut():
     (payload,) = log.take(0, node="n", worker=3)
     event = Event(run="r", at_ns=1, source="s", seq=0, payload=payload)
     assert decode_event(encode_event(event)) == event
+
+
+def test_a_text_without_end_is_cut_before_its_secrets_are_looked_for(monkeypatch: pytest.MonkeyPatch):
+    """That takes time in proportion to its length, in which no user of the worker can go on."""
+    looked_at: list[int] = []
+    mask = exception_log.mask_secrets
+    monkeypatch.setattr(exception_log, "mask_secrets", lambda text: looked_at.append(len(text)) or mask(text))
+    log, error = ExceptionLog(), raised(ValueError("http://bob:hunter2@host/ " + "x" * 1_000_000))
+    log.add(error, error.__traceback__, 0)
+    ((message, *_),) = taken(log, 0)
+    assert message.startswith("http://***@host/ xxx")
+    assert max(looked_at) <= 8192

@@ -147,6 +147,17 @@ def test_trouble_is_told_at_once_and_once_and_that_it_is_over(capsys: pytest.Cap
     ]
 
 
+def test_counts_that_grow_are_no_news(capsys: pytest.CaptureFixture[str]):
+    with PlainView() as view:
+        for waiting in range(990, 1010):
+            view.warn([trouble(f"HTTP 401. {waiting:,} requests wait")])
+        view.warn([trouble("HTTP 403. 1,010 requests wait")])
+    assert capsys.readouterr().out.splitlines() == [
+        "! archive: HTTP 401. 990 requests wait",
+        "! archive: HTTP 403. 1,010 requests wait",
+    ]
+
+
 def test_trouble_that_lasts_is_told_once_a_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     seconds = iter(range(0, 130, 10))
     monkeypatch.setattr("loadstone.report.live_view.time.monotonic", lambda: next(seconds))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
-from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow, objectives_of
+from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
 from loadstone.archive.finalize.in_flight import InFlightAtEnd
 from loadstone.archive.finalize.pauses import Waiting
+from loadstone.archive.finalize.services import ServicesInWindow
 from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
 from loadstone.archive.finalize.undisturbed import Undisturbed
 from loadstone.archive.folder import temporary_name
