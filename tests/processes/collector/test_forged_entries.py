@@ -12,39 +12,29 @@ import pytest
 
 from loadstone.archive.finalize.closing import recover_run
 from loadstone.archive.folder import RunFolder
-from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.aggregator import Aggregator
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.service import start_finalizer
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
 from loadstone.report.html_report import make_report
-from loadstone.stream.client import add, connect
+from loadstone.stream.client import connect
 from loadstone.stream.consumer import Consumer, is_finished
 from loadstone.stream.keys import AGGREGATORS, DEAD_LETTERS, EVENTS, SAMPLES, USAGE, WRITERS
-from support.collecting import run_json, small_run
+from support.collecting import STREAMS, run_json, ship, small_run
 from support.fake_clock import FakeClock
 from support.forged import FORGED, forged
 from support.processes import wait_until
 from support.run_maker import SECOND, START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from redis import Redis
 
-    from loadstone.archive.journal.frame import Entry
     from support.redis_server import RedisServer
 
-STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
 REASONS = json.loads((Path(__file__).parents[2] / "fixtures" / "forged_entries.json").read_text())
 OF_ANOTHER_RUN = {"run is another one", "event of another run"}
 """They decode, and the Aggregator refuses them: they came for one run and say that they are of another."""
-
-
-def send(client: Redis, entries: Iterable[Entry], run: str) -> None:
-    for entry in entries:
-        add(client, STREAMS[entry.kind], entry.blob, run=run)
 
 
 def is_refused(name: str) -> bool:
@@ -69,14 +59,14 @@ def test_forged_entries_end_neither_the_aggregator_nor_a_run_beside_them(valkey:
     )
     aggregator.resume()
     good = small_run("good").entries
-    send(client, good[:10], "good")
+    ship(client, good[:10], "good")
     for name in FORGED:
-        send(client, forged(name), "r")
+        ship(client, forged(name), "r")
         wait_until(lambda: takes_all(aggregator, client), f"{name} is taken or put aside")
-    send(client, good[10:], "good")
+    ship(client, good[10:], "good")
     wait_until(lambda: takes_all(aggregator, client), "the rest of the good run is taken")
     reasons = [letter[b"reason"].decode() for _, letter in client.xrange(DEAD_LETTERS)]
-    expected = [REASONS[name] or "says that it is of another one" for name in FORGED if is_refused(name)]
+    expected = [REASONS[name] or "it says that it is of run" for name in FORGED if is_refused(name)]
     assert len(reasons) == len(expected)
     assert [reason for reason, part in zip(reasons, expected, strict=True) if part not in reason] == []
     time.advance(3600)
