@@ -98,16 +98,17 @@ READERS: Final[dict[str, Sequence[Sequence[str]]]] = {
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MadeRun(seconds=4, failure_share=0.2).close(tmp_path_factory.mktemp("made")).path
+    """A folder of results with two closed runs."""
+    made = tmp_path_factory.mktemp("made")
+    for run in (GOOD, BAD):
+        MadeRun(run=run, seconds=4, failure_share=0.2).close(made)
+    return made
 
 
 @pytest.fixture
 def results(closed: Path, tmp_path: Path) -> Path:
     """Two closed runs; tests damage the second one."""
-    made = tmp_path / "results"
-    for run in (GOOD, BAD):
-        shutil.copytree(closed, made / run)
-    return made
+    return Path(shutil.copytree(closed, tmp_path / "results"))
 
 
 def called(words: Sequence[str], results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -168,9 +169,7 @@ def open_results(closed: Path) -> Iterator[Path]:
     """Two closed runs where every user may look."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
-        for run in (GOOD, BAD):
-            shutil.copytree(closed, Path(place) / "results" / run)
-        yield Path(place) / "results"
+        yield Path(shutil.copytree(closed, Path(place) / "results"))
         for path in Path(place).rglob("*"):
             path.chmod(0o755)
 
