@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from loadstone.archive.digests import REPORT_SEAL
 from loadstone.archive.run_state import RunState
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.connections import ConnectionLimits
@@ -306,18 +307,19 @@ def is_cut_off(connection: socket.socket, port: int) -> bool:
 @pytest.mark.attack("a reader that takes nothing of a large file", "cut off in time")
 def test_a_slow_reader_of_a_file_is_cut_off_and_a_quick_one_gets_all(results: Path, tmp_path: Path):
     folder = MadeRun(run=RUN).close(tmp_path)
-    folder.report.write_bytes(b"x" * (20 << 20))
+    report = REPORT_SEAL.put(b"x" * (20 << 20), RUN)
+    folder.report.write_bytes(report)
     with served(tmp_path, limits=ConnectionLimits(check_every_s=0.3)) as (_, port):
         path = f"/runs/{RUN}/report.html"
         with connect(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), receive_bytes=4096) as slow:
             answer = ask(port, "GET", path)
-            assert (len(answer.content), answer.headers["Content-Length"]) == (20 << 20, str(20 << 20))
+            assert (len(answer.content), answer.headers["Content-Length"]) == (len(report), str(len(report)))
             wait_until(lambda: is_cut_off(slow, port), "the reader is cut off")
 
 
 def test_a_reader_that_is_slow_but_goes_on_reading_gets_all(tmp_path: Path):
     folder = MadeRun(run=RUN).close(tmp_path)
-    folder.report.write_bytes(b"x" * (2 << 20))
+    folder.report.write_bytes(REPORT_SEAL.put(b"x" * (2 << 20), RUN))
     with served(tmp_path, limits=ConnectionLimits(check_every_s=0.3)) as (_, port):
         request = f"GET /runs/{RUN}/report.html HTTP/1.0\r\nHost: localhost\r\n\r\n".encode()
         with connect(port, request, receive_bytes=65536) as slow:
