@@ -168,8 +168,10 @@ def nobody() -> Iterator[None]:
 def open_results(closed: Path) -> Iterator[Path]:
     """Two closed runs where every user may look."""
     with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        yield Path(shutil.copytree(closed, Path(place) / "results"))
+        results = Path(shutil.copytree(closed, Path(place) / "results"))
+        for path in (Path(place), results):
+            path.chmod(0o755)
+        yield results
         for path in Path(place).rglob("*"):
             path.chmod(0o755)
 
