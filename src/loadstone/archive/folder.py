@@ -122,6 +122,15 @@ class RunFolder:
         return os.path.lexists(self.run_json)
 
     @property
+    def closed_state(self) -> tuple[int, ...]:
+        """What changes when the run is closed again; nothing where run.json cannot be looked at."""
+        try:
+            found = self.run_json.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    @property
     def is_run(self) -> bool:
         """Whether this looks like the folder of a run, closed or not; one that may not be looked into does."""
         if self.is_closed or _is_folder(self.journal):

@@ -177,7 +177,7 @@ def _lacks(folder: RunFolder, content: Content) -> bool:
 
     The events of a worker and its batches come in any order. Raises `ArchiveError`.
     """
-    state = _state_of(folder.run_json)
+    state = folder.closed_state
     record = _closed(folder, state).record
     if isinstance(content, Batch):
         return not any(each.final and each.incarnation == content.incarnation for each in record.incarnations)
@@ -208,12 +208,3 @@ def _lacks_end(folder: RunFolder, state: tuple[int, ...]) -> bool:
     for event in _closed(folder, state).events():
         lifecycle.apply(event)
     return lifecycle.stopped_ns is None or not lifecycle.exit_known
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    """What changes when a file is replaced; nothing where it cannot be looked at."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_ino, found.st_size

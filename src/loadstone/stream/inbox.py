@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.domain.limits import MOST_BATCH_BYTES
 from loadstone.stream import keys
 from loadstone.stream.proof import MAC_BYTES
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_ENTRY", "move_entries", "send", "send_usage"]
 
-LONGEST_ENTRY: Final = 32 * 1024 * 1024
+LONGEST_ENTRY: Final = MOST_BATCH_BYTES
 """An element that is longer than this many bytes is no entry: a batch has a few ten thousand bytes."""
 
 _VERSION: Final = 1

@@ -98,7 +98,7 @@ READERS: Final[dict[str, Sequence[Sequence[str]]]] = {
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two closed runs."""
+    """A folder of results with two closed runs."""
     made = tmp_path_factory.mktemp("made")
     for run in (GOOD, BAD):
         MadeRun(run=run, seconds=4, failure_share=0.2).close(made)
@@ -108,7 +108,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def results(closed: Path, tmp_path: Path) -> Path:
     """Two closed runs; tests damage the second one."""
-    return shutil.copytree(closed, tmp_path / "results")
+    return Path(shutil.copytree(closed, tmp_path / "results"))
 
 
 def called(words: Sequence[str], results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -169,9 +169,10 @@ def nobody() -> Iterator[None]:
 def open_results(closed: Path) -> Iterator[Path]:
     """Two closed runs where every user may look."""
     with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        shutil.copytree(closed, Path(place) / "results").chmod(0o755)
-        yield Path(place) / "results"
+        results = Path(shutil.copytree(closed, Path(place) / "results"))
+        for path in (Path(place), results):
+            path.chmod(0o755)
+        yield results
         for path in Path(place).rglob("*"):
             path.chmod(0o755)
 

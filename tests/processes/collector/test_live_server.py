@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import socket
 import threading
@@ -15,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from loadstone.archive.digests import REPORT_SEAL
 from loadstone.archive.run_state import RunState
 from loadstone.collector.live.board import LiveBoard
 from loadstone.collector.live.connections import ConnectionLimits
@@ -304,28 +304,22 @@ def is_cut_off(connection: socket.socket, port: int) -> bool:
     return not [each for each in ends if each.raddr.port == mine]
 
 
-def large_report(results: Path, size_bytes: int) -> None:
-    """A closed run whose report is that long, and whose run.json has no digest, as of 0.1."""
-    folder = MadeRun(run=RUN).close(results)
-    document = json.loads(folder.run_json.read_text())
-    del document["files"], document["digest"]
-    folder.run_json.write_text(json.dumps(document))
-    folder.report.write_bytes(b"x" * size_bytes)
-
-
 @pytest.mark.attack("a reader that takes nothing of a large file", "cut off in time")
 def test_a_slow_reader_of_a_file_is_cut_off_and_a_quick_one_gets_all(results: Path, tmp_path: Path):
-    large_report(tmp_path, 20 << 20)
+    folder = MadeRun(run=RUN).close(tmp_path)
+    report = REPORT_SEAL.put(b"x" * (20 << 20), RUN)
+    folder.report.write_bytes(report)
     with served(tmp_path, limits=ConnectionLimits(check_every_s=0.3)) as (_, port):
         path = f"/runs/{RUN}/report.html"
         with connect(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), receive_bytes=4096) as slow:
             answer = ask(port, "GET", path)
-            assert (len(answer.content), answer.headers["Content-Length"]) == (20 << 20, str(20 << 20))
+            assert (len(answer.content), answer.headers["Content-Length"]) == (len(report), str(len(report)))
             wait_until(lambda: is_cut_off(slow, port), "the reader is cut off")
 
 
 def test_a_reader_that_is_slow_but_goes_on_reading_gets_all(tmp_path: Path):
-    large_report(tmp_path, 2 << 20)
+    folder = MadeRun(run=RUN).close(tmp_path)
+    folder.report.write_bytes(REPORT_SEAL.put(b"x" * (2 << 20), RUN))
     with served(tmp_path, limits=ConnectionLimits(check_every_s=0.3)) as (_, port):
         request = f"GET /runs/{RUN}/report.html HTTP/1.0\r\nHost: localhost\r\n\r\n".encode()
         with connect(port, request, receive_bytes=65536) as slow:

@@ -144,6 +144,31 @@ def _full(*_: object) -> int:
     raise OSError(28, "No space left on device")
 
 
+def test_a_folder_that_is_deleted_again_while_it_is_put_back_is_put_back_later(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As while `rm -r` is at work. The writer must not go on with the number of a file that it has closed."""
+    writer, other = JournalWriter(journal), journal.with_name("other")
+    writer.append(*ENTRIES[0])
+    writer.sync()
+    shutil.rmtree(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr("loadstone.archive.journal.held.sync_folder", deleted_again)
+        with pytest.raises(StorageError, match="No such file"):
+            writer.sync()
+    with other.open("w+b") as file:  # may get the number of a file that was closed
+        writer.append(*ENTRIES[1])
+        assert writer.sync()
+        assert os.fstat(file.fileno()).st_size == 0
+    writer.close()
+    assert list(read_journal(journal)) == ENTRIES[:2]
+
+
+def deleted_again(folder: Path) -> None:
+    shutil.rmtree(folder)
+    raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+
 def test_a_file_system_whose_inode_numbers_change_is_judged_by_names_alone(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -77,15 +77,15 @@ class HeldSegments:
             _copy(old, new, os.fstat(old).st_size if size is None else size)
             os.fsync(new)
             temporary.replace(path)
-        except OSError:
+            for folder in (self._folder, *list(self._folder.parents)[:2]):
+                sync_folder(folder)
+        except OSError:  # the old file stays the one that is held, and the new one is written again
             os.close(new)
             with suppress(OSError):
                 temporary.unlink()
             raise
         self._files[number] = new
         os.close(old)
-        for folder in (self._folder, *list(self._folder.parents)[:2]):
-            sync_folder(folder)
         return new
 
 
