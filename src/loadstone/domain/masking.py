@@ -132,9 +132,16 @@ def mask_values(value: Any) -> Any:
 
 
 def _mask_member(key: object, value: Any) -> Any:
-    if isinstance(value, str) and isinstance(key, str) and mask_secrets(f"{key}=x") != f"{key}=x":
-        return _HIDDEN
-    return mask_values(value)
+    names_secret = isinstance(key, str) and mask_secrets(f"{key}=x") != f"{key}=x"
+    return _hidden(value) if names_secret else mask_values(value)
+
+
+def _hidden(value: Any) -> Any:
+    """A secret, or several; an object tells by its own keys which of its values are some."""
+    if isinstance(value, list | tuple):
+        return [_hidden(inner) for inner in value]
+    is_switch = isinstance(value, bool)
+    return _HIDDEN if isinstance(value, str | int | float) and not is_switch else mask_values(value)
 
 
 def _mask(text: str) -> str:

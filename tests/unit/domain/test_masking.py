@@ -169,6 +169,20 @@ def test_texts_of_any_length_are_not_remembered():
     assert held_bytes < 5_000_000
 
 
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        (["hunter2", ["x"], None], ["***", ["***"], None]),
+        (12345, "***"),
+        ({"value": "x", "pin_token": "y"}, {"value": "x", "pin_token": "***"}),
+        (True, True),
+        (None, None),
+    ],
+)
+def test_what_a_key_names_is_masked_as_in_a_text(value: object, masked: object):
+    assert mask_values({"password": value, "n": 5}) == {"password": masked, "n": 5}
+
+
 PARTS = ["a", "-", "password=", "token='", "Cookie: a=b; ", "cookie:", "<", "--", "eyJ", "eyJ--", "\\", "Bearer "]
 
 
