@@ -32,7 +32,7 @@ _NAME: Final = (
     r"|signature|credentials?|authorization|(?:j|php)?sess(?:ion)?[_\-]?id|session[_\-]?(?:key|cookie))"
 )
 """The end of a key whose value is a secret. So ``max_tokens`` and ``token_type`` are none, but ``id_token`` is one."""
-_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\]|%5d)?(?:\\*[\"'])?"
+_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\[?\]|(?:%5b)?%5d)?(?:\\*[\"'])?"
 _SEPARATOR: Final = r"(?:[ \t]*(?:={1,2}>?|:|%3d|%3a)[ \t]*|(?<=[\"'])[ \t]*,[ \t]*(?=b?\\*[\"']))"
 _SCHEME: Final = r"(?:bearer|basic|token|api-?key|negotiate|digest|aws4-hmac-sha256)(?:[ \t]+|%20|\+)"
 _QUOTED: Final = r"(?P<quote>\\*[\"'])(?:\\.|(?!(?P=quote))[^\\]|\\(?=\\*[\"']))*?(?:(?P=quote)|\\?\Z)"

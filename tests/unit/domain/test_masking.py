@@ -34,6 +34,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
          "/b?X-Amz-Credential=***&X-Amz-Date=2&X-Amz-Security-Token=***&X-Amz-Signature=***"),
         ("grant_type=password&username=bob&password=hun%20ter2", "grant_type=password&username=bob&password=***"),
         ("user[password]=x&user%5Bpassword%5D=y&n=1", "user[password]=***&user%5Bpassword%5D=***&n=1"),
+        ("token[]=x&api_key%5B%5D=y&tokens[]=z", "token[]=***&api_key%5B%5D=***&tokens[]=z"),
         ("/login?next=%2Fa%3Ftoken%3Dabc", "/login?next=%2Fa%3Ftoken%3D***"),
         ("csrfmiddlewaretoken=abc&client_secret=d", "csrfmiddlewaretoken=***&client_secret=***"),
         # words before values
