@@ -32,7 +32,7 @@ _NAME: Final = (
     r"|signature|credentials?|authorization|(?:j|php)?sess(?:ion)?[_\-]?id|session[_\-]?(?:key|cookie))"
 )
 """The end of a key whose value is a secret. So ``max_tokens`` and ``token_type`` are none, but ``id_token`` is one."""
-_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\]|%5d)?(?:\\*[\"'])?"
+_KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\[?\]|(?:%5b)?%5d)?(?:\\*[\"'])?"
 _SEPARATOR: Final = r"(?:[ \t]*(?:={1,2}>?|:|%3d|%3a)[ \t]*|(?<=[\"'])[ \t]*,[ \t]*(?=b?\\*[\"']))"
 _SCHEME: Final = r"(?:bearer|basic|token|api-?key|negotiate|digest|aws4-hmac-sha256)(?:[ \t]+|%20|\+)"
 _QUOTED: Final = r"(?P<quote>\\*[\"'])(?:\\.|(?!(?P=quote))[^\\]|\\(?=\\*[\"']))*?(?:(?P=quote)|\\?\Z)"
@@ -132,9 +132,16 @@ def mask_values(value: Any) -> Any:
 
 
 def _mask_member(key: object, value: Any) -> Any:
-    if isinstance(value, str) and isinstance(key, str) and mask_secrets(f"{key}=x") != f"{key}=x":
-        return _HIDDEN
-    return mask_values(value)
+    names_secret = isinstance(key, str) and mask_secrets(f"{key}=x") != f"{key}=x"
+    return _hidden(value) if names_secret else mask_values(value)
+
+
+def _hidden(value: Any) -> Any:
+    """A secret, or several; an object tells by its own keys which of its values are some."""
+    if isinstance(value, list | tuple):
+        return [_hidden(inner) for inner in value]
+    is_switch = isinstance(value, bool)
+    return _HIDDEN if isinstance(value, str | int | float) and not is_switch else mask_values(value)
 
 
 def _mask(text: str) -> str:

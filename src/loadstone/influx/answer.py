@@ -26,7 +26,9 @@ _DROPPED: Final = re.compile(r"\bdropped=(\d+)(?: for database: \S+)?(?: for ret
 """Only at the end: names and error texts of a scenario, which InfluxDB quotes before it, may hold anything."""
 
 _RETENTION: Final = re.compile(r"(?:points beyond|points outside) retention policy(?: of duration (\S+))?")
-_CONFLICT: Final = re.compile(r'input field "(.*?)" on measurement "(.*?)" is type (\w+), already exists as type')
+_CONFLICT: Final = re.compile(
+    r'input field "([^"\n]*)" on measurement "([^"\n]*)" is type (\w+), already exists as type'
+)
 _QUOTED: Final = "unable to parse '"
 _QUOTE_ENDS: Final = "': "
 _HEAD, _TAIL = 380, 110

@@ -71,7 +71,7 @@ class WriterTrouble(msgspec.Struct, frozen=True, kw_only=True):
             return None
         verb = "refuses to write" if self.refused else "does not write"
         waiting = f"{pending:,} requests of this run wait, and nothing is lost"
-        return Trouble(part=_PART, text=f"InfluxDB {verb}: {self.told}. {waiting}", since_ns=self.since_ns)
+        return Trouble(part=_PART, text=f"it {verb}: {self.told}. {waiting}", since_ns=self.since_ns)
 
 
 class FirstRejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class FirstRejected(msgspec.Struct, frozen=True, kw_only=True):
         """As the live views tell it, with the rejected and stored requests of the run and its other rejected points."""
         what = f"{requests:,} of {requests + stored:,} requests"
         more = f" and {points:,} other points" if points else ""
-        text = f"InfluxDB rejected {what}{more}: {self.told}. The first line: {self.line[:_SHOWN]}"
+        text = f"it rejected {what}{more}: {self.told}. The first line: {self.line[:_SHOWN]}"
         return Trouble(part=_PART, text=text, since_ns=self.at_ns)
 
     @classmethod

@@ -53,7 +53,7 @@ class KeptLogs:
         folder, begin = RunFolder(self._results / run), self._begins[run]
         if not folder.path.is_dir():
             return False
-        keep_logs(folder.logs, {log: range(begin.get(log, 0), size) for log, size in end.items()})
+        keep_logs(folder.logs, {log: _part(begin.get(log, 0), size) for log, size in end.items()})
         return True
 
     def _keep_beside(self) -> Path:
@@ -65,3 +65,8 @@ class KeptLogs:
 
     def _sizes(self) -> dict[Path, int]:
         return {log: log.stat().st_size for log in sorted(self._logs.glob("*.log"))}
+
+
+def _part(begin: int, end: int) -> range:
+    """From where a run began to where it ended; all of a log that was emptied meanwhile."""
+    return range(begin if begin <= end else 0, end)

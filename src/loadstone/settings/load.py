@@ -33,6 +33,7 @@ __all__ = [
 
 ENV_PREFIX: Final = "LOADSTONE_"
 _REPEATED: Final = "\n"
+_MODEL: Final = "models:/"
 FORMER_NAMES: Final = {"model": "demo_model", "registry": "demo_registry", "target_port": "demo_port"}
 """Settings that were renamed, so that their options are free for scenarios."""
 _FILE_SUFFIX: Final = "_FILE"
@@ -244,8 +245,8 @@ def _raw_value(
 def _shown(raw: str | None) -> str:
     """A value that is refused, without its secret: it may be an address that lacks what makes it one."""
     user, at, rest = (raw or "").rpartition("@")
-    is_login = ":" in user.removeprefix("models:/")  # what is before the @ of models:/NAME@ALIAS is none
-    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if is_login else raw
+    is_model = user.startswith(_MODEL)  # models:/NAME@ALIAS
+    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if ":" in user and not is_model else raw
     return repr(hidden)
 
 

@@ -70,7 +70,7 @@ def test_an_influxdb_that_is_away_is_told(valkey: RedisServer, tmp_path: Path, m
     client = valkey.client()
     with threads(collector_settings(valkey.url, tmp_path, f"http://127.0.0.1:{free_port()}")):
         ship(client, small_run(ends=False).entries)
-        told = wait_for(client, lambda each: "InfluxDB does not write" in each.text)
+        told = wait_for(client, lambda each: "it does not write" in each.text)
     assert "Connection refused" in told.text
     assert "Start InfluxDB, or correct --influx-url" in told.text
 

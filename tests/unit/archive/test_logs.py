@@ -53,6 +53,17 @@ def test_a_log_is_kept_without_what_it_must_not_hold(results: Path, logs: Path, 
     assert (kept(folder) if folder.exists() else {}) == ({"master.log": text} if text is not None else {})
 
 
+def test_of_a_log_that_somebody_has_emptied_the_rest_is_kept(results: Path, logs: Path):
+    (results / "run-2").mkdir()
+    files = KeptLogs(logs, results)
+    files.note_run("run-1")
+    say(logs / "worker-1.log", "a line of the first run\n")
+    files.note_run("run-2")
+    (logs / "worker-1.log").write_text("the end\n")
+    assert files.keep(even_without_run=True) == ""
+    assert kept(results / "run-2" / "logs") == {"worker-1.log": "the end\n"}
+
+
 def test_bytes_that_are_no_text_are_kept_as_marks(results: Path, logs: Path):
     (logs / "a.log").write_bytes(b"\xff ok\n")
     keep_logs(results, {logs / "a.log": range(5)})

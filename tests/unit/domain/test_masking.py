@@ -34,6 +34,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
          "/b?X-Amz-Credential=***&X-Amz-Date=2&X-Amz-Security-Token=***&X-Amz-Signature=***"),
         ("grant_type=password&username=bob&password=hun%20ter2", "grant_type=password&username=bob&password=***"),
         ("user[password]=x&user%5Bpassword%5D=y&n=1", "user[password]=***&user%5Bpassword%5D=***&n=1"),
+        ("token[]=x&api_key%5B%5D=y&tokens[]=z", "token[]=***&api_key%5B%5D=***&tokens[]=z"),
         ("/login?next=%2Fa%3Ftoken%3Dabc", "/login?next=%2Fa%3Ftoken%3D***"),
         ("csrfmiddlewaretoken=abc&client_secret=d", "csrfmiddlewaretoken=***&client_secret=***"),
         # words before values
@@ -167,6 +168,20 @@ def test_texts_of_any_length_are_not_remembered():
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held_bytes < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        (["hunter2", ["x"], None], ["***", ["***"], None]),
+        (12345, "***"),
+        ({"value": "x", "pin_token": "y"}, {"value": "x", "pin_token": "***"}),
+        (True, True),
+        (None, None),
+    ],
+)
+def test_what_a_key_names_is_masked_as_in_a_text(value: object, masked: object):
+    assert mask_values({"password": value, "n": 5}) == {"password": masked, "n": 5}
 
 
 PARTS = ["a", "-", "password=", "token='", "Cookie: a=b; ", "cookie:", "<", "--", "eyJ", "eyJ--", "\\", "Bearer "]
