@@ -64,6 +64,10 @@ check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(PY) -m pytest -q tests/repository
 
+.PHONY: fuzz
+fuzz: $(DEV_SET) ## Feed odd inputs to all decoders and readers for half an hour: MINUTES=30
+	PYTHONPATH=tests MINUTES=$(MINUTES) $(PY) -m support.fuzz
+
 .PHONY: tables
 tables: $(DEV_SET) ## Write the tables of the docs that are made from marks of tests
 	PYTHONPATH=tests $(PY) -m support.mark_tables

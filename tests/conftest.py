@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,15 @@ def _import_locust_unpatched() -> None:
 _import_locust_unpatched()
 
 
+_STATE = tempfile.TemporaryDirectory(prefix="loadstone-test-state-")
+
+
 def _plain_environment() -> dict[str, str]:
-    """The environment without the settings of a target: those of the person who runs the tests must not reach them."""
+    """The environment without settings of a target, and with a folder of its own for what is kept.
+
+    Settings and kept streams of the person who runs the tests must not reach them.
+    """
+    os.environ["XDG_STATE_HOME"] = _STATE.name
     for name in list(os.environ):
         if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI")):
             del os.environ[name]

@@ -1,7 +1,22 @@
-"""``python -m loadstone``."""
+"""``loadstone`` and ``python -m loadstone``."""
+
+from __future__ import annotations
 
 import sys
 
-from loadstone.cli.main import main
+__all__ = ["run"]
 
-sys.exit(main())
+_INTERRUPTED = 130
+
+
+def run() -> int:
+    """Run one verb; Ctrl-C during the imports, which take a moment, ends it as quietly as later."""
+    try:
+        from loadstone.cli.main import main  # noqa: PLC0415
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -6,7 +6,10 @@ LoadstoneError              (4) any failure of the platform itself
 |- NoRunError               (3) the scenario ended before any user was started: nothing was measured
 |- PlatformError            (4) a process or service of the platform did not start or did not stay up
 |- ArchiveError             (4) a run folder cannot be read or written
+ |  |- UnreadableRunError   (2) a run that was named is damaged, incomplete, or of a version that is not known here
+ |  `- StorageError          (4) its disk takes nothing: full, out of inodes or quota, read-only, deleted, no permission
 |- StreamError              (4) Redis or Valkey cannot be reached, or refused a command
+|- OutputError              (4) standard output cannot be written; 141 if its reader left, which is said to nobody
 `- FormatError              (4) data that is damaged or of an unknown version
 """
 
@@ -24,9 +27,12 @@ __all__ = [
     "FormatError",
     "LoadstoneError",
     "NoRunError",
+    "OutputError",
     "PlatformError",
     "SettingsError",
+    "StorageError",
     "StreamError",
+    "UnreadableRunError",
     "UsageError",
 ]
 
@@ -40,6 +46,7 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 3
     PLATFORM = 4
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class LoadstoneError(Exception):
@@ -87,8 +94,35 @@ class ArchiveError(LoadstoneError):
     """A run folder cannot be read or written."""
 
 
+class UnreadableRunError(ArchiveError):
+    """A run that was named cannot be read as it is: nothing was overwritten, and the hint says what helps."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StorageError(ArchiveError):
+    """A disk does not take what is written; the next try may succeed.
+
+    ``everywhere``: nothing else in the folder of results can be written either.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", everywhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.everywhere = everywhere
+
+
 class StreamError(LoadstoneError):
     """Redis or Valkey cannot be reached, or refused a command."""
+
+
+class OutputError(LoadstoneError):
+    """Standard output cannot be written; ``cause`` is what the system said."""
+
+    def __init__(self, cause: OSError | ValueError) -> None:
+        super().__init__(f"standard output cannot be written: {getattr(cause, 'strerror', None) or cause}")
+        self.reader_left = isinstance(cause, BrokenPipeError)
+        if self.reader_left:  # as of any program that SIGPIPE ends
+            self.exit_code = ExitCode.READER_LEFT
 
 
 class FormatError(LoadstoneError):

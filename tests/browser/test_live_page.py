@@ -5,14 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyarrow.parquet as pq
 
+from loadstone.archive.run_state import RunState
+from loadstone.collector.live.server import serving
+from loadstone.collector.live.snapshot import snapshot
+from loadstone.domain.live import Trouble
 from support.page_checks import assert_accessible, assert_quiet, drawn, fits, tabbed
 from support.processes import free_port, port_answers
 from support.relay import Relay
+from support.run_maker import SECOND, START, RunMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.chromium import Browser
     from support.loadstone_run import LoadstoneRun
@@ -66,9 +73,9 @@ def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
     run, address = start(new_run, counting_server.url, 10)
     with browser.page(width=390, height=844, dark=True) as page:
         page.open(address, f"window.loadstone && {SEEN} > 3")
-        before = page.evaluate(SEEN)
-        page.open(address, f"window.loadstone && {SEEN} >= {before}")
-        assert drawn(page, "rate")["time"][0] == 0
+        before = drawn(page, "rate")["time"]
+        page.open(address, f"window.loadstone && {SEEN} >= {len(before)}")
+        assert drawn(page, "rate")["time"][: len(before)] == before
         assert fits(page, 390)
         assert_accessible(page, axe)
         assert "Requests, whole run, table" in "\n".join(tabbed(page, 50))
@@ -88,7 +95,27 @@ def test_a_page_that_was_cut_off_catches_up(browser: Browser, new_run, counting_
         page.wait_for(f"{SEEN} > {seen} + 2")
         page.wait_for(VERDICT, within_s=60)
         lines = drawn(page, "rate")
-        assert lines["time"] == list(range(len(lines["time"])))
+        begin = lines["time"][0]  # the second in which the first request ended
+        assert lines["time"] == list(range(begin, begin + len(lines["time"])))
         assert None not in lines["requests"]
     relay.cut()
     assert run.finish() == 0, run.output
+
+
+def test_what_is_in_trouble_stands_on_the_page_until_it_is_over(browser: Browser, axe: str, tmp_path: Path):
+    port, state = free_port(), RunState()
+    for entry in RunMaker().started().entries:
+        state.apply(entry)
+    live = snapshot("r", state, now_ns=START + SECOND)
+    trouble = Trouble(part="archive", text="cannot write <b>the journal</b>: No space left", since_ns=START)
+    shown = "document.querySelector('.troubles') && document.querySelector('.troubles').innerText"
+    with serving("127.0.0.1", port, tmp_path) as board, browser.page() as page:
+        assert board is not None
+        board.show(msgspec.structs.replace(live, troubles=(trouble,)), state)
+        page.open(f"http://127.0.0.1:{port}/", f"{shown} !== ''")
+        assert page.evaluate(shown).strip() == (
+            "archive: cannot write <b>the journal</b>: No space left. Since just now"
+        )
+        assert_accessible(page, axe)
+        board.show(msgspec.structs.replace(live, run="s"), state)
+        page.wait_for(f"{shown} === ''")

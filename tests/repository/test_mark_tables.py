@@ -1,4 +1,4 @@
-"""The tables that the docs have of kinds of Locust files and of faults are those of the tests' marks."""
+"""The tables that the docs have of kinds of Locust files, of faults and of attacks are those of the tests' marks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.mark_tables import TABLES, MarkError, Table, marks_of
+from support.attack_table import MarkedTest, rows_of
+from support.mark_tables import TABLES, MarkError, Table, TableOnPage, marks_of
+from support.tiers import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,11 +51,11 @@ def table(tmp_path: Path) -> Table:
 
 
 @pytest.mark.parametrize("made", TABLES, ids=lambda made: made.mark)
-def test_each_page_has_the_table_of_the_marks(made: Table):
+def test_each_page_has_the_table_of_the_marks(made: TableOnPage):
     assert made.written() == made.text(), "run `make tables`"
 
 
-@pytest.mark.parametrize("made", TABLES, ids=lambda made: made.mark)
+@pytest.mark.parametrize("made", [made for made in TABLES if isinstance(made, Table)], ids=lambda made: made.mark)
 def test_no_kind_and_no_fault_is_named_twice(made: Table):
     names = [row[0] for row in made.rows()]
     assert sorted({name for name in names if names.count(name) > 1}) == []
@@ -61,7 +63,7 @@ def test_no_kind_and_no_fault_is_named_twice(made: Table):
 
 def test_every_test_that_runs_both_ways_names_its_kind():
     """A module that compares with plain Locust and carries no mark would be missing in the table."""
-    modules = TABLES[0].folder.glob("test_*.py")
+    modules = (ROOT / "tests" / "conformance").glob("test_*.py")
     comparing = [path for path in modules if "threefold" in path.read_text()]
     assert comparing
     assert [path.name for path in comparing if not marks_of(path, "conforms", ("kind", "result"))] == []
@@ -102,3 +104,16 @@ def test_a_page_without_a_place_for_its_table_is_refused(table: Table):
     table.page.write_text(f"{table.begin}\n")
     with pytest.raises(MarkError, match=r"page.md has no place"):
         table.write()
+
+
+def test_inputs_of_one_kind_are_counted_and_listed_once_for_each_tier():
+    def test(file: str, inputs: str, outcome: str = "told") -> MarkedTest:
+        return MarkedTest(file=file, inputs=inputs, kind="full", outcome=outcome)
+
+    unit, server = "tests/unit/archive/test_it.py", "tests/services/test_it.py"
+    tests = [test(unit, "a disk"), test(unit, "a <quota>"), test(unit, "a disk"), test(server, ""), test(server, "")]
+    assert rows_of([*tests, test(unit, "", "lost")]) == [
+        ("full", "<details><summary>2</summary>a disk, a &#60;quota&#62;</details>", "told", "`make test`"),
+        ("full", "2", "told", "`make test-services`"),
+        ("full", "1", "lost", "`make test`"),
+    ]

@@ -20,8 +20,22 @@ SOURCE = ROOT / "src"
 # Modules without I/O and without a clock; datetime is here for its types, now() and today() are refused by name.
 PURE = {
     *("__future__", "abc", "array", "base64", "binascii", "bisect", "builtins", "collections", "contextlib", "copy"),
-    *("dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "html", "itertools"),
-    *("json", "keyword", "math", "numbers", "operator", "re", "statistics", "string", "struct", "textwrap", "types"),
+    *("dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "html"),
+    *(
+        "ipaddress",
+        "itertools",
+        "json",
+        "keyword",
+        "math",
+        "numbers",
+        "operator",
+        "re",
+        "statistics",
+        "string",
+        "struct",
+        "textwrap",
+        "types",
+    ),
     *("typing", "unicodedata", "urllib.parse", "uuid", "zlib"),
     *("loadstone", "msgspec", "numpy", "typing_extensions"),
 }
@@ -33,7 +47,7 @@ RUN_FILES = {
     *("run_json", "requests", "rollups", "usage", "events"),
     *("stats_csv", "stats_history_csv", "failures_csv", "exceptions_csv"),
 }
-FILE_SERVER = "loadstone.collector.live.server"
+FILE_SERVER = "loadstone.collector.live.app"
 """Sends files of a run folder to browsers as they are, without looking into them."""
 
 

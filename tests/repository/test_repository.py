@@ -47,7 +47,7 @@ REGISTRIES = [
     "proxy.golang" + ".org",
     "repo.maven.apache" + ".org",
 ]
-MACHINE_PATHS = re.compile(r"(?<![\w.$}:/-])/" + r"(?:root|work|Users|home/(?!app\b|locust\b|loadstone\b))[/\w]")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}:/-])/" + r"(?:root|work(?!er)|Users|home/(?!app\b|locust\b|loadstone\b))[/\w]")
 
 
 def tracked_files() -> list[Path]:
@@ -58,12 +58,12 @@ def tracked_files() -> list[Path]:
 
 
 def texts() -> dict[str, str]:
-    """Read every tracked text file, by its name."""
+    """Read every tracked text file, by its name; files of the fuzzing corpus may hold anything."""
     found = {}
     for path in tracked_files():
         data = path.read_bytes()
         if b"\0" not in data:
-            found[str(path.relative_to(ROOT))] = data.decode("utf-8")
+            found[str(path.relative_to(ROOT))] = data.decode("utf-8", "replace" if "corpus" in path.parts else "strict")
     return found
 
 

@@ -3,48 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.tiers import ROOT, Target, targets, tiers
+
 TESTS = ROOT / "tests"
-BY_HAND = {"bench", "bench-dashboards"}
-"""Targets that print tables rather than pass or fail; CI does not run them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One target of the Makefile that runs pytest: the places that it runs, and those inside of them that it leaves."""
-
-    name: str
-    runs: frozenset[str]
-    leaves: frozenset[str]
-
-    def covers(self, place: str) -> bool:
-        """Tell whether the target runs the tests of a file or folder."""
-        return within(place, self.runs) and not within(place, self.leaves)
-
-
-def within(place: str, folders: frozenset[str]) -> bool:
-    return any(place == folder or place.startswith(f"{folder}/") for folder in folders)
-
-
-def targets(makefile: str) -> list[Target]:
-    """Every target whose recipe runs pytest on folders of tests."""
-    found = []
-    for name, recipe in re.findall(r"^([a-z-]+):.*\n((?:\t.*\n?)+)", makefile, re.MULTILINE):
-        lines = [line for line in recipe.splitlines() if "pytest" in line]
-        leaves = {place for line in lines for place in re.findall(r"--ignore[= ](tests/\S+)", line)}
-        runs = {place for line in lines for place in re.findall(r"(?<!\S)(tests/\S+)", line)} - leaves
-        if runs:
-            found.append(Target(name, frozenset(runs), frozenset(leaves)))
-    return found
-
-
-def tiers() -> list[Target]:
-    """The targets of this repository that pass or fail."""
-    found = targets((ROOT / "Makefile").read_text())
-    return [target for target in found if target.name not in BY_HAND | {"dashboards-pictures"}]
 
 
 def steps() -> list[str]:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("recent_runs")
 QUOTA_BYTES = 100_000
 
 
+@pytest.mark.attack("the disk is full under the journal", "it is told, and nothing is lost")
 def test_a_disk_that_is_full_under_the_journal_is_told_and_loses_nothing(valkey: RedisServer, tmp_path: Path):
     """The quota is the kernel's limit on the size of a file, lifted while the Aggregator runs."""
     settings, log = collector_settings(valkey.url, tmp_path / "results", None), tmp_path / "a.log"

@@ -61,6 +61,9 @@ def test_a_run_whose_influxdb_is_away_ends_in_time_and_says_how_to_complete_it(
     ended = run(tmp_path, counting_server, f"http://127.0.0.1:{free_port()}", "--influx-drain", "2s")
     document = document_of(tmp_path)
     assert ended.returncode == ExitCode.PASS, ended.stdout + ended.stderr
-    assert document["ledgers"]["influx"] == {"stored": 0, "rejected": 0, "pending": document["requests"]}
+    influx = document["ledgers"]["influx"]
+    assert (influx["stored"], influx["rejected"], influx["pending"]) == (0, 0, document["requests"])
+    assert "Connection refused" in influx["pending_reason"]
     assert f"lacks {document['requests']} requests" in ended.stdout
+    assert "Start InfluxDB, or correct --influx-url" in ended.stdout
     assert f"loadstone influx backfill {document['id']}" in ended.stdout

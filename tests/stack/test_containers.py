@@ -6,18 +6,21 @@ import json
 import re
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from support.compose_stack import GID, ROOT, SCALES, UID
+from support.reachability import NOTHING_LISTENS, SCENARIOS, addresses, answers_to, by_table, by_trying
 
 if TYPE_CHECKING:
     from support.compose_stack import ComposeStack, Containers
 
-ONE_SHOTS = {"init", "model", "influx-init"}
-ROOT_ALLOWED = {"init": ["CHOWN"], "cadvisor": []}
+ONE_SHOTS = {"init", "model", "influx-init", "welcome"}
+ROOT_ALLOWED = {"init": ["CHOWN"], "cadvisor": [], "engine": []}
 
 
 def test_everything_is_healthy_and_the_one_shots_ended_well(stack: ComposeStack):
@@ -36,6 +39,13 @@ def test_the_file_is_clean_for_compose(stack: ComposeStack):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_last_words_of_up_are_the_addresses_with_their_real_ports(stack: ComposeStack):
+    told = stack.logs("welcome")
+    assert "the stack is up; open" in told
+    assert all(f"http://localhost:{port} " in told for port in stack.ports.values())
+    assert "docker compose run --rm cli secrets show" in told
+
+
 def test_services_started_in_order(first_start: Containers):
     found = first_start
     started = {service: min(one["State"]["StartedAt"] for one in each) for service, each in found.items()}
@@ -43,9 +53,10 @@ def test_services_started_in_order(first_start: Containers):
     assert ended["init"] < min(started[service] for service in ("redis", "mlflow", "influxdb"))
     assert ended["model"] < started["target"] < started["balancer"] < started["locust-master"]
     assert ended["influx-init"] < started["collector"] < started["locust-master"] < started["locust-worker"]
+    assert started["locust-master"] < started["welcome"]
 
 
-def test_no_container_runs_as_root_or_with_capabilities_but_the_two_that_are_explained(stack: ComposeStack):
+def test_no_container_runs_as_root_or_with_capabilities_but_those_that_are_explained(stack: ComposeStack):
     for service, containers in stack.by_service().items():
         for one in containers:
             host = one["HostConfig"]
@@ -88,20 +99,65 @@ def test_no_port_of_the_stack_listens_beyond_the_loopback_address(stack: Compose
     assert {host for host, _, port in addresses if port in ports} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize(("host", "port"), [("influxdb", 8086), ("target", 8000), ("mlflow", 5000)])
-def test_a_worker_reaches_neither_database_nor_target_nor_registry(stack: ComposeStack, host: str, port: int):
-    address = stack.by_service()[host][0]["NetworkSettings"]["Networks"]
-    for where in (host, *(network["IPAddress"] for network in address.values())):
-        program = f"import socket; socket.create_connection(('{where}', {port}), 3)"
-        assert stack.inside("locust-worker", "python", "-c", program).returncode != 0, where
+@pytest.fixture(scope="module")
+def running(shared_stack: ComposeStack, first_start: Containers) -> Containers:
+    """The containers that stay, and have a network."""
+    shared_stack.settle()
+    return {name: each for name, each in shared_stack.by_service().items() if name not in {*ONE_SHOTS, "engine"}}
 
 
-def test_a_worker_may_add_to_two_streams_ask_time_and_ping_and_nothing_else(stack: ComposeStack):
+@pytest.fixture(scope="module")
+def reached(shared_stack: ComposeStack, running: Containers) -> dict[str, set[str]]:
+    """What each service that stays reaches of all others, by trying."""
+    with ThreadPoolExecutor(4) as pool:
+        tried = pool.map(lambda source: by_trying(shared_stack, source, running), running)
+        return dict(zip(running, tried, strict=True))
+
+
+def is_at_all(pair: str) -> bool:
+    """Whether this is the port that tells only whether a service is reached."""
+    return pair.endswith(f":{NOTHING_LISTENS}")
+
+
+@pytest.mark.attack("every service tries every other one, by name and address", "it reaches those of the table alone")
+def test_every_service_reaches_whom_the_table_says_and_nobody_else(reached: dict[str, set[str]]):
+    table = by_table()
+    said = {source: {pair for pair in table[source] if pair.partition(":")[0] in reached} for source in reached}
+    assert {source: {pair for pair in found if not is_at_all(pair)} for source, found in reached.items()} == said
+
+
+@pytest.mark.attack("a scenario tries every service, those without a port too", "nothing leads to any but these")
+@pytest.mark.parametrize(
+    ("source", "near"),
+    [
+        ("locust-master", {"balancer", "redis", "locust-worker", "collector"}),
+        ("locust-worker", {"balancer", "redis", "locust-master"}),
+    ],
+)
+def test_no_way_leads_from_a_scenario_to_other_services(reached: dict[str, set[str]], source: str, near: set[str]):
+    assert {pair.partition(":")[0] for pair in reached[source] if is_at_all(pair)} == near
+
+
+@pytest.mark.attack("a scenario goes through the machine to the published ports", "none of them is open to it")
+@pytest.mark.parametrize("source", SCENARIOS)
+def test_a_scenario_cannot_go_through_the_machine_to_the_published_ports(
+    shared_stack: ComposeStack, running: Containers, source: str
+):
+    (about, *_) = running[source]
+    hosts = ["host.docker.internal", *addresses(about, "Gateway")]
+    places = [(host, port) for host in hosts for port in shared_stack.ports.values()]
+    answers = answers_to(shared_stack, about["Id"], places)
+    assert [place for place, answer in answers.items() if answer == "open"] == []
+
+
+@pytest.mark.parametrize("service", ["locust-worker", "locust-master"])
+def test_locust_may_send_ask_time_and_ping_and_nothing_else(stack: ComposeStack, service: str):
     program = """
 import pathlib, redis
 client = redis.Redis.from_url(pathlib.Path('/run/secrets/redis_url').read_text())
-client.ping(); client.time()
-for words in (['XADD', 'usage', '*', 'a', 'b'], ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
+client.ping(); client.time(); client.rpush('inbox:samples', 'x'); client.rpush('inbox:events', 'x')
+for words in (['XADD', 'samples', '*', 'a', 'b'], ['RPUSH', 'inbox:usage', 'x'], ['GET', 'run_secret:x'],
+              ['XREAD', 'STREAMS', 'samples', '0'], ['GET', 'live:x'],
               ['DEL', 'samples'], ['XTRIM', 'samples', 'MAXLEN', '0'], ['CONFIG', 'GET', '*'], ['ACL', 'LIST'],
               ['FLUSHALL'], ['KEYS', '*'], ['EVAL', 'return 1', '0']):
     try:
@@ -110,10 +166,10 @@ for words in (['XADD', 'usage', '*', 'a', 'b'], ['XREAD', 'STREAMS', 'samples', 
         continue
     raise SystemExit(f'{words} was allowed')
 """
-    done = stack.inside("locust-worker", "python", "-c", program)
+    done = stack.inside(service, "python", "-c", program)
     assert done.returncode == 0, done.stdout + done.stderr
     anonymous = "import redis; redis.Redis('redis').ping()"
-    assert "AuthenticationError" in stack.inside("locust-worker", "python", "-c", anonymous).stderr
+    assert "AuthenticationError" in stack.inside(service, "python", "-c", anonymous).stderr
 
 
 def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(stack: ComposeStack):
@@ -135,8 +191,8 @@ def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(sta
 
 def test_secrets_show_prints_what_a_person_needs(stack: ComposeStack):
     told = stack.must("run", "--rm", "-T", "cli", "secrets", "show")
-    passwords = re.findall(r"user admin +password (\S{32,})", told)
-    assert len(passwords) == 2
+    passwords = re.findall(r"user (?:admin|people) +password (\S{32,})", told)
+    assert len(passwords) == 3
     assert set(passwords) <= set(stack.secrets().values())
 
 
@@ -160,3 +216,19 @@ def test_images_are_small_on_top_of_their_base(stack: ComposeStack):
 def test_a_service_answers_on_its_published_port(stack: ComposeStack):
     for name in ("LOCUST_PORT", "LIVE_PORT", "MLFLOW_PORT"):
         socket.create_connection(("127.0.0.1", stack.ports[name]), 5).close()
+
+
+@pytest.mark.attack("another website asks the stack's master or live page", "refused, by whatever name")
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}], ids=str)
+@pytest.mark.parametrize(("port", "path"), [("LOCUST_PORT", "/stats/requests"), ("LIVE_PORT", "/state")])
+def test_no_other_website_reads_a_page_of_the_stack(stack: ComposeStack, port: str, path: str, headers: dict[str, str]):
+    url = f"http://127.0.0.1:{stack.ports[port]}"
+    assert httpx.get(url + path, headers=headers, trust_env=False).status_code == 403
+    assert httpx.get(url + path, headers={"Host": "localhost"}, trust_env=False).status_code == 200
+
+
+@pytest.mark.attack("another website asks the stack's master or live page", "refused, by whatever name")
+@pytest.mark.parametrize("path", ["/swarm", "/stop", "/stats/reset", "/loadstone/runs", "/loadstone/stop"])
+def test_no_other_website_drives_the_stack(stack: ComposeStack, path: str):
+    for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example", "Origin": "http://evil.example"}, {}):
+        assert httpx.post(stack.locust + path, headers=headers, trust_env=False).status_code == 403

@@ -149,6 +149,7 @@ def test_replicas_that_come_and_go_in_mid_run_fail_no_request(stack: ComposeStac
     assert run["summary"]["run"]["total"]["failures"] == 0, failures_of(stack, run)
 
 
+@pytest.mark.attack("any container of the stack is lost in mid-run", "no request fails, and none is lost")
 def test_losing_any_part_in_mid_run_fails_and_loses_no_request(stack: ComposeStack):
     stack.start_run(400, 200)
     for service in ("target", "redis", "influxdb", "collector"):

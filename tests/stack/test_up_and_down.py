@@ -20,7 +20,7 @@ def test_wrong_settings_stop_everything_with_a_sentence_for_each(shared_stack: C
     assert done.returncode != 0
     assert 'service "init" didn\'t complete successfully: exit 2' in done.stderr
     assert "TARGET_URL is 'balancer', it must be http://HOST[:PORT] or https://HOST[:PORT]" in said
-    assert "INFLUX_RETENTION is 'soon', it must be a duration such as 30d or 72h, or 0 for no limit" in said
+    assert "INFLUX_RETENTION is 'soon', it must be a duration from 1h to 36500d such as 72h or 30d, or 0" in said
     assert running == set()
 
 

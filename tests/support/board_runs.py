@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from loadstone.domain.usage_tick import Usage, UsageTick, encode_usage
-from loadstone.stream.client import add
-from loadstone.stream.keys import USAGE
+from loadstone.stream.inbox import send_usage
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ class BoardRuns:
 
 
 def balancer_rows(second: int) -> tuple[Usage, ...]:
-    """Return the usage of the double's two containers: one saturates, and is killed twice for lack of memory."""
-    heat, killed = min(1.0, 0.06 * second), int(second in {14, 17})
+    """Return the usage of the double's two containers: one saturates, and is killed now and then for lack of memory."""
+    heat, killed = min(1.0, 0.06 * second), int(second % 5 == 4)  # so a run has kills whenever it starts
     mem_bytes = min(100 + second, 126) * MIB
     return (
         Usage(service="balancer", container="balancer 1/a", cpu_cores=2 * heat, cpu_limit=2.0, throttled_pct=60 * heat,
@@ -70,7 +69,7 @@ class Publisher(threading.Thread):
         while not self._ended.wait(1 - time.time() % 1):
             rows = balancer_rows(self.second)
             tick = UsageTick(at_ns=time.time_ns(), source="double", seq=self.second, rows=rows)
-            add(self._client, USAGE, encode_usage(tick))
+            send_usage(self._client, encode_usage(tick))
             self.second += 1
 
     def __enter__(self) -> Self:

@@ -30,12 +30,12 @@ ANSWER_WITHIN_S = 60
 
 
 class Browser:
-    """One Chromium process; `page` gives a fresh tab."""
+    """One Chromium process, with more ``options`` if given; `page` gives a fresh tab."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, *options: str) -> None:
         self._port = free_port()
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        flags = [*FLAGS, f"--user-data-dir={self._profile.name}", f"--remote-debugging-port={self._port}"]
+        flags = [*FLAGS, *options, f"--user-data-dir={self._profile.name}", f"--remote-debugging-port={self._port}"]
         command = [str(program), *flags, "about:blank"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import threading
@@ -12,7 +13,9 @@ from loadstone.archive.journal.frame import EntryKind
 from loadstone.collector.service import serve_aggregator
 from loadstone.influx.service import serve_writer
 from loadstone.settings import CollectorSettings, load
+from loadstone.stream.inbox import move_entries, send, send_usage
 from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
+from loadstone.stream.proof import RunSecret, open_run
 from support.processes import ServerProcess, wait_until
 from support.run_maker import SECOND, IncarnationMaker, RunMaker, samples
 
@@ -63,10 +66,26 @@ def program(settings: CollectorSettings, only: str, log: Path) -> ServerProcess:
     return ServerProcess(command, log=log, ready=lambda: True)
 
 
+def secret_of(run: str = "r") -> RunSecret:
+    """The secret of a run of the tests, the same for everybody who asks."""
+    return RunSecret(run, hashlib.sha256(run.encode()).digest())
+
+
+def send_blob(client: redis.Redis, stream: str, blob: bytes, run: str = "r") -> None:
+    """Send one entry as its producer does, with the proof of its run; usage has none."""
+    if stream == USAGE:
+        send_usage(client, blob)
+    else:
+        send(client, stream, blob, secret_of(run))
+
+
 def ship(client: redis.Redis, entries: Iterable[Entry], run: str = "r") -> None:
-    """Put the entries of a run into their streams."""
+    """Open a run as its master does, send its entries, and move them into their streams as the Aggregator does."""
+    open_run(client, secret_of(run))
     for entry in entries:
-        client.xadd(STREAMS[entry.kind], {"run": run, "b": entry.blob})
+        send_blob(client, STREAMS[entry.kind], entry.blob, run)
+    while move_entries(client, tuple(STREAMS.values())):
+        pass
 
 
 def small_run(

@@ -309,14 +309,14 @@ class ComposeStack:
             # HAProxy needs two files for each connection, and some for itself.
             "BALANCER_MAXCONN": str(min(12_000, (files - 1000) // 2)),
             "DOCKER_SOCKET": str(self.engine.socket),
-            "DOCKER_GID": str(self.engine.socket.stat().st_gid),
         }
 
 
 def ask(url: str, form: dict[str, str] | None = None, timeout_s: float = 60) -> Any:
-    """GET, or POST a form, and read JSON; a connection that is refused or a slow answer is tried again."""
+    """GET, or POST a form as the server's own page does, and read JSON; what fails or is slow is tried again."""
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.addheaders = [("Origin", "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(url)))]
     deadline = time.monotonic() + timeout_s
     while True:
         try:

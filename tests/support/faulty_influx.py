@@ -76,6 +76,18 @@ def unavailable(*, status: int = 503) -> Behaviour:
     return Behaviour(status=status, code="unavailable", message="service unavailable")
 
 
+def beyond_retention(dropped: int) -> Behaviour:
+    """Store what the bucket still keeps, and report the rest as 2.9.1 does (422)."""
+    series = "request,method=GET,name=/page,ok=t,run=20261120-080000-checkout,worker=0"
+    bound = "2026-11-20T08:00:00Z dropped because it violates a Retention Policy Lower Bound at 2026-11-24T08:00:00Z"
+    ends = f"oldest point {series} at {bound}, newest point {series} at {bound}"
+    message = (
+        f"failure writing points to database: partial write: dropped {dropped} points outside retention policy of"
+        f" duration 72h0m0s - {ends} dropped={dropped} for database: d1f5b1e7c0a84f2b for retention policy: autogen"
+    )
+    return Behaviour(status=422, code="unprocessable entity", message=message, stores=True)
+
+
 def hang(seconds: float) -> Behaviour:
     """Say nothing for a time, then cut the connection; nothing is stored."""
     return Behaviour(delay_s=seconds, cut=True)
@@ -111,8 +123,10 @@ class FaultyInflux:
 
     Standing rules, to be set and changed at any time: ``token`` (others get 401; None takes any), ``max_body_bytes``
     (larger bodies get 413), ``poison`` (a line that contains it is malformed), ``partial`` (answer 422 and store the
-    good lines, instead of 400 and none), ``down_until`` (monotonic seconds; 503 before it). Queued behaviours come
-    before the rules, one for each write request. ``requests`` lists all writes, ``points`` what was accepted.
+    good lines, instead of 400 and none), ``kept_since_ns`` (older points are beyond retention: 422 in the words of
+    2.9.1, and the others are stored), ``write_takes_s`` (for each request, and for each of its lines), ``down_until``
+    (monotonic seconds; 503 before it). Queued behaviours come before the rules, one for each write request.
+    ``requests`` lists all writes, ``points`` what was accepted.
     """
 
     def __init__(self) -> None:
@@ -120,6 +134,8 @@ class FaultyInflux:
         self.max_body_bytes: int | None = None
         self.poison = POISON
         self.partial = False
+        self.kept_since_ns = 0
+        self.write_takes_s = (0.0, 0.0)
         self.down_until = 0.0
         self.requests: list[WriteRequest] = []
         self._stored: list[bytes] = []
@@ -173,10 +189,12 @@ class FaultyInflux:
 
     def decide(self, arrived: _Arrived) -> Behaviour:
         """Choose what happens to a request, and store what is accepted of it."""
+        fixed_s, per_line_s = self.write_takes_s
+        self.wait(fixed_s + per_line_s * len(arrived.lines))
         with self._lock:
             behaviour = self._queue.popleft() if self._queue else self._by_rules(arrived)
             if behaviour.stores:
-                self._stored += [line for line in arrived.lines if not self._flaw(line)]
+                self._stored += [line for line in arrived.lines if not self._flaw(line) and not self._is_old(line)]
             self.requests.append(arrived.as_request(0 if behaviour.cut else behaviour.status))
         return behaviour
 
@@ -189,11 +207,15 @@ class FaultyInflux:
             return too_large()
         flaws = [flaw for flaw in map(self._flaw, arrived.lines) if flaw]
         if not flaws:
-            return accept()
+            old = sum(map(self._is_old, arrived.lines))
+            return beyond_retention(old) if old else accept()
         if self.partial:
             message = f"failure writing points to database: partial write: {flaws[0]} dropped={len(flaws)}"
             return Behaviour(status=422, code="unprocessable entity", message=message, stores=True)
         return Behaviour(status=400, code="invalid", message=flaws[0])
+
+    def _is_old(self, line: bytes) -> bool:
+        return bool(self.kept_since_ns) and int(line.rpartition(b" ")[2]) < self.kept_since_ns
 
     def _flaw(self, line: bytes) -> str:
         """Return what is wrong with a line, or nothing."""

@@ -66,6 +66,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     client_max_body_size 64m;
+    client_body_buffer_size 8m;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     location = /api/v2/write {{
@@ -143,9 +144,10 @@ class InfluxServer:
         self.stop()
         return self.start()
 
-    def create_database(self, name: str) -> None:
-        """Create a database, which is a bucket of that name; nothing happens if it is there."""
-        self._ask("POST", {"q": f'CREATE DATABASE "{name}"'})
+    def create_database(self, name: str, keeps: str | None = None) -> None:
+        """Create a database, which is a bucket of that name and ``keeps`` points that long; not if it is there."""
+        retention = f" WITH DURATION {keeps}" if keeps else ""
+        self._ask("POST", {"q": f'CREATE DATABASE "{name}"{retention}'})
 
     def query(self, query: str, db: str = DATABASE) -> list[dict[str, Any]]:
         """Run InfluxQL and return its rows: columns and tags by name, times as ns. QueryError if it is refused."""

@@ -12,13 +12,14 @@ import redis
 
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
+from loadstone.settings import HookSettings, load
 from support.fake_clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadstone.domain.event import Event
-    from loadstone.domain.live import LiveSnapshot
+    from loadstone.domain.live import LiveSnapshot, Trouble
 
 FOREVER_S = 5_000.0
 
@@ -49,6 +50,11 @@ class FakeProcess(ManagedProcess):
     def alive(self) -> bool:
         """See `ManagedProcess`."""
         return self.running
+
+    @property
+    def hidden_arguments(self) -> tuple[str, ...]:
+        """What Locust gets as arguments without its command line showing them."""
+        return load(HookSettings, environ=self.env).locust_arguments or ()
 
     def exit(self, code: int) -> None:
         """End by itself."""
@@ -126,6 +132,7 @@ class FakeChannel:
         self.available = True
         self.events_read = True
         self.drained = True
+        self.refused = ""
 
     def read_live(self, _launch: str) -> Any:
         """See `RunChannel`."""
@@ -152,6 +159,11 @@ class FakeChannel:
         self._check()
         return self.drained
 
+    def refusal(self) -> str:
+        """See `RunChannel`."""
+        self._check()
+        return self.refused
+
     def _check(self) -> None:
         if not self.available:
             raise redis.ConnectionError("the double is away")
@@ -164,6 +176,7 @@ class RecordingView:
         self.notes: list[str] = []
         self.lives: list[LiveSnapshot] = []
         self.shown: list[float | None] = []
+        self.warned: list[list[Trouble]] = []
 
     def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""
@@ -173,6 +186,11 @@ class RecordingView:
     def note(self, text: str) -> None:
         """See `View`."""
         self.notes.append(text)
+
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        if list(troubles) != (self.warned[-1] if self.warned else []):
+            self.warned.append(list(troubles))
 
 
 class FakePorts(ReservedPorts):

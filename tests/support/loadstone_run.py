@@ -55,10 +55,21 @@ class LoadstoneRun:
         """The folder in which it may make temporary ones."""
         return self.folder / "tmp"
 
+    @property
+    def state(self) -> Path:
+        """The folder in which it may keep what has to survive it."""
+        return self.folder / "state"
+
+    def kept_streams(self) -> list[Path]:
+        """The folders of the streams that are there, in use or kept."""
+        return sorted((self.state / "loadstone" / "streams").glob("stream-*"))
+
     def start(self) -> LoadstoneRun:
         """Start it and come back at once."""
         self.temporary.mkdir(parents=True, exist_ok=True)
-        environ = without_settings() | {"TMPDIR": str(self.temporary), **self.variables}
+        environ = (
+            without_settings() | {"TMPDIR": str(self.temporary), "XDG_STATE_HOME": str(self.state)} | self.variables
+        )
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
             [*self._program(), self.verb, *results, *self.arguments],
@@ -135,8 +146,8 @@ class LoadstoneRun:
         return processes + [f"port {port}" for port in self._ports if port_answers(port)]
 
     def left_behind(self) -> list[str]:
-        """What still runs, and temporary files that are still there."""
-        return self.left_running() + [str(path) for path in self.temporary.iterdir()]
+        """What still runs, and temporary files and streams that are still there."""
+        return self.left_running() + [str(path) for path in (*self.temporary.iterdir(), *self.kept_streams())]
 
     def run_folder(self) -> Path:
         """The folder of its one run."""

@@ -1,20 +1,24 @@
-"""The tables of the docs that are made from the marks ``conforms`` and ``fault`` of the tests.
+"""The tables of the docs that are made from the marks ``conforms``, ``fault`` and ``attack`` of the tests.
 
-``make tables`` writes them between their markers. Marks are read from the source text of the tests, so nothing of them
-is run or imported, and their arguments have to be written out.
+``make tables`` writes them between their markers. The marks ``conforms`` and ``fault`` are read from the source text of
+the tests, so nothing of them is run or imported, and their arguments have to be written out. The table of attacks
+counts the tests' parameters, which only pytest knows: `support.attack_table` has it collect them.
 """
 
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from support.attack_table import attack_rows
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["TABLES", "MarkError", "Table", "marks_of", "write"]
+__all__ = ["TABLES", "AttackTable", "MarkError", "Table", "TableOnPage", "marks_of", "write"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -24,14 +28,16 @@ class MarkError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
-    """One mark, the folder whose tests carry it, and the table on a page: a column for each argument of the mark."""
+class TableOnPage(ABC):
+    """One mark, and its table between two markers on a page."""
 
     mark: str
-    folder: Path
     page: Path
-    arguments: tuple[str, ...]
     columns: tuple[str, ...]
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells of every line below the headings."""
 
     @property
     def begin(self) -> str:
@@ -42,12 +48,6 @@ class Table:
     def end(self) -> str:
         """The line below the table."""
         return f"<!-- end of {self.mark} marks -->"
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """The arguments of every mark, in the order of the files and of the lines in them; equal rows once."""
-        files = sorted(self.folder.rglob("test_*.py"))
-        found = [row for path in files for row in marks_of(path, self.mark, self.arguments)]
-        return list(dict.fromkeys(found))
 
     def text(self) -> str:
         """The table in Markdown."""
@@ -70,6 +70,29 @@ class Table:
         if not (begun and ended):
             raise MarkError(f"{self.page.name} has no place for the table: write the lines {self.begin} and {self.end}")
         return above, table, below
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table(TableOnPage):
+    """The table of a mark that tests in one folder carry: a column for each argument of the mark."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The arguments of every mark, in the order of the files and of the lines in them; equal rows once."""
+        files = sorted(self.folder.rglob("test_*.py"))
+        found = [row for path in files for row in marks_of(path, self.mark, self.arguments)]
+        return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttackTable(TableOnPage):
+    """The table of everything that tests do to loadstone on purpose: the marks ``attack`` and ``fault``."""
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """A line for each kind, what must happen, and command that runs it."""
+        return attack_rows()
 
 
 def marks_of(path: Path, mark: str, arguments: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -134,7 +157,7 @@ def _cell(value: str) -> str:
     return " ".join(value.split()).replace("|", "\\|")
 
 
-TABLES: Final = (
+TABLES: Final[tuple[TableOnPage, ...]] = (
     Table(
         mark="conforms",
         folder=ROOT / "tests" / "conformance",
@@ -148,6 +171,11 @@ TABLES: Final = (
         page=ROOT / "docs" / "reference" / "verdict.md",
         arguments=("what", "verdict", "shown"),
         columns=("what happens", "verdict", "what the outputs say"),
+    ),
+    AttackTable(
+        mark="attack",
+        page=ROOT / "docs" / "explanation" / "what-is-tested.md",
+        columns=("kind", "inputs", "what must happen", "run by"),
     ),
 )
 

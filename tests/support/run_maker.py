@@ -131,10 +131,10 @@ class RunMaker:
         self.entries.append(Entry(EntryKind.EVENTS, f"e-{len(self.entries)}", encode_event(event)))
         return self
 
-    def usage(self, at_s: float, *rows: Usage, balances: tuple[Balance, ...] = ()) -> RunMaker:
+    def usage(self, at_s: float, *rows: Usage, balances: tuple[Balance, ...] = (), problem: str = "") -> RunMaker:
         """A usage tick ``at_s`` after `START`."""
         at_ns = START + round(at_s * SECOND)
-        tick = UsageTick(at_ns=at_ns, source="psutil", seq=self.ticks, rows=rows, balances=balances)
+        tick = UsageTick(at_ns=at_ns, source="psutil", seq=self.ticks, rows=rows, balances=balances, problem=problem)
         self.ticks += 1
         self.entries.append(Entry(EntryKind.USAGE, f"u-{len(self.entries)}", encode_usage(tick)))
         return self

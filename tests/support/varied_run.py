@@ -33,8 +33,8 @@ def at(seconds: float) -> int:
 
 def closed(folder: Path, entries: Iterable[Entry], **options: Any) -> RunResult:
     """A run folder made of these entries, closed."""
+    shutil.rmtree(folder / "20260922-000000-abcd", ignore_errors=True)
     run = RunFolder(folder / "20260922-000000-abcd").create()
-    shutil.rmtree(run.journal, ignore_errors=True)
     write_journal(run.journal, entries)
     values: dict[str, Any] = {"now_ns": at(1000)}
     return close_run(run, **(values | options))

@@ -7,18 +7,21 @@ package knows how the files are laid out.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.plain_file import check_plain_file, unreadable
 from loadstone.archive.run_json import read_record
 from loadstone.domain.request_name import RequestName
-from loadstone.errors import ArchiveError, UsageError
+from loadstone.domain.time import parse_iso_ns
+from loadstone.errors import UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,21 +35,26 @@ LATEST: Final = "latest"
 BATCH_ROWS: Final = 32 * 1024
 """Rows of a table in memory at a time, unless a reader asks for another number."""
 _SHOWN: Final = 10
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+"""Bytes of one event; escaped, it may have eight times as many as it had when it was sent."""
+_DAMAGE: Final = (OSError, pa.ArrowException, ValueError, LookupError, MemoryError)
+"""What reading a damaged file may raise."""
 
 
 class RunTable:
     """One Parquet table of a run, read as a whole or batch by batch.
 
-    ``rows`` and ``schema`` are known before anything is read. Raises `ArchiveError` when the file is missing or
-    damaged, here or while it is read.
+    ``rows`` and ``schema`` are known before anything is read. ``cure`` is what can be done about a damaged file. Raises
+    `UnreadableRunError` when it is missing or damaged, here or while it is read.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, cure: str) -> None:
         self.path = path
-        self._run = run
+        self._cure = cure
         try:
-            self._file = pq.ParquetFile(path, pre_buffer=False)
-        except (OSError, pa.ArrowException) as error:
+            check_plain_file(path, cure)
+            self._file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
         self.schema: pa.Schema = self._file.schema_arrow
@@ -54,19 +62,27 @@ class RunTable:
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, of all columns or of these."""
         try:
+            self._check(columns)
             return self._file.read(columns=None if columns is None else list(columns))
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
 
     def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Record batches of at most ``rows`` rows, of all columns or of these."""
         try:
+            self._check(columns)
             yield from self._file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: Exception) -> ArchiveError:
-        return ArchiveError(f"{self.path} cannot be read: {error}", hint=_rebuild(self._run))
+    def _check(self, columns: Sequence[str] | None) -> None:
+        """Raise `KeyError` when a column is missing, which pyarrow passes over."""
+        missing = [name for name in columns or () if name not in self.schema.names]
+        if missing:
+            raise KeyError(f"it has no column {missing[0]}")
+
+    def _unreadable(self, error: Exception) -> UnreadableRunError:
+        return unreadable(self.path, error, self._cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,50 +98,113 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:
-    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`."""
+    """A closed run: its folder, and its run.json as typed records. Open one with `ClosedRun.open`.
+
+    Every file is compared with its digest before it is read for the first time; `UnreadableRunError` is raised for one
+    that is not what it was when the run was closed. Runs that version 0.1 closed have no digests.
+    """
 
     folder: RunFolder
     record: RunRecord
+    _whole: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
     def open(cls, folder: RunFolder) -> ClosedRun:
         """Read a run's run.json.
 
-        Raises `ArchiveError` when the run is not closed, or its run.json is damaged or of a format not known here.
+        Raises `UnreadableRunError` when it is not closed, or its run.json is damaged, of another run, or of a format
+        not known here.
         """
-        return cls(folder, read_record(folder))
+        record = read_record(folder)
+        if record.id != folder.run and (stranger := _stranger(folder, record)):
+            raise UnreadableRunError(
+                f"{folder.run_json} is that of run {record.id}: {stranger}, where that run's had another length",
+                hint=folder.cure,
+            )
+        return cls(folder, record)
+
+    def file(self, path: Path) -> Path:
+        """The path of a file of this run, once it is known to be whole. Raises `UnreadableRunError`."""
+        if path.name not in self._whole:
+            if problem := self.problem_with(path):
+                raise self._damaged(path, problem)
+            self._whole.add(path.name)
+        return path
+
+    def problem_with(self, path: Path) -> str:
+        """In which way a file of this run is not what it was; empty if it is, or if nobody can know."""
+        if path == self.folder.report:
+            return problem_with_report(path, self.record)
+        expected = self.record.files.get(path.name)
+        return problem_with(path, expected) if expected else ""
+
+    def check_journal(self) -> None:
+        """Raise `UnreadableRunError` when the journal lacks, or has other, bytes than when the run was closed."""
+        prefix = f"{self.folder.journal.name}/"
+        segments = {name: each for name, each in self.record.files.items() if name.startswith(prefix)}
+        for name, expected in segments.items():
+            if problem := problem_with(self.folder.path / name, expected, may_grow=name == max(segments)):
+                raise UnreadableRunError(
+                    f"journal segment {self.folder.path / name} {problem}",
+                    hint="Take it from a copy of the run: its archive holds what the segment has lost",
+                )
+
+    def _damaged(self, path: Path, problem: str) -> UnreadableRunError:
+        if not self.folder.is_closed or read_record(self.folder).files != self.record.files:
+            return UnreadableRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
+        if path == self.folder.report:
+            cure = f"Write it again with `loadstone report {self.folder.run}`"
+            return UnreadableRunError(f"{path} {problem}", hint=cure)
+        return UnreadableRunError(f"{path} {problem}", hint=self.folder.cure)
 
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
-        return RunTable(self.folder.requests, self.folder.run)
+        return self._table(self.folder.requests)
 
     def rollups(self) -> RunTable:
         """Every second of every request name, ascending by second, method and name."""
-        return RunTable(self.folder.rollups, self.folder.run)
+        return self._table(self.folder.rollups)
 
     def usage(self) -> RunTable:
         """What every container or process used at every tick."""
-        return RunTable(self.folder.usage, self.folder.run)
+        return self._table(self.folder.usage)
 
     def events(self) -> Iterator[Event]:
-        """Every event, in the order of arrival. Raises `ArchiveError` when events.jsonl is missing or damaged."""
-        path = self.folder.events
+        """Every event, in the order of arrival. Raises `UnreadableRunError` when they are missing or damaged."""
+        path = self.file(self.folder.events)
         try:
+            check_plain_file(path, self.folder.cure)
             with path.open("rb") as lines:
-                for line in lines:
+                while line := lines.readline(_LONGEST_LINE):
                     yield decode_event_line(line, self.record.id)
-        except (OSError, ValueError) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise unreadable(path, error, self.folder.cure) from error
 
     def failures(self) -> Iterator[FailureRow]:
-        """Every error text of every request name. Raises `ArchiveError` when failures.csv is missing or damaged."""
-        path = self.folder.failures_csv
+        """Every error text of every request name. Raises `UnreadableRunError` when they are missing or damaged."""
+        path = self.file(self.folder.failures_csv)
         try:
+            check_plain_file(path, self.folder.cure)
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     yield _failure(row)
-        except (OSError, ValueError, KeyError, csv.Error) as error:
-            raise ArchiveError(f"{path} cannot be read: {error}", hint=_rebuild(self.folder.run)) from error
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise unreadable(path, error, self.folder.cure) from error
+
+    def _table(self, path: Path) -> RunTable:
+        return RunTable(self.file(path), self.folder.cure)
+
+
+def _stranger(folder: RunFolder, record: RunRecord) -> str:
+    """A file that is not as long as the record says, in a folder that is not called as its run; empty without any.
+
+    A folder that was renamed, or copied under another name, has none.
+    """
+    for name, expected in record.files.items():
+        path = folder.path / name
+        if path.is_file() and path.parent == folder.path and path.stat().st_size != expected.bytes:
+            return f"{name} has {path.stat().st_size:,} bytes"
+    return ""
 
 
 def _failure(row: dict[str, str]) -> FailureRow:
@@ -133,20 +212,30 @@ def _failure(row: dict[str, str]) -> FailureRow:
         name=RequestName(row["Method"], row["Name"]),
         error=row["Error"],
         occurrences=int(row["Occurrences"]),
-        first_seen=row["First Seen"],
-        last_seen=row["Last Seen"],
+        first_seen=_moment(row["First Seen"]),
+        last_seen=_moment(row["Last Seen"]),
     )
 
 
-def _rebuild(run: str) -> str:
-    return f"Build it again with `loadstone recover {run}`"
+def _moment(text: str) -> str:
+    """The text, if it is a moment; raises `ValueError` otherwise."""
+    parse_iso_ns(text)
+    return text
 
 
 def list_runs(results: Path) -> list[RunFolder]:
-    """Every run folder, closed or not, oldest first; empty when ``results`` does not exist."""
-    folders = [RunFolder(path) for path in results.iterdir() if path.is_dir()] if results.is_dir() else []
+    """Every run folder, closed or not, oldest first; empty when ``results`` does not exist.
+
+    Raises `UsageError` when it may not be read.
+    """
+    try:
+        paths = list(results.iterdir()) if results.is_dir() else []
+    except OSError as error:
+        raise UsageError(
+            f"the results folder {results} cannot be read: {error.strerror or error}", hint="Check its permissions"
+        ) from error
     # An id begins with the time of the start, so ids sort by time.
-    return sorted((folder for folder in folders if _is_run(folder)), key=lambda folder: folder.run)
+    return sorted((folder for folder in map(RunFolder, paths) if folder.is_run), key=lambda folder: folder.run)
 
 
 def resolve_run(results: Path, text: str) -> RunFolder:
@@ -161,13 +250,9 @@ def resolve_run(results: Path, text: str) -> RunFolder:
     if len(found) == 1:
         return found[0]
     direct = RunFolder(Path(text))
-    if not found and "/" in text and _is_run(direct):
+    if not found and "/" in text and direct.is_run:
         return direct
     raise _not_resolved(results, text, runs, found)
-
-
-def _is_run(folder: RunFolder) -> bool:
-    return folder.is_closed or folder.journal.is_dir()
 
 
 def _not_resolved(results: Path, text: str, runs: list[RunFolder], found: list[RunFolder]) -> UsageError:

@@ -9,7 +9,7 @@ from loadstone.domain.objective import number_text
 if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
 
-__all__ = ["CLOSED_MODEL", "WHOLE_RUN", "figure_notes", "in_flight_text", "scope_of"]
+__all__ = ["CLOSED_MODEL", "WHOLE_RUN", "figure_notes", "in_flight_text", "influx_notes", "scope_of"]
 
 CLOSED_MODEL: Final = (
     "Closed model: a user waits for its answer before it sends the next request, so a target that slows down is asked "
@@ -37,3 +37,17 @@ def in_flight_text(run: RunRecord) -> str:
 def figure_notes(run: RunRecord) -> list[str]:
     """A sentence on the scope of the figures that objectives judge, and one on the model."""
     return [f"Figures are of {scope_of(run)}; {in_flight_text(run)}", CLOSED_MODEL]
+
+
+def influx_notes(run: RunRecord) -> list[str]:
+    """What InfluxDB rejected and what it lacks, with the reasons; nothing where it has everything."""
+    influx, notes = run.ledgers.influx, []
+    if influx and (influx.rejected or influx.points_rejected):
+        more = f" and {influx.points_rejected:,} other points" if influx.points_rejected else ""
+        reason = influx.rejected_reason or "the reason is unknown"
+        first = f". The first line: {influx.first_rejected}" if influx.first_rejected else ""
+        notes.append(f"InfluxDB rejected {influx.rejected:,} requests{more}: {reason}{first}")
+    if influx and influx.pending:
+        reason = f": {influx.pending_reason}" if influx.pending_reason else ""
+        notes.append(f"InfluxDB lacks {influx.pending:,} requests{reason}")
+    return notes

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadstone.errors import ArchiveError
+from loadstone.archive.storage import storage_error
+from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["RunFolder", "replace_file", "sync_folder", "valid_run_id"]
+__all__ = ["RunFolder", "publish", "replace_file", "sync_file", "sync_folder", "temporary_name", "valid_run_id"]
 
 
 def valid_run_id(run: str) -> bool:
@@ -93,20 +94,52 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def built(self) -> tuple[Path, ...]:
+        """Every file that is built from the journal when the run is closed, but run.json."""
+        tables = (self.requests, self.rollups, self.usage, self.events)
+        return (*tables, self.stats_csv, self.stats_history_csv, self.failures_csv, self.exceptions_csv)
+
+    @property
+    def run_json_before(self) -> Path:
+        """The run.json of an earlier closing, while the files of a later one take the places of its files."""
+        return self.path / ".run.json.before"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs of the processes that ran it, see `loadstone.archive.logs`."""
+        return self.path / "logs"
+
+    @property
+    def cure(self) -> str:
+        """What can be done about a damaged file, for the hint of an error."""
+        if self.journal.is_dir():
+            return f"Build it again from the run's journal with `loadstone recover {self.run}`"
+        return "Take it from a copy of the run: its folder holds no journal to build it from again"
+
+    @property
     def is_closed(self) -> bool:
-        """Whether the run was closed: run.json is written last."""
-        return self.run_json.is_file()
+        """Whether the run was closed: run.json is written last. It may be damaged, or no file at all, since then."""
+        return os.path.lexists(self.run_json)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether this looks like the folder of a run, closed or not; one that may not be looked into does."""
+        if self.is_closed or _is_folder(self.journal):
+            return True
+        return (
+            _is_folder(self.path)
+            and not os.access(self.path, os.R_OK | os.X_OK, effective_ids=True)
+            and valid_run_id(self.run)
+        )
 
     def create(self) -> RunFolder:
-        """Create the folder and its parents durably. Raises `ArchiveError` when that is not possible."""
+        """Create the folder and its parents durably. Raises `StorageError` when that is not possible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path.parent)
         except OSError as error:
-            raise ArchiveError(
-                f"cannot create the run folder {self.path}: {error.strerror or error}",
-                hint="Name a writable folder with --results",
-            ) from error
+            failed = f"cannot create the run folder {self.path}"
+            raise storage_error(failed, self.path, error, everywhere=True) from error
         return self
 
     @contextmanager
@@ -133,9 +166,18 @@ def _flock(handle: int, path: Path) -> None:
         ) from error
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  (`Path.is_dir` raises where one may not look)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder to disk, so that the names in it survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -155,11 +197,12 @@ def temporary_name(target: Path) -> Path:
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Move a complete temporary file to its name, so that both survive a power cut."""
-    handle = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Move a complete temporary file to its name, so that both survive a power cut.
+
+    Raises `UnreadableRunError` when a folder has that name.
+    """
+    if target.is_dir():
+        raise UnreadableRunError(f"{target} is a folder, where a file is to be written", hint="Move it away")
+    sync_file(temporary)
     temporary.replace(target)
     sync_folder(target.parent)

@@ -32,8 +32,8 @@ from loadstone.domain.event import (
 )
 from loadstone.domain.facts import LocustCounts, Window
 from loadstone.domain.limits import FURTHER_EXCEPTIONS
+from loadstone.domain.masking import mask_secrets, mask_values
 from loadstone.domain.stall import MISSED_NS, Span
-from loadstone.domain.text import mask_secrets, mask_values
 from loadstone.domain.time import NS_PER_S
 
 __all__ = ["EXCEPTION_LIMIT", "Lifecycle", "UserException", "masked"]

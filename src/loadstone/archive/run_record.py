@@ -10,6 +10,11 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from loadstone.archive.integrity import (  # noqa: TC001  (msgspec reads annotations when it runs)
+    ContentsRecord,
+    FileDigest,
+    SalvageRecord,
+)
 from loadstone.domain.event import ScenarioIdentity  # noqa: TC001  (msgspec reads annotations when it runs)
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolves it at run time)
@@ -195,18 +200,24 @@ class ArchiveLedger(Struct, frozen=True, kw_only=True):
     produced: _Count
     stored: _Count
     dropped: Annotated[_Count, Meta(description="Dropped by workers whose buffer was full.")]
-    unknown: Annotated[_Count, Meta(description="At most this many were lost with killed workers.")]
+    unknown: Annotated[_Count, Meta(description="At most this many were lost with killed workers or damage.")]
     balances: Annotated[
         bool, Meta(description="produced = stored + dropped for every incarnation that ended properly.")
     ]
 
 
-class InfluxLedgerRecord(Struct, frozen=True, kw_only=True):
-    """Where every stored request is, in InfluxDB."""
+class InfluxLedgerRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where every stored request is, in InfluxDB, and why it is not there."""
 
     stored: _Count
     rejected: _Count
     pending: _Count
+    points_rejected: Annotated[_Count, Meta(description="Rejected points other than requests, such as rollups.")] = 0
+    rejected_reason: Annotated[
+        str | None, Meta(description="Why InfluxDB rejected the first of these lines, and what to do.")
+    ] = None
+    first_rejected: Annotated[str | None, Meta(description="That line, cut, its secrets masked.")] = None
+    pending_reason: Annotated[str | None, Meta(description="Why requests are pending, and what to do.")] = None
 
 
 class Ledgers(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -224,13 +235,14 @@ class IncarnationRecord(Struct, frozen=True, kw_only=True, rename={"incarnation"
     produced: Annotated[_Count, Meta(description="As it last reported.")]
     stored: _Count
     dropped: _Count
-    unknown: Annotated[_Count, Meta(description="Upper bound of what was lost with it; 0 if `final`.")]
+    unknown: Annotated[_Count, Meta(description="Upper bound of what was lost of it; 0 if `final` and not salvaged.")]
     aborted: _Count
     final: Annotated[bool, Meta(description="Whether it ended properly.")]
     first_sent_at: _Time | None
     last_sent_at: _Time | None
     lost_at: Annotated[_Time | None, Meta(description="When the master reported its worker lost.")]
     peak_rps: Annotated[float, Meta(description="Its highest rate between two batches, requests per second.")]
+    batches: Annotated[_Count, Meta(description="Its batches that are stored; 0 in runs of version 0.1.")] = 0
 
 
 class ObjectiveRecord(Struct, frozen=True, kw_only=True):
@@ -325,6 +337,21 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     exit_code: Literal[0, 1, 3, 4, 130]
     reasons: tuple[str, ...]
     notices: tuple[str, ...]
+    contents: Annotated[ContentsRecord | None, Meta(description="Null in runs that version 0.1 closed.")] = None
+    salvage: Annotated[
+        SalvageRecord | None, Meta(description="Null unless the archive was salvaged from a damaged journal.")
+    ] = None
+    files: Annotated[
+        dict[str, FileDigest],
+        Meta(description="Every file that this one was written with; empty in runs that version 0.1 closed."),
+    ] = {}
+    digest: Annotated[
+        str,
+        Meta(
+            description="`sha256:` and the SHA-256 of this file up to, and without, the key `digest`; "
+            "empty in runs that version 0.1 closed."
+        ),
+    ] = ""
 
     @property
     def judged(self) -> PartRecord:

@@ -7,7 +7,7 @@ incarnations and open seconds, not by the length of the run.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from loadstone.archive.lifecycle import Lifecycle
 from loadstone.domain.batch import NO_ERROR, Batch
 from loadstone.domain.event import Event, EventKind
 from loadstone.domain.ledger import IncarnationLedger, Ledger, SourceSeqs, ledger_of
+from loadstone.domain.live import Trouble
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
 from loadstone.domain.rollup import Rollup, roll_up
 from loadstone.domain.time import NS_PER_S
@@ -47,6 +48,8 @@ CLOSE_AFTER_S: Final = 15
 MASTER_LOST_AFTER_S: Final = 30
 """A run that receives neither a batch nor an event of its master for this long has lost its master."""
 _RECENT_EVENTS: Final = 200
+_PROBLEM_LASTS_NS: Final = 10 * NS_PER_S
+"""A sampler speaks once a second; what it said is no news any more once it has been silent for this long."""
 
 
 class IncarnationState:
@@ -78,6 +81,8 @@ class RunState:
         self.lifecycle = Lifecycle()
         self.incarnations: dict[str, IncarnationState] = {}
         self.usage: dict[tuple[str, str], tuple[int, Usage]] = {}
+        self.oom: Counter[tuple[str, str]] = Counter()
+        self._usage_problems: dict[str, tuple[int, int, str]] = {}
         self.recent_events: deque[Event] = deque(maxlen=_RECENT_EVENTS)
         self.newest_ns = 0
         self._live = LiveRollups() if rollups else None
@@ -124,11 +129,28 @@ class RunState:
         """Take in one tick; False when it was taken in before."""
         if not self._seen.add((EntryKind.USAGE, tick.source), tick.seq):
             return False
+        self._note_problem(tick)
         for row in tick.rows:
             key = (row.service, row.container)
+            self.oom[key] += row.oom
             if key not in self.usage or self.usage[key][0] <= tick.at_ns:
                 self.usage[key] = (tick.at_ns, row)
         return True
+
+    def usage_troubles(self, now_ns: int) -> tuple[Trouble, ...]:
+        """What is wrong with the figures of containers at ``now_ns``, as the samplers said in their newest ticks."""
+        return tuple(
+            Trouble(part="usage", text=text, since_ns=since_ns)
+            for since_ns, at_ns, text in self._usage_problems.values()
+            if now_ns - at_ns < _PROBLEM_LASTS_NS
+        )
+
+    def _note_problem(self, tick: UsageTick) -> None:
+        if not tick.problem:
+            self._usage_problems.pop(tick.source, None)
+            return
+        since_ns, *_ = self._usage_problems.get(tick.source, (tick.at_ns,))
+        self._usage_problems[tick.source] = since_ns, tick.at_ns, tick.problem
 
     @property
     def open_seconds(self) -> dict[int, dict[int, Rollup]]:
@@ -174,6 +196,14 @@ class RunState:
         ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
         known = {ledger.worker for ledger in ledgers}
         return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
+
+    def missing(self, kind: EntryKind) -> int:
+        """How many events or usage ticks are missing between the first and the last one of each source."""
+        return sum(
+            last - first + 1
+            for source, seqs in self._seen.items()
+            for first, last in (seqs.gaps() if isinstance(source, tuple) and source[0] is kind else ())
+        )
 
     @property
     def silent_workers(self) -> set[int]:

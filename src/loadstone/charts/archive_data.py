@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from loadstone.archive.figure_notes import figure_notes
+from loadstone.archive.figure_notes import figure_notes, influx_notes
 from loadstone.charts.binned import Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
@@ -82,7 +82,7 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
         started_at=record.started_at,
         window=_window(record, bins),
         tiles=_tiles(record),
-        notes=figure_notes(record),
+        notes=[*figure_notes(record), *influx_notes(record)],
         tables=_tables(run, names, marks, baseline),
         identity=_identity(record),
         baseline=baseline_id,

@@ -19,6 +19,7 @@ from loadstone.domain.event import (
     Stage,
     Started,
     Stopped,
+    StorageFailed,
     TargetExited,
     WorkerJoined,
     WorkerLost,
@@ -247,7 +248,7 @@ MARKED: Final = frozenset(EventKind) - {EventKind.USERS, EventKind.ROSTER, Event
 """Events that every chart marks with a line and that the table of events lists."""
 
 
-def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
+def event_words(payload: Payload) -> str:  # noqa: C901, PLR0911  (one line per kind)
     """The details of an event, for people; empty where its kind says everything."""
     match payload:
         case Started(users=users, host=host):
@@ -273,6 +274,8 @@ def event_words(payload: Payload) -> str:  # noqa: PLR0911  (one line per kind)
             return part
         case NamesCapped(limit=limit):
             return f"more than {_known(limit)} request names"
+        case StorageFailed(text=text, lasted_s=lasted_s):
+            return f"for {lasted_s:.0f} s: {text}"
     return ""
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.run_state import IncarnationState, RunState
     from loadstone.domain.ledger import IncarnationLedger
-    from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage
+    from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage, Trouble
     from loadstone.domain.usage_tick import Usage
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
@@ -68,6 +68,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         events=marks,
         tiles=_tiles(live),
         notes=_notes(live, state),
+        troubles=[_trouble(each, live.now_ns) for each in live.troubles],
         tables=LiveTables(
             objectives=[_objective(each) for each in live.objectives],
             names=_names(state, live),
@@ -125,6 +126,12 @@ def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
     if live.users and live.phase in {"ramping up", "running"} and silent_s >= _SILENT_S:
         notes.append(f"Nobody has been answered for {silent_s:.0f} s, with {live.users} users running")
     return notes
+
+
+def _trouble(trouble: Trouble, now_ns: int) -> str:
+    since_s = max(0, now_ns - trouble.since_ns) // (10 * NS_PER_S) * 10
+    text = trouble.text.rstrip(".")
+    return f"{trouble.part}: {text}. " + (f"Since {since_s} s" if since_s else "Since just now")
 
 
 def _objective(objective: LiveObjective) -> ObjectiveRow:

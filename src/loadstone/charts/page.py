@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.digests import REPORT_SEAL
 from loadstone.archive.folder import replace_file
 from loadstone.charts.archive_data import report_data
 from loadstone.charts.catalogue import Catalogue, catalogue
@@ -65,8 +66,9 @@ def write_report(folder: RunFolder, *, baseline: Sequence[Sequence[str]] = (), b
 
     ``baseline``: rows of the table that compares the run with the run ``baseline_id``.
     """
-    text = _report_page(report_data(ClosedRun.open(folder), baseline=baseline, baseline_id=baseline_id))
-    replace_file(folder.report, lambda path: _write(path, text))
+    run = ClosedRun.open(folder)
+    text = _report_page(report_data(run, baseline=baseline, baseline_id=baseline_id)).encode("utf-8", "replace")
+    replace_file(folder.report, lambda path: _write(path, REPORT_SEAL.put(text, run.record.id)))
     return folder.report
 
 
@@ -83,8 +85,8 @@ def _report_page(page: ReportPage) -> str:
     return _page(page, title=f"{state.verdict}: run {page.run}", without_script=without_script)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", errors="replace")
+def _write(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
 
 
 def _page(page: ReportPage | _LivePage, *, title: str, without_script: str) -> str:

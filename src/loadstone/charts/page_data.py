@@ -178,7 +178,7 @@ class NameRow(Struct, frozen=True, array_like=True):
 
 
 class UsageRow(Struct, frozen=True, array_like=True):
-    """The newest tick of one container."""
+    """The newest tick of one container; ``oom`` adds up all ticks."""
 
     label: str
     cpu_cores: float
@@ -239,7 +239,10 @@ class LiveTables(Struct, frozen=True, kw_only=True):
 
 
 class LiveHead(Struct, frozen=True, kw_only=True):
-    """Everything on the live page but its points. ``links``: text and address."""
+    """Everything on the live page but its points.
+
+    ``links``: text and address. ``troubles``: what is wrong with the platform now, a sentence each.
+    """
 
     run: str
     state: PhaseState | VerdictState
@@ -248,6 +251,7 @@ class LiveHead(Struct, frozen=True, kw_only=True):
     events: list[EventMark]
     tiles: list[Tile]
     notes: list[str] = []
+    troubles: list[str] = []
     tables: LiveTables
     identity: list[str] = []
     links: list[tuple[str, str]] = []

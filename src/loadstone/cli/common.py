@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from loadstone.archive.closed_run import resolve_run
+from loadstone.domain.masking import mask_secrets
+from loadstone.domain.text import printable
 from loadstone.errors import UsageError
-from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, read_config_file
+from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, parse, read_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ __all__ = [
     "named_run",
     "say",
     "settings_from",
+    "warn",
 ]
 
 T = TypeVar("T")
@@ -74,6 +77,8 @@ class Verb:
     actions: tuple[Verb, ...] = ()
     passes_arguments_on: bool = False
     is_service: bool = False
+    outlives_output: bool = False
+    """It goes on when nobody takes its output any more."""
 
     def add_to(self, verbs: argparse._SubParsersAction[Parser]) -> None:
         """Add the parser of this verb, and those of its actions."""
@@ -119,15 +124,23 @@ def settings_from(record: type[T], arguments: argparse.Namespace) -> T:
     return load(record, vars(arguments), file=file, shared=shared)
 
 
-def add_run(parser: argparse.ArgumentParser, name: str = "run") -> None:
+def add_run(parser: argparse.ArgumentParser, name: str = "run", *, optional: bool = False) -> None:
     """Give the parser a run as an argument."""
-    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP)
+    parser.add_argument(name, metavar=name.upper(), help=RUN_HELP, nargs="?" if optional else None)
 
 
 def add_results(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     """Give the parser the results folder; ``hidden`` for verbs that accept it but have no use for it."""
     text = argparse.SUPPRESS if hidden else "results folder (default: results)"
-    parser.add_argument("--results", default="results", metavar="DIR", help=text)
+    parser.add_argument("--results", default="results", metavar="DIR", help=text, type=_results)
+
+
+def _results(value: str) -> str:
+    try:
+        parse.path(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is {value!r}, it must be {error}") from None
+    return value
 
 
 def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
@@ -136,8 +149,13 @@ def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
 
 
 def say(line: str) -> None:
-    """Print one line of a verb's result to standard output."""
-    sys.stdout.write(f"{line}\n")
+    """Print one line of a verb's result to standard output, without what a terminal would obey."""
+    sys.stdout.write(f"{printable(line)}\n")
+
+
+def warn(line: str) -> None:
+    """Print one line that is not a result, to standard error, without secrets."""
+    sys.stderr.write(f"loadstone: {printable(mask_secrets(line))}\n")
 
 
 class StopFlag:
@@ -149,10 +167,11 @@ class StopFlag:
 
     @classmethod
     def install(cls) -> StopFlag:
-        """A flag that SIGINT, SIGTERM and SIGHUP set from now on."""
+        """A flag that SIGINT, SIGTERM and SIGHUP set from now on; `nohup` keeps SIGHUP away."""
         flag = cls()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, flag._set)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup sets
+                signal.signal(number, flag._set)
         return flag
 
     @contextmanager

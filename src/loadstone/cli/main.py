@@ -10,14 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from loadstone.cli.common import Parser
-from loadstone.domain.text import mask_secrets
-from loadstone.errors import LoadstoneError, SettingsError
+from loadstone.cli.output import checked_output, interrupted_by_signals
+from loadstone.domain.masking import keep_secrets, mask_secrets
+from loadstone.domain.text import printable
+from loadstone.errors import ExitCode, LoadstoneError, OutputError, SettingsError
+from loadstone.settings import MaskSettings, load
 from loadstone.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadstone.cli.common import Verb
+    from loadstone.cli.output import CheckedStream
 
 __all__ = ["main", "parser", "verbs"]
 
@@ -30,6 +34,7 @@ _MODULES: Final = {
     "compare": "runs",
     "export": "runs",
     "report": "runs",
+    "verify": "runs",
     "recover": "runs",
     "influx": "influx",
     "grafana": "grafana",
@@ -41,6 +46,7 @@ _MODULES: Final = {
 }
 """Module of each verb, in the order of the help. Importing all of them takes half a second of CPU, so a verb is only
 imported when it is used or described."""
+_HELP: Final = frozenset({"-h", "--help"})
 
 
 def verbs(name: str | None = None) -> tuple[Verb, ...]:
@@ -66,21 +72,42 @@ def parser(verb: str | None = None) -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; raises nothing but argparse's `SystemExit` for ``--help``."""
-    arguments = argparse.Namespace(debug=False)
-    try:
-        words = sys.argv[1:] if argv is None else list(argv)
-        name, end = _named_verb(words)
-        _, rest = parser(name).parse_known_args(words[:end], arguments)
-        verb: Verb = arguments.verb
-        if rest:
-            arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        _set_up_log(verb)
-        return int(verb.execute(arguments, tuple(words[end:]))) if verb.execute else 0
-    except LoadstoneError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        _report(error)
-        return int(error.exit_code)
+    arguments = argparse.Namespace(debug=False, verb=None)
+    with checked_output() as output:
+        try:
+            with interrupted_by_signals():
+                try:
+                    code = _run(sys.argv[1:] if argv is None else list(argv), arguments, output)
+                finally:
+                    output.flush()
+        except KeyboardInterrupt:
+            return ExitCode.INTERRUPTED
+        except OutputError as error:
+            if not error.reader_left:
+                _report(error, debug=arguments.debug)
+            return error.exit_code
+        except LoadstoneError as error:
+            _report(error, debug=arguments.debug)
+            return error.exit_code
+        except Exception as error:
+            if arguments.verb and arguments.verb.is_service:  # the log of a service is for whoever mends it
+                raise
+            _report(_unexpected(error), debug=arguments.debug)
+            return ExitCode.PLATFORM
+    return code
+
+
+def _run(words: list[str], arguments: argparse.Namespace, output: CheckedStream) -> int:
+    name, end = _named_verb(words)
+    _, rest = parser(name).parse_known_args(words[:end], arguments)
+    verb: Verb = arguments.verb
+    if rest:
+        arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    output.optional = verb.outlives_output and not _HELP & set(words)
+    _set_up_log(verb)
+    if not load(MaskSettings).masking:
+        keep_secrets()
+    return int(verb.execute(arguments, tuple(words[end:]))) if verb.execute else 0
 
 
 def _named_verb(words: Sequence[str]) -> tuple[str | None, int]:
@@ -91,11 +118,35 @@ def _named_verb(words: Sequence[str]) -> tuple[str | None, int]:
     return name, number + 1 if passes_on else len(words)
 
 
+class _SafeFormatter(logging.Formatter):
+    """Log lines without secrets and without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(mask_secrets(super().format(record)))
+
+
 def _set_up_log(verb: Verb) -> None:
-    level = logging.INFO if verb.is_service else logging.WARNING
-    logging.basicConfig(format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s", level=level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO if verb.is_service else logging.WARNING)
 
 
-def _report(error: LoadstoneError) -> None:
+def _unexpected(error: Exception) -> LoadstoneError:
+    """What to say about an error that nobody foresaw; an error of the system says itself what is wrong."""
+    if isinstance(error, OSError):
+        return LoadstoneError(
+            f"{type(error).__name__}: {error}", hint="`loadstone --debug ...` shows where it happened"
+        )
+    return LoadstoneError(
+        f"loadstone failed in a way that it should not: {type(error).__name__}: {error}",
+        hint="Run it again as `loadstone --debug ...` and report the traceback",
+    )
+
+
+def _report(error: LoadstoneError, *, debug: bool) -> None:
+    """Print each problem on a line of its own, to standard error."""
+    if debug:
+        sys.stderr.write(printable(mask_secrets(traceback.format_exc())))
     problems = error.problems if isinstance(error, SettingsError) else (str(error),)
-    sys.stderr.writelines(f"loadstone: {mask_secrets(problem)}\n" for problem in problems)
+    sys.stderr.writelines(f"loadstone: {printable(mask_secrets(problem))}\n" for problem in problems)
+    sys.stderr.flush()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.cli.common import StopFlag, Verb, add_options
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.domain.objective import parse_objectives
-from loadstone.errors import ExitCode
+from loadstone.errors import ArchiveError, ExitCode, LoadstoneError, UnreadableRunError
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import in_url
 from loadstone.launch.preflight import preflight
+from loadstone.launch.stream_store import kept_streams
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.launch.valkey import LOOPBACK
 from loadstone.report.live_view import PlainView, open_view
@@ -22,6 +26,7 @@ from loadstone.settings import RunSettings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from loadstone.archive.folder import RunFolder
     from loadstone.cli.scenario_line import ScenarioLine
@@ -55,8 +60,11 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         folder = _run_here(line, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
-    code = print_summary(folder)
-    write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
+    try:
+        code = print_summary(folder)
+        write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
+    except UnreadableRunError as error:  # not what was asked for is wrong, but what came of it
+        raise ArchiveError(error.message, hint=error.hint) from error
     return code
 
 
@@ -89,7 +97,8 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
     """Start every process on this machine for one run; None when it was interrupted before it began."""
     settings = line.settings
     scenario = preflight(settings, line.scenario)
-    with LocalStack(settings, scenario) as stack, open_view(plain=settings.plain) as view:
+    with _telling_what_is_kept(LocalStack(settings, scenario)) as stack, open_view(plain=settings.plain) as view:
+        _note_kept_streams(settings, view)
         _note_all(line.notes, view)
         stack.start(stop)
         if stop():
@@ -111,7 +120,8 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         return ExitCode.INTERRUPTED
     settings = line.settings
     scenario = preflight(settings, line.scenario, interactive=True)
-    with LocalStack(settings, scenario, interactive=True) as stack, PlainView() as view:
+    with _telling_what_is_kept(LocalStack(settings, scenario, interactive=True)) as stack, PlainView() as view:
+        _note_kept_streams(settings, view)
         _note_all(line.notes, view)
         stack.start(stop)
         if not stop():
@@ -122,6 +132,39 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
             _note_join_command(stack, view)
             RunSupervisor(stack, view, lambda: stop.count).serve()
     return ExitCode.PASS
+
+
+@contextmanager
+def _telling_what_is_kept(stack: LocalStack) -> Iterator[LocalStack]:
+    """The stack, as a context; with what it keeps and how to have it archived, said last."""
+    try:
+        with stack:
+            yield stack
+    except LoadstoneError as error:
+        if stack.kept is not None:
+            error.hint = f"{error.hint.rstrip('.')}. {_kept(stack)}".removeprefix(". ")
+        raise
+    if stack.kept is not None:
+        sys.stderr.write(f"loadstone: {_kept(stack)}\n")
+
+
+def _kept(stack: LocalStack) -> str:
+    command = _recover_command(stack.settings)
+    return f"What no archive has is kept in {stack.kept}. Once the cause is gone, this archives it: {command}"
+
+
+def _note_kept_streams(settings: RunSettings, view: View) -> None:
+    """Say that earlier starts left something for these results; what is in use is not looked at."""
+    kept = kept_streams(settings.results.resolve())
+    for each in kept:
+        each.release()
+    if kept:
+        view.note(f"entries of earlier runs are kept in {', '.join(str(each.path) for each in kept)}:")
+        view.note(f"{_recover_command(settings)} puts them into their runs")
+
+
+def _recover_command(settings: RunSettings) -> str:
+    return shlex.join(["loadstone", "recover", "--results", str(settings.results.resolve())])
 
 
 def _note_all(notes: tuple[str, ...], view: View) -> None:
@@ -146,6 +189,7 @@ RUN: Final = Verb(
     configure=_configure_run,
     execute=_run,
     passes_arguments_on=True,
+    outlives_output=True,
 )
 UP: Final = Verb(
     name="up",
@@ -154,4 +198,5 @@ UP: Final = Verb(
     configure=lambda parser: add_options(parser, RunSettings),
     execute=_up,
     passes_arguments_on=True,
+    outlives_output=True,
 )

@@ -1,4 +1,7 @@
-"""Verbs that read or rewrite archived runs: ``runs``, ``show``, ``compare``, ``export``, ``report``, ``recover``."""
+"""Verbs that read or rewrite archived runs.
+
+They are ``runs``, ``show``, ``compare``, ``export``, ``report``, ``verify`` and ``recover``.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,27 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import recover_run
+from loadstone.archive.closed_run import ClosedRun, list_runs
+from loadstone.archive.finalize.closing import recover_run, salvage_run
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.verify import verify_run
 from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
-from loadstone.errors import ExitCode
+from loadstone.errors import ExitCode, UsageError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_comparison
-from loadstone.report.export import FormatName, What, default_target, export, export_file, tell_terminal
+from loadstone.report.console import tell_terminal
+from loadstone.report.export import FormatName, What, default_target, export, export_file
 from loadstone.report.html_report import make_report
 from loadstone.report.terminal import print_comparison, print_runs, print_summary
+from loadstone.report.verification import print_check, print_checks
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-__all__ = ["COMPARE", "EXPORT", "RECOVER", "REPORT", "RUNS", "SHOW"]
+__all__ = ["COMPARE", "EXPORT", "RECOVER", "REPORT", "RUNS", "SHOW", "VERIFY"]
 
 _STANDARD_OUTPUT: Final = "-"
 
@@ -118,18 +126,60 @@ def _report(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     return ExitCode.PASS
 
 
-def _configure_recover(parser: argparse.ArgumentParser) -> None:
-    add_run(parser)
+def _configure_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help=RUN_HELP)
+    parser.add_argument("--all", action="store_true", help="verify every run in the results folder")
     add_results(parser)
-    parser.add_argument("--salvage", action="store_true", help="skip damaged parts of the journal")
+
+
+def _verify(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Verify one run or all; 0 when all is well, 1 when something is damaged or missing."""
+    if arguments.all == bool(arguments.run):
+        raise UsageError("verify takes a run or --all", hint="`loadstone verify --all` verifies every run")
+    if arguments.all:
+        checks = [verify_run(folder) for folder in list_runs(Path(arguments.results))]
+        print_checks(checks)
+    else:
+        checks = [verify_run(named_run(arguments))]
+        print_check(checks[0])
+    return ExitCode.FAIL if any(check.damaged for check in checks) else ExitCode.PASS
+
+
+def _configure_recover(parser: argparse.ArgumentParser) -> None:
+    add_run(parser, optional=True)
+    add_results(parser)
+    parser.add_argument(
+        "--stream",
+        metavar="DIR",
+        help="kept stream to read, where it belonged to another results folder (default: all that are kept for this)",
+    )
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="write what a damaged journal still holds to a new folder RUN-salvaged, and say what is missing",
+    )
 
 
 def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
-    """Recover one run and show it; the exit code is its verdict's."""
-    folder = named_run(arguments)
-    recover_run(folder, salvage=arguments.salvage)
+    """Read what was kept, recover or salvage the run if one is named, and show it; the exit code is its verdict's."""
+    from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
+
+    if arguments.salvage and arguments.run is None:
+        raise UsageError("--salvage takes the run whose journal is damaged", hint="Name it: recover RUN --salvage")
+    closed = read_kept_streams(Path(arguments.results), arguments.stream)
+    if arguments.run is None:
+        return _show_recovered(closed, Path(arguments.results))
+    named = named_run(arguments)
+    folder = (salvage_run(named) if arguments.salvage else recover_run(named)).folder
     make_report(folder)
     return print_summary(folder)
+
+
+def _show_recovered(closed: Sequence[str], results: Path) -> int:
+    """Show the runs that kept streams held; the exit code is the gravest one."""
+    if not closed:
+        say(f"nothing is kept for the runs in {results}; `loadstone recover RUN` closes one from its journal")
+    return max((print_summary(RunFolder(results / run)) for run in closed), default=ExitCode.PASS)
 
 
 RUNS: Final = Verb(
@@ -163,9 +213,17 @@ REPORT: Final = Verb(
     configure=_configure_report,
     execute=_report,
 )
+VERIFY: Final = Verb(
+    name="verify",
+    help="Check every file of a run against its digest, its checksums, and the counts in run.json.",
+    notes="The exit code is 0 when all files are whole, and 1 when one is damaged or missing.",
+    configure=_configure_verify,
+    execute=_verify,
+)
 RECOVER: Final = Verb(
     name="recover",
-    help="Close a run from its journal after a crash or a power cut.",
+    help="Archive what a crash, a power cut or a full disk has left: a run's journal, and streams that were kept.",
+    notes="Without RUN it reads what is kept for the runs of a results folder, and closes them.",
     configure=_configure_recover,
     execute=_recover,
 )

@@ -61,6 +61,7 @@ WORKER: Final = Verb(
     configure=lambda parser: add_options(parser, WorkerSettings),
     execute=_worker,
     passes_arguments_on=True,
+    outlives_output=True,
 )
 COLLECTOR: Final = Verb(
     name="collector",
@@ -69,6 +70,7 @@ COLLECTOR: Final = Verb(
     configure=lambda parser: add_options(parser, CollectorSettings),
     execute=_collector,
     is_service=True,
+    outlives_output=True,
 )
 USAGE: Final = Verb(
     name="usage",
@@ -77,4 +79,5 @@ USAGE: Final = Verb(
     configure=lambda parser: add_options(parser, UsageSettings),
     execute=_usage,
     is_service=True,
+    outlives_output=True,
 )

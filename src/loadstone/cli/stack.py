@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 from loadstone.cli.common import Verb, add_options, say, settings_from
 from loadstone.compose.influx_setup import set_up_influx
 from loadstone.compose.secrets import give_results, make_secrets, read_for_people
-from loadstone.errors import ExitCode
+from loadstone.compose.settings_file import problems_of_stack_file
+from loadstone.compose.welcome import welcome_lines
+from loadstone.domain.masking import mask_secrets
+from loadstone.errors import ExitCode, SettingsError
 from loadstone.launch.doctor import examine
 from loadstone.settings import DoctorSettings, InfluxSetupSettings, StackSettings, load
 
@@ -48,6 +51,30 @@ def _setup_influx(_arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int
     return ExitCode.PASS
 
 
+def _configure_setup_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="ENVFILE", help="the file that `docker compose --env-file` will be given")
+    parser.add_argument(
+        "--folder",
+        default=".",
+        metavar="DIR",
+        help="folder of docker-compose.yaml, from which paths count (default: .)",
+    )
+
+
+def _setup_check(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    """Raise with every problem, or say that there is none."""
+    if problems := problems_of_stack_file(Path(arguments.file), Path(arguments.folder)):
+        raise SettingsError(problems)
+    say(f"{arguments.file}: every setting is valid")
+    return ExitCode.PASS
+
+
+def _setup_welcome(_arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
+    for line in welcome_lines(load(StackSettings)):
+        say(line)
+    return ExitCode.PASS
+
+
 def _say_changes(changes: Sequence[str]) -> None:
     for line in changes or ["nothing to do: everything was in place"]:
         say(line)
@@ -64,16 +91,23 @@ def _doctor(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Print every finding; exit code 4 when something is wrong."""
     findings = examine(settings_from(DoctorSettings, arguments))
     for finding in findings:
-        say(f"{finding.what:<9} {_STATUS[finding.ok]:<6} {finding.text}")
+        say(mask_secrets(f"{finding.what:<9} {_STATUS[finding.ok]:<6} {finding.text}"))
     wrong = any(finding.ok is False for finding in findings)
     return ExitCode.PLATFORM if wrong else ExitCode.PASS
 
 
 SETUP: Final = Verb(
     name="setup",
-    help="Prepare the compose stack; its one-shot services run this.",
+    help="Check and prepare the compose stack; its one-shot services run this.",
     notes="Running it again changes nothing that is in place.",
     actions=(
+        Verb(
+            name="check",
+            help="Check the stack's settings file before anything is touched, and tell every problem at once.",
+            notes="What Docker or Compose would refuse halfway is checked, too. The exit code is 2 with any problem.",
+            configure=_configure_setup_check,
+            execute=_setup_check,
+        ),
         Verb(
             name="secrets",
             help="Check the stack's settings, make its secrets and hand the results folder to its owner.",
@@ -86,6 +120,7 @@ SETUP: Final = Verb(
             notes="Its settings are environment variables: see docs/reference/settings.md.",
             execute=_setup_influx,
         ),
+        Verb(name="welcome", help="Say which pages of the stack to open.", execute=_setup_welcome),
     ),
 )
 SECRETS: Final = Verb(

@@ -1,14 +1,17 @@
 """Aggregator: reads the streams and writes the journals of runs. A deployment has one; nothing else writes journals.
 
-An entry is appended to the journal of its run, applied to the run's state, and acknowledged after the journal was
-synced, at most a second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
+An entry is moved from the inbox of its producer into its stream (`loadstone.stream.inbox`), admitted (`Admission`),
+appended to the journal of its run, applied to the run's state, and acknowledged after the journal was synced, at most a
+second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
 once. A complete run is handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime.
+While the disk takes nothing, nothing is read or acknowledged, and live snapshots say so.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager, nullcontext
+import time
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,19 +19,19 @@ from msgspec.structs import replace
 from redis import OutOfMemoryError
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.folder import RunFolder, valid_run_id
-from loadstone.archive.journal.entry import decode_entry
-from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.folder import RunFolder
+from loadstone.collector.admission import KINDS, Admission, RefusedError
 from loadstone.collector.live.snapshot import publish_live, snapshot
 from loadstone.collector.open_run import ClosingRun, OpenRun
-from loadstone.domain.live import InfluxLedger
+from loadstone.collector.trouble import ARCHIVE, PUT_BACK, StorageWatch, WaitingRuns
+from loadstone.domain.live import Trouble
 from loadstone.domain.retry import Retries
-from loadstone.errors import ArchiveError, FormatError
+from loadstone.errors import ArchiveError, StorageError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed, forget_writers
-from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import trim_finished
-from loadstone.stream.keys import DEAD_LETTERS, EVENTS, OPEN_RUNS, SAMPLES, USAGE
+from loadstone.stream.inbox import move_entries
+from loadstone.stream.keys import OPEN_RUNS, USAGE
 from loadstone.stream.when_full import command_when_full
 
 if TYPE_CHECKING:
@@ -37,24 +40,22 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.archive.journal.entry import Content
     from loadstone.collector.finalizer import Finalizer
     from loadstone.collector.live.board import LiveBoard
-    from loadstone.domain.batch import Batch
-    from loadstone.domain.event import Event
     from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
-    from loadstone.domain.usage_tick import UsageTick
     from loadstone.stream.consumer import Consumer, StreamEntry
     from loadstone.stream.lease import Lease
 
 __all__ = ["STREAMS", "Aggregator"]
 
-_KINDS: Final = {EVENTS: EntryKind.EVENTS, SAMPLES: EntryKind.SAMPLES, USAGE: EntryKind.USAGE}
-STREAMS: Final = tuple(_KINDS)
+STREAMS: Final = tuple(KINDS)
 """The streams that an Aggregator reads."""
-_MOST_DEAD_LETTERS: Final = 1000
 _READ_COUNT: Final = 256
-_BLOCK_MS: Final = 200
+_PAUSE_S, _IDLE_PAUSE_S = 0.02, 0.1
+"""Between two looks into empty inboxes: while a run is open, and otherwise. Redis cannot say when a list that must not
+lose its elements has got one."""
 _SYNC_EVERY_S: Final = 0.5
 _SAY_FULL_EVERY_S: Final = 60.0
 _MOST_FINALIZERS: Final = 2
@@ -79,6 +80,7 @@ class Aggregator:
     lease: Lease | None = None
     board: LiveBoard | None = None
     clock: Clock = SYSTEM_CLOCK
+    admission: Admission = field(init=False)
     runs: dict[str, OpenRun] = field(default_factory=dict)
     closing: dict[str, ClosingRun] = field(default_factory=dict)
     set_aside: Retries = field(default_factory=Retries)
@@ -86,40 +88,109 @@ class Aggregator:
     _unsynced: list[StreamEntry] = field(default_factory=list)
     _due_s: float = 0.0
     _said_full_s: float | None = None
+    _storage: StorageWatch = field(init=False)
+    _waiting: WaitingRuns = field(init=False)
+    _stream_trouble: Trouble | None = None
+    _left_open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.client, self.results, self.clock)
+        self._storage = StorageWatch(self.client, self.clock)
+        self._waiting = WaitingRuns(self.client, self.clock)
 
     def resume(self) -> None:
-        """Open again the runs that an earlier Aggregator left open. Raises stream failures."""
+        """Open again the runs that an earlier Aggregator left open, unless the disk refuses. Raises stream failures."""
+        self._storage.resume()
         self.consumer.join()
         if self.feed:
             self.feed.join()
         else:
             forget_writers(self.client)
         members: Any = self.client.smembers(OPEN_RUNS)
-        for run in sorted(member.decode() for member in members):
-            if (self.results / run).is_dir():
-                self._open(run)
+        names = sorted(member.decode() for member in members)
+        self._left_open = [run for run in names if (self.results / run).is_dir()]
+        try:
+            self._open_again()
+        except StorageError as error:
+            self._storage.failed(str(error))
 
     def _open_again(self) -> None:
-        """Try to open the runs that were set aside; the entries of one that is open again are read now."""
+        """Open what an earlier Aggregator left open, before anything is read, and try what was set aside.
+
+        The entries of a run that was set aside and is open again are read now.
+        """
+        while self._left_open:
+            self._open(self._left_open[-1])
+            self._left_open.pop()
         for name in self.set_aside.names:
             if self.set_aside.is_due(name, self.clock.monotonic_s()) and self._open(name) is not None:
                 self.set_aside.succeeded(name)
-                self.sync()
-                self.consumer.rewind()
+                self._read_again()
+
+    def _read_again(self) -> None:
+        """Read what was left unacknowledged once more."""
+        self.sync()
+        self.consumer.rewind()
 
     def step(self) -> None:
         """Read once, and sync, publish and close what is due. Raises stream failures and `ArchiveError`."""
-        self._open_again()
-        for entry in self.consumer.read(count=_READ_COUNT, block_ms=_BLOCK_MS):
-            if self._take(entry):
-                self._unsynced.append(entry)
-        if self.clock.monotonic_s() >= self._due_s:
-            self.sync()
+        try:
+            came = self._read()
+            is_due = self.clock.monotonic_s() >= self._due_s
+            if is_due:
+                self.sync()
+                self._note_storage_works()
+        except StorageError as error:
+            self._note_storage_failed(error)
+            raise
+        self._stream_trouble = None
+        if is_due:
             with self._unless_full():
                 self._publish()
             self._close_complete()
         with self._unless_full():
             self._finish_closed()
+        if not came:
+            time.sleep(_PAUSE_S if self.runs else _IDLE_PAUSE_S)
+
+    def _read(self) -> bool:
+        """Take what has come; whether anything has."""
+        self._open_again()
+        if self.admission.may_read_again():
+            self._read_again()
+        moved = move_entries(self.client, STREAMS)
+        entries = self.consumer.read(count=_READ_COUNT, block_ms=None)
+        for entry in entries:
+            if self._take(entry):
+                self._unsynced.append(entry)
+        return bool(moved or entries)
+
+    def _note_storage_failed(self, error: StorageError) -> None:
+        """Show what the disk refuses; what it did take is safe, and counts."""
+        self._storage.failed(str(error))
+        with suppress(StorageError):
+            self.sync()
+        with self._unless_full():
+            self._publish()
+            self._finish_closed()
+
+    def _note_storage_works(self) -> None:
+        """After everything that waited was taken and synced: record in each run for how long it had to wait."""
+        over = self._storage.trouble
+        if over is not None:
+            for run in self.runs.values():
+                run.note_storage(over)
+            self.sync()
+            self._storage.is_over()
+
+    def note_stream_failed(self, text: str) -> None:
+        """Show on the live page, which needs no stream, why nothing comes in. Kept until the next pass works."""
+        since_ns = self._stream_trouble.since_ns if self._stream_trouble else self.clock.now_ns()
+        self._stream_trouble = Trouble(part="stream", text=text, since_ns=since_ns)
+        if self.board:
+            for run in self.runs.values():
+                live = snapshot(run.folder.run, run.state, now_ns=self.clock.now_ns())
+                self.board.show(replace(live, troubles=(self._stream_trouble,)), run.state)
 
     def sync(self) -> None:
         """Sync everything read so far to disk, publish it to the writers, acknowledge it and trim the streams.
@@ -129,7 +200,8 @@ class Aggregator:
         ledger, and a writer that misses a name of an acknowledged entry asks for a backfill.
         """
         for run in self.runs.values():
-            run.journal.sync()
+            if run.sync():
+                run.note_storage(self._storage.mended(PUT_BACK))
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
         with self._unless_full():
             if self.feed:
@@ -145,9 +217,14 @@ class Aggregator:
             self.feed.look_at_ledgers(busy={*self.runs, *self.closing, *self.set_aside.names})
 
     def forget_unsynced(self) -> None:
-        """After a failure: what was not acknowledged will be read again."""
+        """After a failure: what was not acknowledged will be read again.
+
+        No run was heard in the meantime, so none of them has fallen silent.
+        """
         self._unsynced.clear()
         self.consumer.rewind()
+        for run in self.runs.values():
+            run.arrived_s = self.clock.monotonic_s()
 
     def close(self) -> None:
         """Release every run folder and end the finalizers; the next Aggregator starts them again.
@@ -156,6 +233,7 @@ class Aggregator:
         """
         for closing in self.closing.values():
             closing.finalizer.stop()
+            closing.release()
         runs, self.runs = self.runs, {}
         self.closing.clear()
         errors = [error for run in runs.values() if (error := _close(run)) is not None]
@@ -163,24 +241,37 @@ class Aggregator:
             raise errors[0]
 
     def _take(self, entry: StreamEntry) -> bool:
-        """Whether the entry was processed; an entry of a run that is being closed has to be read again later."""
+        """Whether the entry was processed; one that is of a run that is being closed, or waits, is read again later."""
         try:
-            content = _content(entry)
-        except FormatError as error:
-            self._bury(entry, str(error))
+            content = self.admission.content(entry)
+            if content is None:
+                return False
+            if entry.run in self.closing:
+                self.closing[entry.run].deferred = True
+                return False
+            runs = list(self.runs.values()) if entry.stream == USAGE else self._opened_for(entry.run, content)
+        except RefusedError as refused:
+            self.admission.refuse(entry, str(refused))
             return True
-        if entry.run in self.closing:
-            self.closing[entry.run].deferred = True
-            return False
-        if entry.stream == USAGE:
-            runs = list(self.runs.values())
-        elif entry.run not in self.set_aside and (opened := self._open(entry.run)) is not None:
-            runs = [opened]
-        else:
-            return False
         for run in runs:
-            run.take(_KINDS[entry.stream], entry.id, entry.blob, content)
-        return True
+            run.take(KINDS[entry.stream], entry.id, entry.blob, content)
+        return bool(runs) or entry.stream == USAGE
+
+    def _opened_for(self, run: str, content: Content) -> list[OpenRun]:
+        """The open run that this content belongs to; none, and what waits is known, while it cannot be opened.
+
+        Raises `RefusedError`.
+        """
+        if run not in self.runs and run not in self.set_aside:
+            self.admission.check_open(run, content)
+        opened = None
+        try:
+            if run not in self.set_aside:
+                opened = self._open(run)
+        finally:
+            if opened is None:
+                self._waiting.add(run, content)
+        return [opened] if opened else []
 
     def _open(self, run: str) -> OpenRun | None:
         """The run, opened if it is not open; None, and it is set aside, if that is not possible."""
@@ -191,21 +282,21 @@ class Aggregator:
                 with self.lease.kept() if self.lease else nullcontext():
                     self.runs[run] = OpenRun.open(RunFolder(self.results / run), self.clock, published=published)
             except ArchiveError as error:
+                if isinstance(error, StorageError) and error.everywhere:
+                    raise
                 self._set_aside(run, error)
                 return None
+            self._waiting.opened(run)
             log.info("run=%s state=open folder=%s", run, self.runs[run].folder.path)
         return self.runs[run]
 
     def _set_aside(self, run: str, error: ArchiveError) -> None:
         pause_s = self.set_aside.failed(run, self.clock.monotonic_s())
+        self._waiting.refused(run, str(error))
         log.error(
             "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
             *(run, self.results / run, str(error), pause_s, run),
         )
-
-    def _bury(self, entry: StreamEntry, reason: str) -> None:
-        log.error("stream=%s id=%s dead_letter=yes reason=%r", entry.stream, entry.id, reason)
-        add_dead_letter(self.client, DEAD_LETTERS, entry, reason, entry.blob, most=_MOST_DEAD_LETTERS)
 
     @contextmanager
     def _unless_full(self) -> Iterator[None]:
@@ -226,13 +317,25 @@ class Aggregator:
             publish_live(self.client, live)
             if self.board:
                 self.board.show(live, run.state)
+        for live, state in self._waiting.snapshots(tuple(self._storage.shown())):
+            publish_live(self.client, live)
+            if self.board:
+                self.board.show(live, state)
 
     def _snapshot(self, run: OpenRun) -> LiveSnapshot:
         name = run.folder.run
         live = snapshot(name, run.state, now_ns=self.clock.now_ns(), closing=name in self.closing)
+        live = replace(live, troubles=(*live.troubles, *self._troubles(name), *self.admission.troubles()))
         if self.feed is None or live.ledger is None:
             return live
-        return replace(live, influx=InfluxLedger(**self.feed.live(name, live.ledger.stored)))
+        ledger, troubles = self.feed.live(name, live.ledger.stored, live.now_ns)
+        return replace(live, influx=ledger, troubles=(*live.troubles, *troubles))
+
+    def _troubles(self, name: str) -> Iterator[Trouble]:
+        yield from self._storage.shown()
+        closing = self.closing.get(name)
+        if closing is not None and closing.finalizer.error:
+            yield Trouble(part=ARCHIVE, text=closing.finalizer.error, since_ns=closing.finalizer.failed_ns)
 
     def _close_complete(self) -> None:
         """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders.
@@ -252,6 +355,8 @@ class Aggregator:
 
     def _finish_closed(self) -> None:
         for name, closing in list(self.closing.items()):
+            if closing.put_back(self.finalize):
+                self._storage.mended(PUT_BACK)
             if not closing.finalizer.poll() or not self._unannounced.is_due(name, self.clock.monotonic_s()):
                 continue
             try:
@@ -267,13 +372,15 @@ class Aggregator:
     def _finish(self, name: str, closing: ClosingRun) -> None:
         if not self._last_points_published(closing):
             return
-        if closing.deferred:  # its late entries are read now, and it is closed once more with them
-            self.sync()
-            self.consumer.rewind()
+        if closing.deferred:  # entries that came before it was closed: they are read now, and it is closed with them
+            self._open(name)
         else:
             self._announce_closed(name, closing.run)
         self._unannounced.succeeded(name)
-        del self.closing[name]  # last: what failed is done again in the next pass, which changes nothing twice
+        closing.release()
+        del self.closing[name]  # after what can fail: that is done again in the next pass, which changes nothing twice
+        if closing.deferred:
+            self._read_again()
 
     def _last_points_published(self, closing: ClosingRun) -> bool:
         folder = closing.run.folder
@@ -287,6 +394,7 @@ class Aggregator:
         if self.board:
             self.board.close(live, run.state, record)
         publish_live(self.client, live)
+        self.admission.closed(name)
         self.client.srem(OPEN_RUNS, name)
         log.info("run=%s state=closed verdict=%s", name, record.verdict)
 
@@ -297,10 +405,3 @@ def _close(run: OpenRun) -> ArchiveError | None:
     except ArchiveError as error:
         return error
     return None
-
-
-def _content(entry: StreamEntry) -> Batch | Event | UsageTick:
-    """What an entry holds. Raises `FormatError` when it does not belong in its stream."""
-    if entry.stream != USAGE and not valid_run_id(entry.run):
-        raise FormatError(f"{entry.run!r} is not the id of a run")
-    return decode_entry(_KINDS[entry.stream], entry.blob)

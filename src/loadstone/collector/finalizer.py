@@ -28,8 +28,10 @@ import msgspec
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.charts.page import write_report
+from loadstone.domain.masking import keep_secrets
 from loadstone.errors import LoadstoneError, StreamError
 from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.settings import MaskSettings, load
 from loadstone.stream.client import FAILURES, connect
 from loadstone.stream.keys import finalizer_lease, lease_number
 from loadstone.stream.lease import Lease
@@ -48,6 +50,7 @@ _NICENESS: Final = 5
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _LONGEST_ERROR: Final = 2000
+_AT_IT_AFTER_S: Final = 5.0
 log = logging.getLogger("loadstone.finalizer")
 
 
@@ -77,6 +80,16 @@ class Finalizer:
         self._failures = 0
         self._due_s = clock.monotonic_s()
         self._closed = False
+        self._error = ""
+        self._started_s = 0.0
+        self.failed_ns = 0
+        """Since when it fails, wall clock."""
+
+    @property
+    def error(self) -> str:
+        """Why the last try failed; empty if none did, and once the next one got further than a full disk lets it."""
+        is_at_it = self._process is not None and self._clock.monotonic_s() - self._started_s >= _AT_IT_AFTER_S
+        return "" if is_at_it else self._error
 
     @property
     def pid(self) -> int | None:
@@ -101,6 +114,7 @@ class Finalizer:
             self._end()
 
     def _start(self) -> None:
+        self._started_s = self._clock.monotonic_s()
         command = [sys.executable, "-P", "-m", __spec__.name]  # -P: no module of the current folder
         try:
             self._process = subprocess.Popen(
@@ -134,8 +148,10 @@ class Finalizer:
         if outcome.report_error:
             log.error("run=%s report=no error=%r hint='loadstone report %s'", run, outcome.report_error, run)
         if not outcome.error:
-            self._closed = True
+            self._closed, self._error = True, ""
             return
+        self.failed_ns = self.failed_ns or self._clock.now_ns()
+        self._error = outcome.error
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         self._failures += 1
         self._due_s = self._clock.monotonic_s() + pause_s
@@ -147,6 +163,8 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)
+    if not load(MaskSettings).masking:
+        keep_secrets()
     sys.stdout.buffer.write(msgspec.json.encode(_carry_out(order)))
 
 

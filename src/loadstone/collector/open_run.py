@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.held import HeldSegments
 from loadstone.archive.journal.reader import read_journal
 from loadstone.archive.journal.writer import JournalWriter
 from loadstone.archive.run_state import MASTER_LOST_AFTER_S, RunState
+from loadstone.collector.trouble import storage_event
 from loadstone.domain.event import Event, NamesCapped, encode_event
 from loadstone.errors import ArchiveError, FormatError
 from loadstone.influx.encode_summary import summary_lines
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
     from loadstone.collector.finalizer import Finalizer
     from loadstone.domain.batch import Batch
+    from loadstone.domain.live import Trouble
     from loadstone.domain.time import Clock
     from loadstone.domain.usage_tick import UsageTick
     from loadstone.influx.feed import InfluxFeed
@@ -54,6 +57,8 @@ class OpenRun:
     arrived_s: float
     points: PointStream | None = None
     position: int = 0
+    _lock: ExitStack = field(default_factory=ExitStack)
+    _is_locked: bool = True
     unpublished: list[str] = field(default_factory=list)
 
     @classmethod
@@ -67,9 +72,11 @@ class OpenRun:
         state = RunState()
         points = None if published is None else PointStream(folder.run, state.names)
         with ExitStack() as held, _as_archive_error(folder):
-            held.enter_context(folder.create().lock())
+            lock = held.enter_context(ExitStack())
+            lock.enter_context(folder.create().lock())
             journal = held.enter_context(closing(JournalWriter(folder.journal)))
             run = cls(folder, journal, state, held, clock, clock.monotonic_s(), points)
+            run._lock = lock
             run._replay(published or 0)
             run.held = held.pop_all()
         return run
@@ -84,15 +91,42 @@ class OpenRun:
         if self.state.names.capped and not self.state.lifecycle.names_capped:
             self._note_names_capped(stream_id)
 
+    def sync(self) -> bool:
+        """Make safe all that was taken; whether the journal had been deleted or moved, and was written again.
+
+        Raises `ArchiveError` while it is not safe, or another process holds the folder that was made again.
+        """
+        written_again = self.journal.sync()
+        if written_again:
+            self._is_locked = False
+        if not self._is_locked:
+            self._lock_again()
+        return written_again
+
+    def note_storage(self, trouble: Trouble) -> None:
+        """Record a trouble of the disk that is over now; recording it again changes nothing."""
+        event = storage_event(self.folder.run, trouble, self.clock.now_ns())
+        self.take(EntryKind.EVENTS, "", encode_event(event), event)
+
+    def _lock_again(self) -> None:
+        """Lock the folder that is at the path now, which may be another one."""
+        self._lock.close()
+        with _as_archive_error(self.folder):
+            self._lock.enter_context(self.folder.lock())
+        self._is_locked = True
+
     def may_close(self) -> bool:
         """Whether the run is complete and no more entries are expected.
 
         After an outage of the stream, entries may be old when they arrive, so silence is measured by arrival: a backlog
-        is drained first, and a master counts as lost only when nothing has arrived here for that long.
+        is drained first, and a master counts as lost only when nothing has arrived here for that long. A run with a
+        time that is still to come, by a wrong clock or worse, would be complete only then: arrival alone decides.
         """
-        silent_s = self.clock.monotonic_s() - self.arrived_s
+        silent_s, now_ns = self.clock.monotonic_s() - self.arrived_s, self.clock.now_ns()
         enough_s = MASTER_LOST_AFTER_S if self.state.lifecycle.stopped_ns is None else _SILENCE_S
-        return silent_s >= enough_s and self.state.is_complete(self.clock.now_ns())
+        if self.state.newest_ns > now_ns and silent_s >= MASTER_LOST_AFTER_S:
+            return True
+        return silent_s >= enough_s and self.state.is_complete(now_ns)
 
     def publish_points(self, feed: InfluxFeed) -> None:
         """Publish the lines that came since the last call, and those that the stream did not accept then."""
@@ -148,6 +182,30 @@ class ClosingRun:
     finalizer: Finalizer
     deferred: bool = False
     _last_points: Iterator[list[str]] | None = None
+    _journal: HeldSegments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._journal = HeldSegments(self.run.folder.journal)
+        with suppress(OSError):  # as with too many open files: then a journal that is taken away is not put back
+            self._journal.hold_earlier()
+
+    def put_back(self, finalize: Callable[[RunFolder], Finalizer]) -> bool:
+        """Whether something else had deleted or moved the journal: it was written again, and is finalized anew."""
+        try:
+            missing = self._journal.missing()
+            for number in missing:
+                self._journal.write_again(number)
+        except OSError as error:
+            log.error("run=%s journal=missing error=%r", self.run.folder.run, str(error))  # noqa: TRY400  (the cause is enough)
+            return False
+        if missing:
+            self.finalizer.stop()
+            self.finalizer = finalize(self.run.folder)
+        return bool(missing)
+
+    def release(self) -> None:
+        """Close the files of the journal, which is not needed any more."""
+        self._journal.close()
 
     def publish_last_points(self, feed: InfluxFeed, load: Callable[[], RunRecord]) -> bool:
         """Publish points that are known only at the end of the run, for a fifth of a second; whether all are published.

@@ -21,7 +21,7 @@ from loadstone.errors import ArchiveError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
-from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.client import FAILURES, connect, what_failed
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import AGGREGATOR_LEASE, AGGREGATORS, WRITERS
 from loadstone.stream.lease import Lease
@@ -40,6 +40,7 @@ __all__ = ["serve", "serve_aggregator", "start_finalizer"]
 
 _LEASE_LIFE_MS: Final = 5000
 _PAUSE_S: Final = 0.5
+_SAY_AGAIN_S: Final = 60.0
 log = logging.getLogger("loadstone.collector")
 
 
@@ -90,7 +91,7 @@ def _serve_both(settings: CollectorSettings, stopped: Callable[[], bool]) -> Non
 def serve_aggregator(settings: CollectorSettings, stopped: Callable[[], bool]) -> None:
     """Aggregate until ``stopped()``, whenever this process holds the lease of its deployment."""
     client = connect(settings.redis_url)
-    with serving(settings.live_bind, settings.live_port, settings.results) as board:
+    with serving(settings.live_bind, settings.live_port, settings.results, settings.allowed_hosts) as board:
         service = _AggregatorService(settings, client, board, f"aggregator-{os.getpid()}-{SYSTEM_CLOCK.now_ns()}")
         try:
             while not stopped():
@@ -109,6 +110,8 @@ class _AggregatorService:
     board: LiveBoard | None
     name: str
     aggregator: Aggregator | None = None
+    _said: str = ""
+    _say_again_s: float = 0.0
 
     @property
     def lease(self) -> Lease:
@@ -124,10 +127,19 @@ class _AggregatorService:
             else:
                 self.aggregator.step()
         except (*FAILURES, ArchiveError) as error:
-            log.error("state=waiting error=%r nothing_lost=yes", str(error))  # noqa: TRY400  (the cause is enough)
+            self._say_waiting(str(error))
             if self.aggregator is not None:
+                if not isinstance(error, ArchiveError):
+                    self.aggregator.note_stream_failed(what_failed(error))
                 self.aggregator.forget_unsynced()
             time.sleep(_PAUSE_S)
+
+    def _say_waiting(self, error: str) -> None:
+        """Log what it waits for, once a minute while that stays the same."""
+        now_s = SYSTEM_CLOCK.monotonic_s()
+        if error != self._said or now_s >= self._say_again_s:
+            self._said, self._say_again_s = error, now_s + _SAY_AGAIN_S
+            log.error("state=waiting error=%r nothing_lost=yes", error)
 
     def leave(self) -> None:
         """Make safe what was read, and let the next Aggregator take over."""

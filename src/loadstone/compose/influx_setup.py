@@ -16,6 +16,7 @@ import msgspec
 
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.influx.query import has_rows
 from loadstone.settings import read_secret
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ __all__ = ["set_up_influx"]
 
 _TOKEN_NAME: Final = "loadstone collector: write only"  # noqa: S105  (a description)
 _PROBE: Final = "stack_check,by=influx-init ok=1i"
+_READ_PROBE: Final = 'SELECT last("ok") FROM "stack_check"'
 _LEGACY: Final = "/private/legacy/authorizations"
+_MAPPINGS: Final = "/api/v2/dbrps"
 _ANSWERS_WITHIN_S: Final = 60.0
 _PAUSE_S: Final = 0.5
 _ADMIN_CURE: Final = "Name the file that `loadstone setup secrets` wrote with LOADSTONE_INFLUX_ADMIN_TOKEN_FILE"
@@ -49,7 +52,13 @@ class _Token(_Record, frozen=True, kw_only=True):
 
 
 class _RetentionRule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """How long a bucket keeps points. A shard group may not be longer than that, and 0 lets InfluxDB choose.
+
+    The image makes shard groups of 168 h, with which InfluxDB refuses any shorter retention.
+    """
+
     every_seconds: int = 0
+    shard_group_duration_seconds: int = 0
     type: str = "expire"
 
 
@@ -63,12 +72,21 @@ class _Bucket(msgspec.Struct, frozen=True, rename="camel"):
         return sum(rule.every_seconds for rule in self.retention_rules)
 
 
+class _Mapping(msgspec.Struct, frozen=True, rename={"bucket_id": "bucketID"}):
+    """Which bucket InfluxQL takes for a database and retention policy; a virtual one follows the bucket's name."""
+
+    id: str
+    bucket_id: str = ""
+    virtual: bool = False
+
+
 class _Listing(msgspec.Struct, frozen=True):
     """The answer of a list endpoint: one of these."""
 
     orgs: tuple[_Record, ...] | None = None
     buckets: tuple[_Bucket, ...] | None = None
     authorizations: tuple[_Record, ...] | None = None
+    content: tuple[_Mapping, ...] | None = None
 
 
 class _Resource(msgspec.Struct, frozen=True, rename={"org_id": "orgID"}):
@@ -156,18 +174,35 @@ class _Setup:
         return ["made the collector's token, which may only write"]
 
     def ensure_reader(self) -> list[str]:
-        """The user for Grafana, with the password that Grafana was given."""
+        """The user for Grafana, with the password that Grafana was given; it reads the point that the writer wrote.
+
+        A bucket that was deleted and made again has another id, for which an earlier user has no right.
+        """
         name = self._settings.influx_reader
         if self._may_read():
             return []
-        found = self._list(_LEGACY, orgID=self._org_id, token=name).authorizations
-        if not found:
-            body = {"orgID": self._org_id, "token": name, "permissions": (self._permission("read"),)}
-            found = (self._ask("POST", _LEGACY, _Record, body),)
-        self._send("POST", f"{_LEGACY}/{found[0].id}/password", {"password": self._password})
+        self._forget_mappings()
+        for old in self._list(_LEGACY, orgID=self._org_id, token=name).authorizations or ():
+            self._send("DELETE", f"{_LEGACY}/{old.id}")
+        body = {"orgID": self._org_id, "token": name, "permissions": (self._permission("read"),)}
+        made = self._ask("POST", _LEGACY, _Record, body)
+        self._send("POST", f"{_LEGACY}/{made.id}/password", {"password": self._password})
         if not self._may_read():
-            raise PlatformError(f"InfluxDB refuses the user {name} that it has just made")
+            raise PlatformError(
+                f"the user {name}, who was just made, cannot read the bucket {self._settings.influx_bucket}",
+                hint="See the log of the service influxdb",
+            )
         return [f"made the user {name}, who may only read"]
+
+    def _forget_mappings(self) -> None:
+        """Remove what makes the database of the bucket's name another bucket, such as one that was deleted.
+
+        Without such a mapping InfluxDB takes the bucket of that name.
+        """
+        mappings = self._list(_MAPPINGS, orgID=self._org_id, db=self._settings.influx_bucket).content or ()
+        for mapping in mappings:
+            if not mapping.virtual and mapping.bucket_id != self._bucket_id:
+                self._send("DELETE", f"{_MAPPINGS}/{mapping.id}?orgID={self._org_id}")
 
     def _may_write(self) -> bool:
         token = read_secret(self._token_file, "InfluxDB token", cure="Remove it, so that a new one is made")
@@ -177,9 +212,10 @@ class _Setup:
         return answer.status_code == HTTPStatus.NO_CONTENT
 
     def _may_read(self) -> bool:
-        question = {"db": self._settings.influx_bucket, "q": "SHOW MEASUREMENTS"}
+        """Whether the reader gets the point that `_may_write` wrote: without the right, InfluxDB answers 200 too."""
+        question = {"db": self._settings.influx_bucket, "q": _READ_PROBE}
         answer = self._client.get("/query", params=question, auth=(self._settings.influx_reader, self._password))
-        return answer.status_code == HTTPStatus.OK
+        return answer.status_code == HTTPStatus.OK and has_rows(answer.content)
 
     def _permission(self, action: str) -> _Permission:
         return _Permission(action, _Resource(self._bucket_id, self._org_id))

@@ -6,16 +6,18 @@ import time
 import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from loadstone.archive.folder import RunFolder
-from loadstone.domain.live import RunStatus
+from loadstone.domain.live import KEEP_FROM_CLOSING, RunStatus
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
-from loadstone.settings import RunRequest, RunSettings, load
+from loadstone.settings import RunRequest, RunSettings, load, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["StackRun", "check_fits_stack"]
 
 _LOOK_EVERY_S: Final = 0.5
+_REASON_LIMIT: Final = 500
 _SHOW_EVERY_S: Final = 5.0
 _MASTER_AWAY_S: Final = 60.0
 _WORKERS_WITHIN_S: Final = 60.0
@@ -33,7 +36,14 @@ _FOLDER_WITHIN_S: Final = 30.0
 _SPAWNS_WITHIN_S: Final = 30.0
 """A run has its id before its first user; one that is never seen in progress was too short for that."""
 _CLOSES_WITHIN_S: Final = 900.0
+_REFUSED_FOR_S: Final = 10.0
+"""How long a run that has ended waits for a disk that takes nothing."""
 _IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
+_NOT_ALLOWED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED, HTTPStatus.FOUND})
+_LOGIN_CURE: Final = (
+    "Name a file with the master's control token with --stack-token-file: in the stack it is there already, as with"
+    " `docker compose run --rm cli run ...`"
+)
 _NOT_FOR_STACKS: Final = {
     "locustfile": "Set SCENARIO_FOLDER and SCENARIO of the stack",
     "tags": "Select the tasks in the scenario",
@@ -44,6 +54,7 @@ _NOT_FOR_STACKS: Final = {
     "workers": "Scale the stack: docker compose up -d --scale locust-worker=N",
     "stop_timeout": "Set stop-timeout in the stack's locust-master/locust.conf",
     "import_timeout": "The stack has loaded its scenario already",
+    "allowed_hosts": "Set ALLOWED_HOSTS of the stack",
     **dict.fromkeys(("bind", "master_port", "web_port", "live_port"), "The stack has addresses of its own"),
     **dict.fromkeys(("demo_port", "demo_model", "demo_registry"), "The stack has a target of its own"),
 }
@@ -67,6 +78,13 @@ def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
         raise UsageError(f"{' '.join(arguments)} cannot be used with --stack", hint="Set it in the stack's scenario")
 
 
+def _credentials(settings: RunSettings) -> dict[str, str]:
+    """What the master asks of whoever changes something: that it knows the master's address, and the token if given."""
+    origin = {"Origin": "{0.scheme}://{0.netloc}".format(urlsplit(settings.stack_url))}
+    token = read_token(settings.stack_token_file, "control token", "--stack-token-file")
+    return {**origin, "Authorization": f"Bearer {token}"} if token else origin
+
+
 class _GivenUpError(Exception):
     """The user does not want to wait any longer; the text says what becomes of the run."""
 
@@ -86,7 +104,9 @@ class StackRun:
         self._settings = settings
         self._view = view
         self._stop_requests = stop_requests
-        self._client = httpx.Client(base_url=settings.stack_url, timeout=10, trust_env=False)
+        self._client = httpx.Client(
+            base_url=settings.stack_url, timeout=10, trust_env=False, headers=_credentials(settings)
+        )
         self._clock = clock
         self._sleep = sleep
         self._answered_at_s = clock.monotonic_s()
@@ -109,7 +129,7 @@ class StackRun:
         earlier = self._first_status().run
         self._start()
         folder = RunFolder(self._settings.results / self._run_after(earlier))
-        self._view.note(f"run {folder.run} in the stack at {self._settings.stack_url}")
+        self._view.note(mask_secrets(f"run {folder.run} in the stack at {self._settings.stack_url}"))
         self._await_end(folder)
         self._await_archive(folder)
         return folder
@@ -128,6 +148,10 @@ class StackRun:
                 f"no compose stack answers at {self._settings.stack_url}: {error}",
                 hint="Start it with `docker compose up`, or name its Locust web UI with --stack-url",
             ) from error
+        if answer.status_code in _NOT_ALLOWED:
+            raise UsageError(
+                f"the stack's master at {self._settings.stack_url} does not answer: {_reason(answer)}", hint=_LOGIN_CURE
+            )
         try:
             answer.raise_for_status()
             return msgspec.json.decode(answer.content, type=RunStatus)
@@ -150,7 +174,7 @@ class StackRun:
         try:
             problems = "; ".join(msgspec.json.decode(answer.content, type=_Refusal).problems)
         except msgspec.MsgspecError:
-            problems = f"status {answer.status_code}: {answer.text[:200]}"
+            problems = f"status {answer.status_code}: {_reason(answer)}"
         raise UsageError(f"the stack did not start a run: {problems}")
 
     def _post_run(self, request: bytes) -> httpx.Response:
@@ -221,6 +245,7 @@ class StackRun:
 
     def _await_archive(self, folder: RunFolder) -> None:
         begun_s, stop_requests = self._clock.monotonic_s(), self._stop_requests()
+        refused_s: float | None = None
         outcome = f"run {folder.run} is still being archived: `loadstone show {folder.run}` shows it afterwards"
         while not folder.is_closed:
             waited_s = self._clock.monotonic_s() - begun_s
@@ -234,7 +259,23 @@ class StackRun:
                     f"run {folder.run} was not archived within {_CLOSES_WITHIN_S:.0f} s",
                     hint="See the log of the collector: docker compose logs collector",
                 )
+            refusal = self._refusal(folder)
+            refused_s = (refused_s or self._clock.monotonic_s()) if refusal else None
+            if refused_s is not None and self._clock.monotonic_s() - refused_s >= _REFUSED_FOR_S:
+                raise PlatformError(
+                    f"run {folder.run} is not archived: {refusal}",
+                    hint="The stack keeps everything, and archives the run by itself once its disk takes it",
+                )
             self._pause(outcome, allowed=stop_requests)
+
+    def _refusal(self, folder: RunFolder) -> str:
+        """Why the archive cannot be written, which is shown too; empty as far as it is known to be in order."""
+        status = self._status()
+        live = status.live if status else None
+        if live is None or live.run != folder.run:
+            return ""
+        self._view.warn(live.troubles)
+        return next((trouble.text for trouble in live.troubles if trouble.part in KEEP_FROM_CLOSING), "")
 
     def _status(self) -> RunStatus | None:
         """What the master reports; None while it does not answer."""
@@ -249,9 +290,17 @@ class StackRun:
     def _show(self, status: RunStatus) -> None:
         settings = self._settings
         if status.live and status.live.run == status.run:
+            self._view.warn(status.live.troubles)
             self._view.show(status.live, status.live.left_s(settings.planned_run_time, settings.steady_after_ramp))
             return
         now_s = self._clock.monotonic_s()
         if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:
             self._shown_at_s = now_s
             self._view.note(f"{status.workers} workers  {status.users} users")
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Why the master refuses, in its own words where it has any."""
+    if answer.is_redirect:
+        return f"it asks for a login ({answer.headers.get('Location', '')})"
+    return answer.text[:_REASON_LIMIT].strip()

@@ -1,7 +1,8 @@
 """Secrets of the compose stack: random, made once, and given to each consumer in its own volume.
 
 `make_secrets` runs as root with no capability but CAP_CHOWN, so it cannot read files of other users. It keeps all
-values in its own store, and writes a consumer's file again from there when it is missing or has the wrong owner.
+values in its own store, with a digest of each file that it gave, and writes a consumer's file again from there when it
+is missing, has the wrong owner, or would be another one now, as after an update that changes the rules of Redis.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from loadstone.errors import PlatformError
 from loadstone.settings import read_secret
-from loadstone.stream.keys import EVENTS, SAMPLES, USAGE
+from loadstone.stream import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,22 +30,29 @@ PEOPLE: Final = "people"
 """The folder with the passwords of the web pages."""
 _STORE: Final = "store"
 _FILE: Final = "secrets.json"
+_GIVEN: Final = "given.json"
 _BYTES: Final = 24
 _ROOT: Final = 0
 _STACK_USER: Final = 10001
 _REDIS_USER: Final = 999
 _INFLUX_USER: Final = 1000
 _GRAFANA_USER: Final = 472
+_HAPROXY_USER: Final = 99
 _NAMES: Final = (
-    "redis_locust",
+    "redis_master",
+    "redis_worker",
     "redis_collector",
     "redis_usage",
+    "control_token",
     "influx_password",
     "influx_admin_token",
     "grafana_password",
     "grafana_influx_password",
     "s3_access_key",
     "s3_secret_key",
+    "mlflow_people",
+    "mlflow_model",
+    "mlflow_target",
 )
 
 
@@ -64,6 +72,10 @@ class _File:
     owner: int
     text: Callable[[Values], str]
 
+    @property
+    def path(self) -> str:
+        return f"{self.volume}/{self.name}"
+
 
 def _redis_url(user: str) -> Callable[[Values], str]:
     return lambda values: f"redis://{user}:{values['redis_' + user]}@redis:6379/0"
@@ -74,12 +86,11 @@ def _value(name: str) -> Callable[[Values], str]:
 
 
 def redis_rules(values: Values) -> str:
-    """Redis' ACL file; see https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/.
+    """Redis' ACL file; see `loadstone.stream.rules`.
 
-    Locust's processes may add to two streams and read the time, the UsageSampler may add to a third, and the collector
-    may do everything but administer the server. The file contains digests, not passwords. Nobody can log in as the
-    default user, but Redis replays its append-only file as that user after a crash, so it keeps all permissions:
-    without them transactions would be lost.
+    The collector may do everything but administer the server. The file contains digests, not passwords. Nobody can log
+    in as the default user, but Redis replays its append-only file as that user after a crash, so it keeps all
+    permissions: without them transactions would be lost.
     """
     digests = {name: hashlib.sha256(values[f"redis_{name}"].encode()).hexdigest() for name in _ACL_COMMANDS}
     users = [f"user {name} on #{digests[name]} {rules}" for name, rules in _ACL_COMMANDS.items()]
@@ -88,8 +99,9 @@ def redis_rules(values: Values) -> str:
 
 
 _ACL_COMMANDS: Final[Mapping[str, str]] = {
-    "locust": f"resetkeys %W~{SAMPLES} %W~{EVENTS} -@all +xadd +time +ping",
-    "usage": f"resetkeys %W~{USAGE} -@all +xadd +ping",
+    "master": rules.MASTER,
+    "worker": rules.WORKER,
+    "usage": rules.SAMPLER,
     "collector": "~* -@all +@read +@write +@connection +@transaction +@scripting +time -@dangerous +info",
 }
 
@@ -106,17 +118,36 @@ def _aws_credentials(values: Values) -> str:
     return f"[default]\n{keys}\n"
 
 
+_REGISTRY_GROUPS: Final = {"writers": ("people", "model"), "readers": ("target",)}
+
+
+def _registry_users(values: Values) -> str:
+    """HAProxy's list of the registry's users; target/registry/haproxy.cfg says what each group may do."""
+    groups = [f"    group {group} users {','.join(users)}" for group, users in _REGISTRY_GROUPS.items()]
+    users = [user for each in _REGISTRY_GROUPS.values() for user in each]
+    logins = [f"    user {user} insecure-password {values['mlflow_' + user]}" for user in users]
+    return "\n".join(["userlist registry", *groups, *logins, ""])
+
+
+def _netrc(user: str) -> Callable[[Values], str]:
+    """Login for the stack's registry, in the file that MLflow's HTTP client reads; no other host gets it."""
+    return lambda values: f"machine mlflow login {user} password {values['mlflow_' + user]}\n"
+
+
 def _for_people(values: Values) -> str:
     logins = {
         "Grafana": Login(user="admin", password=values["grafana_password"]),
         "InfluxDB": Login(user="admin", password=values["influx_password"]),
+        "MLflow": Login(user="people", password=values["mlflow_people"]),
     }
     return _json(logins)
 
 
 _FILES: Final = (
     _File("redis", "users.acl", _REDIS_USER, redis_rules),
-    _File("locust", "redis_url", _STACK_USER, _redis_url("locust")),
+    _File("master", "redis_url", _STACK_USER, _redis_url("master")),
+    _File("master", "control_token", _STACK_USER, _value("control_token")),
+    _File("worker", "redis_url", _STACK_USER, _redis_url("worker")),
     _File("usage", "redis_url", _STACK_USER, _redis_url("usage")),
     _File("collector", "redis_url", _ROOT, _redis_url("collector")),
     _File("influxdb", "admin_password", _INFLUX_USER, _value("influx_password")),
@@ -126,20 +157,27 @@ _FILES: Final = (
     _File("grafana", "admin_password", _GRAFANA_USER, _value("grafana_password")),
     _File("grafana", "influx_password", _GRAFANA_USER, _value("grafana_influx_password")),
     _File("mlflow", "aws_credentials", _STACK_USER, _aws_credentials),
+    _File("registry", "users.cfg", _HAPROXY_USER, _registry_users),
+    _File("model", "netrc", _STACK_USER, _netrc("model")),
+    _File("target", "netrc", _STACK_USER, _netrc("target")),
     _File("s3", "identities.json", _STACK_USER, _s3_identities),
     _File(PEOPLE, "secrets.json", _ROOT, _for_people),
+    _File(PEOPLE, "control_token", _ROOT, _value("control_token")),
 )
 
 
 def make_secrets(root: Path, uid: int, gid: int) -> list[str]:
-    """Make what is missing below ``root``, one folder per consumer. Returns the names of the files it wrote.
+    """Make what is missing or out of date below ``root``, one folder per consumer. Returns the files it wrote.
 
     Raises `PlatformError` when a volume cannot be written or the store is damaged.
     """
-    values = _stored(root / _STORE)
-    written = [file for file in _FILES if _give(root, file, values, uid, gid)]
+    values, given = _stored(root / _STORE, _FILE), _stored(root / _STORE, _GIVEN)
+    _make_missing(root / _STORE, values)
+    written = [file.path for file in _FILES if _give(root, file, values, given, uid, gid)]
+    if written:
+        _write(root / _STORE / _GIVEN, _json(given), os.getuid(), os.getgid())
     _own(root / "collector", uid, gid)  # `setup influx` puts the collector's token there
-    return [f"{file.volume}/{file.name}" for file in written]
+    return written
 
 
 def give_results(folder: Path, uid: int, gid: int) -> None:
@@ -158,37 +196,42 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _stored(folder: Path) -> Values:
-    """All values; missing ones are made and stored first."""
-    file = folder / _FILE
+def _stored(folder: Path, name: str) -> Values:
+    """What a file of the store holds; nothing before it is there."""
+    file = folder / name
     try:
-        values = msgspec.json.decode(file.read_bytes(), type=Values) if file.exists() else {}
+        return msgspec.json.decode(file.read_bytes(), type=Values) if file.exists() else {}
     except (OSError, msgspec.MsgspecError) as error:
         raise PlatformError(
             f"the secrets in {file} cannot be read: {error}",
             hint="Restore that volume from a backup, or start afresh: `docker compose down -v` removes all secrets and"
             " the data that they protect",
         ) from error
+
+
+def _make_missing(folder: Path, values: Values) -> None:
+    """Add the values that are missing, and store all of them before one is given to anybody."""
     missing = [name for name in _NAMES if name not in values]
     if missing:
         values |= {name: secrets.token_urlsafe(_BYTES) for name in missing}
-        _write(file, _json(values), os.getuid(), os.getgid())
-    return values
+        _write(folder / _FILE, _json(values), os.getuid(), os.getgid())
 
 
-def _give(root: Path, file: _File, values: Values, uid: int, gid: int) -> bool:
-    """Write one consumer's file unless it exists with the right owner; whether it was written."""
+def _give(root: Path, file: _File, values: Values, given: Values, uid: int, gid: int) -> bool:
+    """Write one consumer's file unless it was given as it is now and has the right owner; whether it was written."""
     owner, group = (uid, gid) if file.owner == _ROOT else (file.owner, file.owner)
     folder = root / file.volume
-    target = folder / file.name
+    target, text = folder / file.name, file.text(values)
+    digest = hashlib.sha256(text.encode()).hexdigest()
     try:
         found = target.stat() if target.exists() else None
     except OSError as error:
         raise PlatformError(f"{target} cannot be read: {error.strerror}") from error
-    if found and (found.st_uid, found.st_gid) == (owner, group):
+    if found and (found.st_uid, found.st_gid) == (owner, group) and given.get(file.path) == digest:
         return False
     _own(folder, os.getuid(), os.getgid())
-    _write(target, file.text(values), owner, group)
+    _write(target, text, owner, group)
+    given[file.path] = digest
     return True
 
 

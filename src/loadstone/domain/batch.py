@@ -11,17 +11,34 @@ import json
 import struct
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from loadstone.domain.cut import CutRequest
-from loadstone.domain.limits import LAST_NS, Amount, Count, Duration, Figure, Moment, WorkerIndex
+from loadstone.domain.cut import MOST_CUT, CutRequest
+from loadstone.domain.limits import (
+    LAST_NS,
+    MAX_BYTES,
+    MAX_DURATION_US,
+    MOST_BATCH_BYTES,
+    MOST_SECONDS,
+    Amount,
+    Count,
+    Duration,
+    Figure,
+    Id,
+    Moment,
+    Number,
+    WorkerIndex,
+    check_size,
+)
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.stall import Stall  # noqa: TC001  (msgspec resolves it at run time)
-from loadstone.domain.time import US_PER_MS
+from loadstone.domain.text import shortened
+from loadstone.domain.time import NS_PER_S, US_PER_MS
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -47,6 +64,11 @@ COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "error": np.dtype("<i4"),
 }
 _request_name = lru_cache(maxsize=8192)(RequestName)  # a run has few names and many batches
+_MOST_TEXTS: Final = 100_000
+"""Request names, or error texts, in one batch: as many as it has samples if every URL is a name of its own."""
+_MOST_LAGS: Final = 100_000
+"""An hour of them."""
+_MOST_STALLS: Final = 10_000
 _MAGIC: Final = b"LSB1"
 _LENGTH: Final = struct.Struct("<I")
 
@@ -164,34 +186,34 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
 
     v: int
     n: Count
-    run: str
+    run: Id
     worker: WorkerIndex
-    seq: Count
+    seq: Number
     produced: Count
     dropped: Count
     buffered: Count
     users: Count
     cpu_pct: Figure
-    rss_bytes: Count
+    rss_bytes: Number
     new_connections: Amount
     clock_offset_ms: Figure | None
     throttled_us: Amount
     aborted: Count
-    loop_lag_us: tuple[Count, ...]
+    loop_lag_us: Annotated[tuple[Number, ...], Meta(max_length=_MOST_LAGS)]
     sent_ns: Moment
     final: bool
-    names: tuple[tuple[Any, Any], ...]
-    errors: tuple[str, ...]
-    incarnation: str = msgspec.field(name=_KEYS["incarnation"])
+    names: Annotated[tuple[tuple[Any, Any], ...], Meta(max_length=_MOST_TEXTS)]
+    errors: Annotated[tuple[str, ...], Meta(max_length=_MOST_TEXTS)]
+    incarnation: Annotated[Id, Meta(min_length=1)] = msgspec.field(name=_KEYS["incarnation"])
     odd: Count = 0
     odd_example: str = ""
-    stalls: tuple[Stall, ...] = ()
+    stalls: Annotated[tuple[Stall, ...], Meta(max_length=_MOST_STALLS)] = ()
     host_busy_pct: Figure | None = None
     host_stolen_pct: Figure | None = None
     host_waiting_pct: Figure | None = None
     target_offset_ms: Figure | None = None
     own_stream: bool = False
-    cut: tuple[tuple[Any, Any, Moment, Duration], ...] = ()
+    cut: Annotated[tuple[tuple[Any, Any, Moment, Duration], ...], Meta(max_length=MOST_CUT)] = ()
     stuck: Count = 0
     went_away: Count = 0
     unreported: Count = 0
@@ -213,10 +235,12 @@ def encode_batch(batch: Batch) -> bytes:
 
 
 def decode_batch(blob: bytes) -> Batch:
-    """The batch in a blob.
+    """The batch in a blob; long texts are shortened, durations and sizes that are too large are cut to the largest.
 
-    Raises `FormatError` when the blob is not a batch, is truncated, or has an unknown version.
+    Raises `FormatError` when the blob is not a batch, is truncated, has an unknown version, or holds a value that no
+    worker sends (`loadstone.domain.limits`).
     """
+    check_size(blob, MOST_BATCH_BYTES, "a batch")
     head, body = _split(blob)
     try:
         header = _HEADER.decode(head)
@@ -256,9 +280,15 @@ def _split(blob: bytes) -> tuple[memoryview, memoryview]:
 
 def _typed(header: _Header) -> dict[str, Any]:
     values = {name: getattr(header, name) for name in _KEYS}
-    values["names"] = tuple(_request_name(str(method), str(name)) for method, name in header.names)
-    values["cut"] = tuple(CutRequest(str(method), str(name), *rest) for method, name, *rest in header.cut)
+    values["names"] = tuple(_request_name(_text(method), _text(name)) for method, name in header.names)
+    values["errors"] = tuple(map(shortened, header.errors))
+    values["odd_example"] = shortened(header.odd_example)
+    values["cut"] = tuple(CutRequest(_text(method), _text(name), *rest) for method, name, *rest in header.cut)
     return values
+
+
+def _text(value: Any) -> str:
+    return shortened(value if isinstance(value, str) else str(value))
 
 
 def _decode_columns(body: memoryview, n: int) -> Columns:
@@ -269,7 +299,14 @@ def _decode_columns(body: memoryview, n: int) -> Columns:
     for name, dtype in COLUMNS.items():
         arrays[name] = np.frombuffer(body, dtype, n, offset)
         offset += n * dtype.itemsize
+    if n:
+        arrays["duration_us"] = _within(arrays["duration_us"], UNTIMED, MAX_DURATION_US)
+        arrays["bytes"] = _within(arrays["bytes"], -MAX_BYTES, MAX_BYTES)
     return Columns(**arrays)
+
+
+def _within(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.int64]:
+    return values if values.min() >= low and values.max() <= high else np.clip(values, low, high)
 
 
 def _check_columns(batch: Batch) -> None:
@@ -278,7 +315,18 @@ def _check_columns(batch: Batch) -> None:
         return
     if columns.end_ns.min() < 0 or columns.end_ns.max() > LAST_NS:
         raise FormatError("batch has a request that ended before 1970 or after 2261")
+    if (seconds := _seconds(columns)) > MOST_SECONDS:
+        raise FormatError(
+            f"batch has requests that ended in {seconds} different seconds, at most {MOST_SECONDS} may be"
+        )
     if columns.name.min() < 0 or columns.name.max() >= len(batch.names):
         raise FormatError("batch refers to a request name outside its table")
     if columns.error.min() < NO_ERROR or columns.error.max() >= len(batch.errors):
         raise FormatError("batch refers to an error text outside its table")
+
+
+def _seconds(columns: Columns) -> int:
+    """In how many different seconds its requests ended; ends that ascend, as they do, are not sorted again."""
+    seconds = columns.end_ns // NS_PER_S
+    steps = np.diff(seconds)
+    return len(np.unique(seconds)) if len(steps) and steps.min() < 0 else 1 + int(np.count_nonzero(steps))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts
     from loadstone.domain.objective import Objective
 
-__all__ = ["difference_from_locust", "notices_of_counts"]
+__all__ = ["difference_from_locust", "notices_of_counts", "times"]
 
 
 def difference_from_locust(facts: RunFacts) -> str:
@@ -49,22 +49,23 @@ def notices_of_counts(objectives: Sequence[Objective], facts: RunFacts) -> Itera
     """What readers should know about events that no sample shows."""
     if facts.unreported:
         yield (
-            f"{_times(facts.unreported, 'request was', 'requests were')} sent but reported to nobody, for example "
+            f"{times(facts.unreported, 'request was', 'requests were')} sent but reported to nobody, for example "
             "because an exception left the catch_response block; the server saw more than Locust counted"
         )
     if facts.lone_errors:
         yield (
-            f"{_times(facts.lone_errors, 'error was', 'errors were')} logged without a request of the same name; "
+            f"{times(facts.lone_errors, 'error was', 'errors were')} logged without a request of the same name; "
             "Locust counts only failures for them, here they are failed requests without a response time"
         )
     judged = any(objective.metric == EXCEPTIONS for objective in objectives)
     outside = facts.exceptions_of_run - facts.exceptions
     if facts.exceptions_of_run and not judged:
-        raised = _times(facts.exceptions_of_run, "exception was", "exceptions were")
+        raised = times(facts.exceptions_of_run, "exception was", "exceptions were")
         yield f"{raised} raised by tasks, {facts.exceptions} of them in the window; no objective limits exceptions"
     elif outside > 0:
-        yield f"{_times(outside, 'exception was', 'exceptions were')} raised by tasks outside the window"
+        yield f"{times(outside, 'exception was', 'exceptions were')} raised by tasks outside the window"
 
 
-def _times(count: int, one: str, many: str) -> str:
+def times(count: int, one: str, many: str) -> str:
+    """A count with its noun, such as ``2 requests``."""
     return f"{count} {one if count == 1 else many}"

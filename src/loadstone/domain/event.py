@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from loadstone.domain.limits import (  # noqa: TC001  (the same)
+from loadstone.domain.limits import (
+    MOST_EVENT_BYTES,
     Amount,
+    Count,
     Figure,
+    Id,
+    Line,
     Moment,
+    Number,
+    UserCount,
     Warmup,
     WorkerIndex,
+    check_size,
 )
+from loadstone.domain.masking import mask_values
 from loadstone.domain.request_name import RequestName  # noqa: TC001  (msgspec reads annotations when it runs)
+from loadstone.domain.text import shortened
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -44,6 +54,7 @@ __all__ = [
     "Started",
     "Stopped",
     "Stopping",
+    "StorageFailed",
     "TargetExited",
     "Users",
     "WorkerJoined",
@@ -53,6 +64,14 @@ __all__ = [
     "encode_event",
     "payload_of",
 ]
+
+
+_MOST_LINES: Final = 1000
+_MOST_WORKERS: Final = 100_000
+_MOST_NAMES: Final = 10_000
+_LONGEST_TRACEBACK: Final = 32_768
+"""Characters of a traceback that are kept; messages are shortened like error texts."""
+_Lines = Annotated[tuple[Line, ...], Meta(max_length=_MOST_LINES)]
 
 
 class EventKind(StrEnum):
@@ -76,6 +95,7 @@ class EventKind(StrEnum):
     RESTARTED = "restarted"
     NAMES_CAPPED = "names_capped"
     EXITED = "exited"
+    STORAGE_FAILED = "storage_failed"
 
 
 class Payload(Struct, frozen=True, kw_only=True):
@@ -87,10 +107,10 @@ class Payload(Struct, frozen=True, kw_only=True):
 class Event(Struct, frozen=True, kw_only=True):
     """Something that happened to a run, at ``at_ns`` (wall clock, ns). ``(source, seq)`` is unique."""
 
-    run: str
+    run: Id
     at_ns: Moment
-    source: str
-    seq: Amount
+    source: Id
+    seq: Number
     payload: Payload
 
     @property
@@ -119,22 +139,22 @@ class Started(Payload, frozen=True, kw_only=True):
 
     kind = EventKind.STARTED
     scenario: ScenarioIdentity | None = None
-    host: str | None = None
-    users: Amount | None = None
+    host: Line | None = None
+    users: UserCount | None = None
     spawn_rate: Figure | None = None
     run_time_s: Figure | None = None
     steady_state_s: Figure | None = None
     warmup_s: Warmup = 0.0
     stop_timeout_s: Figure | None = None
     seed: int | None = None
-    tags: tuple[str, ...] = ()
-    exclude_tags: tuple[str, ...] = ()
-    objectives: tuple[str, ...] = ()
-    workers: Amount | None = None
+    tags: _Lines = ()
+    exclude_tags: _Lines = ()
+    objectives: _Lines = ()
+    workers: Count | None = None
     target: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
-    versions: dict[str, str] = {}
-    launch: str | None = None
+    versions: Annotated[dict[str, Line], Meta(max_length=_MOST_LINES)] = {}
+    launch: Id | None = None
     exit_from: Literal["process", "command"] | None = None
 
 
@@ -142,7 +162,7 @@ class Roster(Payload, frozen=True, kw_only=True):
     """The indexes of the workers that the master told to spawn users."""
 
     kind = EventKind.ROSTER
-    workers: tuple[WorkerIndex, ...] = ()
+    workers: Annotated[tuple[WorkerIndex, ...], Meta(max_length=_MOST_WORKERS)] = ()
 
 
 class Users(Payload, frozen=True, kw_only=True):
@@ -152,9 +172,9 @@ class Users(Payload, frozen=True, kw_only=True):
     """
 
     kind = EventKind.USERS
-    users: Amount = 0
-    target_users: Amount = 0
-    workers: Amount = 0
+    users: UserCount = 0
+    target_users: UserCount = 0
+    workers: UserCount = 0
     clock_offset_ms: Figure | None = None
 
 
@@ -162,15 +182,15 @@ class RampDone(Payload, frozen=True, kw_only=True):
     """All users run. With a load shape this happens after every stage."""
 
     kind = EventKind.RAMP_DONE
-    users: Amount | None = None
+    users: UserCount | None = None
 
 
 class Stage(Payload, frozen=True, kw_only=True):
     """A load shape asked for another number of users than ``before``."""
 
     kind = EventKind.STAGE
-    users: Amount | None = None
-    before: Amount | None = None
+    users: UserCount | None = None
+    before: UserCount | None = None
 
 
 class WorkerJoined(Payload, frozen=True, kw_only=True):
@@ -185,14 +205,14 @@ class WorkerLost(Payload, frozen=True, kw_only=True):
 
     kind = EventKind.WORKER_LOST
     worker: WorkerIndex = -1
-    users: Amount | None = None
+    users: UserCount | None = None
 
 
 class Stopping(Payload, frozen=True, kw_only=True):
     """Users are being stopped. ``ended_by``: what ended the run, see `loadstone.domain.ending`; None if unknown."""
 
     kind = EventKind.STOPPING
-    ended_by: str | None = None
+    ended_by: Line | None = None
 
 
 class Stopped(Payload, frozen=True, kw_only=True):
@@ -217,10 +237,10 @@ class ExceptionRaised(Payload, frozen=True, kw_only=True):
     kind = EventKind.EXCEPTION
     message: str = ""
     traceback: str = ""
-    count: Amount = 1
-    node: str | None = None
+    count: Count = 1
+    node: Line | None = None
     worker: WorkerIndex | None = None
-    ages: tuple[tuple[Amount, Amount], ...] = ()
+    ages: Annotated[tuple[tuple[Number, Count], ...], Meta(max_length=100_000)] = ()
 
 
 class Orphaned(Payload, frozen=True, kw_only=True):
@@ -254,7 +274,7 @@ class Crashed(Payload, frozen=True, kw_only=True):
     """A process of the platform ended by itself."""
 
     kind = EventKind.CRASHED
-    part: str = ""
+    part: Line = ""
     code: Amount | None = None
 
 
@@ -262,7 +282,7 @@ class Restarted(Payload, frozen=True, kw_only=True):
     """A process of the platform that had ended by itself was started again."""
 
     kind = EventKind.RESTARTED
-    part: str = ""
+    part: Line = ""
 
 
 class Exited(Payload, frozen=True, kw_only=True):
@@ -288,18 +308,29 @@ class NamesCapped(Payload, frozen=True, kw_only=True):
     """The run has more than ``limit`` request names; ``names`` are the ones that are kept."""
 
     kind = EventKind.NAMES_CAPPED
-    limit: Amount | None = None
-    names: tuple[RequestName, ...] = ()
+    limit: Count | None = None
+    names: Annotated[tuple[RequestName, ...], Meta(max_length=_MOST_NAMES)] = ()
+
+
+class StorageFailed(Payload, frozen=True, kw_only=True):
+    """The disk of the archive took nothing from this moment on, for ``lasted_s``; what came meanwhile was kept.
+
+    ``text`` is the cause. It is recorded once the disk takes entries again, so it never is the last that is known.
+    """
+
+    kind = EventKind.STORAGE_FAILED
+    text: str = ""
+    lasted_s: Figure = 0.0
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):
     """An event as it is stored: its payload is the object ``data``."""
 
-    run: str
+    run: Id
     kind: EventKind
     at_ns: Moment
-    source: str
-    seq: Amount
+    source: Id
+    seq: Number
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -311,28 +342,27 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode_event(event: Event) -> bytes:
-    """One event as JSON; characters that UTF-8 does not have (lone surrogates) become question marks."""
+    """One event as JSON, secrets masked; characters that UTF-8 lacks (lone surrogates) become question marks."""
     envelope = {
         "run": event.run,
         "kind": event.kind,
         "at_ns": event.at_ns,
         "source": event.source,
         "seq": event.seq,
-        "data": event.payload,
+        "data": mask_values(msgspec.to_builtins(event.payload)),
     }
     try:
         return _ENCODER.encode(envelope)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(envelope), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(envelope, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def decode_event(blob: bytes) -> Event:
     """The event in a blob; raises `FormatError` when it is none."""
+    check_size(blob, MOST_EVENT_BYTES, "an event")
     try:
         envelope = _ENVELOPE_DECODER.decode(blob)
-        payload = _decode_payload(envelope)
-        if isinstance(payload, Started):
-            _check_depth((payload.target, payload.limits))
+        payload = _checked(_decode_payload(envelope))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not an event: {error}") from error
     return Event(run=envelope.run, at_ns=envelope.at_ns, source=envelope.source, seq=envelope.seq, payload=payload)
@@ -351,6 +381,16 @@ def _decode_payload(envelope: _Envelope) -> Payload:
         return _PAYLOAD_DECODERS[envelope.kind].decode(envelope.data)
     except msgspec.ValidationError:
         return msgspec.convert(_whole(msgspec.json.decode(envelope.data)), _PAYLOADS[envelope.kind])
+
+
+def _checked(payload: Payload) -> Payload:
+    """The payload with long texts shortened. Raises `ValueError` where it is nested too deeply."""
+    if isinstance(payload, Started):
+        _check_depth((payload.target, payload.limits))
+    elif isinstance(payload, ExceptionRaised):
+        traceback = shortened(payload.traceback, _LONGEST_TRACEBACK)
+        return replace(payload, message=shortened(payload.message), traceback=traceback)
+    return payload
 
 
 def _check_depth(value: object) -> None:

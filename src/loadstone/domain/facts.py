@@ -25,6 +25,7 @@ __all__ = [
     "RunFacts",
     "ServiceUsage",
     "TargetFacts",
+    "UsageProblem",
     "Window",
     "WorkerFacts",
 ]
@@ -150,6 +151,15 @@ class LocustCounts:
     reset: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class UsageProblem:
+    """Why figures of containers were missing or doubtful, for how many ticks, and in how many there were none."""
+
+    text: str
+    ticks: int
+    missing: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What happened, for the window where that matters.
@@ -161,12 +171,14 @@ class RunFacts:
     samples of which a value was replaced, such as ``odd_example``, all of the whole run, as is ``failures``.
     ``exceptions``: raised by tasks in the window, ``exceptions_of_run``: in the whole run.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
-    exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: the
-    parts of the journal that could not be read. ``undisturbed``: what ``names`` could have been if no worker had ever
-    stood still, None if none did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks,
-    which come once a second. ``master_offset_ms``: the master's clock minus the stream server's. ``queues``: of the
-    balancer, by service. ``locust``: Locust's own totals of the whole run. ``target``:
-    what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for how long users were missing.
+    exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: what
+    could not be read of the journal. ``salvaged_from``: the run whose damaged journal held what these facts are of;
+    empty otherwise. ``undisturbed``: what ``names`` could have been if no worker had ever stood still, None if none
+    did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks, which come once a second.
+    ``usage_problems``: why figures of containers are missing or doubtful in the window. ``master_offset_ms``: the
+    master's clock minus the stream server's. ``queues``: of the balancer, by service. ``locust``: Locust's own totals
+    of the whole run. ``target``: what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for
+    how long users were missing.
     ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended; ``exit_unknown``: nobody reported
     that of the master, which ended with the run. ``left_workers`` ended properly before the run did, and
     ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical samples, see `assuming`.
@@ -197,10 +209,12 @@ class RunFacts:
     restarted: Mapping[str, int] = field(default_factory=dict)
     names_capped: bool = False
     damage: tuple[str, ...] = ()
+    salvaged_from: str = ""
     locust: LocustCounts | None = None
     undisturbed: Mapping[RequestName, Rollup] | None = None
     master_gaps: tuple[Span, ...] = ()
     usage_gaps: tuple[Span, ...] = ()
+    usage_problems: tuple[UsageProblem, ...] = ()
     master_offset_ms: float | None = None
     queues: Mapping[str, QueueUse] = field(default_factory=dict)
     target: TargetFacts = field(default_factory=TargetFacts)

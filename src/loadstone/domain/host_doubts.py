@@ -21,18 +21,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.doubt import about, depends_on_workers, workers_text
+from loadstone.domain.doubt import Doubt, about, depends_on_workers, workers_text
 from loadstone.domain.generator_doubts import BUSY_PCT, lag_limit_ms
 from loadstone.domain.objective import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loadstone.domain.doubt import Doubt
-    from loadstone.domain.facts import RunFacts, ServiceUsage, WorkerFacts
+    from loadstone.domain.facts import RunFacts, ServiceUsage, UsageProblem, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["TARGET", "doubts_of_the_host"]
+__all__ = ["TARGET", "doubts_of_the_host", "doubts_of_usage", "usage_notices"]
 
 TARGET: Final = "target"
 """The service under which the target's usage is recorded."""
@@ -59,6 +58,24 @@ def doubts_of_the_host(
         where = "; ".join([_target_text(target), *_queue_texts(facts), _generator_text(facts)])
         yield about(f"{_host_text(full)}. Where the time was: {where}. {', '.join(failed)} may hold on a host "
                     "with CPU to spare", failed)  # fmt: skip
+
+
+def doubts_of_usage(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[Doubt]:
+    """Objectives of usage, where figures of containers were missing for a part of the window."""
+    for problem in facts.usage_problems:
+        if _is_doubted(objectives, problem):
+            yield Doubt(f"for {problem.missing} s of the window: {problem.text}", lambda each: each.is_usage)
+
+
+def usage_notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
+    """What else the sampler said was wrong with the figures of containers."""
+    for problem in facts.usage_problems:
+        if not _is_doubted(objectives, problem):
+            yield f"for {problem.ticks} s of the window: {problem.text}"
+
+
+def _is_doubted(objectives: Sequence[Objective], problem: UsageProblem) -> bool:
+    return bool(problem.missing) and any(objective.is_usage for objective in objectives)
 
 
 def _is_about_speed(objective: Objective) -> bool:

@@ -60,6 +60,12 @@ class SeqTracker:
         """How many numbers were seen."""
         return sum(self._ends) - sum(self._starts)
 
+    def gaps(self, first: int | None = None) -> list[tuple[int, int]]:
+        """The first and last number of each gap before the highest number, from ``first`` or the lowest one on."""
+        ends = self._ends[:-1] if first is None else [first, *self._ends[:-1]]
+        starts = self._starts[1:] if first is None else self._starts
+        return [(end, start - 1) for end, start in zip(ends, starts, strict=bool(self._ends)) if end < start]
+
 
 class SourceSeqs:
     """Which sequence numbers of which sources were seen. Sources are any hashable values, such as an incarnation."""
@@ -76,6 +82,10 @@ class SourceSeqs:
             tracker = self._trackers[source] = SeqTracker()
         return tracker.add(seq)
 
+    def items(self) -> Iterable[tuple[Hashable, SeqTracker]]:
+        """Every source with its numbers."""
+        return self._trackers.items()
+
 
 @dataclass(slots=True, kw_only=True)
 class IncarnationLedger:
@@ -85,7 +95,8 @@ class IncarnationLedger:
     counts the samples of its batches, each once. ``buffered`` waited in the worker behind its last batch. ``peak_rate``
     is its highest samples/s between two batches, ``peak_users`` the most users it reported; `Batch` explains
     ``aborted``, ``odd``, ``odd_example``, ``stuck``, ``went_away``, ``unreported`` and ``lone_errors``. Times are wall
-    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master reported its worker lost.
+    clock, ns; 0 or None before they are known. ``lost_at_ns`` is when the master reported its worker lost. ``damaged``
+    samples were stored once, in a part of the journal that is damaged now.
     """
 
     incarnation: str
@@ -93,6 +104,7 @@ class IncarnationLedger:
     produced: int = 0
     stored: int = 0
     dropped: int = 0
+    damaged: int = 0
     buffered: int = 0
     aborted: int = 0
     odd: int = 0
@@ -167,14 +179,14 @@ class IncarnationLedger:
         return self.produced - self.stored - self.dropped
 
     def unknown(self, closed_at_ns: int) -> int:
-        """How many requests it may have sent beyond what is stored or dropped, at most; 0 after its final batch.
+        """How many requests it may have sent beyond what is stored or dropped, at most.
 
-        The sum of: its peak rate over the time from its last batch to its end (``lost_at_ns``, else ``closed_at_ns``),
-        one request in flight for each of its users, what was buffered behind that batch, and what that batch counted
-        but was never received.
+        After its final batch those that are ``damaged``, else the sum of: its peak rate over the time from its last
+        batch to its end (``lost_at_ns``, else ``closed_at_ns``), one request in flight for each of its users, what was
+        buffered behind that batch, and what that batch counted but was never received.
         """
         if self.final:
-            return 0
+            return self.damaged
         ended_ns = self.lost_at_ns if self.is_lost and self.lost_at_ns is not None else closed_at_ns
         silent_s = max(0, ended_ns - self.last_sent_ns) / NS_PER_S
         return ceil(self.peak_rate * silent_s) + self.peak_users + self.buffered + max(0, self.missing)

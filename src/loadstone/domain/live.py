@@ -7,7 +7,7 @@ that a reader does not know are ignored, so fields may be added; none is renamed
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from msgspec import Struct
 from loadstone.domain.time import NS_PER_S
 
 __all__ = [
+    "KEEP_FROM_CLOSING",
     "InfluxLedger",
     "LiveLedger",
     "LiveObjective",
@@ -32,7 +33,10 @@ Phase = Literal["ramping up", "running", "stopping", "closing", "closed"]
 
 
 class LiveUsage(Struct, frozen=True, kw_only=True):
-    """What one container or process used at its newest tick; a limit is None where there is none."""
+    """What one container or process used at its newest tick; a limit is None where there is none.
+
+    ``oom``: its out-of-memory kills in the run so far, added up over all ticks.
+    """
 
     service: str
     container: str
@@ -88,6 +92,10 @@ class Trouble(Struct, frozen=True, kw_only=True):
     part: str
     text: str
     since_ns: int
+
+
+KEEP_FROM_CLOSING: Final = frozenset({"archive", "stream"})
+"""Parts of the platform in whose trouble no run can be closed."""
 
 
 class LiveSnapshot(Struct, frozen=True, kw_only=True):

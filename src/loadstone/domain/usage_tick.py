@@ -5,15 +5,28 @@ They travel as JSON, by the rules of `loadstone.domain.event`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from loadstone.domain.limits import Amount, Bytes, Figure, Moment  # noqa: TC001  (msgspec reads annotations)
+from loadstone.domain.limits import (
+    MOST_USAGE_BYTES,
+    Amount,
+    Bytes,
+    Figure,
+    Id,
+    Moment,
+    Number,
+    check_size,
+)
 from loadstone.errors import FormatError
 
 __all__ = ["Balance", "Usage", "UsageTick", "decode_usage", "encode_usage"]
+
+
+_MOST_ROWS: Final = 10_000
+_Name = Annotated[str, Meta(max_length=1000)]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -21,11 +34,11 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     Cores for CPU, bytes for memory, bytes per second for the network; a limit is None where there is none.
     ``throttled_pct`` is the share of scheduling periods in which it was throttled; ``oom`` counts out-of-memory kills
-    since the tick before.
+    since the tick before, so whoever wants those of a longer time adds them up.
     """
 
-    service: str
-    container: str
+    service: _Name
+    container: _Name
     cpu_cores: Figure
     cpu_limit: Figure | None = None
     throttled_pct: Figure | None = None
@@ -43,7 +56,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     server.
     """
 
-    service: str
+    service: _Name
     queue: Amount
     retries: Amount
     redispatches: Amount
@@ -51,13 +64,17 @@ class Balance(Struct, frozen=True, kw_only=True):
 
 
 class UsageTick(Struct, frozen=True, kw_only=True):
-    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique."""
+    """All containers or processes, and balancers, at one moment. ``(source, seq)`` is unique.
+
+    ``problem`` says why figures of containers are missing or doubtful, with the cure; empty when all is well.
+    """
 
     at_ns: Moment
-    source: str
-    seq: Amount
-    rows: tuple[Usage, ...]
-    balances: tuple[Balance, ...] = ()
+    source: Id
+    seq: Number
+    rows: Annotated[tuple[Usage, ...], Meta(max_length=_MOST_ROWS)]
+    balances: Annotated[tuple[Balance, ...], Meta(max_length=_MOST_ROWS)] = ()
+    problem: Annotated[str, Meta(max_length=2000)] = ""
 
 
 _DECODER: Final = msgspec.json.Decoder(UsageTick)
@@ -71,6 +88,7 @@ def encode_usage(tick: UsageTick) -> bytes:
 
 def decode_usage(blob: bytes) -> UsageTick:
     """The tick in a blob; raises `FormatError` when it is none."""
+    check_size(blob, MOST_USAGE_BYTES, "a usage tick")
     try:
         return _DECODER.decode(blob)
     except (ValueError, RecursionError) as error:

@@ -27,7 +27,7 @@ from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, do
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_request, workers_text
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
-from loadstone.domain.host_doubts import doubts_of_the_host
+from loadstone.domain.host_doubts import doubts_of_the_host, doubts_of_usage, usage_notices
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
 from loadstone.domain.scenario_exit import exit_doubts, exit_notices, exit_reasons
@@ -99,6 +99,10 @@ def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[Verdict
     return (PASS, ExitCode.PASS) if sound else (INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
+def _any(_objective: Objective) -> bool:
+    return True
+
+
 def _early_ends(facts: RunFacts) -> Iterator[str]:
     if facts.interrupted:
         yield "the run was interrupted"
@@ -119,9 +123,12 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
     yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
     yield from target_doubts(objectives, results, facts)
+    yield from doubts_of_usage(objectives, facts)
 
 
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
+    if facts.salvaged_from:
+        yield Doubt(f"salvaged from the damaged journal of run {facts.salvaged_from}, so parts are missing", _any)
     if not facts.window.opened:
         yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
     if not facts.total.n and not facts.target.in_flight.names:
@@ -130,7 +137,7 @@ def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
         yield Doubt("master lost: it never reported the end of the run", any_request)
     for reason in exit_doubts(facts):
         yield Doubt(reason, any_request)
-    if facts.silent_workers:
+    if facts.silent_workers and not facts.salvaged_from:
         yield Doubt(_silent(facts.silent_workers), any_request)
     if facts.lost_workers and not facts.users_moved:
         lost = _workers(facts.lost_workers)
@@ -182,6 +189,7 @@ def _notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     yield from _notices_of_processes(facts)
     yield from exit_notices(objectives, facts)
     yield from _notices_of_requests(objectives, facts)
+    yield from usage_notices(objectives, facts)
     yield from facts.damage
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.time import MS_PER_S, NS_PER_S
+from loadstone.errors import UnreadableRunError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +21,7 @@ __all__ = ["ALL", "RunSeconds", "read_seconds", "seconds_of_names"]
 
 ALL: Final = RequestName("", "")
 """Stands for all requests together."""
+_MOST_SECONDS: Final = 31 * 86_400
 _COLUMNS: Final = ("second", "method", "name", "n", "err", "rt_sum_us", "bucket", "bucket_n")
 
 
@@ -48,9 +50,17 @@ class RunSeconds:
 
 
 def read_seconds(run: ClosedRun) -> dict[RequestName, RunSeconds]:
-    """The whole seconds of the window, for each request name and for `ALL`. Raises `ArchiveError`."""
+    """The whole seconds of the window, for each request name and for `ALL`. Raises `ArchiveError`.
+
+    Memory grows with the window, so one that is absurdly long is an `UnreadableRunError`.
+    """
     window = run.record.window
     begin, end = -(-window.start_ns // NS_PER_S), window.end_ns // NS_PER_S
+    if end - begin > _MOST_SECONDS:
+        raise UnreadableRunError(
+            f"the window of run {run.record.id} has {end - begin:,} s; runs of up to {_MOST_SECONDS:,} s are compared",
+            hint="See with `loadstone show` when it began and ended: a clock was wrong by years",
+        )
     return seconds_of_names(run.rollups().read(_COLUMNS), begin, max(begin, end))
 
 

@@ -7,6 +7,7 @@ is changed only if it has loadstone's mark, and a board only if it is in that fo
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -62,12 +63,28 @@ class DataSource:
 
 
 def read_boards(folder: Path | None = None) -> list[Mapping[str, Any]]:
-    """The JSON of the boards in a folder (default: the repository's). Raises `UsageError` when there is none."""
+    """The JSON of the boards in a folder (default: the repository's).
+
+    Raises `UsageError` when there is none, or when one is no board.
+    """
     place = folder or _BOARDS
-    boards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.glob("*.json"))]
+    boards = [_read_board(path) for path in sorted(place.glob("*.json"))]
     if not boards:
         raise UsageError(f"there is no board in {place}", hint="Name the folder of the boards with --dashboards")
     return boards
+
+
+def _read_board(path: Path) -> Mapping[str, Any]:
+    hint = "Make the boards again with `make dashboards`, or name another folder with --dashboards"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no file", hint=hint)
+        board = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"the board {path} cannot be read: {error}", hint=hint) from error
+    if not (isinstance(board, dict) and isinstance(board.get("uid"), str) and isinstance(board.get("title"), str)):
+        raise UsageError(f"{path} is no board: it has no uid or no title", hint=hint)
+    return board
 
 
 def push(api: GrafanaApi, boards: Sequence[Mapping[str, Any]], source: DataSource | None) -> Iterator[str]:

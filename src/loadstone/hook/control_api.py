@@ -18,7 +18,9 @@ from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
 from loadstone.domain.live import RunStatus
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import SettingsError
+from loadstone.hook.web_guard import guarded_view
 from loadstone.settings import RunRequest, describe, load
 
 if TYPE_CHECKING:
@@ -35,13 +37,12 @@ _IDLE: Final = frozenset({STATE_INIT, STATE_STOPPED})
 
 
 def install(web_ui: WebUI, hook: MasterHook, source: LiveSource | None) -> None:
-    """Add the routes, guarded as Locust's own are."""
+    """Add the routes, behind the login that Locust's own are behind."""
     app: Any = web_ui.app
-    guarded: Any = web_ui.auth_required_if_enabled
     api = _ControlApi(web_ui, hook, source)
-    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded(api.status), methods=["GET"])
-    app.add_url_rule("/loadstone/runs", "loadstone_start", guarded(api.start), methods=["POST"])
-    app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded(api.stop), methods=["POST"])
+    app.add_url_rule("/loadstone/runs", "loadstone_run", guarded_view(web_ui, api.status), methods=["GET"])
+    app.add_url_rule("/loadstone/runs", "loadstone_start", guarded_view(web_ui, api.start), methods=["POST"])
+    app.add_url_rule("/loadstone/stop", "loadstone_stop", guarded_view(web_ui, api.stop), methods=["POST"])
 
 
 class _ControlApi:
@@ -63,12 +64,12 @@ class _ControlApi:
         return Response(msgspec.json.encode(status), mimetype="application/json")
 
     def start(self) -> tuple[Response, HTTPStatus]:
-        if not request.is_json:  # a form of another site cannot send JSON unasked
+        if not request.is_json:
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
         try:
             requested = load(RunRequest, _texts(request.get_json()), environ={})
         except SettingsError as error:
-            return _refused(HTTPStatus.BAD_REQUEST, *error.problems)
+            return _refused(HTTPStatus.BAD_REQUEST, *map(mask_secrets, error.problems))
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.domain.event import ExceptionRaised
 from loadstone.domain.limits import FURTHER_EXCEPTIONS
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _TENTH_NS: Final = NS_PER_S // 10
 class ExceptionLog:
     """Counts exceptions by message, traceback and tenth of a second, in which a window may begin or end.
 
-    Of those published at once 100 different ones are kept apart: every message may hold a number of its own.
+    Their secrets are masked. Of those published at once 100 different ones are kept apart: every message may hold a
+    number of its own.
     """
 
     def __init__(self) -> None:
@@ -30,7 +32,7 @@ class ExceptionLog:
 
     def add(self, exception: BaseException, tb: Any, now_ns: int) -> None:
         """A task raised this exception at ``now_ns``."""
-        key = (_message(exception), "".join(traceback.format_tb(tb)))
+        key = (mask_secrets(_message(exception)), mask_secrets("".join(traceback.format_tb(tb))))
         if key not in self._counts and len(self._counts) >= _LIMIT:
             key = FURTHER_EXCEPTIONS
         self._counts.setdefault(key, Counter())[now_ns // _TENTH_NS] += 1

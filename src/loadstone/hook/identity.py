@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from loadstone.domain.event import ScenarioIdentity, Started
 from loadstone.hook.inspect_scenario import scenario_files
+from loadstone.stream.proof import RunSecret
 from loadstone.version import __version__
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ONLY_RUN_OPTION",
     "RUN_OPTION",
+    "SECRET_OPTION",
     "SEED_OPTION",
     "files_of",
+    "give_secret",
     "identity_of",
     "is_only_run",
     "new_run_id",
+    "take_secret",
     "target_users",
 ]
 
@@ -43,11 +47,39 @@ __all__ = [
 RUN_OPTION: Final = "loadstone_run"
 """Attribute of Locust's parsed options. Those that are not Locust's own reach every worker with each spawn message."""
 
+SECRET_OPTION: Final = "loadstone_run_secret"  # noqa: S105  (a name)
+"""The same for the run's secret, as hexadecimal digits."""
+
 SEED_OPTION: Final = "loadstone_seed"
 """The same for the seed of the workers' random numbers."""
 
 ONLY_RUN_OPTION: Final = "loadstone_only_run"
 """The same for whether the processes end with the run."""
+
+
+class _Unsaid(str):
+    """A text that is not shown where options are printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def give_secret(environment: Environment, secret: RunSecret) -> None:
+    """Let the run's id and its secret reach every process of the run."""
+    setattr(environment.parsed_options, RUN_OPTION, secret.run)
+    setattr(environment.parsed_options, SECRET_OPTION, _Unsaid(secret.key.hex()))
+
+
+def take_secret(environment: Environment) -> RunSecret | None:
+    """The secret of the run that begins; None where its master has no hook, or an older one that gives none."""
+    options = environment.parsed_options
+    run, digits = getattr(options, RUN_OPTION, None), getattr(options, SECRET_OPTION, None)
+    if run is None or digits is None:
+        return None
+    setattr(options, SECRET_OPTION, _Unsaid(digits))
+    return RunSecret(run, bytes.fromhex(digits))
 
 
 def new_run_id() -> str:

@@ -37,9 +37,9 @@ def scenario_files(parsed: Iterable[str]) -> list[Path]:
 
 
 def write_report(file: str, question: str) -> None:
-    """Answer a question, which is JSON, in a file of its own: the scenario may print and close what it likes."""
+    """Read the question from its file and answer it in another one: the scenario may print and close what it likes."""
     place = Path(file)
-    asked = msgspec.json.decode(question, type=ScenarioQuestion)
+    asked = msgspec.json.decode(Path(question).read_bytes(), type=ScenarioQuestion)
     place.write_bytes(msgspec.json.encode(inspect_scenario(asked)))
 
 

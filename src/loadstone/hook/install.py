@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
-from loadstone.hook import control_api, web_ui
+from loadstone.hook import control_api, web_guard, web_ui
 from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
@@ -80,6 +81,8 @@ class _Hook:
     def _initialise(self, environment: Environment) -> None:
         settings = load(HookSettings)
         environment.locustfile = _display_name(environment)
+        if not settings.masking:
+            keep_secrets()
         if settings.redis_url is None:
             log.warning("recording=no cause='LOADSTONE_REDIS_URL is not set'")
         else:
@@ -151,10 +154,10 @@ def _usable_or_ended() -> Iterator[None]:
     try:
         yield
     except LoadstoneError as error:
-        log.critical("recording=failed cause=%r", str(error))
+        log.critical("recording=failed cause=%r", mask_secrets(str(error)))
         raise SystemExit(error.exit_code) from error
     except Exception as error:
-        log.critical("recording=failed cause=%r", str(error), exc_info=True)
+        log.critical("recording=failed cause=%r", mask_secrets(str(error)), exc_info=True)
         raise SystemExit(ExitCode.PLATFORM) from error
 
 
@@ -165,6 +168,7 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     if environment.runner is not None and environment.shape_class is not None:
         end_shape_on_sigterm(environment.runner, hook.signalled)
     if environment.web_ui is not None:
+        web_guard.install(environment.web_ui, settings)
         live = web_ui.install(environment.web_ui, settings)
         if isinstance(environment.runner, MasterRunner):
             control_api.install(environment.web_ui, hook, live)

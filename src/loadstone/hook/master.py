@@ -26,9 +26,9 @@ from loadstone.domain.event import (
 from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import (
     ONLY_RUN_OPTION,
-    RUN_OPTION,
     SEED_OPTION,
     files_of,
+    give_secret,
     identity_of,
     is_only_run,
     new_run_id,
@@ -36,6 +36,7 @@ from loadstone.hook.identity import (
 )
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.sender import EventPublisher
+from loadstone.stream.proof import RunSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class MasterHook:
     """Gives the runs of this process their ids, ends them in time and publishes what happens to them."""
 
     def __init__(self, environment: Environment, settings: HookSettings, redis_url: str) -> None:
-        self.run: str | None = None
+        self._secret: RunSecret | None = None
         self.outcome = RunOutcome(environment)
         self._files = files_of(environment)
         self._environment = environment
@@ -78,15 +79,15 @@ class MasterHook:
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         self._settings, self._request = _with_request(self._process_settings, self._request), None
-        self.run = run = new_run_id()
+        self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
-        setattr(self._environment.parsed_options, RUN_OPTION, run)
+        give_secret(self._environment, secret)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
         self.outcome.begin(only_run=is_only_run(self._environment))
-        self._publisher = EventPublisher(self._redis_url, run, self._now_ns)
+        self._publisher = EventPublisher(self._redis_url, secret, self._now_ns, opens=True)
         self._publisher.publish(identity_of(self._environment, self._settings, self._files))
-        log.info("run=%s state=started", run)
+        log.info("run=%s state=started", secret.run)
         self._watchers, self._timers = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)], []
         if self._settings.run_time is not None:
             self._timers.append(_spawn_later(self._settings.run_time, self._finish))
@@ -134,14 +135,19 @@ class MasterHook:
         log.info("run=%s state=stopped requests=%d", publisher.run, totals.requests)
 
     @property
+    def run(self) -> str | None:
+        """The id of the newest run; None before the first one."""
+        return self._secret.run if self._secret else None
+
+    @property
     def is_recording(self) -> bool:
         """Whether a run is open."""
         return self._publisher is not None
 
     def quit(self, exit_code: object) -> None:
         """The process ends with its run: publish its exit code."""
-        if self.run is not None and is_only_run(self._environment):
-            publisher = EventPublisher(self._redis_url, self.run, self._now_ns)
+        if self._secret is not None and is_only_run(self._environment):
+            publisher = EventPublisher(self._redis_url, self._secret, self._now_ns)
             publisher.publish(self.outcome.at_exit(exit_code))
             publisher.finish(_FLUSH_TIMEOUT_S)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from locust.stats import StatsError
 
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.text import clean_text
 from loadstone.domain.time import US_PER_MS
@@ -20,12 +21,15 @@ __all__ = [
     "duration_us",
     "error_text",
     "is_failure",
+    "kept_error",
     "size_bytes",
     "text_of",
 ]
 
 ERROR_LIMIT: Final = 1024
 """Characters of an error text that are kept: line protocol strings beyond 1 KB are of no use to a reader."""
+_LOOKED_AT: Final = 4 * ERROR_LIMIT
+"""Characters of an error text that are looked at: a secret must not be cut in half before it is masked."""
 MAX_BYTES: Final = 1 << 40
 """Largest response that is stored, 1 TiB: sums of a run stay exact."""
 _EXAMPLE_LIMIT: Final = 300
@@ -85,10 +89,15 @@ def is_failure(exception: Any) -> bool:
         return False
 
 
+def kept_error(exception: Any) -> str:
+    """The text of an error as Locust shows it, but with secrets masked. Raises whatever the error's ``repr`` does."""
+    return mask_secrets(StatsError.parse_error(exception)[:_LOOKED_AT])[:ERROR_LIMIT]
+
+
 def error_text(exception: Any) -> str:
-    """The text of an error as Locust shows it, without addresses of objects, or a stand-in where it has none."""
+    """The text of an error that is kept, or a stand-in where it has none."""
     try:
-        return StatsError.parse_error(exception)[:ERROR_LIMIT]
+        return kept_error(exception)
     except Exception as error:  # noqa: BLE001
         return f"{type(exception).__name__}, whose text raises {type(error).__name__}"
 

@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent.monkey
 import numpy as np
-from locust.stats import StatsError
 
 from loadstone.domain.batch import NO_ERROR, UNTIMED, Columns
 from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.time import US_PER_S
 from loadstone.hook.logged_error import LoggedError, requests_of_errors
 from loadstone.hook.odd_event import (
-    ERROR_LIMIT,
     MAX_BYTES,
     RequestEvent,
     duration_us,
     error_text,
     is_failure,
+    kept_error,
     size_bytes,
     text_of,
 )
@@ -47,7 +46,7 @@ _native_thread: Final[Callable[[], int]] = gevent.monkey.get_original("_thread",
 
 
 class Recording(NamedTuple):
-    """Samples with their two tables: (method, name) pairs and error texts.
+    """Samples with their two tables: (method, name) pairs, and error texts with their secrets masked.
 
     ``odd`` of the samples are odd events, of which ``odd_example`` describes one; it is empty where there is none.
     ``lone_errors`` of them are errors that were logged without a request.
@@ -288,8 +287,7 @@ class Recorder:
         return self._readers.setdefault(kind, _reader_for(kind))
 
     def _error_index(self, exception: Any) -> int:
-        text = StatsError.parse_error(exception)[:ERROR_LIMIT]
-        return self._errors.setdefault(text, len(self._errors))
+        return self._errors.setdefault(kept_error(exception), len(self._errors))
 
     def _make_strictly_increasing(self, end_ns: NDArray[np.int64]) -> None:
         if not len(end_ns):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -45,8 +46,18 @@ def _with_whole_paths(main: Any) -> None:
     main.get_locustfiles_locally = named
 
 
+def _with_hidden_arguments() -> None:
+    """Let Locust and the scenario find those of its arguments that no command line shows where they look for all."""
+    from loadstone.errors import SettingsError  # noqa: PLC0415
+    from loadstone.settings import HookSettings, load  # noqa: PLC0415
+
+    with contextlib.suppress(SettingsError):  # said when Locust initialises the hook
+        sys.argv[1:1] = load(HookSettings).locust_arguments or ()
+
+
 if __name__ == "__main__":
     prepare("loadstone.hook.install", "loadstone.lean")
+    _with_hidden_arguments()
 
     from locust import main
 

@@ -15,8 +15,10 @@ import gevent
 from gevent.event import Event as Signal
 
 from loadstone.domain.event import Event, encode_event
-from loadstone.stream.client import FAILURES, add, clock_offset_ms, connect
+from loadstone.stream.client import FAILURES, clock_offset_ms, connect
+from loadstone.stream.inbox import send
 from loadstone.stream.keys import EVENTS
+from loadstone.stream.proof import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from loadstone.domain.event import Payload
+    from loadstone.stream.proof import RunSecret
 
 __all__ = ["DEFAULT_LIMIT_BYTES", "EventPublisher", "Outbox", "Sender"]
 
@@ -37,14 +40,17 @@ log = logging.getLogger("loadstone.sender")
 
 
 class EventPublisher:
-    """Publishes what happens to a run. An event for which the buffer has no room is dropped, and logged."""
+    """Publishes what happens to a run. An event for which the buffer has no room is dropped, and logged.
 
-    def __init__(self, redis_url: str, run: str, now_ns: Callable[[], int]) -> None:
-        self.run = run
+    ``opens``: it is the one of the run's master, and lets the collector know the run's secret first.
+    """
+
+    def __init__(self, redis_url: str, secret: RunSecret, now_ns: Callable[[], int], *, opens: bool = False) -> None:
+        self.run = secret.run
         self._now_ns = now_ns
         self._source = uuid.uuid4().hex
         self._seq = 0
-        self._sender = Sender(redis_url, EVENTS, run, Outbox(_EVENTS_LIMIT_BYTES))
+        self._sender = Sender(redis_url, EVENTS, secret, Outbox(_EVENTS_LIMIT_BYTES), opens=opens)
 
     def publish(self, payload: Payload) -> None:
         """Publish an event that happens now. Returns at once."""
@@ -70,12 +76,20 @@ class EventPublisher:
 
 
 class Sender:
-    """Sends blobs of one run to one stream, oldest first, and retries each until the stream has it."""
+    """Sends blobs of one run towards one stream, oldest first, and retries each until the server has it.
 
-    def __init__(self, redis_url: str, stream: str, run: str, outbox: Outbox | None = None) -> None:
+    If it ``opens`` the run, the server gets the run's secret before the first blob, and before the first one after an
+    outage, in which the server may have lost it.
+    """
+
+    def __init__(
+        self, redis_url: str, stream: str, secret: RunSecret, outbox: Outbox | None = None, *, opens: bool = False
+    ) -> None:
         self._client: Redis = connect(redis_url, timeout_s=_COMMAND_TIMEOUT_S)
         self._stream = stream
-        self._run = run
+        self._secret = secret
+        self._opens = opens
+        self._opened = False
         self.outbox = outbox or Outbox()
         self._wake = Signal()
         self._empty = Signal()
@@ -117,7 +131,7 @@ class Sender:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                add(self._client, self._stream, self.outbox.oldest(), run=self._run)
+                self._send(self.outbox.oldest())
             except FAILURES as error:
                 self._note_failure(error)
                 gevent.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311  (jitter)
@@ -127,7 +141,14 @@ class Sender:
                 self._note_success()
                 return
 
+    def _send(self, blob: bytes) -> None:
+        if self._opens and not self._opened:
+            open_run(self._client, self._secret)
+            self._opened = True
+        send(self._client, self._stream, blob, self._secret)
+
     def _note_failure(self, error: Exception) -> None:
+        self._opened = False
         if not self._unreachable:
             log.warning("stream=%s state=unreachable error=%r buffering=yes", self._stream, str(error))
         self._unreachable = True

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
     from loadstone.hook.target_clock import TargetClock
+    from loadstone.stream.proof import RunSecret
 
 __all__ = ["Shipper"]
 
@@ -43,7 +44,7 @@ class Shipper:
         self,
         recorder: Recorder,
         redis_url: str,
-        run: str,
+        secret: RunSecret,
         worker: int,
         users: Callable[[], int],
         target_clock: TargetClock | None = None,
@@ -52,10 +53,10 @@ class Shipper:
         self._aborted = self._stuck = self._went_away = 0
         self._cut: list[CutRequest] = []
         self._recorder = recorder
-        self._run = run
+        self._run = secret.run
         self._worker = worker
         self._users = users
-        self._sender = Sender(redis_url, SAMPLES, run)
+        self._sender = Sender(redis_url, SAMPLES, secret)
         self._seq = self._produced = self._dropped = 0
         self._odd, self._odd_example = 0, ""
         self._lone_errors = 0
@@ -74,7 +75,7 @@ class Shipper:
         if isinstance(end, Aborted):
             self._aborted += 1
             start_ns = self._recorder.now_ns() - end.age_us * NS_PER_US
-            self._cut.append(CutRequest(end.method, end.name, start_ns, end.age_us))
+            self._cut.append(CutRequest(*RequestName.cleaned(end.method, end.name), start_ns, end.age_us))
             del self._cut[MOST_CUT:]
         elif isinstance(end, Stuck):
             self._stuck += 1
@@ -139,7 +140,7 @@ class Shipper:
             loop_lag_us=self._lag.take(),
             sent_ns=self._recorder.now_ns(),
             final=final,
-            names=tuple(RequestName(*name) for name in recording.names),
+            names=tuple(RequestName.cleaned(*name) for name in recording.names),
             errors=recording.errors,
             columns=recording.columns,
             odd=self._odd,

@@ -14,11 +14,13 @@ import time
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from flask import Response, abort, redirect, request
 
 from loadstone.domain.live import container_label, decode_live
+from loadstone.hook.web_guard import guarded_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +43,7 @@ _FILES: Final[Mapping[str, str]] = {
 _COLUMNS: Final = (("name", "What"), ("value", "Now"), ("limit", "Limit"), ("result", "Result"))
 _EVERY_S: Final = 1.0
 _ANSWER_WITHIN_S: Final = 2.0
+_TOLD_BYTES: Final = 500
 _MIB: Final = 1024 * 1024
 _NO_RUN: Final = b"null"
 _OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
@@ -56,6 +59,7 @@ class LiveSource:
         self._opener = build_opener(ProxyHandler({}))
         self._live: LiveSnapshot | None = None
         self._asked_at_s = -_EVERY_S
+        self._was_refused = False
 
     def __call__(self) -> LiveSnapshot | None:
         """The newest snapshot; None before the first run, and while the collector cannot be reached."""
@@ -76,7 +80,9 @@ class LiveSource:
             text = self.read("live")
             return None if text == _NO_RUN else decode_live(text)
         except (OSError, HTTPException, ValueError) as error:
-            log.debug("live_page=unreachable error=%r", str(error))
+            refused = isinstance(error, HTTPError) and error.code == HTTPStatus.FORBIDDEN
+            first, self._was_refused = refused and not self._was_refused, refused
+            log.log(logging.WARNING if first else logging.DEBUG, "live_page=unreachable error=%r", _told(error))
             return None
 
 
@@ -105,6 +111,11 @@ def tab_rows(live: LiveSnapshot | None) -> list[dict[str, str]]:
     return [*rows, *(row for usage in live.usage for row in _usage_rows(usage))]
 
 
+def _told(error: Exception) -> str:
+    """What went wrong; of a server that refuses, its own words."""
+    return error.read(_TOLD_BYTES).decode(errors="replace").strip() if isinstance(error, HTTPError) else str(error)
+
+
 def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:
     """Append to the items that a scenario may have put there itself."""
     web_ui.template_args[key] = [*web_ui.template_args.get(key, []), *items]
@@ -112,9 +123,8 @@ def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:
 
 def _add_routes(web_ui: WebUI, source: LiveSource, live_link: str) -> None:
     app: Any = web_ui.app
-    guarded: Any = web_ui.auth_required_if_enabled
-    app.add_url_rule("/loadstone/live", "loadstone_live", guarded(lambda: redirect(live_link)))
-    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded(lambda name: _file(source, name)))
+    app.add_url_rule("/loadstone/live", "loadstone_live", guarded_view(web_ui, lambda: redirect(live_link)))
+    app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded_view(web_ui, lambda name: _file(source, name)))
 
     def add_stats(response: Response) -> Response:
         if request.path.endswith(_POLLED) and response.status_code == HTTPStatus.OK and response.is_json:

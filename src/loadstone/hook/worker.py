@@ -17,7 +17,7 @@ from loadstone.hook import unreported
 from loadstone.hook.aborted import watch_ends
 from loadstone.hook.ending import who_stops
 from loadstone.hook.exception_log import ExceptionLog
-from loadstone.hook.identity import ONLY_RUN_OPTION, RUN_OPTION, SEED_OPTION
+from loadstone.hook.identity import ONLY_RUN_OPTION, SEED_OPTION, take_secret
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from loadstone.hook.aborted import UserEnd
+    from loadstone.stream.proof import RunSecret
 
 __all__ = ["WorkerHook", "touch_heartbeat_file"]
 
@@ -55,7 +56,7 @@ class WorkerHook:
         self._redis_url = redis_url
         self._stats_log = StatsLog(environment)
         self._recorder: Recorder | None = None
-        self._run: str | None = None
+        self._secret: RunSecret | None = None
         self._shipper: Shipper | None = None
         self._orphaned = False
         self._publisher: EventPublisher | None = None
@@ -64,19 +65,19 @@ class WorkerHook:
 
     def begin(self) -> None:
         """A test starts: record a new incarnation. Must run before any listener of the scenario's own."""
-        run = getattr(self._environment.parsed_options, RUN_OPTION, None)
-        if run is None:
-            log.error("run=none recording=no cause='the Locust master runs without the loadstone hook'")
+        secret = take_secret(self._environment)
+        if secret is None:
+            log.error("run=none recording=no cause='the Locust master has no loadstone hook, or an older one'")
             return
         if self._shipper is not None:
             self.end()
-        self._recorder, self._run = Recorder(), run
+        self._recorder, self._secret = Recorder(), secret
         self.outcome.begin(only_run=self._is_only_run())
         self._seed()
         target_clock = TargetClock(self._environment.events.request, self._recorder.now_ns)
         worker = self._worker_index()
-        self._shipper = Shipper(self._recorder, self._redis_url, run, worker, self._user_count, target_clock)
-        self._publisher = EventPublisher(self._redis_url, run, self._recorder.now_ns)
+        self._shipper = Shipper(self._recorder, self._redis_url, secret, worker, self._user_count, target_clock)
+        self._publisher = EventPublisher(self._redis_url, secret, self._recorder.now_ns)
         self._stats_log.start(self._recorder)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
         if isinstance(self._environment.runner, WorkerRunner):
@@ -114,8 +115,8 @@ class WorkerHook:
 
         Locust's own code also stands for requests that failed here and are not yet reported, which the master judges.
         """
-        if self._run is not None and self._recorder is not None and self._is_only_run():
-            publisher = EventPublisher(self._redis_url, self._run, self._recorder.now_ns)
+        if self._secret is not None and self._recorder is not None and self._is_only_run():
+            publisher = EventPublisher(self._redis_url, self._secret, self._recorder.now_ns)
             self._publish_exit(publisher)
             publisher.finish(_FLUSH_TIMEOUT_S)
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.journal.reader import read_journal
+from loadstone.archive.run_record import InfluxLedgerRecord
 from loadstone.domain.batch import decode_batch
 from loadstone.domain.event import EventKind, decode_event
 from loadstone.domain.ledger import SeqTracker
 from loadstone.domain.request_name import NameTable, RequestName
 from loadstone.domain.retry import Retries
-from loadstone.errors import ArchiveError, FormatError
+from loadstone.domain.time import iso
+from loadstone.errors import ArchiveError, FormatError, UsageError
+from loadstone.influx.answer import is_beyond_retention, retention_in
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
 from loadstone.influx.encode import request_lines
@@ -32,6 +36,7 @@ from loadstone.influx.lease import PointsLeaseLostError
 from loadstone.influx.ledger import WriteReceipt
 from loadstone.influx.name_cap import names_in, names_listed_by_writers
 from loadstone.influx.point_stream import PointStream, replay_points
+from loadstone.influx.trouble import FirstRejected
 from loadstone.stream.keys import SAMPLES
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from loadstone.archive.journal.frame import Entry
     from loadstone.domain.batch import Batch
     from loadstone.domain.request_name import RequestName
-    from loadstone.influx.delivery import Delivery
+    from loadstone.influx.delivery import Delivery, Rejection
     from loadstone.influx.ledger import SharedLedger
     from loadstone.influx.writer import InfluxWriter
 
@@ -55,19 +60,60 @@ _FROM_JOURNAL: Final = "0-0"
 log = logging.getLogger("loadstone.influx")
 
 
-def write_run(folder: RunFolder, delivery: Delivery) -> dict[str, int]:
-    """Write everything of an archived run. Its InfluxDB ledger: samples ``stored``, ``rejected``, and ``pending`` 0.
+def write_run(folder: RunFolder, delivery: Delivery, warn: Callable[[str], object] = log.warning) -> InfluxLedgerRecord:
+    """Write everything of an archived run. Its InfluxDB ledger then, with nothing pending.
 
-    Raises `ArchiveError` when the run has no journal, or a damaged one.
+    ``warn`` is told first, before much is written, that the bucket does not keep points as old as the run's first ones.
+    Raises `UsageError` when it keeps none of the run, and `ArchiveError` when the run has no journal, or one that is
+    damaged or lacks what the run was closed with.
     """
     _require_journal(folder)
-    ledger = {"stored": 0, "rejected": 0, "pending": 0}
     entries = partial(read_journal, folder.journal)
+    _check_retention(folder, entries, delivery, warn)
+    stored, rejected, first = 0, 0, None
     for receipts in _write_batches(_named_batches(folder, entries), delivery):
-        ledger["stored"] += sum(each.stored for each in receipts)
-        ledger["rejected"] += sum(each.rejected for each in receipts)
-    _write_points(folder, entries, delivery.deliver)
-    return ledger
+        stored += sum(each.stored for each in receipts)
+        rejected += sum(each.rejected for each in receipts)
+        first = first or next((each.first for each in receipts if each.first), None)
+    points_rejected, first_point = _write_points(folder, entries, delivery.deliver)
+    first = first or first_point
+    return InfluxLedgerRecord(
+        stored=stored,
+        rejected=rejected,
+        pending=0,
+        points_rejected=points_rejected,
+        rejected_reason=first.told if first else None,
+        first_rejected=first.line if first else None,
+    )
+
+
+def _check_retention(folder: RunFolder, entries: Entries, delivery: Delivery, warn: Callable[[str], object]) -> None:
+    """Write the run's first request, which is about its oldest, and if the bucket does not keep it, its last one.
+
+    A token that may only write cannot ask for the retention. Raises `UsageError` when both are beyond it.
+    """
+    named = (each for each in _named_batches(folder, entries) if len(each[0].columns))
+    first = next(named, None)
+    reason = _beyond_retention(first, 0, delivery) if first else None
+    if first is None or reason is None:
+        return
+    last = next(iter(deque(named, maxlen=1)), first)
+    kept = f"points for {duration}" if (duration := retention_in(reason)) else "no points as old as this"
+    if _beyond_retention(last, -1, delivery) is None:
+        begun = iso(int(first[0].columns.end_ns[0]))
+        warn(f"InfluxDB keeps {kept}, and run {folder.run} began at {begun}: its first requests will be rejected")
+        return
+    ended = iso(int(last[0].columns.end_ns[-1]))
+    raise UsageError(
+        f"InfluxDB keeps {kept}, and run {folder.run} ended at {ended}: it would reject all of it",
+        hint="Raise the retention of the bucket (INFLUX_RETENTION in the stack), and run this again",
+    )
+
+
+def _beyond_retention(named: tuple[Batch, list[RequestName]], at: int, delivery: Delivery) -> str | None:
+    """Write one request of a batch; the reason if the bucket does not keep it."""
+    rejected = delivery.deliver(request_lines(*named)[at:][:1])
+    return next((each.reason for each in rejected if is_beyond_retention(each.reason)), None)
 
 
 def _names(folder: RunFolder) -> NameTable:
@@ -151,6 +197,8 @@ def _require_journal(folder: RunFolder) -> None:
             f"run {folder.run} has no journal in {folder.path}, so it cannot be written to InfluxDB",
             hint="Give a run whose folder still holds the directory journal",
         )
+    if folder.is_closed:
+        ClosedRun.open(folder).check_journal()
 
 
 def _batches(folder: RunFolder, entries: Entries) -> Iterator[Batch]:
@@ -186,23 +234,32 @@ def _write_batches(
 
 
 def _deliver(taken: list[tuple[Batch, int]], lines: list[str], delivery: Delivery) -> list[WriteReceipt]:
-    bad = [rejection.at for rejection in delivery.deliver(lines)]
+    bad = {rejection.at: rejection.reason for rejection in delivery.deliver(lines)}
     found = []
     for batch, start in taken:
         n = len(batch.columns)
-        rejected = sum(start <= at < start + n for at in bad)
-        found.append(WriteReceipt(SAMPLES, _FROM_JOURNAL, batch.run, batch, n - rejected, rejected))
+        rejected = [at for at in range(start, start + n) if at in bad] if bad else []
+        first = FirstRejected.of(bad[rejected[0]], lines[rejected[0]], time.time_ns()) if rejected else None
+        stored = n - len(rejected)
+        found.append(WriteReceipt(SAMPLES, _FROM_JOURNAL, batch.run, batch, stored, len(rejected), first))
     return found
 
 
-def _write_points(folder: RunFolder, entries: Entries, deliver: Callable[[list[str]], object]) -> None:
+def _write_points(
+    folder: RunFolder, entries: Entries, deliver: Callable[[list[str]], list[Rejection]]
+) -> tuple[int, FirstRejected | None]:
+    """Write all points; how many were rejected, and the first of them."""
     lines: list[str] = []
-    for some in _points(folder, entries):
-        lines += some
-        if len(lines) >= MOST_LINES:
-            deliver(lines)
+    rejected, first = 0, None
+    for some in chain(_points(folder, entries), [None]):
+        lines += some or ()
+        if lines and (some is None or len(lines) >= MOST_LINES):
+            bad = deliver(lines)
+            rejected += len(bad)
+            if bad and first is None:
+                first = FirstRejected.of(bad[0].reason, lines[bad[0].at], time.time_ns())
             lines = []
-    deliver(lines)
+    return rejected, first
 
 
 def _points(folder: RunFolder, entries: Entries) -> Iterator[list[str]]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +20,7 @@ from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from loadstone.errors import UsageError
+from loadstone.influx.answer import WriteAnswer, WriteOutcome, answer_of
 from loadstone.settings import read_token
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadstone.settings import InfluxSettings
 
-__all__ = ["InfluxClient", "WriteAnswer", "WriteOutcome", "read_token"]
+__all__ = ["InfluxClient", "read_token"]
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _GZIP_LEVEL: Final = 1
@@ -37,38 +36,6 @@ _GZIP_LEVEL: Final = 1
 
 _LONGEST_RETRY_AFTER_S: Final = 3600.0
 _REASON_LIMIT: Final = 500
-
-
-class WriteOutcome(Enum):
-    """The outcome of a write for the lines that were sent."""
-
-    STORED = "stored"
-    AWAY = "away"  # try again: no answer, 408, 429, 5xx
-    REFUSED = "refused"  # not before a person has corrected token, bucket or address
-    REJECTED = "rejected"  # at least one of the lines is not acceptable
-    TOO_LARGE = "too large"
-    SLOW = "slow"  # no answer in time: try again with less
-
-
-_OUTCOMES: Final = {
-    400: WriteOutcome.REJECTED,
-    408: WriteOutcome.AWAY,
-    413: WriteOutcome.TOO_LARGE,
-    422: WriteOutcome.REJECTED,
-    425: WriteOutcome.AWAY,
-    429: WriteOutcome.AWAY,
-}
-_FIRST_SERVER_ERROR: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class WriteAnswer:
-    """The answer to one write: its outcome, the reason in InfluxDB's words, and how long it asks to wait (s)."""
-
-    outcome: WriteOutcome
-    reason: str = ""
-    status: int = 0
-    retry_after_s: float | None = None
 
 
 class InfluxClient:
@@ -118,10 +85,9 @@ class InfluxClient:
 
     def _answer_of(self, error: Any) -> WriteAnswer:
         status = int(error.status or 0)
-        default = WriteOutcome.AWAY if status >= _FIRST_SERVER_ERROR or not status else WriteOutcome.REFUSED
-        reason = f"HTTP {status}: {error.message}"[:_REASON_LIMIT] if status else str(error.reason)
-        retry_after = error.headers.get("Retry-After") if status else None
-        return WriteAnswer(_OUTCOMES.get(status, default), reason, status, self._seconds(retry_after))
+        if not status:
+            return WriteAnswer(WriteOutcome.AWAY, str(error.reason))
+        return answer_of(status, error.body, self._seconds(error.headers.get("Retry-After")))
 
     def _seconds(self, retry_after: str | None) -> float | None:
         """Seconds or an HTTP date (RFC 9110, 10.2.3); None when it is neither."""

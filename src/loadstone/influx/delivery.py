@@ -6,27 +6,26 @@ import logging
 import random
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from loadstone.influx.client import WriteOutcome
+from loadstone.influx.answer import WriteOutcome
+from loadstone.influx.pace import FEWEST_LINES, MOST_LINES, Pace
+from loadstone.influx.sieve import Sieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from loadstone.influx.client import WriteAnswer
+    from loadstone.influx.answer import WriteAnswer
 
-__all__ = ["MOST_LINES", "Delivery", "Rejection", "Sink"]
-
-MOST_LINES: Final = 10_000
-"""Lines of one request (InfluxDB's own advice is 5,000 to 10,000)."""
+__all__ = ["LONGEST_PAUSE_S", "MOST_LINES", "Delivery", "Rejection", "Sink", "Watch"]
 
 _FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 15.0
-_GROWTH: Final = 8
-_FEWEST_LINES: Final = 500
-"""Requests that time out are not made smaller than this: below it, the size is not what makes them slow."""
+LONGEST_PAUSE_S: Final = 15.0
+"""Between two tries, unless InfluxDB asks for a longer one or refuses token, bucket or address."""
 
+_GROWTH: Final = 8
 _UNDECIDED: Final = frozenset({WriteOutcome.AWAY, WriteOutcome.REFUSED, WriteOutcome.SLOW})
 log = logging.getLogger("loadstone.influx")
 
@@ -50,17 +49,40 @@ class Sink(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Learns of writes that got nowhere. What it raises ends the delivery."""
+
+    def failed(self, answer: WriteAnswer) -> None:
+        """A write was not decided, and is tried again."""
+        ...
+
+    def over(self) -> None:
+        """After such failures: a write was decided."""
+        ...
+
+
 class Delivery:
-    """Sends lines in requests of bounded size.
+    """Sends lines in requests of bounded size, which adapts to how long writes take.
 
     ``wait`` pauses for the given number of seconds; it is called with 0 before each request, and what it raises ends a
     delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
     """
 
-    def __init__(self, sink: Sink, wait: Callable[[float], None], *, refused_pause_s: float) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        wait: Callable[[float], None],
+        *,
+        refused_pause_s: float,
+        watch: Watch | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sink = sink
         self._wait = wait
         self._refused_pause_s = refused_pause_s
+        self._watch = watch
+        self._now_s = now_s
+        self._pace = Pace()
         self._most_lines = MOST_LINES
         self._failures = 0
         self._failing_since_s = 0.0
@@ -73,22 +95,22 @@ class Delivery:
 
         ``guard`` is entered around each request; what it raises ends the delivery.
         """
-        rejected: list[Rejection] = []
-        ranges = [(0, len(lines))] if lines else []
-        while ranges:
-            start, stop = ranges.pop()
-            if stop - start > self._most_lines:
-                ranges += [(start + self._most_lines, stop), (start, start + self._most_lines)]
+        sieve = Sieve(lines, partial(self._send, guard=guard))
+        parts: list[Sequence[int]] = [range(len(lines))] if lines else []
+        while parts:
+            part = parts.pop()
+            size = min(self._most_lines, self._pace.lines, sieve.limit)
+            if len(part) > size:  # the first lines go first: a later point replaces an earlier one of the same key
+                parts += [part[size:], part[:size]]
                 continue
-            answer = self._send(lines[start:stop], guard)
-            if answer.outcome is not WriteOutcome.STORED:
-                # The first half goes first: a later point replaces an earlier one of the same key.
-                middle = (start + stop) // 2
-                if stop - start > 1 and not _refuses_all(answer, stop - start):
-                    ranges += [(middle, stop), (start, middle)]
-                else:
-                    rejected += [Rejection(at, answer.reason) for at in range(start, stop)]
-        return rejected
+            answer = sieve.send(part)
+            if answer.outcome is WriteOutcome.STORED:
+                sieve.note_stored()
+            elif answer.outcome is WriteOutcome.REJECTED or len(part) == 1:
+                parts += [rest for rest in [sieve.sort_out(part, answer)] if rest]
+            else:
+                parts.append(part)  # what was too large or too slow has made `_most_lines` smaller
+        return [Rejection(at, reason) for at, reason in sorted(sieve.rejected.items())]
 
     def _send(self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]]) -> WriteAnswer:
         """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
@@ -96,14 +118,18 @@ class Delivery:
         while True:
             self._wait(0)
             with guard():
+                begun_s = self._now_s()
                 answer = self._sink.write(data)
+                took_s = self._now_s() - begun_s
             if answer.outcome not in _UNDECIDED:
                 self._note_decision(answer, len(lines))
+                if answer.outcome is WriteOutcome.STORED:
+                    self._pace.note(len(lines), took_s)
                 return answer
             self._note_failure(answer)
             self._wait(self._pause_s(answer))
-            if answer.outcome is WriteOutcome.SLOW and len(lines) > _FEWEST_LINES:
-                self._most_lines = max(_FEWEST_LINES, len(lines) // 2)
+            if answer.outcome is WriteOutcome.SLOW and len(lines) > FEWEST_LINES:
+                self._most_lines = max(FEWEST_LINES, len(lines) // 2)
                 return answer
             if answer.outcome is WriteOutcome.REFUSED:
                 self._sink.reload_token()
@@ -113,14 +139,16 @@ class Delivery:
             return self._refused_pause_s
         if answer.retry_after_s is not None:
             return answer.retry_after_s
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+        longest = min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
 
     def _note_failure(self, answer: WriteAnswer) -> None:
         """Log a state once, as an error, and not again with every attempt."""
         if not self._failures:
-            self._failing_since_s = time.monotonic()
+            self._failing_since_s = self._now_s()
         self._failures += 1
+        if self._watch:
+            self._watch.failed(answer)
         if self._reported != (answer.outcome, answer.status):
             self._reported = (answer.outcome, answer.status)
             is_refused = answer.outcome is WriteOutcome.REFUSED
@@ -131,8 +159,10 @@ class Delivery:
 
     def _note_decision(self, answer: WriteAnswer, n: int) -> None:
         if self._reported is not None:
-            after_s = time.monotonic() - self._failing_since_s
+            after_s = self._now_s() - self._failing_since_s
             log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
+            if self._watch:
+                self._watch.over()
         self._reported, self._failures = None, 0
         if answer.outcome is WriteOutcome.TOO_LARGE:
             self._most_lines = max(1, n // 2)
@@ -142,8 +172,3 @@ class Delivery:
     @property
     def _state(self) -> str:
         return "refused" if self._reported and self._reported[0] is WriteOutcome.REFUSED else "away"
-
-
-def _refuses_all(answer: WriteAnswer, n: int) -> bool:
-    """Whether InfluxDB says that it dropped every line (2.x: a partial write reports ``dropped=N``)."""
-    return answer.outcome is WriteOutcome.REJECTED and answer.reason.endswith(f"dropped={n}") and n > 1

@@ -16,9 +16,11 @@ import redis
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import set_influx_ledger
 from loadstone.archive.folder import RunFolder
+from loadstone.domain.live import InfluxLedger
 from loadstone.errors import ArchiveError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.name_cap import publish_names
+from loadstone.influx.trouble import read_first_rejected, read_trouble
 from loadstone.stream.client import add
 from loadstone.stream.consumer import Consumer, first_unfinished, order, trim_finished
 from loadstone.stream.keys import (
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from loadstone.archive.run_record import InfluxLedgerRecord
+    from loadstone.domain.live import Trouble
     from loadstone.domain.request_name import NameTable
     from loadstone.influx.ledger import SharedLedger
 
@@ -77,7 +81,7 @@ class InfluxFeed:
         self._results = results
         self._backfills = BackfillQueue(client)
         self._looked_at_s = 0.0
-        self._written: dict[str, dict[str, int]] = {}
+        self._written: dict[str, InfluxLedgerRecord] = {}
         self._names_published: dict[str, int] = {}
 
     def join(self) -> None:
@@ -138,15 +142,20 @@ class InfluxFeed:
             elif folder.is_closed:
                 self._update(folder)
 
-    def live(self, run: str, stored: int) -> dict[str, int]:
-        """The InfluxDB ledger as it is now, when the archive holds ``stored`` samples."""
-        ledger = self._ledger.read(run)
-        return {"stored": ledger.stored, "rejected": ledger.rejected, "pending": ledger.pending(stored)}
+    def live(self, run: str, produced: int, now_ns: int) -> tuple[InfluxLedger, tuple[Trouble, ...]]:
+        """The InfluxDB ledger as it is now, when the archive holds ``produced`` samples, and what is wrong with it."""
+        now = self._ledger.read(run)
+        ledger = InfluxLedger(stored=now.stored, rejected=now.rejected, pending=now.pending(produced))
+        trouble = read_trouble(self._client)
+        told = trouble.as_live(ledger.pending, now_ns) if trouble else None
+        first = read_first_rejected(self._client, run) if now.rejected or now.points_rejected else None
+        rejected = first.as_live(now.rejected, now.points_rejected, ledger.stored) if first else None
+        return ledger, tuple(each for each in (told, rejected) if each)
 
     def _update(self, folder: RunFolder) -> None:
         ledger = self._ledger.read(folder.run)
         try:
-            now = self.live(folder.run, ClosedRun.open(folder).record.ledgers.archive.stored)
+            now = self._ledger.record(folder.run, ClosedRun.open(folder).record.ledgers.archive.stored)
             if self._written.get(folder.run) != now:
                 with folder.lock():
                     set_influx_ledger(folder, now)
@@ -154,9 +163,9 @@ class InfluxFeed:
         except ArchiveError as error:
             log.warning("run=%s influx_ledger=not_written reason=%r", folder.run, str(error))
             return
-        if not now["pending"] and not ledger.points_pending and folder.run not in self._backfills:
+        if not now.pending and not ledger.points_pending and folder.run not in self._backfills:
             self._forget(folder.run)
-            log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now["stored"], now["rejected"])
+            log.info("run=%s influx=complete stored=%d rejected=%d", folder.run, now.stored, now.rejected)
 
     def _forget(self, run: str) -> None:
         self._client.srem(INFLUX_OPEN, run)

@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from loadstone.archive.run_record import InfluxLedgerRecord
 from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.influx.line_protocol import point, tags
+from loadstone.influx.trouble import note_first_rejected, read_first_rejected, read_trouble
 from loadstone.stream.keys import KEPT_S, influx_ledger, influx_ledger_page
 from loadstone.stream.when_full import command_when_full
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from loadstone.domain.batch import Batch
+    from loadstone.influx.trouble import FirstRejected
 
 __all__ = ["InfluxLedger", "IngestLag", "SharedLedger", "WriteReceipt"]
 
@@ -73,6 +76,7 @@ class WriteReceipt(NamedTuple):
     batch: Batch | None
     stored: int
     rejected: int
+    first: FirstRejected | None = None
 
 
 class SharedLedger:
@@ -91,6 +95,8 @@ class SharedLedger:
             kind = "" if each.batch else _POINTS
             numbers = (str(each.stored), str(each.rejected), str(KEPT_S))
             pipeline.eval(_SETTLE, len(keys), *keys, self._group, each.id, bit, kind, *numbers)
+            if each.first:
+                note_first_rejected(pipeline, each.run, each.first)
         pipeline.execute()
 
     def counted(self, run: str, batch: Batch) -> bool:
@@ -109,6 +115,22 @@ class SharedLedger:
         now = self.read(run)
         key, stored = influx_ledger(run), str(now.points - now.points_rejected)
         command_when_full(self._client, key, "HSET", key, f"{_POINTS}stored", stored)
+
+    def record(self, run: str, produced: int) -> InfluxLedgerRecord:
+        """The ledger of one run as run.json keeps it, when the archive holds ``produced`` samples; with reasons."""
+        now = self.read(run)
+        first = read_first_rejected(self._client, run) if now.rejected or now.points_rejected else None
+        pending = now.pending(produced)
+        trouble = read_trouble(self._client) if pending else None
+        return InfluxLedgerRecord(
+            stored=now.stored,
+            rejected=now.rejected,
+            pending=pending,
+            points_rejected=now.points_rejected,
+            rejected_reason=first.told if first else None,
+            first_rejected=first.line if first else None,
+            pending_reason=trouble.told if trouble else None,
+        )
 
     def read(self, run: str) -> InfluxLedger:
         """The ledger of one run as it is now."""

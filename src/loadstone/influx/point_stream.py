@@ -118,7 +118,8 @@ class PointStream:
         second = batch.sent_ns // NS_PER_S
         if batch.final or self._worker_second.get(batch.incarnation) != second:
             self._worker_second[batch.incarnation] = second
-            arrived_ms = int(stream_id.partition("-")[0]) if stream_id[:1].isdigit() else batch.sent_ns // NS_PER_MS
+            milliseconds = stream_id.partition("-")[0]
+            arrived_ms = int(milliseconds) if milliseconds.isdecimal() else batch.sent_ns // NS_PER_MS
             lag_s = (arrived_ms - batch.sent_ns / NS_PER_MS) / 1000
             self._add(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s))
 

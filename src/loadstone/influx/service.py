@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from loadstone.errors import ArchiveError
 from loadstone.influx.backfill import Backfill
 from loadstone.influx.client import InfluxClient
-from loadstone.influx.delivery import Delivery
+from loadstone.influx.delivery import LONGEST_PAUSE_S, Delivery
 from loadstone.influx.ledger import SharedLedger
+from loadstone.influx.trouble import TroubleNote
 from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.client import FAILURES, connect
 from loadstone.stream.keys import WRITERS
@@ -61,8 +62,12 @@ def serve_writer(settings: CollectorSettings, stopped: Callable[[], bool]) -> No
     client = connect(settings.redis_url)
     ledger = SharedLedger(client, WRITERS)
     timeout_s = settings.influx_timeout
-    writer = InfluxWriter(client, ledger, name=_name(), longest_write_s=timeout_s)
-    delivery = Delivery(sink, _Wait(writer, stopped), refused_pause_s=settings.influx_retry)
+    name = _name()
+    writer = InfluxWriter(client, ledger, name=name, longest_write_s=timeout_s)
+    note = TroubleNote(
+        client, name, pause_s=max(settings.influx_retry, LONGEST_PAUSE_S) + timeout_s, now_ns=time.time_ns
+    )
+    delivery = Delivery(sink, _Wait(writer, stopped), refused_pause_s=settings.influx_retry, watch=note)
     backfill = Backfill(client, ledger, writer, settings.results)
     try:
         while not stopped():

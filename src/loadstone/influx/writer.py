@@ -3,20 +3,24 @@
 Any number of writers share the samples; entries of a crashed one are claimed by another. Points are written by one
 writer at a time (`PointsLease`), in their order, because a later point may replace an earlier one. An entry is
 acknowledged after InfluxDB has stored or rejected all its lines; after any failure before that it is written again,
-identically. Samples whose names the Aggregator has not admitted yet (`AdmittedNames`) stay pending until it has.
+identically. Samples whose names the Aggregator has not admitted yet (`AdmittedNames`) stay pending until it has, and so
+do those of a run whose secret is not there yet. What does not prove its run is not written; the Aggregator counts it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_left
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.archive.folder import valid_run_id
 from loadstone.domain.batch import decode_batch
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import FormatError
 from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.delivery import MOST_LINES
@@ -24,12 +28,14 @@ from loadstone.influx.encode import request_lines
 from loadstone.influx.lease import PointsLease, PointsLeaseLostError
 from loadstone.influx.ledger import IngestLag, WriteReceipt
 from loadstone.influx.name_cap import AdmittedNames
+from loadstone.influx.trouble import FirstRejected
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
 from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from redis import Redis
 
@@ -43,7 +49,8 @@ __all__ = ["CLAIM_AFTER_MS", "MOST_DEFERRED", "InfluxWriter"]
 CLAIM_AFTER_MS: Final = 15_000
 """An entry is taken over when its writer gave no sign of life for it that long; a write times out earlier."""
 
-_MOST_DEAD_LETTERS: Final = 10_000
+_MOST_DEAD_LETTERS, _MOST_A_ROUND = 10_000, 1000
+_LINE_LIMIT: Final = 200
 _SIGN_EVERY_S: Final = 3.0
 _CLAIM_EVERY_S: Final = 5.0
 _BLOCK_MS: Final = 200
@@ -80,8 +87,15 @@ class _Round:
         self.lines += lines
 
     def receipts(self, rejected: Sequence[Rejection]) -> list[WriteReceipt]:
-        bad = [rejection.at for rejection in rejected]
-        return [_receipt(piece, sum(piece.start <= at < piece.start + piece.n for at in bad)) for piece in self.pieces]
+        return [_receipt(piece, bad, self.lines) for piece, bad in self.rejected_of(rejected)]
+
+    def rejected_of(self, rejected: Sequence[Rejection]) -> list[tuple[_Piece, Sequence[Rejection]]]:
+        """Each entry with those of its lines that were rejected; ``rejected`` is in order."""
+        at = [rejection.at for rejection in rejected]
+        bounds = (
+            (piece, bisect_left(at, piece.start), bisect_left(at, piece.start + piece.n)) for piece in self.pieces
+        )
+        return [(piece, rejected[first:last]) for piece, first, last in bounds]
 
 
 class InfluxWriter:
@@ -105,6 +119,7 @@ class InfluxWriter:
         self.points_lease = PointsLease(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
         self._ingest_lag = IngestLag(client, ledger, name)
         self._names: OrderedDict[str, AdmittedNames] = OrderedDict()
+        self._secrets = RunSecrets(client)
         self._count = _FEWEST_ENTRIES
         self._held: list[StreamEntry] = []
         self._signed_at_s = self._claimed_at_s = 0.0
@@ -118,11 +133,28 @@ class InfluxWriter:
         self._samples.rewind()
 
     def step(self, delivery: Delivery) -> bool:
-        """Read, write and acknowledge once. False when there was nothing to do."""
-        wrote = self._write_samples(delivery)
-        if lag_lines := self._ingest_lag.lines():
-            delivery.deliver(lag_lines)
-        return self._write_points(delivery) or wrote
+        """Read, write and acknowledge once. False when there was nothing to do.
+
+        Samples and points share requests: where a request is slow whatever it holds, samples wait for one at most.
+        """
+        round_ = _Round()
+        undecided = self._take_samples(round_)
+        runs = self._take_points(round_)
+        lag_lines = self._ingest_lag.lines()
+        if not round_.pieces and not lag_lines:
+            return False
+        guard = partial(self.points_lease.writing, self.points_lease.number, runs) if runs else nullcontext
+        try:
+            rejected = delivery.deliver(round_.lines + lag_lines, guard=guard)
+        except PointsLeaseLostError:
+            log.warning("points=deferred cause='another writer holds the points lease'")
+            return True
+        self._bury(round_, rejected)
+        receipts = round_.receipts(rejected)
+        self._ledger.settle(receipts)
+        self._ingest_lag.note(receipts)
+        self._held = undecided
+        return bool(round_.pieces)
 
     def sign(self) -> None:
         """Give a sign of life, if one is due: for the samples that this writer holds, and for the points lease."""
@@ -155,32 +187,35 @@ class InfluxWriter:
             entries += self._samples.claim(idle_ms=CLAIM_AFTER_MS, count=self._count)
         return entries
 
-    def _write_samples(self, delivery: Delivery) -> bool:
-        """Write what was read now, and what was deferred before and is decided by now."""
+    def _take_samples(self, round_: _Round) -> list[StreamEntry]:
+        """Take what was read now, and what was held before, into a round; the entries whose names are undecided.
+
+        All are held until they are written.
+        """
         deferred = self._held
-        read = self._read_samples()
-        self._held = deferred + read
-        round_ = _Round()
-        # This mark is read before the names are: what the Aggregator acknowledged by then has all its names published,
-        # unless Redis was full.
+        self._held = deferred + self._read_samples()
+        # This mark is read before secrets and names are: what the Aggregator acknowledged by then has all its names
+        # published, unless Redis was full.
         archived = first_unfinished(self._client, SAMPLES, AGGREGATORS) if deferred else None
         undecided = [entry for entry in self._held if not self._add_samples(round_, entry, archived)]
         if round_.pieces:
-            self._ingest_lag.note(self._write(round_, delivery.deliver))
             self._learn_size(round_)
-        self._held = undecided
-        return bool(round_.pieces)
+        return undecided
 
     def _add_samples(self, round_: _Round, entry: StreamEntry, archived: str | None) -> bool:
-        """Take an entry into a round; False when its names are undecided and the Aggregator has yet to read it."""
-        batch = _batch_of(entry)
+        """Take an entry into a round; False when it is undecided and the Aggregator has yet to read it."""
+        is_archived = archived is not None and order(entry.id) < order(archived)
+        secret = self._secrets.find(entry.run)
+        if secret is None and entry.blob and not is_archived:
+            return False
+        batch = _batch_of(entry) if secret is not None and secret.proves(entry) else None
         if batch is None or not len(batch.columns):
             round_.add(entry, batch, ())
             return True
         names = self._names_of(entry.run).admitted(batch.names)
         if names is not None:
             round_.add(entry, batch, request_lines(batch, names))
-        elif archived is not None and order(entry.id) < order(archived):
+        elif is_archived:
             log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
             BackfillQueue(self._client).add([entry.run])
             round_.add(entry, None, ())
@@ -188,33 +223,28 @@ class InfluxWriter:
             return False
         return True
 
-    def _write_points(self, delivery: Delivery) -> bool:
-        number = self.points_lease.number
+    def _take_points(self, round_: _Round) -> frozenset[str]:
+        """Take the next points into a round, behind the samples; the runs that they belong to."""
         entries = self.points_lease.read(self._points, count=_POINTS_ENTRIES)
-        runs = frozenset(entry.run for entry in entries)
-        round_ = _Round()
         for entry in entries:
             round_.add(entry, None, _lines_of(entry))
-        try:
-            if entries:
-                self._write(round_, partial(delivery.deliver, guard=partial(self.points_lease.writing, number, runs)))
-        except PointsLeaseLostError:
-            log.warning("points=deferred cause='another writer holds the points lease'")
-        return bool(entries)
+        return frozenset(entry.run for entry in entries)
 
-    def _write(self, round_: _Round, deliver: Callable[[Sequence[str]], list[Rejection]]) -> list[WriteReceipt]:
-        rejected = deliver(round_.lines)
-        self._bury(round_, rejected)
-        receipts = round_.receipts(rejected)
-        self._ledger.settle(receipts)
-        return receipts
-
-    def _bury(self, round_: _Round, rejected: Iterable[Rejection]) -> None:
-        for at, reason in rejected:
-            entry = next(piece.entry for piece in round_.pieces if piece.start <= at < piece.start + piece.n)
-            line = round_.lines[at]
-            log.error("run=%s id=%s rejected=1 reason=%r line=%r", entry.run, entry.id, reason, line[:200])
-            add_dead_letter(self._client, INFLUX_DEAD_LETTERS, entry, reason, line, most=_MOST_DEAD_LETTERS)
+    def _bury(self, round_: _Round, rejected: Sequence[Rejection]) -> None:
+        """Keep rejected lines as dead letters, up to a thousand of a round, and log the first of each entry."""
+        room = _MOST_A_ROUND
+        for piece, bad in round_.rejected_of(rejected):
+            entry = piece.entry
+            for at, reason in bad[: max(0, room)]:
+                add_dead_letter(
+                    self._client, INFLUX_DEAD_LETTERS, entry, reason, round_.lines[at], most=_MOST_DEAD_LETTERS
+                )
+            room -= len(bad)
+            if bad:
+                line = mask_secrets(round_.lines[bad[0].at][:_LINE_LIMIT])
+                log.error(
+                    "run=%s id=%s rejected=%d reason=%r first=%r", entry.run, entry.id, len(bad), bad[0].reason, line
+                )
 
     def _learn_size(self, round_: _Round) -> None:
         """Read as many entries as make a few full requests: entries hold one sample or thousands."""
@@ -222,21 +252,21 @@ class InfluxWriter:
         self._count = min(max(_LINES_A_ROUND // lines_an_entry, _FEWEST_ENTRIES), _MOST_ENTRIES)
 
 
-def _receipt(piece: _Piece, rejected: int) -> WriteReceipt:
-    entry = piece.entry
+def _receipt(piece: _Piece, bad: Sequence[Rejection], lines: Sequence[str]) -> WriteReceipt:
+    entry, n = piece.entry, len(bad)
     run = piece.batch.run if piece.batch else entry.run
-    return WriteReceipt(entry.stream, entry.id, run, piece.batch, piece.n - rejected, rejected)
+    first = FirstRejected.of(bad[0].reason, lines[bad[0].at], time.time_ns()) if bad else None
+    return WriteReceipt(entry.stream, entry.id, run, piece.batch, piece.n - n, n, first)
 
 
 def _batch_of(entry: StreamEntry) -> Batch | None:
-    """The batch of an entry; None if it was trimmed in the meantime, or belongs among the Aggregator's dead letters."""
-    if not entry.blob or not valid_run_id(entry.run):
-        return None
+    """The batch of a proven entry; None for one that is among the Aggregator's dead letters."""
     try:
-        return decode_batch(entry.blob)
+        batch = decode_batch(entry.blob)
     except FormatError as error:
         log.warning("stream=%s id=%s skipped=yes reason=%r", entry.stream, entry.id, str(error))
         return None
+    return batch if batch.run == entry.run and valid_run_id(entry.run) else None
 
 
 def _lines_of(entry: StreamEntry) -> list[str]:

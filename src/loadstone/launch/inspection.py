@@ -36,8 +36,9 @@ def inspect_files(question: ScenarioQuestion, timeout_s: float) -> ScenarioRepor
     """
     names = ",".join(question.files) or _DEFAULT_NAME
     with tempfile.TemporaryDirectory(prefix="loadstone-") as folder:
-        report, log = Path(folder) / "report.json", Path(folder) / "log"
-        argv = python_module("loadstone.hook.run_inspection", str(report), msgspec.json.encode(question).decode())
+        report, log, asked = (Path(folder) / name for name in ("report.json", "log", "question.json"))
+        asked.write_bytes(msgspec.json.encode(question))
+        argv = python_module("loadstone.hook.run_inspection", str(report), str(asked))
         late = _runs_late(argv, log, timeout_s)
         with suppress(OSError, msgspec.MsgspecError):
             return msgspec.json.decode(report.read_bytes(), type=ScenarioReport)

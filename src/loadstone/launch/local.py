@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from loadstone.errors import PlatformError
+from loadstone.errors import PlatformError, UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
+from loadstone.launch.kept_logs import KeptLogs
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
+from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has
 from loadstone.launch.targets import targets_text, wants_demo_target
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import HookOnlySettings, InfluxSettings, as_environment, inherited_environment
+from loadstone.report.console import tell_terminal
+from loadstone.settings import HookOnlySettings, InfluxSettings, MaskSettings, as_environment, inherited_environment
+from loadstone.stream.client import FAILURES, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
@@ -65,6 +69,7 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
+        self.logs = KeptLogs(self.folder, settings.results)
         self.host = _host_for(settings, scenario)
         """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
         self.redis_url = settings.redis_url or ""
@@ -73,14 +78,18 @@ class LocalStack:
         self.master: ManagedProcess | None = None
         self.workers: list[ManagedProcess] = []
         self._services: list[ManagedProcess] = []
-        self._stream: ManagedProcess | None = None
+        self._stream: PrivateValkey | None = None
+        self._data: StreamFolder | None = None
+        self.kept: Path | None = None
+        """The data of the private server, if it had to be kept after the stack was stopped."""
         self._locust_env: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
+        wrong_use = kind is not None and issubclass(kind, UsageError)
+        self.stop(keep_logs=not wrong_use and (kind is not None or not self.interactive))
 
     def processes(self) -> Iterator[ManagedProcess]:
         """Every process that was started, in the order in which to stop them."""
@@ -134,29 +143,62 @@ class LocalStack:
             process.restart()
         return crashed
 
-    def stop(self) -> None:
-        """Stop every process, Valkey last, remove the temporary folder and give the ports back."""
-        processes = list(self.processes())
+    def stop(self, *, keep_logs: bool = False) -> None:
+        """Stop every process, Valkey last, remove the temporary folder and give the ports back.
+
+        The data of Valkey is removed when every run in it is closed, and is ``kept`` otherwise. The logs of runs are
+        kept; ``keep_logs``: also where no run began.
+        """
+        stream = self._stream.process if self._stream else None
+        processes = [process for process in self.processes() if process is not stream]
         for process in processes:
-            if process is not self._stream:
-                process.terminate()
+            process.terminate()
         for process in processes:
             process.stop()
+        self._stop_stream()
         self._ports.release()
+        if told := self.logs.keep(even_without_run=keep_logs):
+            tell_terminal(told)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_stream(self) -> None:
         if self.redis_url:
             return
-        valkey = PrivateValkey.prepare(self.folder, self.settings.bind, self._ports, self._make_process)
-        valkey.process.start()
+        self._data = StreamFolder.create(self.settings.results.resolve())
+        log = self.folder / "valkey.log"
+        valkey = PrivateValkey.prepare(self._data, log, self.settings.bind, self._ports, self._make_process)
+        self._stream = valkey
         self._services.append(valkey.process)
-        self._stream = valkey.process
+        valkey.process.start()
         valkey.wait_until_ready()
         self.redis_url, self.remote_redis_url = valkey.url, valkey.remote_url
 
+    def _stop_stream(self) -> None:
+        data, self._data = self._data, None
+        needed = data is not None and self._is_stream_needed(data)
+        if self._stream is not None:
+            self._stream.process.stop()
+            self._stream.remove_socket()
+        if data is not None and needed:
+            self.kept = data.path
+            data.release()
+        elif data is not None:
+            data.remove()
+
+    def _is_stream_needed(self, data: StreamFolder) -> bool:
+        """Whether it holds what no archive has; data does when nobody answers who could tell."""
+        if not self.redis_url:
+            return data.has_data
+        client = connect(self.redis_url)
+        try:
+            return holds_what_no_archive_has(client)
+        except FAILURES:
+            return data.has_data
+        finally:
+            client.close()
+
     def _start_service(self, name: str, verb: str, values: Mapping[str, object]) -> None:
-        env = as_environment({"redis_url": self.redis_url, **values})
+        env = {**inherited_environment(MaskSettings), **as_environment({"redis_url": self.redis_url, **values})}
         argv = python_module("loadstone", verb)
         log = self.folder / f"{name}.log"
         service = self._make_process(
@@ -169,7 +211,7 @@ class LocalStack:
         """The Aggregator and, with an InfluxDB, the InfluxWriter, in two processes so that one can crash alone."""
         settings = self.settings
         values: dict[str, object] = {"results": settings.results.resolve()}
-        live = {"live_bind": settings.bind, "live_port": self.live_port}
+        live = {"live_bind": settings.bind, "live_port": self.live_port, "allowed_hosts": self._allowed_hosts()}
         if settings.influx_url:
             token_file = settings.influx_token_file
             values |= {field.name: getattr(settings, field.name) for field in fields(InfluxSettings)}
@@ -197,27 +239,30 @@ class LocalStack:
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
-        given = self.scenario.master_arguments
-        self.master = self._locust("master", [*given, "--master", *self._master_arguments()])
+        host = ("--host", self.host) if self.host else ()
+        hidden = [*self.scenario.arguments, *self.scenario.master_arguments, *host]
+        self.master = self._locust("master", ["--master", *self._master_arguments()], hidden)
         self.master.start()
         for number in range(1, self.settings.workers + 1):
             arguments = ["--worker", "--master-host", self._loopback(), "--master-port", str(self.master_port)]
-            worker = self._locust(f"worker-{number}", [*arguments, *self._tags()], restarts=_WORKER_RESTARTS)
+            arguments += self._tags()
+            worker = self._locust(f"worker-{number}", arguments, self.scenario.arguments, restarts=_WORKER_RESTARTS)
             worker.start()
             self.workers.append(worker)
 
-    def _locust(self, name: str, arguments: list[str], restarts: int = 0) -> ManagedProcess:
+    def _locust(self, name: str, arguments: list[str], hidden: Sequence[str], restarts: int = 0) -> ManagedProcess:
+        """A Locust process; what the user gave is ``hidden`` from its command line, which everybody here can list."""
         files = ",".join(map(str, (*self.scenario.files, PLUGIN_FILE)))
-        argv = python_module(RUN_LOCUST, "-f", files, *self.scenario.arguments, *arguments)
-        log = self.folder / f"{name}.log"
-        return self._make_process(name=name, argv=argv, env=self._locust_env, log=log, restarts=restarts)
+        argv = python_module(RUN_LOCUST, "-f", files, *arguments)
+        env = {**self._locust_env, **as_environment({"locust_arguments": _json(hidden)})}
+        return self._make_process(name=name, argv=argv, env=env, log=self.folder / f"{name}.log", restarts=restarts)
 
     def _master_arguments(self) -> list[str]:
         settings = self.settings
         bind = ["--master-bind-host", settings.bind, "--master-bind-port", str(self.master_port)]
         load = ["--users", str(settings.users), "--spawn-rate", f"{settings.spawn_rate:g}"]
         stop = ["--stop-timeout", f"{settings.stop_timeout:g}", "--enable-rebalancing"]
-        common = [*bind, *stop, *(("--host", self.host) if self.host else ()), *self._tags()]
+        common = [*bind, *stop, *self._tags()]
         if self.interactive:
             return [*common, *load, "--web-host", settings.bind, "--web-port", str(settings.web_port)]
         expect = ["--expect-workers", str(settings.workers), "--expect-workers-max-wait", str(_WORKERS_JOIN_WITHIN_S)]
@@ -250,10 +295,15 @@ class LocalStack:
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
+                "allowed_hosts": self._allowed_hosts(),
                 "locust_words": _json(self.scenario.unlisted_arguments),
             }
         )
-        return {**inherited_environment(HookOnlySettings), **known}
+        inherited = {name: text for name, text in inherited_environment(HookOnlySettings).items() if text}
+        return {**as_environment({"web_guard": "all"}), **inherited, **known}
+
+    def _allowed_hosts(self) -> str:
+        return " ".join(self.settings.allowed_hosts)
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""

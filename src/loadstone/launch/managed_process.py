@@ -30,7 +30,7 @@ _TAIL_LINES: Final = 12
 class ManagedProcess:
     """A child process. It runs in its own session, so that Ctrl-C in the terminal reaches only its parent.
 
-    After a crash it may be restarted ``restarts`` times within ``restart_window_s``.
+    After a crash it may be restarted ``restarts`` times within ``restart_window_s``. It inherits the open ``files``.
     """
 
     name: str
@@ -41,6 +41,7 @@ class ManagedProcess:
     restarts: int = 0
     restart_window_s: float = 60.0
     stop_timeout_s: float = 10.0
+    files: Sequence[int] = ()
     monotonic_s: Callable[[], float] = time.monotonic
     process: subprocess.Popen[bytes] | None = None
     _restarted_at_s: list[float] = field(default_factory=list)
@@ -57,6 +58,7 @@ class ManagedProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=self.files,
                     preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
                 )
         except OSError as error:

@@ -62,6 +62,9 @@ def default_locustfile() -> Path:
 
 def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioReport:
     """What a child process finds out about a scenario and its command line. Raises `UsageError` for what is wrong."""
+    for word in (*question.files, *question.words, *question.after):
+        if word != word.encode("utf-8", "replace").decode():
+            raise UsageError(f"{word!r} is not in UTF-8", hint="Rename the file or folder that is meant")
     for file in map(Path, question.files):
         if not file.exists():
             raise _missing(str(file))
@@ -104,8 +107,7 @@ def worker_command(settings: WorkerSettings, scenario: Scenario) -> tuple[list[s
     load(HookOnlySettings)
     files = ",".join(map(str, (*scenario.files, PLUGIN_FILE))) if scenario.files else "-"
     master = ["--master-host", settings.master, "--master-port", str(settings.master_port)]
-    argv = python_module(RUN_LOCUST, "-f", files, *scenario.arguments, "--worker", *master)
-    env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url})}
-    return argv, child_environment(
-        {**env, **as_environment({"locust_words": msgspec.json.encode(scenario.unlisted_arguments).decode()})}
-    )
+    words = {"locust_words": scenario.unlisted_arguments, "locust_arguments": scenario.arguments}
+    hidden = {name: msgspec.json.encode(each).decode() for name, each in words.items()}
+    env = {**inherited_environment(HookOnlySettings), **as_environment({"redis_url": settings.redis_url, **hidden})}
+    return python_module(RUN_LOCUST, "-f", files, "--worker", *master), child_environment(env)

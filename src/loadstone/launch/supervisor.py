@@ -12,13 +12,17 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.collector.live.snapshot import all_closed, read_live
 from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
+from loadstone.domain.live import KEEP_FROM_CLOSING, Trouble
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.feed import is_drained
-from loadstone.stream.client import FAILURES, add, connect
+from loadstone.stream.client import FAILURES, connect, refusal, what_failed
 from loadstone.stream.consumer import is_finished
+from loadstone.stream.inbox import send
 from loadstone.stream.keys import AGGREGATORS, EVENTS
+from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +43,15 @@ _CLOSES_WITHIN_S: Final = 900.0
 """A hundred million requests take about four minutes to close; an Aggregator that keeps crashing ends this wait."""
 _MOST_STOP_REQUESTS: Final = 2
 """After more stop requests than this the supervisor does not even wait for the archive."""
+_EXTERNAL: Final = (
+    "The Redis given keeps it: `loadstone collector` with the same --redis-url and --results archives it once it can"
+)
 _RUN_SHOWS_WITHIN_S: Final = 10.0
 _WORKERS_END_WITHIN_S: Final = 5.0
+_REFUSED_FOR_S: Final = 10.0
+"""How long a run that has ended waits for a disk that takes nothing; what it refused is kept."""
+_AWAY_FOR_NS: Final = 5 * NS_PER_S
+"""A stream server that crashed has been started again within this time."""
 _ENDED_NS: Final = 2 * NS_PER_S
 """A worker that has ended for longer while no end of the run shows has crashed, and is restarted."""
 
@@ -55,7 +66,7 @@ class RunChannel(Protocol):
         """Whether every run that this launch started is closed."""
 
     def publish(self, event: Event) -> None:
-        """Add an event to the stream."""
+        """Send an event of a run that is open."""
 
     def all_events_read(self) -> bool:
         """Whether the Aggregator has read every event."""
@@ -63,12 +74,16 @@ class RunChannel(Protocol):
     def points_drained(self, run: str) -> bool:
         """Whether InfluxDB has received every point of a run."""
 
+    def refusal(self) -> str:
+        """Why the server takes nothing; empty while it does."""
+
 
 class RedisChannel:
     """The `RunChannel` of a real run."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._secrets = RunSecrets(client)
 
     def read_live(self, launch: str) -> LiveSnapshot | None:
         """See `RunChannel`."""
@@ -80,7 +95,7 @@ class RedisChannel:
 
     def publish(self, event: Event) -> None:
         """See `RunChannel`."""
-        add(self._client, EVENTS, encode_event(event), run=event.run)
+        send(self._client, EVENTS, encode_event(event), self._secrets.of(event.run))
 
     def all_events_read(self) -> bool:
         """See `RunChannel`."""
@@ -89,6 +104,10 @@ class RedisChannel:
     def points_drained(self, run: str) -> bool:
         """See `RunChannel`."""
         return is_drained(self._client, run)
+
+    def refusal(self) -> str:
+        """See `RunChannel`."""
+        return refusal(self._client)
 
 
 class _Pending(NamedTuple):
@@ -149,6 +168,9 @@ class RunSupervisor:
         self._worker_ended_ns: int | None = None
         self._ended_by: str | None = None  # the field of the live snapshot that records why the run ended early
         self._exit_published = False
+        self._stream_trouble: Trouble | None = None
+        self._refused_s: float | None = None
+        self._keeps_from_closing = ""
         self.live: LiveSnapshot | None = None
 
     def conduct(self) -> RunFolder | None:
@@ -242,11 +264,30 @@ class RunSupervisor:
             self._publish(Restarted(part=process.name))
         try:
             self.live = self._channel.read_live(self._stack.launch) or self.live
-        except FAILURES:
+            self._note_stream(self._channel.refusal())
+        except FAILURES as error:
+            self._note_stream(what_failed(error), tolerated_ns=_AWAY_FOR_NS)
             return  # Redis is being restarted; the next look reads it
         if self.live:
+            self._stack.logs.note_run(self.live.run)
             self._events.publish(self.live.run)
             self._view.show(self.live, self._ends_in_s(self.live))
+
+    def _note_stream(self, text: str, tolerated_ns: int = 0) -> None:
+        """Take in what the stream server says of itself, and show what is in trouble, which may be nothing."""
+        now_ns, known = self._clock.now_ns(), self._stream_trouble
+        since_ns = known.since_ns if known else now_ns
+        self._stream_trouble = Trouble(part="stream", text=text, since_ns=since_ns) if text else None
+        troubles = list(self.live.troubles) if self.live else []
+        if self._stream_trouble and now_ns - since_ns >= tolerated_ns:
+            troubles.append(self._stream_trouble)
+        self._view.warn(troubles)
+        keeping = [trouble for trouble in troubles if trouble.part in KEEP_FROM_CLOSING]
+        self._keeps_from_closing = keeping[0].text if keeping else ""
+        if not keeping:
+            self._refused_s = None
+        elif self._refused_s is None:
+            self._refused_s = self._clock.monotonic_s()
 
     def _ends_in_s(self, live: LiveSnapshot) -> float | None:
         return live.left_s(self._stack.run_time(), self._stack.settings.steady_after_ramp)
@@ -280,10 +321,15 @@ class RunSupervisor:
         begun_s = self._clock.monotonic_s()
         while self._clock.monotonic_s() - begun_s < _CLOSES_WITHIN_S and self._stop_requests() <= _MOST_STOP_REQUESTS:
             self._look(restart_workers=False)
+            if self._refused_s is not None and self._waits_since(begun_s, self._refused_s) >= _REFUSED_FOR_S:
+                break
             if self.live and self.live.closed and self._archive_is_complete(self.live) and self._all_closed():
                 return RunFolder(self._stack.settings.results / self.live.run)
             self._sleep(_LOOK_EVERY_S)
         raise self._not_archived()
+
+    def _waits_since(self, *moments_s: float) -> float:
+        return self._clock.monotonic_s() - max(moments_s)
 
     def _run_began(self) -> bool:
         """Whether the master, which has exited, began a run: known once the Aggregator has read all its events."""
@@ -292,6 +338,8 @@ class RunSupervisor:
             all_read = self._all_events_read()
             self._sleep(_LOOK_EVERY_S)  # the Aggregator publishes what it has read within this time
             self._look(restart_workers=False)
+            if self.live and self._keeps_from_closing:
+                break
         return self.live is not None
 
     def _all_events_read(self) -> bool:
@@ -301,6 +349,9 @@ class RunSupervisor:
             return False
 
     def _not_archived(self) -> PlatformError:
+        if self.live and self._keeps_from_closing:
+            hint = _EXTERNAL if self._stack.settings.redis_url else ""
+            return PlatformError(f"run {self.live.run} is not archived: {self._keeps_from_closing}", hint=hint)
         master = self._stack.master
         log = master.tail() if master else ""
         return PlatformError(f"the run was not archived (master: exit {self._exit_code(master)}): {log}")
@@ -331,8 +382,10 @@ class RunSupervisor:
             self._sleep(_LOOK_EVERY_S)
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"
+        reason = f" ({ledger.pending_reason})" if ledger and ledger.pending_reason else ""
         command = f"loadstone influx backfill {folder.run} --results {settings.results}"
-        self._view.note(f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run: {command}")
+        told = f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}"
+        self._view.note(mask_secrets(told))
 
     def _publish(self, payload: Payload) -> None:
         """Publish an event now, or as soon as the run is known and Redis accepts it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.text import mask_secrets
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import UsageError
 from loadstone.launch.demo import describe_target, is_demo_scenario, target_folder
 from loadstone.launch.reachable import unreachable_because

@@ -7,7 +7,6 @@ how CSV writes them.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,20 +76,26 @@ def export_file(
     *,
     force: bool = False,
 ) -> Exported:
-    """Export to a new file, which appears once it is complete. Raises `UsageError` if it exists, unless forced."""
-    if target.exists() and not force:
+    """Export to a new file, which appears once it is complete. Raises `UsageError` if it exists, unless forced.
+
+    A device or a pipe is written to as it is: to replace ``/dev/null`` by a file would break the machine.
+    """
+    is_special = target.exists() and not (target.is_file() or target.is_dir())
+    if target.exists() and not force and not is_special:
         raise UsageError(f"{target} exists already", hint="Name another file with --output, or replace it with --force")
-    temporary = target.with_name(f".{target.name}.part")
+    temporary = target if is_special else target.with_name(f".{target.name}.part")
     try:
         with temporary.open("wb") as file:
             done = export(folder, what, form, file, progress)
-        temporary.replace(target)
+        if not is_special:
+            temporary.replace(target)
     except OSError as error:
         raise ArchiveError(
             f"{target} cannot be written: {error.strerror or error}", hint="Name another file with --output"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not is_special:
+            temporary.unlink(missing_ok=True)
     return done
 
 
@@ -152,11 +157,6 @@ class _Counter:
     def done(self) -> Exported:
         """The rows written and the time they took."""
         return Exported(self._rows, time.monotonic() - self._begun_s)
-
-
-def tell_terminal(text: str) -> None:
-    """Print progress on standard error, so that standard output can be piped."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  (progress for people)
 
 
 _FORMULA: Final = r"^[=+\-@\t\r\n]"

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
+from loadstone.report.console import SafeConsole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase
+    from rich.console import Console
+
+    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase, Trouble
 
 __all__ = ["PlainView", "RichView", "View", "open_view"]
 
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
+_TELL_AGAIN_S: Final = 60.0
 _MIB: Final = 1024 * 1024
 _PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
 """Phases that the terminal shows in other words."""
@@ -40,10 +46,35 @@ class View(Protocol):
     def note(self, text: str) -> None:
         """Show something that happened."""
 
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """Show what is in trouble now, which may be nothing: at once what is new, and what is over."""
+
+
+class _Troubles:
+    """Which troubles were told, so that each is told once in a while, and that it is over once."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int], tuple[str, float]] = {}
+
+    def news(self, troubles: Sequence[Trouble], now_s: float) -> Iterator[str]:
+        """What has to be told about the troubles of now, at ``now_s`` of a monotonic clock."""
+        for trouble in troubles:
+            key = (trouble.part, trouble.since_ns)
+            text, told_s = self._told.get(key, ("", 0.0))
+            if text != trouble.text or now_s - told_s >= _TELL_AGAIN_S:
+                self._told[key] = (trouble.text, now_s)
+                yield f"! {trouble.part}: {trouble.text}"
+        present = {(trouble.part, trouble.since_ns) for trouble in troubles}
+        for key in [key for key in self._told if key not in present]:
+            del self._told[key]
+            if key[0] not in {part for part, _ in present}:
+                yield f"{key[0]}: in order again"
+
 
 def open_view(*, plain: bool) -> View:
     """The view for this terminal."""
-    return PlainView() if plain or not sys.stdout.isatty() else RichView()
+    console = SafeConsole()
+    return PlainView() if plain or not sys.stdout.isatty() or console.is_dumb_terminal else RichView(console)
 
 
 class PlainView:
@@ -51,6 +82,7 @@ class PlainView:
 
     def __init__(self) -> None:
         self._shown_at_ns = 0
+        self._troubles = _Troubles()
 
     def __enter__(self) -> Self:
         return self
@@ -67,15 +99,21 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """See `View`."""
-        print(text, flush=True)  # noqa: T201  (progress for people)
+        print(printable(text), flush=True)  # noqa: T201  (progress for people)
+
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        for line in self._troubles.news(troubles, time.monotonic()):
+            self.note(line)
 
 
 class RichView:
     """A panel of the newest figures, and below it the newest notes."""
 
-    def __init__(self) -> None:
-        self._live = Live(console=Console(), refresh_per_second=4, transient=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self._live = Live(console=console or SafeConsole(), refresh_per_second=4, transient=True)
         self._notes: list[str] = []
+        self._warnings: list[str] = []
         self._newest: tuple[LiveSnapshot, float | None] | None = None
 
     def __enter__(self) -> Self:
@@ -95,8 +133,18 @@ class RichView:
         self._notes = [*self._notes, text][-_MOST_NOTES:]
         self._draw()
 
+    def warn(self, troubles: Sequence[Trouble]) -> None:
+        """See `View`."""
+        warnings = [f"{trouble.part}: {trouble.text}" for trouble in troubles]
+        if warnings != self._warnings:
+            self._warnings = warnings
+            self._draw()
+
     def _draw(self) -> None:
-        notes = Text("\n".join(self._notes), style="dim")
+        notes = Group(
+            *(Text(f"! {warning}", style="bold red") for warning in self._warnings),
+            Text("\n".join(self._notes), style="dim"),
+        )
         if self._newest is None:
             self._live.update(notes)
             return
@@ -107,7 +155,7 @@ class RichView:
             grid.add_column(justify="right")
         grid.add_row(*(Text(name, style="dim") for name, _ in facts))
         grid.add_row(*(Text(value, style="bold") for _, value in facts))
-        panel = Panel(grid, title=f"run {live.run}", subtitle=_PHASES.get(live.phase, live.phase), expand=False)
+        panel = Panel(grid, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
         self._live.update(Group(panel, notes))
 
 

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text
+from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text, influx_notes
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -22,36 +21,32 @@ from loadstone.errors import ArchiveError
 from loadstone.gate.bootstrap import CONFIDENCE
 from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
+from loadstone.report.console import make_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rich.console import Console
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import Figures, ObjectiveRecord, RunRecord
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
-__all__ = ["print_comparison", "print_runs", "print_summary"]
+__all__ = ["BETTER", "WORSE", "new_table", "print_comparison", "print_runs", "print_summary"]
 
-_LOG_WIDTH: Final = 120
-"""Columns where the width is unknown, as in a pipe or the log of a CI job."""
 _NARROW: Final = 100
 """Below this width tables have no vertical lines and leave out their least important columns."""
-_BETTER: Final = "green"
-_WORSE: Final = "red"
-_VERDICTS: Final[Mapping[str, str]] = {PASS: _BETTER, FAIL: _WORSE, INCONCLUSIVE: "yellow"}
-_RESULTS: Final[Mapping[bool | None, str]] = {True: _BETTER, False: _WORSE, None: "yellow"}
+BETTER: Final = "green"
+WORSE: Final = "red"
+_VERDICTS: Final[Mapping[str, str]] = {PASS: BETTER, FAIL: WORSE, INCONCLUSIVE: "yellow"}
+_RESULTS: Final[Mapping[bool | None, str]] = {True: BETTER, False: WORSE, None: "yellow"}
 _SECOND_MS: Final = 1000
 
 
-def make_console() -> Console:
-    """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(_LOG_WIDTH, console.width))
-
-
-def _new_table(console: Console, title: Text | str | None = None) -> Table:
+def new_table(console: Console, title: Text | str | None = None) -> Table:
+    """An empty table that suits the width of the console."""
     if console.width >= _NARROW:
         return Table(title=title, title_justify="left", box=HEAVY_HEAD)
     return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -89,28 +84,38 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
     if not runs:
         console.print(Text(f"There is no run in {results}. Start one with `loadstone run`."))
         return 0
-    console.print(_runs(runs[-newest:] if newest else runs, console))
+    opened = [(folder, _opened(folder)) for folder in (runs[-newest:] if newest else runs)]
+    console.print(_runs(opened, console))
+    for folder, run in opened:
+        if isinstance(run, ArchiveError) and folder.is_closed:
+            console.print(Text(f"{folder.run} is damaged: {run}"))
     return len(runs)
 
 
-def _runs(runs: list[RunFolder], console: Console) -> Table:
-    table = _new_table(console)
+def _opened(folder: RunFolder) -> RunRecord | ArchiveError:
+    """The record of a run, or why it cannot be read."""
+    try:
+        return ClosedRun.open(folder).record
+    except ArchiveError as error:
+        return error
+
+
+def _runs(runs: list[tuple[RunFolder, RunRecord | ArchiveError]], console: Console) -> Table:
+    table = new_table(console)
     table.caption = "figures of the window, or of the whole run where no window opened"
     columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
     for name in columns:
         table.add_column(
             name, justify="right" if name in _RUN_NUMBERS else "left", overflow="fold", no_wrap=name != "scenario"
         )
-    for folder in runs:
-        cells = dict(zip(_RUN_COLUMNS, _run_row(folder), strict=True))
+    for folder, run in runs:
+        cells = dict(zip(_RUN_COLUMNS, _run_row(folder, run), strict=True))
         table.add_row(*(cells[name] for name in columns))
     return table
 
 
-def _run_row(folder: RunFolder) -> list[Text]:
-    try:
-        run = ClosedRun.open(folder).record
-    except ArchiveError:
+def _run_row(folder: RunFolder, run: RunRecord | ArchiveError) -> list[Text]:
+    if isinstance(run, ArchiveError):
         state = "damaged" if folder.is_closed else "open"
         return [Text(folder.run), *(Text("-") for _ in _RUN_COLUMNS[2:]), Text(state, "dim")]
     figures = run.judged.total
@@ -156,6 +161,8 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     if run.exceptions:
         console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
     console.print(Text(_ledger(run), "dim"))
+    for note in influx_notes(run):
+        console.print(Text(note, "yellow"))
     console.print(Text(f"{in_flight_text(run)}\n{CLOSED_MODEL}", "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
     return run.exit_code
@@ -166,7 +173,7 @@ def _requests(run: RunRecord, console: Console) -> Table:
     title = Text(
         f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}, whole run", "table.title"
     )
-    table, columns = _new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
+    table, columns = new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
     table.add_column("request", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -195,7 +202,7 @@ def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
 
 
 def _objectives(run: RunRecord, console: Console) -> Table:
-    table = _new_table(console, "objectives")
+    table = new_table(console, "objectives")
     for name in ("objective", "measured", "result"):
         table.add_column(name)
     for result in run.objectives:
@@ -240,7 +247,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
 
 def _changes(comparison: Comparison, console: Console) -> Table:
     title = Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title")
-    table = _new_table(console, title)
+    table = new_table(console, title)
     columns = [name for name in CHANGE_HEADER if console.width >= _NARROW or name not in _CHANGE_LEFT_OUT]
     for name in columns:
         table.add_column(
@@ -261,4 +268,4 @@ def _change_style(change: Change) -> str | None:
     if not change.differs or change.change is None:
         return None
     more_is_better = change.metric == "rps"
-    return _BETTER if (change.change > 0) == more_is_better else _WORSE
+    return BETTER if (change.change > 0) == more_is_better else WORSE

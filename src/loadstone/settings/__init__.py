@@ -1,6 +1,6 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
-from loadstone.settings.hook import HookOnlySettings, HookSettings, RunRequest
+from loadstone.settings.hook import HookOnlySettings, HookSettings, MaskSettings, RunRequest
 from loadstone.settings.load import (
     FORMER_NAMES,
     Setting,
@@ -14,6 +14,7 @@ from loadstone.settings.load import (
     read_secret,
     read_token,
     setting,
+    state_home,
 )
 from loadstone.settings.records import (
     FILE_RECORDS,
@@ -44,6 +45,7 @@ __all__ = [
     "HookSettings",
     "InfluxSettings",
     "InfluxSetupSettings",
+    "MaskSettings",
     "RunRequest",
     "RunSettings",
     "ScenarioReport",
@@ -62,4 +64,5 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "state_home",
 ]

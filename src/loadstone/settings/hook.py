@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["HookOnlySettings", "HookSettings", "RunRequest"]
+__all__ = ["HookOnlySettings", "HookSettings", "MaskSettings", "RunRequest"]
 
 
 def _json_object(value: str) -> dict[str, object]:
@@ -49,13 +49,31 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookOnlySettings:
+class MaskSettings:
+    """What every process of the platform asks its environment; commands that start others pass it on."""
+
+    masking: bool = setting(
+        parse.boolean, "replace secrets in names, errors, events and logs by ***, see secrets.md", default="yes"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOnlySettings(MaskSettings):
     """Settings of the hook that no option gives: commands that start Locust pass their variables on to it."""
 
     target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
     limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
     live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
     grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
+    control_token: str | None = setting(
+        parse.text, "token with which programs may use Locust's web UI, for `loadstone run --stack`"
+    )
+    web_guard: str = setting(
+        parse.choice("all", "own"),
+        "routes of Locust's web UI that answer nobody but its own pages: all, or loadstone's own; `loadstone up` and"
+        " the compose stack guard all",
+        default="own",
+    )
     heartbeat_file: Path | None = setting(
         parse.path, "file that a worker touches while it is connected to its master, for health checks"
     )
@@ -87,7 +105,15 @@ class HookSettings(HookOnlySettings):
         _json_words,
         "what Locust's own variables and files gave, as a JSON list of options; they are then not read again",
     )
+    locust_arguments: tuple[str, ...] | None = setting(
+        _json_words, "options for Locust that are not to be seen on its command line, as a JSON list"
+    )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which Locust's web UI may be opened; *.NAME: all below one, *: every name",
+        repeatable=True,
+    )
     default_host: str | None = setting(
         parse.http_url, "base URL for HTTP users where neither the scenario nor Locust's --host names one"
     )

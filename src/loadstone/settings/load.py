@@ -28,6 +28,7 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "state_home",
 ]
 
 ENV_PREFIX: Final = "LOADSTONE_"
@@ -114,7 +115,7 @@ def load(
         try:
             values[each.name] = _parsed(each, raw)
         except ValueError as error:
-            problems.append(f"{origin} is {raw!r}, it must be {error}")
+            problems.append(f"{origin} is {_shown(raw)}, it must be {error}")
     if problems:
         raise SettingsError(problems)
     return record(**values)
@@ -169,6 +170,18 @@ def child_environment(values: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: this one's without its own settings, and these values."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**inherited, **values}
+
+
+def state_home() -> Path:
+    """Where a user's programs keep what has to survive them: ``XDG_STATE_HOME``, or ``~/.local/state``.
+
+    See the XDG Base Directory Specification, which has relative paths ignored.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if given.is_absolute():
+        return given
+    home = os.path.expanduser("~")  # noqa: PTH111  (without a home it stays as it is instead of failing)
+    return Path(home).absolute() / ".local" / "state"
 
 
 def inherited_environment(record: type[Any]) -> dict[str, str]:
@@ -226,6 +239,14 @@ def _raw_value(
     if each.name in adopted:
         return adopted[each.name]
     return each.default, each.option
+
+
+def _shown(raw: str | None) -> str:
+    """A value that is refused, without its secret: it may be an address that lacks what makes it one."""
+    user, at, rest = (raw or "").rpartition("@")
+    is_login = ":" in user.removeprefix("models:/")  # what is before the @ of models:/NAME@ALIAS is none
+    hidden = f"{user.rpartition('//')[0]}***{at}{rest}" if is_login else raw
+    return repr(hidden)
 
 
 def _content_of(name: str, variable: str) -> str:

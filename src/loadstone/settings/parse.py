@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 __all__ = [
+    "RETENTION",
+    "allowed_hosts",
     "boolean",
     "choice",
     "duration_s",
@@ -26,6 +28,7 @@ __all__ = [
     "port",
     "positive_duration_s",
     "redis_url",
+    "retention_s",
     "target",
     "text",
     "whole_number",
@@ -34,7 +37,10 @@ __all__ = [
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)")
+RETENTION: Final = "a duration from 1h to 36500d such as 72h or 30d, or 0 to keep points forever"
+_SHORTEST_RETENTION_S, _LONGEST_RETENTION_S = 3600.0, 36_500 * 86_400.0
 _MAX_PORT: Final = 65535
+_ALLOWED_HOST: Final = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 
 
@@ -44,8 +50,17 @@ def text(value: str) -> str:
 
 
 def path(value: str) -> Path:
-    """A path; ``~`` is the home folder."""
-    return Path(value).expanduser()
+    """A path, in UTF-8 from the root on: Parquet and JSON know no other names. ``~`` is the home folder."""
+    try:
+        found = Path(value).expanduser()
+        str(found.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a path whose names are all in UTF-8") from None
+    except RuntimeError:
+        raise ValueError("a path without ~, because this user has no home folder") from None
+    except FileNotFoundError:
+        raise ValueError("a path that does not begin in the current folder, because that is gone") from None
+    return found
 
 
 def paths(value: str) -> tuple[Path, ...]:
@@ -120,6 +135,17 @@ def positive_duration_s(value: str) -> float:
     return seconds
 
 
+def retention_s(value: str) -> float:
+    """How long InfluxDB keeps points, in seconds; 0: forever. It takes an hour at least, and counts in 64-bit ns."""
+    try:
+        seconds = duration_s(value)
+    except ValueError:
+        raise ValueError(RETENTION) from None
+    if seconds and not _SHORTEST_RETENTION_S <= seconds <= _LONGEST_RETENTION_S:
+        raise ValueError(RETENTION)
+    return seconds
+
+
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     """A parser of whole numbers from ``least`` to ``most``."""
     allowed = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
@@ -179,6 +205,14 @@ def host(value: str) -> str:
     return value
 
 
+def allowed_hosts(value: str) -> tuple[str, ...]:
+    """Host names, ``*.NAME`` for all names below one, or ``*``; separated by commas or spaces."""
+    names = tuple(name.rstrip(".").lower() for name in words(value))
+    if not all(_ALLOWED_HOST.fullmatch(name) for name in names):
+        raise ValueError("host names without a port, *.NAME for all names below one, or * for every name")
+    return names
+
+
 def http_url(value: str) -> str:
     """An http or https address with a host; trailing slashes are removed."""
     parts = _split(value, "http://HOST[:PORT] or https://HOST[:PORT]")
@@ -200,7 +234,8 @@ def redis_url(value: str) -> str:
     """A Redis address in the form that the Redis client takes."""
     allowed = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
     parts = _split(value, allowed)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+    known = parts.scheme in {"redis", "rediss", "unix"} and value.startswith(f"{value[: len(parts.scheme)]}://")
+    if not known or not (parts.hostname or parts.path):
         raise ValueError(allowed)
     return value
 

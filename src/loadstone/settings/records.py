@@ -100,7 +100,7 @@ class InfluxSetupSettings(InfluxSettings):
     """Settings of ``loadstone setup influx``, from the environment only."""
 
     influx_retention: float = setting(
-        parse.duration_s, "retention of the bucket (0: keep points forever)", default="30d"
+        parse.retention_s, "retention of the bucket, at least 1h (0: keep points forever)", default="30d"
     )
     influx_admin_token_file: Path = setting(
         parse.path,
@@ -208,6 +208,12 @@ class RunSettings(InfluxSettings):
         "MLflow registry that holds --demo-model; without it the demo's own, in .cache/demo",
         metavar="URI",
     )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which web UI and live page may be opened; *.NAME: all below one, *: every name",
+        metavar="NAME",
+        repeatable=True,
+    )
     target_pid: tuple[int, ...] = setting(
         lambda value: tuple(map(parse.whole_number(1), parse.words(value))),
         "process ids of the target on this machine; CPU and memory are recorded, child processes included",
@@ -228,6 +234,11 @@ class RunSettings(InfluxSettings):
     )
     stack_url: str = setting(
         parse.http_url, "address of the stack's Locust web UI", default="http://127.0.0.1:8089", metavar="URL"
+    )
+    stack_token_file: Path | None = setting(
+        parse.path,
+        "file that contains the control token of the stack's master; needed where its web UI asks for a login",
+        metavar="FILE",
     )
     plain: bool = setting(parse.boolean, "print plain lines instead of the live view", default="no", flag=True)
 
@@ -279,6 +290,12 @@ class CollectorSettings(InfluxSettings):
     )
     live_port: int | None = setting(
         parse.port, "port of the live page (0: any free port); without it there is no live page", metavar="PORT"
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "further host names under which the live page may be opened; *.NAME: all below one, *: every name",
+        metavar="NAME",
+        repeatable=True,
     )
     only: str | None = setting(
         parse.choice("aggregator", "writer"),
@@ -359,7 +376,9 @@ class UsageSettings:
     )
     cadvisor_url: str | None = setting(parse.http_url, "cAdvisor from which container usage is read", metavar="URL")
     docker_socket: Path | None = setting(
-        parse.path, "socket of the Docker Engine, used when no cAdvisor answers", metavar="FILE"
+        parse.path,
+        "socket of the Docker Engine, for out-of-memory kills, and for everything when no cAdvisor answers",
+        metavar="FILE",
     )
     compose_project: str | None = setting(parse.text, "compose project whose containers are recorded", metavar="NAME")
     balancer_url: str | None = setting(parse.http_url, "address of HAProxy's statistics page", metavar="URL")

@@ -4,30 +4,66 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadstone.settings import parse
 from loadstone.settings.load import setting
 
-__all__ = ["StackSettings"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["StackSettings", "memory_bytes"]
 
 _HIGHEST_ID: Final = 4_294_967_294
 _HIGHEST_PORT: Final = 65535
 _MOST_CONNECTIONS: Final = 30_000
-_MEMORY: Final = re.compile(r"\d+(?:\.\d+)?\s*[bkmg]b?", re.IGNORECASE)
+_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)([bkmg])b?", re.IGNORECASE)
+_REDIS_MEMORY: Final = re.compile(r"(\d+)([kmg])b", re.IGNORECASE)
+_BYTES: Final = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_LEAST_CONTAINER_BYTES: Final = 6 << 20
+"""Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
+_LEAST_CPUS: Final = 0.01
+"""Docker's own minimum."""
 _RETENTION: Final = re.compile(r"0|(?:\d+(?:s|m|h|d|w))+")
+_IMAGE: Final = re.compile(r"[a-z0-9]+(?:[._/:@-]+[a-zA-Z0-9]+)*")
+_TAG: Final = re.compile(r"\w[\w.-]{0,127}")
+_PLACE: Final = re.compile(r"(?:\.{0,2}/|~/|\.{1,2}$)[^:]*")
+_MODEL: Final = re.compile(r"models:/[^/@:\"\\]+(?:@[^/@\"\\]+|/[^/@\"\\]+)")
+_ARTIFACTS: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(?:/\S*)?|/mlflow(?:/\S*)?")
+_HOST_AND_PORT: Final = re.compile(r"([\w.-]+):(\d+)")
 _BITS: Final = 8
 
 
-def _memory(value: str) -> str:
-    if not _MEMORY.fullmatch(value):
+def memory_bytes(value: str) -> int:
+    """An amount of memory such as ``512m`` in bytes. Raises `ValueError` for any other text."""
+    match = _MEMORY.fullmatch(value)
+    if match is None:
         raise ValueError("an amount of memory such as 512m or 2g")
+    return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def _memory(value: str) -> str:
+    if memory_bytes(value) < _LEAST_CONTAINER_BYTES:
+        raise ValueError("an amount of memory of at least 6m, Docker's minimum, such as 512m or 2g")
     return value
+
+
+def _redis_memory(value: str) -> str:
+    if not _REDIS_MEMORY.fullmatch(value):
+        raise ValueError("a whole amount of memory as Redis takes it, such as 512mb or 2gb")
+    return value
+
+
+def _cpus(value: str) -> float:
+    if not re.fullmatch(r"\d+(?:\.\d+)?", value) or float(value) < _LEAST_CPUS:
+        raise ValueError(f"a number of cores of at least {_LEAST_CPUS:g}, Docker's minimum, such as 2 or 0.5")
+    return float(value)
 
 
 def _retention(value: str) -> str:
     if not _RETENTION.fullmatch(value):
-        raise ValueError("a duration such as 30d or 72h, or 0 for no limit")
+        raise ValueError(parse.RETENTION)
+    parse.retention_s(value)
     return value
 
 
@@ -48,8 +84,31 @@ def _file_name(value: str) -> str:
     return value
 
 
+def _like(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str]:
+    """A parser of texts of one form."""
+
+    def parse_text(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(allowed)
+        return value
+
+    return parse_text
+
+
+def _host_and_port(value: str) -> str:
+    match = _HOST_AND_PORT.fullmatch(value)
+    if match is None or not 0 < int(match[2]) <= _HIGHEST_PORT:
+        raise ValueError("HOST:PORT, such as target:8000")
+    return value
+
+
 _port = parse.whole_number(1, _HIGHEST_PORT)
 _user = parse.whole_number(1, _HIGHEST_ID)
+_image = _like(_IMAGE, "the name of an image in lower case, such as loadstone or registry.example.com/team/loadstone")
+_tag = _like(_TAG, "a tag of letters, digits, dots, hyphens and underscores, such as 0.1.0")
+_place = _like(_PLACE, "a path that begins with ./, ../, / or ~/ and has no colon: Compose takes others for volumes")
+_model = _like(_MODEL, "models:/NAME@ALIAS or models:/NAME/VERSION")
+_artifacts = _like(_ARTIFACTS, "s3://BUCKET, or a folder in /mlflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,26 +118,33 @@ class StackSettings:
     uid: int = setting(_user, "owner of ./results on this machine: `id -u`", default="1000", variable="LOADSTONE_UID")
     gid: int = setting(_user, "group of ./results on this machine: `id -g`", default="1000", variable="LOADSTONE_GID")
     results: str = setting(
-        parse.text,
+        _place,
         "results folder, in which each run gets its own folder",
         default="./results",
         variable="RESULTS_FOLDER",
     )
     images: str = setting(
-        parse.text,
+        _image,
         "registry and prefix of the image names",
         default="loadstone",
         variable="LOADSTONE_IMAGES",
     )
-    tag: str = setting(parse.text, "version of the images", default="0.1.0", variable="LOADSTONE_TAG")
+    tag: str = setting(_tag, "version of the images", default="0.1.0", variable="LOADSTONE_TAG")
     python_image: str = setting(
-        parse.text,
+        _image,
         "base image of the images that are built here",
         default="python:3.13.11-slim-bookworm",
         variable="PYTHON_IMAGE",
     )
     bind_address: str = setting(
         _address, "address of this machine on which the web pages listen", default="127.0.0.1", variable="BIND_ADDRESS"
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        parse.allowed_hosts,
+        "names of this machine under which browsers open Locust's web UI and the live page, separated by commas; "
+        "localhost and IP addresses always work",
+        default="",
+        variable="ALLOWED_HOSTS",
     )
     locust_port: int = setting(_port, "port of Locust's web UI", default="8089", variable="LOCUST_PORT")
     live_port: int = setting(_port, "port of the live page", default="8090", variable="LIVE_PORT")
@@ -91,7 +157,7 @@ class StackSettings:
     )
     mlflow_port: int = setting(_port, "port of MLflow's web UI", default="5000", variable="MLFLOW_PORT")
     scenario_folder: str = setting(
-        parse.text,
+        _place,
         "folder of the scenario, mounted into master and workers",
         default="./locust-worker",
         variable="SCENARIO_FOLDER",
@@ -124,9 +190,15 @@ class StackSettings:
         default="1",
         variable="LOCUST_EXIT_CODE_ON_ERROR",
     )
+    masking: str = setting(
+        parse.choice("yes", "no"),
+        "replace secrets in names, errors, events and logs by ***, see secrets.md: yes or no",
+        default="yes",
+        variable="LOADSTONE_MASKING",
+    )
     worker_memory: str = setting(_memory, "memory limit of one worker", default="768m", variable="WORKER_MEMORY")
     target_cpus: float = setting(
-        parse.number_above(0), "CPU limit of one target replica, in cores", default="1.0", variable="TARGET_CPUS"
+        _cpus, "CPU limit of one target replica, in cores", default="1.0", variable="TARGET_CPUS"
     )
     target_memory: str = setting(
         _memory, "memory limit of one target replica", default="512m", variable="TARGET_MEMORY"
@@ -144,7 +216,7 @@ class StackSettings:
         variable="TARGET_REQUIREMENTS",
     )
     model_uri: str = setting(
-        parse.text, "model that the target serves", default="models:/diabetes@champion", variable="MODEL_URI"
+        _model, "model that the target serves", default="models:/diabetes@champion", variable="MODEL_URI"
     )
     registry: str = setting(
         parse.http_url,
@@ -153,7 +225,7 @@ class StackSettings:
         variable="MLFLOW_TRACKING_URI",
     )
     artifacts: str = setting(
-        parse.text,
+        _artifacts,
         "where the MLflow server stores artifacts: a folder, or s3://BUCKET",
         default="/mlflow/artifacts",
         variable="MLFLOW_ARTIFACTS",
@@ -171,7 +243,7 @@ class StackSettings:
         variable="OPEN_FILES",
     )
     balancer_target: str = setting(
-        parse.text,
+        _host_and_port,
         "host and port of the service behind the balancer",
         default="target:8000",
         variable="BALANCER_TARGET",
@@ -195,7 +267,7 @@ class StackSettings:
         variable="BALANCER_REPLICA_MAXCONN",
     )
     redis_memory: str = setting(
-        _memory, "memory that Redis may use for samples in transit", default="512mb", variable="REDIS_MEMORY"
+        _redis_memory, "memory that Redis may use for samples in transit", default="512mb", variable="REDIS_MEMORY"
     )
     redis_container_memory: str = setting(
         _memory,
@@ -205,20 +277,14 @@ class StackSettings:
     )
     influx_retention: str = setting(
         _retention,
-        "how long InfluxDB keeps points (0: forever); the archive keeps everything",
+        "how long InfluxDB keeps points, at least 1h (0: forever); the archive keeps everything",
         default="30d",
         variable="INFLUX_RETENTION",
     )
     influx_memory: str = setting(_memory, "memory limit of InfluxDB", default="2g", variable="INFLUX_MEMORY")
     docker_socket: str = setting(
-        parse.text,
-        "Docker Engine socket, which the UsageSampler reads when no cAdvisor answers; /dev/null: none",
-        default="/dev/null",
+        _place,
+        "Docker Engine socket, of which the stack's door lets out figures and names alone; /dev/null: none",
+        default="/var/run/docker.sock",
         variable="DOCKER_SOCKET",
-    )
-    docker_gid: int = setting(
-        parse.whole_number(0, _HIGHEST_ID),
-        "id of the group that may read that socket",
-        default="0",
-        variable="DOCKER_GID",
     )

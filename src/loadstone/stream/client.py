@@ -1,4 +1,7 @@
-"""A connection to Redis or Valkey that fails fast instead of hanging, and the one way into a stream: `add`."""
+"""A connection to Redis or Valkey that fails fast instead of hanging, and the one way into a stream: `add`.
+
+Producers of entries have no right to use it: theirs is `loadstone.stream.inbox.send`.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,18 @@ __all__ = [
     "clock_offset_ms",
     "connect",
     "is_local",
+    "refusal",
+    "what_failed",
 ]
 
 FAILURES: Final = (redis.RedisError, OSError)
 """What a command can raise if the server is unavailable, full, or rejects the command."""
 
 _CLOCK_READINGS: Final = 3
+_LONGEST_LETTER: Final = 64 * 1024
+_WAITS: Final = "Samples wait in the workers, up to 64 MB in each, and are sent when it works again"
+_FULL: Final = f"Redis is full and takes nothing. {_WAITS}"
+_UNWRITABLE: Final = f"Redis cannot write to its disk and takes nothing. Make room on the disk of its data. {_WAITS}"
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -81,8 +90,11 @@ def add_dead_letter(
 ) -> None:
     """Keep ``content``, an entry or the line of it that could not be used, in a stream of the ``most`` newest ones.
 
+    Of a long one its beginning is kept, so that what was refused does not fill the server.
+
     It is kept on a full server too: its entry can be cut afterwards, and everything behind it.
     """
+    content = content[:_LONGEST_LETTER]
     letter = (keys.RUN, entry.run, "stream", entry.stream, "id", entry.id, "reason", reason, keys.BLOB, content)
     command_when_full(client, stream, "XADD", stream, "MAXLEN", "~", str(most), "*", *letter)
 
@@ -93,6 +105,30 @@ def clock_offset_ms(client: Redis, now_ns: Callable[[], int] = time.time_ns) -> 
     The first one may also connect, and a busy machine delays single ones. Raises `loadstone.stream.client.FAILURES`.
     """
     return min(_round_trip(client, now_ns) for _ in range(_CLOCK_READINGS))[1]
+
+
+def refusal(client: Redis) -> str:
+    """Why the server takes nothing though it answers: it cannot write its append-only file, or is full. Else empty.
+
+    Raises `FAILURES`; a server that may not be asked is taken for a sound one.
+    """
+    try:
+        disk: Any = client.info("persistence")
+        memory: Any = client.info("memory")
+    except redis.ResponseError:
+        return ""
+    if disk.get("aof_last_write_status", "ok") != "ok":
+        return _UNWRITABLE
+    return _FULL if 0 < memory.get("maxmemory", 0) <= memory.get("used_memory", 0) else ""
+
+
+def what_failed(error: Exception) -> str:
+    """A sentence for people about one of `FAILURES`, with what becomes of the samples meanwhile."""
+    if "MISCONF" in str(error):
+        return _UNWRITABLE
+    if isinstance(error, redis.OutOfMemoryError):
+        return _FULL
+    return f"Redis does not answer: {error}. {_WAITS}"
 
 
 def is_local(url: str) -> bool:

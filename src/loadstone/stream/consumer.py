@@ -19,6 +19,7 @@ __all__ = ["Consumer", "StreamEntry", "first_unfinished", "is_finished", "order"
 
 _RUN: Final = keys.RUN.encode()
 _BLOB: Final = keys.BLOB.encode()
+_MAC: Final = keys.MAC.encode()
 _READ_AS_HOLDER: Final = """
 if redis.call('HGET', KEYS[1], 'number') ~= ARGV[1] then return {} end
 local read = {'XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4], 'STREAMS'}
@@ -30,12 +31,16 @@ return redis.call(unpack(read))
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One entry of a stream: its position (``id``), the run it belongs to ("" for usage) and its blob."""
+    """One entry of a stream: its position (``id``), the run it says it belongs to ("" for usage) and its blob.
+
+    ``mac`` is to prove that; points have none, because only the Aggregator adds them.
+    """
 
     stream: str
     id: str
     run: str
     blob: bytes
+    mac: bytes = b""
 
 
 class Consumer:
@@ -123,7 +128,8 @@ def _pairs(values: list[bytes] | None) -> dict[bytes, bytes] | None:
 def _entry(stream: str, id_: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
     """Never fails: a run id that is not UTF-8 becomes one that no run can have."""
     values = fields or {}
-    return StreamEntry(stream, id_.decode(), values.get(_RUN, b"").decode(errors="replace"), values.get(_BLOB, b""))
+    run = values.get(_RUN, b"").decode(errors="replace")
+    return StreamEntry(stream, id_.decode(), run, values.get(_BLOB, b""), values.get(_MAC, b""))
 
 
 def _by_stream(entries: Iterable[StreamEntry]) -> dict[str, list[Any]]:
@@ -157,7 +163,9 @@ def first_unfinished(client: Redis, stream: str, group: str) -> str | None:
 
 
 def is_finished(client: Redis, stream: str, group: str) -> bool:
-    """Whether a group has acknowledged all that was ever put into a stream, which may not be there at all."""
+    """Whether a group has acknowledged all that was ever sent to a stream, which may not be there at all."""
+    if client.llen(keys.inbox(stream)):  # first: what leaves the inbox after this look is in the stream for the next
+        return False
     if not client.exists(stream):
         return True
     about: Any = client.xinfo_stream(stream)

@@ -17,20 +17,26 @@ __all__ = [
     "INFLUX_CUT",
     "INFLUX_DEAD_LETTERS",
     "INFLUX_OPEN",
+    "INFLUX_TROUBLE",
     "KEPT_S",
+    "MAC",
     "OPEN_RUNS",
     "POINTS",
     "POINTS_LEASE",
     "RUN",
     "SAMPLES",
+    "STORAGE_TROUBLE",
     "USAGE",
     "WRITERS",
     "admitted_names",
     "finalizer_lease",
+    "inbox",
     "influx_ledger",
     "influx_ledger_page",
+    "influx_rejected",
     "lease_number",
     "live",
+    "run_secret",
 ]
 
 SAMPLES: Final = "samples"
@@ -57,6 +63,9 @@ RUN: Final = "run"
 BLOB: Final = "b"
 """Field of an entry: its content, in the format of its stream."""
 
+MAC: Final = "mac"
+"""Field of an entry: the proof that it belongs to its run; see `loadstone.stream.proof`."""
+
 AGGREGATORS: Final = "aggregator"
 """Consumer group of the Aggregator, on `SAMPLES`, `EVENTS` and `USAGE`."""
 
@@ -72,17 +81,33 @@ POINTS_LEASE: Final = "lease:points"
 OPEN_RUNS: Final = "open_runs"
 """Set of the runs that the Aggregator has not closed; it opens them again after a restart."""
 
+STORAGE_TROUBLE: Final = "storage_trouble"
+"""Why and since when the disk of the results takes nothing (JSON); not there while it does."""
+
 INFLUX_OPEN: Final = "influx_open"
 """Set of the runs of which InfluxDB does not have everything yet."""
 
 INFLUX_CUT: Final = "influx_cut"
 """Set of the runs whose entries were cut before InfluxDB had them; each is backfilled again when it has closed."""
 
+INFLUX_TROUBLE: Final = "influx_trouble"
+"""Why a writer cannot write right now (JSON); it expires shortly after the writer's last try."""
+
 BACKFILL_QUEUE: Final = "backfill"
 """Hash of the runs to backfill, each with a token that is new with every request."""
 
 KEPT_S: Final = 7 * 24 * 3600
-"""How long the ledger and the names of a run are kept after their last change."""
+"""How long the ledger and the names of a run are kept after their last change, and its secret after it was closed."""
+
+
+def inbox(stream: str) -> str:
+    """The key of the list into which producers put the entries of a stream; the Aggregator moves them from there."""
+    return f"inbox:{stream}"
+
+
+def run_secret(run: str) -> str:
+    """The key of a run's secret, written once by its master; ``*`` as the run gives the pattern of all of them."""
+    return f"run_secret:{run}"
 
 
 def live(run: str) -> str:
@@ -103,6 +128,11 @@ def influx_ledger(run: str) -> str:
 def influx_ledger_page(run: str, incarnation: str, page: int) -> str:
     """The key of a bitmap: which batches of an incarnation the InfluxDB ledger has counted."""
     return f"influx:{run}:{incarnation}:{page}"
+
+
+def influx_rejected(run: str) -> str:
+    """The key of the first line of a run that InfluxDB rejected, with the reason (JSON)."""
+    return f"influx_rejected:{run}"
 
 
 def finalizer_lease(run: str) -> str:

@@ -6,13 +6,12 @@ own time, so scraping an unchanged sample twice changes nothing.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadstone.domain.time import NS_PER_MS
-from loadstone.usage.reading import Reading, SourceError, get
+from loadstone.usage.reading import UNKNOWN, Reading, SourceError, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,32 +30,34 @@ _COUNTERS: Final = {
     "container_spec_cpu_quota": "quota",
     "container_spec_cpu_period": "period",
     "container_spec_memory_limit_bytes": "mem_limit",
+    "container_start_time_seconds": "started_s",
 }
-_NAMELESS: Final = (
-    "cAdvisor gives containers without their names: it cannot reach the engine. With Docker 29 and newer it needs"
-    " version 0.54 or newer and /run/containerd/containerd.sock; see docs/how-to/usage-of-containers.md"
-)
-log = logging.getLogger("loadstone.usage")
+_NO_NAMES: Final = "it cannot reach the engine for their names: see docs/how-to/usage-of-containers.md"
 
 
 class Cadvisor:
     """One cAdvisor, and the compose project whose containers are read."""
 
     name = "cAdvisor"
+    fresh_s = 2.0  # it looks once a second, and a value is up to a second old when it is read
 
     def __init__(self, url: str, project: str | None, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._url = f"{url}/metrics"
         self._project = project
         self._now_ns = now_ns
-        self._logged_nameless = False
 
     def read(self) -> list[Reading]:
-        """All containers of the project now. Raises `SourceError`."""
+        """All containers of the project now. Raises `SourceError`, also when there is none.
+
+        Containers without names are hidden with ``--docker_only``, and without labels they belong to no project: in
+        both cases cAdvisor answers properly, and has nothing to say.
+        """
         readings, nameless = readings_of(get(self._url), self._project, now_ns=self._now_ns())
-        if nameless and not readings and not self._logged_nameless:
-            self._logged_nameless = True
-            log.error("usage=none containers=%d cause=%r", nameless, _NAMELESS)
-        return readings
+        if readings:
+            return readings
+        whose = f"of the project {self._project!r}" if self._project else "of any compose project"
+        others = f", and {nameless} without names" if nameless else ""
+        raise SourceError(f"cAdvisor knows no container {whose}{others}: {_NO_NAMES}")
 
 
 def readings_of(text: str, project: str | None, *, now_ns: int) -> tuple[list[Reading], int]:
@@ -100,8 +101,9 @@ def _reading(id_: str, values: Mapping[str, Any]) -> Reading:
         at_ns=values["at_ns"],
         cpu_s=values["cpu_s"],
         mem_bytes=int(values.get("mem_bytes", 0)),
-        cpu_limit=quota / period if quota > 0 and period > 0 else None,
-        mem_limit=int(values.get("mem_limit", 0)) or None,
+        started_s=values.get("started_s"),
+        cpu_limit=(quota / period if quota > 0 and period > 0 else None) if "period" in values else UNKNOWN,
+        mem_limit=(int(values["mem_limit"]) or None) if "mem_limit" in values else UNKNOWN,
         periods=_whole(values.get("periods")),
         throttled=_whole(values.get("throttled")),
         rx_bytes=_whole(values.get("rx_bytes")),

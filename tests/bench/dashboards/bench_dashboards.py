@@ -77,7 +77,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
         sink = InfluxClient(load(InfluxSettings, {"influx_url": influx.url}), now_s=time.time)
         ledger = write_run(RunFolder(run.path), Delivery(sink, time.sleep, refused_pause_s=30))
         sink.close()
-        assert ledger["stored"] == SECONDS * (REQUESTS // SECONDS)
+        assert ledger.stored == SECONDS * (REQUESTS // SECONDS)
         print(f"\n{ledger['stored']:,} requests: archived in {closed - begun:.0f} s, ", end="")
         print(f"written to InfluxDB in {time.perf_counter() - closed:.0f} s")
         yield Base(influx, run.run, shown_for(run.run))

@@ -26,9 +26,11 @@ from loadstone.influx.ledger import SharedLedger
 from loadstone.influx.name_cap import publish_names
 from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.consumer import Consumer
-from loadstone.stream.keys import AGGREGATORS, SAMPLES, WRITERS
+from loadstone.stream.inbox import move_entries
+from loadstone.stream.keys import AGGREGATOR_LEASE, AGGREGATORS, POINTS_LEASE, SAMPLES, WRITERS
+from loadstone.stream.proof import open_run
 from support import run_maker
-from support.collecting import collector_settings, program, ship, wait_for_influx
+from support.collecting import collector_settings, program, secret_of, send_blob, ship, wait_for_influx
 from support.influx_server import InfluxServer
 from support.instant_server import InstantServer
 from support.processes import wait_until
@@ -88,13 +90,16 @@ class Load:
 
 def fill(client: redis.Redis, load: Load, batches: int, first: int = 0) -> int:
     """Put batches of half a second each, of every worker, into the stream; how many samples these are."""
+    open_run(client, secret_of())
     for number in range(first, first + batches):
         begin = run_maker.START + number * SECOND // 2
         for incarnation in load.incarnations:
             blob = encode_batch(
                 load.batch(incarnation, begin + incarnation.worker, begin + SECOND // 2 + incarnation.worker)
             )
-            client.xadd(SAMPLES, {"run": "r", "b": blob})
+            send_blob(client, SAMPLES, blob)
+    while move_entries(client, (SAMPLES,)):
+        pass
     return batches * WORKERS * load.per_batch
 
 
@@ -212,7 +217,8 @@ def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, m
     aggregator = program(settings, "aggregator", tmp_path / "a.log").start()
     writer = program(settings, "writer", tmp_path / "w.log").start()
     try:
-        time.sleep(2)
+        both = (AGGREGATOR_LEASE, POINTS_LEASE)  # a busy machine takes seconds to start a program
+        wait_until(lambda: client.exists(*both) == len(both), "Aggregator and writer run", timeout_s=60)
         ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
         looker = threading.Thread(target=look)
         looker.start()
@@ -222,7 +228,7 @@ def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, m
             now = time.time_ns()
             batch = load.batch(incarnation, now - SECOND // 2, now)
             ends.append(batch.columns.end_ns)
-            client.xadd(SAMPLES, {"run": "r", "b": encode_batch(batch)})
+            send_blob(client, SAMPLES, encode_batch(batch))
         total = sum(map(len, ends))
         wait_until(lambda: bool(seen) and seen[-1][1] == total, "all is visible", timeout_s=30)
         ended.set()

@@ -1,6 +1,6 @@
 """What recording a request costs the load generator, beside the ways in which others send metrics to InfluxDB.
 
-Micro-benchmark: CPU per request of the listener alone, and with everything that follows (packing and one XADD each
+Micro-benchmark: CPU per request of the listener alone, and with everything that follows (packing and one RPUSH each
 half second). Macro-benchmark: one saturated `FastHttpUser` process, the contenders one after the other in interleaved
 rounds; ratios are taken within a round, the median counts.
 """
@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,8 +24,11 @@ from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 
 from loadstone.domain.batch import encode_batch
+from loadstone.domain.request_name import RequestName
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.hook.recorder import Recorder
+from loadstone.stream.keys import SAMPLES, inbox
+from support.collecting import send_blob
 from support.instant_server import InstantServer
 from support.run_maker import IncarnationMaker
 
@@ -94,19 +98,19 @@ def bench_listener_and_flush(valkey: RedisServer) -> None:
     def with_flush(recorder: Recorder) -> None:
         for _ in range(FIRES // A_FLUSH):
             fire(recorder.record, A_FLUSH)
-            columns, names, errors = recorder.take()
-            batch = incarnation.batch([], at_s=1)
-            values = {field: getattr(batch, field) for field in type(batch).__slots__}
-            blob = encode_batch(type(batch)(**(values | {"columns": columns, "names": names, "errors": errors})))
-            client.xadd("samples", {"run": "r", "b": blob})
+            taken = recorder.take()
+            names = tuple(RequestName(*name) for name in taken.names)
+            batch = replace(incarnation.batch([], at_s=1), columns=taken.columns, names=names, errors=taken.errors)
+            blob = encode_batch(batch)
+            send_blob(client, SAMPLES, blob)
 
     alone, everything = [], []
     for _ in range(ROUNDS):
         alone.append(cpu_us(partial(fire, Recorder().record, FIRES), FIRES))
         everything.append(cpu_us(partial(with_flush, Recorder()), FIRES))
-        client.delete("samples")
+        client.delete(inbox(SAMPLES))
     told("listener alone", alone)
-    told(f"listener, packing and XADD of {A_FLUSH}", everything)
+    told(f"listener, packing, proof and RPUSH of {A_FLUSH}", everything)
 
 
 def bench_classic_ways(tmp_path: Path) -> None:

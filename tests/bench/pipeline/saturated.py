@@ -28,6 +28,7 @@ from locust.event import EventHook
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.shipper import Shipper
 from loadstone.lean import connections
+from loadstone.stream.proof import RunSecret
 
 USERS = 50
 WARM_UP_S = 2.0
@@ -98,7 +99,7 @@ def saturated(url: str, rounds: int) -> list[dict[str, float]]:
 def shipping_us(redis_url: str, rps: float) -> list[float]:
     """CPU us per request of all that the hook does beside the listener, in a process that does nothing else."""
     recorder, n = Recorder(), int(rps * FLUSH_EVERY_S)
-    Shipper(recorder, redis_url, "bench", 1, lambda: USERS)
+    Shipper(recorder, redis_url, RunSecret.new("bench"), 1, lambda: USERS)
     found = []
     for _ in range(FLUSHES):
         for _ in range(n):

@@ -2,149 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 import pytest
 import redis
 
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.collector.aggregator import Aggregator
-from loadstone.collector.service import _AggregatorService, serve_aggregator, start_finalizer
+from loadstone.collector.service import _AggregatorService, serve_aggregator
 from loadstone.domain.usage_tick import Usage
 from loadstone.errors import ArchiveError
 from loadstone.settings import CollectorSettings, load
-from loadstone.stream.client import connect
-from loadstone.stream.consumer import Consumer
-from loadstone.stream.keys import AGGREGATOR_LEASE, EVENTS, SAMPLES, USAGE, live
+from loadstone.stream.keys import AGGREGATOR_LEASE, AGGREGATORS, EVENTS, SAMPLES, USAGE
 from loadstone.stream.lease import Lease
-from support.fake_clock import FakeClock
+from loadstone.stream.proof import open_run
+from support.collecting import secret_of, send_blob
+from support.deployment import finish, reads_on, step, whole_run, work
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from loadstone.archive.journal.frame import Entry
+    from support.deployment import Deployment
     from support.redis_server import RedisServer
-
-STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE: USAGE}
-GROUP = "aggregator"
-
-
-@dataclass
-class Deployment:
-    """Streams with one Aggregator behind them, and a clock that the test sets."""
-
-    url: str
-    results: Path
-    time: FakeClock = field(default_factory=lambda: FakeClock(now_ns=START + SECOND))
-    client: Any = None
-    aggregators: list[Aggregator] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.client = connect(self.url)
-
-    def send(self, entries: Iterable[Entry], run: str = "r") -> None:
-        for entry in entries:
-            self.send_blob(STREAMS[entry.kind], entry.blob, run)
-
-    def send_blob(self, stream: str, blob: bytes, run: str | bytes = "r") -> None:
-        self.client.xadd(stream, {"run": run, "b": blob})
-
-    def start(self) -> Aggregator:
-        consumer = Consumer(self.client, GROUP, GROUP, (EVENTS, SAMPLES, USAGE))
-        finalize = partial(start_finalizer, self.url, "test", self.time.clock)
-        aggregator = Aggregator(self.client, self.results, consumer, finalize, clock=self.time.clock)
-        self.aggregators.append(aggregator)
-        aggregator.resume()
-        return aggregator
-
-    def set_time(self, at_s: float) -> None:
-        """Set the wall clock."""
-        self.time.now_ns = START + round(at_s * SECOND)
-
-    def finished(self) -> bool:
-        """Whether every entry was delivered and acknowledged."""
-        groups = {stream: self.client.xinfo_groups(stream)[0] for stream in STREAMS.values()}
-        newest = {stream: self.client.xinfo_stream(stream)["last-generated-id"] for stream in groups}
-        return all(g["pending"] == 0 and g["last-delivered-id"] == newest[stream] for stream, g in groups.items())
-
-    def rows(self, run: str = "r") -> int:
-        return int(pq.read_metadata(self.results / run / "requests.parquet").num_rows)
-
-    def document(self, run: str = "r") -> dict[str, Any]:
-        return dict(json.loads((self.results / run / "run.json").read_text()))
-
-    def ledger(self, run: str = "r") -> tuple[int, int, int, int]:
-        ledger = self.document(run)["ledgers"]["archive"]
-        return ledger["produced"], ledger["stored"], ledger["dropped"], ledger["unknown"]
-
-    def live(self, run: str = "r") -> dict[str, Any]:
-        return dict(json.loads(self.client.get(live(run))))
-
-    def dead_letters(self) -> list[dict[str, bytes]]:
-        return [
-            {key.decode(): value for key, value in fields.items()} for _, fields in self.client.xrange("dead_letters")
-        ]
-
-
-@pytest.fixture
-def deployment(valkey: RedisServer, tmp_path: Path) -> Iterator[Deployment]:
-    made = Deployment(valkey.url, tmp_path / "results")
-    yield made
-    for aggregator in made.aggregators:
-        aggregator.close()
-    made.client.close()
-
-
-def step(aggregator: Aggregator) -> None:
-    """One pass with everything that is otherwise due twice a second."""
-    aggregator._due_s = 0.0
-    aggregator.step()
-
-
-def work(aggregator: Aggregator, deployment: Deployment) -> None:
-    """Pass after pass until nothing is left to be read or closed, and nothing has come for a minute."""
-    step(aggregator)
-    wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
-    deployment.time.monotonic_s += 60
-    step(aggregator)
-    wait_until(lambda: finish(aggregator), "every run that is complete is closed", timeout_s=60)
-
-
-def reads_on(aggregator: Aggregator, deployment: Deployment) -> bool:
-    """One pass if anything is left to be read; whether nothing is."""
-    if not deployment.finished():
-        step(aggregator)
-    return deployment.finished()
-
-
-def finish(aggregator: Aggregator) -> bool:
-    """One pass; whether no run is being closed."""
-    aggregator.step()
-    return not aggregator.closing
-
-
-def whole_run(incarnations: int = 2, seconds: int = 3, per_second: int = 10) -> RunMaker:
-    run = RunMaker().started(workers=range(incarnations))
-    makers = [IncarnationMaker(worker) for worker in range(incarnations)]
-    for second in range(seconds):
-        for incarnation in makers:
-            run.add(incarnation.batch(samples(per_second, second, second + 1)))
-    run.stopped(seconds, requests=incarnations * seconds * per_second)
-    for incarnation in makers:
-        run.add(incarnation.batch(at_s=seconds, final=True))
-    return run
 
 
 def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: Deployment):
@@ -193,27 +79,60 @@ def test_usage_belongs_to_every_run_that_is_open(deployment: Deployment):
     assert [deployment.live(name)["usage"][0]["cpu_cores"] for name in ("a", "b")] == [0.5, 0.5]
 
 
+def test_what_is_wrong_with_usage_is_in_the_live_snapshot_until_the_sampler_takes_it_back_or_falls_silent(
+    deployment: Deployment,
+):
+    aggregator = deployment.start()
+    run = RunMaker().started()
+
+    def troubles_after(at_s: float) -> list[dict[str, Any]]:
+        deployment.set_time(at_s)
+        deployment.send(run.entries)
+        run.entries.clear()
+        step(aggregator)
+        wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
+        step(aggregator)
+        return list(deployment.live()["troubles"])
+
+    run.usage(1, problem="cAdvisor knows no container").usage(2, problem="cAdvisor knows no container")
+    (trouble,) = troubles_after(3)
+    assert trouble == {"part": "usage", "text": "cAdvisor knows no container", "since_ns": START + SECOND}
+    run.usage(4, Usage(service="target", container="target-1", cpu_cores=0.5))
+    assert troubles_after(5) == []
+    run.usage(6, problem="cAdvisor knows no container")
+    assert len(troubles_after(7)) == 1
+    assert troubles_after(17) == []
+
+
+def test_kills_are_added_up_in_the_live_snapshot(deployment: Deployment):
+    aggregator = deployment.start()
+    run = RunMaker().started()
+    for second, kills in enumerate((0, 2, 0, 1, 0)):
+        run.usage(second, Usage(service="target", container="target-1", cpu_cores=0.5, oom=kills))
+    deployment.send(run.entries)
+    step(aggregator)
+    wait_until(lambda: reads_on(aggregator, deployment), "everything is read and acknowledged")
+    step(aggregator)
+    assert deployment.live()["usage"][0]["oom"] == 3
+
+
+@pytest.mark.attack("an entry that cannot be understood", "a dead letter with the reason; the rest is stored")
 @pytest.mark.parametrize(
-    ("stream", "run", "blob", "reason"),
+    ("stream", "blob", "reason"),
     [
-        (SAMPLES, "r", b"", "not a batch"),
-        (SAMPLES, "r", b"\xff\x00 nonsense", "not a batch"),
-        (EVENTS, "r", b"{}", "not an event"),
-        (USAGE, "", b"[1", "not a usage tick"),
-        (EVENTS, "../x", b"{}", "'../x' is not the id of a run"),
-        (SAMPLES, "", b"", "'' is not the id of a run"),
-        (EVENTS, "a/b", b"{}", "'a/b' is not the id of a run"),
-        (EVENTS, b"\xff\xfe", b"{}", "is not the id of a run"),
-        (EVENTS, ".", b"{}", "'.' is not the id of a run"),
+        (SAMPLES, b"", "not a batch"),
+        (SAMPLES, b"\xff\x00 nonsense", "not a batch"),
+        (EVENTS, b"{}", "not an event"),
+        (USAGE, b"[1", "not a usage tick"),
     ],
 )
 def test_what_cannot_be_understood_is_put_aside_with_the_reason_and_the_rest_is_stored(
-    deployment: Deployment, stream: str, run: str | bytes, blob: bytes, reason: str
+    deployment: Deployment, stream: str, blob: bytes, reason: str
 ):
     aggregator = deployment.start()
     entries = whole_run().entries
     deployment.send(entries[:4])
-    deployment.send_blob(stream, blob, run)
+    send_blob(deployment.client, stream, blob)
     deployment.send(entries[4:])
     work(aggregator, deployment)
     (letter,) = deployment.dead_letters()
@@ -221,7 +140,6 @@ def test_what_cannot_be_understood_is_put_aside_with_the_reason_and_the_rest_is_
     assert reason in letter["reason"].decode()
     assert deployment.rows() == 60
     assert [path.name for path in deployment.results.iterdir()] == ["r"]
-    assert [path.name for path in deployment.results.parent.iterdir() if path.name.startswith("x")] == []
 
 
 def test_an_entry_without_any_field_that_is_known_is_put_aside(deployment: Deployment):
@@ -233,8 +151,9 @@ def test_an_entry_without_any_field_that_is_known_is_put_aside(deployment: Deplo
 
 def test_what_is_put_aside_does_not_grow_without_bound(deployment: Deployment):
     aggregator = deployment.start()
+    open_run(deployment.client, secret_of())
     for number in range(1500):
-        deployment.send_blob(SAMPLES, b"nonsense %d" % number)
+        send_blob(deployment.client, SAMPLES, b"nonsense %d" % number)
     work(aggregator, deployment)
     letters = deployment.dead_letters()
     assert 1000 <= len(letters) < 1200
@@ -262,7 +181,7 @@ def test_what_was_read_and_not_acknowledged_when_it_died_is_read_again_and_count
     first._due_s = deployment.time.monotonic_s + 3600
     for _ in range(2):  # what an earlier life left pending comes first: nothing
         first.step()
-    assert deployment.client.xpending(SAMPLES, GROUP)["pending"] == 2
+    assert deployment.client.xpending(SAMPLES, AGGREGATORS)["pending"] == 2
     for run in first.runs.values():
         run.journal.sync()  # the journal has them, the stream does not know
     first.close()
@@ -414,7 +333,8 @@ def test_a_full_disk_acknowledges_nothing_and_everything_is_stored_when_there_is
     with serving(deployment.url, deployment.results):
         with files_no_larger_than(16_000):
             deployment.send(entries)
-            wait_until(lambda: caplog.text.count("nothing_lost=yes") > 1, "it says that it waits, and tries again")
+            wait_until(lambda: "nothing_lost=yes" in caplog.text, "it says that it waits")
+            wait_until(lambda: bool(deployment.live()["troubles"]), "the live snapshot says so too")
             assert deployment.client.xlen(SAMPLES) > 20
             assert not closed(deployment)
         wait_until(lambda: closed(deployment), "the run is closed", timeout_s=20)
@@ -507,7 +427,8 @@ def test_what_comes_for_a_run_while_it_is_being_closed_is_read_again_afterwards(
     deployment.send(RunMaker().add(late.batch(samples(10, 1, 2))).add(late.batch(at_s=2, final=True)).entries)
     step(aggregator)
     assert set(aggregator.closing) == {"r"}
-    assert deployment.client.xpending(SAMPLES, GROUP)["pending"] == 2, "they are not lost if the Aggregator dies now"
+    left = deployment.client.xpending(SAMPLES, AGGREGATORS)["pending"]
+    assert left == 2, "they are not lost if the Aggregator dies now"
     wait_until(lambda: finish(aggregator), "the run is closed", timeout_s=60)
     assert deployment.document()["requests"] == 20
     work(aggregator, deployment)

@@ -19,6 +19,7 @@ from support.closed_runs import MadeRun
 from support.fake_clock import FakeClock
 from support.full_disk import files_no_larger_than
 from support.processes import wait_until
+from support.run_files import snapshot
 from support.run_maker import START, write_journal
 
 if TYPE_CHECKING:
@@ -91,6 +92,24 @@ def test_a_full_disk_is_logged_and_closing_is_tried_again(
     assert not folder.is_closed
     time.advance(60)
     wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+
+
+@pytest.mark.attack("the journal of a run is shortened before the finalizer closes it again", "it leaves the archive")
+def test_a_run_that_would_get_less_is_left_as_it_is_and_that_is_logged(
+    finalizer: Finalizer, folder: RunFolder, time: FakeClock, caplog
+):
+    wait_until(finalizer.poll, "the run is closed", timeout_s=60)
+    (segment,) = folder.journal.iterdir()
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2])
+    before = snapshot(folder)
+    again = start_finalizer(finalizer._order.redis_url, "again", time.clock, folder)
+    wait_until(lambda: failed(again), "it fails", timeout_s=60)
+    assert "its journal yields less than its archive holds" in caplog.text
+    assert snapshot(folder) == before
+    segment.write_bytes(whole)
+    time.advance(60)
+    wait_until(again.poll, "the run is closed again", timeout_s=60)
 
 
 def test_it_waits_for_the_lease_that_a_killed_one_left(valkey: RedisServer, finalizer: Finalizer, folder: RunFolder):

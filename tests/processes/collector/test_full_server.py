@@ -15,7 +15,7 @@ from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx import service
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger
-from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.client import FAILURES, connect, refusal
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import (
     AGGREGATORS,
@@ -152,3 +152,11 @@ def test_what_a_full_server_did_not_take_is_in_influxdb_in_the_end(
     requests = {key for key in faulty_influx.points if key.measurement == "request"}
     assert len(requests) == run_json(tmp_path)["requests"] == 40_000
     assert 40_000 in [fields["n"] for key, fields in faulty_influx.points.items() if ("res", "run") in key.tags]
+
+
+def test_a_server_that_is_full_says_so_and_one_with_room_says_nothing(valkey: RedisServer, client: redis.Redis):
+    assert refusal(client) == ""
+    valkey.fill()
+    assert "Redis is full and takes nothing" in refusal(client)
+    valkey.set_maxmemory("0")
+    assert refusal(client) == ""

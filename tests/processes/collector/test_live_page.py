@@ -14,12 +14,14 @@ import pytest
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.run_state import RunState
 from loadstone.charts.live_data import KEPT_S
-from loadstone.collector.live.board import LiveBoard
+from loadstone.charts.page import write_report
+from loadstone.collector.live.board import FILES, LiveBoard
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.event import Event, ExceptionRaised
 from support.closed_runs import HOSTILE, MadeRun
 from support.processes import free_port
+from support.run_files import flip
 from support.run_maker import SECOND, START
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def test_a_page_that_reconnects_to_a_new_collector_gets_all_of_its_points_and_ke
 def test_a_page_keeps_half_an_hour_and_learns_the_second_that_is_0(tmp_path: Path):
     board, state, first = LiveBoard(), state_after(), START // SECOND
     show(board, state)
-    message = board.next_message(("", 0), None, timeout_s=0)
+    message = board.message(("", 0), None)
     assert message is not None
     body = json.loads(message.text)
     assert (body["begin"], body["oldest"]) == (first, 19 - KEPT_S)
@@ -156,6 +158,24 @@ def test_nothing_but_the_files_of_closed_runs_is_served(tmp_path: Path, path: st
         assert client.get(path).status_code == 404
 
 
+@pytest.mark.attack("a file that the live page links to is flipped or cut", "the page says so instead of serving it")
+@pytest.mark.parametrize("harm", ["flipped", "cut"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_not_served(tmp_path: Path, name: str, harm: str):
+    folder = MadeRun(run=RUN, failure_share=0.2).close(tmp_path)
+    path = write_report(folder).with_name(name)
+    with served(tmp_path) as (_, client):
+        assert client.get(f"/runs/{RUN}/{name}").content == path.read_bytes()
+        if harm == "flipped":
+            flip(path, path.stat().st_size // 2)
+        else:
+            path.write_bytes(path.read_bytes()[:-1])
+        answer = client.get(f"/runs/{RUN}/{name}")
+        assert answer.status_code == 500
+        assert name in answer.text
+        assert f"loadstone {'report' if name == 'report.html' else 'recover'} {RUN}" in answer.text
+
+
 def test_before_the_first_run_the_page_is_told_to_wait(tmp_path: Path):
     with served(tmp_path) as (_, client), client.stream("GET", "/events") as answer:
         lines = answer.iter_lines()
@@ -164,10 +184,10 @@ def test_before_the_first_run_the_page_is_told_to_wait(tmp_path: Path):
 
 def test_waiting_for_a_run_is_silent_until_there_is_one():
     board = LiveBoard()
-    assert board.next_message(("", 0), None, timeout_s=0.01) is None
+    assert board.message(("", 0), None) is None
     show(board, state_after())
-    assert board.next_message(("", 0), None, timeout_s=0.01) is not None
-    assert board.next_message(("", 0), board.head(), timeout_s=0.01) is None
+    assert board.message(("", 0), None) is not None
+    assert board.message(("", 0), board.head()) is None
 
 
 def test_the_page_itself_holds_no_name_of_a_run(tmp_path: Path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -15,7 +16,7 @@ from loadstone.collector.open_run import OpenRun
 from loadstone.collector.service import serve_aggregator
 from loadstone.errors import ArchiveError
 from loadstone.host.clock import SYSTEM_CLOCK
-from loadstone.stream.keys import AGGREGATORS, OPEN_RUNS, SAMPLES
+from loadstone.stream.keys import AGGREGATORS, OPEN_RUNS, SAMPLES, live
 from support import run_maker
 from support.collecting import collector_settings, run_json, ship, small_run, threads
 from support.processes import wait_until
@@ -23,6 +24,8 @@ from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from redis import Redis
 
     from support.redis_server import RedisServer
 
@@ -38,6 +41,12 @@ def damage(folder: RunFolder) -> bytes:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 255]) + whole[len(whole) // 2 + 1 :])
     return whole
+
+
+def troubles(client: Redis, run: str) -> list[str]:
+    """What the newest live snapshot of a run says is in trouble."""
+    found: Any = client.get(live(run))
+    return [each["text"] for each in json.loads(found).get("troubles", ())]
 
 
 @pytest.mark.usefixtures("run_of_now")
@@ -56,6 +65,8 @@ def test_a_damaged_journal_stops_no_other_run_and_its_entries_wait_until_it_is_w
     with threads(collector_settings(valkey.url, tmp_path, None), serve_aggregator):
         wait_until(lambda: bool(run_json(tmp_path, "b")), "the other run is closed", timeout_s=30)
         assert "run=a state=set_aside" in caplog.text
+        assert ["is damaged at byte" in text for text in troubles(client, "a")] == [True]
+        assert troubles(client, "b") == []
         assert "hint='loadstone recover a'" in caplog.text
         assert client.xpending(SAMPLES, AGGREGATORS)["pending"] == sum(
             entry.kind is EntryKind.SAMPLES for entry in runs["a"][half:]
@@ -64,6 +75,7 @@ def test_a_damaged_journal_stops_no_other_run_and_its_entries_wait_until_it_is_w
         wait_until(lambda: bool(run_json(tmp_path, "a")), "it is opened again and closed", timeout_s=40)
         wait_until(lambda: not client.xpending(SAMPLES, AGGREGATORS)["pending"], "nothing is left")
     assert [run_json(tmp_path, name)["requests"] for name in ("a", "b")] == [800, 800]
+    assert troubles(client, "a") == []
     assert sorted(entry.blob for entry in read_journal(folder.journal)) == sorted(entry.blob for entry in runs["a"])
 
 
@@ -100,5 +112,5 @@ def test_a_folder_that_may_not_be_read_is_an_error_of_that_run(tmp_path: Path):
     folder.journal.mkdir()
     (folder.journal / "00000001.lsj").mkdir()
     (folder.journal / "00000002.lsj").touch()  # the writer opens the last segment only
-    with pytest.raises(ArchiveError, match="cannot read the run folder"):
+    with pytest.raises(ArchiveError, match=r"00000001\.lsj cannot be read: it is not a regular file"):
         OpenRun.open(folder, SYSTEM_CLOCK)

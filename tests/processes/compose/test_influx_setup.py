@@ -1,13 +1,16 @@
 """InfluxDB is prepared once, proven by use, and repaired when secrets were lost; a double stands for InfluxDB 2.
 
 The double keeps the parts of the HTTP API that the one-shot uses: organisations, buckets, tokens, users of the 1.x
-API, writes and queries. InfluxDB 2 itself cannot be had from packages; the workflow `stack` runs the real one.
+API, mappings of databases, writes and queries. It answers as a real 2.9.1 did: a query without the right is 200 with an
+error or with nothing, a retention shorter than the shard groups is 422, one below an hour is 500, and rights are for
+the id of a bucket. InfluxDB 2 itself cannot be had from packages; the workflow `stack` runs the real one.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +20,7 @@ import pytest
 from loadstone.compose.influx_setup import set_up_influx
 from loadstone.errors import PlatformError
 from loadstone.settings import InfluxSetupSettings, load
+from loadstone.settings.parse import retention_s
 from support.serving import serving
 
 if TYPE_CHECKING:
@@ -36,7 +40,14 @@ class InfluxDouble(ThreadingHTTPServer):
         self.buckets: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self.users: dict[str, dict[str, Any]] = {}
+        self.mappings: list[dict[str, Any]] = []
+        self.points: set[str] = set()
+        self.answers_nothing = False
         self.made = 0
+
+    def delete_bucket(self, name: str) -> None:
+        """Delete a bucket and its points; tokens and users stay, with rights for its id."""
+        self.points.discard(self.buckets.pop(name)["id"])
 
     @property
     def url(self) -> str:
@@ -57,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/health":
             self._answer(200, {})
         elif path == "/query":
-            self._answer(200 if self._reader() else 401, {"results": []})
+            self._answer(*self._queried(question["db"]))
         elif self._is_admin():
             self._answer(200, self._listed(path, question))
 
@@ -66,8 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if path == "/api/v2/write":
             token = self.headers["Authorization"].removeprefix("Token ")
-            permissions = self.server.tokens.get(token, {}).get("permissions", [])
-            self._answer(204 if any(one["action"] == "write" for one in permissions) else 401, None)
+            bucket = self.server.buckets.get(parse_qs(urlsplit(self.path).query)["bucket"][0], {}).get("id")
+            may = self._may(self.server.tokens.get(token, {}), "write", bucket)
+            self.server.points |= {bucket} if may else set()
+            self._answer(204 if may else 401, None)
         elif self._is_admin():
             self._answer(201, self._made(path, json.loads(body)))
 
@@ -76,21 +89,52 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._is_admin():
             bucket = next(one for one in self.server.buckets.values() if path.endswith(one["id"]))
-            bucket |= body
-            self._answer(200, bucket)
+            self._answer(*self._changed(bucket, body["retentionRules"][0]))
 
     def do_DELETE(self) -> None:
         path, _ = self._path()
         if self._is_admin():
-            kept = {token: one for token, one in self.server.tokens.items() if not path.endswith(one["id"])}
-            self.server.tokens = kept
+            for made in (self.server.tokens, self.server.users):
+                for name in [name for name, one in made.items() if path.endswith(one["id"])]:
+                    del made[name]
+            self.server.mappings = [one for one in self.server.mappings if not path.endswith(one["id"])]
             self._answer(204, None)
+
+    def _changed(self, bucket: dict[str, Any], rule: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Change the retention of a bucket, whose shard groups stay as long as they are unless the rule says other."""
+        every, groups = rule["everySeconds"], rule.get("shardGroupDurationSeconds", bucket.get("groups", 168 * 3600))
+        if every and every < 3600:
+            return 500, {"code": "internal error", "message": "retention policy duration must be at least 1h0m0s"}
+        if every and groups > every:
+            return 422, {"code": "unprocessable entity", "message": "shard-group duration must also be updated"}
+        bucket |= {"retentionRules": [rule], "groups": groups}
+        return 200, bucket
+
+    def _queried(self, database: str) -> tuple[int, dict[str, Any]]:
+        """Answer InfluxQL for the bucket that a database is: the mapped one, else the one of that name."""
+        user = self._user()
+        if user is None:
+            return 401, {"code": "unauthorized", "message": "Unauthorized"}
+        named = self.server.buckets.get(database, {}).get("id")
+        bucket = next((one["bucketID"] for one in self.server.mappings if one["database"] == database), named)
+        if bucket is None or not self._may(user, "read", bucket):
+            refusal = {"results": [{"statement_id": 0, "error": "not authorized"}]}
+            return 200, {"results": [{"statement_id": 0}]} if self.server.answers_nothing else refusal
+        series = {"name": "stack_check", "columns": ["time", "last"], "values": [["2026-11-27T05:00:00Z", 1]]}
+        return 200, {"results": [{"statement_id": 0, **({"series": [series]} if bucket in self.server.points else {})}]}
+
+    @staticmethod
+    def _may(owner: dict[str, Any], action: str, bucket: str | None) -> bool:
+        rights = [(one["action"], one["resource"]["id"]) for one in owner.get("permissions", [])]
+        return (action, bucket) in rights
 
     def _listed(self, path: str, question: dict[str, str]) -> dict[str, Any]:
         if path == "/api/v2/orgs":
             return {"orgs": [{"id": "o1", "name": question["org"]}]}
         if path == "/api/v2/buckets":
             return {"buckets": [one for name, one in self.server.buckets.items() if name == question["name"]]}
+        if path == "/api/v2/dbrps":
+            return {"content": [one for one in self.server.mappings if one["database"] == question["db"]]}
         if path == "/api/v2/authorizations":
             shown = [{key: one[key] for key in ("id", "description")} for one in self.server.tokens.values()]
             return {"authorizations": shown}
@@ -111,10 +155,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.users[body["token"]] = made
         return made
 
-    def _reader(self) -> bool:
+    def _user(self) -> dict[str, Any] | None:
         kind, _, text = self.headers.get("Authorization", "").partition(" ")
         name, _, password = base64.b64decode(text).decode().partition(":")
-        return kind == "Basic" and self.server.users.get(name, {}).get("password") == password
+        user = self.server.users.get(name)
+        return user if user and kind == "Basic" and user.get("password") == password else None
 
     def _is_admin(self) -> bool:
         if self.headers.get("Authorization") == f"Token {ADMIN}":
@@ -159,7 +204,8 @@ def test_bucket_token_and_reader_are_made_and_proven(
 ):
     told = set_up_influx(settings)
     assert len(told) == 3
-    assert influx.buckets["loadstone"]["retentionRules"] == [{"type": "expire", "everySeconds": 30 * 86_400}]
+    (rule,) = influx.buckets["loadstone"]["retentionRules"]
+    assert rule == {"type": "expire", "everySeconds": 30 * 86_400, "shardGroupDurationSeconds": 0}
     (token,) = influx.tokens
     assert (tmp_path / "token").read_text() == token
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o400
@@ -207,3 +253,48 @@ def test_a_volume_that_was_set_up_with_other_secrets_is_said_with_the_cure(
     with pytest.raises(PlatformError, match="set up with other secrets") as told:
         set_up_influx(settings)
     assert "loadstone influx backfill" in str(told.value)
+
+
+@pytest.mark.parametrize("kept", ["72h", "1h", "6d", "0", "52w"])
+def test_a_bucket_of_the_image_with_long_shard_groups_takes_any_retention(
+    influx: InfluxDouble, settings: InfluxSetupSettings, kept: str
+):
+    set_up_influx(settings)
+    influx.buckets["loadstone"] |= {"retentionRules": [{"type": "expire", "everySeconds": 7}], "groups": 168 * 3600}
+    seconds = retention_s(kept)
+    told = set_up_influx(replace(settings, influx_retention=seconds))
+    assert told == [f"changed the retention of bucket loadstone from 7 s to {seconds:.0f} s"]
+
+
+@pytest.mark.attack("InfluxDB's bucket deleted", "made again with a token that writes and a user that reads it")
+@pytest.mark.parametrize("answers_nothing", [True, False], ids=["nothing", "an error"])
+def test_a_bucket_that_was_deleted_and_made_again_gets_its_writer_and_its_reader(
+    influx: InfluxDouble, settings: InfluxSetupSettings, *, answers_nothing: bool
+):
+    influx.answers_nothing = answers_nothing
+    set_up_influx(settings)
+    old = influx.buckets["loadstone"]["id"]
+    influx.delete_bucket("loadstone")
+    assert [line.partition(" loadstone")[0].partition(",")[0] for line in set_up_influx(settings)] == [
+        "made bucket",
+        "made the collector's token",
+        "made the user grafana",
+    ]
+    new = influx.buckets["loadstone"]["id"]
+    assert new != old
+    assert [one["resource"]["id"] for one in influx.users["grafana"]["permissions"]] == [new]
+    assert set_up_influx(settings) == []
+
+
+def test_a_mapping_to_a_deleted_bucket_is_removed_and_others_stay(influx: InfluxDouble, settings: InfluxSetupSettings):
+    set_up_influx(settings)
+    others = {"id": "m2", "database": "other", "bucketID": "x", "virtual": False}
+    influx.mappings = [{"id": "m1", "database": "loadstone", "bucketID": "gone", "virtual": False}, others]
+    assert set_up_influx(settings) == ["made the user grafana, who may only read"]
+    assert influx.mappings == [others]
+
+
+def test_a_reader_that_cannot_read_is_not_called_done(influx: InfluxDouble, settings: InfluxSetupSettings):
+    influx.mappings = [{"id": "m1", "database": "loadstone", "bucketID": "gone", "virtual": True}]
+    with pytest.raises(PlatformError, match="cannot read the bucket loadstone"):
+        set_up_influx(settings)

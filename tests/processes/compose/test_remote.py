@@ -41,6 +41,8 @@ class MasterDouble(ThreadingHTTPServer):
         self.state_at_start, self.state_when_stopped = "spawning", "stopped"
         self.requests: list[dict[str, Any]] = []
         self.stops = 0
+        self.page: tuple[int, str, dict[str, str]] | None = None
+        self.headers: list[tuple[str | None, str | None]] = []
 
     @property
     def url(self) -> str:
@@ -57,10 +59,15 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
     def do_GET(self) -> None:
+        if self.server.page:
+            status, text, headers = self.server.page
+            self._send(status, text.encode(), headers)
+            return
         self._answer(200, self.server.status())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.headers.append((self.headers["Origin"], self.headers["Authorization"]))
         if self.path == "/loadstone/stop":
             self.server.stops += 1
             self.server.state = self.server.state_when_stopped
@@ -75,9 +82,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(202, {"launch": "l"})
 
     def _answer(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), {})
+
+    def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -338,3 +348,52 @@ def test_arguments_of_a_scenario_and_wrong_objectives_are_refused():
         check_fits_stack(load(RunSettings, environ={}), ("--page", "/x"))
     with pytest.raises(UsageError, match="p95<500"):
         check_fits_stack(load(RunSettings, {"objective": "p95<500"}, environ={}), ())
+
+
+def test_a_stack_whose_disk_takes_nothing_is_not_waited_for_and_keeps_the_run(bench: Bench):
+    full = {"part": "archive", "text": "cannot write the journal: No space left on device", "since_ns": 1}
+    figures = {"users": 5, "target_users": 5, "requests": 1200, "failures": 0, "rps": 100.0, "failure_share": 0.0}
+    in_trouble = {**figures, "p50_ms": 8.0, "p95_ms": 16.273, "troubles": [full]}
+    RunFolder(bench.results / RUN).create()
+    bench.at(2, lambda: setattr(bench.master, "figures", in_trouble))
+    bench.at(11, bench.ends)
+    with pytest.raises(PlatformError, match=rf"run {RUN} is not archived: .*No space left.*by itself once") as raised:
+        bench.drive()
+    assert raised.value.exit_code is ExitCode.PLATFORM
+    assert bench.script.passed_s == pytest.approx(22, abs=2)
+    assert [[each.text for each in troubles] for troubles in bench.view.warned] == [[full["text"]]]
+
+
+def test_the_master_is_told_that_its_own_page_could_ask_and_gets_the_token_where_there_is_one(
+    bench: Bench, tmp_path: Path
+):
+    (tmp_path / "token").write_text("right-token\n")
+    for options in ({}, {"stack_token_file": str(tmp_path / "token")}):
+        bench.at(1, bench.ends)
+        bench.at(2, bench.closes)
+        bench.drive(**options)
+        bench.master.run, bench.master.state = EARLIER, "stopped"
+        (tmp_path / RUN / "run.json").unlink()
+        (tmp_path / RUN).rmdir()
+    assert bench.master.headers == [(bench.master.url, None), (bench.master.url, "Bearer right-token")]
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ((403, "This server does not answer to the name load.lan", {}), "does not answer to the name load.lan"),
+        ((302, "", {"Location": "/login?next=%2F"}), "it asks for a login (/login?next=%2F)"),
+    ],
+    ids=["unknown name", "login"],
+)
+def test_a_master_that_lets_nobody_in_is_told_apart_from_another_server(bench: Bench, page: Any, said: str):
+    bench.master.page = page
+    with pytest.raises(UsageError, match="does not answer: ") as raised:
+        bench.drive()
+    assert said in str(raised.value)
+    assert "--stack-token-file" in (raised.value.hint or "")
+
+
+def test_a_token_file_that_is_not_there_is_named(bench: Bench, tmp_path: Path):
+    with pytest.raises(UsageError, match="control token file"):
+        bench.drive(stack_token_file=str(tmp_path / "missing"))

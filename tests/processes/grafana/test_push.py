@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
+from loadstone.archive.run_json import read_record, write_record
 from loadstone.cli.main import main
 from loadstone.errors import ExitCode
 from loadstone.grafana.api import GrafanaApi, GrafanaConflictError, GrafanaUnavailableError
@@ -253,8 +255,7 @@ def test_a_run_is_marked_once_and_a_new_verdict_changes_the_mark(
     for _ in range(2):
         assert command(grafana, tmp_path, "annotate", run.run) == ExitCode.PASS
     assert len(grafana.writes) == len(grafana.annotations) == 1
-    file = run.path / "run.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "verdict": "fail"}))
+    write_record(run, replace(read_record(run), verdict="fail"))
     assert command(grafana, tmp_path, "annotate", run.run) == ExitCode.PASS
     (mark,) = grafana.annotations.values()
     assert "verdict:fail" in mark["tags"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -107,3 +108,17 @@ def test_while_the_live_page_is_away_the_tab_is_empty_and_locust_goes_on():
     with locust_page(f"http://127.0.0.1:{free_port()}/") as (_, client):
         assert rows_of(client) == []
         assert client.get("/loadstone/stats.csv").status_code == 404
+
+
+def test_a_live_page_that_does_not_answer_to_its_name_is_told_once(
+    live_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(web_ui, "_EVERY_S", 0.0)
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *more, **how: resolve("127.0.0.1", *more, **how))
+    source = web_ui.LiveSource(live_url.replace("127.0.0.1", "my-collector"))
+    assert [source(), source()] == [None, None]
+    (told,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "LOADSTONE_ALLOWED_HOSTS=my-collector" in told
+    source.url = live_url
+    assert source() is not None

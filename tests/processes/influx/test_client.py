@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadstone.errors import UsageError
-from loadstone.influx.client import InfluxClient, WriteOutcome, read_token
+from loadstone.influx.answer import WriteOutcome
+from loadstone.influx.client import InfluxClient, read_token
 from loadstone.settings import InfluxSettings, load
 from support.faulty_influx import (
     Behaviour,

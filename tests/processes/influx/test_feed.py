@@ -10,9 +10,9 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.reader import segment_paths
 from loadstone.influx import feed as module
+from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.backfill import Backfill
 from loadstone.influx.backfill_queue import BackfillQueue
-from loadstone.influx.client import WriteAnswer, WriteOutcome
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.feed import InfluxFeed
 from loadstone.influx.ledger import SharedLedger

@@ -13,8 +13,9 @@ from loadstone.collector.service import serve_aggregator
 from loadstone.domain.event import EventKind
 from loadstone.influx import service
 from loadstone.influx import writer as writer_module
+from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.backfill_queue import BackfillQueue
-from loadstone.influx.client import InfluxClient, WriteAnswer, WriteOutcome
+from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
 from loadstone.influx.lease import PointsLease
 from loadstone.influx.ledger import SharedLedger

@@ -6,13 +6,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.collector import admission
 from loadstone.collector.service import serve_aggregator
+from loadstone.domain.batch import encode_batch
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
 from loadstone.influx.name_cap import publish_names
 from loadstone.influx.service import serve_writer
-from loadstone.stream.consumer import Consumer
-from loadstone.stream.keys import INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
-from support.collecting import collector_settings, influx_ledger, run_json, ship, small_run, threads, wait_for_influx
+from loadstone.stream.consumer import Consumer, is_finished
+from loadstone.stream.inbox import send
+from loadstone.stream.keys import DEAD_LETTERS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.proof import RunSecret, open_run
+from support.collecting import (
+    collector_settings,
+    influx_ledger,
+    run_json,
+    secret_of,
+    ship,
+    small_run,
+    threads,
+    wait_for_influx,
+)
 from support.faulty_influx import (
     FaultyInflux,
     cut_after_storing,
@@ -133,12 +146,39 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     run = RunMaker().started(0).add(IncarnationMaker().batch(taken, final=True)).stopped(1.5, requests=5000)
     ship(client, run.entries)
     with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
-        assert wait_for_influx(client, tmp_path) == {"stored": 4999, "rejected": 1, "pending": 0}
+        ledger = wait_for_influx(client, tmp_path)
+    assert (ledger["stored"], ledger["rejected"], ledger["pending"]) == (4999, 1, 0)
+    assert "poison" in ledger["first_rejected"]
     assert len(requests_in(faulty_influx)) == 4999
     letters = [fields for _, fields in client.xrange(INFLUX_DEAD_LETTERS)]
     (letter,) = [fields for fields in letters if fields[b"b"].startswith(b"request,")]
     assert b"poison" in letter[b"b"]
     assert b"unable to parse" in letter[b"reason"]
+
+
+@pytest.mark.attack("forged batches", "no point in InfluxDB, no request in the archive")
+def test_a_batch_that_does_not_prove_its_run_is_not_written(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(admission, "_PATIENCE_S", 1.0)
+    client, run, results = valkey.client(), small_run(), tmp_path / "results"
+    open_run(client, secret_of("s"))
+    taken = [Sample(0.3, name=("GET", "/"))]
+    forged = encode_batch(IncarnationMaker(9).batch(taken))
+    mine = encode_batch(IncarnationMaker(9, run="s").batch(taken))
+    with threads(collector_settings(valkey.url, results, faulty_influx.url)):
+        ship(client, run.entries[:10])
+        send(client, SAMPLES, forged, RunSecret("r", bytes(32)))
+        send(client, SAMPLES, forged, secret_of("s"))
+        send(client, SAMPLES, mine, RunSecret("s", bytes(32)))
+        send(client, SAMPLES, encode_batch(IncarnationMaker(9, run="t").batch(taken)), secret_of("t"))
+        ship(client, run.entries[10:])
+        assert wait_for_influx(client, results) == {"stored": ALL, "rejected": 0, "pending": 0}
+        wait_until(lambda: is_finished(client, SAMPLES, WRITERS), "the writer has decided", timeout_s=45)
+    assert {dict(key.tags)["run"] for key in requests_in(faulty_influx)} == {"r"}
+    assert len(requests_in(faulty_influx)) == ALL == run_json(results)["requests"]
+    assert [path.name for path in results.iterdir()] == ["r"]
+    assert client.xlen(DEAD_LETTERS) == 4
 
 
 def test_the_entries_of_a_crashed_writer_are_claimed_by_another(
@@ -244,3 +284,31 @@ def test_a_second_life_of_the_aggregator_publishes_no_point_twice_and_none_less(
     assert len([line for line in published if line.startswith(b"worker,")]) == len(
         {line for line in published if line.startswith(b"worker,")}
     )
+
+
+def test_samples_and_points_that_wait_share_a_request(valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path):
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    with threads(settings, serve_aggregator):
+        ship(client, small_run(ends=False).entries)
+        wait_until(lambda: client.xlen(POINTS) > 0, "the Aggregator has published points")
+    with threads(settings, serve_writer):
+        wait_until(lambda: len(requests_in(faulty_influx)) == ALL, "all is stored")
+    kinds = [{line.split(b",", 1)[0] for line in request.lines} for request in faulty_influx.requests]
+    assert any({b"request", b"worker"} <= kind for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    "takes_s",
+    [pytest.param((0.2, 0.0), id="each request is slow"), pytest.param((0.0, 0.0005), id="each line is slow")],
+)
+def test_nothing_is_lost_or_counted_twice_when_writes_are_slow(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, takes_s: tuple[float, float]
+):
+    faulty_influx.write_takes_s = takes_s
+    client = valkey.client()
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
+    with threads(settings):
+        ship(client, small_run(workers=4, batches=8, per_batch=100).entries)
+        assert wait_for_influx(client, tmp_path, timeout_s=60) == {"stored": 3200, "rejected": 0, "pending": 0}
+    assert len(requests_in(faulty_influx)) == 3200

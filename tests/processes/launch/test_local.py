@@ -5,6 +5,7 @@ Processes are doubles, and so is the demo target's HTTP server; whole runs with 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.preflight import preflight
 from loadstone.launch.scenario import Scenario, worker_command
+from loadstone.launch.stream_store import StreamFolder
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.settings import HookSettings, RunSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine, FakePorts, Script
@@ -108,6 +110,25 @@ def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_lo
     assert "terminate valkey" not in machine.record, "the others still have something to write"
 
 
+def test_the_web_ui_is_guarded_whole_unless_the_user_says_otherwise(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+):
+    guards = []
+    for given in ("", "own"):
+        monkeypatch.setenv("LOADSTONE_WEB_GUARD", given)
+        with stack_of(machine, REMOTE, interactive=True) as stack:
+            stack.start(lambda: False)
+        guards.append(machine.processes["master"].env["LOADSTONE_WEB_GUARD"])
+    assert guards == ["all", "own"]
+
+
+def test_allowed_names_reach_the_web_ui_and_the_live_page(machine: FakeMachine):
+    with stack_of(machine, {**REMOTE, "allowed_hosts": "load.lan, *.example.com"}) as stack:
+        stack.start(lambda: False)
+        found = [machine.processes[name].env["LOADSTONE_ALLOWED_HOSTS"] for name in ("master", "aggregator")]
+        assert found == ["load.lan *.example.com"] * 2
+
+
 def test_leaving_the_context_removes_the_temporary_folder(machine: FakeMachine):
     with stack_of(machine, REMOTE) as stack:
         stack.start(lambda: False)
@@ -122,6 +143,42 @@ def test_a_process_that_cannot_start_stops_those_before_it(machine: FakeMachine)
     assert machine.started() == ["aggregator", "master"]
     assert not machine.processes["aggregator"].alive
     assert not stack.folder.exists()
+
+
+def kept_logs(results: Path) -> list[str]:
+    return sorted(str(path.relative_to(results)) for path in results.rglob("*.log"))
+
+
+@pytest.mark.parametrize(
+    ("ends_with", "kept"),
+    [(None, 1), (PlatformError("no"), 1), (KeyboardInterrupt(), 1), (UsageError("no"), 0)],
+    ids=["an interrupt before the run", "a part that fails", "Ctrl-C", "wrong use"],
+)
+def test_logs_are_kept_where_no_run_began_unless_nothing_was_to_be_written(
+    machine: FakeMachine, tmp_path: Path, ends_with: BaseException | None, kept: int, capsys
+):
+    with contextlib.suppress(PlatformError, KeyboardInterrupt, UsageError):  # noqa: SIM117
+        with stack_of(machine, {**REMOTE, "results": str(tmp_path)}) as stack:
+            (stack.folder / "master.log").write_text("boom")
+            if ends_with is not None:
+                raise ends_with
+    assert len(kept_logs(tmp_path)) == kept
+    assert ("the logs of all processes are in" in capsys.readouterr().err) == bool(kept)
+
+
+def test_logs_of_a_run_are_in_its_folder_also_where_it_ends_in_an_error(machine: FakeMachine, tmp_path: Path):
+    (tmp_path / "run-1").mkdir()
+    with contextlib.suppress(PlatformError), stack_of(machine, {**REMOTE, "results": str(tmp_path)}) as stack:
+        (stack.folder / "master.log").write_text("boom")
+        stack.logs.note_run("run-1")
+        raise PlatformError("not archived")
+    assert kept_logs(tmp_path) == ["run-1/logs/master.log"]
+
+
+def test_a_platform_that_served_no_run_leaves_no_logs(machine: FakeMachine, tmp_path: Path):
+    with stack_of(machine, {**REMOTE, "results": str(tmp_path)}, interactive=True) as stack:
+        (stack.folder / "master.log").write_text("fine")
+    assert kept_logs(tmp_path) == []
 
 
 def test_a_stop_request_during_the_start_keeps_locust_from_starting(machine: FakeMachine):
@@ -159,17 +216,32 @@ def test_master_and_workers_meet_on_a_port_that_stays_reserved(machine: FakeMach
         assert machine.processes["aggregator"].env["LOADSTONE_LIVE_PORT"] == str(stack.live_port) != port
 
 
+@pytest.mark.attack("a secret on the command line", "in no command line of a child process")
+def test_what_the_user_gave_stands_on_no_command_line_of_a_child(machine: FakeMachine):
+    given = scenario(arguments=("Buyer", "--api-key", "hunter2"), master_arguments=("--web-login",))
+    with stack_of(machine, {**REMOTE, "host": "http://bob:hunter2@127.0.0.1:9"}, given) as stack:
+        stack.start(lambda: False)
+        assert stack.targets == "http://***@127.0.0.1:9"
+    words = [word for process in machine.processes.values() for word in process.argv]
+    assert not any("hunter2" in word for word in words)
+    assert machine.processes["worker-1"].hidden_arguments == ("Buyer", "--api-key", "hunter2")
+    assert machine.processes["master"].hidden_arguments == (
+        *("Buyer", "--api-key", "hunter2", "--web-login"), *("--host", "http://bob:hunter2@127.0.0.1:9"),
+    )  # fmt: skip
+
+
 def test_locust_gets_a_host_only_from_the_user(machine: FakeMachine):
     options = {"redis_url": REMOTE["redis_url"]}
     with stack_of(machine, options, scenario(hosts=("http://127.0.0.1:7", "http://127.0.0.1:8"))) as stack:
         stack.start(lambda: False)
         assert stack.targets == "http://127.0.0.1:7, http://127.0.0.1:8"
-    assert not any("--host" in machine.processes[name].argv for name in ("master", "worker-1"))
+    assert not any("--host" in machine.processes[name].hidden_arguments for name in ("master", "worker-1"))
     with stack_of(machine, {**options, "host": "http://127.0.0.1:9/"}, scenario(hosts=("http://x",))) as stack:
         stack.start(lambda: False)
         assert stack.targets == "http://127.0.0.1:9/"
-    argv = machine.processes["master"].argv
-    assert argv[argv.index("--host") + 1] == "http://127.0.0.1:9/", "with its slash, behind which Locust puts paths"
+    assert machine.processes["master"].hidden_arguments == ("--host", "http://127.0.0.1:9/"), (
+        "with its slash: Locust puts paths behind it"
+    )
     assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
 
 
@@ -237,7 +309,10 @@ def test_the_address_of_the_live_page_is_one_that_the_hook_accepts(machine: Fake
 
 
 def test_workers_elsewhere_reach_a_private_valkey_by_an_ipv6_address_too(machine: FakeMachine, tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "2001:db8::7", FakePorts(), machine.make)
+    data = StreamFolder.create(tmp_path)
+    valkey = PrivateValkey.prepare(data, tmp_path / "log", "2001:db8::7", FakePorts(), machine.make)
+    valkey.remove_socket()
+    data.remove()
     parts = urlsplit(valkey.remote_url or "")
     assert (parts.hostname, parts.port) == ("2001:db8::7", 20_001)
 

@@ -12,8 +12,6 @@ import pytest
 
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts
-from loadstone.launch.valkey import PrivateValkey
-from loadstone.stream.client import connect
 from support.processes import wait_until
 
 if TYPE_CHECKING:
@@ -73,30 +71,6 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path):
     absent = ManagedProcess(name="absent", argv=[str(tmp_path / "nothing")], env={}, log=tmp_path / "log")
     with pytest.raises(PlatformError, match="absent could not be started"):
         absent.start()
-
-
-def test_a_private_valkey_answers_only_with_its_password_and_leaves_with_its_process_of(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
-    valkey.process.start()
-    try:
-        valkey.wait_until_ready()
-        assert valkey.remote_url is None
-        with connect(valkey.url) as client:
-            assert client.ping()
-        with connect(f"unix://{tmp_path}/valkey.sock") as stranger, pytest.raises(Exception, match="uthentication"):
-            stranger.ping()
-    finally:
-        valkey.process.stop()
-    assert not valkey.process.alive
-
-
-def test_a_valkey_that_cannot_start_says_why(tmp_path: Path):
-    valkey = PrivateValkey.prepare(tmp_path, "127.0.0.1", ReservedPorts())
-    (tmp_path / "valkey.conf").write_text("no such directive\n")
-    valkey.process.start()
-    with pytest.raises(PlatformError, match="did not start"):
-        valkey.wait_until_ready()
-    valkey.process.stop()
 
 
 def test_a_reserved_port_is_nobody_elses_but_a_server_can_listen_on_it_again_and_again():

@@ -70,7 +70,7 @@ def argv_of(line: ScenarioLine[Any]) -> Iterator[dict[str, list[str]]]:
     settings = load(RunSettings, {"host": "http://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}, environ={})
     with LocalStack(settings, line.scenario, make_process=machine.make) as stack:
         stack.start(lambda: False)
-        yield {name: process.argv for name, process in machine.processes.items()}
+        yield {name: [*process.argv, *process.hidden_arguments] for name, process in machine.processes.items()}
 
 
 @pytest.mark.parametrize("option", YIELDED)
@@ -172,7 +172,7 @@ def test_a_class_named_after_the_file_is_a_class(tmp_path: Path):
     assert line.scenario.files == (tmp_path / "declares.py",)
     assert line.scenario.user_classes == ("Seller",)
     with argv_of(line) as argv:
-        assert argv["master"][argv["master"].index("-f") + 2] == "Seller"
+        assert argv["master"][argv["master"].index("Seller") + 1 :][:2] == ["--seed", "4"]
 
 
 def test_a_class_that_the_scenario_does_not_have_is_refused(tmp_path: Path):

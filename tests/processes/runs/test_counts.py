@@ -9,6 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.verify import verify_run
+from loadstone.stream.keys import DEAD_LETTERS, run_secret
+from loadstone.stream.rules import WORKER
 from support.counting_server import CountingServer
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 
@@ -71,6 +75,15 @@ def test_a_run_whose_objectives_hold_passes_and_leaves_nothing_behind(two_worker
     assert found["objectives"][0]["ok"] is True
     assert (code, found["verdict"], found["reasons"]) == (0, "pass", [])
     assert not run.left_behind()
+
+
+def test_every_file_that_a_run_leaves_is_whole_and_has_a_digest(two_workers):
+    run, _, _ = two_workers
+    folder = RunFolder(run.run_folder())
+    check = verify_run(folder)
+    assert (check.damaged, check.notes, check.has_digests) == ([], (), True)
+    left = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
+    assert {each.name for each in check.files} == {name for name in left if not name.startswith("logs/")}
 
 
 def test_statistics_of_the_archive_are_those_of_its_raw_rows(two_workers):
@@ -139,10 +152,16 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     master = run.part("locust", "--master ")
     port = master.cmdline()[master.cmdline().index("--master-bind-port") + 1]
     run.wait_for(lambda: counting_server.count().total > 50 or None)
+    client = valkey.client()
+    client.execute_command("ACL", "SETUSER", "worker", "on", ">secret", *WORKER.split())
+    sending = valkey.url.replace("redis://", "redis://worker:secret@")
     late = new_run(
-        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", valkey.url, verb="worker"
+        "mixed", "--master", "127.0.0.1", "--master-port", port, "--redis-url", sending, verb="worker"
     ).start()
-    run.wait_for(lambda: (run.live(valkey.client()) or {}).get("workers") == 2 or None)
+    run.wait_for(lambda: (run.live(client) or {}).get("workers") == 2 or None)
+    commands = [
+        " ".join(process.cmdline()) for process in (run.part("--master "), run.part("--worker "), late.part("--worker"))
+    ]
     seen = counting_server.count().total
     run.wait_for(lambda: counting_server.count().total > seen + 400 or None)
     run.send(signal.SIGINT)
@@ -154,6 +173,14 @@ def test_a_worker_that_joins_late_from_elsewhere_is_counted_too(new_run, countin
     assert len(incarnations) == 2
     assert all(incarnation["final"] and incarnation["produced"] > 0 for incarnation in incarnations)
     assert any(event["kind"] == "worker_joined" for event in run.events())
+    assert not client.exists(DEAD_LETTERS), "nothing of an ordinary run is refused"
+    (key,) = client.keys(run_secret("*"))
+    secret = client.get(key)
+    written = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    for text in (*written, *(shown.encode() for shown in (*commands, run.output, late.output))):
+        assert secret not in text
+        assert secret.hex().encode() not in text
 
 
 def test_requests_cut_off_at_the_end_are_counted_as_aborted(new_run, counting_server):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 
+from loadstone.stream.keys import DEAD_LETTERS
+
 BUSY = ("-u", "20", "-r", "50", "-t", "90s")
 
 
@@ -52,6 +54,7 @@ def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_
     later = [event for event in run.events() if event["kind"] == "users" and event["at_ns"] > lost_at]
     back_at = next(event["at_ns"] for event in later if event["data"]["users"] == 20)
     assert back_at - lost_at < 10e9, "the issue's own bound, far above what it takes"
+    assert not client.exists(DEAD_LETTERS)
     assert not run.left_behind()
 
 

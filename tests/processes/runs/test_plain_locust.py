@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from loadstone.stream.keys import DEAD_LETTERS
 from support.loadstone_run import REPOSITORY, SCENARIOS, run_records
 from support.processes import wait_until
 
@@ -43,6 +44,7 @@ def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_serv
         collector.send_signal(signal.SIGTERM)
         assert collector.wait(20) == 0
     assert done.returncode == 0, done.stderr
+    assert not valkey.client().exists(DEAD_LETTERS), "nothing of an ordinary run is refused"
     (run,) = run_records(results)
     received = counting_server.count().total
     assert received > 50

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from loadstone.archive.folder import RunFolder
+from loadstone.archive.verify import verify_run
 from support.processes import wait_until
 
 BUSY = ("-u", "20", "-r", "50", "-t", "60s")
@@ -27,6 +29,7 @@ def test_a_run_whose_whole_platform_was_killed_is_recovered(new_run, counting_se
     again.folder = run.folder
     assert again.run() == 3
     assert run.run_json() == found
+    assert not verify_run(RunFolder(run.run_folder())).damaged
 
 
 def test_parts_end_when_who_watches_over_them_is_killed(new_run, counting_server):
@@ -36,3 +39,10 @@ def test_parts_end_when_who_watches_over_them_is_killed(new_run, counting_server
     run.send(signal.SIGKILL)
     run.finish()
     wait_until(lambda: not run.left_running(), "all parts have ended", timeout_s=30)
+    assert len(run.kept_streams()) == 1
+    recovery = new_run(None, verb="recover")
+    recovery.folder = run.folder
+    assert recovery.run() == 3, recovery.output
+    ledger, received = run.run_json()["ledgers"]["archive"], counting_server.count().total
+    assert ledger["stored"] <= received <= ledger["stored"] + ledger["unknown"]
+    assert not run.kept_streams()

@@ -11,7 +11,8 @@ from support.processes import free_port, wait_until
 
 
 def swarm(url: str, *, users: int) -> None:
-    answer = httpx.post(f"{url}/swarm", data={"user_count": users, "spawn_rate": 50}, trust_env=False, timeout=30)
+    load = {"user_count": users, "spawn_rate": 50}
+    answer = httpx.post(f"{url}/swarm", data=load, headers={"Origin": url}, trust_env=False, timeout=30)
     assert answer.json()["success"], answer.text
 
 
@@ -29,7 +30,7 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
         counting_server.reset()
         swarm(url, users=users)
         up.wait_for(lambda: counting_server.count().total > 50 or None)
-        httpx.post(f"{url}/stop", trust_env=False, timeout=90).raise_for_status()
+        httpx.post(f"{url}/stop", headers={"Origin": url}, trust_env=False, timeout=90).raise_for_status()
         wait_until_closed(up.results, number)
         run = run_records(up.results)[-1]
         assert (run["requests"], run["users"]) == (counting_server.count().total, users)

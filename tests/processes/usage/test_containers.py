@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import socketserver
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -12,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadstone.settings import UsageSettings, load
 from loadstone.usage.balancer import Balancer
-from loadstone.usage.cadvisor import Cadvisor, parse_exposition, readings_of
+from loadstone.usage.cadvisor import parse_exposition, readings_of
 from loadstone.usage.docker_engine import reading_of
 from loadstone.usage.reading import CounterRates, Reading, SourceError
-from loadstone.usage.sampler import containers_of
 from support.processes import free_port
 from support.serving import serving
 
@@ -28,6 +24,7 @@ FIXTURE = Path(__file__).parent / "cadvisor" / "prometheus_metrics.txt"
 SECOND = 1_000_000_000
 AT_MS = 1_395_066_363_000
 ID = "/docker/" + "a1" * 32
+NEXT_ID = "/docker/" + "b2" * 32
 
 
 def labelled(text: str, service: str, number: int, *, project: str = "loadstone", id_: str = "testcontainer") -> str:
@@ -69,6 +66,20 @@ def test_the_fixtures_container_is_one_reading_with_its_cpus_and_interfaces_adde
     assert reading.mem_bytes == 9
 
 
+def test_what_the_real_cadvisor_gives_in_the_stack_is_read():
+    readings, nameless = readings_of((FIXTURE.parent / "stack.txt").read_text(), "loadstone-test", now_ns=0)
+    target, redis = sorted(readings, key=lambda reading: reading.service, reverse=True)
+    assert (target.container, target.cpu_limit, target.mem_limit) == ("target-1", 1.0, 512 << 20)
+    assert (redis.container, redis.cpu_limit, redis.mem_limit) == ("redis-1", None, 1 << 30)
+    assert (target.cpu_s, target.periods, target.throttled) == (7.137158759, 3327, 0)
+    assert (target.rx_bytes, target.started_s) == (2_251_291 + 7_014_153, 1_795_758_817)
+    assert nameless == 0
+
+
+def test_of_a_real_cadvisor_that_cannot_reach_the_engine_no_container_is_left():
+    assert readings_of((FIXTURE.parent / "hidden.txt").read_text(), "loadstone-test", now_ns=0) == ([], 0)
+
+
 def test_several_replicas_are_told_apart_and_other_projects_are_left_out():
     fixture = FIXTURE.read_text()
     text = "".join(
@@ -87,10 +98,13 @@ def test_counters_become_rates_over_the_samples_own_times():
     network = {"network_receive_bytes_total": 100, "network_transmit_bytes_total": 50, "oom_events_total": 1}
     more = {"network_receive_bytes_total": 300, "network_transmit_bytes_total": 150, "oom_events_total": 3}
     assert rates.take([only(exposition(**common, **first, **network))]) == ()
-    (usage,) = rates.take([only(exposition(AT_MS + 2000, **common, **later, **more, memory_working_set_bytes=400))])
+    ((usage, at_ns),) = rates.take(
+        [only(exposition(AT_MS + 2000, **common, **later, **more, memory_working_set_bytes=400))]
+    )
     assert (usage.cpu_cores, usage.cpu_limit, usage.throttled_pct) == (0.25, 0.5, 25.0)
     assert (usage.mem_bytes, usage.mem_limit, usage.oom) == (400, 1000, 2)
     assert (usage.rx_bps, usage.tx_bps) == (100, 50)
+    assert at_ns == (AT_MS + 2000) * 1_000_000
 
 
 def test_no_limit_is_none_and_not_zero():
@@ -107,17 +121,57 @@ def test_a_restarted_container_whose_counters_fell_to_zero_counts_from_there():
     rates = CounterRates()
     rates.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=5, network_receive_bytes_total=9999))])
     again = exposition(AT_MS + 1000, cpu_usage_seconds_total=0.5, oom_events_total=0, network_receive_bytes_total=10)
-    (usage,) = rates.take([only(again)])
+    ((usage, _),) = rates.take([only(again)])
     assert (usage.cpu_cores, usage.oom, usage.rx_bps) == (0.5, 0, 10)
 
 
-def test_a_container_made_anew_is_a_new_one_and_the_old_one_is_forgotten():
+def test_a_restart_is_seen_though_the_new_counters_are_above_the_old_ones():
     rates = CounterRates()
-    first = only(exposition(cpu_usage_seconds_total=1000))
-    new = only(exposition(AT_MS + 1000, cpu_usage_seconds_total=1).replace(ID, "/docker/" + "b2" * 32))
-    rates.take([first])
-    assert rates.take([new]) == ()
-    assert rates.take([first]) == ()
+    rates.take([only(exposition(cpu_usage_seconds_total=1, oom_events_total=1, start_time_seconds=100))])
+    again = exposition(AT_MS + 1000, cpu_usage_seconds_total=1.5, oom_events_total=1, start_time_seconds=101)
+    ((usage, _),) = rates.take([only(again)])
+    assert (usage.cpu_cores, usage.oom) == (1.5, 1)
+
+
+def test_a_container_made_anew_has_a_baseline_of_its_own_and_its_kills_since_then_count():
+    rates = CounterRates()
+    rates.take([only(exposition(cpu_usage_seconds_total=1000, oom_events_total=7))])
+    anew = [
+        only(exposition(AT_MS + at * 1000, cpu_usage_seconds_total=at, oom_events_total=2).replace(ID, NEXT_ID))
+        for at in (1, 2)
+    ]
+    assert rates.take([anew[0]]) == ()
+    ((usage, _),) = rates.take([anew[1]])
+    assert (usage.cpu_cores, usage.oom) == (1, 2)
+
+
+def test_a_container_that_is_missing_from_a_reading_keeps_its_counters_and_limits():
+    rates = CounterRates()
+    limits = {"spec_cpu_quota": 50_000, "spec_cpu_period": 100_000, "spec_memory_limit_bytes": 1000}
+    rates.take([only(exposition(cpu_usage_seconds_total=1, oom_events_total=1, **limits))])
+    assert rates.take([]) == ()
+    without_limits = exposition(AT_MS + 2000, cpu_usage_seconds_total=3, oom_events_total=4)
+    ((usage, _),) = rates.take([only(without_limits)])
+    assert (usage.cpu_cores, usage.oom) == (1, 3)
+    assert (usage.cpu_limit, usage.mem_limit) == (0.5, 1000)
+
+
+def test_a_limit_that_was_taken_away_is_gone_and_not_the_last_one():
+    rates = CounterRates()
+    before = {"spec_cpu_quota": 50_000, "spec_cpu_period": 100_000, "spec_memory_limit_bytes": 1000}
+    after = {"spec_cpu_period": 100_000, "spec_memory_limit_bytes": 0}
+    rates.take([only(exposition(cpu_usage_seconds_total=1, **before))])
+    ((usage, _),) = rates.take([only(exposition(AT_MS + 1000, cpu_usage_seconds_total=1, **after))])
+    assert (usage.cpu_limit, usage.mem_limit) == (None, None)
+
+
+def test_a_container_that_is_away_for_long_is_forgotten():
+    rates = CounterRates()
+    rates.take([only(exposition(cpu_usage_seconds_total=1))])
+    other = [only(exposition(AT_MS + at, cpu_usage_seconds_total=1).replace(ID, NEXT_ID)) for at in (1000, 70_000)]
+    for reading in other:
+        rates.take([reading])
+    assert rates.take([only(exposition(AT_MS + 71_000, cpu_usage_seconds_total=9))]) == ()
 
 
 @pytest.mark.parametrize("text", ["<html>no</html>", "container_cpu_usage_seconds_total{id=} 1", "container_x nothing"])
@@ -155,17 +209,6 @@ def answering(answer: Callable[[str], str | None], socket: Path | None = None) -
         yield f"http://127.0.0.1:{port}"
 
 
-def test_missing_names_are_said_in_plain_words_once(caplog: pytest.LogCaptureFixture):
-    nameless = f'container_cpu_usage_seconds_total{{id="{ID}"}} 1 {AT_MS}\n'
-    groups = f'container_cpu_usage_seconds_total{{id="/docker"}} 1 {AT_MS}\n'
-    with answering(lambda _: groups + nameless) as url, caplog.at_level(logging.ERROR):
-        source = Cadvisor(url, "loadstone")
-        assert [source.read(), source.read()] == [[], []]
-    (record,) = caplog.records
-    assert "containers=1" in record.getMessage()
-    assert "without their names" in record.getMessage()
-
-
 def test_groups_above_the_containers_are_not_missing_names():
     _, nameless = readings_of(f'container_cpu_usage_seconds_total{{id="/docker"}} 1 {AT_MS}\n', None, now_ns=0)
     assert nameless == 0
@@ -186,7 +229,7 @@ CONTAINER: dict[str, Any] = {
 
 
 def test_the_engines_statistics_are_a_reading_with_the_limits_that_compose_set():
-    reading = reading_of(CONTAINER, STATS, {"NanoCpus": 500_000_000, "Memory": 4000}, oom=1, now_ns=5)
+    reading = reading_of(CONTAINER, STATS, {"NanoCpus": 500_000_000, "Memory": 4000}, now_ns=5)
     assert reading == Reading(
         id="c1",
         service="target",
@@ -200,62 +243,26 @@ def test_the_engines_statistics_are_a_reading_with_the_limits_that_compose_set()
         throttled=7,
         rx_bytes=15,
         tx_bytes=3,
-        oom=1,
     )
 
 
 def test_version_2_of_control_groups_and_quota_with_period_are_read_too():
     stats = {**STATS, "memory_stats": {"usage": 1000, "stats": {"inactive_file": 400}}}
-    reading = reading_of(CONTAINER, stats, {"CpuQuota": 150_000, "CpuPeriod": 100_000, "Memory": 0}, oom=0, now_ns=1)
+    reading = reading_of(CONTAINER, stats, {"CpuQuota": 150_000, "CpuPeriod": 100_000, "Memory": 0}, now_ns=1)
     assert reading is not None
     assert (reading.mem_bytes, reading.cpu_limit, reading.mem_limit) == (600, 1.5, None)
 
 
 def test_a_container_that_has_just_ended_is_left_out():
-    assert reading_of(CONTAINER, {"cpu_stats": {}, "memory_stats": {}}, {}, oom=0, now_ns=1) is None
+    assert reading_of(CONTAINER, {"cpu_stats": {}, "memory_stats": {}}, {}, now_ns=1) is None
 
 
-def engine_answers(path: str) -> str:
-    """The Docker Engine's answers for one container."""
-    if path.startswith("/v1.41/containers/json"):
-        return json.dumps([CONTAINER])
-    if path.startswith("/v1.41/events"):
-        return ""
-    return json.dumps({"HostConfig": {"Memory": 4000}} if path.endswith("/c1/json") else STATS)
-
-
-def test_the_engine_is_asked_where_no_cadvisor_answers_and_left_when_one_does(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    socket, at_ms, answers = tmp_path / "docker.sock", [AT_MS], [None]
-
-    def cadvisor(_path: str) -> str | None:
-        at_ms[0] += 1000
-        return answers[0] and exposition(at_ms[0], cpu_usage_seconds_total=1)
-
-    with answering(cadvisor) as url, answering(engine_answers, socket), caplog.at_level(logging.INFO):
-        environ = {"LOADSTONE_CADVISOR_URL": url, "LOADSTONE_DOCKER_SOCKET": str(socket)}
-        containers = containers_of(load(UsageSettings, environ={**environ, "LOADSTONE_COMPOSE_PROJECT": "loadstone"}))
-        assert containers is not None
-        assert containers.take() == ()
-        (usage,) = containers.take()
-        assert (usage.container, usage.mem_limit) == ("target-3", 4000)
-        answers[0] = "yes"  # type: ignore[call-overload]
-        containers.take()
-        (usage,) = containers.take()
-        assert usage.container == "target-1"
-    told = [record.getMessage() for record in caplog.records]
-    assert told == ["usage_of_containers='the Docker Engine'", "usage_of_containers='cAdvisor'"]
-
-
-def test_no_source_that_answers_is_said_once_with_every_cause(caplog: pytest.LogCaptureFixture):
-    environ = {"LOADSTONE_CADVISOR_URL": f"http://127.0.0.1:{free_port()}", "LOADSTONE_DOCKER_SOCKET": "/dev/null"}
-    containers = containers_of(load(UsageSettings, environ=environ))
-    assert containers is not None
-    with caplog.at_level(logging.INFO):
-        assert [containers.take(), containers.take()] == [(), ()]
-    (record,) = caplog.records
-    assert "does not answer" in record.getMessage()
+def test_a_reading_has_the_time_at_which_the_engine_took_it():
+    stats = {**STATS, "read": "2026-11-27T05:10:33.12345678Z"}
+    reading = reading_of(CONTAINER, stats, {}, now_ns=1)
+    assert reading is not None
+    assert reading.at_ns == 1_795_756_233_123_456_780
+    assert reading_of(CONTAINER, {**STATS, "read": "0001-01-01T00:00:00Z"}, {}, now_ns=1).at_ns == 1  # type: ignore[union-attr]
 
 
 def haproxy_page(queue: int, retries: int, redispatches: int, up: int) -> str:

@@ -12,6 +12,7 @@ from loadstone.archive.run_json import write_record
 from loadstone.domain.event import EventKind
 from loadstone.errors import ArchiveError, UsageError
 from support.closed_runs import MadeRun
+from support.run_files import without_digests, write_document
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_run_json_of_another_format_says_who_wrote_it_and_what_is_read_here(wr
 
 def test_a_field_that_is_not_known_is_ignored(writable):
     document = json.loads(writable.run_json.read_text()) | {"from_the_future": [1]}
-    writable.run_json.write_text(json.dumps(document))
+    write_document(writable, document)
     assert ClosedRun.open(writable).record.id == writable.run
 
 
@@ -164,6 +165,7 @@ def test_a_run_that_is_not_closed_cannot_be_opened(results):
 
 @pytest.mark.parametrize("content", [None, b"PAR1 not really"])
 def test_a_missing_or_damaged_table_says_how_to_build_it_again(writable, content):
+    without_digests(writable)
     writable.rollups.unlink() if content is None else writable.rollups.write_bytes(content)
     with pytest.raises(ArchiveError, match=r"rollups\.parquet cannot be read") as error:
         ClosedRun.open(writable).rollups()
@@ -171,6 +173,7 @@ def test_a_missing_or_damaged_table_says_how_to_build_it_again(writable, content
 
 
 def test_a_table_that_is_damaged_inside_says_so_while_it_is_read(writable):
+    without_digests(writable)
     content = bytearray(writable.requests.read_bytes())
     content[4:2000] = bytes(1996)
     writable.requests.write_bytes(content)
@@ -183,7 +186,7 @@ def test_a_table_that_is_damaged_inside_says_so_while_it_is_read(writable):
 @pytest.mark.parametrize("name", ["events", "failures_csv"])
 @pytest.mark.parametrize("content", [None, "{\n"])
 def test_missing_or_damaged_events_and_failures_say_how_to_build_them_again(writable, name, content):
-    path = getattr(writable, name)
+    path = getattr(without_digests(writable), name)
     path.unlink() if content is None else path.write_text(content + "x,y\n")
     run = ClosedRun.open(writable)
     with pytest.raises(ArchiveError, match=f"{path.name} cannot be read"):
@@ -207,4 +210,5 @@ def test_run_json_keeps_the_order_of_its_keys(folder):
     document = json.loads(folder.run_json.read_text())
     assert list(document)[:7] == ["format", "id", "started_at", "ended_at", "closed_at", "window", "scenario"]
     assert list(document["summary"]["run"]["names"][0])[:3] == ["method", "name", "requests"]
-    assert list(document)[-5:] == ["objectives", "verdict", "exit_code", "reasons", "notices"]
+    after = ["objectives", "verdict", "exit_code", "reasons", "notices", "contents", "salvage", "files", "digest"]
+    assert list(document)[-9:] == after

@@ -135,7 +135,10 @@ def test_the_size_of_blocks_changes_nothing_but_row_groups(tmp_path, monkeypatch
     small = closed(tmp_path, varied_run().entries)
     assert rows(small.folder.requests) == rows(result.folder.requests)
     assert rows(small.folder.rollups) == rows(result.folder.rollups)
-    assert document_of(small) == document_of(result)
+    documents = [document_of(each) for each in (small, result)]
+    for document in documents:
+        del document["files"]["requests.parquet"], document["digest"]
+    assert documents[0] == documents[1]
     assert small.folder.stats_history_csv.read_bytes() == result.folder.stats_history_csv.read_bytes()
 
 

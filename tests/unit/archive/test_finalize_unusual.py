@@ -167,21 +167,6 @@ def test_a_torn_journal_is_recovered_up_to_the_tear(tmp_path):
     assert document_of(recover_run(run))["requests"] == 50
 
 
-def test_a_damaged_journal_is_an_error_unless_it_is_salvaged(tmp_path):
-    run = RunFolder(tmp_path / "r").create()
-    write_journal(run.journal, RunMaker().started().add(IncarnationMaker().batch(samples(50, 0, 1))).entries)
-    (segment,) = run.journal.iterdir()
-    data = bytearray(segment.read_bytes())
-    data[-100] ^= 1
-    segment.write_bytes(data)
-    with pytest.raises(ArchiveError, match="damaged at byte"):
-        recover_run(run)
-    assert not run.is_closed
-    document = document_of(recover_run(run, salvage=True))
-    assert document["requests"] == 0
-    assert "is damaged at byte" in document["notices"][-1]
-
-
 def test_entries_that_are_not_what_they_claim_to_be_are_counted_and_left_out(tmp_path):
     run = RunMaker().started().add(IncarnationMaker().batch(samples(50, 0, 1), final=True)).stopped(1)
     garbage = [Entry(kind, "x", b"garbage") for kind in EntryKind]

@@ -2,17 +2,19 @@
 
 import os
 import stat
+import struct
 from itertools import pairwise
+from zlib import crc32
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.archive.journal.frame import MARK, Entry, EntryKind, Segment, mark
-from loadstone.archive.journal.reader import JournalReader, read_journal
+from loadstone.archive.journal.frame import MARK, SEGMENT_MAGIC, Entry, EntryKind, Segment, frame, mark
+from loadstone.archive.journal.reader import SalvageReader, read_journal
 from loadstone.archive.journal.writer import JournalWriter
-from loadstone.errors import ArchiveError
+from loadstone.errors import ArchiveError, UnreadableRunError
 from support.full_disk import files_no_larger_than
 
 ENTRIES = [
@@ -144,18 +146,117 @@ def test_damage_in_a_segment_before_the_last_names_file_and_offset_or_is_left_ou
     with pytest.raises(ArchiveError, match=r"00000002\.lsj is damaged at byte 4") as error:
         list(read_journal(tmp_path))
     assert "recover" in error.value.hint
-    reader = JournalReader(tmp_path, salvage=True)
+    reader = SalvageReader(tmp_path)
     found = list(reader)
-    assert found == kept + [entry for path in segments(tmp_path)[2:] for entry in Segment(path.read_bytes())]
-    assert found[-1] == ENTRIES[-1]
-    assert len(reader.damage) == 1
+    assert found == (ENTRIES * 6)[: len(kept)] + (ENTRIES * 6)[len(kept) + 1 :], "the damaged entry alone is left out"
+    assert [(each.file, each.start) for each in reader.damage] == [("00000002.lsj", 4)]
 
 
 def test_a_missing_segment_is_damage(tmp_path):
     write(tmp_path, ENTRIES * 6, segment_bytes=300)
     segments(tmp_path)[1].unlink()
-    with pytest.raises(ArchiveError, match=r"00000002\.lsj is damaged at byte 0"):
+    with pytest.raises(UnreadableRunError, match=r"00000002\.lsj is missing"):
         list(read_journal(tmp_path))
+    reader = SalvageReader(tmp_path)
+    kept = [entry for path in segments(tmp_path) for entry in Segment(path.read_bytes())]
+    assert list(reader) == kept
+    assert [(each.file, each.start, each.end) for each in reader.damage] == [("00000002.lsj", 0, None)]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_torn_tail_anywhere_but_in_the_last_segment_is_damage(tmp_path, number):
+    write(tmp_path, ENTRIES * 6, segment_bytes=300)
+    path = segments(tmp_path)[number - 1]
+    os.truncate(path, path.stat().st_size - 3)
+    with pytest.raises(UnreadableRunError, match=rf"0000000{number}\.lsj is damaged at byte \d+") as error:
+        list(read_journal(tmp_path))
+    assert f"loadstone recover {tmp_path.parent.name} --salvage" in error.value.hint
+    assert error.value.exit_code == 2
+
+
+def test_salvaging_leaves_out_only_the_entry_that_a_flip_of_any_byte_has_hit(tmp_path):
+    write(tmp_path, ENTRIES * 2)
+    (path,) = segments(tmp_path)
+    data = path.read_bytes()
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        reader = SalvageReader(tmp_path)
+        found = list(reader)
+        lost = len(ENTRIES * 2) - len(found)
+        assert lost == (1 if at >= 4 and not in_mark(data, at) else 0), at
+        assert found == without(ENTRIES * 2, found)
+        (damage,) = reader.damage
+        assert damage.start <= at < damage.end
+
+
+@given(
+    st.lists(st.binary(max_size=60), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=40)), min_size=1, max_size=4),
+)
+def test_whatever_is_overwritten_every_entry_that_was_not_hit_is_salvaged_and_none_is_invented(
+    tmp_path_factory, blobs, overwritten
+):
+    folder = tmp_path_factory.mktemp("journal")
+    entries = [Entry(EntryKind.SAMPLES, f"{number}-0", blob) for number, blob in enumerate(blobs)]
+    write(folder, entries, sync_every=2)
+    (path,) = segments(folder)
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    for at, some in overwritten:
+        start = at % len(data)
+        data[start : start + len(some)] = some[: len(data) - start]
+    path.write_bytes(data)
+    segment = Segment(whole)
+    spans = [(end - len(frame(entry)), end) for entry, end in _with_ends(segment)]
+    untouched = [
+        entry for entry, (start, end) in zip(entries, spans, strict=True) if data[start:end] == whole[start:end]
+    ]
+    assert list(SalvageReader(folder)) == untouched
+
+
+def in_mark(data, at):
+    return any(data[start : start + 16] == mark(start) for start in range(max(0, at - 15), at + 1))
+
+
+def without(entries, found):
+    """The entries without those that were not found, in their order."""
+    rest = iter(found)
+    wanted = next(rest, None)
+    kept = []
+    for entry in entries:
+        if entry == wanted:
+            kept.append(entry)
+            wanted = next(rest, None)
+    return kept
+
+
+@pytest.mark.parametrize("moved", [-7, 5])
+def test_salvaging_finds_what_has_moved_because_bytes_before_it_were_lost_or_added(tmp_path, moved):
+    write(tmp_path, ENTRIES * 2)
+    (path,) = segments(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data[:30] + bytes(moved) + data[30:] if moved > 0 else data[:30] + data[30 - moved :])
+    reader = SalvageReader(tmp_path)
+    assert list(reader) == (ENTRIES * 2)[1:]
+    assert [each.start for each in reader.damage] == [4], "the marks that have moved are no damage"
+
+
+def test_what_looks_like_an_entry_inside_a_damaged_one_is_not_taken_for_one(tmp_path):
+    forged = Entry(EntryKind.EVENTS, "9-9", b"forged")
+    write(tmp_path, [Entry(EntryKind.SAMPLES, "1-0", b"x" * 20 + frame(forged) + b"x" * 20), ENTRIES[0]])
+    (path,) = segments(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[4 + 16 + 5] ^= 1  # in the body of the first entry, whose header stays whole
+    path.write_bytes(data)
+    assert list(SalvageReader(tmp_path)) == [ENTRIES[0]]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"LSJ1", bytes(100)])
+def test_salvaging_a_segment_without_any_entry_finds_none(tmp_path, content):
+    write(tmp_path, ENTRIES)
+    (path,) = segments(tmp_path)
+    path.write_bytes(content)
+    assert list(SalvageReader(tmp_path)) == []
 
 
 def test_a_full_disk_refuses_the_entry_and_keeps_what_was_there(tmp_path):
@@ -257,3 +358,28 @@ def test_a_stream_id_that_does_not_fit_is_refused(tmp_path):
 def test_boundaries_ascend(tmp_path):
     write(tmp_path, ENTRIES)
     assert all(left < right for left, right in pairwise(boundaries(segments(tmp_path)[0].read_bytes())))
+
+
+@pytest.mark.attack("a frame whose stream id is no text", "it is read, and its entry kept")
+def test_a_stream_id_that_is_no_text_does_not_keep_a_journal_from_being_read(tmp_path):
+    written = frame(Entry(EntryKind.USAGE, "xx", b"{}"))
+    head = struct.pack("<2sBBII", b"\xa7J", EntryKind.USAGE, 2, 2, crc32(b"\xff\xfe{}"))
+    forged = head + struct.pack("<I", crc32(head)) + b"\xff\xfe{}"
+    assert len(forged) == len(written)
+    (tmp_path / "00000001.lsj").write_bytes(SEGMENT_MAGIC + forged)
+    assert [entry.blob for entry in read_journal(tmp_path)] == [b"{}"]
+
+
+@pytest.mark.attack(
+    "files in a journal that are no segments", "they are left out, and a missing segment is damage at once"
+)
+def test_only_numbered_files_are_segments_and_a_large_number_costs_no_time(tmp_path):
+    for name in ("1abc.lsj", "²0000001.lsj", "notes.lsj"):
+        (tmp_path / name).write_bytes(b"nothing")
+    assert list(read_journal(tmp_path)) == []
+    (tmp_path / "99999999.lsj").write_bytes(SEGMENT_MAGIC)
+    with pytest.raises(ArchiveError, match=r"00000001\.lsj is missing"):
+        list(read_journal(tmp_path))
+    reader = SalvageReader(tmp_path)
+    assert list(reader) == []
+    assert len(reader.damage) == 1

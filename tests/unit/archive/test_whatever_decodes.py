@@ -51,6 +51,7 @@ EVENT_KEYS = {
     "exception": ("message", "count", "worker", "node"),
     "crashed": ("part", "code"),
     "names_capped": ("limit", "names"),
+    "storage_failed": ("text", "lasted_s"),
 }
 
 

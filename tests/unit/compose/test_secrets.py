@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +43,7 @@ def contents(root: Path) -> dict[str, str]:
 def test_every_file_is_readable_by_its_owner_alone(root: Path, owners: dict[str, tuple[int, int]]):
     made = make_secrets(root, 1234, 1235)
     files = [path for path in root.rglob("*") if path.is_file()]
-    assert sorted([*made, "store/secrets.json"]) == sorted(contents(root))
+    assert sorted([*made, "store/secrets.json", "store/given.json"]) == sorted(contents(root))
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o400}
     given = {name.removeprefix(f"{root}/").removesuffix(".new"): owner for name, owner in owners.items()}
     assert given["redis/users.acl"] == (999, 999)
@@ -67,6 +68,26 @@ def test_a_second_start_changes_no_value_and_brings_back_a_file_that_is_gone(
     made = make_secrets(root, 1, 1)
     assert "grafana/admin_password" in made
     assert contents(root) == before
+
+
+def test_a_file_whose_content_a_newer_version_changes_is_written_again_and_no_other_one(
+    root: Path, owners: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+):
+    mine = os.getuid(), os.getgid()
+    monkeypatch.setattr(secrets, "_FILES", tuple(replace(file, owner=secrets._ROOT) for file in secrets._FILES))
+    make_secrets(root, *mine)
+    assert make_secrets(root, *mine) == []
+    monkeypatch.setattr(secrets, "_ACL_COMMANDS", {**secrets._ACL_COMMANDS, "worker": "resetkeys -@all +ping"})
+    assert make_secrets(root, *mine) == ["redis/users.acl"]
+    assert " resetkeys -@all +ping" in (root / "redis/users.acl").read_text()
+
+
+def test_a_stack_of_an_older_version_gets_the_rules_of_this_one(root: Path, owners: dict[str, tuple[int, int]]):
+    (root / "store/secrets.json").write_text(json.dumps({"redis_locust": "old", "redis_usage": "kept"}))
+    (root / "redis/users.acl").write_text("user locust on +xadd")
+    make_secrets(root, 1, 1)
+    assert "+xadd" not in (root / "redis/users.acl").read_text()
+    assert (root / "usage/redis_url").read_text() == "redis://usage:kept@redis:6379/0"
 
 
 def test_a_secret_that_a_newer_version_needs_is_added_without_changing_the_others(
@@ -99,7 +120,7 @@ def test_people_are_shown_users_and_passwords(root: Path, owners: dict[str, tupl
     make_secrets(root, 1, 1)
     told = read_for_people(root)
     assert told["Grafana"] == secrets.Login(user="admin", password=(root / "grafana/admin_password").read_text())
-    assert set(told) == {"Grafana", "InfluxDB"}
+    assert set(told) == {"Grafana", "InfluxDB", "MLflow"}
 
 
 def test_outside_of_the_stack_the_secrets_cannot_be_read_and_it_says_where_they_can(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadstone.domain.facts import QueueUse
+from loadstone.domain.facts import QueueUse, UsageProblem
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.verdict import judge
 from support.fact_maker import facts, service, worker
@@ -84,3 +84,25 @@ def test_the_reason_says_where_the_time_was_and_names_only_what_was_measured():
     bare = verdict("p95<50ms", target=None, lag_p99_ms=6.0, host={"host_busy_pct": 99.0}).reasons[1]
     assert "the target's usage was not measured; the generator's workers used at most 40 % of a core" in bare
     assert "waited" not in bare
+
+
+HIDDEN = "CPU and memory of containers are not recorded: cAdvisor knows no container"
+
+
+def test_missing_figures_of_containers_make_objectives_of_usage_inconclusive():
+    problems = (UsageProblem(HIDDEN, ticks=6, missing=6),)
+    found = judge(parse_objectives(["cpu(target)<90%"]), facts(usage_problems=problems))
+    assert (found.word, found.reasons) == ("inconclusive", (f"for 6 s of the window: {HIDDEN}",))
+    assert found.notices == ()
+
+
+def test_missing_figures_are_a_notice_where_nothing_depends_on_them():
+    problems = (UsageProblem(HIDDEN, ticks=6, missing=6), UsageProblem("late", ticks=2, missing=0))
+    found = judge(parse_objectives(["p95<1s"]), facts(usage_problems=problems))
+    assert found.word == "pass"
+    assert found.notices == (f"for 6 s of the window: {HIDDEN}", "for 2 s of the window: late")
+
+
+def test_late_figures_are_a_notice_for_objectives_of_usage_too():
+    found = judge(parse_objectives(["cpu(target)<90%"]), facts(usage_problems=(UsageProblem("late", 2, 0),)))
+    assert (found.word, found.notices) == ("pass", ("for 2 s of the window: late",))

@@ -40,6 +40,15 @@ def test_an_exception_whose_text_raises_is_counted_under_its_type():
     assert taken(log, 0) == [("MuteError, whose text raises LookupError", 1, ((0, 1),))]
 
 
+@pytest.mark.attack("a secret in a task's exception", "masked in its worker, and equal exceptions stay one")
+def test_exceptions_that_differ_in_a_secret_only_are_one():
+    log = ExceptionLog()
+    for secret in ("hunter2", "hunter3"):
+        error = raised(ValueError(f"refused: password={secret}"))
+        log.add(error, error.__traceback__, 0)
+    assert taken(log, 0) == [("refused: password=***", 2, ((0, 2),))]
+
+
 def test_a_payload_has_its_traceback_and_says_where_it_was_raised():
     log, error = ExceptionLog(), raised(ValueError("a"))
     log.add(error, error.__traceback__, 0)

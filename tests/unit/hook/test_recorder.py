@@ -331,3 +331,23 @@ def batch_of(taken: Recording) -> Batch:
     batch = IncarnationMaker().batch(at_s=1)
     names = tuple(RequestName(*name) for name in taken.names)
     return replace(batch, columns=taken.columns, names=names, errors=taken.errors, odd=taken.odd)
+
+
+@pytest.mark.attack("a secret in the error text of a request", "masked in its worker, and equal errors stay one")
+def test_secrets_in_errors_never_leave_the_recorder():
+    recorder = Recorder()
+    for token in ("a1b2c3", "d4e5f6"):
+        fire(recorder, exception=ValueError(f"401 for /x?token={token}"))
+        recorder.log_error("GET", "/", f"password={token}")
+    taken = recorder.take()
+    assert taken.errors == ("ValueError('401 for /x?token=***')", "password=***")
+    assert taken.columns.error.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("length", [1010, 1024, 4000])
+def test_a_secret_at_the_place_where_an_error_is_cut_is_masked(length: int):
+    recorder = Recorder()
+    fire(recorder, exception="e" * (length - 12) + " http://bob:hunter2@host/")
+    (error,) = recorder.take().errors
+    assert "hunter2" not in error
+    assert len(error) <= 1024

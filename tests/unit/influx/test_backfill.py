@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.journal.frame import Entry, EntryKind
+from loadstone.archive.run_record import InfluxLedgerRecord
+from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.backfill import write_run
-from loadstone.influx.client import WriteAnswer, WriteOutcome
 from loadstone.influx.delivery import Delivery
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
 
@@ -31,4 +32,4 @@ def test_an_event_that_cannot_be_read_does_not_keep_a_run_from_being_written(tmp
     folder = RunFolder(tmp_path / "r").create()
     write_journal(folder.journal, run.entries)
     ledger = write_run(folder, Delivery(Accepting(), lambda _: None, refused_pause_s=1))
-    assert ledger == {"stored": 20, "rejected": 0, "pending": 0}
+    assert ledger == InfluxLedgerRecord(stored=20, rejected=0, pending=0)

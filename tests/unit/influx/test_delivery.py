@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.influx.client import WriteAnswer, WriteOutcome
+from loadstone.influx.answer import WriteAnswer, WriteOutcome
 from loadstone.influx.delivery import MOST_LINES, Delivery
 
 if TYPE_CHECKING:
@@ -84,13 +84,6 @@ def test_one_poison_line_among_five_thousand_costs_few_requests():
     sink = rejects("1234")
     assert len(Delivery(sink, lambda _: None, refused_pause_s=1).deliver(lines)) == 1
     assert len(sink.requests) <= 2 * 13 + 1
-
-
-def test_a_batch_whose_every_line_was_dropped_is_rejected_at_once():
-    answer = WriteAnswer(WriteOutcome.REJECTED, "HTTP 422: points beyond retention policy dropped=4", 422)
-    sink = ScriptedSink(lambda _: answer)
-    assert len(Delivery(sink, lambda _: None, refused_pause_s=1).deliver(list("abcd"))) == 4
-    assert len(sink.requests) == 1
 
 
 def test_too_large_is_halved_and_the_next_requests_start_smaller():

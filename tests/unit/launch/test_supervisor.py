@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadstone.domain.event import EventKind, Exited, Restarted, TargetExited
-from loadstone.domain.live import LiveSnapshot
+from loadstone.domain.live import LiveSnapshot, Trouble
 from loadstone.errors import ExitCode, NoRunError, PlatformError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.scenario import Scenario
@@ -335,3 +335,66 @@ def test_up_reports_a_master_that_ended_by_itself_after_it_archived_the_open_run
         bench.supervisor.serve()
     assert raised.value.exit_code is ExitCode.PLATFORM
     assert bench.script.passed_s == pytest.approx(9 if with_run else 3, abs=0.5)
+
+
+FULL = Trouble(part="archive", text="cannot write the journal: No space left on device", since_ns=7)
+
+
+def test_what_is_in_trouble_is_shown_as_long_as_it_is(bench: Bench):
+    bench.at(1, bench.goes)
+    bench.at(3, lambda: bench.goes(troubles=(FULL,)))
+    bench.at(6, bench.goes)
+    bench.at(8, lambda: bench.process("master").exit(0))
+    bench.at(9, lambda: bench.goes(closed=True))
+    assert bench.supervisor.conduct() is not None
+    assert bench.view.warned == [[FULL], []]
+
+
+@pytest.mark.parametrize("interrupted", [True, False], ids=["interrupted", "ended by itself"])
+def test_a_run_whose_disk_takes_nothing_ends_soon_and_says_why(bench: Bench, *, interrupted: bool):
+    bench.goes(troubles=(FULL,))
+    bench.channel.events_read = False
+    if interrupted:
+        bench.at(5, bench.stop_once)
+    else:
+        bench.at(5, bench.end_locust)
+    with pytest.raises(PlatformError, match=f"run {RUN} is not archived: .*No space left") as error:
+        bench.supervisor.conduct()
+    assert error.value.exit_code == ExitCode.PLATFORM
+    assert bench.script.passed_s < 25
+
+
+def test_room_that_comes_within_ten_seconds_after_the_end_is_waited_for(bench: Bench):
+    bench.goes(troubles=(FULL,))
+    bench.at(5, bench.end_locust)
+    bench.at(12, bench.goes)
+    bench.at(40, lambda: bench.goes(closed=True))
+    assert bench.supervisor.conduct() is not None
+
+
+def test_trouble_of_another_part_does_not_keep_a_run_from_being_archived(bench: Bench):
+    bench.goes(troubles=(Trouble(part="InfluxDB", text="401", since_ns=7),))
+    bench.at(5, bench.end_locust)
+    bench.at(60, lambda: bench.goes(closed=True))
+    assert bench.supervisor.conduct() is not None
+
+
+def test_a_stream_server_that_cannot_save_is_shown_at_once_and_one_that_is_away_after_a_while(bench: Bench):
+    def refuse(text: str) -> None:
+        bench.channel.refused = text
+
+    def answer(*, available: bool) -> None:
+        bench.channel.available = available
+
+    bench.goes()
+    bench.at(2, lambda: refuse("its disk is full"))
+    bench.at(4, lambda: refuse(""))
+    bench.at(6, lambda: answer(available=False))
+    bench.at(9, lambda: answer(available=True))
+    bench.at(20, lambda: answer(available=False))
+    bench.at(30, lambda: answer(available=True))
+    bench.at(31, bench.end_locust)
+    bench.at(32, lambda: bench.goes(closed=True))
+    assert bench.supervisor.conduct() is not None
+    told = [[trouble.text[:16] for trouble in troubles] for troubles in bench.view.warned]
+    assert told == [["its disk is full"], [], ["Redis does not a"], []]

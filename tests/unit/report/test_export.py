@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -94,6 +96,20 @@ def test_an_existing_file_is_not_overwritten_unless_forced(folder, tmp_path: Pat
     assert "--force" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == 0
     assert len(target.read_text().splitlines()) == 801
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_pipe_or_a_device_is_written_to_and_stays_what_it_is(folder, tmp_path: Path, *, force: bool):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    export_file(folder, What.STATS, FormatName.CSV, pipe, lambda _: None, force=force)
+    reader.join()
+    assert pipe.is_fifo()
+    written = io.BytesIO()
+    export(folder, What.STATS, FormatName.CSV, written, lambda _: None)
+    assert read == [written.getvalue()]
 
 
 def test_progress_ends_with_rows_per_second(folder, tmp_path: Path, capsys):

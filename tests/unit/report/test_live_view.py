@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 from typing import Any
 
 import msgspec
 import pytest
 
-from loadstone.domain.live import LiveSnapshot
+from loadstone.domain.live import LiveSnapshot, Trouble
 from loadstone.report.live_view import PlainView, RichView, open_view
 
 SECOND = 1_000_000_000
@@ -128,3 +130,73 @@ def test_the_newest_notes_are_below_the_panel_and_the_oldest_go(capsys: pytest.C
         view.show(live(), None)
     last = capsys.readouterr().out
     assert [f"note {number}" in last for number in range(8)] == [False] * 3 + [True] * 5
+
+
+def trouble(text: str = "No space left. Free some", since_ns: int = 1) -> Trouble:
+    return Trouble(part="archive", text=text, since_ns=since_ns)
+
+
+def test_trouble_is_told_at_once_and_once_and_that_it_is_over(capsys: pytest.CaptureFixture[str]):
+    with PlainView() as view:
+        for troubles in ([], [trouble()], [trouble()], [trouble("another cause")], [], []):
+            view.warn(troubles)
+    assert capsys.readouterr().out.splitlines() == [
+        "! archive: No space left. Free some",
+        "! archive: another cause",
+        "archive: in order again",
+    ]
+
+
+def test_trouble_that_lasts_is_told_once_a_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    seconds = iter(range(0, 130, 10))
+    monkeypatch.setattr("loadstone.report.live_view.time.monotonic", lambda: next(seconds))
+    with PlainView() as view:
+        for _ in range(13):
+            view.warn([trouble()])
+    assert capsys.readouterr().out.splitlines() == ["! archive: No space left. Free some"] * 3
+
+
+def test_a_part_that_is_in_another_trouble_is_not_called_in_order(capsys: pytest.CaptureFixture[str]):
+    with PlainView() as view:
+        view.warn([trouble()])
+        view.warn([trouble("another", since_ns=2)])
+    assert "in order" not in capsys.readouterr().out
+
+
+def test_the_panel_shows_trouble_before_there_are_figures_too(capsys: pytest.CaptureFixture[str]):
+    view = RichView()
+    view.warn([trouble()])
+    view._live.console.print(view._live.get_renderable())
+    view.show(live(), 55)
+    view.warn([])
+    view._live.console.print(view._live.get_renderable())
+    before, after = capsys.readouterr().out.split("run 20261123-101500-beef")
+    assert "! archive: No space left. Free some" in before
+    assert "No space left" not in after
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("columns", ["0", "1", "20", "160"])
+def test_no_text_commands_the_terminal_at_any_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    hostile = "\x1b]0;evil\x07\x9b31m[bold]"
+    with RichView() as view:
+        view.note(f"target {hostile}")
+        view.show(live(run=hostile, phase=hostile, usage=[{**USAGE, "service": hostile}]), 55)
+    shown = capsys.readouterr().out
+    assert "\x1b]" not in shown
+    assert not {"\x07", "\x9b"} & set(shown)
+
+
+@pytest.mark.parametrize(("term", "kind"), [("xterm", RichView), ("dumb", PlainView), ("unknown", PlainView)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, term: str, kind: type
+):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours):
+        monkeypatch.setattr("sys.stdout", terminal)
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+        assert isinstance(open_view(plain=False), kind)

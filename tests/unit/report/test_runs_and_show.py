@@ -74,7 +74,7 @@ def test_an_ambiguous_beginning_is_refused_with_the_candidates(results: Path, ca
 
 
 def test_a_run_that_is_still_open_says_how_to_close_it(results: Path, capsys):
-    assert main(["show", "20260922-120000-cccc", "--results", str(results)]) == 4
+    assert main(["show", "20260922-120000-cccc", "--results", str(results)]) == 2
     assert "loadstone recover" in capsys.readouterr().err
 
 

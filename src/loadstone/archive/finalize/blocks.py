@@ -8,9 +8,9 @@ import numpy as np
 
 from loadstone.archive.run_state import name_ids
 from loadstone.domain.batch import COLUMNS, NO_ERROR
+from loadstone.domain.masking import mask_secrets
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import Rollup, roll_up
-from loadstone.domain.text import mask_secrets
 from loadstone.domain.time import NS_PER_S
 
 if TYPE_CHECKING:

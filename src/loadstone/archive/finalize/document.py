@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.archive.integrity import SalvageRecord
     from loadstone.domain.event import Started
     from loadstone.domain.facts import RunFacts, Window
     from loadstone.domain.in_flight import InFlight
@@ -83,6 +84,7 @@ class Closing:
     closed_at_ns: int
     bound_ns: int
     influx: InfluxLedgerRecord | None
+    salvage: SalvageRecord | None
 
 
 def run_record(closing: Closing) -> RunRecord:
@@ -130,6 +132,8 @@ def run_record(closing: Closing) -> RunRecord:
         exit_code=msgspec.convert(int(closing.verdict.exit_code), Literal[0, 1, 3, 4, 130]),
         reasons=closing.verdict.reasons,
         notices=closing.verdict.notices,
+        contents=found.contents,
+        salvage=closing.salvage,
     )
 
 
@@ -260,4 +264,5 @@ def _incarnation(ledger: IncarnationLedger, bound_ns: int) -> IncarnationRecord:
         last_sent_at=iso(ledger.last_sent_ns) if ledger.first_sent_ns else None,
         lost_at=iso(ledger.lost_at_ns) if ledger.is_lost and ledger.lost_at_ns is not None else None,
         peak_rps=ledger.peak_rate,
+        batches=len(ledger.seqs),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.finalize.ending import ending_of
-from loadstone.domain.facts import ExitFacts, QueueUse, RunFacts, ServiceUsage, WorkerFacts
+from loadstone.archive.finalize.losses import damage_texts
+from loadstone.domain.facts import ExitFacts, QueueUse, RunFacts, ServiceUsage, UsageProblem, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.quantile import percentile_of_counts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
+    from loadstone.archive.integrity import SalvageRecord
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Exited
@@ -35,6 +37,7 @@ __all__ = ["ServicesInWindow", "WorkersInWindow", "facts_of", "objectives_of"]
 _WORKER_PART = "worker"
 _LATE_BATCH_NS: Final = NS_PER_S
 """Workers send twice a second: a batch that came this long after the start of the window is mostly about the window."""
+_MOST_PROBLEMS: Final = 3
 _HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
 
 
@@ -45,13 +48,14 @@ def facts_of(
     undisturbed: Mapping[RequestName, Rollup] | None,
     usage: Mapping[str, ServiceUsage],
     usage_gaps: tuple[Span, ...],
+    usage_problems: tuple[UsageProblem, ...],
     queues: Mapping[str, QueueUse],
     workers: tuple[WorkerFacts, ...],
     target: TargetFacts,
     names_capped: bool,
     failures: int,
     bound_ns: int,
-    damage: tuple[str, ...],
+    salvage: SalvageRecord | None,
 ) -> RunFacts:
     """The facts of a run, with all its failures.
 
@@ -66,6 +70,7 @@ def facts_of(
         undisturbed=undisturbed,
         usage=usage,
         usage_gaps=usage_gaps,
+        usage_problems=usage_problems,
         queues=queues,
         master_gaps=tuple(lifecycle.gaps),
         master_offset_ms=lifecycle.clock_offsets.value,
@@ -87,7 +92,8 @@ def facts_of(
         crashed={part: code for part, code in lifecycle.crashed.items() if not part.startswith(_WORKER_PART)},
         restarted=lifecycle.restarted,
         names_capped=names_capped or lifecycle.names_capped,
-        damage=damage + ((f"{first_pass.unread} journal entries could not be read",) if first_pass.unread else ()),
+        damage=tuple(damage_texts(first_pass, salvage)),
+        salvaged_from=salvage.run if salvage else "",
         locust=lifecycle.locust_totals,
         **_counts_of_incarnations(first_pass),
         **_endings(first_pass),
@@ -319,6 +325,8 @@ class ServicesInWindow:
         self._ticked_ns: dict[str, int] = {}
         self._gaps: list[Span] = []
         self._queues: dict[str, list[int]] = {}
+        self._problems: Counter[str] = Counter()
+        self._missing: Counter[str] = Counter()
 
     def take(self, tick: UsageTick) -> None:
         """Take in one tick that was not taken in before."""
@@ -328,6 +336,9 @@ class ServicesInWindow:
             self._gaps.append(Span(before_ns, tick.at_ns))
         if tick.at_ns not in self._window:
             return
+        if tick.problem:
+            self._problems[tick.problem] += 1
+            self._missing[tick.problem] += not tick.rows
         for balance in tick.balances:
             self._queues.setdefault(balance.service, []).append(balance.queue)
         rows: dict[str, list[Usage]] = {}
@@ -343,6 +354,11 @@ class ServicesInWindow:
     def queues(self) -> dict[str, QueueUse]:
         """The balancer's queue for each service, in the window."""
         return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
+
+    def problems(self) -> tuple[UsageProblem, ...]:
+        """What the samplers said was wrong in the window, the longest first."""
+        said = self._problems.most_common(_MOST_PROBLEMS)
+        return tuple(UsageProblem(text, ticks, self._missing[text]) for text, ticks in said)
 
     def gaps(self) -> tuple[Span, ...]:
         """When a sampler missed its ticks, in the whole run; ascending and without overlaps."""

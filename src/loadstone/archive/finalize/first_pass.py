@@ -12,19 +12,21 @@ from loadstone.archive.events_file import event_line
 from loadstone.archive.finalize.answers import Answers
 from loadstone.archive.finalize.ending import UserReports
 from loadstone.archive.finalize.pauses import StuckUsers
+from loadstone.archive.integrity import ContentsRecord
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
 from loadstone.domain.batch import Batch
-from loadstone.domain.event import Event, EventKind
+from loadstone.domain.event import EventKind
 from loadstone.domain.time import NS_PER_S, NS_PER_US
+from loadstone.domain.usage_tick import UsageTick
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import TextIO
 
     from loadstone.archive.journal.frame import Entry
-    from loadstone.archive.journal.reader import JournalReader
     from loadstone.domain.facts import Window
     from loadstone.domain.stall import Stall
 
@@ -39,7 +41,8 @@ class FirstPass:
 
     ``users``: number of users by second since 1970; ``reports``: how many were wanted. ``answers``: when requests
     ended. ``stalls``: of each incarnation that ever stood still. ``stuck``: users that were cut off inside a task.
-    ``unread``: entries whose blob was not what their kind says.
+    ``unread``: entries whose blob was not what their kind says. ``events``, ``usage_ticks`` and ``usage_rows``: how
+    many different ones there are.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
@@ -49,6 +52,9 @@ class FirstPass:
     first_start_ns: int = 0
     last_end_ns: int = 0
     unread: int = 0
+    events: int = 0
+    usage_ticks: int = 0
+    usage_rows: int = 0
     stalls: dict[str, list[Stall]] = field(default_factory=dict)
     stuck: list[StuckUsers] = field(default_factory=list)
     _stuck: dict[str, int] = field(default_factory=dict)
@@ -69,7 +75,11 @@ class FirstPass:
             self.reports.take_batch(content)
             if content.stalls:
                 self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
-        elif isinstance(content, Event):
+        elif isinstance(content, UsageTick):
+            self.usage_ticks += 1
+            self.usage_rows += len(content.rows)
+        else:
+            self.events += 1
             events.write(event_line(content))
             self.reports.take(content)
             if content.kind is EventKind.USERS:
@@ -81,6 +91,19 @@ class FirstPass:
         for at in range(len(self._first_seconds) - 1, -1, -1):
             lowest = min(lowest, self._first_seconds[at])
             self._first_seconds[at] = lowest
+
+    @property
+    def contents(self) -> ContentsRecord:
+        """How much the journal holds."""
+        ledgers = [each.ledger for each in self.state.incarnations.values() if len(each.ledger.seqs)]
+        return ContentsRecord(
+            requests=sum(ledger.stored for ledger in ledgers),
+            batches=sum(len(ledger.seqs) for ledger in ledgers),
+            incarnations=len(ledgers),
+            events=self.events,
+            usage_ticks=self.usage_ticks,
+            usage_rows=self.usage_rows,
+        )
 
     def watermark_after(self, batches: int) -> int:
         """The first second that gets samples after this many different batches."""
@@ -118,10 +141,10 @@ class FirstPass:
             self.answers.take(ends)
 
 
-def first_pass(journal: JournalReader, events: Path) -> FirstPass:
+def first_pass(journal: Iterable[Entry], events: Path) -> FirstPass:
     """Read the whole journal once and write every event, in the journal's order, to ``events``.
 
-    Raises `ArchiveError` as `JournalReader` does.
+    Raises what reading the journal does.
     """
     found = FirstPass()
     with events.open("w", encoding="utf-8") as lines:

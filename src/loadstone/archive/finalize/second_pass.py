@@ -24,12 +24,11 @@ from loadstone.domain.time import NS_PER_S
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.folder import RunFolder
-    from loadstone.archive.journal.reader import JournalReader
+    from loadstone.archive.journal.frame import Entry
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import UsageTick
 
@@ -57,14 +56,7 @@ class SecondPass:
         self._folder = folder
         self._seen = SourceSeqs()
 
-    @property
-    def targets(self) -> list[Path]:
-        """Every file but run.json."""
-        folder = self._folder
-        tables = [folder.requests, folder.rollups, folder.usage, folder.events]
-        return [*tables, folder.stats_csv, folder.stats_history_csv, folder.failures_csv, folder.exceptions_csv]
-
-    def run(self, journal: JournalReader) -> None:
+    def run(self, journal: Iterable[Entry]) -> None:
         """Read the journal and write every file under its temporary name."""
         folder = self._folder
         with ExitStack() as files:
@@ -95,7 +87,7 @@ class SecondPass:
         write_failures(temporary_name(folder.failures_csv), self.failures.failures)
         write_exceptions(temporary_name(folder.exceptions_csv), lifecycle.exceptions)
 
-    def _batches(self, journal: JournalReader, usage: UsageTable) -> Iterator[Batch]:
+    def _batches(self, journal: Iterable[Entry], usage: UsageTable) -> Iterator[Batch]:
         """Every batch once; usage ticks, which have nothing to do with blocks, are written as they are read."""
         for content in self._contents(journal):
             if isinstance(content, Batch):
@@ -108,7 +100,7 @@ class SecondPass:
                 usage.write(content)
 
     @staticmethod
-    def _contents(journal: JournalReader) -> Iterator[Batch | UsageTick]:
+    def _contents(journal: Iterable[Entry]) -> Iterator[Batch | UsageTick]:
         for entry in journal:
             if entry.kind is not EntryKind.EVENTS:  # the first pass has read them
                 with suppress(FormatError):  # the first pass has counted it

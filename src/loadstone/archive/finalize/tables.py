@@ -95,7 +95,13 @@ class _Table:
     def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(
-            path, schema, compression="zstd", compression_level=1, write_page_index=False, **options
+            path,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            write_page_index=False,
+            write_page_checksum=True,
+            **options,
         )
 
     def __enter__(self) -> Any:

@@ -16,7 +16,7 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MARK", "SEGMENT_MAGIC", "Entry", "EntryKind", "Segment", "frame", "mark"]
+__all__ = ["MARK", "SEGMENT_MAGIC", "Entry", "EntryKind", "Gap", "Segment", "frame", "mark"]
 
 SEGMENT_MAGIC: Final = b"LSJ1"
 MARK: Final = 0
@@ -66,6 +66,13 @@ def _header(kind: int, id_length: int, blob_length: int, crc: int) -> bytes:
     return head + _CRC.pack(crc32(head))
 
 
+class Gap(NamedTuple):
+    """A part of a segment in which no whole frame begins: the offsets of its first byte and behind its last one."""
+
+    start: int
+    end: int
+
+
 class Segment:
     """Reads the frames of one segment's bytes. After iterating, ``end`` is one past the last whole frame.
 
@@ -101,6 +108,49 @@ class Segment:
     def _has_lost_only_its_magic(self) -> bool:
         return self.end == 0 and self._frame_size(len(SEGMENT_MAGIC)) is not None
 
+    def salvaged(self) -> Iterator[Entry | Gap]:
+        """Every entry that its checksums vouch for, behind damage too, and the gaps between them."""
+        at = len(SEGMENT_MAGIC) if self.data.startswith(SEGMENT_MAGIC) else 0
+        if not self.data:
+            yield Gap(0, 0)
+        while at < len(self.data):
+            size = self._size_anywhere(at)
+            if size is None:
+                end = self._next_whole(at)
+                yield Gap(at, end)
+                at = end
+                continue
+            entry = self._entry(at, size)
+            at += size
+            if entry is not None:
+                yield entry
+
+    def _next_whole(self, damaged: int) -> int:
+        """Where the first whole frame behind a damaged one begins, else the end of the data.
+
+        Where the header of the damaged one is whole, nothing inside its body passes for a frame.
+        """
+        end = self._claimed_end(damaged)
+        if end is not None and (end == len(self.data) or self._size_anywhere(end) is not None):
+            return end
+        at = self.data.find(_MAGIC, damaged + 1)
+        while at >= 0 and self._size_anywhere(at) is None:
+            at = self.data.find(_MAGIC, at + 1)
+        return len(self.data) if at < 0 else at
+
+    def _size_anywhere(self, at: int) -> int | None:
+        """As `_frame_size`, but a mark counts wherever it has moved to."""
+        is_mark = self._claimed_end(at) == at + _SIZE and self.data[at + len(_MAGIC)] == MARK
+        return _SIZE if is_mark else self._frame_size(at)
+
+    def _claimed_end(self, at: int) -> int | None:
+        """Where the frame at an offset ends by its header; None when there is no whole header."""
+        head = self.data[at : at + _HEADER.size]
+        if len(self.data) < at + _SIZE or _CRC.unpack_from(self.data, at + _HEADER.size)[0] != crc32(head):
+            return None
+        magic, _, id_length, blob_length, _ = _HEADER.unpack(head)
+        return at + _SIZE + id_length + blob_length if magic == _MAGIC else None
+
     def _has_mark_behind(self, end: int) -> bool:
         at = self.data.find(_MAGIC, end)
         while at >= 0:
@@ -111,15 +161,11 @@ class Segment:
 
     def _frame_size(self, at: int) -> int | None:
         """Length of the frame at an offset, or None when there is no whole and undamaged one."""
-        head = self.data[at : at + _HEADER.size]
-        body = at + _SIZE
-        if len(self.data) < body or _CRC.unpack_from(self.data, at + _HEADER.size)[0] != crc32(head):
+        end = self._claimed_end(at)
+        if end is None or len(self.data) < end:
             return None
-        magic, kind, id_length, blob_length, crc = _HEADER.unpack(head)
-        end = body + id_length + blob_length
-        if magic != _MAGIC or len(self.data) < end:
-            return None
-        expected = at & _U32 if kind == MARK else crc32(memoryview(self.data)[body:end])
+        _, kind, _, _, crc = _HEADER.unpack_from(self.data, at)
+        expected = at & _U32 if kind == MARK else crc32(memoryview(self.data)[at + _SIZE : end])
         return end - at if crc == expected and kind <= _HIGHEST_KIND else None
 
     def _entry(self, at: int, size: int) -> Entry | None:
@@ -127,4 +173,5 @@ class Segment:
         if kind == MARK:
             return None
         blob = at + _SIZE + id_length
-        return Entry(EntryKind(kind), self.data[at + _SIZE : blob].decode(), self.data[blob : at + size])
+        stream_id = self.data[at + _SIZE : blob].decode(errors="replace")
+        return Entry(EntryKind(kind), stream_id, self.data[blob : at + size])

@@ -2,7 +2,7 @@
 
 The journal is a folder of numbered segments (`loadstone.archive.journal.frame` has their layout). Only its last segment
 can end in the middle of an entry, after a power cut; that torn tail was never acknowledged and is cut off when a writer
-opens the journal again.
+opens the journal again. Segments that something else deletes or moves meanwhile are written again from the open files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.folder import sync_folder
 from loadstone.archive.journal.frame import SEGMENT_MAGIC, Entry, EntryKind, frame, mark
+from loadstone.archive.journal.held import HeldSegments, write_all
 from loadstone.archive.journal.reader import end_of_segment, segment_path, segment_paths
+from loadstone.archive.storage import storage_error
 from loadstone.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ class JournalWriter:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._unsynced: list[bytes] = []
-        self._rewrite = False
+        self._rewrite = self._written_again = False
         self._folder_synced = False
+        self._segments = HeldSegments(folder)
         with _as_archive_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
@@ -64,10 +67,15 @@ class JournalWriter:
         self._marked = max(self._marked, self._synced)
         self._unsynced.append(data)
 
-    def sync(self) -> None:
-        """Return once everything appended is on disk; raises `ArchiveError` when that is not certain."""
+    def sync(self) -> bool:
+        """Return once everything appended is on disk and can be found there; raises `ArchiveError` if not certain.
+
+        Returns whether segments had been deleted or moved by something else, and were written again.
+        """
         with _as_archive_error(self._folder):
             self._sync()
+        written_again, self._written_again = self._written_again, False
+        return written_again
 
     def close(self) -> None:
         """Sync and close the file, which is closed even if syncing fails; any later use is an `ArchiveError`."""
@@ -81,34 +89,47 @@ class JournalWriter:
                     os.fsync(self._fd)
         finally:
             with _as_archive_error(self._folder):
-                self._close_file()
+                self._close_files()
 
     def _sync_opened(self) -> None:
+        self._segments.hold(self._number, self._fd)
         try:
+            self._segments.hold_earlier(self._number)
             os.fsync(self._fd)
         except OSError:
-            self._close_file()
+            self._close_files()
             raise
 
-    def _close_file(self) -> None:
-        """Close the file and forget its number, which the kernel gives to the next file that is opened."""
-        fd, self._fd = self._fd, _CLOSED
-        os.close(fd)
+    def _close_files(self) -> None:
+        """Close the files and forget their numbers, which the kernel gives to the next files that are opened."""
+        self._fd = _CLOSED
+        self._segments.close()
+
+    def _put_back(self) -> None:
+        for number in self._segments.missing():
+            self._written_again = True
+            if number == self._number:
+                self._fd = self._segments.write_again(number, self._offset)
+            else:
+                self._segments.write_again(number)
 
     def _sync(self) -> None:
         self._restore()
-        if not self._unsynced and self._folder_synced:
-            return
-        try:
-            os.fsync(self._fd)
-        except OSError:
-            self._rewrite = True  # the kernel may have thrown the pages away and call the next fsync a success
-            raise
+        if self._unsynced:
+            self._flush()
+        self._put_back()
         if not self._folder_synced:
             sync_folder(self._folder)
             self._folder_synced = True
         self._unsynced.clear()
         self._synced = self._offset
+
+    def _flush(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            self._rewrite = True  # the kernel may have thrown the pages away and call the next fsync a success
+            raise
 
     def _restore(self) -> None:
         if self._fd == _CLOSED:
@@ -121,20 +142,18 @@ class JournalWriter:
 
     def _write(self, data: bytes) -> None:
         try:
-            self._offset = _write_all(self._fd, data, self._offset)
+            self._offset = write_all(self._fd, data, self._offset)
         except OSError:
             os.ftruncate(self._fd, self._offset)
             raise
 
     def _roll(self) -> None:
         self._sync()
-        fd, offset = self._open(self._number + 1)
-        full, self._fd = self._fd, fd
+        self._fd, self._offset = self._open(self._number + 1)
         self._number += 1
-        self._offset = offset
-        self._synced = self._marked = offset
+        self._segments.hold(self._number, self._fd)
+        self._synced = self._marked = self._offset
         self._folder_synced = False
-        os.close(full)
 
     def _open(self, number: int) -> tuple[int, int]:
         """File and end of a segment, created if it is missing, its torn tail cut off."""
@@ -144,7 +163,7 @@ class JournalWriter:
         try:
             os.ftruncate(fd, end)
             if not end:
-                end = _write_all(fd, SEGMENT_MAGIC, 0)
+                end = write_all(fd, SEGMENT_MAGIC, 0)
         except OSError:
             os.close(fd)
             raise
@@ -157,16 +176,4 @@ def _as_archive_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArchiveError(
-            f"cannot write the journal {folder}: {error.strerror or error}",
-            hint="Free some disk space; what is not on disk was not acknowledged and is still in the stream",
-        ) from error
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> int:
-    """Write at an offset and return the end; a kernel that is short of space may take only part of it at a time."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written
-    return offset
+        raise storage_error(f"cannot write the journal {folder}", folder, error) from error

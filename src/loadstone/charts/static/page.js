@@ -182,7 +182,17 @@
   }
 
   const status = live ? element("p", { class: "status", role: "status" }, "Connecting …") : null;
-  main.replaceChildren(...[status, slot("head"), slot("upper"), slot("charts"), slot("lower"), slot("identity")].filter(Boolean));
+  const troubles = live ? element("div", { class: "troubles", role: "alert" }) : null;
+
+  // Only a change is drawn: an alert is read out whenever it is.
+  function showTroubles(page) {
+    const shown = JSON.stringify(page.troubles || []);
+    if (troubles.dataset.shown === shown) return;
+    troubles.dataset.shown = shown;
+    troubles.replaceChildren(...(page.troubles || []).map((text) => element("p", {}, text)));
+  }
+
+  main.replaceChildren(...[status, troubles, slot("head"), slot("upper"), slot("charts"), slot("lower"), slot("identity")].filter(Boolean));
 
   // -- live ----------------------------------------------------------------------------------------------------------
   const points = new Map();
@@ -205,6 +215,7 @@
     const page = { ...message, t, charts, step_s: 1 }, isNew = view.page?.run !== page.run;
     document.title = (page.state.verdict || page.state.phase) + ": run " + page.run;
     if (isNew) { build(page); } else { Object.assign(view.page, page); fill(view.page); drawCharts(); }
+    showTroubles(page);
     window.loadstone.updates += 1;
   }
 

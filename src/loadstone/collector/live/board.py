@@ -1,4 +1,4 @@
-"""LiveBoard: the newest run as the live page shows it, handed from the Aggregator's thread to those of the server."""
+"""LiveBoard: the newest run as the live page shows it, handed from the Aggregator's thread to that of the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadstone.domain.time import NS_PER_S
 from loadstone.host.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from loadstone.archive.run_record import RunRecord
     from loadstone.archive.run_state import RunState
@@ -42,17 +42,23 @@ class LiveBoard:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._token = secrets.token_hex(4)
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._listener: Callable[[], None] | None = None
         self._points = LivePoints()
         self._live: LiveSnapshot | None = None
         self._head: LiveHead | None = None
         self._due_s = 0.0
+        self._made: dict[tuple[str, int], Message] = {}
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every change, in the thread that makes it."""
+        self._listener = listener
 
     def show(self, live: LiveSnapshot, state: RunState) -> None:
         """Show the newest state of a run, at most once a second. A run that is older than the one shown is left out."""
         now_s = self._clock.monotonic_s()
         if live.run == self._run and now_s < self._due_s:
-            with self._changed:
+            with self._lock:
                 self._points.update(state)
         elif live.run >= self._run:
             self._due_s = now_s + _EVERY_S
@@ -76,14 +82,15 @@ class LiveBoard:
         verdict: VerdictState | None = None,
         links: list[tuple[str, str]] | None = None,
     ) -> None:
-        with self._changed:
+        with self._lock:
             if live.run != self._run:
                 self._points = LivePoints()
             self._live = live
             self._points.update(state)
             head = live_head(live, state, begin=self._points.begin or live.now_ns // NS_PER_S)
             self._head = msgspec.structs.replace(head, state=verdict or head.state, links=links or [])
-            self._changed.notify_all()
+        if self._listener is not None:
+            self._listener()
 
     @property
     def _run(self) -> str:
@@ -91,28 +98,35 @@ class LiveBoard:
 
     def live(self) -> LiveSnapshot | None:
         """The snapshot that is shown; None before the first run."""
-        with self._changed:
+        with self._lock:
             return self._live
 
     def head(self) -> LiveHead | None:
         """Everything but the points; None before the first run."""
-        with self._changed:
+        with self._lock:
             return self._head
 
-    def next_message(self, seen: tuple[str, int], last: LiveHead | None, timeout_s: float) -> Message | None:
-        """What a page that has ``seen`` (source, number) lacks, as soon as the head is not ``last``; None if it stays.
+    def message(self, seen: tuple[str, int], last: LiveHead | None) -> Message | None:
+        """What a page that has ``seen`` (source, number) lacks; None while the head is still ``last``.
 
-        A page that saw another run, or this one from another board, gets all points.
+        A page that saw another run, or this one from another board, gets all points. Pages that have seen the same
+        share one message. It is encoded while the Aggregator goes on.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._head is not last, timeout_s) or self._head is None:
+        with self._lock:
+            head, points = self._head, self._points
+            if head is None or head is last:
                 return None
             source = f"{self._token}/{self._run}"
-            points = self._points.since(seen[1] if seen[0] == source else 0)
-            fields = msgspec.structs.asdict(self._head)
-            body = LiveMessage(**fields, begin=self._points.begin, oldest=self._points.oldest, points=points)
-            text = msgspec.json.encode(body).decode()
-            return Message(source, self._points.number, text, self._head)
+            since = seen[1] if seen[0] == source else 0
+            made = self._made.get((source, since))
+            if made is not None and made.head is head:
+                return made
+            number, begin, oldest, changed = points.number, points.begin, points.oldest, points.since(since)
+        body = LiveMessage(**msgspec.structs.asdict(head), begin=begin, oldest=oldest, points=changed)
+        message = Message(source, number, msgspec.json.encode(body), head)
+        self._made = {key: other for key, other in self._made.items() if other.head is head}
+        self._made[source, since] = message
+        return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +135,5 @@ class Message:
 
     source: str
     number: int
-    text: str
+    text: bytes
     head: LiveHead

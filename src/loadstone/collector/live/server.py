@@ -1,149 +1,127 @@
-"""The live page's server: one page, one stream of events, and the files of closed runs. The page loads nothing else.
-
-GET /                    the page
-GET /events              server-sent events, one a second; continues after `Last-Event-ID`
-GET /state               what the page shows, as JSON, without points
-GET /live                the newest snapshot (`loadstone.domain.live.LiveSnapshot`), null before the first run
-GET /runs/ID/FILE        a file of a closed run
-"""
+"""The live page's server: uvicorn in a thread of the Aggregator's process, which keeps its signals to itself."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-import sys
+import socket
 import threading
 from contextlib import contextmanager
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
-import msgspec
+import uvicorn
 
-from loadstone.archive.folder import RunFolder
-from loadstone.charts.page import live_page
-from loadstone.collector.live.board import FILES, LiveBoard
+from loadstone.collector.live.app import Changes, live_app
+from loadstone.collector.live.board import LiveBoard
+from loadstone.collector.live.connections import ConnectionLimits, LimitedConnection
+from loadstone.domain.web_access import AllowedHosts
+from loadstone.host.names import machine_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loadstone.charts.page_data import LiveHead
+__all__ = ["serving"]
 
-__all__ = ["LiveServer", "serving"]
-
-_ALIVE_EVERY_S: Final = 10.0
-_RETRY_MS: Final = 1000
-_BLOCK: Final = 256 * 1024
+_BACKLOG: Final = 128
+_LONGEST_HEAD: Final = 16 * 1024
+"""Bytes of a request's head."""
+_ENDS_WITHIN_S: Final = 5.0
 log = logging.getLogger("loadstone.live")
 
 
-class LiveServer(ThreadingHTTPServer):
-    """Serves a `LiveBoard` and the folder of results. Threads end with the process."""
-
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], board: LiveBoard, results: Path) -> None:
-        super().__init__(address, _Handler)
-        self.board = board
-        self.results = results
-        self.closing = threading.Event()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what went wrong, unless the page was closed before it got its answer."""
-        error = sys.exception()
-        if not isinstance(error, ConnectionError):
-            log.error("live_page=failed client=%s request=%r error=%r", client_address, request, error)
-
-
 @contextmanager
-def serving(bind: str, port: int | None, results: Path) -> Iterator[LiveBoard | None]:
-    """A board that is served while the context lasts; None without a port, or when the port is taken (logged)."""
+def serving(
+    bind: str,
+    port: int | None,
+    results: Path,
+    allowed_hosts: tuple[str, ...] = (),
+    limits: ConnectionLimits | None = None,
+) -> Iterator[LiveBoard | None]:
+    """A board that is served while the context lasts; None without a port, or when the port is taken (logged).
+
+    ``allowed_hosts`` are names under which the page may be opened beside those of this machine (`AllowedHosts`).
+    """
     if port is None:
         yield None
         return
     try:
-        server = LiveServer((bind, port), LiveBoard(), results)
+        listener = _listen(bind, port)
     except OSError as error:
         log.error("live_page=no address=%s:%d error=%r", bind, port, str(error))  # noqa: TRY400  (the cause is enough)
         yield None
         return
-    threading.Thread(target=server.serve_forever, name="live-page", daemon=True).start()
-    log.info("live_page=http://%s:%d/", *server.server_address[:2])
+    board, hosts = LiveBoard(), AllowedHosts({bind, *machine_names()}, allowed_hosts)
+    server = _Server(listener, board, results, hosts, limits or ConnectionLimits())
+    server.start()
+    log.info("live_page=http://%s/", _authority(listener))
     try:
-        yield server.board
+        yield board
     finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: LiveServer
-    protocol_version = "HTTP/1.0"  # an answer ends when its connection does
-    server_version = "loadstone"
-    sys_version = ""
+def _listen(bind: str, port: int) -> socket.socket:
+    """A listening socket; `::` is every address, of IPv4 too."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    return socket.create_server((bind, port), family=family, backlog=_BACKLOG, dualstack_ipv6=bind == "::")
 
-    def do_GET(self) -> None:
-        """Answer one request."""
-        parts = urlsplit(self.path).path.strip("/").split("/")
-        if parts == [""]:
-            self._send(live_page().encode(), "text/html; charset=utf-8")
-        elif parts == ["events"]:
-            self._stream()
-        elif parts == ["state"]:
-            self._send(msgspec.json.encode(self.server.board.head() or {}), "application/json")
-        elif parts == ["live"]:
-            self._send(msgspec.json.encode(self.server.board.live()), "application/json")
-        elif parts[0] == "runs" and len(parts) == len(("runs", "id", "file")):
-            self._send_file(unquote(parts[1]), parts[2])
-        else:
-            self.send_error(HTTPStatus.NOT_FOUND)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the library's name)
-        """Write no line for each request."""
+def _authority(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def _head(self, kind: str, **headers: str) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
 
-    def _send(self, body: bytes, kind: str) -> None:
-        self._head(kind, Content_Length=str(len(body)))
-        self.wfile.write(body)
+class _Server:
+    """uvicorn in a thread. It serves from `start`, in which the socket listens already, until `stop`."""
 
-    def _send_file(self, run: str, name: str) -> None:
-        folder = RunFolder(self.server.results / run)
-        path = folder.path / name
-        is_plain = run not in {"", ".", ".."} and "/" not in run and "\0" not in run
-        if not (is_plain and name in FILES and folder.is_closed and path.is_file()):
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        self._head(FILES[name], Content_Length=str(path.stat().st_size))
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                self.wfile.write(block)
+    def __init__(
+        self, listener: socket.socket, board: LiveBoard, results: Path, hosts: AllowedHosts, limits: ConnectionLimits
+    ) -> None:
+        self._listener = listener
+        self._board = board
+        self._loop = asyncio.new_event_loop()
+        self._changes = Changes()
+        protocol: Any = partial(LimitedConnection, limits)
+        config = uvicorn.Config(
+            live_app(board, results, hosts, self._changes),
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.ERROR,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="live-page", daemon=True)
 
-    def _stream(self) -> None:
-        self._head("text/event-stream")
-        source, _, number = self.headers.get("Last-Event-ID", "").rpartition("/")
-        seen = (source, int(number) if number.isdigit() else 0)
-        last: LiveHead | None = None
-        self._write(f"retry: {_RETRY_MS}\n\n")
-        if not self.server.board.head():
-            self._write("event: waiting\ndata: {}\n\n")
-        while not self.server.closing.is_set():
-            message = self.server.board.next_message(seen, last, _ALIVE_EVERY_S)
-            if message is None:
-                self._write(": alive\n\n")
-                continue
-            seen, last = (message.source, message.number), message.head
-            self._write(f"id: {message.source}/{message.number}\ndata: {message.text}\n\n")
+    def start(self) -> None:
+        """Begin to answer."""
+        self._board.listen(lambda: self._tell(self._changes.tell))
+        self._thread.start()
 
-    def _write(self, text: str) -> None:
-        self.wfile.write(text.encode())
-        self.wfile.flush()
+    def stop(self) -> None:
+        """End all streams and connections."""
+        self._server.should_exit = True
+        self._tell(self._changes.close)
+        self._thread.join(_ENDS_WITHIN_S)
+
+    def _tell(self, what: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(what)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        await self._server.serve(sockets=[self._listener])
+        for connection in tuple(self._server.server_state.connections):
+            connection.transport.abort()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from loadstone.domain.facts import RunFacts, Window
 from loadstone.domain.live import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import Usage
 
-__all__ = ["all_closed", "publish_live", "read_live", "snapshot"]
+__all__ = ["all_closed", "latest_live", "publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
@@ -65,9 +66,10 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         p95_ms=p95_us / 1000,
         p99_ms=p99_us / 1000,
         objectives=tuple(_objectives(state)),
-        usage=tuple(_usage(usage) for _, usage in state.usage.values()),
+        usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
         closing=closing or lifecycle.stopped_ns is not None,
+        troubles=state.usage_troubles(now_ns),
     )
 
 
@@ -79,6 +81,12 @@ def publish_live(client: Redis, live: LiveSnapshot) -> None:
 def read_live(client: Redis, launch: str) -> LiveSnapshot | None:
     """The newest snapshot of the run that was started by this launch; None while there is none."""
     return max(_of_launch(client, launch), key=lambda live: live.run, default=None)
+
+
+def latest_live(client: Redis, run: str) -> LiveSnapshot | None:
+    """The newest snapshot of a run; None when there is none any more."""
+    text: bytes | None = client.get(keys.live(run))  # type: ignore[assignment]
+    return decode_live(text) if text else None
 
 
 def all_closed(client: Redis, launch: str) -> bool:
@@ -136,5 +144,5 @@ def _newest_minute(state: RunState) -> RunFacts:
     )
 
 
-def _usage(usage: Usage) -> LiveUsage:
-    return msgspec.convert(usage, LiveUsage, from_attributes=True)
+def _usage(usage: Usage, oom: int) -> LiveUsage:
+    return replace(msgspec.convert(usage, LiveUsage, from_attributes=True), oom=oom)

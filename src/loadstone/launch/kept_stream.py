@@ -1,0 +1,155 @@
+"""Kept streams: what a start of loadstone left in the data of its private server, put into the run folders afterwards.
+
+The server is started again, and the ordinary Aggregator reads until nothing is left; then each run that was open is
+closed from its journal, as `loadstone recover` does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from loadstone.archive.finalize.closing import recover_run
+from loadstone.archive.folder import RunFolder
+from loadstone.collector.service import serve_aggregator
+from loadstone.domain.live import Trouble
+from loadstone.errors import ArchiveError, PlatformError
+from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.launch.managed_process import ReservedPorts
+from loadstone.launch.stream_store import is_read
+from loadstone.launch.valkey import PrivateValkey
+from loadstone.report.html_report import make_report
+from loadstone.settings import CollectorSettings, load
+from loadstone.stream.client import FAILURES, connect
+from loadstone.stream.keys import EVENTS, OPEN_RUNS, SAMPLES, STORAGE_TROUBLE, USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+
+    from loadstone.launch.stream_store import StreamFolder
+
+__all__ = ["Drained", "drain"]
+
+_REFUSED_FOR_S: Final = 5.0
+"""A disk that took nothing for so long takes nothing."""
+_STUCK_FOR_S: Final = 45.0
+"""Longer than a folder stays locked after its process was told to end, and than an entry may wait for anything."""
+
+
+@dataclass(slots=True)
+class Drained:
+    """What came of a kept stream: the runs that are closed now, and why others are not."""
+
+    closed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def drain(kept: StreamFolder, results: Path, stopped: Callable[[], bool]) -> Drained:
+    """Put what a kept stream holds into the runs in ``results``, close these, and remove it when nothing is left.
+
+    It is unlocked in the end. Raises `PlatformError` when its server does not start, ``stopped()``, or entries cannot
+    be put into their runs; it is kept then, and this can be tried again.
+    """
+    is_empty = False
+    try:
+        with _served(kept) as url, _connected(url, kept) as client:
+            reading = _Reading(client, stopped)
+            serve_aggregator(_settings(url, results), reading)
+            is_empty = is_read(client, EVENTS, SAMPLES)
+            if not is_empty:
+                raise reading.failure(kept)
+            return _close_all(client, results)
+    finally:
+        if is_empty:
+            kept.remove()
+        else:
+            kept.release()
+
+
+def _settings(url: str, results: Path) -> CollectorSettings:
+    return load(CollectorSettings, {"redis_url": url, "results": str(results)}, environ={})
+
+
+@contextmanager
+def _served(kept: StreamFolder) -> Iterator[str]:
+    """The address of a server that has this data."""
+    with tempfile.TemporaryDirectory(prefix="loadstone-") as folder:
+        valkey = PrivateValkey.prepare(kept, Path(folder) / "valkey.log", "127.0.0.1", ReservedPorts())
+        try:
+            valkey.process.start()
+            valkey.wait_until_ready()
+            yield valkey.url
+        finally:
+            valkey.process.stop()
+            valkey.remove_socket()
+
+
+@contextmanager
+def _connected(url: str, kept: StreamFolder) -> Iterator[Redis]:
+    client = connect(url)
+    try:
+        yield client
+    except FAILURES as error:
+        raise PlatformError(
+            f"the kept stream in {kept.path} cannot be read: {error}", hint="Remove that folder to give up what it has"
+        ) from error
+    finally:
+        client.close()
+
+
+class _Reading:
+    """Says when the Aggregator may stop: when everything is read, or nothing has moved for too long."""
+
+    def __init__(self, client: Redis, stopped: Callable[[], bool]) -> None:
+        self._client = client
+        self._stopped = stopped
+        self._left: list[int] = []
+        self._moved_s = SYSTEM_CLOCK.monotonic_s()
+
+    def __call__(self) -> bool:
+        if self._stopped() or is_read(self._client, EVENTS, SAMPLES, USAGE):
+            return True
+        now_s = SYSTEM_CLOCK.monotonic_s()
+        left = [int(self._client.xlen(stream)) for stream in (EVENTS, SAMPLES, USAGE)]
+        if left != self._left:
+            self._left, self._moved_s = left, now_s
+        return now_s - self._moved_s >= (_REFUSED_FOR_S if self._trouble() else _STUCK_FOR_S)
+
+    def failure(self, kept: StreamFolder) -> PlatformError:
+        """Why not everything was read."""
+        what = f"{sum(self._left)} entries are still in the stream that is kept in {kept.path}"
+        if self._stopped():
+            return PlatformError(f"{what}: interrupted", hint="Run the same command again")
+        if trouble := self._trouble():
+            return PlatformError(f"{what}: {trouble.text}", hint="Run the same command again after that")
+        return PlatformError(
+            f"{what}: their runs cannot be opened, as logged", hint=f"Remove {kept.path} to give up what it holds"
+        )
+
+    def _trouble(self) -> Trouble | None:
+        found: Any = self._client.get(STORAGE_TROUBLE)
+        return msgspec.json.decode(found, type=Trouble) if found else None
+
+
+def _close_all(client: Redis, results: Path) -> Drained:
+    """Close from its journal every run that the Aggregator left open and of which nothing is to come."""
+    drained = Drained()
+    members: Any = client.smembers(OPEN_RUNS)
+    for run in sorted(member.decode() for member in members):
+        folder = RunFolder(results / run)
+        try:
+            recover_run(folder)
+            make_report(folder)
+        except ArchiveError as error:
+            drained.refused[run] = str(error)
+        else:
+            drained.closed.append(run)
+        client.srem(OPEN_RUNS, run)
+    return drained

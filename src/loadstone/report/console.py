@@ -1,0 +1,41 @@
+"""The terminal, which shows texts of scenarios, targets and other machines but never obeys them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.segment import Segment
+
+from loadstone.domain.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import ConsoleOptions, RenderableType
+
+__all__ = ["SafeConsole", "make_console", "tell_terminal"]
+
+_LOG_WIDTH: Final = 120
+"""Columns where the width is unknown, as in a pipe or the log of a CI job."""
+
+
+class SafeConsole(Console):
+    """A console whose texts hold no control characters, whoever wrote them; colours and cursor are its own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See `rich.console.Console`."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
+def make_console() -> Console:
+    """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
+    console = SafeConsole()
+    return console if console.is_terminal else SafeConsole(width=max(_LOG_WIDTH, console.width))
+
+
+def tell_terminal(text: str) -> None:
+    """Print progress on standard error, so that standard output can be piped."""
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201  (progress for people)

@@ -1,0 +1,260 @@
+"""However a verb ends, it is with a documented exit code, without a traceback, and with nothing left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.errors import ExitCode
+from support.closed_runs import MadeRun
+from support.environ import without_settings
+from support.forked import broken_pipe, run_forked
+from support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUNS = ("20260920-120000-aaaa", "20260921-120000-bbbb")
+VERBS = {
+    "runs": ("runs",),
+    "show": ("show", RUNS[0]),
+    "compare": ("compare", *RUNS),
+    "export requests as csv": ("export", RUNS[0], "-o", "-"),
+    "export requests as jsonl": ("export", RUNS[0], "-o", "-", "--format", "jsonl"),
+    "export rollups as parquet": ("export", RUNS[0], "-o", "-", "--what", "rollups", "--format", "parquet"),
+    "export stats": ("export", RUNS[0], "-o", "-", "--what", "stats"),
+    "report": ("report", RUNS[0]),
+    "recover": ("recover", RUNS[1]),
+    "doctor": ("doctor", "--redis-url", "redis://127.0.0.1:1/0"),
+    "--version": ("--version",),
+    "--help": ("--help",),
+    "run --help": ("run", "--help"),
+    "export --help": ("export", "--help"),
+}
+UNTOUCHED = ("doctor", "--version", "--help", "run --help", "export --help")
+"""Verbs without a results folder."""
+NARROW = ("0", "1", "7", "20", "100000")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    for number, run in enumerate(RUNS):
+        MadeRun(run=run, seed=number, rate=100).close(results)
+    return results
+
+
+def words_of(verb: str, results: Path) -> tuple[str, ...]:
+    return VERBS[verb] if verb in UNTOUCHED else (*VERBS[verb], "--results", str(results))
+
+
+@pytest.fixture(params=VERBS)
+def words(request: pytest.FixtureRequest, results: Path) -> tuple[str, ...]:
+    return words_of(request.param, results)
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    disk = os.open("/dev/full", os.O_WRONLY)
+    yield disk
+    os.close(disk)
+
+
+@pytest.mark.attack("a reader of the output that leaves (`| head`)", "exit code 141 and not a word")
+def test_a_verb_whose_reader_left_ends_without_a_word(words: tuple[str, ...]):
+    pipe = broken_pipe()
+    ended = run_forked(*words, out=pipe)
+    os.close(pipe)
+    said = [line for line in ended.err.splitlines() if "rows" not in line]
+    assert (ended.code, said) == (ExitCode.READER_LEFT, [])
+
+
+@pytest.mark.attack("a full disk under standard output", "exit code 4 and one sentence")
+def test_a_verb_whose_output_has_no_room_says_so(words: tuple[str, ...], full: int):
+    ended = run_forked(*words, out=full)
+    assert ended.code == ExitCode.PLATFORM
+    said = [line for line in ended.err.splitlines() if "rows" not in line]
+    assert said == ["loadstone: standard output cannot be written: No space left on device"]
+
+
+@pytest.mark.attack("a closed standard output", "exit code 4 and one sentence")
+def test_a_verb_without_standard_output_says_so(words: tuple[str, ...]):
+    ended = run_forked(*words, out=-1)
+    assert ended.code == ExitCode.PLATFORM
+    assert ended.err.splitlines()[-1:] == ["loadstone: standard output cannot be written: it is closed"]
+
+
+@pytest.mark.attack("a terminal of an odd width", "every verb prints")
+@pytest.mark.parametrize("columns", NARROW)
+@pytest.mark.parametrize("verb", ["runs", "show", "compare", "run --help"])
+def test_any_width_will_do(results: Path, verb: str, columns: str):
+    ended = run_forked(*words_of(verb, results), environ={"COLUMNS": columns})
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out
+
+
+@pytest.mark.attack("a terminal that knows ASCII only", "other letters are spelled out")
+@pytest.mark.parametrize("verb", ["runs", "show", "compare"])
+def test_letters_that_the_terminal_lacks_are_spelled_out(tmp_path: Path, verb: str):
+    for run in RUNS:
+        MadeRun(run=run, names=[("GET", "/größe/\u65e5")]).close(tmp_path)
+    ended = run_forked(*words_of(verb, tmp_path), encoding="ascii")
+    assert (ended.code, ended.err) == (0, "")
+    assert "/gr\\xf6\\xdfe/\\u65e5" in "".join(ended.out.split()) or verb != "show"
+
+
+HOSTILE = "\x1b]0;evil\x07\x9b31m\u202egnp.exe"
+COMMANDS = frozenset(map(chr, (*range(9), *range(11, 32), *range(127, 160), 0x202E)))
+
+
+@pytest.mark.attack("escape sequences in names, errors, hosts and folder names", "spelled out")
+@pytest.mark.parametrize("verb", ["runs", "show", "compare", "report"])
+def test_no_text_commands_the_terminal(tmp_path: Path, verb: str):
+    results = tmp_path / f"results{HOSTILE}"
+    (results / f"odd{HOSTILE}" / "journal").mkdir(parents=True)
+    identity = {"host": f"http://{HOSTILE}", "scenario": {"files": [f"{HOSTILE}.py"], "digest": "d"}}
+    for run in RUNS:
+        MadeRun(run=run, names=[("GET", f"/{HOSTILE}")], error=HOSTILE, identity=identity).close(results)
+    ended = run_forked(*words_of(verb, results))
+    assert (ended.code, ended.err) == (0, "")
+    assert not COMMANDS & set(ended.out)
+
+
+@pytest.mark.attack("escape sequences in what a verb complains about", "spelled out")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", HOSTILE),
+        ("show", "latest", "--results", HOSTILE),
+        ("export", "latest", "--format", HOSTILE),
+        (HOSTILE,),
+        ("run", "-f", HOSTILE),
+        ("run", "--users", HOSTILE),
+        ("doctor", "--redis-url", HOSTILE),
+        ("runs", "--config", HOSTILE),
+    ],
+    ids=lambda words: " ".join(words).replace(HOSTILE, "HOSTILE"),
+)
+def test_no_complaint_commands_the_terminal(results: Path, words: tuple[str, ...]):
+    ended = run_forked(*words, *(("--results", str(results)) if words == ("show", HOSTILE) else ()))
+    assert ended.code == ExitCode.USAGE
+    assert "evil" in ended.err
+    assert not COMMANDS & set(ended.err)
+
+
+@pytest.mark.attack("a secret in a value that is refused", "masked in the complaint")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--host", "http://bob:hunter2@h:99999"),
+        ("run", "--redis-url", "redis:/:hunter2@h"),
+        ("doctor", "--redis-url", "bob:hunter2@h"),
+        ("run", "--influx-url", "https//bob:hunter2@h/"),
+        ("show", "latest", "--token=hunter2"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_complaint_repeats_no_secret(words: tuple[str, ...]):
+    ended = run_forked(*words)
+    assert ended.code == ExitCode.USAGE
+    assert ended.err
+    assert "hunter2" not in ended.err
+
+
+@pytest.mark.parametrize("option", ["--redis-url", "--influx-url", "--host"])
+def test_doctor_names_an_address_without_its_secret(option: str):
+    scheme = "redis" if option == "--redis-url" else "http"
+    ended = run_forked("doctor", option, f"{scheme}://bob:hunter2@127.0.0.1:1")
+    assert ended.code == ExitCode.PLATFORM
+    assert "WRONG" in ended.out
+    assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.attack("a user without a home folder", "a sentence where ~ is used, and nothing elsewhere")
+@pytest.mark.parametrize(("words", "code"), [(("run", "--results", "~nobody-here/x"), 2), (("runs",), 0)])
+def test_without_a_home_folder(tmp_path: Path, words: tuple[str, ...], code: int):
+    ended = run_forked(*words, *(("--results", str(tmp_path)) if words == ("runs",) else ()), environ={"HOME": ""})
+    assert ended.code == code
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.attack("names of files and folders that are not UTF-8", "refused, and spelled out")
+@pytest.mark.parametrize(
+    "words",
+    [*(VERBS[verb] for verb in VERBS if verb not in UNTOUCHED), ("run",), ("up",), ("collector",)],
+    ids=" ".join,
+)
+def test_a_results_folder_whose_name_is_no_text_is_refused(tmp_path: Path, words: tuple[str, ...]):
+    results = tmp_path / os.fsdecode(b"r\xff")
+    results.mkdir()
+    ended = run_forked(*words, "--results", str(results))
+    assert ended.code == ExitCode.USAGE
+    assert "r\\udcff'" in ended.err
+    assert "UTF-8" in ended.err
+    assert list(results.iterdir()) == []
+
+
+def test_a_scenario_whose_name_is_no_text_is_refused(tmp_path: Path):
+    file = tmp_path / os.fsdecode(b"s\xff.py")
+    file.write_text("")
+    ended = run_forked("run", "-f", str(file))
+    assert ended.code == ExitCode.USAGE
+    assert "s\\udcff.py' is not in UTF-8. Rename the file" in ended.err
+
+
+def start(*words: str, out: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadstone", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=without_settings(),
+    )
+
+
+@pytest.mark.attack("SIGINT, SIGTERM, SIGHUP to a verb that writes", "exit code 130 and not a word")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_verb_that_is_told_to_stop_ends_in_order(results: Path, number: signal.Signals):
+    reader, writer = os.pipe()
+    process = start("export", RUNS[0], "-o", "-", "--results", str(results), out=writer)
+    os.close(writer)
+    wait_until(lambda: waiting(reader) > 0, "it writes, and for much longer than the pipe has room")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    os.close(reader)
+    assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
+
+
+@pytest.mark.attack("Ctrl-C while the command is still being imported", "exit code 130 and not a word")
+def test_ctrl_c_during_the_imports_is_quiet(results: Path):
+    reader, writer = os.pipe()
+    process = start("export", RUNS[0], "-o", "-", "--results", str(results), out=writer)
+    os.close(writer)
+    wait_until(lambda: "numpy" in Path(f"/proc/{process.pid}/maps").read_text(), "imports have begun")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    os.close(reader)
+    assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
+
+
+def waiting(pipe: int) -> int:
+    """How many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.attack("a reader that leaves a process of its own", "Python itself ends without a word, too")
+def test_a_whole_process_whose_reader_left_ends_without_a_word(results: Path):
+    pipe = broken_pipe()
+    process = start("runs", "--results", str(results), out=pipe)
+    os.close(pipe)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (ExitCode.READER_LEFT, "")
