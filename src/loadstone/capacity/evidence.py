@@ -56,7 +56,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How much evidence is enough; the values were tuned by simulation (docs/explanation/capacity.md).
+    """How much evidence is enough; the values were tuned by simulation (tests/bench/capacity).
 
     ``sure`` and ``sure_at_once``: how many standard errors a margin must be from zero, in general and after a single
     trial. ``most_trials`` of one setting. ``between_runs_sd``: the standard deviation between runs that is assumed
