@@ -1,0 +1,1 @@
+"""Studies: the search for the smallest server that holds a load."""

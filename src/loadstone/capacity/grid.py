@@ -1,0 +1,98 @@
+"""Grid: the settings that a study may try, in steps, and what each of them costs."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from loadstone.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Grid", "Point", "Prices", "Setting"]
+
+_GIB: Final = 1024**3
+_ALMOST: Final = 1e-9
+"""Steps are decimal fractions: a value this little above one, relatively, is that step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Limits of one replica, and how many replicas there are."""
+
+    cpu_cores: float
+    mem_bytes: int
+    replicas: int
+
+
+class Point(NamedTuple):
+    """A setting as its position on the axes of a grid: indexes of CPU, memory and replicas."""
+
+    cpu: int
+    mem: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What an hour costs, in any currency: one core, one GiB of memory, and a replica in itself."""
+
+    cpu_core: float
+    mem_gib: float
+    replica: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Three axes of steps, each increasing: cores and bytes of one replica, and numbers of replicas.
+
+    Raises `UsageError` for an axis that is empty, not positive or not increasing.
+    """
+
+    cpu_cores: tuple[float, ...]
+    mem_bytes: tuple[int, ...]
+    replicas: tuple[int, ...]
+    prices: Prices
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_cores", "mem_bytes", "replicas"):
+            _check_axis(name, getattr(self, name))
+
+    @property
+    def top(self) -> Point:
+        """The largest setting."""
+        return Point(len(self.cpu_cores) - 1, len(self.mem_bytes) - 1, len(self.replicas) - 1)
+
+    def setting(self, point: Point) -> Setting:
+        """The limits that a point stands for."""
+        return Setting(self.cpu_cores[point.cpu], self.mem_bytes[point.mem], self.replicas[point.replicas])
+
+    def cost(self, point: Point) -> float:
+        """What an hour of all its replicas costs."""
+        setting, prices = self.setting(point), self.prices
+        one = prices.cpu_core * setting.cpu_cores + prices.mem_gib * setting.mem_bytes / _GIB + prices.replica
+        return one * setting.replicas
+
+    def cpu_for(self, cores: float) -> int | None:
+        """The smallest step with at least so many cores; None beyond the last."""
+        return _step_for(self.cpu_cores, cores)
+
+    def mem_for(self, size_bytes: float) -> int | None:
+        """The smallest step with at least so much memory; None beyond the last."""
+        return _step_for(self.mem_bytes, size_bytes)
+
+
+def _step_for(axis: Sequence[float], value: float) -> int | None:
+    index = bisect_left(axis, value * (1 - _ALMOST))
+    return index if index < len(axis) else None
+
+
+def _check_axis(name: str, axis: tuple[float, ...]) -> None:
+    if not axis or axis[0] <= 0 or any(later <= earlier for earlier, later in pairwise(axis)):
+        raise UsageError(
+            f"{name} of a study must be positive and increasing, not {', '.join(map(str, axis)) or 'empty'}",
+            hint="Name a range such as 0.25..3, its lower end first",
+        )

@@ -1,0 +1,155 @@
+"""The search for the cheapest setting: what it answers was tried, it ends, and it can be resumed."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+from math import log
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadstone.capacity.evidence import Finding, Observation
+from loadstone.capacity.grid import Grid, Point, Prices
+from loadstone.capacity.search import Answer, Ask, Cheapest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIB = 1024**2
+GRID = Grid(
+    cpu_cores=tuple(0.25 * step for step in range(1, 13)),
+    mem_bytes=tuple(256 * MIB * step for step in range(1, 9)),
+    replicas=(1, 2, 3, 4),
+    prices=Prices(cpu_core=1, mem_gib=0.15),
+)
+MOST_TRIALS = 600
+"""More than any search over this grid could need: at most five trials of each of the settings it can pass through."""
+
+
+class Server:
+    """A target that needs ``cores`` in all, not more than ``parallel`` of them in one replica, and shares ``mib``."""
+
+    def __init__(self, cores: float, mib: float, parallel: float = 99.0, noise: float = 0.0, seed: int = 0) -> None:
+        self.cores, self.mib, self.parallel, self.noise = cores, mib, parallel, noise
+        self.random = random.Random(seed)
+
+    def holds(self, point: Point) -> bool:
+        setting = GRID.setting(point)
+        fits = self.mib / setting.replicas + 100 <= setting.mem_bytes / MIB
+        return fits and min(setting.cpu_cores, self.parallel) * setting.replicas >= self.cores / 0.85
+
+    def observe(self, ask: Ask) -> Observation:
+        setting = GRID.setting(ask.point)
+        peak_mib = self.mib / setting.replicas + 100
+        usable = min(setting.cpu_cores, self.parallel) * setting.replicas
+        margin = 3 * log(self.cores / 0.85 / usable) + self.random.gauss(0, self.noise)
+        return Observation(
+            margin=None if peak_mib > setting.mem_bytes / MIB else margin or -1e-6,
+            margin_se=0.02,
+            cpu_cores=min(self.cores, usable) / setting.replicas,
+            peak_mem_bytes=int(min(peak_mib * MIB, setting.mem_bytes)),
+            idle_mem_bytes=100 * MIB,
+        )
+
+
+def conduct(observe: Callable[[Ask], Observation], told: list[Observation] | None = None) -> tuple[Answer, list[Ask]]:
+    """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
+    steps, asked, past = Cheapest(GRID).steps(), [], iter(told or [])
+    try:
+        ask = next(steps)
+        while True:
+            asked.append(ask)
+            assert len(asked) <= MOST_TRIALS
+            seen = next(past, None)
+            ask = steps.send(observe(ask) if seen is None else seen)
+    except StopIteration as end:
+        return end.value, asked
+
+
+def cheapest_of(server: Server) -> float:
+    points = (Point(*at) for at in product(range(12), range(8), range(4)))
+    return min(GRID.cost(point) for point in points if server.holds(point))
+
+
+@pytest.mark.parametrize(
+    ("server", "setting"),
+    [
+        pytest.param(Server(cores=1.0, mib=300), (1.25, 512, 1), id="one-replica-is-cheapest"),
+        pytest.param(Server(cores=1.6, mib=200, parallel=1.0), (1.0, 256, 2), id="one-busy-thread-for-each-process"),
+        pytest.param(Server(cores=1.0, mib=1500), (1.25, 1792, 1), id="much-memory"),
+    ],
+)
+def test_the_cheapest_setting_that_holds_is_found(server: Server, setting: tuple[float, int, int]):
+    answer, _ = conduct(server.observe)
+    assert answer.point is not None
+    found = GRID.setting(answer.point)
+    assert (found.cpu_cores, found.mem_bytes // MIB, found.replicas) == setting
+    assert answer.smaller_fails
+
+
+def test_without_noise_no_answer_is_more_than_a_step_dearer_than_the_best():
+    for cores, parallel in product((0.4, 0.9, 1.6, 2.4, 3.2), (1.0, 99.0)):
+        server = Server(cores, mib=600, parallel=parallel)
+        answer, asked = conduct(server.observe)
+        assert answer.point is not None
+        assert server.holds(answer.point)
+        step = (0.25 + 0.25 * 0.15) * GRID.setting(answer.point).replicas
+        assert GRID.cost(answer.point) <= cheapest_of(server) + step + 1e-9
+        assert len(asked) < 40
+
+
+def test_nothing_is_answered_when_the_largest_setting_does_not_hold():
+    answer, asked = conduct(Server(cores=40, mib=300).observe)
+    assert answer == Answer(point=None)
+    assert {ask.point for ask in asked} == {GRID.top}
+
+
+def test_the_smaller_neighbours_are_part_of_the_answer():
+    answer, _ = conduct(Server(cores=1.0, mib=300).observe)
+    assert answer.point is not None
+    below = answer.point._replace(cpu=answer.point.cpu - 1)
+    assert (below, Finding.FAILS) in answer.smaller
+
+
+observations = st.builds(
+    Observation,
+    margin=st.none() | st.floats(-3, 3),
+    margin_se=st.floats(0.001, 0.5),
+    cpu_cores=st.floats(0, 3),
+    peak_mem_bytes=st.integers(0, 2048 * MIB),
+    idle_mem_bytes=st.integers(0, 2048 * MIB),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.data())
+def test_whatever_is_observed_it_ends_and_answers_only_what_was_tried(order: random.Random, data: st.DataObject):
+    few = data.draw(st.lists(observations, min_size=1, max_size=12))
+    answer, asked = conduct(lambda _: order.choice(few))
+    assert answer.point is None or answer.point in {ask.point for ask in asked}
+
+
+@settings(max_examples=100, deadline=None)
+@given(cores=st.floats(0.2, 8), mib=st.floats(50, 3000), noise=st.floats(0, 0.3), cut=st.floats(0, 1))
+def test_a_resumed_search_goes_on_as_if_it_had_not_been_interrupted(cores: float, mib: float, noise: float, cut: float):
+    told: list[Observation] = []
+    server = Server(cores, mib, noise=noise)
+
+    def observe(ask: Ask) -> Observation:
+        told.append(server.observe(ask))
+        return told[-1]
+
+    whole = conduct(observe)
+    before, after = told[: int(cut * len(told))], iter(told[int(cut * len(told)) :])
+    assert conduct(lambda _: next(after), before) == whole
+
+
+def test_every_repeat_is_measured_longer_than_the_first_look():
+    _, asked = conduct(Server(cores=1.0, mib=300).observe)
+    seen: set[Point] = set()
+    for ask in asked:
+        assert ask.window_s == (120.0 if ask.point in seen else 60.0)
+        seen.add(ask.point)
