@@ -35,7 +35,7 @@ test: $(DEV_SET) ## Run the tests that need only Python packages
 	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults -n 3 --dist loadgroup $(ARGS)
 
 .PHONY: test-runs
-test-runs: $(DEV_SET) ## Load scenarios and run whole load tests, which also need nothing but Python packages
+test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also needs nothing but Python packages
 	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults -n 2 $(ARGS)
 
 .PHONY: test-services

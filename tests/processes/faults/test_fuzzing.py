@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.fuzz import CORPUS, corpus_of
@@ -26,7 +26,7 @@ KEPT = [(target, path) for target in TARGETS for path in sorted(corpus_of(target
 )
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_no_input_crashes_a_decoder_or_a_reader(target: FuzzTarget):
-    @settings(max_examples=20 if target.slow else 300)
+    @settings(max_examples=20 if target.slow else 300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def check(data: st.DataObject) -> None:
         target.check(data.draw(target.inputs))
