@@ -32,6 +32,7 @@ _MOST_BINS: Final = 600
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _ROWS_PER_DECADE: Final = 10
 _SUMS: Final = ("n", "err", "rt_sum_us")
+_COLUMNS: Final = ("second", "method", "name", *_SUMS, "rt_min_us", "rt_max_us", "bucket", "bucket_n")
 
 
 def step_for(seconds: int) -> int:
@@ -67,7 +68,7 @@ class Binned:
 
     def add(self, rollups: RunTable) -> Self:
         """Add every row of a run's rollups."""
-        for batch in rollups.batches():
+        for batch in rollups.batches(_COLUMNS):
             self._add(batch)
         self._compact()
         return self

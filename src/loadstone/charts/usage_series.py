@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import fields as fields_of
 
 from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_CONTAINERS
 from loadstone.domain.live import container_label
@@ -59,7 +60,8 @@ def _values(
 def read_usage_series(usage: RunTable, bins: Bins) -> dict[str, Series]:
     """Chart to label to values per bin: the mean of CPU over a bin, the highest of memory and throttling."""
     moments: dict[int, list[Usage]] = {}
-    for batch in usage.batches():
+    columns = [each.name for each in fields_of(Usage) if each.required or each.name in usage.schema.names]
+    for batch in usage.batches(["at", *columns]):
         at = np.asarray(batch.column("at").cast(pa.int64())).tolist()
         for at_ns, row in zip(at, batch.drop_columns(["at"]).to_pylist(), strict=True):
             moments.setdefault(at_ns, []).append(Usage(**row))
