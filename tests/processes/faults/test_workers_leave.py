@@ -71,8 +71,8 @@ def master_port(run: LoadstoneRun) -> str:
     shown="the worker took part in the run without recording it",
 )
 def test_a_stock_worker_that_joins_is_a_doubt(new_run, counting_server, foreign_worker):
-    load = ("--host", counting_server.url, *BUSY, "-t", "25s", "--workers", "1")
-    run = new_run("mixed", *load).start()
+    ramp = ("-u", "8", "-r", "0.5", *CALM)  # a worker that joins later than that gets no user of Locust
+    run = new_run("mixed", "--host", counting_server.url, *ramp, "-t", "25s", "--workers", "1").start()
     foreign_worker.append(start_stock_worker(master_port(run)))
     assert run.finish(120) == 3, run.output
     found, total = run.run_json(), counting_server.count().total
