@@ -83,11 +83,14 @@ def one_by_one(requests: Iterable[Request]) -> Rows:
 
 
 def slowest(view: View) -> Rows:
-    """The ten slowest of each ten seconds, then of these the shown and chosen ones, then the twenty slowest."""
+    """The ten slowest of each ten seconds, then of these the shown and chosen ones, then the twenty slowest.
+
+    Of equally slow ones each ten seconds keep the later, and InfluxDB's ``top`` keeps the earlier.
+    """
     spans = view.run.spans(view.run.requests, 10).values()
     kept = [each for span in spans for each in sorted(span, key=_slowness)[:SLOWEST]]
     shown = [each for each in kept if view.covers(each.end_ns) and view.chosen("name", each.name)]
-    return one_by_one(sorted(shown, key=_slowness)[:MOST_SHOWN])
+    return one_by_one(sorted(shown, key=lambda each: (-each.rt_ms, each.end_ns))[:MOST_SHOWN])
 
 
 def _slowness(request: Request) -> tuple[float, int]:
