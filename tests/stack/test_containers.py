@@ -181,7 +181,7 @@ def test_no_secret_is_in_what_the_engine_shows_logs_images_or_the_repository(sta
         "logs": stack.logs(tail=10_000),
         "compose config": stack.must("config"),
         "the repository": subprocess.run(
-            ["git", "grep", "-hI", ""], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "grep", "-hI", ""], cwd=ROOT, capture_output=True, text=True, errors="replace", check=True
         ).stdout,
     }
     for image in sorted({one["Image"] for each in stack.by_service().values() for one in each}):
