@@ -93,7 +93,8 @@ def test_a_kind_of_wait(compared: Comparison, path: str, waits_s: float):
     compared.equal_below(path, requests=6)
     for outcome in (compared.locust, compared.loadstone):
         spent = outcome.rows[f"WAIT {path}/spent"].mean_ms
-        assert waits_s * 1000 - 10 <= spent <= waits_s * 1000 * WRONG_UNIT, (path, outcome.rows)
+        # The user that sleeps blocks the others as they begin: a schedule then makes up for it, in Locust too.
+        assert waits_s * 900 <= spent <= waits_s * 1000 * WRONG_UNIT, (path, outcome.rows)
         assert outcome.rows[f"WAIT {path}/visit"].mean_ms == 10
 
 
