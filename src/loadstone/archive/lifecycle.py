@@ -163,6 +163,12 @@ class Lifecycle:
         return expected and self.exit_observed is None and None not in self._exits
 
     @property
+    def lost_under_load(self) -> set[int]:
+        """Workers that were reported lost before users began to stop."""
+        end_ns = self.stopping_ns or self.stopped_ns
+        return {worker for worker, at_ns in self.lost_at_ns.items() if end_ns is None or at_ns < end_ns}
+
+    @property
     def warmup_ns(self) -> int:
         """How long after the ramp the window opens."""
         return int(self.identity.warmup_s * NS_PER_S)

@@ -195,7 +195,8 @@ class RunState:
         """The ledger of every incarnation, and of every worker lost before its first batch came (incarnation "")."""
         ledgers = [incarnation.ledger for incarnation in self.incarnations.values()]
         known = {ledger.worker for ledger in ledgers}
-        return ledgers + [self._silent(worker) for worker in sorted(set(self.lifecycle.lost_at_ns) - known)]
+        lost_early = set(self.lifecycle.lost_at_ns) - known - self.silent_workers
+        return ledgers + [self._silent(worker) for worker in sorted(lost_early)]
 
     def missing(self, kind: EntryKind) -> int:
         """How many events or usage ticks are missing between the first and the last one of each source."""
@@ -207,9 +208,12 @@ class RunState:
 
     @property
     def silent_workers(self) -> set[int]:
-        """Workers of the roster that never sent a batch and were not lost, such as one that runs without the hook."""
+        """Workers of the roster that never sent a batch though they stayed, such as one that runs without the hook.
+
+        A worker that has stopped is gone from the master's list, so one that goes while users stop has stayed.
+        """
         known = {incarnation.ledger.worker for incarnation in self.incarnations.values()}
-        return self.lifecycle.roster - known - set(self.lifecycle.lost_at_ns)
+        return self.lifecycle.roster - known - self.lifecycle.lost_under_load
 
     def _silent(self, worker: int) -> IncarnationLedger:
         """A worker that never sent a batch may have been as fast as the fastest one, from when it joined."""

@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.rpc.protocol import Message
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from loadstone.domain.event import (
     Interrupted,
     RampDone,
-    Roster,
-    Stage,
     Stopped,
     Stopping,
     Users,
-    WorkerJoined,
-    WorkerLost,
 )
 from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import (
@@ -34,6 +29,7 @@ from loadstone.hook.identity import (
     new_run_id,
     target_users,
 )
+from loadstone.hook.observer import Observer
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.sender import EventPublisher
 from loadstone.stream.proof import RunSecret
@@ -47,13 +43,10 @@ if TYPE_CHECKING:
 
     from loadstone.settings import HookSettings, RunRequest
 
-__all__ = ["MasterHook", "Rebalancer", "ResetWatch"]
+__all__ = ["MasterHook", "ResetWatch"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
-_MISSING: Final = "missing"
 _CLOCK_EVERY_S: Final = 10.0
-_SETTLED_AFTER: Final = 3
-"""Looks without another loss after which users are distributed again: within ten seconds of the loss."""
 log = logging.getLogger("loadstone.master")
 
 
@@ -166,7 +159,7 @@ class MasterHook:
             gevent.spawn(runner.stop)
 
     def _watch(self) -> None:
-        seen = _Observer()
+        seen = Observer()
         while True:
             runner = self._environment.runner
             if runner is not None and self._publisher is not None:
@@ -239,38 +232,6 @@ def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSet
     )
 
 
-class _Observer:
-    """What the master saw a second ago, to publish what has changed."""
-
-    def __init__(self) -> None:
-        self._workers: dict[str, int] = {}
-        self._target: int | None = None
-        self._rebalancer = Rebalancer()
-
-    def compare(self, runner: Runner, publisher: EventPublisher) -> None:
-        if isinstance(runner, MasterRunner):
-            self._compare_workers(runner, publisher)
-        target = target_users(runner)
-        if self._target not in {None, target}:
-            publisher.publish(Stage(users=target, before=self._target))
-        self._target = target
-
-    def _compare_workers(self, runner: MasterRunner, publisher: EventPublisher) -> None:
-        present = {
-            id_: runner.get_worker_index(id_) for id_, node in list(runner.clients.items()) if node.state != _MISSING
-        }
-        joined = sorted(set(present.values()) - set(self._workers.values()))
-        lost = sorted(set(self._workers.values()) - set(present.values()))
-        if joined:
-            publisher.publish(Roster(workers=tuple(sorted(present.values()))))
-        for worker in joined if self._workers else ():
-            publisher.publish(WorkerJoined(worker=worker))
-        for worker in lost:
-            publisher.publish(WorkerLost(worker=worker))
-        self._rebalancer.look(runner, lost=bool(lost))
-        self._workers = present
-
-
 def quit_gracefully(runner: Any) -> None:
     """Make ``runner.quit`` stop the test first.
 
@@ -289,26 +250,3 @@ def quit_gracefully(runner: Any) -> None:
         quit_at_once()
 
     runner.quit = quit_after_stop
-
-
-class Rebalancer:
-    """Distributes users again, once, after workers were lost; users that ended by themselves are not started again."""
-
-    def __init__(self) -> None:
-        self._looks_left = 0
-
-    def look(self, runner: MasterRunner, *, lost: bool) -> None:
-        """Called once a second; ``lost``: whether a worker was lost since the last call."""
-        if lost:
-            self._looks_left = _SETTLED_AFTER
-        elif self._looks_left and runner.state != STATE_SPAWNING:
-            self._looks_left -= 1
-            if self._looks_left == 0:
-                self._distribute(runner)
-
-    def _distribute(self, runner: MasterRunner) -> None:
-        missing = runner.target_user_count - runner.user_count
-        has_shape = runner.environment.shape_class is not None
-        if runner.state == STATE_RUNNING and missing > 0 and runner.worker_count and not has_shape:
-            log.warning("users_missing=%d workers=%d action='distribute them again'", missing, runner.worker_count)
-            gevent.spawn(runner.start, runner.target_user_count, runner.spawn_rate)

@@ -84,6 +84,17 @@ def test_a_worker_of_the_roster_that_never_sent_a_batch_is_silent():
     assert state_of(run).silent_workers == {1}
 
 
+def test_a_worker_that_never_sent_a_batch_and_left_when_users_stopped_is_silent_too(tmp_path):
+    run = RunMaker().started(workers=(0, 1))
+    recorded = IncarnationMaker(0)
+    run.add(recorded.batch(samples(9, 0, 1))).event(EventKind.STOPPING, 2).event(EventKind.WORKER_LOST, 2.5, worker=1)
+    run.add(recorded.batch(samples(9, 2, 3), final=True)).stopped(3)
+    document = document_of(closed(tmp_path, run.entries))
+    assert document["lost_workers"] == []
+    assert document["ledgers"]["archive"]["unknown"] == 0
+    assert any("worker 1 took part in the run without recording it" in reason for reason in document["reasons"])
+
+
 @pytest.mark.parametrize(
     ("exit_from", "exits", "unknown"),
     [

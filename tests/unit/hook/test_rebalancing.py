@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import pytest
 
-from loadstone.hook.master import Rebalancer
+from loadstone.hook.observer import Rebalancer
 
 
 class Master:

@@ -122,7 +122,7 @@ def _lost_workers(first_pass: FirstPass) -> tuple[int, ...]:
     """Workers that were reported lost and never ended properly."""
     state = first_pass.state
     ended = {incarnation.ledger.worker for incarnation in state.incarnations.values() if not incarnation.ledger.is_lost}
-    return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended))
+    return tuple(sorted(set(state.lifecycle.lost_at_ns) - ended - state.silent_workers))
 
 
 def _counts_of_incarnations(first_pass: FirstPass) -> dict[str, Any]:
@@ -147,10 +147,8 @@ def _endings(first_pass: FirstPass) -> dict[str, Any]:
 
 def _left_workers(first_pass: FirstPass) -> tuple[int, ...]:
     """Workers that sent everything and left while users of the run were still wanted."""
-    state, lifecycle = first_pass.state, first_pass.state.lifecycle
-    end_ns = lifecycle.stopping_ns or lifecycle.stopped_ns
-    left = {worker for worker, at_ns in lifecycle.lost_at_ns.items() if end_ns is None or at_ns < end_ns}
-    return tuple(sorted(left & {each.ledger.worker for each in state.incarnations.values() if each.ledger.final}))
+    ended = {each.ledger.worker for each in first_pass.state.incarnations.values() if each.ledger.final}
+    return tuple(sorted(first_pass.state.lifecycle.lost_under_load & ended))
 
 
 def _exit(exited: Exited) -> ExitFacts:
