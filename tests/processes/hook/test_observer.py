@@ -26,8 +26,10 @@ def master() -> Iterator[MasterRunner]:
         join(runner, name)
     runner.state = "running"
     yield runner
+    context = runner.server.socket.context
     runner.greenlet.kill()
     runner.server.close()
+    context.destroy()
 
 
 def join(master: MasterRunner, name: str) -> None:
