@@ -1,9 +1,10 @@
-"""Evidence: what the trials of a study have shown so far, and what follows for one setting.
+"""Evidence: what the trials of a study have shown so far, and what follows for what was tried.
 
-The *margin* of a trial is the largest ln(value / limit) over its objectives: negative means that all of them hold. Its
-standard error comes from within the trial (block bootstrap). Trials of the same setting differ by more than that, from
-run to run; this variance is pooled over all settings that were tried more than once. Memory that runs out is no matter
-of statistics: one kill is proof enough.
+What is tried is a setting of the target, or a number of users. The *margin* of a trial is the largest ln(value / limit)
+over its objectives: negative means that all of them hold. Its standard error comes from within the trial (block
+bootstrap). Trials of the same thing differ by more than that, from run to run; this variance is pooled over all that
+was tried more than once. Memory that runs out, or a target that crashes, is no matter of statistics: once is proof
+enough.
 """
 
 from __future__ import annotations
@@ -11,47 +12,58 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import sqrt
-from statistics import fmean, median, variance
-from typing import TYPE_CHECKING, Final
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from loadstone.capacity.grid import Point
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
-    from loadstone.capacity.grid import Point
-
-__all__ = ["Evidence", "Finding", "Observation", "Rules"]
+__all__ = ["Evidence", "Finding", "Observation", "Rules", "SettingEvidence", "SettingObservation"]
 
 _PRIOR_RUNS: Final = 4
 """How many repeated trials the assumed variance between runs weighs as much as."""
 _NEAR: Final = 0.7
-"""Settings that miss an objective by more than its double vary more, and do not count for the others."""
+"""What misses an objective by more than its double varies more, and does not count for the rest."""
 _FEW: Final = 2
 """Up to so many margins are averaged; of more, the median ignores the one trial that went wrong unnoticed."""
 
 
 class Finding(StrEnum):
-    """What is known about a setting."""
+    """What is known about what was tried."""
 
     HOLDS = "holds"
     FAILS = "fails"
-    OUT_OF_MEMORY = "out of memory"
+    BREAKS = "breaks"
+    """A replica ran out of memory, or the target crashed."""
     UNDECIDED = "undecided"
     """After as many trials as are allowed its margin is still too close to zero to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One valid trial. ``margin`` is None if a replica ran out of memory; see the module's docstring.
+    """One valid trial. ``margin`` is None if the target broke; see the module's docstring."""
+
+    margin: float | None
+    margin_se: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingObservation(Observation):
+    """One valid trial of a setting, with what its replicas used.
 
     ``cpu_cores`` is the mean use of one replica, ``peak_mem_bytes`` the highest working set of one, and
     ``idle_mem_bytes`` what it held before the load.
     """
 
-    margin: float | None
-    margin_se: float
     cpu_cores: float
     peak_mem_bytes: int
     idle_mem_bytes: int
+
+
+K = TypeVar("K", bound="Hashable")
+Seen = TypeVar("Seen", bound=Observation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,40 +84,37 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Evidence:
-    """All observations of a study, by point of its grid."""
+class Evidence(Generic[K, Seen]):
+    """All observations of a study, by what was tried."""
 
     rules: Rules
-    observations: dict[Point, list[Observation]] = field(default_factory=dict)
+    observations: dict[K, list[Seen]] = field(default_factory=dict)
 
-    def add(self, point: Point, observation: Observation) -> None:
+    def add(self, tried: K, observation: Seen) -> None:
         """Take one more trial into account."""
-        self.observations.setdefault(point, []).append(observation)
+        self.observations.setdefault(tried, []).append(observation)
 
-    def of(self, point: Point) -> Sequence[Observation]:
-        """What was observed at a point."""
-        return self.observations.get(point, ())
+    def of(self, tried: K) -> Sequence[Seen]:
+        """What was observed."""
+        return self.observations.get(tried, ())
 
-    def margins(self, point: Point) -> list[float]:
-        """The margins of its trials that did not run out of memory."""
-        return [each.margin for each in self.of(point) if each.margin is not None]
+    def margins(self, tried: K) -> list[float]:
+        """The margins of its trials in which the target did not break."""
+        return [each.margin for each in self.of(tried) if each.margin is not None]
 
     def between_runs_variance(self) -> float:
         """The variance of the margin from run to run, beyond what is seen within the runs."""
         total, weight = _PRIOR_RUNS * self.rules.between_runs_sd**2, float(_PRIOR_RUNS)
-        for point in self.observations:
-            margins = self.margins(point)
+        for tried in self.observations:
+            margins = self.margins(tried)
             if len(margins) > 1 and median(margins) < _NEAR:
-                total += max(variance(margins) - self._within_variance(point), 0.0) * (len(margins) - 1)
+                total += max(_variance(margins) - self._within_variance(tried), 0.0) * (len(margins) - 1)
                 weight += len(margins) - 1
         return total / weight
 
-    def margin(self, point: Point) -> tuple[float, float, int] | None:
-        """The margin of a setting, its standard error, and from how many trials; None without one that shows it.
-
-        Trials of the same CPU and replicas with more memory count too: memory that suffices does not change latency.
-        """
-        seen = [each for other in self.observations if _tells_of(other, point) for each in self.observations[other]]
+    def margin(self, asked: K) -> tuple[float, float, int] | None:
+        """The margin, its standard error, and from how many trials; None without one that shows it."""
+        seen = [each for tried in self.observations if self._tells(tried, asked) for each in self.observations[tried]]
         margins = [each.margin for each in seen if each.margin is not None]
         if not margins:
             return None
@@ -113,13 +122,13 @@ class Evidence:
         spread = self.between_runs_variance() + within
         if len(margins) <= _FEW:
             return fmean(margins), sqrt(spread / len(margins)), len(margins)
-        return median(margins), sqrt(max(spread, variance(margins)) / len(margins)), len(margins)
+        return median(margins), sqrt(max(spread, _variance(margins)) / len(margins)), len(margins)
 
-    def finding(self, point: Point, *, passes: int = 1, fails: int = 1) -> Finding | None:
-        """What is known of a setting; None if trials are missing: ``passes`` of its own to hold, ``fails`` to fail."""
-        if any(each.margin is None for each in self.of(point)):
-            return Finding.OUT_OF_MEMORY
-        estimate, own = self.margin(point), len(self.of(point))
+    def finding(self, asked: K, *, passes: int = 1, fails: int = 1) -> Finding | None:
+        """What is known; None if trials are missing: ``passes`` of its own to hold, ``fails`` to fail."""
+        if any(each.margin is None for each in self.of(asked)):
+            return Finding.BREAKS
+        estimate, own = self.margin(asked), len(self.of(asked))
         if estimate is None:
             return None
         margin, se, trials = estimate
@@ -129,6 +138,21 @@ class Evidence:
         if margin > enough and trials >= fails:
             return Finding.FAILS
         return Finding.UNDECIDED if own >= self.rules.most_trials else None
+
+    def _tells(self, tried: K, asked: K) -> bool:
+        """Whether trials of one thing show the margin of another."""
+        return tried == asked
+
+    def _within_variance(self, tried: K) -> float:
+        return fmean(each.margin_se**2 for each in self.of(tried) if each.margin is not None)
+
+
+@dataclass(slots=True)
+class SettingEvidence(Evidence[Point, SettingObservation]):
+    """All observations of a study of settings, by point of its grid.
+
+    Trials of the same CPU and replicas with more memory count too: memory that suffices does not change latency.
+    """
 
     def cpu_cores(self, point: Point) -> float | None:
         """The median use of one replica; None if every trial ran out of memory."""
@@ -144,9 +168,11 @@ class Evidence:
         peaks = [each.peak_mem_bytes for each in self.of(point)]
         return median(peaks) if peaks else 0.0
 
-    def _within_variance(self, point: Point) -> float:
-        return fmean(each.margin_se**2 for each in self.of(point) if each.margin is not None)
+    def _tells(self, tried: Point, asked: Point) -> bool:
+        return tried.cpu == asked.cpu and tried.replicas == asked.replicas and tried.mem >= asked.mem
 
 
-def _tells_of(other: Point, point: Point) -> bool:
-    return other.cpu == point.cpu and other.replicas == point.replicas and other.mem >= point.mem
+def _variance(values: Sequence[float]) -> float:
+    """The sample variance; `statistics.variance` computes with fractions, which takes a hundred times as long."""
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from loadstone.capacity.evidence import Evidence, Finding, Observation, Rules
+from loadstone.capacity.evidence import Finding, Rules, SettingEvidence, SettingObservation
 from loadstone.capacity.grid import Point
 from loadstone.capacity.threshold import Threshold
 
@@ -57,7 +57,7 @@ class Ask:
     window_s: float
 
 
-Steps: TypeAlias = "Generator[Ask, Observation, T]"
+Steps: TypeAlias = "Generator[Ask, SettingObservation, T]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Cheapest:
 
     grid: Grid
     rules: Rules = field(default_factory=Rules)
-    evidence: Evidence = field(init=False)
+    evidence: SettingEvidence = field(init=False)
     candidates: dict[int, int] = field(default_factory=dict)
     _explored: set[int] = field(default_factory=set)
     _memory: dict[int, int] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Cheapest:
     _peak: Point = field(init=False)
 
     def __post_init__(self) -> None:
-        self.evidence = Evidence(self.rules)
+        self.evidence = SettingEvidence(self.rules)
         self._peak = self.grid.top
 
     def steps(self) -> Steps[Answer]:
@@ -115,7 +115,7 @@ class Cheapest:
         indexes = range(len(self.grid.replicas))
         return [index for index in indexes if index not in self._explored and self._least_cpu(index) is not None]
 
-    def _try(self, point: Point) -> Steps[Observation]:
+    def _try(self, point: Point) -> Steps[SettingObservation]:
         observation = yield Ask(point, _REPEAT_S if self.evidence.of(point) else _FIRST_LOOK_S)
         self.evidence.add(point, observation)
         return observation
@@ -240,12 +240,12 @@ class Cheapest:
 
     def _put_right(self, point: Point, found: Finding) -> bool:
         """Replace a candidate that did not hold, or has no memory to spare; whether it was replaced."""
-        short_of_memory = found is Finding.OUT_OF_MEMORY or not self._has_headroom(point)
+        short_of_memory = found is Finding.BREAKS or not self._has_headroom(point)
         if short_of_memory and point.mem < self.grid.top.mem:
             self._memory[point.replicas] = point.mem + 1
         elif found is Finding.HOLDS:
             return False
-        elif found is Finding.OUT_OF_MEMORY or point.cpu == self.grid.top.cpu:
+        elif found is Finding.BREAKS or point.cpu == self.grid.top.cpu:
             del self.candidates[point.replicas]
         else:
             self._raise_cpu(point)
@@ -273,5 +273,5 @@ class Cheapest:
 
 
 def _answer(point: Point, smaller: Sequence[tuple[Point, Finding]]) -> Answer:
-    fails = [found in {Finding.FAILS, Finding.OUT_OF_MEMORY} for tried, found in smaller if tried.cpu < point.cpu]
+    fails = [found in {Finding.FAILS, Finding.BREAKS} for tried, found in smaller if tried.cpu < point.cpu]
     return Answer(point=point, smaller_fails=all(fails), smaller=tuple(smaller))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from loadstone.capacity.evidence import Observation
+from loadstone.capacity.evidence import SettingObservation
 from loadstone.capacity.grid import Grid, Point, Prices
 
 MIB = 1024**2
@@ -186,7 +186,7 @@ class Laboratory:
         self.trials = 0
         self.seconds = 0.0
 
-    def observe(self, point: Point, window_s: float) -> Observation:
+    def observe(self, point: Point, window_s: float) -> SettingObservation:
         """A trial that nothing speaks against, after at most three repetitions."""
         for _ in range(4):
             observation, noticed = self._trial(point, window_s)
@@ -194,7 +194,7 @@ class Laboratory:
                 break
         return observation
 
-    def _trial(self, point: Point, window_s: float) -> tuple[Observation, bool]:
+    def _trial(self, point: Point, window_s: float) -> tuple[SettingObservation, bool]:
         world, at = self.world, (point.cpu, point.replicas)
         self.trials += 1
         self.seconds += OVERHEAD_S + window_s
@@ -210,7 +210,7 @@ class Laboratory:
             self.seconds -= window_s / 2
         elif peak_mib > 0.95 * limit_mib:
             log_latency += self.rng.uniform(0.02, 0.25)
-        observation = Observation(
+        observation = SettingObservation(
             margin=None if out_of_memory else float(log_latency - log(world.target.limit_s)),
             margin_se=float(se),
             cpu_cores=float(world.used[at] * exp(shift) * exp(self.rng.normal(0, 0.01))),

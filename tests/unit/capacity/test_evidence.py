@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from loadstone.capacity.evidence import Evidence, Finding, Observation, Rules
+from loadstone.capacity.evidence import Finding, Rules, SettingEvidence, SettingObservation
 from loadstone.capacity.grid import Point
 
 POINT = Point(3, 2, 0)
 
 
-def observed(margin: float | None, *, se: float = 0.02, peak: int = 1000) -> Observation:
-    return Observation(margin=margin, margin_se=se, cpu_cores=1.0, peak_mem_bytes=peak, idle_mem_bytes=100)
+def observed(margin: float | None, *, se: float = 0.02, peak: int = 1000) -> SettingObservation:
+    return SettingObservation(margin=margin, margin_se=se, cpu_cores=1.0, peak_mem_bytes=peak, idle_mem_bytes=100)
 
 
-def evidence(*margins: float | None, at: Point = POINT) -> Evidence:
-    known = Evidence(Rules())
+def evidence(*margins: float | None, at: Point = POINT) -> SettingEvidence:
+    known = SettingEvidence(Rules())
     for margin in margins:
         known.add(at, observed(margin))
     return known
@@ -31,7 +31,7 @@ def evidence(*margins: float | None, at: Point = POINT) -> Evidence:
         pytest.param([-0.3, -0.2, -0.25], Finding.HOLDS, id="three-that-agree"),
         pytest.param([0.2, 0.25], Finding.FAILS, id="two-that-agree"),
         pytest.param([-0.2, 0.2, -0.1, 0.1, 0.0], Finding.UNDECIDED, id="five-around-zero"),
-        pytest.param([-0.5, None], Finding.OUT_OF_MEMORY, id="one-out-of-memory-is-enough"),
+        pytest.param([-0.5, None], Finding.BREAKS, id="one-out-of-memory-is-enough"),
         pytest.param([-0.4, -0.4, -0.4, 2.0], None, id="one-that-went-wrong-makes-it-uncertain"),
         pytest.param([-0.4, -0.4, -0.4, -0.4, 0.1], Finding.HOLDS, id="one-that-was-slow-does-not"),
     ],
@@ -67,11 +67,11 @@ def test_settings_far_beyond_their_limit_do_not_count_for_the_variance():
 
 
 def test_cpu_is_the_median_and_memory_the_peak():
-    known = Evidence(Rules())
+    known = SettingEvidence(Rules())
     for cores, peak in ((1.0, 10), (1.2, 30), (9.0, 20)):
         known.add(
             POINT,
-            Observation(margin=-1, margin_se=0.1, cpu_cores=cores, peak_mem_bytes=peak, idle_mem_bytes=1),
+            SettingObservation(margin=-1, margin_se=0.1, cpu_cores=cores, peak_mem_bytes=peak, idle_mem_bytes=1),
         )
     assert (known.cpu_cores(POINT), known.peak_mem_bytes(POINT), known.usual_peak_mem_bytes(POINT)) == (1.2, 30, 20)
     assert (known.cpu_cores(Point(0, 0, 0)), known.peak_mem_bytes(Point(0, 0, 0))) == (None, 0)

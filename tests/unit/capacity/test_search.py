@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadstone.capacity.evidence import Finding, Observation
+from loadstone.capacity.evidence import Finding, SettingObservation
 from loadstone.capacity.grid import Grid, Point, Prices
 from loadstone.capacity.search import Answer, Ask, Cheapest
 
@@ -41,12 +41,12 @@ class Server:
         fits = self.mib / setting.replicas + 100 <= setting.mem_bytes / MIB
         return fits and min(setting.cpu_cores, self.parallel) * setting.replicas >= self.cores / 0.85
 
-    def observe(self, ask: Ask) -> Observation:
+    def observe(self, ask: Ask) -> SettingObservation:
         setting = GRID.setting(ask.point)
         peak_mib = self.mib / setting.replicas + 100
         usable = min(setting.cpu_cores, self.parallel) * setting.replicas
         margin = 3 * log(self.cores / 0.85 / usable) + self.random.gauss(0, self.noise)
-        return Observation(
+        return SettingObservation(
             margin=None if peak_mib > setting.mem_bytes / MIB else margin or -1e-6,
             margin_se=0.02,
             cpu_cores=min(self.cores, usable) / setting.replicas,
@@ -55,7 +55,9 @@ class Server:
         )
 
 
-def conduct(observe: Callable[[Ask], Observation], told: list[Observation] | None = None) -> tuple[Answer, list[Ask]]:
+def conduct(
+    observe: Callable[[Ask], SettingObservation], told: list[SettingObservation] | None = None
+) -> tuple[Answer, list[Ask]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
     steps, asked, past = Cheapest(GRID).steps(), [], iter(told or [])
     try:
@@ -115,7 +117,7 @@ def test_the_smaller_neighbours_are_part_of_the_answer():
 
 
 observations = st.builds(
-    Observation,
+    SettingObservation,
     margin=st.none() | st.floats(-3, 3),
     margin_se=st.floats(0.001, 0.5),
     cpu_cores=st.floats(0, 3),
@@ -135,10 +137,10 @@ def test_whatever_is_observed_it_ends_and_answers_only_what_was_tried(order: ran
 @settings(max_examples=100, deadline=None)
 @given(cores=st.floats(0.2, 8), mib=st.floats(50, 3000), noise=st.floats(0, 0.3), cut=st.floats(0, 1))
 def test_a_resumed_search_goes_on_as_if_it_had_not_been_interrupted(cores: float, mib: float, noise: float, cut: float):
-    told: list[Observation] = []
+    told: list[SettingObservation] = []
     server = Server(cores, mib, noise=noise)
 
-    def observe(ask: Ask) -> Observation:
+    def observe(ask: Ask) -> SettingObservation:
         told.append(server.observe(ask))
         return told[-1]
 
