@@ -88,7 +88,7 @@ def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, state = free_port(), RunState()
     for entry in MadeRun(run=RUN).entries():
         state.apply(entry)
-    with serving("127.0.0.1", port, tmp_path_factory.mktemp("results")) as board:
+    with serving("127.0.0.1", port, tmp_path_factory.mktemp("results"), ("load.test",)) as board:
         assert board is not None
         board.show(snapshot(RUN, state, now_ns=START + 20 * SECOND), state)
         yield f"http://127.0.0.1:{port}"
@@ -100,7 +100,8 @@ def master(tmp_path_factory: pytest.TempPathFactory, valkey_binary: Path, live_u
     with contextlib.ExitStack() as stack:
         valkey = RedisServer(valkey_binary, tmp_path_factory.mktemp("valkey")).start()
         stack.callback(valkey.close)
-        folder, settings = tmp_path_factory.mktemp("master"), {"web_guard": "all", "live_url": live_url}
+        settings = {"web_guard": "all", "live_url": live_url, "allowed_hosts": "load.test"}
+        folder = tmp_path_factory.mktemp("master")
         yield stack.enter_context(locust_master(folder, valkey.url, **settings))
 
 
@@ -203,6 +204,28 @@ def test_locusts_own_page_starts_and_stops_a_run_by_clicks(browser: Browser, mas
         page.evaluate(f"{button('Stop')}.click()")
         wait_until(lambda: master.effects()["state"] == "stopped", "the run is stopped")
         assert_quiet(page, f"http://{host}:{master.port}/")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "load.test"])
+def test_a_click_in_locusts_page_opens_the_live_page_of_the_same_host(
+    lying_browser: Browser, master: LocustMaster, live_url: str, host: str
+):
+    live, link = live_url.rpartition(":")[2], "document.querySelector('a[href$=\"loadstone/live\"]')"
+    has_run(master)
+    with lying_browser.page() as page:
+        page.open(f"http://{host}:{master.port}/?tab=reports", link)
+        page.evaluate(f"{link}.target = '', {link}.click()")
+        page.wait_for(f"location.href === 'http://{host}:{live}/' && window.loadstone && window.loadstone.view.page")
+
+
+def has_run(master: LocustMaster) -> None:
+    """Locust's page has no tabs before the first run."""
+    if master.effects()["state"] == "ready":
+        wait_until(master.has_worker, "the worker is there")
+        for path, state in (("/swarm", "running"), ("/stop", "stopped")):
+            form = {"user_count": "1", "spawn_rate": "1"}
+            assert master.ask("POST", path, {"Origin": master.url}, data=form).status_code == 200
+            wait_until(lambda state=state: master.effects()["state"] == state, f"the run is {state}")
 
 
 def button(name: str) -> str:

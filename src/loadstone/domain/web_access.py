@@ -24,7 +24,7 @@ from loadstone.domain.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["SECURITY_HEADERS", "AllowedHosts", "WebRequest", "refusal"]
+__all__ = ["SECURITY_HEADERS", "AllowedHosts", "WebRequest", "refusal", "seen_from"]
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
@@ -35,6 +35,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 """For every answer: no other site embeds it, guesses its type, or keeps a handle on its window."""
 _AUTHORITY: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z_.-]+))(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
 _LOCAL: Final = "localhost"
+_LOOPBACK: Final = frozenset({_LOCAL, "127.0.0.1", "::1"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = "Bearer "
@@ -125,6 +126,18 @@ def refusal(request: WebRequest, hosts: AllowedHosts, token: str | None = None) 
             " LOADSTONE_CONTROL_TOKEN of the master."
         )
     return None
+
+
+def seen_from(url: str, host: str) -> str:
+    """The address of a page on this machine as a browser reaches it that sends this ``Host``; others stay.
+
+    A page that listens on the loopback address, or on all, is told by a loopback name.
+    """
+    parts, asked = urlsplit(url), _AUTHORITY.fullmatch(host)
+    if asked is None or parts.hostname not in _LOOPBACK:
+        return url
+    name = f"[{asked[1]}]" if asked[1] else asked[2]
+    return parts._replace(netloc=name if parts.port is None else f"{name}:{parts.port}").geturl()
 
 
 def _unknown_host(host: str) -> str:

@@ -20,6 +20,7 @@ from urllib.request import ProxyHandler, build_opener
 from flask import Response, abort, redirect, request
 
 from loadstone.domain.live import container_label, decode_live
+from loadstone.domain.web_access import seen_from
 from loadstone.hook.web_guard import guarded_view
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveSource", "install", "tab_rows"]
 
 _TAB: Final = "loadstone"
+_PAGES: Final[Mapping[str, str]] = {"live": "loadstone live page", "grafana": "Grafana"}
 _FILES: Final[Mapping[str, str]] = {
     "report.html": "loadstone report (of a closed run)",
     "stats.csv": "loadstone: totals, CSV (of a closed run)",
@@ -91,15 +93,16 @@ def install(web_ui: WebUI, settings: HookSettings) -> LiveSource | None:
     if settings.live_url is None:
         return None
     source = LiveSource(settings.live_url)
-    links = [{"title": "loadstone live page", "href": settings.live_link or settings.live_url}]
+    pages = {"live": settings.live_link or settings.live_url}
     if settings.grafana_link:
-        links.append({"title": "Grafana", "href": settings.grafana_link})
-    files = [{"title": title, "href": f"./loadstone/{name}"} for name, title in _FILES.items()]
+        pages["grafana"] = settings.grafana_link
+    titles = {**{name: _PAGES[name] for name in pages}, **_FILES}
+    links = [{"title": title, "href": f"./loadstone/{name}"} for name, title in titles.items()]
     _extend(web_ui, "extended_tabs", [{"title": "Loadstone", "key": _TAB}])
     structure = [{"key": key, "title": title} for key, title in _COLUMNS]
     _extend(web_ui, "extended_tables", [{"key": _TAB, "structure": structure}])
-    _extend(web_ui, "extended_csv_files", [*links, *files])
-    _add_routes(web_ui, source, links[0]["href"])
+    _extend(web_ui, "extended_csv_files", links)
+    _add_routes(web_ui, source, pages)
     return source
 
 
@@ -121,9 +124,11 @@ def _extend(web_ui: WebUI, key: str, items: list[Any]) -> None:
     web_ui.template_args[key] = [*web_ui.template_args.get(key, []), *items]
 
 
-def _add_routes(web_ui: WebUI, source: LiveSource, live_link: str) -> None:
+def _add_routes(web_ui: WebUI, source: LiveSource, pages: Mapping[str, str]) -> None:
     app: Any = web_ui.app
-    app.add_url_rule("/loadstone/live", "loadstone_live", guarded_view(web_ui, lambda: redirect(live_link)))
+    for name, url in pages.items():
+        view = guarded_view(web_ui, lambda url=url: redirect(seen_from(url, request.host)))
+        app.add_url_rule(f"/loadstone/{name}", f"loadstone_{name}", view)
     app.add_url_rule("/loadstone/<name>", "loadstone_file", guarded_view(web_ui, lambda name: _file(source, name)))
 
     def add_stats(response: Response) -> Response:

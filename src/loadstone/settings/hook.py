@@ -63,8 +63,14 @@ class HookOnlySettings(MaskSettings):
 
     target: Mapping[str, object] | None = setting(_json_object, "the target's description of itself, a JSON object")
     limits: Mapping[str, object] | None = setting(_json_object, "CPU and memory limits of the target, a JSON object")
-    live_link: str | None = setting(parse.http_url, "address of the live page for browsers, if it is another one")
-    grafana_link: str | None = setting(parse.http_url, "address of Grafana for browsers")
+    live_link: str | None = setting(
+        parse.http_url,
+        "address of the live page for browsers, if it is another one; localhost stands for the host under which a"
+        " browser has opened Locust's web UI",
+    )
+    grafana_link: str | None = setting(
+        parse.http_url, "address of Grafana for browsers, with localhost as in the address of the live page"
+    )
     control_token: str | None = setting(
         parse.text, "token with which programs may use Locust's web UI, for `loadstone run --stack`"
     )

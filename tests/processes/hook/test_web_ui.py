@@ -88,7 +88,22 @@ def test_a_run_is_downloaded_as_the_archive_has_it(live_url: str, tmp_path: Path
         assert answer.data == (tmp_path / RUN / "stats.csv").read_bytes()
         assert RUN in answer.headers["Content-Disposition"]
         assert client.get("/loadstone/requests.parquet").status_code == 404
-        assert client.get("/loadstone/live").headers["Location"] == live_url.rstrip("/")
+
+
+@pytest.mark.parametrize("host", ["192.168.1.5:8089", "load.lan:8089", "localhost:8089", "[fd00::5]:8089"])
+def test_links_lead_to_the_host_under_which_the_browser_has_opened_the_page(live_url: str, host: str):
+    name = host.removesuffix(":8089")
+    with locust_page(live_url, grafana_link="http://localhost:3000") as (ui, client):
+        live, grafana = (link["href"].removeprefix(".") for link in ui.template_args["extended_csv_files"][:2])
+        asked = {"base_url": f"http://{host}/"}
+        assert client.get(live, **asked).headers["Location"] == live_url.rstrip("/").replace("127.0.0.1", name)
+        assert client.get(grafana, **asked).headers["Location"] == f"http://{name}:3000"
+
+
+def test_a_link_to_a_machine_stays_as_it_was_given(live_url: str):
+    with locust_page(live_url, live_link="https://live.example.com/here") as (_, client):
+        assert client.get("/loadstone/live").headers["Location"] == "https://live.example.com/here"
+        assert client.get("/loadstone/grafana").status_code == 404
 
 
 def test_what_a_scenario_added_itself_stays(live_url: str):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.web_access import AllowedHosts, WebRequest, refusal
+from loadstone.domain.web_access import AllowedHosts, WebRequest, refusal, seen_from
 
 HOSTS = AllowedHosts(own=["locust-master", "Box.lan"], allowed=["Load.Example.com", "*.tests.example.com"])
 HERE = "localhost:8089"
@@ -181,3 +181,28 @@ def test_without_a_token_none_is_right():
 def test_no_header_breaks_the_check(request: WebRequest):
     said = refusal(request, HOSTS, "right-token")
     assert said is None or (said.isprintable() and len(said) < 500)
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [
+        ("192.168.1.5:8089", "http://192.168.1.5:8090/run?a=1"),
+        ("load.lan", "http://load.lan:8090/run?a=1"),
+        ("[fd00::5]:8089", "http://[fd00::5]:8090/run?a=1"),
+        ("localhost:8089", "http://localhost:8090/run?a=1"),
+        ("evil@x", "http://127.0.0.1:8090/run?a=1"),
+        ("", "http://127.0.0.1:8090/run?a=1"),
+    ],
+)
+def test_an_address_of_this_machine_is_linked_by_the_name_that_the_browser_used(host: str, seen: str):
+    assert seen_from("http://127.0.0.1:8090/run?a=1", host) == seen
+
+
+@pytest.mark.parametrize("own", ["http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000"])
+def test_every_loopback_name_follows_the_browser(own: str):
+    assert seen_from(own, "load.lan:8089") == "http://load.lan:3000"
+
+
+@pytest.mark.parametrize("url", ["https://grafana.example.com/x", "http://192.168.1.9:3000", "http://collector:8090"])
+def test_an_address_that_names_a_machine_stays(url: str):
+    assert seen_from(url, "load.lan:8089") == url
