@@ -23,10 +23,11 @@ SCENARIO: Final = Path(__file__).parents[1] / "processes" / "hook" / "scenarios"
 
 
 class LocustMaster:
-    """Its address, and what happened to it so far."""
+    """Its address, its process, and what happened to it so far."""
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.pid = 0
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
 
@@ -68,15 +69,15 @@ def locust_master(
     joining = [*command, "--worker", "--master-host", "127.0.0.1", "--master-port", bind]
     with contextlib.ExitStack() as stack:
         stack.enter_context(master.client)
-        stack.enter_context(_program(given, folder / "master.log", environment, master.answers))
+        master.pid = stack.enter_context(_program(given, folder / "master.log", environment, master.answers))
         if worker:
             stack.enter_context(_program(joining, folder / "worker.log", environment, master.has_worker))
         yield master
 
 
 @contextlib.contextmanager
-def _program(command: list[str], log: Path, environment: dict[str, str], ready: Any) -> Iterator[None]:
-    """Run a program with these variables and no others."""
+def _program(command: list[str], log: Path, environment: dict[str, str], ready: Any) -> Iterator[int]:
+    """Run a program with these variables and no others; its process id."""
     words = ["env", "-i", *(f"{name}={value}" for name, value in {**environment, "PWD": os.curdir}.items())]
-    with ServerProcess([*words, *command], log=log, ready=ready):
-        yield
+    with ServerProcess([*words, *command], log=log, ready=ready) as program:
+        yield program.pid

@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
-from loadstone.hook import control_api, web_guard, web_ui
+from loadstone.hook import control_api, web_connections, web_guard, web_ui
 from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
@@ -169,6 +169,8 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
         end_shape_on_sigterm(environment.runner, hook.signalled)
     if environment.web_ui is not None:
         web_guard.install(environment.web_ui, settings)
+        if settings.web_guard == "all":
+            web_connections.install()
         live = web_ui.install(environment.web_ui, settings)
         if isinstance(environment.runner, MasterRunner):
             control_api.install(environment.web_ui, hook, live)
