@@ -5,8 +5,10 @@ The rule, as docs/reference/secrets.md tells it to users:
 1. the user part of a URL;
 2. what a word such as ``password`` or ``access_token`` names, at the end of a key, be it in a query, a form, JSON, a
    header, XML, an option of a command line or a Python ``repr``;
-3. what ``key``, ``sig``, ``auth``, ``pass`` or ``sid`` names in a query; elsewhere these are ordinary words;
-4. credentials behind ``Bearer``, ``Basic`` and the like, and cookies;
+3. what ``key``, ``sig``, ``auth`` or ``sid`` names in a query, where they are no ordinary words; and what ``pass`` or
+   ``pw`` names, or a key that ends in ``_pass``, unless it counts what has passed;
+4. credentials behind ``Bearer``, ``Basic`` and the like, cookies, and the password of a user, as in
+   ``auth=('bob', 'x')`` or ``curl -u bob:x``;
 5. JSON Web Tokens, private keys in PEM, and keys that their issuers mark with a prefix.
 
 Equal secrets get equal masks, so equal errors stay equal. A text that is masked already stays as it is.
@@ -27,25 +29,43 @@ _REMEMBERED: Final = 8192
 _switch: Final = {"on": True}
 
 _NAME: Final = (
-    r"(?:pass(?:word|wd|phrase|code)|passwort|pwd|secret|token|api[_\-]?key"
-    r"|(?:access|secret|private|account|subscription|shared|signing|encryption|master)[_\-]?key"
+    r"(?:pass(?:word|wd|phrase|code|[_\-]?key)|passwort|pwd|secret|token|jwt|[cx]srf|api[._\-]?key"
+    r"|(?:access|secret|private|account|subscription|shared|signing|encryption|master|auth|app|application|consumer"
+    r"|license|functions?|hmac|aes|admin)[_\-]?key"
+    r"|(?:db|database|sql|postgres|mongo|redis|ldap|smtp|mail|ftp|ssh|root|proxy)[_\-]?pass"
     r"|signature|credentials?|authorization|(?:j|php)?sess(?:ion)?[_\-]?id|session[_\-]?(?:key|cookie))"
 )
 """The end of a key whose value is a secret. So ``max_tokens`` and ``token_type`` are none, but ``id_token`` is one."""
 _KEY_ENDS: Final = r"(?:[_\-]?(?:id|value|\d{1,2}))?(?:\[?\]|(?:%5b)?%5d)?(?:\\*[\"'])?"
 _SEPARATOR: Final = r"(?:[ \t]*(?:={1,2}>?|:|%3d|%3a)[ \t]*|(?<=[\"'])[ \t]*,[ \t]*(?=b?\\*[\"']))"
-_SCHEME: Final = r"(?:bearer|basic|token|api-?key|negotiate|digest|aws4-hmac-sha256)(?:[ \t]+|%20|\+)"
+_SCHEME: Final = (
+    r"(?:bearer|basic|token|(?:api|shared)?-?key|negotiate|ntlm|digest|oauth|hawk|jwt|bot|ssws|dpop|splunk"
+    r"|aws4-hmac-sha256|scram-sha-\d+)(?:[ \t]+|%20|\+)"
+)
 _QUOTED: Final = r"(?P<quote>\\*[\"'])(?:\\.|(?!(?P=quote))[^\\]|\\(?=\\*[\"']))*?(?:(?P=quote)|\\?\Z)"
 _WORD: Final = r"(?:[^\s&;\"'<>\\,()\[\]{}]|,(?=[^\s\"'{\[])(?![\w.\-]{1,40}[=:])|[(\[{](?=\w)|[)\]}](?=\w))+"
 """A value without quotes ends at space and at what separates values; a password may contain commas and brackets."""
 _NO_VALUE: Final = r"(?!(?:none|null|true|false|undefined)(?![\w.\-]))"
+_COUNT: Final = r"(?:[\d.,]+%?(?:[mun]?s)?|ok|yes|no|fail(?:ed)?|skip(?:ped)?|true|false|none|null)(?![\w.\-])"
+_PASS: Final = (
+    rf"p(?:(?:(?<=[a-z\d][_\-]p)|(?<=userp)|(?<=loginp))(?:ass|w){_KEY_ENDS}{_SEPARATOR}"
+    rf"|(?<![\w.\-]p)(?:ass|w)(?:=|\\*[\"'][ \t]*:[ \t]*))(?!\\*[\"']?{_COUNT})"
+)
+"""``pass: 3`` and ``PASS: test_login`` tell results."""
 _NAMED: Final = re.compile(
-    rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|\bsession=|[?&;](?:key|sig|auth|pass|sid)=)"
+    rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|{_PASS}|\bsession=|[?&;](?:key|sig|auth|sid)=)"
     rf"(?:[\[(][ \t]*)?(?:[bru](?=\\*[\"']))?)(?:{_QUOTED}|{_NO_VALUE}(?P<scheme>{_SCHEME})?{_WORD})",
     re.DOTALL,
 )
 """A key that names a secret, and its value, in a text in lower case."""
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def _of_curl(options: str, name_end: str) -> re.Pattern[str]:
+    """What stands behind ``NAME:`` or ``NAME=`` in an option of curl, as a command or as a list of words."""
+    name = rf"[^\s{name_end}\"']{{1,100}}{name_end}"
+    before = rf"\bcurl\b[^\r\n]{{0,400}}?(?<![\w\-])(?:{options})[ \t=,\"']{{0,5}}?(?P<quote>[\"'])?{name}"
+    return re.compile(rf"({before})(?!\*\*\*)(?(quote)(?:(?!(?P=quote)).)+|[^\s\"']+)")
 
 
 class _Rule(NamedTuple):
@@ -60,10 +80,42 @@ class _Rule(NamedTuple):
         return self.pattern.sub(self.mask, text) if self.pattern else _mask_named(text)
 
 
-_NAMES: Final = ("pass", "pwd", "secret", "token", "key", "signature", "credential", "authorization", "sess")
+_NAMES: Final = (
+    "pass",
+    "pw",
+    "secret",
+    "token",
+    "key",
+    "signature",
+    "credential",
+    "authorization",
+    "sess",
+    "jwt",
+    "srf",
+)
 _RULES: Final = (
     _Rule(("</",), re.compile(rf"(<[\w.:\-]{{0,60}}?{_NAME}(?:\s[^<>]{{0,400}})?>)[^<]+", re.IGNORECASE)),
-    _Rule(("--",), re.compile(rf"((?<![\w\-])--[\w\-]{{0,40}}?{_NAME}[ \t]+)[^\s\-]\S*", re.IGNORECASE)),
+    _Rule(
+        ("--",),
+        re.compile(
+            rf"((?<![\w\-])--(?:[\w\-]{{0,40}}?{_NAME}[ \t]+|(?:[\w\-]{{0,40}}?-)?pass[ \t]+(?!{_COUNT})))[^\s\-]\S*",
+            re.IGNORECASE,
+        ),
+    ),
+    _Rule(
+        ("auth",),
+        re.compile(
+            r"(auth\\*[\"']?[ \t]*[=:(][ \t]*[(\[]?[ \t]*[bru]?\\*[\"'][^\"'\\\r\n]{0,100}\\*[\"'][ \t]*,[ \t]*[bru]?"
+            r"(?P<quote>\\*[\"']))(?:\\.|(?!(?P=quote)).)+",
+            re.IGNORECASE | re.DOTALL,
+        ),
+    ),
+    _Rule(
+        ("auth",),
+        re.compile(r"(auth\\*[\"']?[ \t]*[=:][ \t]*\\*[\"'][^\"':/\s\\]{1,100}:)(?!//)[^\s\"'\\]+", re.IGNORECASE),
+    ),
+    _Rule(("curl",), _of_curl("-[uU]|--(?:proxy-)?user", ":")),
+    _Rule(("curl",), _of_curl("-b|--cookie", "=")),
     _Rule(
         ("cookie:",),
         re.compile(
@@ -71,7 +123,10 @@ _RULES: Final = (
         ),
     ),
     _Rule(("<cookie ",), re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+")),
-    _Rule(("digest ", "aws4-"), re.compile(r"(\b(?:Digest|AWS4-HMAC-SHA256)[ \t]+)(?=\w+=)[^\r\n]+")),
+    _Rule(
+        ("digest ", "aws4-", "oauth ", "hawk "),
+        re.compile(r"(\b(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+)(?=\w+=)[^\r\n]+"),
+    ),
     _Rule(
         ("bearer",),
         re.compile(
@@ -93,19 +148,23 @@ _RULES: Final = (
     _Rule(
         (
             *("sk-", "k_", "gh", "glpat-", "akia", "asia", "xox", "xapp-"),
-            *("aiza", "hf_", "npm_", "pypi-", "whsec_", "ya29."),
+            *("aiza", "hf_", "npm_", "pypi-", "whsec_", "ya29.", "glsa_", "hvs.", "nvapi-"),
         ),
         re.compile(
-            r"(?<![\w\-])(gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|xox[a-z]-|xapp-|AIza|pypi-|whsec_|ya29\."
-            r"|[sr]k_(?:live|test)_|(?:sk-|hf_|npm_)(?=[\w\-]*\d|\w{20}))[\w\-]{8,}(?:\.[\w\-]+)*"
+            r"(?<![\w\-])(gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|xox[a-z]-|xapp-|AIza|pypi-|whsec_"
+            r"|ya29\.|[sr]k_(?:live|test)_|glsa_|hvs\.|nvapi-"
+            r"|(?:sk-|hf_|npm_|gsk_)(?=[\w\-]*\d|\w{20}))[\w\-]{8,}(?:\.[\w\-]+)*"
         ),
     ),
+    _Rule(("hooks.slack.com/",), re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)[\w/]+")),
     _Rule((*_NAMES, "cookie", "?sig=", "&sig=", "auth=", "sid="), None),
     # Where the first one in a run of such characters is none, the others in it are none either: they are not tried.
     _Rule(("eyj",), re.compile(r"(?<![\w\-])(?>([\w\-]*?)\beyJ)[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*")),
     _Rule(("@",), re.compile(r"(?<=://)[^/\s?#\"<>]+@"), f"{_HIDDEN}@"),
 )
-_HINTS: Final = tuple(dict.fromkeys(hint for rule in _RULES for hint in rule.hints))
+_HINTS: Final = frozenset(hint for rule in _RULES for hint in rule.hints)
+_SHORTEST: Final = tuple(hint for hint in sorted(_HINTS) if not any(other in hint for other in _HINTS - {hint}))
+"""One of them is in every text that has a hint."""
 
 
 def keep_secrets() -> None:
@@ -132,27 +191,24 @@ def mask_values(value: Any) -> Any:
 
 
 def _mask_member(key: object, value: Any) -> Any:
-    names_secret = isinstance(key, str) and mask_secrets(f"{key}=x") != f"{key}=x"
-    return _hidden(value) if names_secret else mask_values(value)
-
-
-def _hidden(value: Any) -> Any:
     """A secret, or several; an object tells by its own keys which of its values are some."""
     if isinstance(value, list | tuple):
-        return [_hidden(inner) for inner in value]
-    is_switch = isinstance(value, bool)
-    return _HIDDEN if isinstance(value, str | int | float) and not is_switch else mask_values(value)
+        return [_mask_member(key, inner) for inner in value]
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and isinstance(key, str):
+        named = f"{key}={'x' if isinstance(value, str) else value}"
+        return mask_values(value) if mask_secrets(named) == named else _HIDDEN
+    return mask_values(value)
 
 
 def _mask(text: str) -> str:
     """Masked until nothing changes: what one rule hides may have kept another one from matching."""
     for _ in range(_MOST_ROUNDS):
         lowered = text.lower()
-        if not any(map(lowered.__contains__, _HINTS)):
+        if not any(map(lowered.__contains__, _SHORTEST)):
             break
-        before = text
+        before, found = text, set(filter(lowered.__contains__, _HINTS))
         for rule in _RULES:
-            if any(map(lowered.__contains__, rule.hints)):
+            if not found.isdisjoint(rule.hints):
                 text = rule.apply(text)
         if text == before:
             break

@@ -72,6 +72,33 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: ***"),
         ("{'Cookie': 'a=b; c=d'}", "{'Cookie': '***'}"),
         ("<RequestsCookieJar[<Cookie sid=abc for a/>]>", "<RequestsCookieJar[<Cookie sid=*** for a/>]>"),
+        ("Authorization: NTLM TlRMTVNTUAAB", "Authorization: NTLM ***"),
+        ("Authorization: SSWS 00abc", "Authorization: SSWS ***"),
+        ('Authorization: OAuth oauth_nonce="a", oauth_x="b"\nHost: a', "Authorization: OAuth ***\nHost: a"),
+        ('Hawk id="a", mac="b"', "Hawk ***"),
+        ("Proxy-Authorization: Basic dTpw", "Proxy-Authorization: Basic ***"),
+        ("X-Auth-Key: k\nx-functions-key: f", "X-Auth-Key: ***\nx-functions-key: ***"),
+        # words that are also others
+        ("DB_PASS=hunter2 SMTP_PASS='a b' MYSQL_PWD=c", "DB_PASS=*** SMTP_PASS='***' MYSQL_PWD=***"),
+        ("DB_PASS: 123456", "DB_PASS: ***"),
+        ("dbPass=x&userPass=y&loginPass=z", "dbPass=***&userPass=***&loginPass=***"),
+        ("user=bob pass=hunter2, app-pass: x, user_pw=y", "user=bob pass=***, app-pass: ***, user_pw=***"),
+        ("{'user': 'bob', 'pass': 'hunter2'}", "{'user': 'bob', 'pass': '***'}"),
+        ('{"pass":"hunter2","pw":"x"}', '{"pass":"***","pw":"***"}'),
+        ("/a?pw=x", "/a?pw=***"),
+        ("--pass hunter2 --smtp-pass x", "--pass *** --smtp-pass ***"),
+        ("api.key=x apikey: y X-APIKEY: z", "api.key=*** apikey: *** X-APIKEY: ***"),
+        ("auth_key=x app_key=y consumer-key=z", "auth_key=*** app_key=*** consumer-key=***"),
+        ("_csrf=x, xsrf: y, jwt=z, passkey=p", "_csrf=***, xsrf: ***, jwt=***, passkey=***"),
+        # a user and a password
+        ("get('/a', auth=('bob', 'hun ter2'), timeout=3)", "get('/a', auth=('bob', '***'), timeout=3)"),
+        ('auth = ["bob","it\'s"]', 'auth = ["bob","***"]'),
+        ("{'auth': ('bob', b'x')}", "{'auth': ('bob', b'***')}"),
+        ("HTTPBasicAuth('bob', 'x') BasicAuth(\"b\", \"y\")", "HTTPBasicAuth('bob', '***') BasicAuth(\"b\", \"***\")"),
+        ('basic_auth="bob:hunter2"', 'basic_auth="bob:***"'),
+        ("curl -s -u bob:hunter2 http://h/a:b", "curl -s -u bob:*** http://h/a:b"),
+        ("curl -ubob:x --proxy-user 'p:q r' http://h", "curl -ubob:*** --proxy-user 'p:***' http://h"),
+        ("['curl', '--user', 'bob:x', '-b', 'sid=y']", "['curl', '--user', 'bob:***', '-b', 'sid=***']"),
         # what is a secret by its looks
         (f"got {JWT} back", "got *** back"),
         (f"key {PEM}!", "key -----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----!"),
@@ -80,6 +107,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "ghp_***"),
         ("AKIAIOSFODNN7EXAMPLE is revoked", "AKIA*** is revoked"),
         ("xoxb-123456789012-abcdef", "xoxb-***"),
+        ("glsa_Ab3dEf6hIj gsk_Ab3dEf6hIj hvs.CAESIJx9 nvapi-Ab3dEf6hIj", "glsa_*** gsk_*** hvs.*** nvapi-***"),
+        ("https://hooks.slack.com/services/T0/B0/XX is gone", "https://hooks.slack.com/services/*** is gone"),
         ("jwt-eyJhbGciOiJIUzI1NiJ9.e30.c2ln and --eyJhbGciOiJIUzI1NiJ9.e30", "jwt-*** and --***"),
     ],
 )  # fmt: skip
@@ -105,6 +134,20 @@ def test_secrets_are_masked(text: str, masked: str):
         "KeyError: 'choices'",
         "key=5",
         "passed=3 failed=0 bypass=no",
+        "compass=north bypass=1 bypass=x surpass: you trespass=y",
+        "pass=3 fail=0, pass: 3, pass=99.5%, pass=1,204",
+        "test_pass=12 test_fail=3, first-pass: 0.3s, login_pass=ok smoke_pass=yes",
+        '{"pass": 3, "fail": 0, "all_pass": true, "pass_rate": "x"}',
+        "PASS: test_login (0.3 s)",
+        "--- PASS: TestLogin, all pass: checks=4",
+        "--pass 3 --pass-rate x --bypass y",
+        "cache_key=x, primary-key: y, public_key=z, map_key=a, sort.key=b",
+        "auth=required, auth: none, auth='digest', auth=(1, 2), author=('Bob', 'Ann')",
+        "auth: http://idp/login",
+        "docker run -u 1000:1000 x, ssh -u a:b, loadstone run -u 500",
+        "curl http://host:8000/a -o b:c",
+        "oauth client, hawk eye, signature of run",
+        "msg. shape glsa snapi-test hvs global_v1_x",
         "password=None, token=null, secret: true",
         "the password is wrong",
         "secretary: Bob, keyboard: qwerty, tokens: 15",
@@ -127,6 +170,7 @@ def test_a_text_in_which_nothing_is_named_stays(text: str):
 PIECES = st.one_of(
     st.sampled_from(["password", "token", "Bearer ", "Basic ", "://", "@", "=", ":", '"', "'", "\\", " ", "\n", "&"]),
     st.sampled_from(["Cookie: ", "--api-key ", "<secret>", "eyJabcdefg.", "sk-a1234567", ";", ",", "***", "None", "("]),
+    st.sampled_from(["auth=(", "curl ", "-u ", "a:b", "DB_PASS=", "pass=", "3", "Hawk a=", "OAuth ", "'u', 'p'"]),
     st.sampled_from(["-----BEGIN PRIVATE KEY-----", "-----END ", "<Cookie a=", "Digest a=", "Authorization: ", "%3D"]),
     st.text(max_size=5),
 )
@@ -159,6 +203,13 @@ def test_values_are_masked_at_any_depth():
     }  # fmt: skip
 
 
+def test_counts_of_what_passed_stay_in_values():
+    counts = {"pass": 3, "fail": 0, "rate_pass": [0.5, 1], "checks": {"pass": True}}
+    assert mask_values({**counts, "db_pass": 5, "user": {"pass": "x"}}) == {
+        **counts, "db_pass": "***", "user": {"pass": "***"},
+    }  # fmt: skip
+
+
 def test_texts_of_any_length_are_not_remembered():
     """A scenario whose errors quote whole answers would fill the memory of its workers."""
     mask_secrets("a text that is no longer than others")
@@ -184,7 +235,26 @@ def test_what_a_key_names_is_masked_as_in_a_text(value: object, masked: object):
     assert mask_values({"password": value, "n": 5}) == {"password": masked, "n": 5}
 
 
-PARTS = ["a", "-", "password=", "token='", "Cookie: a=b; ", "cookie:", "<", "--", "eyJ", "eyJ--", "\\", "Bearer "]
+PARTS = [
+    "a",
+    "-",
+    "password=",
+    "token='",
+    "Cookie: a=b; ",
+    "cookie:",
+    "<",
+    "--",
+    "eyJ",
+    "eyJ--",
+    "\\",
+    "Bearer ",
+    "curl -u ",
+    "auth=('a",
+    "auth=(",
+    "_pass",
+    "pass='",
+    "api.",
+]
 
 
 @pytest.mark.parametrize("piece", PARTS)
