@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
@@ -48,13 +49,20 @@ def check_gate_options(arguments: argparse.Namespace) -> None:
 
 def _refusal(file: Path) -> tuple[str, str] | None:
     """Why a file cannot be written, and what to do about it; None when nothing is known to prevent it."""
-    folder = file.absolute().parent
-    if not folder.is_dir():
-        return f"folder {file.parent} does not exist", "Create it, or name another file"
-    if file.is_dir():
-        return "it is a folder", "Name a file"
-    if not os.access(file if file.exists() else folder, os.W_OK):
-        return "you may not write " + ("this file" if file.exists() else f"to folder {folder}"), "Name another file"
+    folder, another = file.absolute().parent, "Name another file"
+    if not os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
+        reason = f"{file.parent} is no folder" if os.path.lexists(folder) else f"folder {file.parent} does not exist"
+        return reason, "Create it, or name another file"
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        return error.strerror or str(error), another
+    if mode is not None and (stat.S_ISDIR(mode) or stat.S_ISSOCK(mode)):
+        return f"it is a {'folder' if stat.S_ISDIR(mode) else 'socket'}", "Name a file"
+    if not os.access(folder if mode is None else file, os.W_OK):
+        return "you may not write " + (f"to folder {folder}" if mode is None else "this file"), another
     return None
 
 

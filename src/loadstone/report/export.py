@@ -6,10 +6,14 @@ how CSV writes them.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self
 
 import pyarrow as pa
@@ -23,7 +27,6 @@ from loadstone.errors import ArchiveError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import RunRecord
@@ -78,25 +81,41 @@ def export_file(
 ) -> Exported:
     """Export to a new file, which appears once it is complete. Raises `UsageError` if it exists, unless forced.
 
-    A device or a pipe is written to as it is: to replace ``/dev/null`` by a file would break the machine.
+    A link leads on to its file. A device or a pipe is written to as it is: to replace ``/dev/null`` by a file would
+    break the machine.
     """
-    is_special = target.exists() and not (target.is_file() or target.is_dir())
-    if target.exists() and not force and not is_special:
-        raise UsageError(f"{target} exists already", hint="Name another file with --output, or replace it with --force")
-    temporary = target if is_special else target.with_name(f".{target.name}.part")
     try:
-        with temporary.open("wb") as file:
-            done = export(folder, what, form, file, progress)
-        if not is_special:
-            temporary.replace(target)
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder", hint="Name a file with --output")
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                return export(folder, what, form, file, progress)
+        if target.exists() and not force:
+            raise UsageError(
+                f"{target} exists already", hint="Name another file with --output, or replace it with --force"
+            )
+        with _complete_file(target) as file:
+            return export(folder, what, form, file, progress)
     except OSError as error:
         raise ArchiveError(
             f"{target} cannot be written: {error.strerror or error}", hint="Name another file with --output"
         ) from error
-    finally:
-        if not is_special:
+
+
+@contextmanager
+def _complete_file(target: Path) -> Iterator[BinaryIO]:
+    """A file beside ``target``, or beside where that leads to, that takes its place at the end."""
+    real = Path(os.path.realpath(target))
+    if real.is_symlink():  # not to be resolved
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    temporary = real.with_name(f".loadstone-{os.getpid()}.part")
+    with temporary.open("wb") as file:
+        try:
+            yield file
+            file.close()
+            temporary.replace(real)
+        finally:
             temporary.unlink(missing_ok=True)
-    return done
 
 
 def export(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,30 @@ def test_a_folder_is_no_file_to_write(run: list[str], tmp_path: Path, capsys, op
     assert cli.main([*run, option, str(tmp_path)]) == ExitCode.USAGE
     printed = capsys.readouterr()
     assert f"{option} {tmp_path}: it is a folder" in printed.err
+    assert printed.out == "", "nothing was run"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("socket", "it is a socket"),
+        ("n" * 256, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+        ("file/below", "is no folder"),
+        ("nowhere/file", "does not exist"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_before_the_run(
+    run: list[str], tmp_path: Path, capsys, option: str, name: str, reason: str
+):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK)
+    assert cli.main([*run, option, str(tmp_path / name)]) == ExitCode.USAGE
+    printed = capsys.readouterr()
+    assert reason in printed.err
+    assert "--debug" not in printed.err
     assert printed.out == "", "nothing was run"
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.cli.main import main
+from loadstone.errors import ExitCode
 from loadstone.report.export import FormatName, What, export, export_file
 from support.closed_runs import MadeRun
 
@@ -110,6 +112,55 @@ def test_a_pipe_or_a_device_is_written_to_and_stays_what_it_is(folder, tmp_path:
     written = io.BytesIO()
     export(folder, What.STATS, FormatName.CSV, written, lambda _: None)
     assert read == [written.getvalue()]
+
+
+@pytest.mark.attack("an export to what is no file", "refused with the reason, and left as it is")
+@pytest.mark.parametrize(
+    ("target", "reason", "code"),
+    [
+        (".", "is a folder", ExitCode.USAGE),
+        ("/", "is a folder", ExitCode.USAGE),
+        ("folder", "is a folder", ExitCode.USAGE),
+        ("link-to-folder", "is a folder", ExitCode.USAGE),
+        ("socket", "cannot be written", ExitCode.PLATFORM),
+        ("file/below", "cannot be written", ExitCode.PLATFORM),
+        ("nowhere/file", "cannot be written", ExitCode.PLATFORM),
+        ("n" * 256, "cannot be written", ExitCode.PLATFORM),
+        ("loop", "cannot be written", ExitCode.PLATFORM),
+    ],
+)
+def test_what_is_no_file_is_refused_and_stays(
+    folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, target: str, reason: str, code: int
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder" / "in").mkdir(parents=True)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link-to-folder").symlink_to("folder")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["export", "latest", "--results", str(folder.path.parent), "--output", target, "--force"]) == code
+    assert f"{target} {reason}" in capsys.readouterr().err
+    assert (tmp_path / "socket").is_socket()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_leads_to_the_file_that_is_written_and_stays_a_link(folder, tmp_path: Path, *, exists: bool):
+    link, target = tmp_path / "link.csv", tmp_path / "elsewhere.csv"
+    link.symlink_to(target)
+    if exists:
+        target.write_text("before")
+    export_file(folder, What.STATS, FormatName.CSV, link, lambda _: None, force=exists)
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 4
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(folder, tmp_path: Path):
+    target = tmp_path / ("n" * 255)
+    export_file(folder, What.STATS, FormatName.CSV, target, lambda _: None)
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_progress_ends_with_rows_per_second(folder, tmp_path: Path, capsys):
