@@ -3,7 +3,10 @@
 The double keeps the parts of the HTTP API that the one-shot uses: organisations, buckets, tokens, users of the 1.x
 API, mappings of databases, writes and queries. It answers as a real 2.9.1 did: a query without the right is 200 with an
 error or with nothing, a retention shorter than the shard groups is 422, one below an hour is 500, and rights are for
-the id of a bucket. InfluxDB 2 itself cannot be had from packages; the workflow `stack` runs the real one.
+the id of a bucket. Mappings are those of https://docs.influxdata.com/influxdb/v2/query-data/influxql/dbrp/, answered as
+dbrp/http_server_dbrp.go and dbrp/service.go of influxdata/influxdb (branch main-2.x) answer: every call names the
+organisation, each bucket has a virtual mapping with its own id beside the explicit ones, and removing a mapping that is
+not there is no error. InfluxDB 2 itself cannot be had from packages; the workflow `stack` runs the real one.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADMIN = "admin-token"
+ORG = "00000000000000aa"
 
 
 class InfluxDouble(ThreadingHTTPServer):
@@ -43,6 +47,8 @@ class InfluxDouble(ThreadingHTTPServer):
         self.mappings: list[dict[str, Any]] = []
         self.points: set[str] = set()
         self.answers_nothing = False
+        self.lets_read = True
+        self.removed: list[str] = []
         self.made = 0
 
     def delete_bucket(self, name: str) -> None:
@@ -55,7 +61,21 @@ class InfluxDouble(ThreadingHTTPServer):
 
     def new_id(self) -> str:
         self.made += 1
-        return f"id{self.made}"
+        return f"{self.made:016x}"
+
+    def mapping(self, bucket: str, **other: Any) -> dict[str, Any]:
+        """A mapping of the database "loadstone", or of another one; explicit, with an id of its own."""
+        made = {"orgID": ORG, "bucketID": bucket, "database": "loadstone", "retention_policy": "autogen"}
+        return {**made, "default": True, **({} if "id" in other else {"id": self.new_id()}), **other}
+
+    def all_mappings(self) -> list[dict[str, Any]]:
+        """The explicit ones, then one for each bucket, which is the default unless an explicit one leads there."""
+        found, taken = [*self.mappings], {one["bucketID"] for one in self.mappings}
+        for name, one in self.buckets.items():
+            database, _, policy = name.partition("/")
+            names = {"id": one["id"], "database": database, "retention_policy": policy or "autogen", "virtual": True}
+            found.append(self.mapping(one["id"], **names, default=one["id"] not in taken))
+        return found
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {})
         elif path == "/query":
             self._answer(*self._queried(question["db"]))
-        elif self._is_admin():
+        elif self._is_admin() and self._names_org(path, question):
             self._answer(200, self._listed(path, question))
 
     def do_POST(self) -> None:
@@ -92,13 +112,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(*self._changed(bucket, body["retentionRules"][0]))
 
     def do_DELETE(self) -> None:
-        path, _ = self._path()
-        if self._is_admin():
+        path, question = self._path()
+        if self._is_admin() and self._names_org(path, question):
             for made in (self.server.tokens, self.server.users):
                 for name in [name for name, one in made.items() if path.endswith(one["id"])]:
                     del made[name]
             self.server.mappings = [one for one in self.server.mappings if not path.endswith(one["id"])]
+            self.server.removed.append(path)
             self._answer(204, None)
+
+    def _names_org(self, path: str, question: dict[str, str]) -> bool:
+        """Whether a call that concerns mappings names their organisation; if not, it is answered."""
+        named = not path.startswith("/api/v2/dbrps") or question.get("orgID") == ORG
+        if not named:
+            self._answer(400, {"code": "invalid", "message": "Please provide either orgID or org"})
+        return named
 
     def _changed(self, bucket: dict[str, Any], rule: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Change the retention of a bucket, whose shard groups stay as long as they are unless the rule says other."""
@@ -111,13 +139,13 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, bucket
 
     def _queried(self, database: str) -> tuple[int, dict[str, Any]]:
-        """Answer InfluxQL for the bucket that a database is: the mapped one, else the one of that name."""
+        """Answer InfluxQL for the bucket that the default mapping of a database leads to."""
         user = self._user()
         if user is None:
             return 401, {"code": "unauthorized", "message": "Unauthorized"}
-        named = self.server.buckets.get(database, {}).get("id")
-        bucket = next((one["bucketID"] for one in self.server.mappings if one["database"] == database), named)
-        if bucket is None or not self._may(user, "read", bucket):
+        mapped = [one for one in self.server.all_mappings() if one["database"] == database and one["default"]]
+        bucket = mapped[0]["bucketID"] if mapped else None
+        if bucket is None or not (self.server.lets_read and self._may(user, "read", bucket)):
             refusal = {"results": [{"statement_id": 0, "error": "not authorized"}]}
             return 200, {"results": [{"statement_id": 0}]} if self.server.answers_nothing else refusal
         series = {"name": "stack_check", "columns": ["time", "last"], "values": [["2026-11-27T05:00:00Z", 1]]}
@@ -130,11 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _listed(self, path: str, question: dict[str, str]) -> dict[str, Any]:
         if path == "/api/v2/orgs":
-            return {"orgs": [{"id": "o1", "name": question["org"]}]}
+            return {"orgs": [{"id": ORG, "name": question["org"]}]}
         if path == "/api/v2/buckets":
             return {"buckets": [one for name, one in self.server.buckets.items() if name == question["name"]]}
         if path == "/api/v2/dbrps":
-            return {"content": [one for one in self.server.mappings if one["database"] == question["db"]]}
+            return {"content": [one for one in self.server.all_mappings() if one["database"] == question["db"]]}
         if path == "/api/v2/authorizations":
             shown = [{key: one[key] for key in ("id", "description")} for one in self.server.tokens.values()]
             return {"authorizations": shown}
@@ -288,13 +316,51 @@ def test_a_bucket_that_was_deleted_and_made_again_gets_its_writer_and_its_reader
 
 def test_a_mapping_to_a_deleted_bucket_is_removed_and_others_stay(influx: InfluxDouble, settings: InfluxSetupSettings):
     set_up_influx(settings)
-    others = {"id": "m2", "database": "other", "bucketID": "x", "virtual": False}
-    influx.mappings = [{"id": "m1", "database": "loadstone", "bucketID": "gone", "virtual": False}, others]
+    others = influx.mapping("x", database="other")
+    influx.mappings = [influx.mapping("gone"), others]
     assert set_up_influx(settings) == ["made the user grafana, who may only read"]
     assert influx.mappings == [others]
 
 
+def test_a_mapping_to_the_bucket_itself_stays(influx: InfluxDouble, settings: InfluxSetupSettings):
+    set_up_influx(settings)
+    influx.mappings = [influx.mapping(influx.buckets["loadstone"]["id"])]
+    influx.users.clear()
+    assert set_up_influx(settings) == ["made the user grafana, who may only read"]
+    assert len(influx.mappings) == 1
+
+
+def test_the_virtual_mapping_of_another_bucket_is_left_alone(influx: InfluxDouble, settings: InfluxSetupSettings):
+    set_up_influx(settings)
+    influx.buckets["loadstone/long"] = {"id": influx.new_id(), "name": "loadstone/long"}
+    influx.users.clear()
+    assert set_up_influx(settings) == ["made the user grafana, who may only read"]
+    assert not [path for path in influx.removed if "dbrps" in path]
+
+
 def test_a_reader_that_cannot_read_is_not_called_done(influx: InfluxDouble, settings: InfluxSetupSettings):
-    influx.mappings = [{"id": "m1", "database": "loadstone", "bucketID": "gone", "virtual": True}]
+    influx.lets_read = False
     with pytest.raises(PlatformError, match="cannot read the bucket loadstone"):
+        set_up_influx(settings)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(400, "Please provide either orgID or org"), (500, "unable to find DBRP"), (403, "insufficient permissions")],
+)
+def test_a_call_about_mappings_that_is_refused_is_told(
+    influx: InfluxDouble, settings: InfluxSetupSettings, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+):
+    set_up_influx(settings)
+    influx.mappings = [influx.mapping("gone")]
+
+    def refuse(handler: _Handler, path: str, _question: dict[str, str]) -> bool:
+        is_call = path.startswith("/api/v2/dbrps")
+        if is_call:
+            handler._answer(status, {"code": "x", "message": said})
+        return not is_call
+
+    monkeypatch.setattr(_Handler, "_names_org", refuse)
+    expected = "refuses the admin token" if status == 403 else f"answers {status} to GET /api/v2/dbrps: .*{said}"
+    with pytest.raises(PlatformError, match=expected):
         set_up_influx(settings)

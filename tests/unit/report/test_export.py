@@ -125,7 +125,7 @@ def test_a_pipe_or_a_device_is_written_to_and_stays_what_it_is(folder, tmp_path:
         ("socket", "cannot be written", ExitCode.PLATFORM),
         ("file/below", "cannot be written", ExitCode.PLATFORM),
         ("nowhere/file", "cannot be written", ExitCode.PLATFORM),
-        ("n" * 256, "cannot be written", ExitCode.PLATFORM),
+        pytest.param("n" * 256, "cannot be written", ExitCode.PLATFORM, id="a name of 256 letters"),
         ("loop", "cannot be written", ExitCode.PLATFORM),
     ],
 )
