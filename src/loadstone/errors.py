@@ -25,6 +25,7 @@ __all__ = [
     "ArchiveError",
     "ExitCode",
     "FormatError",
+    "InterruptedBySignal",
     "LoadstoneError",
     "NoRunError",
     "OutputError",
@@ -47,6 +48,14 @@ class ExitCode(IntEnum):
     PLATFORM = 4
     INTERRUPTED = 130
     READER_LEFT = 141
+
+
+class InterruptedBySignal(KeyboardInterrupt):
+    """A signal asks the process to end.
+
+    Python marks a plain KeyboardInterrupt that leaves a text it executes (``exec``, as for named tuples), and kills
+    ``python -m`` with SIGINT for it in the end, even if it was caught (``Py_RunMain`` in CPython's Modules/main.c).
+    """
 
 
 class LoadstoneError(Exception):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from loadstone.archive.closed_run import resolve_run
 from loadstone.domain.masking import mask_secrets
 from loadstone.domain.text import printable
-from loadstone.errors import UsageError
+from loadstone.errors import InterruptedBySignal, UsageError
 from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, parse, read_config_file
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class StopFlag:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """In this context a signal raises KeyboardInterrupt too, for work that does not look at the flag."""
+        """In this context a signal raises `InterruptedBySignal` too, for work that does not look at the flag."""
         self._interrupts = True
         try:
             yield
@@ -190,4 +190,4 @@ class StopFlag:
     def _set(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self._interrupts:
-            raise KeyboardInterrupt
+            raise InterruptedBySignal
