@@ -16,10 +16,10 @@ LoadstoneError              (4) any failure of the platform itself
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ArchiveError",
@@ -48,6 +48,17 @@ class ExitCode(IntEnum):
     PLATFORM = 4
     INTERRUPTED = 130
     READER_LEFT = 141
+
+    @classmethod
+    def gravest(cls, codes: Iterable[int]) -> int:
+        """The one that stands for several: fail, which nobody says again, comes before what can be tried again."""
+        return min(codes, key=_BY_GRAVITY.index, default=cls.PASS)
+
+
+_BY_GRAVITY: Final = (
+    *(ExitCode.FAIL, ExitCode.PLATFORM, ExitCode.USAGE, ExitCode.INTERRUPTED),
+    *(ExitCode.INCONCLUSIVE, ExitCode.READER_LEFT, ExitCode.PASS),
+)
 
 
 class InterruptedBySignal(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ __all__ = [
     "add_results",
     "add_run",
     "named_run",
+    "recover_command",
     "say",
     "settings_from",
     "warn",
@@ -148,6 +150,11 @@ def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
     return resolve_run(Path(arguments.results), getattr(arguments, name))
 
 
+def recover_command(results: Path) -> str:
+    """The command that reads everything that is kept for the runs of a results folder."""
+    return shlex.join(["loadstone", "recover", "--results", str(results.resolve())])
+
+
 def say(line: str) -> None:
     """Print one line of a verb's result to standard output, without what a terminal would obey."""
     sys.stdout.write(f"{printable(line)}\n")
@@ -173,6 +180,17 @@ class StopFlag:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which is what nohup sets
                 signal.signal(number, flag._set)
         return flag
+
+    @classmethod
+    @contextmanager
+    def installed(cls) -> Iterator[StopFlag]:
+        """A flag that these signals set in this context only."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield cls.install()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
