@@ -13,7 +13,7 @@ from loadstone.archive.closed_run import LATEST, ClosedRun, list_runs
 from loadstone.archive.finalize.closing import recover_run, salvage_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.verify import verify_run
-from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
+from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, recover_command, say
 from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
@@ -199,7 +199,7 @@ def _beginning(run: str | None) -> str | None:
 def _show_recovered(kept: Recovered, results: Path) -> int:
     """Show the runs that kept streams held; the exit code is the gravest one."""
     if not kept.closed and not kept.is_left:
-        say(f"nothing is kept for the runs in {results}; `loadstone recover RUN` closes one from its journal")
+        say(f"nothing is kept for the runs in {results}; `{recover_command(results)} RUN` closes one from its journal")
     codes = [print_summary(RunFolder(results / run)) for run in kept.closed]
     return ExitCode.gravest([*codes, *([ExitCode.PLATFORM] if kept.is_left else [])])
 

@@ -294,8 +294,8 @@ class Aggregator:
         pause_s = self.set_aside.failed(run, self.clock.monotonic_s())
         self._waiting.refused(run, str(error))
         log.error(
-            "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
-            *(run, self.results / run, str(error), pause_s, run),
+            "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint=%r",
+            *(run, self.results / run, str(error), pause_s, RunFolder(self.results / run).command("recover")),
         )
 
     def _publish(self) -> None:

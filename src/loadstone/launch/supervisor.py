@@ -383,7 +383,7 @@ class RunSupervisor:
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"
         reason = f" ({ledger.pending_reason})" if ledger and ledger.pending_reason else ""
-        command = f"loadstone influx backfill {folder.run} --results {settings.results}"
+        command = folder.command("influx backfill", "--influx-url", settings.influx_url)
         told = f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}"
         self._view.note(mask_secrets(told))
 

@@ -67,7 +67,7 @@ def test_a_damaged_journal_stops_no_other_run_and_its_entries_wait_until_it_is_w
         assert "run=a state=set_aside" in caplog.text
         assert ["is damaged at byte" in text for text in troubles(client, "a")] == [True]
         assert troubles(client, "b") == []
-        assert "hint='loadstone recover a'" in caplog.text
+        assert f"hint='loadstone recover a --results {tmp_path}'" in caplog.text
         assert client.xpending(SAMPLES, AGGREGATORS)["pending"] == sum(
             entry.kind is EntryKind.SAMPLES for entry in runs["a"][half:]
         )
