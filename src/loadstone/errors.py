@@ -16,15 +16,16 @@ LoadstoneError              (4) any failure of the platform itself
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ArchiveError",
     "ExitCode",
     "FormatError",
+    "InterruptedBySignal",
     "LoadstoneError",
     "NoRunError",
     "OutputError",
@@ -47,6 +48,25 @@ class ExitCode(IntEnum):
     PLATFORM = 4
     INTERRUPTED = 130
     READER_LEFT = 141
+
+    @classmethod
+    def gravest(cls, codes: Iterable[int]) -> int:
+        """The one that stands for several: fail, which nobody says again, comes before what can be tried again."""
+        return min(codes, key=_BY_GRAVITY.index, default=cls.PASS)
+
+
+_BY_GRAVITY: Final = (
+    *(ExitCode.FAIL, ExitCode.PLATFORM, ExitCode.USAGE, ExitCode.INTERRUPTED),
+    *(ExitCode.INCONCLUSIVE, ExitCode.READER_LEFT, ExitCode.PASS),
+)
+
+
+class InterruptedBySignal(KeyboardInterrupt):
+    """A signal asks the process to end.
+
+    Python marks a plain KeyboardInterrupt that leaves a text it executes (``exec``, as for named tuples), and kills
+    ``python -m`` with SIGINT for it in the end, even if it was caught (``Py_RunMain`` in CPython's Modules/main.c).
+    """
 
 
 class LoadstoneError(Exception):

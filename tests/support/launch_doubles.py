@@ -132,7 +132,7 @@ class FakeChannel:
         self.available = True
         self.events_read = True
         self.drained = True
-        self.refused = ""
+        self.refused = self.start_is_refused = ""
 
     def read_live(self, _launch: str) -> Any:
         """See `RunChannel`."""
@@ -163,6 +163,11 @@ class FakeChannel:
         """See `RunChannel`."""
         self._check()
         return self.refused
+
+    def start_refused(self, _launch: str) -> str:
+        """See `RunChannel`."""
+        self._check()
+        return self.start_is_refused
 
     def _check(self) -> None:
         if not self.available:

@@ -153,7 +153,7 @@ class ClosedRun:
         if not self.folder.is_closed or read_record(self.folder).files != self.record.files:
             return UnreadableRunError(f"run {self.folder.run} was closed again while it was read", hint="Try again")
         if path == self.folder.report:
-            cure = f"Write it again with `loadstone report {self.folder.run}`"
+            cure = f"Write it again with `{self.folder.command('report')}`"
             return UnreadableRunError(f"{path} {problem}", hint=cure)
         return UnreadableRunError(f"{path} {problem}", hint=self.folder.cure)
 

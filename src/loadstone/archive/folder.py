@@ -8,18 +8,21 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.storage import storage_error
 from loadstone.errors import ArchiveError, UnreadableRunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 __all__ = ["RunFolder", "publish", "replace_file", "sync_file", "sync_folder", "temporary_name", "valid_run_id"]
+
+_DEFAULT_RESULTS: Final = Path("results")
 
 
 def valid_run_id(run: str) -> bool:
@@ -113,8 +116,13 @@ class RunFolder:
     def cure(self) -> str:
         """What can be done about a damaged file, for the hint of an error."""
         if self.journal.is_dir():
-            return f"Build it again from the run's journal with `loadstone recover {self.run}`"
+            return f"Build it again from the run's journal with `{self.command('recover')}`"
         return "Take it from a copy of the run: its folder holds no journal to build it from again"
+
+    def command(self, verb: str, *options: str) -> str:
+        """The command that applies a verb to this run; it works where this process was started."""
+        where = () if self.path.parent == _DEFAULT_RESULTS else ("--results", str(self.path.parent))
+        return shlex.join(["loadstone", *verb.split(), self.run, *options, *where])
 
     @property
     def is_closed(self) -> bool:

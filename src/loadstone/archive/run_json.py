@@ -65,7 +65,7 @@ def read_text(folder: RunFolder) -> bytes:
     except FileNotFoundError as error:
         raise UnreadableRunError(
             f"run {folder.run} is not closed: {folder.run_json} is missing",
-            hint=f"Wait until the run has ended, or run `loadstone recover {folder.run}`",
+            hint=f"Wait until the run has ended, or run `{folder.command('recover')}`",
         ) from error
     except PermissionError as error:
         raise unreadable(folder.run_json, error, "Check the permissions of the run folder") from error
@@ -87,7 +87,7 @@ def _checked(record: RunRecord) -> RunRecord:
 
 
 def _rebuild(folder: RunFolder) -> str:
-    return f"Delete it and run `loadstone recover {folder.run}`, which builds it again from the run's journal"
+    return f"Delete it and run `{folder.command('recover')}`, which builds it again from the run's journal"
 
 
 def write_record(folder: RunFolder, record: RunRecord) -> None:

@@ -64,13 +64,13 @@ class RunCheck:
         cures = []
         if any(name.startswith(journal) for name in damaged):
             cures.append(
-                f"Take the journal from a copy of the run; `loadstone recover {self.folder.run} --salvage` "
+                f"Take the journal from a copy of the run; `{self.folder.command('recover', '--salvage')}` "
                 "writes what it still holds to a folder of its own"
             )
         if any(name != report and not name.startswith(journal) for name in damaged):
             cures.append(self.folder.cure)
         if damaged == {report}:
-            cures.append(f"Write the report again with `loadstone report {self.folder.run}`")
+            cures.append(f"Write the report again with `{self.folder.command('report')}`")
         return cures
 
 
@@ -118,7 +118,7 @@ def _notes(run: ClosedRun) -> Iterator[str]:
     if not folder.journal.is_dir():
         yield "no journal: damaged files cannot be built again"
     elif any(_has_grown(folder, name, expected.bytes) for name, expected in record.files.items()):
-        yield f"its journal has grown; `loadstone recover {folder.run}` closes the run again with what is new"
+        yield f"its journal has grown; `{folder.command('recover')}` closes the run again with what is new"
 
 
 def _has_grown(folder: RunFolder, name: str, length: int) -> bool:

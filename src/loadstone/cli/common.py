@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from loadstone.archive.closed_run import resolve_run
 from loadstone.domain.masking import mask_secrets
 from loadstone.domain.text import printable
-from loadstone.errors import UsageError
+from loadstone.errors import InterruptedBySignal, UsageError
 from loadstone.settings import FILE_RECORDS, InfluxSettings, describe, load, parse, read_config_file
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "add_results",
     "add_run",
     "named_run",
+    "recover_command",
     "say",
     "settings_from",
     "warn",
@@ -148,6 +150,11 @@ def named_run(arguments: argparse.Namespace, name: str = "run") -> RunFolder:
     return resolve_run(Path(arguments.results), getattr(arguments, name))
 
 
+def recover_command(results: Path) -> str:
+    """The command that reads everything that is kept for the runs of a results folder."""
+    return shlex.join(["loadstone", "recover", "--results", str(results.resolve())])
+
+
 def say(line: str) -> None:
     """Print one line of a verb's result to standard output, without what a terminal would obey."""
     sys.stdout.write(f"{printable(line)}\n")
@@ -174,9 +181,20 @@ class StopFlag:
                 signal.signal(number, flag._set)
         return flag
 
+    @classmethod
+    @contextmanager
+    def installed(cls) -> Iterator[StopFlag]:
+        """A flag that these signals set in this context only."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield cls.install()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """In this context a signal raises KeyboardInterrupt too, for work that does not look at the flag."""
+        """In this context a signal raises `InterruptedBySignal` too, for work that does not look at the flag."""
         self._interrupts = True
         try:
             yield
@@ -190,4 +208,4 @@ class StopFlag:
     def _set(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self._interrupts:
-            raise KeyboardInterrupt
+            raise InterruptedBySignal

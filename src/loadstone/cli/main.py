@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from loadstone.cli.common import Parser
-from loadstone.cli.output import checked_output, interrupted_by_signals
+from loadstone.cli.output import checked_output
 from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.domain.text import printable
 from loadstone.errors import ExitCode, LoadstoneError, OutputError, SettingsError
@@ -75,11 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.Namespace(debug=False, verb=None)
     with checked_output() as output:
         try:
-            with interrupted_by_signals():
-                try:
-                    code = _run(sys.argv[1:] if argv is None else list(argv), arguments, output)
-                finally:
-                    output.flush()
+            try:
+                code = _run(sys.argv[1:] if argv is None else list(argv), arguments, output)
+            finally:
+                output.flush()
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
         except OutputError as error:

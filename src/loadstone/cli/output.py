@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +16,8 @@ from loadstone.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
-__all__ = ["CheckedStream", "checked_output", "interrupted_by_signals"]
+__all__ = ["CheckedStream", "checked_output"]
 
 _STANDARD: Final = (0, 1, 2)
 
@@ -129,22 +126,3 @@ def _occupy_closed_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             _lead_nowhere(descriptor)
-
-
-@contextmanager
-def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP interrupt a verb as Ctrl-C does, so that it cleans up; ``nohup`` stays respected."""
-    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.common import StopFlag, Verb, add_options
+from loadstone.cli.common import StopFlag, Verb, add_options, recover_command
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ArchiveError, ExitCode, LoadstoneError, UnreadableRunError
@@ -149,7 +148,7 @@ def _telling_what_is_kept(stack: LocalStack) -> Iterator[LocalStack]:
 
 
 def _kept(stack: LocalStack) -> str:
-    command = _recover_command(stack.settings)
+    command = recover_command(stack.settings.results)
     return f"What no archive has is kept in {stack.kept}. Once the cause is gone, this archives it: {command}"
 
 
@@ -160,11 +159,7 @@ def _note_kept_streams(settings: RunSettings, view: View) -> None:
         each.release()
     if kept:
         view.note(f"entries of earlier runs are kept in {', '.join(str(each.path) for each in kept)}:")
-        view.note(f"{_recover_command(settings)} puts them into their runs")
-
-
-def _recover_command(settings: RunSettings) -> str:
-    return shlex.join(["loadstone", "recover", "--results", str(settings.results.resolve())])
+        view.note(f"{recover_command(settings.results)} puts them into their runs")
 
 
 def _note_all(notes: tuple[str, ...], view: View) -> None:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.closed_run import ClosedRun, list_runs
+from loadstone.archive.closed_run import LATEST, ClosedRun, list_runs
 from loadstone.archive.finalize.closing import recover_run, salvage_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.verify import verify_run
-from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, say
-from loadstone.errors import ExitCode, UsageError
+from loadstone.cli.common import RUN_HELP, Verb, add_results, add_run, named_run, recover_command, say
+from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
@@ -27,7 +27,8 @@ from loadstone.report.verification import print_check, print_checks
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+
+    from loadstone.cli.kept_streams import Recovered
 
 __all__ = ["COMPARE", "EXPORT", "RECOVER", "REPORT", "RUNS", "SHOW", "VERIFY"]
 
@@ -165,26 +166,42 @@ def _recover(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
 
     Salvaging reads no stream: nothing can be put into a damaged journal.
     """
-    from loadstone.cli.kept_streams import read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
+    from loadstone.cli.kept_streams import Recovered, read_kept_streams  # noqa: PLC0415  (no other verb here needs the collector)
 
     if arguments.salvage and arguments.run is None:
         raise UsageError("--salvage takes the run whose journal is damaged", hint="Name it: recover RUN --salvage")
     if arguments.salvage and arguments.stream:
         raise UsageError("--salvage reads no stream", hint="Give --stream to recover without it")
-    closed = [] if arguments.salvage else read_kept_streams(Path(arguments.results), arguments.stream)
+    wanted = _beginning(arguments.run)
+    kept = Recovered() if arguments.salvage else read_kept_streams(Path(arguments.results), arguments.stream, wanted)
     if arguments.run is None:
-        return _show_recovered(closed, Path(arguments.results))
-    named = named_run(arguments)
+        return _show_recovered(kept, Path(arguments.results))
+    named = _named_after(kept, arguments)
     folder = (salvage_run(named) if arguments.salvage else recover_run(named)).folder
     make_report(folder)
     return print_summary(folder)
 
 
-def _show_recovered(closed: Sequence[str], results: Path) -> int:
+def _named_after(kept: Recovered, arguments: argparse.Namespace) -> RunFolder:
+    try:
+        return named_run(arguments)
+    except UsageError as error:
+        if kept.is_left:
+            raise PlatformError(error.message, hint="It may be in the stream that could not be read") from error
+        raise
+
+
+def _beginning(run: str | None) -> str | None:
+    """What the id of a run begins with that is named so; nothing in particular if it is the newest."""
+    return "" if run == LATEST else run and Path(run).name
+
+
+def _show_recovered(kept: Recovered, results: Path) -> int:
     """Show the runs that kept streams held; the exit code is the gravest one."""
-    if not closed:
-        say(f"nothing is kept for the runs in {results}; `loadstone recover RUN` closes one from its journal")
-    return max((print_summary(RunFolder(results / run)) for run in closed), default=ExitCode.PASS)
+    if not kept.closed and not kept.is_left:
+        say(f"nothing is kept for the runs in {results}; `{recover_command(results)} RUN` closes one from its journal")
+    codes = [print_summary(RunFolder(results / run)) for run in kept.closed]
+    return ExitCode.gravest([*codes, *([ExitCode.PLATFORM] if kept.is_left else [])])
 
 
 RUNS: Final = Verb(

@@ -53,6 +53,9 @@ _MOST_DEAD_LETTERS: Final = 1000
 _MOST_SAID, _SAID_EVERY_S = 10, 10.0
 _TOLD_FOR_S: Final = 60.0
 _CLOSED_KNOWN: Final = 8
+_OF_OLDER_VERSION: Final = (
+    "it has no proof of its run: an older version of loadstone sent it, and runs must be finished before an update"
+)
 _FROM_WORKERS: Final = (ExceptionRaised, Exited, Orphaned, WorkerQuit)
 log = logging.getLogger("loadstone.aggregator")
 
@@ -147,6 +150,8 @@ class Admission:
             raise RefusedError(f"it has not the form of an entry, or more than {LONGEST_ENTRY >> 20} MiB")
         if not valid_run_id(entry.run):
             raise RefusedError(f"{entry.run[:100]!r} is not the id of a run")
+        if not entry.mac:
+            raise RefusedError(_OF_OLDER_VERSION)
         secret = self._secrets.find(entry.run)
         if secret is None:
             self._wait(entry.run)

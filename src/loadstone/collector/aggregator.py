@@ -2,9 +2,9 @@
 
 An entry is moved from the inbox of its producer into its stream (`loadstone.stream.inbox`), admitted (`Admission`),
 appended to the journal of its run, applied to the run's state, and acknowledged after the journal was synced, at most a
-second later. An entry that was not acknowledged, for any reason, is delivered again; it counts
-once. A complete run is handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime.
-While the disk takes nothing, nothing is read or acknowledged, and live snapshots say so.
+second later. An entry that was not acknowledged, for any reason, is delivered again; it counts once. A complete run is
+handed to a `Finalizer`, and the Aggregator keeps reading the other runs in the meantime. While the disk takes nothing,
+nothing is read or acknowledged, and live snapshots say so.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ STREAMS: Final = tuple(KINDS)
 """The streams that an Aggregator reads."""
 _READ_COUNT: Final = 256
 _PAUSE_S, _IDLE_PAUSE_S = 0.02, 0.1
-"""Between two looks into empty inboxes: while a run is open, and otherwise. Redis cannot say when a list that must not
-lose its elements has got one."""
+"""Between two looks into empty inboxes: while a run is open, and otherwise. Redis cannot wait for what it must keep."""
 _SYNC_EVERY_S: Final = 0.5
 _MOST_FINALIZERS: Final = 2
 """Finalizers at work at once: after an outage many runs are complete together, and each one needs memory and a core."""
@@ -66,8 +65,8 @@ class Aggregator:
     """Reads the streams in passes, one for each call of `step`; see the module's docstring.
 
     ``finalize`` begins to close the run in a folder. ``lease`` is renewed while the journal of a run is replayed.
-    ``set_aside``: runs whose folders could not be opened, as with a damaged journal. Their entries stay unacknowledged,
-    and they are tried again from time to time; the other runs go on. The usage of that time is not in them.
+    ``set_aside``: runs whose folders cannot be used, as with a damaged journal. Their entries stay unacknowledged, and
+    they are tried again from time to time; the other runs go on. The usage of that time is not in them.
     """
 
     client: Redis
@@ -198,9 +197,8 @@ class Aggregator:
         without the second: points stay with their run, or are made again from the journal behind the position in the
         ledger, and a writer that misses a name of an acknowledged entry asks for a backfill.
         """
-        for run in self.runs.values():
-            if run.sync():
-                run.note_storage(self._storage.mended(PUT_BACK))
+        for name in list(self.runs):
+            self._sync(name)
         self._due_s = self.clock.monotonic_s() + _SYNC_EVERY_S
         with self._full.left_out():
             if self.feed:
@@ -215,6 +213,18 @@ class Aggregator:
             self.feed.trim()
             self.feed.look_at_ledgers(busy={*self.runs, *self.closing, *self.set_aside.names})
 
+    def _sync(self, name: str) -> None:
+        """Sync a run. What another process does to its folder stops this run only; its entries are read again later."""
+        try:
+            if self.runs[name].sync():
+                self.runs[name].note_storage(self._storage.mended(PUT_BACK))
+        except ArchiveError as error:
+            if isinstance(error, StorageError):
+                raise
+            _close(self.runs.pop(name))
+            self._set_aside(name, error)
+            self._unsynced = [entry for entry in self._unsynced if entry.run != name]
+
     def forget_unsynced(self) -> None:
         """After a failure: what was not acknowledged will be read again.
 
@@ -226,10 +236,7 @@ class Aggregator:
             run.arrived_s = self.clock.monotonic_s()
 
     def close(self) -> None:
-        """Release every run folder and end the finalizers; the next Aggregator starts them again.
-
-        Every run is closed, even if one of them fails. Raises the first `ArchiveError` at the end.
-        """
+        """Release every run folder and end the finalizers. Raises the first `ArchiveError` when all that was done."""
         for closing in self.closing.values():
             closing.finalizer.stop()
             closing.release()
@@ -294,8 +301,8 @@ class Aggregator:
         pause_s = self.set_aside.failed(run, self.clock.monotonic_s())
         self._waiting.refused(run, str(error))
         log.error(
-            "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint='loadstone recover %s'",
-            *(run, self.results / run, str(error), pause_s, run),
+            "run=%s state=set_aside folder=%s error=%r nothing_lost=yes retry_in_s=%g hint=%r",
+            *(run, self.results / run, str(error), pause_s, RunFolder(self.results / run).command("recover")),
         )
 
     def _publish(self) -> None:

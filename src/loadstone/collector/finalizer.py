@@ -144,9 +144,10 @@ class Finalizer:
             return _Outcome(error=f"the finalizer ended with exit code {code}")
 
     def _note(self, outcome: _Outcome) -> None:
-        run = Path(self._order.path).name
+        folder = RunFolder(Path(self._order.path))
+        run = folder.run
         if outcome.report_error:
-            log.error("run=%s report=no error=%r hint='loadstone report %s'", run, outcome.report_error, run)
+            log.error("run=%s report=no error=%r hint=%r", run, outcome.report_error, folder.command("report"))
         if not outcome.error:
             self._closed, self._error = True, ""
             return

@@ -247,7 +247,7 @@ class StackRun:
     def _await_archive(self, folder: RunFolder) -> None:
         begun_s, stop_requests = self._clock.monotonic_s(), self._stop_requests()
         refused_s: float | None = None
-        outcome = f"run {folder.run} is still being archived: `loadstone show {folder.run}` shows it afterwards"
+        outcome = f"run {folder.run} is still being archived: `{folder.command('show')}` shows it afterwards"
         while not folder.is_closed:
             waited_s = self._clock.monotonic_s() - begun_s
             if waited_s > _FOLDER_WITHIN_S and not folder.path.is_dir():

@@ -46,7 +46,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "FORMAT_VERSION", "NO_ERROR", "UNTIMED", "Batch", "Columns", "decode_batch", "encode_batch"]
+__all__ = [
+    "COLUMNS",
+    "FORMAT_VERSION",
+    "MOST_TEXTS",
+    "NO_ERROR",
+    "UNTIMED",
+    "Batch",
+    "Columns",
+    "decode_batch",
+    "encode_batch",
+    "seconds_of",
+]
 
 FORMAT_VERSION: Final = 1
 NO_ERROR: Final = -1
@@ -64,7 +75,7 @@ COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "error": np.dtype("<i4"),
 }
 _request_name = lru_cache(maxsize=8192)(RequestName)  # a run has few names and many batches
-_MOST_TEXTS: Final = 100_000
+MOST_TEXTS: Final = 100_000
 """Request names, or error texts, in one batch: as many as it has samples if every URL is a name of its own."""
 _MOST_LAGS: Final = 100_000
 """An hour of them."""
@@ -202,8 +213,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     loop_lag_us: Annotated[tuple[Number, ...], Meta(max_length=_MOST_LAGS)]
     sent_ns: Moment
     final: bool
-    names: Annotated[tuple[tuple[Any, Any], ...], Meta(max_length=_MOST_TEXTS)]
-    errors: Annotated[tuple[str, ...], Meta(max_length=_MOST_TEXTS)]
+    names: Annotated[tuple[tuple[Any, Any], ...], Meta(max_length=MOST_TEXTS)]
+    errors: Annotated[tuple[str, ...], Meta(max_length=MOST_TEXTS)]
     incarnation: Annotated[Id, Meta(min_length=1)] = msgspec.field(name=_KEYS["incarnation"])
     odd: Count = 0
     odd_example: str = ""
@@ -315,7 +326,7 @@ def _check_columns(batch: Batch) -> None:
         return
     if columns.end_ns.min() < 0 or columns.end_ns.max() > LAST_NS:
         raise FormatError("batch has a request that ended before 1970 or after 2261")
-    if (seconds := _seconds(columns)) > MOST_SECONDS:
+    if (seconds := seconds_of(columns)) > MOST_SECONDS:
         raise FormatError(
             f"batch has requests that ended in {seconds} different seconds, at most {MOST_SECONDS} may be"
         )
@@ -325,7 +336,7 @@ def _check_columns(batch: Batch) -> None:
         raise FormatError("batch refers to an error text outside its table")
 
 
-def _seconds(columns: Columns) -> int:
+def seconds_of(columns: Columns) -> int:
     """In how many different seconds its requests ended; ends that ascend, as they do, are not sorted again."""
     seconds = columns.end_ns // NS_PER_S
     steps = np.diff(seconds)

@@ -170,6 +170,7 @@ class RunFacts:
     ``unreported``: requests sent and reported to nobody, ``lone_errors``: errors logged without a request, and ``odd``:
     samples of which a value was replaced, such as ``odd_example``, all of the whole run, as is ``failures``.
     ``exceptions``: raised by tasks in the window, ``exceptions_of_run``: in the whole run.
+    ``start_known``: the event that starts the run, which has its objectives, was recorded.
     ``target_exited``: the target exited under load, with ``target_exit_code``. ``crashed``: parts of the platform that
     exited for good, with their exit codes; ``restarted``: those that were restarted, and how often. ``damage``: what
     could not be read of the journal. ``salvaged_from``: the run whose damaged journal held what these facts are of;
@@ -201,6 +202,7 @@ class RunFacts:
     failures: int = 0
     exceptions: int = 0
     exceptions_of_run: int = 0
+    start_known: bool = True
     target_exited: bool = False
     target_exit_code: int | None = None
     master_lost: bool = False

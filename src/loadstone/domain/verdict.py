@@ -46,6 +46,10 @@ VerdictWord = Literal["pass", "fail", "inconclusive"]
 PASS: Final = "pass"  # noqa: S105 (a verdict, not a password)
 FAIL: Final = "fail"
 INCONCLUSIVE: Final = "inconclusive"
+_NO_START: Final = (
+    "the event that starts the run is missing: it was lost, or refused as the collector's log says, and with it the "
+    "objectives of the run"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,8 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
     if facts.salvaged_from:
         yield Doubt(f"salvaged from the damaged journal of run {facts.salvaged_from}, so parts are missing", _any)
+    if not facts.start_known:
+        yield Doubt(_NO_START, _any)
     if not facts.window.opened:
         yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
     if not facts.total.n and not facts.target.in_flight.names:

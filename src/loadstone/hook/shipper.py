@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import gevent
 
 from loadstone.domain.batch import Batch, encode_batch
+from loadstone.domain.batch_parts import parts_of
 from loadstone.domain.cut import MOST_CUT, CutRequest
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.time import NS_PER_US
@@ -106,16 +108,16 @@ class Shipper:
             gevent.sleep(_INTERVAL_S)
 
     def _ship(self, *, final: bool) -> None:
-        batch = self._next_batch(final=final)
-        n = len(batch.columns)
-        self._produced += n
-        blob = encode_batch(batch)
-        if self._sender.outbox.fits(len(blob)) or final:
-            self._sender.put(blob, n)
-            self._seq += 1
-            self._cut.clear()
-        else:
-            self._dropped += n
+        for part in parts_of(self._next_batch(final=final)):
+            n = len(part.columns)
+            self._produced += n
+            blob = encode_batch(replace(part, seq=self._seq, produced=self._produced, dropped=self._dropped))
+            if self._sender.outbox.fits(len(blob)) or final:
+                self._sender.put(blob, n)
+                self._seq += 1
+                del self._cut[: len(part.cut)]
+            else:
+                self._dropped += n
 
     def _next_batch(self, *, final: bool) -> Batch:
         recording = self._recorder.take()
@@ -127,7 +129,7 @@ class Shipper:
             worker=self._worker,
             incarnation=self.incarnation,
             seq=self._seq,
-            produced=self._produced + len(recording.columns),
+            produced=self._produced,
             dropped=self._dropped,
             buffered=outbox.samples,
             users=self._users(),

@@ -158,8 +158,8 @@ class Backfill:
         except (ArchiveError, OSError) as error:
             pause_s = self._refused.failed(run, time.monotonic())
             log.error(  # noqa: TRY400  (the cause is enough)
-                "run=%s backfill=failed folder=%s error=%r retry_in_s=%g hint='loadstone recover %s'",
-                *(run, folder.path, str(error), pause_s, run),
+                "run=%s backfill=failed folder=%s error=%r retry_in_s=%g hint=%r",
+                *(run, folder.path, str(error), pause_s, folder.command("recover")),
             )
             return False
         self._refused.succeeded(run)

@@ -6,37 +6,31 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
-from loadstone.collector.live.snapshot import all_closed, read_live
-from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited, encode_event
+from loadstone.domain.event import Event, Exited, Interrupted, Restarted, TargetExited
 from loadstone.domain.live import KEEP_FROM_CLOSING, Trouble
 from loadstone.domain.masking import mask_secrets
 from loadstone.domain.time import NS_PER_S
 from loadstone.errors import NoRunError, PlatformError
 from loadstone.host.clock import SYSTEM_CLOCK
-from loadstone.influx.feed import is_drained
-from loadstone.stream.client import FAILURES, connect, refusal, what_failed
-from loadstone.stream.consumer import is_finished
-from loadstone.stream.inbox import send
-from loadstone.stream.keys import AGGREGATORS, EVENTS
-from loadstone.stream.proof import RunSecrets
+from loadstone.launch.run_channel import RedisChannel
+from loadstone.stream.client import FAILURES, connect, what_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from redis import Redis
 
     from loadstone.domain.event import Payload
     from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
     from loadstone.launch.local import LocalStack
     from loadstone.launch.managed_process import ManagedProcess
+    from loadstone.launch.run_channel import RunChannel
     from loadstone.report.live_view import View
 
-__all__ = ["RedisChannel", "RunChannel", "RunSupervisor"]
+__all__ = ["RunSupervisor"]
 
 _LOOK_EVERY_S: Final = 0.25
 _CLOSES_WITHIN_S: Final = 900.0
@@ -54,60 +48,6 @@ _AWAY_FOR_NS: Final = 5 * NS_PER_S
 """A stream server that crashed has been started again within this time."""
 _ENDED_NS: Final = 2 * NS_PER_S
 """A worker that has ended for longer while no end of the run shows has crashed, and is restarted."""
-
-
-class RunChannel(Protocol):
-    """What the supervisor reads from and writes to Redis. Every method may raise `loadstone.stream.client.FAILURES`."""
-
-    def read_live(self, launch: str) -> LiveSnapshot | None:
-        """The newest live snapshot of the run that this launch started; None before there is one."""
-
-    def all_closed(self, launch: str) -> bool:
-        """Whether every run that this launch started is closed."""
-
-    def publish(self, event: Event) -> None:
-        """Send an event of a run that is open."""
-
-    def all_events_read(self) -> bool:
-        """Whether the Aggregator has read every event."""
-
-    def points_drained(self, run: str) -> bool:
-        """Whether InfluxDB has received every point of a run."""
-
-    def refusal(self) -> str:
-        """Why the server takes nothing; empty while it does."""
-
-
-class RedisChannel:
-    """The `RunChannel` of a real run."""
-
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._secrets = RunSecrets(client)
-
-    def read_live(self, launch: str) -> LiveSnapshot | None:
-        """See `RunChannel`."""
-        return read_live(self._client, launch)
-
-    def all_closed(self, launch: str) -> bool:
-        """See `RunChannel`."""
-        return all_closed(self._client, launch)
-
-    def publish(self, event: Event) -> None:
-        """See `RunChannel`."""
-        send(self._client, EVENTS, encode_event(event), self._secrets.of(event.run))
-
-    def all_events_read(self) -> bool:
-        """See `RunChannel`."""
-        return is_finished(self._client, EVENTS, AGGREGATORS)
-
-    def points_drained(self, run: str) -> bool:
-        """See `RunChannel`."""
-        return is_drained(self._client, run)
-
-    def refusal(self) -> str:
-        """See `RunChannel`."""
-        return refusal(self._client)
 
 
 class _Pending(NamedTuple):
@@ -189,6 +129,8 @@ class RunSupervisor:
             return folder
         if self._ended_by == "interrupted":
             return None
+        if reason := self._start_refused():
+            raise PlatformError(f"the run cannot be judged, because the event that starts it was refused: {reason}")
         if self._exit_code(self._stack.master) == 0:
             raise NoRunError(
                 "Locust ended in order (exit code 0) before any user was started, so there is nothing to judge",
@@ -342,6 +284,11 @@ class RunSupervisor:
                 break
         return self.live is not None
 
+    def _start_refused(self) -> str:
+        with contextlib.suppress(*FAILURES):
+            return self._channel.start_refused(self._stack.launch)
+        return ""
+
     def _all_events_read(self) -> bool:
         try:
             return self._channel.all_events_read()
@@ -383,7 +330,7 @@ class RunSupervisor:
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"
         reason = f" ({ledger.pending_reason})" if ledger and ledger.pending_reason else ""
-        command = f"loadstone influx backfill {folder.run} --results {settings.results}"
+        command = folder.command("influx backfill", "--influx-url", settings.influx_url)
         told = f"InfluxDB at {settings.influx_url} lacks {pending} requests of this run{reason}: {command}"
         self._view.note(mask_secrets(told))
 

@@ -88,7 +88,7 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
     console.print(_runs(opened, console))
     for folder, run in opened:
         if isinstance(run, ArchiveError) and folder.is_closed:
-            console.print(Text(f"{folder.run} is damaged: {run}"))
+            console.print(Text(f"{folder.run} is damaged: {run}"), soft_wrap=True)
     return len(runs)
 
 

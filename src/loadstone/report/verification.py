@@ -61,14 +61,14 @@ def _well(check: RunCheck) -> str:
 def _print_rest(check: RunCheck, console: Console) -> None:
     run = check.folder.run
     for note in check.notes:
-        console.print(Text(f"run {run}: note: {note}", "dim"))
+        console.print(Text(f"run {run}: note: {note}", "dim"), soft_wrap=True)
     damaged = check.damaged
     if not damaged:
         console.print(Text(f"run {run}: all {_files(check.files)} are {_well(check)}"))
         return
     console.print(Text(f"run {run}: {len(damaged)} of {_files(check.files)} damaged", f"bold {WORSE}"))
     for cure in check.cures:
-        console.print(Text(f"  {cure}"))
+        console.print(Text(f"  {cure}"), soft_wrap=True)  # it may hold a command
 
 
 def _files(files: Sequence[FileCheck]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import select
 import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,9 +213,16 @@ def test_a_scenario_whose_name_is_no_text_is_refused(tmp_path: Path):
     assert "s\\udcff.py' is not in UTF-8. Rename the file" in ended.err
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def start(*words: str, out: int) -> subprocess.Popen[str]:
+    return start_python("-m", "loadstone", *words, out=out)
+
+
+def start_python(*words: str, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "loadstone", *words],
+        [sys.executable, *words],
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=subprocess.PIPE,
@@ -222,7 +232,7 @@ def start(*words: str, out: int) -> subprocess.Popen[str]:
 
 
 @pytest.mark.attack("SIGINT, SIGTERM, SIGHUP to a verb that writes", "exit code 130 and not a word")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_verb_that_is_told_to_stop_ends_in_order(results: Path, number: signal.Signals):
     reader, writer = os.pipe()
     process = start("export", RUNS[0], "-o", "-", "--results", str(results), out=writer)
@@ -234,18 +244,85 @@ def test_a_verb_that_is_told_to_stop_ends_in_order(results: Path, number: signal
     assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
 
 
-@pytest.mark.attack("Ctrl-C while the command is still being imported", "exit code 130 and not a word")
-def test_ctrl_c_during_the_imports_is_quiet(results: Path):
+@pytest.mark.attack("SIGINT, SIGTERM, SIGHUP while the command is still being imported", "exit code 130 and not a word")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_during_the_imports_is_quiet(results: Path, number: signal.Signals):
     reader, writer = os.pipe()
     process = start("export", RUNS[0], "-o", "-", "--results", str(results), out=writer)
     os.close(writer)
     wait_until(lambda: "numpy" in Path(f"/proc/{process.pid}/maps").read_text(), "imports have begun")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
     os.close(reader)
     assert (process.returncode, said) == (ExitCode.INTERRUPTED, "")
 
 
+@pytest.mark.attack("a signal at any moment after the first byte of output", "130, or 0 with all of the output")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("verb", ["show", "export requests as csv"])
+def test_no_moment_is_a_bad_one_for_a_signal(results: Path, verb: str, number: signal.Signals):
+    words, moment = words_of(verb, results), random.Random(f"{verb} {number}")
+    whole = run_forked(*words, environ={"COLUMNS": "80"}).out
+    processes = [start(*words, out=subprocess.PIPE) for _ in range(TRIES)]
+    ends = []
+    for process in processes:
+        assert process.stdout is not None
+        select.select([process.stdout], [], [], 60)
+        time.sleep(moment.choice([0, moment.uniform(0, LASTS_S)]))
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=30)
+        ends.append((process.returncode, out))
+    assert {code for code, _ in ends} <= {ExitCode.PASS, ExitCode.INTERRUPTED}
+    assert [len(out) for code, out in ends if code == ExitCode.PASS and out != whole] == []
+
+
+ENDING = """
+import atexit, signal, sys
+from loadstone.__main__ import run
+atexit.register(lambda: signal.raise_signal({number}))
+sys.exit(run())
+"""
+
+
+@pytest.mark.attack("SIGINT, SIGTERM, SIGHUP while Python ends, after the verb has", "the exit code of the verb")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_after_the_end_of_a_verb_changes_nothing(results: Path, number: signal.Signals):
+    process = start_python("-c", ENDING.format(number=int(number)), "runs", "--results", str(results))
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (ExitCode.PASS, "")
+    assert RUNS[0] in out
+
+
+WRITES_FROM_TEXT = """
+import signal, sys
+
+class Out:
+    def __init__(self, real): self.real = real
+    def __getattr__(self, name): return getattr(self.real, name)
+    def write(self, text): exec("signal.raise_signal({number})")
+
+sys.stdout = Out(sys.stdout)
+"""
+
+
+@pytest.mark.attack(
+    "SIGINT, SIGTERM, SIGHUP while Python executes a text, as named tuples do", "exit code 130 and not a word"
+)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_an_interrupted_text_of_python_does_not_kill_the_process(
+    results: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+):
+    """With ``python -m``, Python kills itself if a plain KeyboardInterrupt has left such a text, caught or not."""
+    (tmp_path / "sitecustomize.py").write_text(WRITES_FROM_TEXT.format(number=int(number)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = start("runs", "--results", str(results), out=subprocess.PIPE)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out, said) == (ExitCode.INTERRUPTED, "", "")
+
+
+TRIES = 5
+LASTS_S = 0.1
+"""About as long as a verb needs from its first byte to its end."""
 NEARLY_FULL = 60_000
 """Bytes: a pipe has room for 64 KiB (pipe(7)), and writes that are no whole pages leave some of it unused."""
 

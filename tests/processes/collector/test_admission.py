@@ -15,18 +15,22 @@ from loadstone.domain.event import EventKind
 from loadstone.stream.inbox import LONGEST_ENTRY
 from loadstone.stream.keys import (
     AGGREGATORS,
+    BLOB,
     DEAD_LETTERS,
     EVENTS,
     KEPT_S,
     OPEN_RUNS,
+    RUN,
     SAMPLES,
     USAGE,
     inbox,
+    live,
     run_secret,
 )
 from loadstone.stream.proof import RunSecret, open_run
 from support.collecting import STREAMS, secret_of, send_blob
 from support.deployment import Deployment, step, whole_run, work
+from support.processes import wait_until
 from support.redis_server import RedisServer
 from support.run_maker import IncarnationMaker, RunMaker, samples
 
@@ -149,6 +153,22 @@ def test_a_run_that_no_master_has_opened_gets_no_folder(deployment: Deployment):
     assert set(reasons(deployment)) == {"no master has opened its run"}
     assert len(reasons(deployment)) == len(whole_run().entries)
     assert not deployment.results.exists()
+
+
+@pytest.mark.attack("entries that an older version left in the streams", "dead letter that says so")
+def test_entries_of_an_older_version_are_told_as_such(deployment: Deployment):
+    """It put them into the streams itself, without a proof. The changelog says to finish runs before an update."""
+    aggregator, entries = deployment.start(), whole_run().entries
+    for entry in entries:
+        deployment.client.xadd(STREAMS[entry.kind], {RUN: "r", BLOB: entry.blob})
+    for _ in range(2):  # the first pass of a consumer reads what it had before
+        step(aggregator)
+    assert aggregator.admission.refused == len(entries)
+    assert set(reasons(deployment)) == {
+        "it has no proof of its run: an older version of loadstone sent it, and runs must be finished before an update"
+    }
+    (trouble,) = aggregator.admission.troubles()
+    assert f"{len(entries)} entries were refused" in trouble.text
 
 
 def test_entries_that_come_before_the_secret_of_their_run_are_not_lost(deployment: Deployment):
@@ -290,6 +310,22 @@ def test_a_run_that_lacks_exceptions_takes_them_when_they_come(deployment: Deplo
     work(aggregator, deployment)
     assert deployment.document()["exceptions"] == 3
     assert reasons(deployment) == ["its run is closed"]
+
+
+@pytest.mark.attack("the event that starts a run is refused, or lost", "inconclusive with the reason, and told")
+@pytest.mark.parametrize("is_lost", [False, True], ids=["refused", "lost"])
+def test_a_run_whose_start_did_not_come_is_inconclusive(deployment: Deployment, is_lost: bool):
+    """Its secret is there, so its master has opened it; but nobody knows the objectives that it was started with."""
+    aggregator, (started, *rest) = deployment.start(), whole_run().entries
+    started = started._replace(blob=started.blob.replace(b'"users":', b'"users":999999999999'))
+    deployment.send(rest if is_lost else [started, *rest])
+    wait_until(lambda: bool(step(aggregator) or deployment.client.exists(live("r"))), "the run is shown")
+    told = [each["text"] for each in deployment.live().get("troubles", ())]
+    assert ["1 entries were refused" in text for text in told] == ([] if is_lost else [True])
+    work(aggregator, deployment)
+    document = deployment.document()
+    assert (document["verdict"], document["exit_code"], document["requests"]) == ("inconclusive", 3, 60)
+    assert ["the event that starts the run is missing" in reason for reason in document["reasons"]] == [True]
 
 
 def test_the_secret_of_a_run_is_in_no_file_and_ends_some_time_after_it(deployment: Deployment):

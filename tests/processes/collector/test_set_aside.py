@@ -16,6 +16,7 @@ from loadstone.collector.open_run import OpenRun
 from loadstone.collector.service import serve_aggregator
 from loadstone.errors import ArchiveError
 from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.launch.stream_store import is_read
 from loadstone.stream.keys import AGGREGATORS, OPEN_RUNS, SAMPLES, live
 from support import run_maker
 from support.collecting import collector_settings, run_json, ship, small_run, threads
@@ -67,7 +68,7 @@ def test_a_damaged_journal_stops_no_other_run_and_its_entries_wait_until_it_is_w
         assert "run=a state=set_aside" in caplog.text
         assert ["is damaged at byte" in text for text in troubles(client, "a")] == [True]
         assert troubles(client, "b") == []
-        assert "hint='loadstone recover a'" in caplog.text
+        assert f"hint='loadstone recover a --results {tmp_path}'" in caplog.text
         assert client.xpending(SAMPLES, AGGREGATORS)["pending"] == sum(
             entry.kind is EntryKind.SAMPLES for entry in runs["a"][half:]
         )
@@ -77,6 +78,36 @@ def test_a_damaged_journal_stops_no_other_run_and_its_entries_wait_until_it_is_w
     assert [run_json(tmp_path, name)["requests"] for name in ("a", "b")] == [800, 800]
     assert troubles(client, "a") == []
     assert sorted(entry.blob for entry in read_journal(folder.journal)) == sorted(entry.blob for entry in runs["a"])
+
+
+@pytest.mark.usefixtures("run_of_now")
+@pytest.mark.attack(
+    "the folder of a run is moved in mid-run, and another process holds the one that takes its place",
+    "no other run waits, and nothing is lost",
+)
+def test_a_folder_that_somebody_else_holds_stops_no_other_run(
+    valkey: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    client = valkey.client()
+    runs = {name: small_run(name).entries for name in ("a", "b")}
+    half = len(runs["a"]) // 2
+    with threads(collector_settings(valkey.url, tmp_path, None), serve_aggregator):
+        for name, entries in runs.items():
+            ship(client, entries[:half], name)
+        wait_until(lambda: client.scard(OPEN_RUNS) == 2 and is_read(client, SAMPLES), "both runs are open")
+        (tmp_path / "a").rename(tmp_path / "taken-away")
+        folder = RunFolder(tmp_path / "a").create()
+        with folder.lock():
+            for name, entries in runs.items():
+                ship(client, entries[half:], name)
+            wait_until(lambda: bool(run_json(tmp_path, "b")), "the other run is closed", timeout_s=30)
+            assert "run=a state=set_aside" in caplog.text
+            assert ["is being written by another process" in text for text in troubles(client, "a")] == [True]
+            assert client.xpending(SAMPLES, AGGREGATORS)["pending"] > 0
+        wait_until(lambda: bool(run_json(tmp_path, "a")), "it is opened again and closed", timeout_s=60)
+    for name in ("a", "b"):
+        document = run_json(tmp_path, name)
+        assert (document["requests"], document["ledgers"]["archive"]["balances"]) == (800, True)
 
 
 def test_a_run_that_cannot_be_opened_leaves_no_file_and_no_lock_behind(tmp_path: Path):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from loadstone.archive.folder import RunFolder
+from loadstone.archive.journal.writer import JournalWriter
 from loadstone.cli.main import main
 from loadstone.collector.service import serve_aggregator
-from loadstone.errors import PlatformError, UsageError
+from loadstone.errors import ExitCode, PlatformError, StorageError, UsageError
+from loadstone.launch import kept_stream
 from loadstone.launch.kept_stream import drain
 from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.stream_store import StreamFolder, holds_what_no_archive_has, is_read, kept_streams
@@ -25,14 +28,13 @@ from loadstone.stream.keys import EVENTS, SAMPLES
 from support import run_maker
 from support.collecting import collector_settings, run_json, ship, small_run, threads
 from support.processes import wait_until
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import redis
-
-    from support.run_maker import RunMaker
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +124,7 @@ def test_a_disk_that_takes_nothing_keeps_the_stream_as_it_is(tmp_path: Path):
     blocked = results.with_name("blocked")
     blocked.write_text("a file where the folder of results should be")
     for _ in range(2):
-        with pytest.raises(PlatformError, match=r"entries are still in the stream that is kept in .*cannot create"):
+        with pytest.raises(StorageError, match=r"entries are still in the stream that is kept in .*cannot create"):
             drain(kept, blocked, never)
         kept = StreamFolder.open(kept.path)
     drain(kept, results, never)
@@ -249,3 +251,95 @@ def test_a_run_with_a_damaged_journal_is_salvaged_though_a_stream_holds_more_of_
     assert main(salvage) == 3
     assert run_json(results, "a-salvaged")["salvage"]["missing"]
     assert kept.exists(), "it still holds what no archive has"
+
+
+def harm(results: Path, run: str) -> None:
+    segment = RunFolder(results / run).journal / "00000001.lsj"
+    harmed = bytearray(segment.read_bytes())
+    harmed[100] ^= 1
+    segment.write_bytes(harmed)
+
+
+def leave_open(results: Path, run: RunMaker) -> None:
+    """A run with a whole journal that nobody has closed."""
+    folder = RunFolder(results / run.run).create()
+    with closing(JournalWriter(folder.journal)) as journal:
+        for entry in run.entries:
+            journal.append(entry.kind, entry.stream_id, entry.blob)
+
+
+def not_loaded(kept: Path) -> None:
+    """Harm the data of a stream so that no server starts with it."""
+    (kept / "appendonlydir" / "appendonly.aof.manifest").write_text("no manifest")
+
+
+@pytest.mark.attack(
+    "a kept stream of other runs that cannot be read", "told in a line; the run that is asked for is closed"
+)
+@pytest.mark.parametrize("trouble", ["a run in it is damaged", "its server does not start"])
+def test_a_stream_of_other_runs_does_not_keep_a_run_from_being_recovered(
+    tmp_path: Path, trouble: str, capfd: pytest.CaptureFixture[str]
+):
+    results = tmp_path / "results"
+    kept = leave(results, small_run("b"), log=tmp_path / "log", archived_first=9)
+    harm(results, "b") if trouble == "a run in it is damaged" else not_loaded(kept)
+    leave_open(results, small_run("a"))
+    assert main(["recover", "a", "--results", str(results)]) == ExitCode.PASS
+    assert run_json(results, "a")["requests"] == 800
+    (told,) = capfd.readouterr().err.splitlines()
+    assert str(kept) in told
+    assert kept.exists()
+
+
+def test_a_run_that_may_be_in_a_stream_that_cannot_be_read_is_not_said_to_be_unknown(tmp_path: Path):
+    results = tmp_path / "results"
+    not_loaded(leave(results, small_run("a"), log=tmp_path / "log"))
+    assert main(["recover", "a", "--results", str(results)]) == ExitCode.PLATFORM
+
+
+def test_a_damaged_run_keeps_no_other_one_in_its_stream_from_being_closed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(kept_stream, "_STUCK_FOR_S", 3.0)
+    results, runs = tmp_path / "results", [small_run("a", ends=False), small_run("b", ends=False)]
+    kept = leave(results, *runs, log=tmp_path / "log", archived_first=9)
+    harm(results, "b")
+    assert main(["recover", "a", "--results", str(results)]) == ExitCode.INCONCLUSIVE
+    assert run_json(results, "a")["requests"] == 800
+    assert main(["recover", "--results", str(results)]) == ExitCode.PLATFORM
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("loadstone: ")]
+    assert len(told) == 2
+    for line in told:
+        assert f"in {kept}: run b: journal segment" in line
+    assert kept.exists()
+
+
+def test_a_stream_that_cannot_be_read_keeps_no_other_one_from_being_read(tmp_path: Path):
+    results = tmp_path / "results"
+    not_loaded(leave(results, small_run("a"), log=tmp_path / "log"))
+    leave(results, small_run("b"), log=tmp_path / "log")
+    not_loaded(leave(results, small_run("c"), log=tmp_path / "log"))
+    assert main(["recover", "--results", str(results)]) == ExitCode.PLATFORM
+    assert run_json(results, "b")["requests"] == 800
+
+
+def test_of_several_runs_the_one_that_failed_decides_the_exit_code(tmp_path: Path):
+    """Nobody says again that it failed; a run that is inconclusive can be repeated."""
+    results = tmp_path / "results"
+    failed = RunMaker("a").started(objectives=["rps>=1000000"], workers=[1])
+    worker = IncarnationMaker(1, run="a")
+    failed.add(worker.batch(samples(10, 0, 1))).stopped(1, requests=10).add(worker.batch(at_s=1, final=True))
+    leave(results, failed, small_run("b", ends=False), log=tmp_path / "log")
+    assert main(["recover", "--results", str(results)]) == ExitCode.FAIL
+    assert [run_json(results, run)["verdict"] for run in ("a", "b")] == ["fail", "inconclusive"]
+
+
+def test_recover_that_is_told_to_stop_ends_as_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    results = tmp_path / "results"
+    kept = leave(results, small_run("a"), log=tmp_path / "log", archived_first=9)
+    monkeypatch.setattr(kept_stream, "serve_aggregator", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["recover", "a", "--results", str(results)]) == ExitCode.INTERRUPTED
+    assert signal.getsignal(signal.SIGTERM) is before, "what comes after it can be interrupted as ever"
+    assert kept.exists()
+    assert not (results / "a" / "run.json").exists()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.domain.event import Event, Interrupted
-from loadstone.launch.supervisor import RedisChannel
-from loadstone.stream.client import FAILURES
-from loadstone.stream.consumer import Consumer
+from loadstone.launch.run_channel import RedisChannel
+from loadstone.stream.client import FAILURES, add_dead_letter
+from loadstone.stream.consumer import Consumer, StreamEntry
 from loadstone.stream.inbox import move_entries
-from loadstone.stream.keys import AGGREGATORS, EVENTS
+from loadstone.stream.keys import AGGREGATORS, DEAD_LETTERS, EVENTS
 from loadstone.stream.proof import open_run
 from support.collecting import secret_of
 
@@ -45,3 +45,13 @@ def test_an_event_waits_until_its_run_is_open(valkey: RedisServer):
     open_run(valkey.client(), secret_of())
     channel.publish(EVENT)
     assert not channel.all_events_read()
+
+
+def test_why_the_start_of_a_run_was_refused_is_known_by_its_launch(valkey: RedisServer):
+    client = valkey.client()
+    for launch in ("other", "mine", "third"):
+        entry = StreamEntry(EVENTS, "1-0", "r", f'{{"launch":"{launch}"}}'.encode())
+        add_dead_letter(client, DEAD_LETTERS, entry, f"the reason of {launch}", entry.blob, most=1000)
+    channel = RedisChannel(client)
+    assert channel.start_refused("mine") == "the reason of mine"
+    assert channel.start_refused("fourth") == ""

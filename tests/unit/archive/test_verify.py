@@ -188,7 +188,7 @@ def test_the_report_and_an_exchanged_one_are_told_apart_although_both_are_whole(
     exchange(run.report)
     (file,) = verify_run(run).damaged
     assert (file.name, "the report of another run" in file.problem) == ("report.html", True)
-    assert verify_run(run).cures == [f"Write the report again with `loadstone report {RUN}`"]
+    assert verify_run(run).cures == [f"Write the report again with `{run.command('report')}`"]
     assert main(["report", RUN, "--results", str(run.path.parent)]) == 0
     assert not verify_run(run).damaged
 
@@ -246,7 +246,7 @@ def test_the_command_prints_a_table_and_its_exit_code_says_whether_all_is_well(
     assert main(command) == 1
     said = capsys.readouterr().out
     assert f"run {RUN}: 1 of 11 files damaged" in said
-    assert f"Build it again from the run's journal with `loadstone recover {RUN}`" in said
+    assert f"Build it again from the run's journal with `{run.command('recover')}`" in said
     assert main(["verify", "--all", "--results", str(run.path.parent)]) == 1
     said = capsys.readouterr().out
     assert f"run {BASE}" not in said, "runs that are whole have their line in the table, and no more"

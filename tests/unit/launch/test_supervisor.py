@@ -243,6 +243,13 @@ def test_a_scenario_that_begins_no_run_has_nothing_to_judge(bench: Bench):
     assert raised.value.exit_code is ExitCode.INCONCLUSIVE
 
 
+def test_a_run_whose_start_was_refused_is_not_said_to_have_had_no_user(bench: Bench):
+    bench.channel.start_is_refused = "its users are too many"
+    bench.at(1, lambda: bench.process("master").exit(0))
+    with pytest.raises(PlatformError, match="the event that starts it was refused: its users are too many"):
+        bench.supervisor.conduct()
+
+
 def test_a_run_that_nobody_closes_is_given_up_after_a_quarter_of_an_hour(bench: Bench):
     bench.goes()
     bench.at(1, bench.end_locust)

@@ -12,6 +12,7 @@ a run that has one is closed, and its run.json tells the digests of the files th
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def salvage_run(folder: RunFolder) -> RunResult:
         if _is_recoverable(folder, known):
             raise UsageError(
                 f"the journal of run {folder.run} is whole, so there is nothing to salvage",
-                hint=f"`loadstone recover {folder.run}` closes it",
+                hint=f"`{folder.command('recover')}` closes it",
             )
         with _new_folder(folder) as target, _as_archive_error(target), _temporary_files(target):
             journal = SalvageReader(folder.journal)
@@ -138,14 +139,15 @@ def _as_archive_error(folder: RunFolder) -> Iterator[None]:
         reason, cure = reason_and_cure(folder.path, error)
         raise ArchiveError(
             f"cannot write the files of run {folder.run}: {reason}",
-            hint=f"{cure} and run `loadstone recover {folder.run}`: its journal is intact",
+            hint=f"{cure} and run `{folder.command('recover')}`: its journal is intact",
         ) from error
 
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     if not folder.path.is_dir():
-        raise ArchiveError(f"there is no run folder {folder.path}", hint="List the runs with `loadstone runs`")
+        listing = shlex.join(["loadstone", "runs", "--results", str(folder.path.parent)])
+        raise ArchiveError(f"there is no run folder {folder.path}", hint=f"List the runs with `{listing}`")
     with folder.lock():
         yield
 

@@ -83,6 +83,7 @@ def facts_of(
         failures=failures,
         exceptions=lifecycle.exceptions_in(first_pass.window),
         exceptions_of_run=lifecycle.all_exceptions,
+        start_known=lifecycle.started_ns is not None,
         target_exited=_exited_under_load(lifecycle),
         target_exit_code=lifecycle.target_exited.code if lifecycle.target_exited else None,
         master_lost=state.master_lost,

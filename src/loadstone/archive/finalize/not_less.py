@@ -31,8 +31,8 @@ def refuse_less(folder: RunFolder, known: RunRecord | None, found: FirstPass) ->
         raise UnreadableRunError(
             f"run {folder.run} was not closed again, and nothing was changed: its journal yields "
             f"less than its archive holds: {', '.join(less)}",
-            hint=f"Keep the folder as it is; `loadstone verify {folder.run}` shows what is damaged, and "
-            f"`loadstone recover {folder.run} --salvage` writes what the journal holds to a folder of its own",
+            hint=f"Keep the folder as it is; `{folder.command('verify')}` shows what is damaged, and "
+            f"`{folder.command('recover', '--salvage')}` writes what the journal holds to a folder of its own",
         )
 
 

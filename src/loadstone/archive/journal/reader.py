@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.digests import digest_of_bytes
+from loadstone.archive.folder import RunFolder
 from loadstone.archive.integrity import DamageRecord
 from loadstone.archive.journal.frame import Entry, Segment
 from loadstone.archive.plain_file import open_plain_file
@@ -96,11 +97,10 @@ def _problem(path: Path, segment: Segment, *, is_last: bool) -> str:
 
 
 def _damage(path: Path, problem: str) -> UnreadableRunError:
-    run = path.parent.parent.name
+    salvage = RunFolder(path.parent.parent).command("recover", "--salvage")
     return UnreadableRunError(
         f"journal segment {path} {problem}",
-        hint=f"`loadstone recover {run} --salvage` writes all entries that are whole to a folder of its own, "
-        "and says what is missing",
+        hint=f"`{salvage}` writes all entries that are whole to a folder of its own, and says what is missing",
     )
 
 
