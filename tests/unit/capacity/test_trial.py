@@ -1,0 +1,136 @@
+"""What a run says about the target: it holds, it does not, or the run says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.finalize.closing import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.capacity.trial import Outcome, judge_trial
+from loadstone.domain.event import EventKind
+from loadstone.domain.usage_tick import Usage
+from support.closed_runs import MadeRun
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadstone.archive.journal.frame import Entry
+
+USERS = 5
+
+
+def made(results: Path, **run: object) -> ClosedRun:
+    return ClosedRun.open(MadeRun(**{"seconds": 40, "rate": 60, **run}).close(results))  # type: ignore[arg-type]
+
+
+def closed(results: Path, entries: list[Entry], seconds: float) -> ClosedRun:
+    folder = RunFolder(results / "20260920-120000-aaaa").create()
+    write_journal(folder.journal, entries)
+    close_run(folder, now_ns=START + int((seconds + 5) * SECOND))
+    return ClosedRun.open(folder)
+
+
+def run_of(**started: object) -> RunMaker:
+    identity = {"users": USERS, "objectives": ["p95<500ms"], **started}
+    return RunMaker(run="20260920-120000-aaaa").started(**identity)
+
+
+def test_a_run_that_passes_holds(tmp_path: Path):
+    trial = judge_trial(made(tmp_path, objectives=["p95<500ms"]), USERS)
+    assert (trial.run, trial.outcome, trial.reasons, trial.broke) == ("20260920-120000-aaaa", Outcome.HOLDS, (), False)
+    assert trial.margin is not None
+    assert trial.margin.value < 0
+
+
+def test_a_run_that_misses_an_objective_does_not_hold_and_says_by_how_much(tmp_path: Path):
+    trial = judge_trial(made(tmp_path, objectives=["p95<20ms"]), USERS)
+    assert trial.outcome is Outcome.FAILS
+    assert trial.reasons[0].startswith("p95 is ")
+    assert trial.margin is not None
+    assert trial.margin.value > 0.5
+
+
+def test_an_inconclusive_run_says_nothing(tmp_path: Path):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of().add(batch.batch(samples(400, 0, 20), loop_lag_us=(200_000,) * 10))
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
+    assert trial.outcome is Outcome.INVALID
+    assert trial.margin is None
+    assert any("event loop lagged" in reason for reason in trial.reasons)
+
+
+@pytest.mark.parametrize("objective", ["p95<500ms", "p95<1ms"])
+@pytest.mark.parametrize(
+    ("users", "cpu_pct", "reason"),
+    [
+        pytest.param(100, 20.0, "only 5 of 100 users ran", id="too-few-users"),
+        pytest.param(5, 91.4, "worker 0 used 91 % of a core", id="busy-worker"),
+    ],
+)
+def test_a_load_that_was_not_as_asked_says_nothing(
+    tmp_path: Path, objective: str, users: int, cpu_pct: float, reason: str
+):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of(objectives=[objective])
+    for second in range(20):
+        maker.add(batch.batch(samples(20, second, second + 1), cpu_pct=cpu_pct))
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    trial = judge_trial(closed(tmp_path, maker.entries, 20), users)
+    assert (trial.outcome, trial.broke) == (Outcome.INVALID, False)
+    assert any(each.startswith(reason) for each in trial.reasons)
+
+
+def test_memory_that_runs_out_decides_however_quick_the_answers_were(tmp_path: Path):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of().add(batch.batch(samples(400, 0, 20)))
+    usage = Usage(
+        service="target",
+        container="target-1",
+        cpu_cores=0.5,
+        cpu_limit=1.0,
+        throttled_pct=0.0,
+        mem_bytes=500,
+        mem_limit=512,
+        oom=2,
+    )
+    calm = msgspec.structs.replace(usage, oom=0)
+    maker.usage(1, calm).usage(10, usage).usage(19, calm)
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS, "target")
+    assert (trial.outcome, trial.broke, trial.margin) == (Outcome.FAILS, True, None)
+    assert trial.reasons == ("target ran out of memory: 2 kills",)
+
+
+@pytest.mark.parametrize(("at_s", "outcome"), [(10.0, Outcome.FAILS), (20.5, Outcome.HOLDS)])
+def test_a_target_that_exits_decides_unless_the_load_had_ended(tmp_path: Path, at_s: float, outcome: Outcome):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of().add(batch.batch(samples(400, 0, 20)))
+    if at_s < 20:
+        maker.event(EventKind.TARGET_EXITED, at_s, code=1)
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    if at_s > 20:
+        maker.event(EventKind.TARGET_EXITED, at_s, code=1)
+    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
+    assert trial.outcome is outcome
+    assert trial.broke is (outcome is Outcome.FAILS)
+
+
+def test_a_latency_that_grows_to_the_end_is_not_proof_that_it_holds_and_is_proof_that_it_does_not(tmp_path: Path):
+    def growing(objective: str, results: Path) -> Outcome:
+        batch = IncarnationMaker(run="20260920-120000-aaaa")
+        maker = run_of(objectives=[objective])
+        for second in range(60):
+            taken = [replace(each, duration_us=1_000 * (second + 1)) for each in samples(20, second, second + 1)]
+            maker.add(batch.batch(taken))
+        maker.stopped(60).add(batch.batch(at_s=60.1, final=True))
+        return judge_trial(closed(results, maker.entries, 60), USERS).outcome
+
+    assert growing("p95<500ms", tmp_path / "holds") is Outcome.INVALID
+    assert growing("p95<20ms", tmp_path / "fails") is Outcome.FAILS
