@@ -9,6 +9,7 @@ connection is counted with its first request.
 ``/slow?ms=N``      answers after N ms
 ``/bytes/N``        answers with N bytes
 ``/fail?share=S``   answers 500 to exactly the share S of its requests, evenly spread
+``/crowded?most=N`` answers 503 while more than N connections are in use
 ``/echo``           answers with the request's body
 ``/reset``          cuts the connection instead of answering
 ``/hang``           never answers
@@ -228,6 +229,8 @@ class Connection(asyncio.Protocol):
         state = self.state
         count = state.requests[f"{head.method} {head.path}"]
         answer = special_answer(head, body, count)
+        if head.path == "/crowded" and state.open_connections > parse_query(head.query, "most", 0.0):
+            answer = answer._replace(status=503)
         if head.path in state.failures and falls_in_share(count, state.failures[head.path]):
             answer = answer._replace(status=500)
         return answer._replace(delay_s=answer.delay_s + state.latency_s) if answer.delay_s >= 0 else answer

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadstone.archive.closed_run import ClosedRun
-    from loadstone.archive.run_record import ObjectiveRecord
+    from loadstone.archive.run_record import ObjectiveRecord, PartRecord
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.seconds import RunSeconds
@@ -58,23 +58,24 @@ def margin_of(run: ClosedRun) -> Margin:
     Raises `UsageError` without an objective or if one could not be measured, and `ArchiveError`.
     """
     seconds = read_seconds(run)
-    margins = [_margin(parse_objective(each.text), each, seconds) for each in run.record.objectives]
+    margins = [_margin(parse_objective(each.text), each, seconds, run.record.judged) for each in run.record.objectives]
     if not margins:
         raise UsageError("a run without objectives has no margin", hint="Name one with --objective, such as p95<500ms")
     return max(margins)
 
 
-def _margin(objective: Objective, result: ObjectiveRecord, seconds: Mapping[RequestName, RunSeconds]) -> Margin:
+def _margin(
+    objective: Objective, result: ObjectiveRecord, seconds: Mapping[RequestName, RunSeconds], judged: PartRecord
+) -> Margin:
     if result.value is None:
         raise UsageError(f"objective {result.text} cannot be decided: {result.reason}")
     sign = -1.0 if objective.operator in {">", ">="} else 1.0
     if objective.operator == "==" or not objective.limit:  # exactly met or not: there is no nearly
         return Margin(-_FAR if result.ok else _FAR, _CERTAIN_SE, result.text)
-    selected = _selected(objective.name, seconds)
     if objective.metric in _COUNTS:
-        value, se = _of_count(objective, result.value, sum(int(each.n.sum()) for each in selected))
+        value, se = _of_count(objective, result.value, _requests(objective.name, judged))
     else:
-        value, se = _ratio(result.value, objective.limit), _error(objective, selected)
+        value, se = _ratio(result.value, objective.limit), _error(objective, _selected(objective.name, seconds))
     return Margin(sign * value, se, result.text)
 
 
@@ -83,6 +84,13 @@ def _of_count(objective: Objective, value: float, requests: int) -> tuple[float,
     of_all = 100 / max(requests, 1) if objective.unit == "%" else 1.0
     counted = value / of_all
     return _ratio((counted + 0.5) * of_all, objective.limit + 0.5 * of_all), 1 / sqrt(counted + 1)
+
+
+def _requests(name: str | None, judged: PartRecord) -> int:
+    """How many requests an objective counts: of all names, or of those that it names with or without their method."""
+    if name is None:
+        return judged.total.requests
+    return sum(each.requests for each in judged.names if name in {each.name, each.request_name.label})
 
 
 def _ratio(value: float, limit: float) -> float:

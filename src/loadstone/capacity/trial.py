@@ -2,7 +2,8 @@
 
 A trial is *invalid* when the run says nothing about the target, and it never counts as one that does not hold:
 
-1. The run was interrupted, or its verdict is inconclusive: its own doubts are the reasons.
+1. The run was interrupted, or its verdict is inconclusive: its own doubts are the reasons. Or it failed although all
+   objectives held, because the scenario judged it otherwise.
 2. Fewer than 99 % of the users ran.
 3. A worker used more than 80 % of a core: it may have sent later or less than its users wanted.
 4. It holds, but its latency was still growing when the window ended: it might not hold for longer.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.margin import margin_of
 from loadstone.capacity.steady import still_grows
+from loadstone.capacity.study import TrialRecord
 from loadstone.domain.event import TargetExited
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import RunRecord
     from loadstone.capacity.margin import Margin
+    from loadstone.capacity.users import AskUsers
 
-__all__ = ["Outcome", "Trial", "judge_trial"]
+__all__ = ["Outcome", "Trial", "judge_trial", "record_of"]
 
 _USERS_SHARE: Final = 0.99
 _BUSY_WORKER_PCT: Final = 80.0
@@ -68,12 +71,36 @@ def judge_trial(run: ClosedRun, users: int, service: str | None = None) -> Trial
     if flaws := tuple(_flaws(record, users)):
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     margin = margin_of(run)
+    if missed := _missed(record):
+        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
     if record.exit_code:
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=record.reasons, margin=margin)
+        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
     if still_grows(read_seconds(run)[ALL]):
         growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
     return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
+
+
+def record_of(run: ClosedRun, ask: AskUsers) -> TrialRecord:
+    """A run as a trial of a study. Raises what `judge_trial` raises."""
+    trial, figures = judge_trial(run, ask.users), run.record.judged.total
+    return TrialRecord(
+        users=ask.users,
+        window_s=ask.window_s,
+        run=trial.run,
+        outcome=trial.outcome.value,
+        reasons=trial.reasons,
+        broke=trial.broke,
+        margin=trial.margin.value if trial.margin else None,
+        margin_se=trial.margin.se if trial.margin else 0.0,
+        objective=trial.margin.objective if trial.margin else "",
+        rps=figures.rps,
+        failures_pct=figures.failures_pct,
+        mean_ms=figures.mean_ms,
+        p95_ms=figures.p95_ms,
+        p99_ms=figures.p99_ms,
+        max_ms=figures.max_ms,
+    )
 
 
 def _broken(run: ClosedRun, service: str | None) -> Iterator[str]:
@@ -88,9 +115,14 @@ def _broken(run: ClosedRun, service: str | None) -> Iterator[str]:
 
 def _flaws(record: RunRecord, users: int) -> Iterator[str]:
     if record.verdict == INCONCLUSIVE:
-        yield from record.reasons
+        missed = _missed(record)
+        yield from (reason for reason in record.reasons if reason not in missed)
     if record.users_peak < _USERS_SHARE * users:
         yield f"only {record.users_peak:,} of {users:,} users ran"
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"
+
+
+def _missed(record: RunRecord) -> tuple[str, ...]:
+    return tuple(objective.reason for objective in record.objectives if objective.ok is False)

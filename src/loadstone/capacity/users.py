@@ -9,7 +9,7 @@ since the start overestimates, because it remembers the quiet beginning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, floor, sqrt
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -23,7 +23,9 @@ __all__ = ["USERS_RULES", "AskUsers", "MostUsers", "UserSteps", "UsersAnswer"]
 T = TypeVar("T")
 _GROW: Final = 2.0
 _RESOLUTION: Final = 1.05
-_LOOK_S, _MEASURE_S, _HOLD_S = 15.0, 30.0, 120.0
+_LOOKS_FOR, _HOLDS_FOR = 0.5, 4.0
+"""How long the first look at a level and the proof of the answer last, as multiples of an ordinary trial."""
+_MEASURE_S: Final = 30.0
 _HOLDS_TRIED: Final = 2
 """Trials that prove the answer: one that found it, and one that held it."""
 USERS_RULES: Final = Rules(sure=1.645, sure_at_once=2.0, most_trials=3, between_runs_sd=0.06)
@@ -36,6 +38,10 @@ class AskUsers:
 
     users: int
     window_s: float
+
+    def for_at_least(self, window_s: float) -> AskUsers:
+        """The same, measured for at least so long."""
+        return replace(self, window_s=max(self.window_s, window_s))
 
 
 UserSteps: TypeAlias = "Generator[AskUsers, Observation, T]"
@@ -54,11 +60,12 @@ class UsersAnswer:
 
 @dataclass(slots=True)
 class MostUsers:
-    """The search from ``fewest`` to ``most`` users, beginning at ``first``."""
+    """The search from ``fewest`` to ``most`` users, beginning at ``first``; a trial measures for ``measure_s``."""
 
     fewest: int = 1
     most: int = 1_000_000
     first: int = 100
+    measure_s: float = _MEASURE_S
     rules: Rules = USERS_RULES
     evidence: Evidence[int, Observation] = field(init=False)
 
@@ -79,15 +86,21 @@ class MostUsers:
             high, low = low, self._below(low)
         return UsersAnswer(holds=low, not_held=high)
 
+    def below(self, most: int) -> MostUsers:
+        """A search that knows what this one knows, and goes up to ``most`` users only, beginning there."""
+        search = replace(self, most=most, first=most)
+        search.evidence = self.evidence
+        return search
+
     def _bracket(self) -> UserSteps[tuple[int | None, int | None]]:
         """A level that holds and a higher one that does not; None for one that there is not within the range."""
         users = min(max(self.first, self.fewest), self.most)
         low, high = None, None
-        if (yield from self._holds(users, _LOOK_S)):
+        if (yield from self._holds(users, _LOOKS_FOR)):
             low = users
             while high is None and low < self.most:
                 users = min(ceil(low * _GROW), self.most)
-                if (yield from self._holds(users, _LOOK_S)):
+                if (yield from self._holds(users, _LOOKS_FOR)):
                     low = users
                 else:
                     high = users
@@ -95,27 +108,27 @@ class MostUsers:
         high = users
         while low is None and high > self.fewest:
             users = max(floor(high / _GROW), self.fewest)
-            if (yield from self._holds(users, _LOOK_S)):
+            if (yield from self._holds(users, _LOOKS_FOR)):
                 low = users
             else:
                 high = users
         return low, high
 
-    def _holds(self, users: int, window_s: float = _MEASURE_S) -> UserSteps[bool]:
-        """Try a level until it is decided, or as often as is allowed; the first time for ``window_s``."""
+    def _holds(self, users: int, first_for: float = 1.0) -> UserSteps[bool]:
+        """Try a level until it is decided, or as often as is allowed; the first trial may be shorter."""
         while (finding := self.evidence.finding(users)) is None:
-            yield from self._try(users, _MEASURE_S if self.evidence.of(users) else window_s)
+            yield from self._try(users, 1.0 if self.evidence.of(users) else first_for)
         return finding is Finding.HOLDS
 
     def _held(self, users: int) -> UserSteps[bool]:
         """Whether the answer holds for longer too."""
-        yield from self._try(users, _HOLD_S)
+        yield from self._try(users, _HOLDS_FOR)
         while (finding := self.evidence.finding(users, passes=_HOLDS_TRIED)) is None:
-            yield from self._try(users, _HOLD_S)
+            yield from self._try(users, _HOLDS_FOR)
         return finding is Finding.HOLDS
 
-    def _try(self, users: int, window_s: float) -> UserSteps[None]:
-        observation = yield AskUsers(users, window_s)
+    def _try(self, users: int, times: float) -> UserSteps[None]:
+        observation = yield AskUsers(users, times * self.measure_s)
         self.evidence.add(users, observation)
 
     def _below(self, users: int) -> int | None:

@@ -28,6 +28,7 @@ __all__ = ["main", "parser", "verbs"]
 _MODULES: Final = {
     "run": "run",
     "up": "run",
+    "capacity": "capacity",
     "worker": "services",
     "runs": "runs",
     "show": "runs",

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.settings import (
+    CapacitySettings,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
@@ -32,6 +33,10 @@ _PAGES: Final[dict[str, tuple[type[Any], str]]] = {
     "`loadstone run` and `loadstone up`": (
         RunSettings,
         "Other options go to Locust and the scenario.",
+    ),
+    "`loadstone capacity`": (
+        CapacitySettings,
+        "Settings of the study, and those of its trials. Other options go to Locust and the scenario.",
     ),
     "`loadstone influx backfill RUN`": (InfluxSettings, "Also takes `--results`, the results folder."),
     "`loadstone grafana push`": (GrafanaPushSettings, "The data source is created only with `--influx-url`."),

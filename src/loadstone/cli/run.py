@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.cli.scenario_line import ScenarioLine
     from loadstone.report.live_view import View
 
-__all__ = ["RUN", "UP"]
+__all__ = ["RUN", "UP", "telling_what_is_kept"]
 
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +96,7 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
     """Start every process on this machine for one run; None when it was interrupted before it began."""
     settings = line.settings
     scenario = preflight(settings, line.scenario)
-    with _telling_what_is_kept(LocalStack(settings, scenario)) as stack, open_view(plain=settings.plain) as view:
+    with telling_what_is_kept(LocalStack(settings, scenario)) as stack, open_view(plain=settings.plain) as view:
         _note_kept_streams(settings, view)
         _note_all(line.notes, view)
         stack.start(stop)
@@ -119,7 +119,7 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         return ExitCode.INTERRUPTED
     settings = line.settings
     scenario = preflight(settings, line.scenario, interactive=True)
-    with _telling_what_is_kept(LocalStack(settings, scenario, interactive=True)) as stack, PlainView() as view:
+    with telling_what_is_kept(LocalStack(settings, scenario, interactive=True)) as stack, PlainView() as view:
         _note_kept_streams(settings, view)
         _note_all(line.notes, view)
         stack.start(stop)
@@ -134,7 +134,7 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
 
 
 @contextmanager
-def _telling_what_is_kept(stack: LocalStack) -> Iterator[LocalStack]:
+def telling_what_is_kept(stack: LocalStack) -> Iterator[LocalStack]:
     """The stack, as a context; with what it keeps and how to have it archived, said last."""
     try:
         with stack:

@@ -18,13 +18,13 @@ from loadstone.domain.time import NS_PER_S
 from loadstone.report.console import SafeConsole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
     from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase, Trouble
 
-__all__ = ["PlainView", "RichView", "View", "open_view"]
+__all__ = ["PlainView", "QuietView", "RichView", "View", "open_view"]
 
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
@@ -75,10 +75,12 @@ class _Troubles:
                 yield f"{key[0]}: in order again"
 
 
-def open_view(*, plain: bool) -> View:
-    """The view for this terminal."""
+def open_view(*, plain: bool, otherwise: Callable[[], View] | None = None) -> View:
+    """The view for this terminal; where it can redraw nothing, plain lines or what ``otherwise`` makes."""
     console = SafeConsole()
-    return PlainView() if plain or not sys.stdout.isatty() or console.is_dumb_terminal else RichView(console)
+    if plain or not sys.stdout.isatty() or console.is_dumb_terminal:
+        return (otherwise or PlainView)()
+    return RichView(console)
 
 
 class PlainView:
@@ -109,6 +111,13 @@ class PlainView:
         """See `View`."""
         for line in self._troubles.news(troubles, time.monotonic()):
             self.note(line)
+
+
+class QuietView(PlainView):
+    """Notes and troubles only."""
+
+    def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
+        """Nothing."""
 
 
 class RichView:

@@ -18,6 +18,7 @@ from loadstone.settings.load import (
 )
 from loadstone.settings.records import (
     FILE_RECORDS,
+    CapacitySettings,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
@@ -36,6 +37,7 @@ from loadstone.settings.stack import StackSettings
 __all__ = [
     "FILE_RECORDS",
     "FORMER_NAMES",
+    "CapacitySettings",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_RECORDS",
+    "CapacitySettings",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
@@ -254,6 +255,34 @@ class RunSettings(InfluxSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings(RunSettings):
+    """Settings of ``loadstone capacity``: those of its trials, and what the study is to find."""
+
+    find: str | None = setting(
+        parse.choice("users"), "what to find: `users`, the most that the target holds as it is", metavar="WHAT"
+    )
+    at_least: int = setting(
+        parse.whole_number(1), "fewest users to try; if they do not hold, there is no answer", default="1", metavar="N"
+    )
+    at_most: int = setting(parse.whole_number(1), "most users to try", default="100000", metavar="N")
+    users: int = setting(
+        parse.whole_number(1), "number of users of the first trial", default="50", metavar="N", short="-u"
+    )
+    measure: float = setting(
+        parse.positive_duration_s,
+        "how long a trial measures after ramp and warm-up; first looks take half of it, the proof four times as long",
+        default="30s",
+        metavar="TIME",
+    )
+    warmup: float = setting(
+        parse.duration_s, "time after the ramp of a trial that is not measured", default="10s", metavar="TIME"
+    )
+    budget: float | None = setting(
+        parse.positive_duration_s, "begin no trial that would end after this time", metavar="TIME"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """Settings of ``loadstone worker``."""
 
@@ -388,7 +417,7 @@ class UsageSettings:
 
 
 FILE_RECORDS: Final[tuple[type[Any], ...]] = (
-    *(RunSettings, WorkerSettings, CollectorSettings, UsageSettings, DoctorSettings),
+    *(RunSettings, CapacitySettings, WorkerSettings, CollectorSettings, UsageSettings, DoctorSettings),
     *(InfluxSettings, GrafanaPushSettings, GrafanaAnnotateSettings),
 )
 """The records of the verbs that have ``--config``; they may share one file."""

@@ -86,3 +86,8 @@ def test_what_was_not_measured_has_no_margin(tmp_path: Path):
 def test_without_an_objective_there_is_no_margin(tmp_path: Path):
     with pytest.raises(UsageError, match="without objectives"):
         margin_of(made(tmp_path))
+
+
+def test_failures_of_a_window_shorter_than_two_seconds_are_counted_whole(tmp_path: Path):
+    run = ClosedRun.open(MadeRun(seconds=1, rate=60, objectives=["failures<=20%"], failure_share=0.0).close(tmp_path))
+    assert margin_of(run).value < -2

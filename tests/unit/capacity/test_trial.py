@@ -56,6 +56,15 @@ def test_a_run_that_misses_an_objective_does_not_hold_and_says_by_how_much(tmp_p
     assert trial.margin.value > 0.5
 
 
+def test_a_run_that_the_scenario_failed_although_all_objectives_held_says_nothing(tmp_path: Path):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of(exit_from="process").add(batch.batch(samples(400, 0, 20)))
+    maker.stopped(20).event(EventKind.EXITED, 20.1, code=7, chosen=True).add(batch.batch(at_s=20.1, final=True))
+    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
+    assert trial.outcome is Outcome.INVALID
+    assert "exit code 7" in trial.reasons[0]
+
+
 def test_an_inconclusive_run_says_nothing(tmp_path: Path):
     batch = IncarnationMaker(run="20260920-120000-aaaa")
     maker = run_of().add(batch.batch(samples(400, 0, 20), loop_lag_us=(200_000,) * 10))

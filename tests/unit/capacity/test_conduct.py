@@ -1,0 +1,180 @@
+"""Conducting a study: it writes down every trial, goes on where it was, and says what it could not find out."""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from loadstone.capacity.conduct import Interrupted, conduct_users
+from loadstone.capacity.study import StudyFolder, StudyRecord, TrialRecord, resolve_study
+from loadstone.capacity.view import answer_text, exit_code, print_study
+from loadstone.errors import ExitCode, UnreadableRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadstone.capacity.users import AskUsers
+
+STUDY = StudyRecord(
+    id="20261120-120000-aaaa",
+    find="users",
+    started_at="2026-11-20T12:00:00.000000Z",
+    scenario=("scenario.py",),
+    host="http://target",
+    objectives=("p95<100ms",),
+    at_least=1,
+    at_most=100_000,
+    first=50,
+    measure_s=30.0,
+    warmup_s=10.0,
+)
+
+
+class Silent:
+    """A teller that says nothing."""
+
+    def begins(self, number: int, ask: AskUsers) -> None:
+        pass
+
+    def ended(self, number: int, trial: TrialRecord) -> None:
+        pass
+
+
+class Target:
+    """Holds ``most`` users; above ``valid`` of them trials are invalid, and ``invalid_first`` ones are so anyway."""
+
+    def __init__(self, most: int, valid: int = 1_000_000, invalid_first: int = 0) -> None:
+        self.most, self.valid, self.invalid_first = most, valid, invalid_first
+        self.asked: list[AskUsers] = []
+
+    def __call__(self, ask: AskUsers) -> TrialRecord:
+        self.asked.append(ask)
+        base = TrialRecord(users=ask.users, window_s=ask.window_s, run=f"run-{len(self.asked)}", outcome="invalid")
+        if ask.users > self.valid or len(self.asked) <= self.invalid_first:
+            return replace(base, reasons=("worker 0 used 97 % of a core", "more"))
+        margin = 3 * log(ask.users / (self.most + 0.5))
+        rps = ask.users / 2
+        return replace(
+            base, outcome="holds" if margin < 0 else "does not hold", margin=margin, margin_se=0.001, rps=rps
+        )
+
+
+def conducted(tmp_path: Path, target: Callable[[AskUsers], TrialRecord], **changes: object) -> StudyRecord:
+    return conduct_users(StudyFolder(tmp_path / "s"), replace(STUDY, **changes), target, Silent())
+
+
+def test_the_answer_and_every_trial_are_written_down(tmp_path: Path):
+    target = Target(323)
+    study = conducted(tmp_path, target)
+    assert study.answer is not None
+    assert study.answer.proved
+    assert study.answer.holds is not None
+    assert 300 <= study.answer.holds <= 323
+    assert StudyFolder(tmp_path / "s").read() == study
+    assert [trial.run for trial in study.trials] == [f"run-{n}" for n in range(1, len(target.asked) + 1)]
+    assert exit_code(study) is ExitCode.PASS
+    assert answer_text(study).startswith(f"The target holds {study.answer.holds} users with p95<100ms; ")
+
+
+@pytest.mark.parametrize("until", [1, 4, 8])
+def test_a_study_that_was_cut_off_goes_on_without_repeating_a_trial(tmp_path: Path, until: int):
+    whole = conducted(tmp_path / "whole", Target(323, invalid_first=2))
+    target = Target(323, invalid_first=2)
+
+    def cut_off(ask: AskUsers) -> TrialRecord:
+        if len(target.asked) == until:
+            raise Interrupted
+        return target(ask)
+
+    with pytest.raises(Interrupted):
+        conducted(tmp_path, cut_off)
+    folder = StudyFolder(tmp_path / "s")
+    assert len(folder.read().trials) == until
+    assert conduct_users(folder, folder.read(), target, Silent()) == whole
+    assert len(target.asked) == len(whole.trials)
+
+
+def test_an_invalid_trial_is_repeated_and_never_counts(tmp_path: Path):
+    study = conducted(tmp_path, Target(323, invalid_first=2))
+    assert [trial.outcome for trial in study.trials[:3]] == ["invalid", "invalid", "holds"]
+    assert [trial.users for trial in study.trials[:3]] == [50, 50, 50]
+
+
+def test_what_the_generator_cannot_measure_leaves_the_answer_open(tmp_path: Path):
+    study = conducted(tmp_path, Target(5_000, valid=900))
+    found = study.answer
+    assert found is not None
+    assert (found.holds, found.not_held, found.proved) == (800, None, False)
+    assert [(trial.users, trial.outcome) for trial in study.trials[-4:]] == [(1600, "invalid")] * 3 + [(800, "holds")]
+    assert study.trials[-1].window_s == 120.0
+    assert exit_code(study) is ExitCode.INCONCLUSIVE
+    assert answer_text(study) == (
+        "The target holds at least 800 users with p95<100ms. Whether it holds more is open:"
+        " 1,600 users could not be measured: worker 0 used 97 % of a core (and 1 more)."
+    )
+
+
+def test_when_the_time_is_up_the_most_that_held_is_answered_as_open(tmp_path: Path):
+    target = Target(323)
+    study = conduct_users(
+        StudyFolder(tmp_path / "s"), STUDY, target, Silent(), lambda ask: len(target.asked) >= 3 and bool(ask)
+    )
+    assert study.answer is not None
+    assert (study.answer.holds, study.answer.proved) == (200, False)
+    assert "no time left" in study.answer.open
+    assert len(target.asked) == 3
+
+
+def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path):
+    study = conducted(tmp_path, Target(10), at_least=40)
+    assert study.answer is not None
+    assert (study.answer.holds, study.answer.not_held, study.answer.proved) == (None, 40, True)
+    assert exit_code(study) is ExitCode.FAIL
+    assert answer_text(study) == "No number of users that was tried held p95<100ms."
+
+
+def test_a_trial_near_a_limit_is_long_enough_for_the_percentile(tmp_path: Path):
+    target = Target(323)
+    conducted(tmp_path, target, objectives=("p99<100ms",))
+    assert [(ask.users, ask.window_s) for ask in target.asked[:4]] == [(50, 15), (100, 15), (200, 15), (400, 15)]
+    assert target.asked[4].users == 283
+    assert target.asked[4].window_s == 36.0  # 50 beyond p99 are 5,000 requests, at 141.5/s
+
+
+def test_the_table_of_a_study_shows_every_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    study = conducted(tmp_path, Target(323))
+    assert print_study(study) == ExitCode.PASS
+    printed = capsys.readouterr().out
+    assert all(trial.run in printed for trial in study.trials)
+
+
+def test_studies_are_found_by_id_prefix_and_as_the_latest(tmp_path: Path):
+    folder = StudyFolder(tmp_path / "studies" / STUDY.id)
+    folder.write(STUDY)
+    for text in (STUDY.id, "20261120", "latest"):
+        assert resolve_study(tmp_path, text).path == folder.path
+    with pytest.raises(UsageError, match=r"study 'other' is not in .*: 20261120-120000-aaaa"):
+        resolve_study(tmp_path, "other")
+    with pytest.raises(UsageError, match="there is no study in"):
+        resolve_study(tmp_path / "empty", "latest")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', "\x00\xff"])
+def test_a_damaged_study_is_refused_with_the_cure(tmp_path: Path, text: str):
+    folder = StudyFolder(tmp_path / "studies" / STUDY.id)
+    folder.write(STUDY)
+    folder.study_json.write_text(text)
+    with pytest.raises(UnreadableRunError, match=r"study .* cannot be read: .*start the study again"):
+        folder.read()
+
+
+def test_two_processes_cannot_go_on_with_one_study(tmp_path: Path):
+    folder = StudyFolder(tmp_path / "s")
+    with folder.locked(), pytest.raises(UsageError, match="is in progress in another process"), folder.locked():
+        pass
+    with folder.locked():
+        pass
