@@ -28,6 +28,7 @@ def trials_of(run: LoadstoneRun) -> list[dict[str, Any]]:
     return study_of(run)["trials"] if list(run.results.glob("studies/*/study.json")) else []
 
 
+@pytest.mark.timeout(400)
 def test_the_most_users_are_found_and_a_killed_study_goes_on_where_it_was(new_run, counting_server):
     run = new_run("crowded", "--host", counting_server.url, *QUESTION, verb="capacity").start()
     run.wait_for(lambda: len(trials_of(run)) >= 2 or None, timeout_s=120)
