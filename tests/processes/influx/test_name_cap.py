@@ -122,7 +122,10 @@ def test_archive_live_state_and_influxdb_agree_name_by_name_when_there_are_too_m
 def test_a_backfill_of_a_run_with_too_many_names_writes_the_same_points(
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
-    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
+    client, settings = (
+        valkey.client(),
+        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s"),
+    )
     with threads(settings):
         ship(client, many_names().entries)
         wait_for_influx(client, tmp_path, timeout_s=90)
@@ -189,7 +192,10 @@ def test_names_are_cleaned_before_they_are_compared(client: redis.Redis):
 def test_the_names_of_a_run_stay_in_redis_until_influxdb_has_all_of_it(
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
-    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
+    client, settings = (
+        valkey.client(),
+        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s"),
+    )
     ship(client, many_names().entries)
     with threads(settings, serve_aggregator):
         wait_until(lambda: bool(influx_ledger(tmp_path)), "the run is closed", timeout_s=90)
