@@ -28,6 +28,8 @@ _THIRD_PARTY = (
     "ignore::DeprecationWarning:pydantic.*",
     "ignore::DeprecationWarning:sqlalchemy.*",
     "ignore::ResourceWarning:sqlalchemy.*",
+    # scikit-learn passes the process's filters on to threads, and finds none while another thread replaces them.
+    "ignore:`sklearn.utils.parallel.delayed` should be used:UserWarning",
 )
 
 
