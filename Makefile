@@ -18,6 +18,10 @@ LOCKED = requirements/install.py pyproject.toml $(VENV)/.made
 RUN_SET := $(VENV)/.run-set
 DEV_SET := $(VENV)/.dev-set
 
+# Tests of one file share its fixtures, so one process runs them all. The files begin in the order in which they are
+# given, and those of short tests come last, so that no process is left with a long one at the end.
+BY_FILE = --dist loadfile --no-loadscope-reorder
+
 .PHONY: help
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +36,7 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need only Python packages
-	$(PY) -m pytest tests/unit tests/processes --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults -n 3 --dist loadgroup $(ARGS)
+	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults -n 3 $(BY_FILE) $(ARGS)
 
 .PHONY: test-runs
 test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also needs nothing but Python packages
@@ -41,7 +45,7 @@ test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also nee
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
 	-@$(PY) tests/services/fetch.py
-	$(PY) -m pytest tests/services $(ARGS)
+	$(PY) -m pytest tests/services -n 2 $(BY_FILE) --timeout 300 $(ARGS)
 
 .PHONY: test-conformance
 test-conformance: $(DEV_SET) ## Compare with Locust: kinds of Locust files run both ways, user classes, its own examples

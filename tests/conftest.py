@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -143,10 +145,24 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a SQLite registry that the target's ``train`` filled; read it, do not change it."""
+    """A folder with a SQLite registry that the target's ``train`` filled; read it, do not change it.
+
+    Where several processes run tests side by side, one of them trains, and each has a copy of the database.
+    """
     from target_helpers import train  # on the path of the tests of the target only
 
-    return train(tmp_path_factory.mktemp("trained"))
+    own = tmp_path_factory.mktemp("trained")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return train(own)
+    shared = tmp_path_factory.getbasetemp().parent / "trained"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "train.stdout").exists():  # written last
+            train(shared)
+    for name in ("mlflow.db", "train.stdout"):
+        shutil.copyfile(shared / name, own / name)
+    return own
 
 
 @pytest.fixture

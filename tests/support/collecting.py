@@ -31,7 +31,7 @@ STREAMS = {EntryKind.SAMPLES: SAMPLES, EntryKind.EVENTS: EVENTS, EntryKind.USAGE
 
 
 def collector_settings(redis_url: str, results: Path, influx_url: str | None, **more: str) -> CollectorSettings:
-    """Settings that do not wait long for anything."""
+    """Settings that do not wait long for anything; ``influx_timeout="10s"`` for a double that has much to read."""
     options = {"redis_url": redis_url, "results": str(results), "influx_url": influx_url}
     return load(CollectorSettings, {"influx_timeout": "1s", "influx_retry": "0.2s", **options, **more}, environ={})
 

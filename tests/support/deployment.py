@@ -10,28 +10,35 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from loadstone.collector.aggregator import Aggregator
-from loadstone.collector.service import start_finalizer
 from loadstone.stream.client import connect
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.keys import AGGREGATORS, DEAD_LETTERS, EVENTS, SAMPLES, USAGE, inbox, live
+from support.closing_here import close_here
 from support.collecting import STREAMS, ship
 from support.fake_clock import FakeClock
 from support.processes import wait_until
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from loadstone.archive.folder import RunFolder
     from loadstone.archive.journal.frame import Entry
+    from loadstone.collector.finalizer import Finalizer
+    from loadstone.domain.time import Clock
 
 
 @dataclass
 class Deployment:
-    """Streams with one Aggregator behind them, and a clock that the test sets."""
+    """Streams with one Aggregator behind them, and a clock that the test sets.
+
+    ``finalize`` closes runs: `close_here`, or `start_finalizer` where its process matters.
+    """
 
     url: str
     results: Path
+    finalize: Callable[[str, str, Clock, RunFolder], Finalizer] = close_here
     time: FakeClock = field(default_factory=lambda: FakeClock(now_ns=START + SECOND))
     client: Any = None
     aggregators: list[Aggregator] = field(default_factory=list)
@@ -44,7 +51,7 @@ class Deployment:
 
     def start(self) -> Aggregator:
         consumer = Consumer(self.client, AGGREGATORS, AGGREGATORS, (EVENTS, SAMPLES, USAGE))
-        finalize = partial(start_finalizer, self.url, "test", self.time.clock)
+        finalize = partial(self.finalize, self.url, "test", self.time.clock)
         aggregator = Aggregator(self.client, self.results, consumer, finalize, clock=self.time.clock)
         self.aggregators.append(aggregator)
         aggregator.resume()

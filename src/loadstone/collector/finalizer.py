@@ -186,6 +186,8 @@ def _carry_out(order: FinalizerOrder) -> _Outcome:
         client.expire(lease_number(finalizer_lease(folder.run)), _NUMBER_KEPT_S)
     except (LoadstoneError, *FAILURES) as error:
         return _Outcome(error=str(error)[:_LONGEST_ERROR])
+    finally:
+        client.close()
     return _Outcome(report_error=report_error)
 
 

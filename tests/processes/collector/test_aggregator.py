@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from loadstone.archive.journal.frame import EntryKind
-from loadstone.collector.service import _AggregatorService, serve_aggregator
+from loadstone.collector.service import _AggregatorService, serve_aggregator, start_finalizer
 from loadstone.domain.usage_tick import Usage
 from loadstone.errors import ArchiveError
 from loadstone.settings import CollectorSettings, load
@@ -48,6 +48,7 @@ def test_a_run_is_not_closed_while_its_backlog_is_still_coming_in(deployment: De
 
 
 def test_a_run_is_archived_and_closed_when_all_its_incarnations_have_ended(deployment: Deployment):
+    deployment.finalize = start_finalizer
     aggregator = deployment.start()
     deployment.send(whole_run().entries)
     work(aggregator, deployment)
@@ -360,6 +361,7 @@ def test_a_stream_that_goes_away_is_waited_for(
 
 
 def test_a_run_that_is_being_closed_is_shown_so_and_announced_once_it_has_its_files(deployment: Deployment):
+    deployment.finalize = start_finalizer
     aggregator = deployment.start()
     deployment.send(whole_run().entries)
     wait_until(lambda: reads_on(aggregator, deployment), "everything is read")
@@ -415,6 +417,7 @@ def test_a_closed_run_is_announced_although_the_stream_failed_at_first(
 
 
 def test_what_comes_for_a_run_while_it_is_being_closed_is_read_again_afterwards(deployment: Deployment):
+    deployment.finalize = start_finalizer
     run, early, late = RunMaker().started(workers=(0, 1)), IncarnationMaker(0), IncarnationMaker(1)
     run.add(early.batch(samples(10, 0, 1))).add(late.batch(samples(10, 0, 1)))
     run.stopped(2, requests=30).add(early.batch(at_s=2, final=True))
@@ -437,6 +440,7 @@ def test_what_comes_for_a_run_while_it_is_being_closed_is_read_again_afterwards(
 
 
 def test_of_many_runs_that_are_complete_together_two_are_closed_at_a_time(deployment: Deployment):
+    deployment.finalize = start_finalizer
     aggregator = deployment.start()
     runs = [f"r{number}" for number in range(5)]
     for run in runs:
@@ -457,6 +461,7 @@ def test_of_many_runs_that_are_complete_together_two_are_closed_at_a_time(deploy
 
 
 def test_an_aggregator_that_is_started_while_a_run_is_being_closed_closes_it(deployment: Deployment):
+    deployment.finalize = start_finalizer
     first = deployment.start()
     deployment.send(whole_run().entries)
     wait_until(lambda: reads_on(first, deployment), "everything is read")

@@ -143,7 +143,7 @@ def test_what_a_full_server_did_not_take_is_in_influxdb_in_the_end(
     begun = run.entries[:40]
     ship(client, begun)
     valkey.fill()
-    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
+    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")):
         wait_until(lambda: not client.xlen(SAMPLES), "the stream is cut", timeout_s=20)
         for entry in run.entries[len(begun) :]:
             wait_until(lambda entry=entry: is_shipped(client, entry), "there is room for the entry", timeout_s=20)

@@ -21,7 +21,7 @@ from loadstone.hook.sender import EventPublisher
 from loadstone.settings import HookSettings, load
 from loadstone.stream.keys import EVENTS, inbox
 from loadstone.stream.proof import RunSecret, RunSecrets
-from support.processes import free_port
+from support.processes import free_port, wait_in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,8 +99,7 @@ def test_no_page_of_locusts_web_ui_shows_it(valkey: RedisServer):
 def test_a_master_writes_it_before_its_first_event(valkey: RedisServer):
     client = valkey.client()
     with begun(valkey.url) as (hook, environment):
-        gevent.sleep(0.1)
-        assert client.llen(inbox(EVENTS)) >= 1
+        wait_in_greenlet(lambda: bool(client.llen(inbox(EVENTS))), "its first event is there")
         assert RunSecrets(client).of(str(hook.run)).key.hex() == getattr(environment.parsed_options, SECRET_OPTION)
 
 
@@ -117,9 +116,7 @@ def test_it_is_written_when_the_server_comes_back_and_again_when_the_server_has_
     publisher.publish(Interrupted())
     gevent.sleep(0.1)
     valkey.start()
-    with gevent.Timeout(10):
-        while not valkey.client().llen(inbox(EVENTS)):
-            gevent.sleep(0.05)
+    wait_in_greenlet(lambda: bool(valkey.client().llen(inbox(EVENTS))), "the event is there")
     assert RunSecrets(valkey.client()).of("r") == secret
     valkey.client().flushall()
     valkey.kill()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
+from gevent.event import Event
 from locust import FastHttpUser, HttpUser
 from locust.clients import HttpSession
 from locust.clients import ResponseContextManager as HttpResponse
@@ -18,6 +19,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
 from loadstone import LeanHttpUser
 from loadstone.hook import unreported
 from loadstone.lean import LeanHttpSession, LeanResponse
+from support.processes import wait_in_greenlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,27 +149,36 @@ def test_an_argument_that_the_client_refuses_is_not_counted(user: Any):
     assert play(user, lambda client: client.get("/", no_such_argument=1)) == 0
 
 
-def killed(user: Any, work: Callable[[], None], *, is_user: bool) -> int:
-    """How many unreported requests there are more when a greenlet is killed half a second into its work."""
+def killed(user: Any, work: Callable[[], None], under_way: Callable[[], bool], *, is_user: bool) -> int:
+    """How many unreported requests there are more when a greenlet is killed while its work is ``under_way``."""
     before = unreported.unreported()
     greenlet = gevent.spawn(work)
     user._greenlet = greenlet if is_user else gevent.getcurrent()
-    gevent.sleep(0.5)
+    wait_in_greenlet(under_way, "the work is under way")
     greenlet.kill()
     return unreported.unreported() - before
 
 
 def test_a_user_that_is_stopped_in_its_block_has_sent_a_request_that_nobody_is_told_of(user: Any):
+    inside = Event()
+
     def work() -> None:
         with user.client.get("/", catch_response=True):
+            inside.set()
             gevent.sleep(30)
 
-    assert killed(user, work, is_user=True) == 1
+    assert killed(user, work, inside.is_set, is_user=True) == 1
 
 
 @pytest.mark.parametrize("user", [FastHttpUser, LeanHttpUser], indirect=True)
 @pytest.mark.parametrize("is_user", [True, False])
 def test_a_request_cut_off_with_its_user_is_aborted_and_one_in_a_greenlet_of_its_own_unreported(
-    user: Any, is_user: bool
+    user: Any, counting_server: CountingServer, is_user: bool
 ):
-    assert killed(user, lambda: user.client.get("/slow?ms=3000"), is_user=is_user) == int(not is_user)
+    def work() -> None:
+        user.client.get("/slow?ms=20000")
+
+    def has_arrived() -> bool:
+        return counting_server.count().total == 1
+
+    assert killed(user, work, has_arrived, is_user=is_user) == int(not is_user)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("web_guard")  # one master for all of them
 TOKEN = "right-token"
 EVIL = "http://evil.example"
 LOAD = {"data": {"user_count": "1", "spawn_rate": "1"}}

@@ -161,12 +161,10 @@ def late_run() -> tuple[RunMaker, int, int]:
 
 
 def test_a_writer_that_slept_through_a_run_does_not_leave_its_old_points_behind(
-    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    client, settings = (
-        valkey.client(),
-        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="0.1s"),
-    )
+    monkeypatch.setattr(writer_module, "CLAIM_AFTER_MS", 2000)  # longer than a request may take
+    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
     run, first, total = late_run()
     asleep, awake = threading.Event(), threading.Event()
     sink, slept = InfluxClient(settings, now_s=time.time), writer(client, "slept")

@@ -101,7 +101,7 @@ def test_archive_live_state_and_influxdb_agree_name_by_name_when_there_are_too_m
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
     client, run = valkey.client(), many_names()
-    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
     cuts = [0, len(run.entries) // 3, 2 * len(run.entries) // 3, len(run.entries)]
     parts = [run.entries[first:last] for first, last in pairwise(cuts)]
     with threads(settings, serve_writer, serve_writer):
@@ -122,7 +122,10 @@ def test_archive_live_state_and_influxdb_agree_name_by_name_when_there_are_too_m
 def test_a_backfill_of_a_run_with_too_many_names_writes_the_same_points(
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
-    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    client, settings = (
+        valkey.client(),
+        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s"),
+    )
     with threads(settings):
         ship(client, many_names().entries)
         wait_for_influx(client, tmp_path, timeout_s=90)
@@ -189,7 +192,10 @@ def test_names_are_cleaned_before_they_are_compared(client: redis.Redis):
 def test_the_names_of_a_run_stay_in_redis_until_influxdb_has_all_of_it(
     valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path
 ):
-    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    client, settings = (
+        valkey.client(),
+        collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s"),
+    )
     ship(client, many_names().entries)
     with threads(settings, serve_aggregator):
         wait_until(lambda: bool(influx_ledger(tmp_path)), "the run is closed", timeout_s=90)
@@ -206,7 +212,7 @@ def test_a_batch_that_the_aggregator_did_not_count_does_not_hold_a_writer_up(
     client, first = valkey.client(), IncarnationMaker().batch([Sample(0.1)])
     other = IncarnationMaker().batch([Sample(0.2, name=("GET", "/never admitted"))])
     run = RunMaker().started(0).add(first).add(other)
-    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
+    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")):
         ship(client, run.entries)
         ship(client, RunMaker("n/o run").add(IncarnationMaker(run="n/o run").batch([Sample(0.3)])).entries, "n/o run")
         wait_until(lambda: is_finished(client, SAMPLES, WRITERS), "nothing is pending")
@@ -219,7 +225,7 @@ def test_a_writer_that_waits_for_names_reads_a_bounded_number_of_entries(
 ):
     """The rest stays in Redis, however long the Aggregator is away."""
     client, maker = valkey.client(), IncarnationMaker()
-    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    settings = collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")
     for number in range(3 * writer.MOST_DEFERRED):
         ship(client, RunMaker().add(maker.batch([Sample(number / 100)])).entries)
     looks: list[int] = []

@@ -145,7 +145,7 @@ def test_one_poison_line_goes_to_the_dead_letters_with_its_reason(
     client = valkey.client()
     run = RunMaker().started(0).add(IncarnationMaker().batch(taken, final=True)).stopped(1.5, requests=5000)
     ship(client, run.entries)
-    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
+    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url, influx_timeout="10s")):
         ledger = wait_for_influx(client, tmp_path)
     assert (ledger["stored"], ledger["rejected"], ledger["pending"]) == (4999, 1, 0)
     assert "poison" in ledger["first_rejected"]

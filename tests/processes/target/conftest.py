@@ -28,8 +28,9 @@ _THIRD_PARTY = (
     "ignore::DeprecationWarning:pydantic.*",
     "ignore::DeprecationWarning:sqlalchemy.*",
     "ignore::ResourceWarning:sqlalchemy.*",
+    # scikit-learn passes the process's filters on to threads, and finds none while another thread replaces them.
+    "ignore:`sklearn.utils.parallel.delayed` should be used:UserWarning",
 )
-_COMPARED_WITH_MLFLOW = frozenset({"test_target_flavors", "test_target_parity"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,8 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             for line in _THIRD_PARTY:
                 item.add_marker(pytest.mark.filterwarnings(line), append=False)
-            # A worker trains once for each group; two groups, because one would take longer than all other tests.
-            item.add_marker(pytest.mark.xdist_group("models" if item.path.stem in _COMPARED_WITH_MLFLOW else "target"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import gevent
 import psutil
 import pytest
 
+from loadstone.domain.stall import Stall
 from loadstone.hook.process_stats import LoopLag, ProcessMonitor
 from loadstone.host.cgroup import cgroup_of
 from loadstone.host.clock import suspended_ns
@@ -43,6 +44,11 @@ def test_a_loop_that_is_held_up_shows_lag():
     assert lag.take() == ()
 
 
+def longest(lag: LoopLag) -> Stall:
+    """The stall that the test made; a busy machine may add shorter ones."""
+    return max(lag.take_stalls(), key=lambda stall: stall.length_us)
+
+
 def test_a_loop_that_stands_still_leaves_a_stall_that_ends_when_it_runs_again():
     lag = LoopLag(time.time_ns, lambda: 0)
     greenlet = gevent.spawn(lag.watch)
@@ -51,7 +57,7 @@ def test_a_loop_that_stands_still_leaves_a_stall_that_ends_when_it_runs_again():
     gevent.sleep(0.01)
     ended_ns = time.time_ns()
     greenlet.kill()
-    (stall,) = lag.take_stalls()
+    stall = longest(lag)
     assert stall.length_us > 200_000
     assert stall.suspended_us == 0
     assert 0 <= ended_ns - stall.end_ns < 1_000_000_000
@@ -76,7 +82,7 @@ def test_the_jitter_of_two_clocks_is_no_suspension(jitter_ns):
     time.sleep(0.3)
     gevent.sleep(0.01)
     greenlet.kill()
-    (stall,) = lag.take_stalls()
+    stall = longest(lag)
     assert (stall.suspended_us, stall.length_us > 200_000) == (0, True)
 
 
