@@ -32,7 +32,7 @@ from loadstone.influx.trouble import FirstRejected
 from loadstone.influx.turns import Turns
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
-from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, INFLUX_OPEN, POINTS, SAMPLES, WRITERS
 from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
@@ -215,21 +215,24 @@ class InfluxWriter:
         """Take an entry into a round; False when it is undecided and the Aggregator has yet to read it."""
         is_archived = archived is not None and order(entry.id) < order(archived)
         secret = self._secrets.find(entry.run)
-        if secret is None and entry.blob and not is_archived:
-            return False
+        if secret is None and entry.blob:
+            return is_archived and self._leave_to_backfill(round_, entry, "secret=expired")
         batch = _batch_of(entry) if secret is not None and secret.proves(entry) else None
         if batch is None or not len(batch.columns):
             round_.add(entry, batch, ())
             return True
         names = self._names_of(entry.run).admitted(batch.names)
-        if names is not None:
-            round_.add(entry, batch, request_lines(batch, names))
-        elif is_archived:
-            log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
+        if names is None:
+            return is_archived and self._leave_to_backfill(round_, entry, "names=not_admitted")
+        round_.add(entry, batch, request_lines(batch, names))
+        return True
+
+    def _leave_to_backfill(self, round_: _Round, entry: StreamEntry, cause: str) -> bool:
+        """Take an entry into a round without lines: the journal of its run has it, if the run was ever recorded."""
+        if self._client.sismember(INFLUX_OPEN, entry.run):
+            log.warning("run=%s id=%s %s action='backfill from the journal'", entry.run, entry.id, cause)
             BackfillQueue(self._client).add([entry.run])
-            round_.add(entry, None, ())
-        else:
-            return False
+        round_.add(entry, None, ())
         return True
 
     def _take_points(self, round_: _Round) -> frozenset[str]:
