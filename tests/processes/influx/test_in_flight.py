@@ -137,6 +137,26 @@ def test_no_more_than_two_requests_are_in_flight(
         wait_until(lambda: stored_requests(faulty_influx) == 2 * 16 * PER_BATCH, "all is stored")
 
 
+def test_no_other_writer_takes_over_what_a_write_holds_that_may_take_longer_than_a_claim_waits(
+    valkey: RedisServer,
+    faulty_influx: FaultyInflux,
+    settings: CollectorSettings,
+    gate: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(writer, "CLAIM_AFTER_MS", 300)
+    client = valkey.client()
+    admit_name(client)
+    faulty_influx.queue(hold(gate))
+    with threads(settings, serve_writer):
+        ship(client, entries()[0])
+        wait_until(lambda: stored_requests(faulty_influx) == 8 * PER_BATCH, "all is written, the first is held")
+        time.sleep(1.5)  # nothing may happen
+        assert sum(map(requests_of, faulty_influx.requests)) == 8 * PER_BATCH
+        gate.set()
+        wait_until(lambda: unacknowledged(client) == 0, "all is acknowledged")
+
+
 @pytest.mark.parametrize(
     "failures",
     [
