@@ -52,8 +52,8 @@ def threads(settings: CollectorSettings, *services: Any) -> Iterator[None]:
             thread.join()
 
 
-def program(settings: CollectorSettings, only: str, log: Path) -> ServerProcess:
-    """One service as a program: ``.start() .kill() .stop()``."""
+def program(settings: CollectorSettings, only: str, log: Path, *, changed: str = "") -> ServerProcess:
+    """One service as a program: ``.start() .kill() .stop()``. ``changed`` is Python that runs before it."""
     named = {
         "redis-url": settings.redis_url,
         "results": str(settings.results),
@@ -62,7 +62,9 @@ def program(settings: CollectorSettings, only: str, log: Path) -> ServerProcess:
         "influx-retry": str(settings.influx_retry),
     }
     options = [part for name, value in named.items() if value for part in (f"--{name}", value)]
-    command = [sys.executable, "-m", "loadstone", "collector", "--only", only, *options]
+    start = f"{changed}; import runpy; runpy.run_module('loadstone', run_name='__main__', alter_sys=True)"
+    how = ["-c", start] if changed else ["-m", "loadstone"]
+    command = [sys.executable, *how, "collector", "--only", only, *options]
     return ServerProcess(command, log=log, ready=lambda: True)
 
 

@@ -19,7 +19,7 @@ import struct
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -44,6 +44,12 @@ class Behaviour:
     delay_s: float = 0.0
     cut: bool = False
     stores: bool = False
+    held_until: threading.Event | None = None
+
+
+def hold(until: threading.Event, behaviour: Behaviour | None = None) -> Behaviour:
+    """Answer as ``behaviour`` says (default: accept), but not before that event."""
+    return replace(behaviour or accept(), held_until=until)
 
 
 def accept(*, delay_s: float = 0.0) -> Behaviour:
@@ -187,6 +193,11 @@ class FaultyInflux:
         """Delay an answer, or give up waiting when the server stops."""
         self._ended.wait(seconds)
 
+    def hold(self, until: threading.Event) -> None:
+        """Hold an answer, or give up when the server stops."""
+        while not until.wait(0.02) and not self._ended.is_set():
+            pass
+
     def decide(self, arrived: _Arrived) -> Behaviour:
         """Choose what happens to a request, and store what is accepted of it."""
         fixed_s, per_line_s = self.write_takes_s
@@ -306,6 +317,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, behaviour: Behaviour, body: dict[str, Any] | None = None) -> None:
         if behaviour.delay_s:
             self.influx.wait(behaviour.delay_s)
+        if behaviour.held_until:
+            self.influx.hold(behaviour.held_until)
         if behaviour.cut:
             self._reset()
             return

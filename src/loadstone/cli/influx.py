@@ -21,7 +21,7 @@ from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.influx.answer import WriteOutcome
 from loadstone.influx.backfill import write_run
 from loadstone.influx.client import InfluxClient
-from loadstone.influx.delivery import Delivery
+from loadstone.influx.delivery import Delivery, Outage
 from loadstone.influx.trouble import cure_of_refusal
 from loadstone.settings import InfluxSettings
 
@@ -85,7 +85,9 @@ def _backfill(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     sink = InfluxClient(settings, now_s=time.time)
     try:
         pause, patience = _pause_until(StopFlag.install()), _Patience(settings.influx_url)
-        delivery = Delivery(sink, pause, refused_pause_s=min(_REFUSED_PAUSE_S, settings.influx_retry), watch=patience)
+        delivery = Delivery(
+            sink, pause, refused_pause_s=min(_REFUSED_PAUSE_S, settings.influx_retry), outage=Outage(patience)
+        )
         ledger = write_run(folder, delivery, warn)
     except _InterruptedError:
         return ExitCode.INTERRUPTED

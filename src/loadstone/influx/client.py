@@ -39,7 +39,7 @@ _REASON_LIMIT: Final = 500
 
 
 class InfluxClient:
-    """A connection to one bucket. The token file is read again after a refusal, so a corrected token counts."""
+    """A connection to one bucket. The token file is read again after a failure, so a corrected token counts."""
 
     def __init__(self, settings: InfluxSettings, *, now_s: Callable[[], float]) -> None:
         self._settings = settings

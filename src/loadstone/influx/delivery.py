@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadstone.influx.answer import WriteAnswer
 
-__all__ = ["LONGEST_PAUSE_S", "MOST_LINES", "Delivery", "Rejection", "Sink", "Watch"]
+__all__ = ["LONGEST_PAUSE_S", "MOST_LINES", "Delivery", "Outage", "Rejection", "Sink", "Watch"]
 
 _FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 15.0
@@ -61,11 +62,56 @@ class Watch(Protocol):
         ...
 
 
+class Outage:
+    """Whether InfluxDB takes lines, as all deliveries of a process learn it; each state is logged once.
+
+    ``watch`` is told of it too. Before ``paused_until_s``, none of them sends anything: one that has failed told when.
+    """
+
+    def __init__(self, watch: Watch | None = None) -> None:
+        self._watch = watch
+        self.paused_until_s = 0.0
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._since_s = 0.0
+        self._reported: tuple[WriteOutcome, int] | None = None
+
+    def failed(self, answer: WriteAnswer, now_s: float) -> int:
+        """A write was not decided; how many were not since the last one that was."""
+        with self._lock:
+            if not self._failures:
+                self._since_s = now_s
+            self._failures += 1
+            if self._watch:
+                self._watch.failed(answer)
+            if self._reported != (answer.outcome, answer.status):
+                self._reported = (answer.outcome, answer.status)
+                is_refused = answer.outcome is WriteOutcome.REFUSED
+                action = "'correct the token, the bucket or the address'" if is_refused else "none"
+                state = "refused" if is_refused else "away"
+                log.error("state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", state, answer.reason, action)
+            return self._failures
+
+    def pause_until(self, at_s: float) -> None:
+        """Send nothing before that moment."""
+        with self._lock:
+            self.paused_until_s = max(self.paused_until_s, at_s)
+
+    def over(self, now_s: float) -> None:
+        """A write was decided."""
+        with self._lock:
+            if self._reported is not None:
+                log.warning("state=writing after_s=%.1f tries=%d", now_s - self._since_s, self._failures)
+                if self._watch:
+                    self._watch.over()
+            self._reported, self._failures = None, 0
+
+
 class Delivery:
     """Sends lines in requests of bounded size, which adapts to how long writes take.
 
-    ``wait`` pauses for the given number of seconds; it is called with 0 before each request, and what it raises ends a
-    delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
+    ``wait`` pauses for the given number of seconds; it is called before each request, mostly with 0, and what it raises
+    ends a delivery. After a refusal of token, bucket or address the pause is ``refused_pause_s``.
     """
 
     def __init__(
@@ -74,19 +120,16 @@ class Delivery:
         wait: Callable[[float], None],
         *,
         refused_pause_s: float,
-        watch: Watch | None = None,
+        outage: Outage | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._wait = wait
         self._refused_pause_s = refused_pause_s
-        self._watch = watch
+        self._outage = outage or Outage()
         self._now_s = now_s
         self._pace = Pace()
         self._most_lines = MOST_LINES
-        self._failures = 0
-        self._failing_since_s = 0.0
-        self._reported: tuple[WriteOutcome, int] | None = None
 
     def deliver(
         self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -116,7 +159,7 @@ class Delivery:
         """Send until InfluxDB has decided: stored, rejected, too large, or too slow with that many lines."""
         data = "\n".join(lines).encode()
         while True:
-            self._wait(0)
+            self._await_end_of_pause()
             with guard():
                 begun_s = self._now_s()
                 answer = self._sink.write(data)
@@ -126,49 +169,29 @@ class Delivery:
                 if answer.outcome is WriteOutcome.STORED:
                     self._pace.note(len(lines), took_s)
                 return answer
-            self._note_failure(answer)
-            self._wait(self._pause_s(answer))
+            failures = self._outage.failed(answer, self._now_s())
+            self._outage.pause_until(self._now_s() + self._pause_s(answer, failures))
             if answer.outcome is WriteOutcome.SLOW and len(lines) > FEWEST_LINES:
                 self._most_lines = max(FEWEST_LINES, len(lines) // 2)
                 return answer
-            if answer.outcome is WriteOutcome.REFUSED:
-                self._sink.reload_token()
 
-    def _pause_s(self, answer: WriteAnswer) -> float:
+    def _await_end_of_pause(self) -> None:
+        pause_s = self._outage.paused_until_s - self._now_s()
+        self._wait(max(0.0, pause_s))
+        if pause_s > 0:
+            self._sink.reload_token()
+
+    def _pause_s(self, answer: WriteAnswer, failures: int) -> float:
         if answer.outcome is WriteOutcome.REFUSED:
             return self._refused_pause_s
         if answer.retry_after_s is not None:
             return answer.retry_after_s
-        longest = min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+        longest = min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures, 10))
         return random.uniform(longest / 2, longest)  # noqa: S311  (jitter)
 
-    def _note_failure(self, answer: WriteAnswer) -> None:
-        """Log a state once, as an error, and not again with every attempt."""
-        if not self._failures:
-            self._failing_since_s = self._now_s()
-        self._failures += 1
-        if self._watch:
-            self._watch.failed(answer)
-        if self._reported != (answer.outcome, answer.status):
-            self._reported = (answer.outcome, answer.status)
-            is_refused = answer.outcome is WriteOutcome.REFUSED
-            action = "'correct the token, the bucket or the address'" if is_refused else "none"
-            log.error(
-                "state=%s reason=%r nothing_lost=yes retry=for_ever action=%s", self._state, answer.reason, action
-            )
-
     def _note_decision(self, answer: WriteAnswer, n: int) -> None:
-        if self._reported is not None:
-            after_s = self._now_s() - self._failing_since_s
-            log.warning("state=writing after_s=%.1f tries=%d", after_s, self._failures)
-            if self._watch:
-                self._watch.over()
-        self._reported, self._failures = None, 0
+        self._outage.over(self._now_s())
         if answer.outcome is WriteOutcome.TOO_LARGE:
             self._most_lines = max(1, n // 2)
         elif n == self._most_lines:
             self._most_lines = min(MOST_LINES, n + max(1, n // _GROWTH))
-
-    @property
-    def _state(self) -> str:
-        return "refused" if self._reported and self._reported[0] is WriteOutcome.REFUSED else "away"

@@ -29,9 +29,10 @@ from loadstone.influx.lease import PointsLease, PointsLeaseLostError
 from loadstone.influx.ledger import IngestLag, WriteReceipt
 from loadstone.influx.name_cap import AdmittedNames
 from loadstone.influx.trouble import FirstRejected
+from loadstone.influx.turns import Turns
 from loadstone.stream.client import add_dead_letter
 from loadstone.stream.consumer import Consumer, first_unfinished, order
-from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.keys import AGGREGATORS, INFLUX_DEAD_LETTERS, INFLUX_OPEN, POINTS, SAMPLES, WRITERS
 from loadstone.stream.proof import RunSecrets
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIM_AFTER_MS", "MOST_DEFERRED", "InfluxWriter"]
 
 CLAIM_AFTER_MS: Final = 15_000
-"""An entry is taken over when its writer gave no sign of life for it that long; a write times out earlier."""
+"""An entry is taken over when its writer gave no sign of life for it that long, or longer where a write may be."""
 
 _MOST_DEAD_LETTERS, _MOST_A_ROUND = 10_000, 1000
 _LINE_LIMIT: Final = 200
@@ -102,6 +103,7 @@ class InfluxWriter:
     """One of the writers. Its methods raise `loadstone.stream.client.FAILURES`; nothing is lost then.
 
     ``longest_write_s`` is the timeout of a request: the points lease outlives it, or each slow request would lose it.
+    ``turns`` are those of all writers of the process.
     """
 
     def __init__(
@@ -111,9 +113,12 @@ class InfluxWriter:
         *,
         name: str,
         longest_write_s: float = 0.0,
+        turns: Turns | None = None,
     ) -> None:
         self._client = client
         self._ledger = ledger
+        self._turns = turns or Turns()
+        self._claim_after_ms = max(CLAIM_AFTER_MS, round((longest_write_s + 2 * _SIGN_EVERY_S) * 1000))
         self._samples = Consumer(client, WRITERS, name, (SAMPLES,))
         self._points = Consumer(client, WRITERS, "points", (POINTS,))
         self.points_lease = PointsLease(client, name, life_ms=CLAIM_AFTER_MS + round(longest_write_s * 1000))
@@ -135,20 +140,24 @@ class InfluxWriter:
     def step(self, delivery: Delivery) -> bool:
         """Read, write and acknowledge once. False when there was nothing to do.
 
-        Samples and points share requests: where a request is slow whatever it holds, samples wait for one at most.
+        Samples and points share requests: where a request is slow whatever it holds, fewer of them are faster.
         """
         round_ = _Round()
-        undecided = self._take_samples(round_)
-        runs = self._take_points(round_)
-        lag_lines = self._ingest_lag.lines()
-        if not round_.pieces and not lag_lines:
-            return False
-        guard = partial(self.points_lease.writing, self.points_lease.number, runs) if runs else nullcontext
+        with self._turns.reading():
+            undecided = self._take_samples(round_)
+            runs = self._take_points(round_)
+            lag_lines = self._ingest_lag.lines()
+            if not round_.pieces and not lag_lines:
+                return False
+            begun_s = self._turns.begin()
         try:
+            guard = partial(self.points_lease.writing, self.points_lease.number, runs) if runs else nullcontext
             rejected = delivery.deliver(round_.lines + lag_lines, guard=guard)
         except PointsLeaseLostError:
             log.warning("points=deferred cause='another writer holds the points lease'")
             return True
+        finally:
+            self._turns.end(begun_s)
         self._bury(round_, rejected)
         receipts = round_.receipts(rejected)
         self._ledger.settle(receipts)
@@ -166,7 +175,7 @@ class InfluxWriter:
 
     def leave(self) -> None:
         """Let other writers claim at once what this one holds."""
-        self._samples.keep(self._held, idle_ms=CLAIM_AFTER_MS)
+        self._samples.keep(self._held, idle_ms=self._claim_after_ms)
         self.points_lease.release()
 
     def _names_of(self, run: str) -> AdmittedNames:
@@ -184,7 +193,7 @@ class InfluxWriter:
         entries = self._samples.read(count=self._count, block_ms=_BLOCK_MS)
         if time.monotonic() - self._claimed_at_s >= _CLAIM_EVERY_S:
             self._claimed_at_s = time.monotonic()
-            entries += self._samples.claim(idle_ms=CLAIM_AFTER_MS, count=self._count)
+            entries += self._samples.claim(idle_ms=self._claim_after_ms, count=self._count)
         return entries
 
     def _take_samples(self, round_: _Round) -> list[StreamEntry]:
@@ -206,21 +215,24 @@ class InfluxWriter:
         """Take an entry into a round; False when it is undecided and the Aggregator has yet to read it."""
         is_archived = archived is not None and order(entry.id) < order(archived)
         secret = self._secrets.find(entry.run)
-        if secret is None and entry.blob and not is_archived:
-            return False
+        if secret is None and entry.blob:
+            return is_archived and self._leave_to_backfill(round_, entry, "secret=expired")
         batch = _batch_of(entry) if secret is not None and secret.proves(entry) else None
         if batch is None or not len(batch.columns):
             round_.add(entry, batch, ())
             return True
         names = self._names_of(entry.run).admitted(batch.names)
-        if names is not None:
-            round_.add(entry, batch, request_lines(batch, names))
-        elif is_archived:
-            log.warning("run=%s id=%s names=not_admitted action='backfill from the journal'", entry.run, entry.id)
+        if names is None:
+            return is_archived and self._leave_to_backfill(round_, entry, "names=not_admitted")
+        round_.add(entry, batch, request_lines(batch, names))
+        return True
+
+    def _leave_to_backfill(self, round_: _Round, entry: StreamEntry, cause: str) -> bool:
+        """Take an entry into a round without lines: the journal of its run has it, if the run was ever recorded."""
+        if self._client.sismember(INFLUX_OPEN, entry.run):
+            log.warning("run=%s id=%s %s action='backfill from the journal'", entry.run, entry.id, cause)
             BackfillQueue(self._client).add([entry.run])
-            round_.add(entry, None, ())
-        else:
-            return False
+        round_.add(entry, None, ())
         return True
 
     def _take_points(self, round_: _Round) -> frozenset[str]:

@@ -1,23 +1,21 @@
-"""Aggregator and InfluxWriter: CPU per sample, bytes, memory, and how soon a request is visible to a query."""
+"""Aggregator and InfluxWriter: CPU per sample, bytes, memory, and the counts of a million requests."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from loadstone.collector.aggregator import STREAMS, Aggregator
 from loadstone.collector.service import start_finalizer
-from loadstone.domain.batch import Batch, Columns, encode_batch
-from loadstone.domain.request_name import NameTable, RequestName
+from loadstone.domain.batch import encode_batch
+from loadstone.domain.request_name import NameTable
 from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.influx.client import InfluxClient
 from loadstone.influx.delivery import Delivery
@@ -27,13 +25,13 @@ from loadstone.influx.name_cap import publish_names
 from loadstone.influx.writer import InfluxWriter
 from loadstone.stream.consumer import Consumer
 from loadstone.stream.inbox import move_entries
-from loadstone.stream.keys import AGGREGATOR_LEASE, AGGREGATORS, POINTS_LEASE, SAMPLES, WRITERS
+from loadstone.stream.keys import AGGREGATORS, SAMPLES, WRITERS
 from loadstone.stream.proof import open_run
 from support import run_maker
 from support.collecting import collector_settings, program, secret_of, send_blob, ship, wait_for_influx
+from support.full_load import WORKERS, Load
 from support.influx_server import InfluxServer
 from support.instant_server import InstantServer
-from support.processes import wait_until
 from support.run_maker import SECOND, IncarnationMaker, RunMaker
 from support.servers import server_binary
 
@@ -46,8 +44,6 @@ if TYPE_CHECKING:
     from support.redis_server import RedisServer
 
 ROUNDS = int(os.environ.get("LOADSTONE_BENCH_ROUNDS", "5"))
-WORKERS, NAMES = 8, 10
-SEED = 7
 
 
 @pytest.fixture
@@ -57,35 +53,6 @@ def influxdb(tmp_path: Path) -> Iterator[InfluxServer]:
         yield server.start()
     finally:
         server.kill()
-
-
-class Load:
-    """Batches as eight workers at full rate send them: log-normal times, ten names, 1 % errors."""
-
-    def __init__(self, per_batch: int) -> None:
-        self.per_batch = per_batch
-        self.incarnations = [IncarnationMaker(worker=number) for number in range(WORKERS)]
-        self.random = np.random.default_rng(SEED)
-        self.names = tuple(RequestName("POST", f"/predict/{number}") for number in range(NAMES))
-
-    def batch(self, incarnation: IncarnationMaker, begin_ns: int, end_ns: int, **changes: object) -> Batch:
-        n = self.per_batch
-        base = incarnation.batch([], at_s=(end_ns - run_maker.START) / SECOND, **changes)
-        incarnation.produced += n
-        columns = Columns(
-            end_ns=np.linspace(begin_ns, end_ns, n, endpoint=False, dtype=np.int64),
-            duration_us=self.random.lognormal(9, 0.6, n).astype(np.int64),
-            ttfb_us=self.random.lognormal(8, 0.5, n).astype(np.int32),
-            bytes=np.full(n, 120, np.int64),
-            status=np.full(n, 200, np.int32),
-            name=self.random.integers(0, NAMES, n, np.int32),
-            error=np.where(self.random.random(n) < 0.01, 0, -1).astype(np.int32),
-        )
-        values = {field: getattr(base, field) for field in Batch.__slots__}
-        errors = ("HTTPError('503 Server Error')",)
-        return Batch(
-            **(values | {"columns": columns, "names": self.names, "errors": errors, "produced": incarnation.produced})
-        )
 
 
 def fill(client: redis.Redis, load: Load, batches: int, first: int = 0) -> int:
@@ -199,50 +166,6 @@ def bench_aggregator_memory(valkey: RedisServer, tmp_path: Path, monkeypatch: py
         kept = len(points.time_buckets) if points else 0
         print(f"\n{samples:>9,} requests: {own.memory_info().rss / 1e6:.0f} MB, {kept} buckets kept")
     aggregator.close()
-
-
-def bench_visible(valkey: RedisServer, influxdb: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the end of a request to its being counted by a query, at 5,000 requests/s for 15 s, services as programs."""
-    monkeypatch.setattr(run_maker, "START", time.time_ns())
-    settings = collector_settings(valkey.url, tmp_path, influxdb.url, influx_timeout="10s")
-    seen: list[tuple[int, int]] = []
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.05):
-            asked_ns = time.time_ns()
-            seen.append((time.time_ns() if (n := influxdb.count("request", "rt_ms")) else asked_ns, n))
-
-    client, load, ends = valkey.client(), Load(313), []
-    aggregator = program(settings, "aggregator", tmp_path / "a.log").start()
-    writer = program(settings, "writer", tmp_path / "w.log").start()
-    try:
-        both = (AGGREGATOR_LEASE, POINTS_LEASE)  # a busy machine takes seconds to start a program
-        wait_until(lambda: client.exists(*both) == len(both), "Aggregator and writer run", timeout_s=60)
-        ship(client, RunMaker().started(0, workers=range(WORKERS)).entries)
-        looker = threading.Thread(target=look)
-        looker.start()
-        for _ in range(30 * WORKERS):
-            incarnation = load.incarnations[_ % WORKERS]  # the workers ship one after the other, each every half second
-            time.sleep(0.5 / WORKERS)
-            now = time.time_ns()
-            batch = load.batch(incarnation, now - SECOND // 2, now)
-            ends.append(batch.columns.end_ns)
-            send_blob(client, SAMPLES, encode_batch(batch))
-        total = sum(map(len, ends))
-        wait_until(lambda: bool(seen) and seen[-1][1] == total, "all is visible", timeout_s=30)
-        ended.set()
-        looker.join()
-    finally:
-        ended.set()
-        writer.kill()
-        aggregator.kill()
-    visible = np.array([n for _, n in seen])
-    order = np.concatenate(ends)
-    when = np.array([at for at, _ in seen])[np.searchsorted(visible, np.arange(1, len(order) + 1))]
-    took_ms = (when - order) / 1e6
-    p50, p99 = np.percentile(took_ms, (50, 99))
-    print(f"\nvisible after: median {p50:.0f} ms, p99 {p99:.0f} ms, worst {took_ms.max():.0f} ms of {len(order):,}")
 
 
 def bench_a_million_requests(

@@ -10,11 +10,12 @@ from loadstone.collector import admission
 from loadstone.collector.service import serve_aggregator
 from loadstone.domain.batch import encode_batch
 from loadstone.domain.request_name import NAME_LIMIT, NameTable, RequestName
+from loadstone.influx.backfill_queue import BackfillQueue
 from loadstone.influx.name_cap import publish_names
 from loadstone.influx.service import serve_writer
 from loadstone.stream.consumer import Consumer, is_finished
 from loadstone.stream.inbox import send
-from loadstone.stream.keys import DEAD_LETTERS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS
+from loadstone.stream.keys import DEAD_LETTERS, INFLUX_DEAD_LETTERS, POINTS, SAMPLES, WRITERS, run_secret
 from loadstone.stream.proof import RunSecret, open_run
 from support.collecting import (
     collector_settings,
@@ -225,6 +226,36 @@ def test_the_stream_is_cut_while_influxdb_is_away_and_the_journal_completes_it(
     assert len(requests_in(faulty_influx)) == run_json(tmp_path)["requests"] == 4000
     rollups = [fields["n"] for key, fields in faulty_influx.points.items() if ("res", "run") in key.tags]
     assert 4000 in rollups
+
+
+def test_samples_of_a_run_whose_secret_has_expired_are_backfilled_from_its_journal(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """InfluxDB was away for more than the week for which the secret of a closed run is kept."""
+    client, settings = valkey.client(), collector_settings(valkey.url, tmp_path, faulty_influx.url)
+    ship(client, small_run().entries)
+    with threads(settings, serve_aggregator):
+        wait_until(lambda: bool(influx_ledger(tmp_path)), "the run is closed", timeout_s=30)
+    client.delete(run_secret("r"))
+    with threads(settings):
+        assert wait_for_influx(client, tmp_path) == {"stored": ALL, "rejected": 0, "pending": 0}
+    assert len(requests_in(faulty_influx)) == ALL
+    assert any("secret=expired" in record.message for record in caplog.records)
+
+
+def test_samples_of_a_run_that_nobody_opened_ask_for_no_backfill(
+    valkey: RedisServer, faulty_influx: FaultyInflux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(admission, "_PATIENCE_S", 0.5)
+    client, queued = valkey.client(), []
+    monkeypatch.setattr(BackfillQueue, "add", lambda _, runs: queued.extend(runs))
+    with threads(collector_settings(valkey.url, tmp_path, faulty_influx.url)):
+        blob = encode_batch(IncarnationMaker(run="s").batch([Sample(0.3)]))
+        send(client, SAMPLES, blob, RunSecret("s", bytes(32)))
+        wait_until(lambda: client.xlen(DEAD_LETTERS) == 1, "the Aggregator has refused it", timeout_s=30)
+        wait_until(lambda: is_finished(client, SAMPLES, WRITERS), "the writers have decided", timeout_s=30)
+    assert queued == []
+    assert not requests_in(faulty_influx)
 
 
 def test_without_influxdb_there_is_no_group_and_no_points(valkey: RedisServer, tmp_path: Path):

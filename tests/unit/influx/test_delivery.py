@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.influx.answer import WriteAnswer, WriteOutcome
-from loadstone.influx.delivery import MOST_LINES, Delivery
+from loadstone.influx.delivery import MOST_LINES, Delivery, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,15 @@ def scripted(*answers: WriteAnswer) -> ScriptedSink:
 
 
 def pauses(sink: ScriptedSink, lines: list[str]) -> list[float]:
-    waited: list[float] = []
-    Delivery(sink, waited.append, refused_pause_s=30).deliver(lines)
+    """The pauses of a delivery, in a time that passes only with them."""
+    waited: list[float] = [0.0]
+    Delivery(sink, waited.append, refused_pause_s=30, now_s=lambda: sum(waited)).deliver(lines)
     return [seconds for seconds in waited if seconds]
+
+
+def interrupted_by_a_pause(seconds: float) -> None:
+    if seconds:
+        raise InterruptedError
 
 
 def rejects(*poison: str) -> ScriptedSink:
@@ -140,3 +146,23 @@ def test_what_waiting_raises_ends_the_delivery():
 
     with pytest.raises(EndedError):
         Delivery(scripted(WriteAnswer(WriteOutcome.AWAY, "no")), wait, refused_pause_s=1).deliver(["a"])
+
+
+def test_what_one_delivery_is_asked_to_wait_another_of_its_process_waits_too():
+    waited: list[float] = [0.0]
+    outage = Outage()
+    asked = scripted(WriteAnswer(WriteOutcome.AWAY, "HTTP 429", 429, retry_after_s=7.0))
+    other = scripted()
+
+    with pytest.raises(InterruptedError):
+        Delivery(asked, interrupted_by_a_pause, refused_pause_s=1, outage=outage, now_s=lambda: 0.0).deliver(["a"])
+    Delivery(other, waited.append, refused_pause_s=1, outage=outage, now_s=lambda: sum(waited)).deliver(["b", "c"])
+    assert waited == [0.0, 7.0]
+    assert other.stored == ["b", "c"]
+
+
+def test_an_outage_is_logged_once_whichever_delivery_meets_it(caplog: pytest.LogCaptureFixture):
+    outage = Outage()
+    for sink in (scripted(*[WriteAnswer(WriteOutcome.AWAY, "connection refused")] * 2), rejects()):
+        Delivery(sink, lambda _: None, refused_pause_s=1, outage=outage).deliver(["a"])
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
