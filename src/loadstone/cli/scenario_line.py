@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from loadstone.cli.common import Parser
 from loadstone.errors import SettingsError, UsageError
 from loadstone.launch.scenario import ask, default_locustfile, scenario_of
-from loadstone.settings import FILE_RECORDS, describe, load, peek, read_config_file
+from loadstone.settings import FILE_RECORDS, describe, load, peek, read_config_file, short_text
 from loadstone.settings.command_line import OWN_PREFIX, LineReport, OptionForm, ScenarioQuestion
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _is_locusts(file: Path) -> bool:
     if file.suffix != ".toml":
         return True
     try:
-        tool = tomllib.loads(file.read_text()).get("tool")
+        tool = tomllib.loads(short_text(file)).get("tool")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return False
     return isinstance(tool, dict) and "locust" in tool

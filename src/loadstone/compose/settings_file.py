@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import SettingsError, UsageError
-from loadstone.settings import StackSettings, child_environment, describe, inherited_environment, load
+from loadstone.settings import StackSettings, child_environment, describe, inherited_environment, load, short_text
 from loadstone.settings.stack import memory_bytes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def problems_of_stack_file(file: Path, folder: Path, *, cpus: int | None = None)
     ``folder`` is that of docker-compose.yaml, from which paths count; ``cpus`` are those of the machine.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = short_text(file, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {file} cannot be read: {error}", hint="Name a copy of `env`") from error
     problems: list[str] = []

@@ -14,6 +14,7 @@ from loadstone.settings.load import (
     read_secret,
     read_token,
     setting,
+    short_text,
     state_home,
 )
 from loadstone.settings.records import (
@@ -66,5 +67,6 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "short_text",
     "state_home",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "read_secret",
     "read_token",
     "setting",
+    "short_text",
     "state_home",
 ]
 
@@ -38,6 +39,8 @@ FORMER_NAMES: Final = {"model": "demo_model", "registry": "demo_registry", "targ
 """Settings that were renamed, so that their options are free for scenarios."""
 _FILE_SUFFIX: Final = "_FILE"
 """``NAME_FILE`` names a file that holds the value of ``NAME``: what the environment must not show."""
+_MOST_BYTES: Final = 2**20
+"""A settings file, or one with a secret, is much shorter."""
 T = TypeVar("T")
 
 
@@ -132,12 +135,21 @@ def peek(record: type[Any], name: str, options: Mapping[str, Any], *, file: Mapp
         return None
 
 
+def short_text(file: Path, encoding: str = "utf-8") -> str:
+    """The content of a file that a person names; it may be a pipe. Raises `OSError`, also when it is no short text."""
+    with file.open("rb") as opened:
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"it has more than {_MOST_BYTES // 2**20} MiB")
+    return content.decode(encoding)
+
+
 def read_config_file(file: Path | None) -> dict[str, object]:
     """The settings in a TOML file; none without a file. Raises `UsageError` when it cannot be read."""
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(short_text(file))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             f"cannot read the settings file {file}: {error}", hint="Name a readable TOML file with --config"
@@ -151,7 +163,7 @@ def read_secret(file: Path, what: str, *, cure: str, one_word: bool = False) -> 
     ``one_word`` forbids them. ``what`` and ``cure`` say what the secret is and what to do.
     """
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        text = short_text(file).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the {what} file {file} cannot be read: {error}", hint=cure) from error
     if not text:
@@ -252,7 +264,7 @@ def _shown(raw: str | None) -> str:
 
 def _content_of(name: str, variable: str) -> str:
     try:
-        return Path(name).read_text().strip()
+        return short_text(Path(name)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{variable} names {name}, which cannot be read: {error}", hint="Name a readable file that holds the value"

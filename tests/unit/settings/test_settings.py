@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from loadstone.compose.settings_file import problems_of_stack_file
 from loadstone.errors import ExitCode, SettingsError, UsageError
 from loadstone.settings import (
     FILE_RECORDS,
@@ -22,6 +23,7 @@ from loadstone.settings import (
     load,
     parse,
     read_config_file,
+    read_token,
 )
 
 
@@ -132,6 +134,16 @@ def test_a_config_file_that_cannot_be_read_is_wrong_use(tmp_path: Path):
         with pytest.raises(UsageError, match="cannot read the settings file"):
             read_config_file(file)
     assert read_config_file(None) == {}
+
+
+def test_a_file_without_an_end_is_refused(tmp_path):
+    endless = Path("/dev/zero")
+    with pytest.raises(UsageError, match="cannot read the settings file /dev/zero: it has more than 1 MiB"):
+        read_config_file(endless)
+    with pytest.raises(UsageError, match="it has more than 1 MiB"):
+        read_token(endless)
+    with pytest.raises(UsageError, match="it has more than 1 MiB"):
+        problems_of_stack_file(endless, tmp_path)
 
 
 def test_settings_survive_the_way_through_a_child_environment(monkeypatch: pytest.MonkeyPatch):
