@@ -44,7 +44,7 @@ def parts_of(batch: Batch, most_bytes: int = MOST_BATCH_BYTES // 2) -> Iterator[
 
 def _fits(batch: Batch, most_bytes: int) -> bool:
     n = len(batch.columns)
-    if n > MOST_TEXTS or seconds_of(batch.columns) > MOST_SECONDS:
+    if max(n, len(batch.names), len(batch.errors)) > MOST_TEXTS or seconds_of(batch.columns) > MOST_SECONDS:
         return False
     if n <= _SURELY_FITS and most_bytes == MOST_BATCH_BYTES // 2:
         return True

@@ -47,8 +47,8 @@ PASS: Final = "pass"  # noqa: S105 (a verdict, not a password)
 FAIL: Final = "fail"
 INCONCLUSIVE: Final = "inconclusive"
 _NO_START: Final = (
-    "the event that starts the run is missing: it was lost, or refused as the collector's log says, and with it the "
-    "objectives of the run"
+    "the event that starts the run, which holds its objectives, is missing: it was lost, or it was refused, and then "
+    "the collector's log says why"
 )
 
 

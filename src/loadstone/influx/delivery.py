@@ -65,12 +65,14 @@ class Watch(Protocol):
 class Outage:
     """Whether InfluxDB takes lines, as all deliveries of a process learn it; each state is logged once.
 
-    ``watch`` is told of it too. Before ``paused_until_s``, none of them sends anything: one that has failed told when.
+    ``watch`` is told of it too. Before ``paused_until_s`` none of them begins a write: a write that failed has set it.
+    ``failures_ever`` only grows, so that a delivery notices failures of others.
     """
 
     def __init__(self, watch: Watch | None = None) -> None:
         self._watch = watch
         self.paused_until_s = 0.0
+        self.failures_ever = 0
         self._lock = threading.Lock()
         self._failures = 0
         self._since_s = 0.0
@@ -82,6 +84,7 @@ class Outage:
             if not self._failures:
                 self._since_s = now_s
             self._failures += 1
+            self.failures_ever += 1
             if self._watch:
                 self._watch.failed(answer)
             if self._reported != (answer.outcome, answer.status):
@@ -130,6 +133,7 @@ class Delivery:
         self._now_s = now_s
         self._pace = Pace()
         self._most_lines = MOST_LINES
+        self._failures_seen = 0
 
     def deliver(
         self, lines: Sequence[str], guard: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -176,9 +180,14 @@ class Delivery:
                 return answer
 
     def _await_end_of_pause(self) -> None:
-        pause_s = self._outage.paused_until_s - self._now_s()
-        self._wait(max(0.0, pause_s))
-        if pause_s > 0:
+        """Wait, also where another delivery prolongs the pause; after failures of any of them the token is read again."""
+        until_s = self._outage.paused_until_s
+        self._wait(max(0.0, until_s - self._now_s()))
+        while self._outage.paused_until_s > until_s:
+            until_s = self._outage.paused_until_s
+            self._wait(max(0.0, until_s - self._now_s()))
+        if self._failures_seen != self._outage.failures_ever:
+            self._failures_seen = self._outage.failures_ever
             self._sink.reload_token()
 
     def _pause_s(self, answer: WriteAnswer, failures: int) -> float:

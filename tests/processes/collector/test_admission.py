@@ -325,7 +325,10 @@ def test_a_run_whose_start_did_not_come_is_inconclusive(deployment: Deployment, 
     work(aggregator, deployment)
     document = deployment.document()
     assert (document["verdict"], document["exit_code"], document["requests"]) == ("inconclusive", 3, 60)
-    assert ["the event that starts the run is missing" in reason for reason in document["reasons"]] == [True]
+    assert [
+        "the event that starts the run, which holds its objectives, is missing" in reason
+        for reason in document["reasons"]
+    ] == [True]
 
 
 def test_the_secret_of_a_run_is_in_no_file_and_ends_some_time_after_it(deployment: Deployment):

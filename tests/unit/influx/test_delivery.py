@@ -166,3 +166,36 @@ def test_an_outage_is_logged_once_whichever_delivery_meets_it(caplog: pytest.Log
     for sink in (scripted(*[WriteAnswer(WriteOutcome.AWAY, "connection refused")] * 2), rejects()):
         Delivery(sink, lambda _: None, refused_pause_s=1, outage=outage).deliver(["a"])
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_a_token_that_one_delivery_has_read_again_is_read_by_the_others_before_they_send():
+    outage, clock = Outage(), [0.0]
+
+    def wait(seconds: float) -> None:
+        clock[0] += seconds
+
+    refused = scripted(WriteAnswer(WriteOutcome.REFUSED, "unauthorized", 401))
+    idle = scripted()
+    for sink in (refused, idle):
+        Delivery(sink, wait, refused_pause_s=30, outage=outage, now_s=lambda: clock[0]).deliver(["a"])
+    assert (refused.reloads, idle.reloads) == (1, 1)
+    assert clock == [30.0]
+
+
+def test_a_pause_that_another_delivery_prolongs_is_kept_to_its_end():
+    outage, clock, prolonged = Outage(), [0.0], [50.0]
+
+    def wait(seconds: float) -> None:
+        clock[0] += seconds
+        if prolonged:
+            outage.pause_until(prolonged.pop())
+
+    outage.pause_until(10.0)
+    sent_at: list[float] = []
+
+    def answer(_lines: list[str]) -> WriteAnswer:
+        sent_at.append(clock[0])
+        return STORED
+
+    Delivery(ScriptedSink(answer), wait, refused_pause_s=30, outage=outage, now_s=lambda: clock[0]).deliver(["a"])
+    assert sent_at == [50.0]
