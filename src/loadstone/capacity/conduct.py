@@ -1,18 +1,19 @@
 """Conducting a study: run the trials that the search asks for, and write each down, until there is an answer.
 
-What was tried before is told to the search again, in order, so a study goes on where it was. A trial that is invalid is
+What was tried before is told to the search again, so a study goes on where it was. A trial that is invalid is
 repeated twice; if it stays invalid, its level cannot be measured here, and the search ends below it: it has no part in
 the answer but to leave it open.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from math import ceil, log
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec.structs import replace
 
-from loadstone.capacity.evidence import Finding, Observation
+from loadstone.capacity.evidence import Observation
 from loadstone.capacity.study import TrialRecord, UsersAnswerRecord
 from loadstone.capacity.trial import Outcome
 from loadstone.capacity.users import MostUsers
@@ -70,24 +71,41 @@ def conduct_users(
     trials = _Trials(folder, study, run_trial, teller, time_is_up)
     search = MostUsers(fewest=study.at_least, most=study.at_most, first=study.first, measure_s=study.measure_s)
     try:
-        answer = _converse(search, trials)
-        known = UsersAnswerRecord(holds=answer.holds, not_held=answer.not_held, proved=True)
+        known = _proved(_converse(search, trials))
     except _OutOfReach as limit:
-        known = _known_below(search, trials, limit)
+        known = _open(_known_below(search, trials), limit)
     return trials.write(answer=known)
 
 
-def _known_below(search: MostUsers, trials: _Trials, limit: _OutOfReach) -> UsersAnswerRecord:
-    """The most that held, held for longer if there is time, without proof that no more would."""
-    best = _best_known(search, limit)
+def _known_below(search: MostUsers, trials: _Trials) -> UsersAnswer:
+    """The most that held, held for longer if there is time."""
+    best = search.best_known()
     if best.holds is None:
         return best
-    proof = search.below(best.holds)
     try:
-        answer = _converse(proof, trials)
+        answer = _converse(search.below(best.holds), trials)
     except _OutOfReach:
-        return best
-    return replace(best, holds=answer.holds)
+        return search.best_known()
+    return answer if answer.not_held is not None else best
+
+
+def _proved(answer: UsersAnswer) -> UsersAnswerRecord:
+    known = UsersAnswerRecord(
+        holds=answer.holds, not_held=answer.not_held, not_held_undecided=answer.undecided, proved=True
+    )
+    if answer.holds is None and answer.undecided:
+        return replace(known, proved=False, open=f"{answer.not_held:,} users are too near the limit to tell")
+    return known
+
+
+def _open(best: UsersAnswer, limit: _OutOfReach) -> UsersAnswerRecord:
+    return UsersAnswerRecord(
+        holds=best.holds,
+        not_held=best.not_held,
+        not_held_undecided=best.undecided,
+        proved=False,
+        open=f"{limit.users:,} users could not be measured: {limit.why}",
+    )
 
 
 def _converse(search: MostUsers, trials: _Trials) -> UsersAnswer:
@@ -114,7 +132,9 @@ class _Trials:
     ) -> None:
         self._folder, self._study = folder, study
         self._run_trial, self._teller, self._time_is_up = run_trial, teller, time_is_up
-        self._past = iter(study.trials)
+        self._past: dict[int, deque[TrialRecord]] = {}
+        for trial in study.trials:
+            self._past.setdefault(trial.users, deque()).append(trial)
 
     def observe(self, ask: AskUsers) -> Observation:
         for _ in range(_MOST_INVALID):
@@ -129,9 +149,8 @@ class _Trials:
         return self._study
 
     def _next(self, ask: AskUsers) -> TrialRecord:
-        past = next(self._past, None)
-        if past is not None:
-            return past
+        if past := self._past.get(ask.users):
+            return past.popleft()
         ask = ask.for_at_least(_needed_s(self._study, ask.users))
         if self._time_is_up(ask):
             raise _OutOfReach(ask.users, "there was no time left in the budget")
@@ -162,16 +181,3 @@ def _shares_beyond(study: StudyRecord) -> Iterator[float]:
         percent = parse_objective(text).percent
         if percent is not None and percent < 100:  # noqa: PLR2004  (a percentage)
             yield 1 - percent / 100
-
-
-def _best_known(search: MostUsers, limit: _OutOfReach) -> UsersAnswerRecord:
-    """What held so far, without proof that there is nothing better."""
-    found = {users: search.evidence.finding(users) for users in search.evidence.observations}
-    holds = max((users for users, finding in found.items() if finding is Finding.HOLDS), default=None)
-    above = [users for users, finding in found.items() if finding is not Finding.HOLDS and users > (holds or 0)]
-    return UsersAnswerRecord(
-        holds=holds,
-        not_held=min(above, default=None),
-        proved=False,
-        open=f"{limit.users:,} users could not be measured: {limit.why}",
-    )

@@ -26,8 +26,6 @@ _RESOLUTION: Final = 1.05
 _LOOKS_FOR, _HOLDS_FOR = 0.5, 4.0
 """How long the first look at a level and the proof of the answer last, as multiples of an ordinary trial."""
 _MEASURE_S: Final = 30.0
-_HOLDS_TRIED: Final = 2
-"""Trials that prove the answer: one that found it, and one that held it."""
 USERS_RULES: Final = Rules(sure=1.645, sure_at_once=2.0, most_trials=3, between_runs_sd=0.06)
 """Tuned by simulation (tests/bench/capacity/bench_users.py) so that no answer is too high."""
 
@@ -52,10 +50,12 @@ class UsersAnswer:
     """``holds``: the most users that were proved to hold, None if not even the fewest did.
 
     ``not_held``: the fewest above them that did not hold, or could not be decided; None if all that were allowed hold.
+    ``undecided``: those were too near the limit to tell.
     """
 
     holds: int | None
     not_held: int | None
+    undecided: bool = False
 
 
 @dataclass(slots=True)
@@ -68,9 +68,11 @@ class MostUsers:
     measure_s: float = _MEASURE_S
     rules: Rules = USERS_RULES
     evidence: Evidence[int, Observation] = field(init=False)
+    proof: Evidence[int, Observation] = field(init=False)
+    """The long trials alone: short ones cannot make up for a leak or a queue that only they show."""
 
     def __post_init__(self) -> None:
-        self.evidence = Evidence(self.rules)
+        self.evidence, self.proof = Evidence(self.rules), Evidence(self.rules)
 
     def steps(self) -> UserSteps[UsersAnswer]:
         """The whole search: yields trials, is sent what was observed, and returns the answer."""
@@ -84,13 +86,23 @@ class MostUsers:
             if (yield from self._held(low)):
                 break
             high, low = low, self._below(low)
-        return UsersAnswer(holds=low, not_held=high)
+        return UsersAnswer(holds=low, not_held=high, undecided=high is not None and self._is_undecided(high))
 
     def below(self, most: int) -> MostUsers:
         """A search that knows what this one knows, and goes up to ``most`` users only, beginning there."""
         search = replace(self, most=most, first=most)
-        search.evidence = self.evidence
+        search.evidence, search.proof = self.evidence, self.proof
         return search
+
+    def best_known(self) -> UsersAnswer:
+        """The most users that held so far and were not found not to when tried for longer, and the fewest above."""
+        held = [users for users in self.evidence.observations if self._is_held(users)]
+        holds = max(held, default=None)
+        above = [users for users in self.evidence.observations if users > (holds or 0)]
+        not_held = min(above, default=None)
+        return UsersAnswer(
+            holds=holds, not_held=not_held, undecided=not_held is not None and self._is_undecided(not_held)
+        )
 
     def _bracket(self) -> UserSteps[tuple[int | None, int | None]]:
         """A level that holds and a higher one that does not; None for one that there is not within the range."""
@@ -122,9 +134,10 @@ class MostUsers:
 
     def _held(self, users: int) -> UserSteps[bool]:
         """Whether the answer holds for longer too."""
-        yield from self._try(users, _HOLDS_FOR)
-        while (finding := self.evidence.finding(users, passes=_HOLDS_TRIED)) is None:
-            yield from self._try(users, _HOLDS_FOR)
+        while (finding := self.proof.finding(users)) is None:
+            observation = yield AskUsers(users, _HOLDS_FOR * self.measure_s)
+            self.evidence.add(users, observation)
+            self.proof.add(users, observation)
         return finding is Finding.HOLDS
 
     def _try(self, users: int, times: float) -> UserSteps[None]:
@@ -139,7 +152,11 @@ class MostUsers:
         return max(self.fewest, floor(users / _RESOLUTION)) if users > self.fewest else None
 
     def _is_held(self, users: int) -> bool:
-        return self.evidence.finding(users) is Finding.HOLDS
+        is_held = self.evidence.finding(users) is Finding.HOLDS
+        return is_held and (not self.proof.of(users) or self.proof.finding(users) is Finding.HOLDS)
+
+    def _is_undecided(self, users: int) -> bool:
+        return Finding.UNDECIDED in {self.evidence.finding(users), self.proof.finding(users)}
 
 
 def _middle(low: int, high: int) -> int | None:

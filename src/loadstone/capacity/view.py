@@ -75,7 +75,8 @@ def answer_text(study: StudyRecord) -> str:
     elif found.proved and found.not_held is None:
         held = f"The target holds {found.holds:,} users with {objectives}, the most that were allowed"
     elif found.proved:
-        return f"The target holds {found.holds:,} users with {objectives}; {found.not_held:,} were too many."
+        above = "are too near the limit to tell" if found.not_held_undecided else "were too many"
+        return f"The target holds {found.holds:,} users with {objectives}; {found.not_held:,} {above}."
     else:
         held = f"The target holds at least {found.holds:,} users with {objectives}"
     return f"{held}. Whether it holds more is open: {found.open}." if found.open else f"{held}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import shlex
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,13 +22,13 @@ from loadstone.cli.scenario_line import read_line
 from loadstone.domain.masking import mask_secrets
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.time import NS_PER_S, iso
-from loadstone.errors import ExitCode, UsageError
+from loadstone.errors import ExitCode, LoadstoneError, UsageError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.preflight import preflight
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.launch.targets import targets_text
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.settings import CapacitySettings
+from loadstone.settings import CapacitySettings, peek
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["CAPACITY"]
 
 _SHOW: Final = "show"
+_FEW_FAILURES: Final = "failures<=1%"
 _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 """Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
 _RAMP_S: Final = 10.0
@@ -62,25 +65,41 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     _refuse_shape(scenario)
     question = _question(settings, scenario)
     if study is None:
-        study = _new_study(question, rest)
+        study = _new_study(question, scenario, rest)
     else:
         _refuse_other_question(study, question)
-    return _conduct(resumed or StudyFolder(settings.results / STUDIES / study.id), study, settings, scenario, stop)
+    folder = resumed or StudyFolder(settings.results / STUDIES / study.id)
+    return _conduct(folder, study, replace(settings, objective=study.objectives), (scenario, line.notes), stop)
 
 
 def _conduct(
-    folder: StudyFolder, study: StudyRecord, settings: CapacitySettings, scenario: Scenario, stop: StopFlag
+    folder: StudyFolder,
+    study: StudyRecord,
+    settings: CapacitySettings,
+    scenario: tuple[Scenario, Sequence[str]],
+    stop: StopFlag,
 ) -> int:
+    """The trials and the answer; ``scenario`` comes with what its command line gave to note."""
     with folder.locked():
         folder.write(study)
         view = StudyView(study)
-        trials = _Trials(settings, scenario, stop)
+        for note in (*scenario[1], *scenario[0].notes):
+            view.note(note)
+        trials = _Trials(settings, scenario[0], stop)
         try:
             study = conduct_users(folder, study, trials.run, view, trials.time_is_up)
         except Interrupted:
-            view.note(f"interrupted; `loadstone capacity --resume {study.id}` goes on with the study")
+            view.note(f"interrupted; {_goes_on(folder)}")
             return ExitCode.INTERRUPTED
+        except LoadstoneError as error:
+            error.hint = f"{error.hint.rstrip('.')}. After that, {_goes_on(folder)}".removeprefix(". ")
+            raise
     return print_study(study)
+
+
+def _goes_on(folder: StudyFolder) -> str:
+    results = folder.path.parent.parent
+    return f"`{shlex.join(['loadstone', 'capacity', '--resume', folder.path.name, '--results', str(results)])}` goes on"
 
 
 def _refuse_shape(scenario: Scenario) -> None:
@@ -136,23 +155,24 @@ def _resumed(words: Sequence[str]) -> tuple[StudyFolder | None, tuple[str, ...]]
     """The study to go on with, if any, and the words other than its name."""
     parser = Parser(prog="loadstone capacity", add_help=False, allow_abbrev=False)
     parser.add_argument("--resume", metavar="STUDY")
-    parser.add_argument("--results", default="results")
+    parser.add_argument("--results")
     known, _ = parser.parse_known_args(list(words))
     if known.resume is None:
         return None, tuple(words)
+    results = peek(CapacitySettings, "results", vars(known)) or Path("results")
     only = Parser(add_help=False, allow_abbrev=False)
     only.add_argument("--resume")
     _, rest = only.parse_known_args(list(words))
-    return resolve_study(Path(known.results), known.resume), tuple(rest)
+    return resolve_study(results, known.resume), tuple(rest)
 
 
 def _words(study: StudyRecord | None, rest: tuple[str, ...]) -> tuple[str, ...]:
     """The words of the command line that began a study, and those given now."""
     if study is None:
         return rest
-    if not (study.words or rest):
+    if not (study.words or {"--objective", "--find"} & set(rest)):
         raise UsageError(
-            f"the command line of study {study.id} held a secret, so it was not kept",
+            f"the command line of study {study.id} was not kept: it could hold a secret",
             hint="Give its options again beside --resume",
         )
     return (*study.words, *rest)
@@ -163,8 +183,9 @@ def _question(settings: CapacitySettings, scenario: Scenario) -> dict[str, objec
     return {
         "find": settings.find,
         "scenario": tuple(map(str, scenario.files)),
+        "workload": _workload(settings, scenario),
         "host": targets_text(settings, scenario),
-        "objectives": settings.objective,
+        "objectives": _objectives(settings),
         "at_least": settings.at_least,
         "at_most": settings.at_most,
         "first": settings.users,
@@ -173,12 +194,26 @@ def _question(settings: CapacitySettings, scenario: Scenario) -> dict[str, objec
     }
 
 
-def _new_study(question: dict[str, object], words: tuple[str, ...]) -> StudyRecord:
+def _objectives(settings: CapacitySettings) -> tuple[str, ...]:
+    """Those that were given, and one on failures: a target that refuses quickly holds nobody."""
+    judged = any(objective.metric == "failures" for objective in parse_objectives(settings.objective))
+    return settings.objective if judged else (*settings.objective, _FEW_FAILURES)
+
+
+def _workload(settings: CapacitySettings, scenario: Scenario) -> str:
+    """A digest that differs when the load would; it is slow to compute, since options of a scenario may be secrets."""
+    files = [path.read_bytes() for path in scenario.files if path.is_file()]
+    chosen = (scenario.arguments, settings.tags, settings.exclude_tags, settings.seed, settings.workers)
+    return hashlib.scrypt(repr((files, chosen)).encode(), salt=b"loadstone", n=2**14, r=8, p=1, dklen=16).hex()
+
+
+def _new_study(question: dict[str, object], scenario: Scenario, words: tuple[str, ...]) -> StudyRecord:
+    could_be_secret = bool(scenario.arguments) or any(mask_secrets(word) != word for word in words)
     now = datetime.now(UTC)
     return StudyRecord(
         id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         started_at=iso(int(now.timestamp() * NS_PER_S)),
-        words=words if all(mask_secrets(word) == word for word in words) else (),
+        words=() if could_be_secret else words,
         **question,  # type: ignore[arg-type]
     )
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["ScenarioLine", "read_line", "read_line_of_stack"]
 
 T = TypeVar("T")
-_MEASURES: Final = frozenset({"objective", "warmup", "steady_state", "target_pid"})
+_MEASURES: Final = frozenset(
+    {*("objective", "warmup", "steady_state", "target_pid"), *("find", "at_least", "at_most", "measure", "budget")}
+)
 """Settings that change the verdict: whoever means them must not be guessed."""
 _TAGS: Final = {"tags": {"-T", "--tags"}, "exclude_tags": {"-E", "--exclude-tags"}}
 _LOCUSTFILE: Final = "--locustfile"

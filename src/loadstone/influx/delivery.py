@@ -180,7 +180,7 @@ class Delivery:
                 return answer
 
     def _await_end_of_pause(self) -> None:
-        """Wait, also where another delivery prolongs the pause; after failures of any of them the token is read again."""
+        """Wait, also where another delivery prolongs the pause; after failures of any of them read the token again."""
         until_s = self._outage.paused_until_s
         self._wait(max(0.0, until_s - self._now_s()))
         while self._outage.paused_until_s > until_s:

@@ -50,6 +50,14 @@ def test_the_most_users_are_found_and_a_killed_study_goes_on_where_it_was(new_ru
     assert all(trial["run"] in resumed.output for trial in trials)
 
 
+def test_a_target_that_refuses_quickly_holds_nobody_though_no_objective_is_on_failures(new_run, counting_server):
+    only = ("--find", "users", *CALM, "--at-least", "40", "--at-most", "40", *QUICK)
+    run = new_run("crowded", "--host", counting_server.url, *only, verb="capacity")
+    assert run.start().finish(100) == 1, run.output
+    assert study_of(run)["objectives"] == ["p99<60s", "failures<=1%"]
+    assert "No number of users that was tried held" in run.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -5,11 +5,13 @@ from __future__ import annotations
 from math import log
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from loadstone.capacity.conduct import Interrupted, conduct_users
 from loadstone.capacity.study import StudyFolder, StudyRecord, TrialRecord, resolve_study
+from loadstone.capacity.users import AskUsers
 from loadstone.capacity.view import answer_text, exit_code, print_study
 from loadstone.errors import ExitCode, UnreadableRunError, UsageError
 
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loadstone.capacity.users import AskUsers
 
 STUDY = StudyRecord(
     id="20261120-120000-aaaa",
     find="users",
     started_at="2026-11-20T12:00:00.000000Z",
     scenario=("scenario.py",),
+    workload="0",
     host="http://target",
     objectives=("p95<100ms",),
     at_least=1,
@@ -118,6 +120,44 @@ def test_what_the_generator_cannot_measure_leaves_the_answer_open(tmp_path: Path
     )
 
 
+def test_what_was_tried_is_told_again_by_its_level_and_not_by_its_place(tmp_path: Path):
+    folder, target = StudyFolder(tmp_path / "s"), Target(323)
+    cut = conduct_users(folder, STUDY, target, Silent(), lambda ask: ask.users == 100)
+    assert [(trial.users, trial.window_s) for trial in cut.trials] == [(50, 15.0), (50, 120.0)]
+    whole = conduct_users(folder, folder.read(), target, Silent())
+    assert [trial.users for trial in whole.trials[2:4]] == [100, 200]
+    assert whole.answer is not None
+    assert whole.answer.proved
+
+
+def test_what_does_not_hold_for_longer_is_not_answered_when_the_time_is_up(tmp_path: Path):
+    def leaks(ask: AskUsers) -> TrialRecord:
+        trial = Target(99)(ask)
+        if ask.window_s < 100:
+            return trial
+        return replace(trial, outcome="does not hold", margin=0.14, margin_se=0.01)
+
+    study = conduct_users(
+        StudyFolder(tmp_path / "s"), replace(STUDY, at_least=50), leaks, Silent(), lambda ask: ask.users == 100
+    )
+    assert study.answer is not None
+    assert (study.answer.holds, study.answer.not_held, study.answer.proved) == (None, 50, False)
+    assert [trial.outcome for trial in study.trials][-1] == "does not hold"
+
+
+def test_what_stays_undecided_is_told_as_that(tmp_path: Path):
+    def near(ask: AskUsers) -> TrialRecord:
+        trial = Target(10_000)(ask)
+        return trial if ask.users < 80 else replace(trial, margin=0.01, margin_se=0.1, outcome="does not hold")
+
+    study = conducted(tmp_path, near, at_most=80)
+    assert study.answer is not None
+    assert study.answer.proved
+    assert answer_text(study).endswith(f"{study.answer.not_held} are too near the limit to tell.")
+    fewest = conducted(tmp_path / "fewest", near, at_least=80, at_most=80)
+    assert exit_code(fewest) is ExitCode.INCONCLUSIVE
+
+
 def test_when_the_time_is_up_the_most_that_held_is_answered_as_open(tmp_path: Path):
     target = Target(323)
     study = conduct_users(
@@ -163,7 +203,19 @@ def test_studies_are_found_by_id_prefix_and_as_the_latest(tmp_path: Path):
         resolve_study(tmp_path / "empty", "latest")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', "\x00\xff"])
+WHOLE = msgspec.json.encode(replace(STUDY, trials=(Target(99)(AskUsers(50, 15.0)),))).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"format": 99}', "\x00\xff", WHOLE[:-9]),
+        WHOLE.replace('"users":50', '"users":0'),
+        WHOLE.replace('"outcome":"holds"', '"outcome":"invalid"'),
+        WHOLE.replace('"margin_se":0.001', '"margin_se":-1'),
+        WHOLE.replace("p95<100ms", "p59<"),
+    ],
+)
 def test_a_damaged_study_is_refused_with_the_cure(tmp_path: Path, text: str):
     folder = StudyFolder(tmp_path / "studies" / STUDY.id)
     folder.write(STUDY)

@@ -70,7 +70,7 @@ def test_what_stays_undecided_does_not_count_as_held():
     answer, asked = conduct(
         MostUsers(fewest=100, first=100, most=100), lambda _: Observation(margin=-0.01, margin_se=0.1)
     )
-    assert answer == UsersAnswer(holds=None, not_held=100)
+    assert answer == UsersAnswer(holds=None, not_held=100, undecided=True)
     assert [ask.window_s for ask in asked] == [15.0, 30.0, 30.0]
 
 
@@ -83,6 +83,14 @@ def test_an_answer_that_does_not_hold_for_longer_gives_way_to_a_lower_one():
     assert answer.holds is not None
     assert 280 <= answer.holds <= 300
     assert [ask for ask in asked if ask.window_s > 100 and ask.users > 300]
+
+
+def test_short_trials_cannot_make_up_for_a_long_one_that_misses():
+    def leaks(ask: AskUsers) -> Observation:
+        return Observation(margin=0.3 if ask.window_s > 100 else -1.0, margin_se=0.02)
+
+    answer, _ = conduct(MostUsers(fewest=50, most=100), leaks)
+    assert answer.holds is None
 
 
 @settings(max_examples=200, deadline=None)
