@@ -5,8 +5,8 @@ The rule, as docs/reference/secrets.md tells it to users:
 1. the user part of a URL;
 2. what a word such as ``password`` or ``access_token`` names, at the end of a key, be it in a query, a form, JSON, a
    header, XML, an option of a command line or a Python ``repr``;
-3. what ``key``, ``sig``, ``auth`` or ``sid`` names in a query, where they are no ordinary words; and what ``pass`` or
-   ``pw`` names, or a key that ends in ``_pass``, unless it counts what has passed;
+3. what ``key``, ``sig``, ``auth``, ``sid``, ``pass`` or ``pw`` names in a query; and elsewhere what ``pass`` or ``pw``
+   names, or a key that ends in ``_pass``, unless it counts what has passed;
 4. credentials behind ``Bearer``, ``Basic`` and the like, cookies, and the password of a user, as in
    ``auth=('bob', 'x')`` or ``curl -u bob:x``;
 5. JSON Web Tokens, private keys in PEM, and keys that their issuers mark with a prefix.
@@ -32,7 +32,7 @@ _NAME: Final = (
     r"(?:pass(?:word|wd|phrase|code|[_\-]?key)|passwort|pwd|secret|token|jwt|[cx]srf|api[._\-]?key"
     r"|(?:access|secret|private|account|subscription|shared|signing|encryption|master|auth|app|application|consumer"
     r"|license|functions?|hmac|aes|admin)[_\-]?key"
-    r"|(?:db|database|sql|postgres|mongo|redis|ldap|smtp|mail|ftp|ssh|root|proxy)[_\-]?pass"
+    r"|(?:db|database|sql|postgres|mongo|redis|ldap|smtp|mail|ftp|ssh|root)[_\-]?pass"
     r"|signature|credentials?|authorization|(?:j|php)?sess(?:ion)?[_\-]?id|session[_\-]?(?:key|cookie))"
 )
 """The end of a key whose value is a secret. So ``max_tokens`` and ``token_type`` are none, but ``id_token`` is one."""
@@ -46,14 +46,19 @@ _QUOTED: Final = r"(?P<quote>\\*[\"'])(?:\\.|(?!(?P=quote))[^\\]|\\(?=\\*[\"']))
 _WORD: Final = r"(?:[^\s&;\"'<>\\,()\[\]{}]|,(?=[^\s\"'{\[])(?![\w.\-]{1,40}[=:])|[(\[{](?=\w)|[)\]}](?=\w))+"
 """A value without quotes ends at space and at what separates values; a password may contain commas and brackets."""
 _NO_VALUE: Final = r"(?!(?:none|null|true|false|undefined)(?![\w.\-]))"
-_COUNT: Final = r"(?:[\d.,]+%?(?:[mun]?s)?|ok|yes|no|fail(?:ed)?|skip(?:ped)?|true|false|none|null)(?![\w.\-])"
+_UNIT: Final = r"(?:e[+\-]?\d{1,3}|[mun]?s|[kmgt]i?b|h(?:\d{1,2}m)?|min|m(?:\d{1,2}s)?)"
+_COUNT: Final = (
+    rf"(?:[\-+~<]?[\d.,]+%?{_UNIT}?|ok|yes|no|fail(?:ed)?|skip(?:ped)?|true|false|none|null|n/a"
+    r"|http(?=[ \t]\d|s?://))(?![\w.\-])"
+)
+_COUNT_ALONE: Final = re.compile(rf"{_COUNT}(?:/\d+)?", re.IGNORECASE)
 _PASS: Final = (
     rf"p(?:(?:(?<=[a-z\d][_\-]p)|(?<=userp)|(?<=loginp))(?:ass|w){_KEY_ENDS}{_SEPARATOR}"
-    rf"|(?<![\w.\-]p)(?:ass|w)(?:=|\\*[\"'][ \t]*:[ \t]*))(?!\\*[\"']?{_COUNT})"
+    rf"|(?<![\w.\-]p)(?:ass|w)(?:=|\\*[\"'][ \t]*:[ \t]*))(?!(?:[\[(][ \t]*)?\\*[\"']?{_COUNT})"
 )
 """``pass: 3`` and ``PASS: test_login`` tell results."""
 _NAMED: Final = re.compile(
-    rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|{_PASS}|\bsession=|[?&;](?:key|sig|auth|sid)=)"
+    rf"(?P<key>(?:(?:{_NAME}|(?:set-)?cookie){_KEY_ENDS}{_SEPARATOR}|{_PASS}|\bsession=|[?&;](?:key|sig|auth|sid|pass|pw)=)"
     rf"(?:[\[(][ \t]*)?(?:[bru](?=\\*[\"']))?)(?:{_QUOTED}|{_NO_VALUE}(?P<scheme>{_SCHEME})?{_WORD})",
     re.DOTALL,
 )
@@ -61,10 +66,15 @@ _NAMED: Final = re.compile(
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
+_FLAGS: Final = r"-[\dafgGiIjJklLMnNOpqRsSvZ#]{0,20}"
+"""Options of curl that take no value, which may stand before one that does, as in ``-su``."""
+
+
 def _of_curl(options: str, name_end: str) -> re.Pattern[str]:
     """What stands behind ``NAME:`` or ``NAME=`` in an option of curl, as a command or as a list of words."""
     name = rf"[^\s{name_end}\"']{{1,100}}{name_end}"
-    before = rf"\bcurl\b[^\r\n]{{0,400}}?(?<![\w\-])(?:{options})[ \t=,\"']{{0,5}}?(?P<quote>[\"'])?{name}"
+    same_command = r"(?:(?!\s(?:&&|\|\|?|;)\s)[^\r\n]){0,400}?"
+    before = rf"\bcurl\b{same_command}(?<![\w\-])(?:{options})[ \t=,\"']{{0,5}}?(?P<quote>[\"'])?{name}"
     return re.compile(rf"({before})(?!\*\*\*)(?(quote)(?:(?!(?P=quote)).)+|[^\s\"']+)")
 
 
@@ -105,7 +115,8 @@ _RULES: Final = (
     _Rule(
         ("auth",),
         re.compile(
-            r"(auth\\*[\"']?[ \t]*[=:(][ \t]*[(\[]?[ \t]*[bru]?\\*[\"'][^\"'\\\r\n]{0,100}\\*[\"'][ \t]*,[ \t]*[bru]?"
+            r"(auth\\*[\"']?[ \t]*(?:(?:[=:][ \t]*)?\(|=[ \t]*\[)[ \t]*"
+            r"[bru]?\\*[\"'][^\"'\\\r\n]{0,100}\\*[\"'][ \t]*,[ \t]*[bru]?"
             r"(?P<quote>\\*[\"']))(?:\\.|(?!(?P=quote)).)+",
             re.IGNORECASE | re.DOTALL,
         ),
@@ -114,8 +125,8 @@ _RULES: Final = (
         ("auth",),
         re.compile(r"(auth\\*[\"']?[ \t]*[=:][ \t]*\\*[\"'][^\"':/\s\\]{1,100}:)(?!//)[^\s\"'\\]+", re.IGNORECASE),
     ),
-    _Rule(("curl",), _of_curl("-[uU]|--(?:proxy-)?user", ":")),
-    _Rule(("curl",), _of_curl("-b|--cookie", "=")),
+    _Rule(("curl",), _of_curl(f"{_FLAGS}[uU]|--(?:proxy-)?user", ":")),
+    _Rule(("curl",), _of_curl(f"{_FLAGS}b|--cookie", "=")),
     _Rule(
         ("cookie:",),
         re.compile(
@@ -125,7 +136,10 @@ _RULES: Final = (
     _Rule(("<cookie ",), re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+")),
     _Rule(
         ("digest ", "aws4-", "oauth ", "hawk "),
-        re.compile(r"(\b(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+)(?=\w+=)[^\r\n]+"),
+        re.compile(
+            r"(\b(?:AWS4-HMAC-SHA256[ \t]+(?=\w+=)|(?:Digest|OAuth|Hawk)[ \t]+"
+            r"(?=\w+=)(?=[^\r\n]{0,1000}?\b(?:username|response|nonce|oauth_\w+|mac|id)=)))[^\r\n]+"
+        ),
     ),
     _Rule(
         ("bearer",),
@@ -195,7 +209,7 @@ def _mask_member(key: object, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_mask_member(key, inner) for inner in value]
     if isinstance(value, str | int | float) and not isinstance(value, bool) and isinstance(key, str):
-        named = f"{key}={'x' if isinstance(value, str) else value}"
+        named = f"{key}={'x' if isinstance(value, str) and not _COUNT_ALONE.fullmatch(value) else value}"
         return mask_values(value) if mask_secrets(named) == named else _HIDDEN
     return mask_values(value)
 

@@ -35,7 +35,7 @@ _TLS: Final = frozenset({"certfile", "keyfile", "ssl_context"})
 
 
 def install() -> None:
-    """Let Locust make its web server with limits; it looks the class up in this module when it starts."""
+    """Let Locust make its web server with limits; ``locust.web`` looks the class up when it starts."""
     locusts: Any = web
     locusts.pywsgi = SimpleNamespace(WSGIServer=LimitedServer)
 
@@ -90,13 +90,18 @@ class Connections(Pool):
 
     @contextmanager
     def waiting(self, since_s: float) -> Iterator[None]:
-        """The current connection waits for its client, which has had to say something since then (monotonic)."""
+        """The current connection waits for its client, which has had to say something since then (monotonic).
+
+        It ends here if it was given up in the meantime, also if its client said something at the last moment.
+        """
         current = gevent.getcurrent()
         self._waiting[current] = since_s
         try:
             yield
         finally:
-            self._forget(current)
+            given_up = self._waiting.pop(current, None) is None
+        if given_up:
+            raise GreenletExit
 
     def _forget(self, greenlet: Any) -> None:
         self._waiting.pop(greenlet, None)

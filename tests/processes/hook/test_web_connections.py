@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import gevent.event
 import gevent.socket
 import gevent.ssl
 import psutil
@@ -179,6 +180,24 @@ def test_half_handshakes_are_limited_too(tmp_path: Path):
         with connection:
             assert rest(connection).endswith(b"hello")
         assert [rest(connection) for connection in silent] == [b""] * 20
+
+
+def test_a_connection_that_is_given_up_as_it_hears_something_answers_nothing():
+    """Otherwise it would be ended in the middle of a request."""
+    connections, heard, answered = Connections(1, CHECK_EVERY_S), gevent.event.Event(), []
+
+    def serve(*_connection: Any) -> None:
+        with connections.waiting(0.0):
+            heard.wait()
+        answered.append("a request")
+
+    greenlet = connections.spawn(serve, None, lambda *_: None, ())
+    gevent.sleep(0)
+    heard.set()
+    assert connections.make_room()
+    greenlet.join(timeout=5)
+    assert greenlet.dead
+    assert answered == []
 
 
 def test_one_more_than_all_that_are_answered_is_turned_away():

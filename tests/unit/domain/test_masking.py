@@ -86,6 +86,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ("{'user': 'bob', 'pass': 'hunter2'}", "{'user': 'bob', 'pass': '***'}"),
         ('{"pass":"hunter2","pw":"x"}', '{"pass":"***","pw":"***"}'),
         ("/a?pw=x", "/a?pw=***"),
+        ("GET /login?user=bob&pass=4711&pw=12", "GET /login?user=bob&pass=***&pw=***"),
         ("--pass hunter2 --smtp-pass x", "--pass *** --smtp-pass ***"),
         ("api.key=x apikey: y X-APIKEY: z", "api.key=*** apikey: *** X-APIKEY: ***"),
         ("auth_key=x app_key=y consumer-key=z", "auth_key=*** app_key=*** consumer-key=***"),
@@ -99,6 +100,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gF
         ("curl -s -u bob:hunter2 http://h/a:b", "curl -s -u bob:*** http://h/a:b"),
         ("curl -ubob:x --proxy-user 'p:q r' http://h", "curl -ubob:*** --proxy-user 'p:***' http://h"),
         ("['curl', '--user', 'bob:x', '-b', 'sid=y']", "['curl', '--user', 'bob:***', '-b', 'sid=***']"),
+        ("curl -su bob:x -sSb sid=y 'h?b=1&c=2' -fU p:q", "curl -su bob:*** -sSb sid=*** 'h?b=1&c=2' -fU p:***"),
         # what is a secret by its looks
         (f"got {JWT} back", "got *** back"),
         (f"key {PEM}!", "key -----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----!"),
@@ -144,6 +146,15 @@ def test_secrets_are_masked(text: str, masked: str):
         "cache_key=x, primary-key: y, public_key=z, map_key=a, sort.key=b",
         "auth=required, auth: none, auth='digest', auth=(1, 2), author=('Bob', 'Ann')",
         "auth: http://idp/login",
+        '{"auth": "none", "status": "503", "ms": 12}',
+        "{'oauth': 'none', 'status': '503'}",
+        '{"oauth":["a","b"]}',
+        "curl http://h && docker run -u 1000:1000 img",
+        "first_pass: 5GB, a_pass: 1e3, b_pass: -3, c_pass: +2%, d_pass: 2m30s, e_pass: 1h, f_pass: ~5, g_pass: n/a",
+        "rate_pass: [1, 2], pass=1h, login_pass: HTTP 503",
+        "proxy_pass: http://10.0.0.1:8080",
+        "OAuth error=invalid_token, status=401 after 30 s",
+        "Digest auth=failed, requests=120, p95=30 ms",
         "docker run -u 1000:1000 x, ssh -u a:b, loadstone run -u 500",
         "curl http://host:8000/a -o b:c",
         "oauth client, hawk eye, signature of run",
@@ -204,7 +215,14 @@ def test_values_are_masked_at_any_depth():
 
 
 def test_counts_of_what_passed_stay_in_values():
-    counts = {"pass": 3, "fail": 0, "rate_pass": [0.5, 1], "checks": {"pass": True}}
+    counts = {
+        "pass": 3,
+        "all_pass": "12/15",
+        "first_pass": "30s",
+        "fail": 0,
+        "rate_pass": [0.5, 1],
+        "checks": {"pass": True},
+    }
     assert mask_values({**counts, "db_pass": 5, "user": {"pass": "x"}}) == {
         **counts, "db_pass": "***", "user": {"pass": "***"},
     }  # fmt: skip
@@ -252,6 +270,9 @@ PARTS = [
     "auth=('a",
     "auth=(",
     "_pass",
+    "a_pass=1",
+    "Digest a=",
+    "curl -s",
     "pass='",
     "api.",
 ]
