@@ -15,6 +15,8 @@ __all__ = ["run"]
 
 _INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CLEANS_UP: Final = 2
+"""The number of the signal that is ignored, so that it does not break off what the first one lets a verb clean up."""
 
 
 def run() -> int:
@@ -37,6 +39,7 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.are_raised = True
+        self._came = 0
 
     def begin(self) -> None:
         """Raise `InterruptedBySignal` when a signal comes that nobody ignores."""
@@ -50,7 +53,8 @@ class _Interrupts:
             signal.signal(number, signal.SIG_IGN)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self.are_raised:
+        self._came += 1
+        if self.are_raised and self._came != _CLEANS_UP:
             raise InterruptedBySignal
 
 

@@ -29,8 +29,8 @@ def read_kept_streams(results: Path, stream: str | None, wanted: str | None) -> 
     """Put what is kept for these results, or in the folder ``stream``, into its runs.
 
     ``wanted``: only where a run is whose id begins so. What cannot be read or archived is told in a line each, and is
-    still kept then. Raises `UsageError` when ``stream`` is none, `StorageError` when the disk takes nothing of what may
-    be of the run that is ``wanted``, and `InterruptedBySignal`.
+    still kept then. Raises `UsageError` when ``stream`` is none, `StorageError` when the disk takes nothing and a run
+    is ``wanted``, and `InterruptedBySignal`.
     """
     kept = [StreamFolder.open(Path(stream))] if stream else kept_streams(results.resolve())
     recovered = Recovered()
@@ -67,4 +67,5 @@ def _read(
         recovered.is_left = True
         what = drained.left or "the journals have everything, but not every file could be written"
         reasons = "; ".join(f"run {run}: {reason}" for run, reason in drained.refused.items())
-        yield f"{what}: {reasons or f'remove {kept.path} to give up what it holds'}"
+        again = f"`{recover_command(kept.results)}` tries again; remove {kept.path} only to give up what it holds"
+        yield f"{what}: {reasons or again}"

@@ -74,7 +74,8 @@ def drain(kept: StreamFolder, results: Path, stopped: Callable[[], bool], wanted
             is_empty = is_read(client, EVENTS, SAMPLES)
             if not is_empty:
                 reading.check(kept)
-            drained = _close_all(client, results)
+            drained = _close_all(client, results, stopped)
+            is_empty = is_empty and not stopped()  # it knows which runs are still to be closed
             drained.left = "" if is_empty else reading.left(kept)
             return drained
     finally:
@@ -166,11 +167,13 @@ class _Reading:
         return msgspec.json.decode(found, type=Trouble) if found else None
 
 
-def _close_all(client: Redis, results: Path) -> Drained:
-    """Close from its journal every run that the Aggregator left open and of which nothing is to come."""
+def _close_all(client: Redis, results: Path, stopped: Callable[[], bool]) -> Drained:
+    """Close from its journal every run that the Aggregator left open, until ``stopped()``."""
     drained = Drained()
     members: Any = client.smembers(OPEN_RUNS)
     for run in sorted(member.decode() for member in members):
+        if stopped():
+            break
         folder = RunFolder(results / run)
         try:
             recover_run(folder)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self
 
 import pyarrow as pa
@@ -108,8 +109,8 @@ def _complete_file(target: Path) -> Iterator[BinaryIO]:
     real = Path(os.path.realpath(target))
     if real.is_symlink():  # not to be resolved
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    temporary = real.with_name(f".loadstone-{os.getpid()}.part")
-    with temporary.open("wb") as file:
+    temporary = real.with_name(f".loadstone-{token_hex(8)}.part")
+    with temporary.open("xb") as file:
         try:
             yield file
             file.close()

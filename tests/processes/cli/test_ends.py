@@ -339,3 +339,33 @@ def test_a_whole_process_whose_reader_left_ends_without_a_word(results: Path):
     os.close(pipe)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (ExitCode.READER_LEFT, "")
+
+
+CLEANS_UP = """
+import sys, time
+import loadstone.cli.main
+from loadstone.__main__ import run
+
+def main():
+    try:
+        print("begun", flush=True)
+        time.sleep(30)
+    finally:
+        time.sleep(1)
+        print("cleaned up", flush=True)
+
+loadstone.cli.main.main = main
+sys.exit(run())
+"""
+
+
+@pytest.mark.attack("a second signal while a verb cleans up after the first", "it cleans up, exit code 130")
+def test_a_second_signal_does_not_break_off_the_cleaning_up():
+    verb = subprocess.Popen([sys.executable, "-c", CLEANS_UP], stdout=subprocess.PIPE, text=True)
+    assert verb.stdout is not None
+    assert verb.stdout.readline() == "begun\n"
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        verb.send_signal(number)
+        time.sleep(0.2)
+    assert verb.communicate(timeout=30)[0] == "cleaned up\n"
+    assert verb.returncode == ExitCode.INTERRUPTED
