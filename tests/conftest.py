@@ -6,6 +6,7 @@ import fcntl
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,6 +59,7 @@ def _plain_environment() -> dict[str, str]:
 
 
 _ENVIRONMENT = _plain_environment()
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, by what tests start too
 
 
 @pytest.fixture(autouse=True)
