@@ -142,12 +142,23 @@ class ComposeStack:
         command = ("down", "--remove-orphans", "-t", "20", *arguments)
         released: list[subprocess.CompletedProcess[str]] = []
 
-        def done() -> bool:  # for a moment the engine still holds on to the network of a killed container
+        def done() -> bool:  # the engine may hold on to the network of a container that was killed
             released.append(self.compose(*command))
-            return "active endpoints" not in released[-1].stderr
+            if "active endpoints" not in released[-1].stderr:
+                return True
+            self._release_endpoints()
+            return False
 
         wait_until(done, "the engine lets go of the networks", timeout_s=60)
         assert released[-1].returncode == 0, released[-1].stderr[-4000:]
+
+    def _release_endpoints(self) -> None:
+        """Take what is left of removed containers off the project's networks."""
+        filters = ("--filter", f"label=com.docker.compose.project={self.project}")
+        for network in self.engine.must("network", "ls", "-q", *filters).split():
+            for about in json.loads(self.engine.docker("network", "inspect", network).stdout):
+                for endpoint in about["Containers"].values():
+                    self.engine.docker("network", "disconnect", "-f", network, endpoint["Name"])
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """All containers of the project, or of one service, those that have ended too."""
