@@ -81,7 +81,10 @@ def _conduct(
 ) -> int:
     """The trials and the answer; ``scenario`` comes with what its command line gave to note."""
     with folder.locked():
-        folder.write(study)
+        if folder.study_json.exists():  # another process may have gone on with it until now
+            study = folder.read()
+        else:
+            folder.write(study)
         view = StudyView(study)
         for note in (*scenario[1], *scenario[0].notes):
             view.note(note)
