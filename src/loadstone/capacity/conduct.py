@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec.structs import replace
 
 from loadstone.capacity.evidence import Observation
-from loadstone.capacity.study import TrialRecord, UsersAnswerRecord
+from loadstone.capacity.study_record import TrialRecord, UsersAnswerRecord, UsersQuestion
 from loadstone.capacity.trial import Outcome
 from loadstone.capacity.users import MostUsers
 from loadstone.domain.objective import parse_objective
@@ -22,7 +22,8 @@ from loadstone.domain.objective import parse_objective
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadstone.capacity.study import StudyFolder, StudyRecord
+    from loadstone.capacity.study import StudyFolder
+    from loadstone.capacity.study_record import StudyRecord
     from loadstone.capacity.users import AskUsers, UsersAnswer
 
 __all__ = ["Interrupted", "StudyTeller", "conduct_users"]

@@ -8,24 +8,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.errors import UsageError
+from loadstone.rig.rig import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Grid", "Point", "Prices", "Setting"]
+__all__ = ["Grid", "Point", "Prices"]
 
 _GIB: Final = 1024**3
 _ALMOST: Final = 1e-9
 """Steps are decimal fractions: a value this little above one, relatively, is that step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Limits of one replica, and how many replicas there are."""
-
-    cpu_cores: float
-    mem_bytes: int
-    replicas: int
 
 
 class Point(NamedTuple):

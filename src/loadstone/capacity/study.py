@@ -1,4 +1,4 @@
-"""Study: what was asked, every trial, and the answer, in ``results/studies/ID/study.json``.
+"""StudyFolder: ``results/studies/ID/study.json``, which studies there are, and which one is named.
 
 The file is replaced after each trial, so a study that was killed goes on where it was (`conduct`).
 """
@@ -7,103 +7,26 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Meta, Struct
 
 from loadstone.archive.folder import replace_file
 from loadstone.archive.plain_file import check_plain_file
-from loadstone.domain.objective import parse_objectives
+from loadstone.capacity.study_record import StudyRecord
 from loadstone.errors import UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["STUDIES", "StudyFolder", "StudyRecord", "TrialRecord", "UsersAnswerRecord", "list_studies", "resolve_study"]
+__all__ = ["STUDIES", "StudyFolder", "list_studies", "resolve_study"]
 
 STUDIES: Final = "studies"
 """The folder of all studies, in the results folder."""
-_FORMAT: Final = 1
 _LATEST: Final = "latest"
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _SHOWN: Final = 5
-
-
-class TrialRecord(Struct, frozen=True, kw_only=True):
-    """One trial: a run, and what it says of the target. Figures are those of the run's window."""
-
-    users: Annotated[int, Meta(ge=1)]
-    window_s: Annotated[float, Meta(description="How long was measured after ramp and warm-up.", ge=0)]
-    run: str
-    outcome: Literal["holds", "does not hold", "invalid"]
-    reasons: tuple[str, ...] = ()
-    broke: Annotated[bool, Meta(description="Whether the target ran out of memory or exited.")] = False
-    margin: Annotated[
-        float | None,
-        Meta(description="Largest ln(value / limit) over the objectives; null if invalid, or if the target broke."),
-    ] = None
-    margin_se: Annotated[float, Meta(ge=0)] = 0.0
-    objective: Annotated[str, Meta(description="The objective with that margin.")] = ""
-    rps: Annotated[float, Meta(ge=0)] | None = None
-    failures_pct: float = 0.0
-    mean_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    max_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` where outcome and margin contradict each other."""
-        has_none = self.outcome == "invalid" or self.broke
-        if (self.margin is None) is not has_none or (self.broke and self.outcome != "does not hold"):
-            raise ValueError(f"the trial {self.run} is said to be {self.outcome!r}, and its margin {self.margin}")
-
-    @property
-    def why(self) -> str:
-        """The first reason for its outcome, and how many more there are; empty where it holds."""
-        more = len(self.reasons) - 1
-        return f"{self.reasons[0]}{f' (and {more} more)' if more else ''}" if self.reasons else ""
-
-
-class UsersAnswerRecord(Struct, frozen=True, kw_only=True):
-    """The most users that the target holds."""
-
-    holds: Annotated[int | None, Meta(description="The most users that held; null if not even the fewest did.")]
-    not_held: Annotated[int | None, Meta(description="The fewest above them that did not; null if none was found.")]
-    not_held_undecided: Annotated[bool, Meta(description="Whether those were too near the limit to tell.")] = False
-    proved: Annotated[bool, Meta(description="Whether both are proved, so that there is nothing left to try.")]
-    open: Annotated[str, Meta(description="Why it is not proved; empty if it is.")] = ""
-
-
-class StudyRecord(Struct, frozen=True, kw_only=True):
-    """Everything in study.json. Times are ISO 8601, UTC."""
-
-    format: Annotated[int, Meta(description="Version of this layout.", ge=1, le=_FORMAT)] = _FORMAT
-    id: str
-    find: Literal["users"]
-    started_at: str
-    scenario: tuple[str, ...]
-    workload: Annotated[str, Meta(description="A digest of the scenario's files and options, and of tags and seed.")]
-    host: Annotated[str, Meta(description="The base addresses of the targets, secrets masked.")]
-    objectives: tuple[str, ...]
-    at_least: Annotated[int, Meta(ge=1)]
-    at_most: Annotated[int, Meta(ge=1)]
-    first: Annotated[int, Meta(description="The number of users of the first trial.", ge=1)]
-    measure_s: Annotated[float, Meta(gt=0)]
-    warmup_s: Annotated[float, Meta(ge=0)]
-    words: Annotated[
-        tuple[str, ...], Meta(description="The options that it was started with; empty if they could hold a secret.")
-    ] = ()
-    trials: tuple[TrialRecord, ...] = ()
-    answer: Annotated[UsersAnswerRecord | None, Meta(description="Null while the study goes on.")] = None
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for objectives that are none."""
-        try:
-            parse_objectives(self.objectives)
-        except UsageError as error:
-            raise ValueError(str(error)) from error
 
 
 class StudyFolder:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.margin import margin_of
 from loadstone.capacity.steady import still_grows
-from loadstone.capacity.study import TrialRecord
+from loadstone.capacity.study_record import TrialRecord
 from loadstone.domain.event import TargetExited
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import RunRecord
     from loadstone.capacity.margin import Margin
-    from loadstone.capacity.users import AskUsers
+    from loadstone.rig.rig import Setting
 
-__all__ = ["Outcome", "Trial", "judge_trial", "record_of"]
+__all__ = ["Outcome", "Trial", "TrialPlan", "judge_trial", "record_of"]
 
 _USERS_SHARE: Final = 0.99
 _BUSY_WORKER_PCT: Final = 80.0
@@ -44,6 +44,15 @@ class Outcome(StrEnum):
     HOLDS = "holds"
     FAILS = "does not hold"
     INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialPlan:
+    """A run with so many users, measured for so long after ramp and warm-up; under these limits, if any are given."""
+
+    users: int
+    window_s: float
+    setting: Setting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +90,12 @@ def judge_trial(run: ClosedRun, users: int, service: str | None = None) -> Trial
     return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
 
 
-def record_of(run: ClosedRun, ask: AskUsers) -> TrialRecord:
+def record_of(run: ClosedRun, plan: TrialPlan) -> TrialRecord:
     """A run as a trial of a study. Raises what `judge_trial` raises."""
-    trial, figures = judge_trial(run, ask.users), run.record.judged.total
+    trial, figures = judge_trial(run, plan.users), run.record.judged.total
     return TrialRecord(
-        users=ask.users,
-        window_s=ask.window_s,
+        users=plan.users,
+        window_s=plan.window_s,
         run=trial.run,
         outcome=trial.outcome.value,
         reasons=trial.reasons,

@@ -15,7 +15,7 @@ from loadstone.report.terminal import new_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loadstone.capacity.study import StudyRecord, TrialRecord
+    from loadstone.capacity.study_record import StudyRecord, TrialRecord
     from loadstone.capacity.users import AskUsers
 
 __all__ = ["StudyView", "answer_text", "print_study"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.capacity.conduct import Interrupted, conduct_users
-from loadstone.capacity.study import STUDIES, StudyFolder, StudyRecord, TrialRecord, resolve_study
+from loadstone.capacity.study import STUDIES, StudyFolder, resolve_study
+from loadstone.capacity.study_record import StudyRecord, TrialRecord
 from loadstone.capacity.trial import record_of
 from loadstone.capacity.view import StudyView, print_study
 from loadstone.cli.common import Parser, StopFlag, Verb, add_options, add_results

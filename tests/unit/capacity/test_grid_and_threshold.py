@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.capacity.grid import Grid, Point, Prices, Setting
+from loadstone.capacity.grid import Grid, Point, Prices
+from loadstone.rig.rig import Setting
 from loadstone.capacity.threshold import Threshold
 from loadstone.errors import UsageError
 

@@ -1,0 +1,200 @@
+"""StudyRecord: everything in study.json, as typed records. docs/reference/study.schema.json is generated from them.
+
+Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_s`` (seconds). Money is in any currency, an hour.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from loadstone.domain.objective import parse_objectives
+from loadstone.errors import UsageError
+from loadstone.rig.rig import Setting  # noqa: TC001  (msgspec reads annotations when it runs)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "AnswerRecord",
+    "BottleneckRecord",
+    "CalibrationRecord",
+    "NeighbourRecord",
+    "Question",
+    "SettingAnswerRecord",
+    "SettingQuestion",
+    "StudyRecord",
+    "TrialRecord",
+    "UsersAnswerRecord",
+    "UsersQuestion",
+]
+
+FORMAT_VERSION: Final = 1
+
+_Users = Annotated[int, Meta(ge=1)]
+_Bytes = Annotated[int, Meta(ge=0)]
+_Price = Annotated[float, Meta(ge=0)]
+
+
+class UsersQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
+    """The most users that a target holds as it is."""
+
+    at_least: _Users
+    at_most: _Users
+    first: Annotated[int, Meta(description="The number of users of the first trial.", ge=1)]
+
+
+class SettingQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="setting"):
+    """The cheapest limits and replicas that hold so many users; the axes are what may be tried."""
+
+    users: _Users
+    cpu_cores: Annotated[tuple[float, ...], Meta(description="Cores of one replica, increasing.", min_length=1)]
+    mem_bytes: Annotated[tuple[int, ...], Meta(description="Bytes of one replica, increasing.", min_length=1)]
+    replicas: Annotated[tuple[int, ...], Meta(description="Numbers of replicas, increasing.", min_length=1)]
+    price_cpu: Annotated[float, Meta(description="Of one core for an hour.", ge=0)]
+    price_memory: Annotated[float, Meta(description="Of one GiB for an hour.", ge=0)]
+    price_replica: Annotated[float, Meta(description="Of a replica in itself, for an hour.", ge=0)]
+
+
+Question: TypeAlias = UsersQuestion | SettingQuestion
+
+
+class BottleneckRecord(Struct, frozen=True, kw_only=True):
+    """What limited the target in a trial, as far as its figures tell."""
+
+    cause: Literal["cpu quota", "one core per process", "memory", "balancer", "downstream", "unknown"]
+    evidence: Annotated[str, Meta(description="One sentence with the figures that show it.")]
+    cure: Annotated[str, Meta(description="What to change; empty where nothing is known.")] = ""
+
+
+class TrialRecord(Struct, frozen=True, kw_only=True):
+    """One trial: a run, and what it says of the target. Figures are those of the run's window."""
+
+    users: _Users
+    window_s: Annotated[float, Meta(description="How long was measured after ramp and warm-up.", ge=0)]
+    run: Annotated[str, Meta(description="The run's id; empty if the target did not even start.")]
+    outcome: Literal["holds", "does not hold", "invalid"]
+    reasons: tuple[str, ...] = ()
+    broke: Annotated[bool, Meta(description="Whether the target ran out of memory or exited.")] = False
+    margin: Annotated[
+        float | None,
+        Meta(description="Largest ln(value / limit) over the objectives; null if invalid, or if the target broke."),
+    ] = None
+    margin_se: Annotated[float, Meta(ge=0)] = 0.0
+    objective: Annotated[str, Meta(description="The objective with that margin.")] = ""
+    rps: Annotated[float, Meta(ge=0)] | None = None
+    failures_pct: float = 0.0
+    mean_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    setting: Annotated[Setting | None, Meta(description="The limits under which it ran; null if they are unknown.")] = (
+        None
+    )
+    read_back: Annotated[str, Meta(description="How these limits were read back; empty if they were not.")] = ""
+    cpu_cores: Annotated[float | None, Meta(description="Mean use of one replica; null if it is unknown.")] = None
+    peak_mem_bytes: Annotated[int | None, Meta(description="Highest working set of one replica.")] = None
+    idle_mem_bytes: Annotated[int | None, Meta(description="What one replica held before the load.")] = None
+    throttled_pct: Annotated[float | None, Meta(description="Share of periods in which a replica was throttled.")] = (
+        None
+    )
+    bottleneck: BottleneckRecord | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where outcome and margin contradict each other."""
+        has_none = self.outcome == "invalid" or self.broke
+        if (self.margin is None) is not has_none or (self.broke and self.outcome != "does not hold"):
+            raise ValueError(f"the trial {self.run} is said to be {self.outcome!r}, and its margin {self.margin}")
+
+    @property
+    def why(self) -> str:
+        """The first reason for its outcome, and how many more there are; empty where it holds."""
+        more = len(self.reasons) - 1
+        return f"{self.reasons[0]}{f' (and {more} more)' if more else ''}" if self.reasons else ""
+
+
+class UsersAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
+    """The most users that the target holds."""
+
+    holds: Annotated[int | None, Meta(description="The most users that held; null if not even the fewest did.")]
+    not_held: Annotated[int | None, Meta(description="The fewest above them that did not; null if none was found.")]
+    not_held_undecided: Annotated[bool, Meta(description="Whether those were too near the limit to tell.")] = False
+    proved: Annotated[bool, Meta(description="Whether both are proved, so that there is nothing left to try.")]
+    open: Annotated[str, Meta(description="Why it is not proved; empty if it is.")] = ""
+
+
+class NeighbourRecord(Struct, frozen=True, kw_only=True):
+    """A setting one step smaller than the answer, and what was found."""
+
+    setting: Setting
+    finding: Literal["holds", "fails", "breaks", "undecided"]
+    margin: Annotated[float | None, Meta(description="Over all its trials; null without one that shows it.")] = None
+    margin_se: Annotated[float, Meta(ge=0)] = 0.0
+    trials: Annotated[int, Meta(ge=0)] = 0
+
+
+class SettingAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", tag="setting"):
+    """The cheapest setting that holds."""
+
+    setting: Annotated[Setting | None, Meta(description="Null if none that was tried was proved to hold.")]
+    price: Annotated[float | None, Meta(description="Of all its replicas for an hour.", ge=0)] = None
+    margin: Annotated[float | None, Meta(description="Over all its trials.")] = None
+    margin_se: Annotated[float, Meta(ge=0)] = 0.0
+    trials: Annotated[int, Meta(description="How many trials of this setting held.", ge=0)] = 0
+    smaller: Annotated[
+        tuple[NeighbourRecord, ...], Meta(description="Its neighbours with one step less of CPU or memory.")
+    ] = ()
+    smaller_fails: Annotated[bool, Meta(description="Whether each of them was shown not to hold.")] = False
+    proved: Annotated[bool, Meta(description="Whether the search came to its end.")]
+    open: Annotated[str, Meta(description="Why it did not; empty if it did.")] = ""
+
+
+AnswerRecord: TypeAlias = UsersAnswerRecord | SettingAnswerRecord
+
+
+class CalibrationRecord(Struct, frozen=True, kw_only=True):
+    """What the generator can do by itself: a run of the same users against an answer that costs nothing."""
+
+    run: str
+    rps: Annotated[float, Meta(description="Requests per second of these users.", ge=0)]
+    p95_ms: float | None
+    worker_cpu_pct: Annotated[float, Meta(description="Of one core, the busiest worker.", ge=0)]
+    ceiling_rps: Annotated[float, Meta(description="The rate at which a worker would use 80 % of a core.", ge=0)]
+
+
+class StudyRecord(Struct, frozen=True, kw_only=True):
+    """Everything in study.json."""
+
+    format: Annotated[int, Meta(description="Version of this layout.", ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+    id: str
+    started_at: str
+    scenario: tuple[str, ...]
+    workload: Annotated[str, Meta(description="A digest of the scenario's files and options, and of tags and seed.")]
+    host: Annotated[str, Meta(description="The base addresses of the targets, secrets masked.")]
+    rig: Annotated[str, Meta(description="What sets the limits; empty where the target stays as it is.")] = ""
+    objectives: tuple[str, ...]
+    question: Question
+    measure_s: Annotated[float, Meta(gt=0)]
+    warmup_s: Annotated[float, Meta(ge=0)]
+    words: Annotated[
+        tuple[str, ...], Meta(description="The options that it was started with; empty if they could hold a secret.")
+    ] = ()
+    before: Annotated[
+        dict[str, Any] | None, Meta(description="What the rig found; null once it was put back, or was never changed.")
+    ] = None
+    calibration: CalibrationRecord | None = None
+    trials: tuple[TrialRecord, ...] = ()
+    answer: Annotated[AnswerRecord | None, Meta(description="Null while the study goes on.")] = None
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for objectives that are none, and for an answer to another question."""
+        try:
+            parse_objectives(self.objectives)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        if self.answer is not None and isinstance(self.answer, SettingAnswerRecord) is not self.asks_setting:
+            raise ValueError(f"study {self.id} has an answer to another question")
+
+    @property
+    def asks_setting(self) -> bool:
+        """Whether it asks for limits, and not for users."""
+        return isinstance(self.question, SettingQuestion)

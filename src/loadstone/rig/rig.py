@@ -1,0 +1,84 @@
+"""Rig: gives a target limits and replicas, fresh ones each time, and reads back which limits hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loadstone.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting"]
+
+_MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Limits of one replica, and how many replicas there are."""
+
+    cpu_cores: float
+    mem_bytes: int
+    replicas: int
+
+    def __str__(self) -> str:
+        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
+        return f"{self.cpu_cores:g} CPU and {memory_text(self.mem_bytes)} x {replicas}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What holds now.
+
+    ``read_back``: how it is known, such as "the Docker Engine"; empty if the limits were only told to somebody, and
+    nobody could read them. ``identity``: what runs, for run.json, such as its image's digest, model version and mode.
+    ``pids``: its processes on this machine, if their usage is to be sampled by that. ``host``: the base URL of the
+    target, if the rig knows it.
+    """
+
+    setting: Setting
+    read_back: str
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    pids: tuple[int, ...] = ()
+    host: str | None = None
+
+
+class BrokeAtStart(Exception):  # noqa: N818  (not an error of the rig: the target does not hold)
+    """The target does not even start with these limits; the text says what became of it."""
+
+
+class LimitsDifferError(UsageError):
+    """Other limits hold than were asked for: nothing that is measured would be of the setting that is named."""
+
+
+class Rig(Protocol):
+    """One way to set limits. Nothing is changed before `apply`; `restore` puts back what was there before."""
+
+    @property
+    def name(self) -> str:
+        """What it sets limits of, such as "service target of the compose project loadstone"."""
+
+    @property
+    def service(self) -> str | None:
+        """The service under which a run records the target's usage; None where nobody records it."""
+
+    def before(self) -> Mapping[str, Any]:
+        """What is there now, as JSON, for `restore`. Raises `UsageError` where this rig cannot be used here."""
+
+    def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
+        """Give the limits to fresh replicas and wait until they are ready.
+
+        Raises `BrokeAtStart`, `LimitsDifferError`, and `PlatformError` when it does not work for another reason. Comes
+        back early, with whatever holds, when it was ``interrupted``.
+        """
+
+    def restore(self, before: Mapping[str, Any]) -> str:
+        """Put back what `before` found; a sentence for the user. Raises `PlatformError` when that fails."""
+
+
+def memory_text(size_bytes: int) -> str:
+    """Bytes as people write limits: 512m, 1.5g."""
+    mib = size_bytes / _MIB
+    return f"{mib / 1024:g}g" if mib >= 1024 and mib % 256 == 0 else f"{mib:g}m"
