@@ -10,9 +10,11 @@ from loadstone.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting"]
+__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
 
 _MIB = 1024**2
+_GIB = 1024
+"""In MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,7 @@ class Setting:
     replicas: int
 
     def __str__(self) -> str:
-        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
-        return f"{self.cpu_cores:g} CPU and {memory_text(self.mem_bytes)} x {replicas}"
+        return limits_text(self.cpu_cores, self.mem_bytes, self.replicas)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,15 @@ class Rig(Protocol):
         """Put back what `before` found; a sentence for the user. Raises `PlatformError` when that fails."""
 
 
+def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | None = None) -> str:
+    """Limits as people read them, such as "1.5 CPU and 512m x 2 replicas"; None: no limit."""
+    cpu = "no limit of CPU" if cpu_cores is None else f"{cpu_cores:g} CPU"
+    memory = "no limit of memory" if mem_bytes is None else memory_text(mem_bytes)
+    times = "" if replicas is None else f" x {replicas} replica{'s' if replicas > 1 else ''}"
+    return f"{cpu} and {memory}{times}"
+
+
 def memory_text(size_bytes: int) -> str:
     """Bytes as people write limits: 512m, 1.5g."""
     mib = size_bytes / _MIB
-    return f"{mib / 1024:g}g" if mib >= 1024 and mib % 256 == 0 else f"{mib:g}m"
+    return f"{mib / _GIB:g}g" if mib >= _GIB and mib % (_GIB // 4) == 0 else f"{mib:g}m"
