@@ -23,9 +23,7 @@ class Target:
         return Received(requests, {name: 77 + int(seconds * rate) for name, rate in self.packets_per_s.items()})
 
     def watch(self) -> None:
-        check_quiet(
-            self.received, lambda: False, sleep=self.clock.advance, monotonic_s=lambda: self.clock.monotonic_s
-        )
+        check_quiet(self.received, lambda: False, sleep=self.clock.advance, monotonic_s=lambda: self.clock.monotonic_s)
 
 
 def test_health_checks_of_a_balancer_are_no_foreign_traffic():
