@@ -35,8 +35,8 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
     largest = max(settings, key=lambda each: each.mem_bytes * each.replicas)
     if (memory := largest.mem_bytes * largest.replicas) > host_mem_bytes:
         raise UsageError(
-            f"{largest.replicas} x {memory_text(largest.mem_bytes)} are {memory_text(memory)} of memory, and this machine"
-            f" has {host_mem_bytes // _MIB}m",
+            f"{largest.replicas} x {memory_text(largest.mem_bytes)} are {memory_text(memory)} of memory, and this"
+            f" machine has {host_mem_bytes // _MIB}m",
             hint=f"{host_mem_bytes // largest.replicas // _MIB}m {_for_each(largest.replicas)} would fit",
         )
 
