@@ -31,8 +31,6 @@ __all__ = [
 FORMAT_VERSION: Final = 1
 
 _Users = Annotated[int, Meta(ge=1)]
-_Bytes = Annotated[int, Meta(ge=0)]
-_Price = Annotated[float, Meta(ge=0)]
 
 
 class UsersQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
@@ -136,7 +134,7 @@ class SettingAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", t
     """The cheapest setting that holds."""
 
     setting: Annotated[Setting | None, Meta(description="Null if none that was tried was proved to hold.")]
-    price: Annotated[float | None, Meta(description="Of all its replicas for an hour.", ge=0)] = None
+    price: Annotated[float | None, Meta(description="Of all its replicas for an hour.")] = None
     margin: Annotated[float | None, Meta(description="Over all its trials.")] = None
     margin_se: Annotated[float, Meta(ge=0)] = 0.0
     trials: Annotated[int, Meta(description="How many trials of this setting held.", ge=0)] = 0
