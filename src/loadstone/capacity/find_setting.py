@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from loadstone.capacity.evidence import Finding, SettingObservation
 from loadstone.capacity.grid import Grid, Point, Prices
 from loadstone.capacity.search import Answer, Ask, Cheapest
-from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord, SettingQuestion
+from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import OutOfReach, converse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loadstone.capacity.study_record import StudyRecord
+    from loadstone.capacity.study_record import SettingQuestion, StudyRecord
     from loadstone.capacity.trials import Trials
 
 __all__ = ["find_setting", "grid_of"]
@@ -30,16 +30,12 @@ def grid_of(question: SettingQuestion) -> Grid:
         cpu_cores=question.cpu_cores,
         mem_bytes=question.mem_bytes,
         replicas=question.replicas,
-        prices=Prices(
-            cpu_core=question.price_cpu, mem_gib=question.price_memory, replica=question.price_replica
-        ),
+        prices=Prices(cpu_core=question.price_cpu, mem_gib=question.price_memory, replica=question.price_replica),
     )
 
 
-def find_setting(trials: Trials) -> StudyRecord:
+def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
     """The study with all its trials and its answer. Raises `Interrupted`, after which it can be resumed."""
-    question = trials.study.question
-    assert isinstance(question, SettingQuestion)
     search = Cheapest(grid_of(question), first_look_s=trials.study.measure_s)
 
     def observe(ask: Ask) -> SettingObservation:

@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from loadstone.capacity.evidence import Observation
-from loadstone.capacity.study_record import UsersAnswerRecord, UsersQuestion
+from loadstone.capacity.study_record import UsersAnswerRecord
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import OutOfReach, converse
 from loadstone.capacity.users import MostUsers
 
 if TYPE_CHECKING:
-    from loadstone.capacity.study_record import StudyRecord
+    from loadstone.capacity.study_record import StudyRecord, UsersQuestion
     from loadstone.capacity.trials import Trials
     from loadstone.capacity.users import AskUsers, UsersAnswer
 
 __all__ = ["find_users"]
 
 
-def find_users(trials: Trials) -> StudyRecord:
+def find_users(trials: Trials, question: UsersQuestion) -> StudyRecord:
     """The study with all its trials and its answer. Raises `Interrupted`, after which it can be resumed."""
-    question = trials.study.question
-    assert isinstance(question, UsersQuestion)
     search = MostUsers(
         fewest=question.at_least, most=question.at_most, first=question.first, measure_s=trials.study.measure_s
     )

@@ -158,7 +158,10 @@ class Cheapest:
             return self.grid.top.mem
         added = peak - self._idle_bytes
         share = self._count(self._peak.replicas) / self._count(replicas)
-        return self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        predicted = self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        if predicted is None and self.grid.mem_for(_MEMORY_HEADROOM * peak) is not None:
+            return self.grid.top.mem  # it may not be shared at all
+        return predicted
 
     def _predicted(self, replicas: int) -> int | None:
         """The CPU step that seems to be needed; None where nothing is known."""

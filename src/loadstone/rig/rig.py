@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.errors import UsageError
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting"]
 
-_MIB = 1024**2
+_MIB: Final = 1024**2
+_GIB_IN_MIB: Final = 1024
+_QUARTER_GIB: Final = 256
+"""MiB: multiples of it are written in GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +84,4 @@ class Rig(Protocol):
 def memory_text(size_bytes: int) -> str:
     """Bytes as people write limits: 512m, 1.5g."""
     mib = size_bytes / _MIB
-    return f"{mib / 1024:g}g" if mib >= 1024 and mib % 256 == 0 else f"{mib:g}m"
+    return f"{mib / _GIB_IN_MIB:g}g" if mib >= _GIB_IN_MIB and mib % _QUARTER_GIB == 0 else f"{mib:g}m"

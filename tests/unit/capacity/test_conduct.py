@@ -73,7 +73,8 @@ def conduct_users(
     def why_not(plan: TrialPlan, _: int) -> str:
         return "there was no time left" if time_is_up(plan) else ""
 
-    return find_users(Trials(folder, study, target, Silent(), why_not))
+    assert isinstance(study.question, UsersQuestion)
+    return find_users(Trials(folder, study, target, Silent(), why_not), study.question)
 
 
 def users_answer(study: StudyRecord) -> UsersAnswerRecord:
@@ -85,9 +86,7 @@ def between(least: int, most: int = 100_000) -> StudyRecord:
     return replace(STUDY, question=UsersQuestion(at_least=least, at_most=most, first=50))
 
 
-def conducted(
-    tmp_path: Path, target: Callable[[TrialPlan], TrialRecord], study: StudyRecord = STUDY
-) -> StudyRecord:
+def conducted(tmp_path: Path, target: Callable[[TrialPlan], TrialRecord], study: StudyRecord = STUDY) -> StudyRecord:
     return conduct_users(StudyFolder(tmp_path / "s"), study, target)
 
 
@@ -156,9 +155,7 @@ def test_what_does_not_hold_for_longer_is_not_answered_when_the_time_is_up(tmp_p
             return trial
         return replace(trial, outcome="does not hold", margin=0.14, margin_se=0.01)
 
-    study = conduct_users(
-        StudyFolder(tmp_path / "s"), between(50), leaks, lambda plan: plan.users == 100
-    )
+    study = conduct_users(StudyFolder(tmp_path / "s"), between(50), leaks, lambda plan: plan.users == 100)
     assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (None, 50, False)
     assert [trial.outcome for trial in study.trials][-1] == "does not hold"
 

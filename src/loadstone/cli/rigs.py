@@ -1,0 +1,18 @@
+"""Which rig gives the limits of a study."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadstone.rig.rig import Rig
+    from loadstone.settings import CapacitySettings
+
+__all__ = ["rig_for"]
+
+
+def rig_for(settings: CapacitySettings) -> Rig | None:
+    """The rig that these settings name; None where the target stays as it is. Raises `UsageError`."""
+    if settings.find is not None:
+        return None
+    raise NotImplementedError
