@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs
-
+from loadstone.capacity.calibration import calibration_text
 from loadstone.capacity.exclusive import only_study_of
 from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.find_users import find_users
@@ -95,13 +94,19 @@ def _read(arguments: argparse.Namespace, words: tuple[str, ...]) -> _Line:
     if in_stack := read_line_of_stack(CapacitySettings, arguments, words):
         settings, _, rest = in_stack
         check_question(settings)
-        from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
-
-        check_fits_stack(settings, rest)
+        _check_fits_stack(settings, rest)
         return _Line(settings=settings, scenario=None, notes=())
     line = read_line(CapacitySettings, arguments, words, check=check_question)
+    if line.settings.stack:
+        _check_fits_stack(line.settings, line.scenario.arguments)
     _refuse_shape(line.scenario)
     return _Line(settings=line.settings, scenario=line.scenario, notes=line.notes)
+
+
+def _check_fits_stack(settings: CapacitySettings, arguments: tuple[str, ...]) -> None:
+    from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
+
+    check_fits_stack(settings, arguments)
 
 
 def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
@@ -121,11 +126,10 @@ def _conduct(
     view = StudyView(study)
     for note in notes:
         view.note(note)
-    if rig is not None and study.before is None:
-        study = structs.replace(study, before=dict(rig.before()))
     folder.write(study)
     made = Trials(folder, study, trials.run, view, trials.why_not)
     try:
+        _prepare(made, trials, rig, view)
         with _putting_back(made, rig, view):
             study = _found(made)
     except Interrupted:
@@ -135,6 +139,18 @@ def _conduct(
         error.hint = f"{error.hint.rstrip('.')}. After that, {_goes_on(folder)}".removeprefix(". ")
         raise
     return print_study(study)
+
+
+def _prepare(made: Trials, trials: StudyTrials, rig: Rig | None, view: StudyView) -> None:
+    """What comes before the first trial: what the generator can do by itself, and what the rig is to put back."""
+    question = made.study.question
+    if rig is None or isinstance(question, UsersQuestion):
+        return
+    if made.study.calibration is None and (found := trials.calibrate(question.users)):
+        view.note(calibration_text(found))
+        made.write(calibration=found)
+    if made.study.before is None:
+        made.write(before=dict(rig.before()))
 
 
 def _found(trials: Trials) -> StudyRecord:

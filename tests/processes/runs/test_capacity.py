@@ -69,7 +69,7 @@ def test_a_target_that_refuses_quickly_holds_nobody_though_no_objective_is_on_fa
             "--at-least 9 is more than",
         ),
         (("--find", "users", "--objective", "p95<1s", "-t", "1m"), "--run-time cannot be used in a study"),
-        (("--find", "users", "--objective", "p95<1s", "--stack"), "--stack cannot be used in a study yet"),
+        (("--find", "users", "--objective", "p95<1s", "--stack"), "--locustfile cannot be used with --stack"),
         (("--find", "users", "--objective", "p59<"), "p59<"),
         (("--resume", "nothing"), "there is no study in"),
     ],
