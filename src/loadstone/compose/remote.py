@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.settings import RunRequest, RunSettings, load, read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from loadstone.domain.time import Clock
     from loadstone.report.live_view import View
@@ -91,7 +91,10 @@ class _GivenUpError(Exception):
 
 
 class StackRun:
-    """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it."""
+    """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it.
+
+    ``limits`` and ``target``, JSON objects, stand in run.json in place of what the master was told when it started.
+    """
 
     def __init__(
         self,
@@ -99,11 +102,14 @@ class StackRun:
         view: View,
         stop_requests: Callable[[], int],
         *,
+        limits: Mapping[str, Any] | None = None,
+        target: Mapping[str, Any] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._view = view
+        self._limits, self._target = limits, target
         self._stop_requests = stop_requests
         self._client = httpx.Client(
             base_url=settings.stack_url, timeout=10, trust_env=False, headers=_credentials(settings)
@@ -199,6 +205,8 @@ class StackRun:
             objective=settings.objective,
             seed=settings.seed,
             launch=uuid.uuid4().hex,
+            limits=self._limits,
+            target=self._target,
         )
 
     def _run_after(self, earlier: str | None) -> str:

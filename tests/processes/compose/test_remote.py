@@ -120,11 +120,12 @@ class Bench:
     def stop(self) -> None:
         self.stop_requests += 1
 
-    def drive(self, url: str | None = None, **options: Any) -> Any:
+    def drive(self, known: Any = None, url: str | None = None, **options: Any) -> Any:
         given = {"stack": "yes", "stack_url": url or self.master.url, "results": str(self.results), **options}
         settings = load(RunSettings, given, environ={})
         run = StackRun(
-            *(settings, self.view, lambda: self.stop_requests), clock=self.clock.clock, sleep=self.script.sleep
+            *(settings, self.view, lambda: self.stop_requests),
+            **{"clock": self.clock.clock, "sleep": self.script.sleep, **(known or {})},
         )
         return run.drive()
 
@@ -145,7 +146,16 @@ def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench:
     assert request.pop("launch")
     load_asked = {"users": 500, "spawn_rate": 50.0, "host": None, "seed": 7}
     window_asked = {"run_time": None, "steady_state": 120.0, "warmup": 0.0, "objective": ["p95<500ms"]}
-    assert request == load_asked | window_asked
+    assert request == load_asked | window_asked | {"limits": None, "target": None}
+
+
+def test_limits_and_target_of_the_run_reach_the_master(bench: Bench):
+    bench.at(1, bench.ends)
+    bench.at(2, bench.closes)
+    known = {"limits": {"target": {"cpu_cores": 0.5}}, "target": {"image": "sha256:ab"}}
+    bench.drive(known)
+    (request,) = bench.master.requests
+    assert {name: request[name] for name in known} == known
 
 
 def test_without_a_length_a_run_lasts_a_minute(bench: Bench):
@@ -208,7 +218,7 @@ def test_a_refusal_in_another_form_is_passed_on_with_its_status(bench: Bench):
 
 def test_where_nothing_listens_it_says_how_to_start_a_stack(bench: Bench):
     with pytest.raises(UsageError, match=r"no compose stack answers at http://127.0.0.1:1: .*docker compose up"):
-        bench.drive("http://127.0.0.1:1")
+        bench.drive(url="http://127.0.0.1:1")
 
 
 def test_a_server_that_is_no_master_is_told_from_a_stack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
