@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.calibration import calibration_text
 from loadstone.capacity.exclusive import only_study_of
-from loadstone.capacity.find_setting import find_setting
+from loadstone.capacity.find_setting import find_setting, grid_of
 from loadstone.capacity.find_users import find_users
 from loadstone.capacity.study import STUDIES, StudyFolder, resolve_study
 from loadstone.capacity.study_record import StudyRecord, UsersQuestion
@@ -84,6 +84,7 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
             (*line.notes, *(scenario.notes if scenario else ())),
             StudyTrials(settings, runs, rig, stop),
             rig,
+            stop,
         )
 
 
@@ -120,7 +121,7 @@ def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
 
 
 def _conduct(
-    folder: StudyFolder, study: StudyRecord, notes: Sequence[str], trials: StudyTrials, rig: Rig | None
+    folder: StudyFolder, study: StudyRecord, notes: Sequence[str], trials: StudyTrials, rig: Rig | None, stop: StopFlag
 ) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     view = StudyView(study)
@@ -129,7 +130,7 @@ def _conduct(
     folder.write(study)
     made = Trials(folder, study, trials.run, view, trials.why_not)
     try:
-        _prepare(made, trials, rig, view)
+        _prepare(made, trials, rig, view, stop)
         with _putting_back(made, rig, view):
             study = _found(made)
     except Interrupted:
@@ -141,15 +142,18 @@ def _conduct(
     return print_study(study)
 
 
-def _prepare(made: Trials, trials: StudyTrials, rig: Rig | None, view: StudyView) -> None:
-    """What comes before the first trial: what the generator can do by itself, and what the rig is to put back."""
+def _prepare(made: Trials, trials: StudyTrials, rig: Rig | None, view: StudyView, stop: StopFlag) -> None:
+    """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards."""
     question = made.study.question
     if rig is None or isinstance(question, UsersQuestion):
         return
+    rig.check_fits(grid_of(question).settings(), 0.0)
     if made.study.calibration is None and (found := trials.calibrate(question.users)):
         view.note(calibration_text(found))
         made.write(calibration=found)
+        rig.check_fits(grid_of(question).settings(), found.cores)
     if made.study.before is None:
+        rig.check_quiet(stop)
         made.write(before=dict(rig.before()))
 
 

@@ -15,7 +15,7 @@ from loadstone.cli.run import telling_what_is_kept
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.rig.rig import BrokeAtStart
+from loadstone.rig.rig import BrokeAtStart, memory_text
 
 if TYPE_CHECKING:
     from loadstone.archive.folder import RunFolder
@@ -82,7 +82,14 @@ class StackRuns:
         from loadstone.compose.remote import StackRun  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
 
         with QuietView() as view:
-            return StackRun(settings, view, lambda: self._stop.count).drive()
+            run = StackRun(
+                settings,
+                view,
+                lambda: self._stop.count,
+                limits=_limits(applied),
+                target=dict(applied.identity) if applied else None,
+            )
+            return run.drive()
 
 
 class StudyTrials:
@@ -140,6 +147,15 @@ class StudyTrials:
 def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
     """What a trial takes beside its window, until one has shown it."""
     return _RAMP_S + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
+
+
+def _limits(applied: Applied | None) -> dict[str, object] | None:
+    """The limits as they stand in run.json, in the form of the compose stack's own."""
+    if applied is None:
+        return None
+    setting = applied.setting
+    held = {"cpu_cores": setting.cpu_cores, "memory": memory_text(setting.mem_bytes), "replicas": setting.replicas}
+    return {"target": {**held, "read_back": applied.read_back}}
 
 
 def _broke(plan: TrialPlan, why: str) -> TrialRecord:
