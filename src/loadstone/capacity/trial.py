@@ -54,6 +54,11 @@ class TrialPlan:
     window_s: float
     setting: Setting | None = None
 
+    @property
+    def what(self) -> str:
+        """What it tries, for people."""
+        return f"{self.users:,} users" if self.setting is None else str(self.setting)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
-    from loadstone.capacity.users import AskUsers
+    from loadstone.capacity.trial import TrialPlan
 
 __all__ = ["StudyView", "answer_text", "print_study"]
 
@@ -34,12 +34,12 @@ class StudyView:
         sys.stdout.write(f"{printable(text)}\n")
         sys.stdout.flush()
 
-    def begins(self, number: int, ask: AskUsers) -> None:
-        """See `loadstone.capacity.conduct.StudyTeller`."""
-        self.note(f"trial {number}: {ask.users:,} users, measured for {ask.window_s:g} s")
+    def begins(self, number: int, plan: TrialPlan) -> None:
+        """See `loadstone.capacity.trials.StudyTeller`."""
+        self.note(f"trial {number}: {plan.what}, measured for {plan.window_s:g} s")
 
     def ended(self, number: int, trial: TrialRecord) -> None:
-        """See `loadstone.capacity.conduct.StudyTeller`."""
+        """See `loadstone.capacity.trials.StudyTeller`."""
         why = trial.why or f"p95 {_ms(trial.p95_ms)} ms"
         self.note(f"trial {number}: {trial.users:,} users: {trial.outcome}: {why}")
 

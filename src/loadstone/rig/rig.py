@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
 
-_MIB = 1024**2
-_GIB = 1024
-"""In MiB."""
+_MIB: Final = 1024**2
+_GIB_IN_MIB: Final = 1024
+_QUARTER_GIB: Final = 256
+"""MiB: multiples of it are written in GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class Rig(Protocol):
     def service(self) -> str | None:
         """The service under which a run records the target's usage; None where nobody records it."""
 
+    def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
+        """Raise `UsageError` if one of these cannot be had here, with ``kept_cores`` left for the generator."""
+
+    def check_quiet(self, interrupted: Callable[[], bool]) -> None:
+        """Raise `UsageError` when somebody else's requests reach the target, as far as that can be seen."""
+
     def before(self) -> Mapping[str, Any]:
         """What is there now, as JSON, for `restore`. Raises `UsageError` where this rig cannot be used here."""
 
@@ -90,4 +97,4 @@ def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | 
 def memory_text(size_bytes: int) -> str:
     """Bytes as people write limits: 512m, 1.5g."""
     mib = size_bytes / _MIB
-    return f"{mib / _GIB:g}g" if mib >= _GIB and mib % (_GIB // 4) == 0 else f"{mib:g}m"
+    return f"{mib / _GIB_IN_MIB:g}g" if mib >= _GIB_IN_MIB and mib % _QUARTER_GIB == 0 else f"{mib:g}m"

@@ -1,5 +1,7 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
+from loadstone.settings.capacity import CapacitySettings
+from loadstone.settings.file_records import FILE_RECORDS
 from loadstone.settings.hook import HookOnlySettings, HookSettings, MaskSettings, RunRequest
 from loadstone.settings.load import (
     FORMER_NAMES,
@@ -19,8 +21,6 @@ from loadstone.settings.load import (
     state_home,
 )
 from loadstone.settings.records import (
-    FILE_RECORDS,
-    CapacitySettings,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
