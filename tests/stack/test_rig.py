@@ -13,6 +13,7 @@ from loadstone.rig.compose_project import ComposeRig
 from loadstone.rig.docker import Docker
 from loadstone.rig.rig import BrokeAtStart, Setting
 from loadstone.settings import RunSettings, load
+from loadstone.usage.docker_engine import DockerEngine
 from support.compose_stack import PROJECT, ROOT, SCALES
 from support.launch_doubles import RecordingView
 from support.small_project import SmallProject, limits_in
@@ -67,6 +68,11 @@ def test_limits_hold_in_every_replica_and_nothing_else_changes(shop: SmallProjec
         assert not fresh & shop.ids(), "each trial gets fresh containers"
         fresh = shop.ids()
     assert (shop.ids("other"), shop.file.read_bytes()) == (others, file)
+    readings = DockerEngine(rig.socket(), rig.project).read()
+    assert {(each.service, each.cpu_limit, each.mem_limit) for each in readings} == {
+        ("api", 0.25, 48 * MIB),
+        ("other", None, None),
+    }
     assert rig.restore(before) == f"{rig.name} has 0.8 CPU and 96m x 1 replica again"
     assert held(shop) == [AS_WRITTEN]
     assert shop.rig().before() == before

@@ -33,9 +33,12 @@ def stack_files(docker: Docker, project: str | None = None) -> ComposeFiles:
 
     Raises `UsageError` where none is up, or several are and ``project`` does not choose one.
     """
-    found = {name: labels for name, labels in _projects(docker, _MASTER).items() if name in _projects(docker, TARGET)}
-    if project is not None:
-        found = {name: labels for name, labels in found.items() if name == project}
+    with_target = _projects(docker, TARGET)
+    found = {
+        name: labels
+        for name, labels in _projects(docker, _MASTER).items()
+        if name in with_target and project in {None, name}
+    }
     if not found:
         named = f" with the name {project}" if project else ""
         raise UsageError(
