@@ -70,12 +70,13 @@ class LocalRuns:
 
 
 class StackRuns:
-    """Runs in the compose stack that is up."""
+    """Runs in the compose stack that is up. ``waits``: for one that a study left there when it was killed."""
 
     static_host: str | None = "http://balancer:8001"
 
-    def __init__(self, stop: StopFlag) -> None:
+    def __init__(self, stop: StopFlag, *, waits: bool) -> None:
         self._stop = stop
+        self._waits = waits
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """See `Runs`."""
@@ -89,7 +90,10 @@ class StackRuns:
                 limits=_limits(applied),
                 target=dict(applied.identity) if applied else None,
             )
-            return run.drive()
+            if self._waits:
+                run.await_idle()
+                self._waits = False
+            return None if self._stop() else run.drive()
 
 
 class StudyTrials:
