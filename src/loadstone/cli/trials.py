@@ -83,17 +83,14 @@ class StackRuns:
         from loadstone.compose.remote import StackRun  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
 
         with QuietView() as view:
-            run = StackRun(
-                settings,
-                view,
-                lambda: self._stop.count,
-                limits=_limits(applied),
-                target=dict(applied.identity) if applied else None,
-            )
             if self._waits:
-                run.await_idle()
+                StackRun(settings, view, lambda: self._stop.count).await_idle()
                 self._waits = False
-            return None if self._stop() else run.drive()
+            if self._stop():
+                return None
+            target = dict(applied.identity) if applied else None
+            run = StackRun(settings, view, lambda: self._stop.count, limits=_limits(applied), target=target)
+            return run.drive()
 
 
 class StudyTrials:

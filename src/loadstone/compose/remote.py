@@ -133,21 +133,23 @@ class StackRun:
                 return None
 
     def await_idle(self) -> None:
-        """Wait for the end of a run that somebody has started, or until the user asks to stop.
+        """Instead of a run: wait for the end of one that is going on, or until the user asks to stop.
 
         Raises `UsageError` where no stack answers, `PlatformError` when it stops answering.
         """
-        status: RunStatus | None = self._first_status()
-        if status.state in _IN_PROGRESS:
-            self._view.note(f"run {status.run} is going on in the stack; its end is waited for")
-        while not self._stop_requests() and (status is None or status.state in _IN_PROGRESS):
-            if self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
-                raise PlatformError(
-                    f"the stack's master at {self._settings.stack_url} stopped answering",
-                    hint="See its log: docker compose logs locust-master",
-                )
-            self._sleep(_LOOK_EVERY_S)
-            status = self._status()
+        with self._client:
+            first = self._first_status()
+            if first.state in _IN_PROGRESS:
+                self._view.note(f"run {first.run} is going on in the stack; its end is waited for")
+            status: RunStatus | None = first
+            while not self._stop_requests() and (status is None or status.state in _IN_PROGRESS):
+                if self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
+                    raise PlatformError(
+                        f"the stack's master at {self._settings.stack_url} stopped answering",
+                        hint="See its log: docker compose logs locust-master",
+                    )
+                self._sleep(_LOOK_EVERY_S)
+                status = self._status()
 
     def _drive(self) -> RunFolder:
         earlier = self._first_status().run
