@@ -73,8 +73,8 @@ def confidence_text(study: StudyRecord) -> str:
         seldom = erfc(-answer.margin / answer.margin_se / sqrt(2)) / 2
         cases = "less than 1 of 1,000 cases" if seldom < _SELDOM else f"about {1000 * seldom:.0f} of 1,000 cases"
         return (
-            f"Over {_counted(answer.trials, 'trial')} the objective that came nearest to its limit was "
-            f"{margin_text(answer.margin, answer.margin_se)}: a setting that only just held would look as good in "
+            f"Over {_counted(answer.trials, 'trial')} the objective nearest to its limit was "
+            f"{margin_text(answer.margin, answer.margin_se)}: a setting that only just holds would look as good in "
             f"{cases}."
         )
     if answer is None or isinstance(answer, SettingAnswerRecord) or answer.holds is None:
@@ -84,10 +84,11 @@ def confidence_text(study: StudyRecord) -> str:
 
 
 def margin_text(margin: float, se: float) -> str:
-    """A margin as people read it: by how much of its limit an objective was held or missed."""
-    share = exp(abs(margin)) - 1 if margin > 0 else 1 - exp(-abs(margin))
+    """A margin as people read it: how much of its limit an objective had to spare, or was beyond it."""
     spread = f" (standard error {100 * se:.0f} %)" if se else ""
-    return f"{100 * share:.0f} % {'above' if margin > 0 else 'below'} its limit{spread}"
+    if margin > 0:
+        return f"missed by {100 * (exp(margin) - 1):.0f} %{spread}"
+    return f"held with {100 * (1 - exp(margin)):.0f} % to spare{spread}"
 
 
 def setting_text(setting: Setting) -> str:
@@ -104,13 +105,14 @@ def trials_at(study: StudyRecord, *, setting: Setting | None = None, users: int 
 def bottleneck_at(
     study: StudyRecord, *, setting: Setting | None = None, users: int | None = None
 ) -> BottleneckRecord | None:
-    """What limited the target there: the cause that most of the trials name, in the words of the first of them."""
-    named = [trial.bottleneck for trial in _tried(study, setting, users) if trial.bottleneck is not None]
-    known = [each for each in named if each.cause != "unknown"] or named
+    """What limited the target there: the cause that most of the trials name, as it was in the middle one of these."""
+    named = [trial for trial in _tried(study, setting, users) if trial.bottleneck is not None]
+    known = [trial for trial in named if trial.bottleneck and trial.bottleneck.cause != "unknown"] or named
     if not known:
         return None
-    cause, _ = Counter(each.cause for each in known).most_common(1)[0]
-    return next(each for each in known if each.cause == cause)
+    (cause, _), *_ = Counter(trial.bottleneck.cause for trial in known if trial.bottleneck).most_common(1)
+    same = [trial for trial in known if trial.bottleneck and trial.bottleneck.cause == cause]
+    return sorted(same, key=lambda trial: trial.margin or 0.0)[len(same) // 2].bottleneck
 
 
 def _tried(study: StudyRecord, setting: Setting | None, users: int | None) -> Sequence[TrialRecord]:

@@ -1,4 +1,4 @@
-"""trials.csv: every trial of a study as one row, for spreadsheets; written beside study.json (docs/reference/studies.md).
+"""trials.csv: every trial of a study as one row, for spreadsheets; it is written beside study.json.
 
 The first columns are those that people write down who tune limits by hand, in their order.
 """
