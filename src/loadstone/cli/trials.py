@@ -133,7 +133,7 @@ class StudyTrials:
             raise Interrupted
         run = self._closed(self._runs(self._of(plan), applied))
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
-        return record_of(run, plan)
+        return record_of(run, plan, self._rig.service if self._rig and applied else None, applied)
 
     def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +12,7 @@ import msgspec
 
 from loadstone.domain.masking import mask_secrets
 from loadstone.errors import PlatformError, UsageError
+from loadstone.rig.waiting import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Docker", "DockerError", "last_line"]
 
 _QUICK_S: Final = 60.0
-_LOOK_EVERY_S: Final = 0.1
-_GIVES_UP_S: Final = 10.0
-"""How long a command that is not wanted any longer may take to end."""
 _SOCKET: Final = "unix://"
 
 
@@ -56,7 +53,7 @@ class Docker:
         command = " ".join(("docker", *arguments[:2]))
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = self._started(arguments, out, err)
-            in_time = _ended(process, within_s, interrupted)
+            in_time = ended(process, within_s, interrupted)
             out.seek(0)
             err.seek(0)
             said = out.read().decode(errors="replace")
@@ -129,24 +126,6 @@ class Docker:
                 f"the program {self.program} cannot be started: {error.strerror}",
                 hint="Install Docker with Compose 2, or give limits by a command of yours with --apply",
             ) from error
-
-
-def _ended(process: subprocess.Popen[bytes], within_s: float, interrupted: Callable[[], bool]) -> bool:
-    """Whether it ended by itself; it has ended in any case."""
-    deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s and not interrupted():
-        try:
-            process.wait(_LOOK_EVERY_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return True
-    process.terminate()
-    try:
-        process.wait(_GIVES_UP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return False
 
 
 def last_line(said: str) -> str:
