@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.errors import UsageError
@@ -57,6 +57,10 @@ class Grid:
     def top(self) -> Point:
         """The largest setting."""
         return Point(len(self.cpu_cores) - 1, len(self.mem_bytes) - 1, len(self.replicas) - 1)
+
+    def settings(self) -> list[Setting]:
+        """All of them."""
+        return [Setting(*each) for each in product(self.cpu_cores, self.mem_bytes, self.replicas)]
 
     def setting(self, point: Point) -> Setting:
         """The limits that a point stands for."""

@@ -156,7 +156,8 @@ class CalibrationRecord(Struct, frozen=True, kw_only=True):
     rps: Annotated[float, Meta(description="Requests per second of these users.", ge=0)]
     p95_ms: float | None
     worker_cpu_pct: Annotated[float, Meta(description="Of one core, the busiest worker.", ge=0)]
-    ceiling_rps: Annotated[float, Meta(description="The rate at which a worker would use 80 % of a core.", ge=0)]
+    ceiling_rps: Annotated[float, Meta(description="The rate at which that worker would use a whole core.", ge=0)]
+    cores: Annotated[float, Meta(description="What all workers used together.", ge=0)]
 
 
 class StudyRecord(Struct, frozen=True, kw_only=True):

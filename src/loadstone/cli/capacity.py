@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs
-
+from loadstone.capacity.calibration import calibration_text
 from loadstone.capacity.exclusive import only_study_of
-from loadstone.capacity.find_setting import find_setting
+from loadstone.capacity.find_setting import find_setting, grid_of
 from loadstone.capacity.find_users import find_users
 from loadstone.capacity.study import STUDIES, StudyFolder, resolve_study
 from loadstone.capacity.study_record import StudyRecord, UsersQuestion
@@ -74,7 +73,7 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     else:
         refuse_other_question(study, fields)
     folder = resumed or StudyFolder(line.settings.results / STUDIES / study.id)
-    runs = LocalRuns(scenario, stop) if scenario else StackRuns(stop)
+    runs = LocalRuns(scenario, stop) if scenario else StackRuns(stop, waits=resumed is not None)
     settings = replace(line.settings, objective=study.objectives)
     with only_study_of(rig.name if rig else study.host, str(folder.path.resolve())), folder.locked():
         if folder.study_json.exists():  # another process may have gone on with it until now
@@ -85,6 +84,7 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
             (*line.notes, *(scenario.notes if scenario else ())),
             StudyTrials(settings, runs, rig, stop),
             rig,
+            stop,
         )
 
 
@@ -95,13 +95,19 @@ def _read(arguments: argparse.Namespace, words: tuple[str, ...]) -> _Line:
     if in_stack := read_line_of_stack(CapacitySettings, arguments, words):
         settings, _, rest = in_stack
         check_question(settings)
-        from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
-
-        check_fits_stack(settings, rest)
+        _check_fits_stack(settings, rest)
         return _Line(settings=settings, scenario=None, notes=())
     line = read_line(CapacitySettings, arguments, words, check=check_question)
+    if line.settings.stack:
+        _check_fits_stack(line.settings, line.scenario.arguments)
     _refuse_shape(line.scenario)
     return _Line(settings=line.settings, scenario=line.scenario, notes=line.notes)
+
+
+def _check_fits_stack(settings: CapacitySettings, arguments: tuple[str, ...]) -> None:
+    from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
+
+    check_fits_stack(settings, arguments)
 
 
 def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
@@ -115,17 +121,16 @@ def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
 
 
 def _conduct(
-    folder: StudyFolder, study: StudyRecord, notes: Sequence[str], trials: StudyTrials, rig: Rig | None
+    folder: StudyFolder, study: StudyRecord, notes: Sequence[str], trials: StudyTrials, rig: Rig | None, stop: StopFlag
 ) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     view = StudyView(study)
     for note in notes:
         view.note(note)
-    if rig is not None and study.before is None:
-        study = structs.replace(study, before=dict(rig.before()))
     folder.write(study)
     made = Trials(folder, study, trials.run, view, trials.why_not)
     try:
+        _prepare(made, trials, rig, view, stop)
         with _putting_back(made, rig, view):
             study = _found(made)
     except Interrupted:
@@ -135,6 +140,21 @@ def _conduct(
         error.hint = f"{error.hint.rstrip('.')}. After that, {_goes_on(folder)}".removeprefix(". ")
         raise
     return print_study(study)
+
+
+def _prepare(made: Trials, trials: StudyTrials, rig: Rig | None, view: StudyView, stop: StopFlag) -> None:
+    """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards."""
+    question = made.study.question
+    if rig is None or isinstance(question, UsersQuestion):
+        return
+    rig.check_fits(grid_of(question).settings(), 0.0)
+    if made.study.calibration is None and (found := trials.calibrate(question.users)):
+        view.note(calibration_text(found))
+        made.write(calibration=found)
+        rig.check_fits(grid_of(question).settings(), found.cores)
+    if made.study.before is None:
+        rig.check_quiet(stop)
+        made.write(before=dict(rig.before()))
 
 
 def _found(trials: Trials) -> StudyRecord:

@@ -7,18 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.capacity.calibration import calibrated
 from loadstone.capacity.study_record import TrialRecord
-from loadstone.capacity.trial import record_of
+from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.rig.rig import BrokeAtStart
+from loadstone.rig.rig import BrokeAtStart, memory_text
 
 if TYPE_CHECKING:
     from loadstone.archive.folder import RunFolder
-    from loadstone.capacity.trial import TrialPlan
+    from loadstone.capacity.study_record import CalibrationRecord
     from loadstone.cli.common import StopFlag
     from loadstone.launch.scenario import Scenario
     from loadstone.rig.rig import Applied, Rig
@@ -31,12 +32,15 @@ _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 _RAMP_S: Final = 10.0
 """How long a ramp takes at most; a spawn rate above the one that is given shortens it."""
 _START_AND_END_S: Final = 10.0
+_CALIBRATES_FOR_S: Final = 20.0
 _NEW_LIMITS_S: Final = 20.0
 """What a trial takes beside its ramp and window, until one has shown it."""
 
 
 class Runs(Protocol):
-    """Where the runs of a study take place."""
+    """Where the runs of a study take place. ``static_host``: what answers there at no cost, if anything does."""
+
+    static_host: str | None
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """One run; None when it was interrupted."""
@@ -44,6 +48,8 @@ class Runs(Protocol):
 
 class LocalRuns:
     """Runs on this machine, each with everything started for it."""
+
+    static_host: str | None = None
 
     def __init__(self, scenario: Scenario, stop: StopFlag) -> None:
         self._stop = stop
@@ -64,17 +70,27 @@ class LocalRuns:
 
 
 class StackRuns:
-    """Runs in the compose stack that is up."""
+    """Runs in the compose stack that is up. ``waits``: for one that a study left there when it was killed."""
 
-    def __init__(self, stop: StopFlag) -> None:
+    static_host: str | None = "http://balancer:8001"
+
+    def __init__(self, stop: StopFlag, *, waits: bool) -> None:
         self._stop = stop
+        self._waits = waits
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """See `Runs`."""
         from loadstone.compose.remote import StackRun  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
 
         with QuietView() as view:
-            return StackRun(settings, view, lambda: self._stop.count).drive()
+            if self._waits:
+                StackRun(settings, view, lambda: self._stop.count).await_idle()
+                self._waits = False
+            if self._stop():
+                return None
+            target = dict(applied.identity) if applied else None
+            run = StackRun(settings, view, lambda: self._stop.count, limits=_limits(applied), target=target)
+            return run.drive()
 
 
 class StudyTrials:
@@ -95,6 +111,17 @@ class StudyTrials:
             return "there was no time left in the budget"
         return ""
 
+    def calibrate(self, users: int) -> CalibrationRecord | None:
+        """What the generator can do by itself; None where nothing answers at no cost.
+
+        Raises `Interrupted`, and `UsageError` when it is too small for so many users.
+        """
+        if self._runs.static_host is None:
+            return None
+        plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
+        settings = replace(self._of(plan), host=self._runs.static_host, objective=())
+        return calibrated(self._closed(self._runs(settings, None)), users)
+
     def run(self, plan: TrialPlan) -> TrialRecord:
         """One trial. Raises `Interrupted` when the user asked to stop."""
         begun_s = time.monotonic()
@@ -104,11 +131,14 @@ class StudyTrials:
             return _broke(plan, str(broke))
         if self._stop():
             raise Interrupted
-        folder = self._runs(self._of(plan), applied)
+        run = self._closed(self._runs(self._of(plan), applied))
+        self._beside_window_s = time.monotonic() - begun_s - plan.window_s
+        return record_of(run, plan, self._rig.service if self._rig and applied else None, applied)
+
+    def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():
             raise Interrupted
-        self._beside_window_s = time.monotonic() - begun_s - plan.window_s
-        return record_of(ClosedRun.open(folder), plan)
+        return ClosedRun.open(folder)
 
     def _of(self, plan: TrialPlan) -> CapacitySettings:
         spawn_rate = max(self._settings.spawn_rate, plan.users / _RAMP_S)
@@ -118,6 +148,15 @@ class StudyTrials:
 def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
     """What a trial takes beside its window, until one has shown it."""
     return _RAMP_S + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
+
+
+def _limits(applied: Applied | None) -> dict[str, object] | None:
+    """The limits as they stand in run.json, in the form of the compose stack's own."""
+    if applied is None:
+        return None
+    setting = applied.setting
+    held = {"cpu_cores": setting.cpu_cores, "memory": memory_text(setting.mem_bytes), "replicas": setting.replicas}
+    return {"target": {**held, "read_back": applied.read_back}}
 
 
 def _broke(plan: TrialPlan, why: str) -> TrialRecord:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
+    from loadstone.launch.watched import WatchedProject
     from loadstone.settings import RunSettings
 
 __all__ = ["LocalStack"]
@@ -49,7 +50,10 @@ _SERVICE_STOP_S: Final = 30.0
 
 
 class LocalStack:
-    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself."""
+    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
+
+    CPU and memory of the containers of a ``watched`` compose project are recorded.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,14 @@ class LocalStack:
         scenario: Scenario,
         *,
         interactive: bool = False,
+        watched: WatchedProject | None = None,
         make_process: Callable[..., ManagedProcess] = ManagedProcess,
         ports: ReservedPorts | None = None,
     ) -> None:
         self.settings = settings
         self.scenario = scenario
         self.interactive = interactive
+        self._watched = watched
         self.launch = uuid.uuid4().hex
         self._make_process = make_process
         self._ports = ReservedPorts() if ports is None else ports
@@ -228,14 +234,16 @@ class LocalStack:
         demo.start(interrupted)
 
     def _samples_usage(self) -> bool:
-        return bool(self.settings.target_pid) or self.target is not None
+        return bool(self.settings.target_pid) or self.target is not None or self._watched is not None
 
     def _start_usage(self) -> None:
         pids = self.settings.target_pid
         if self.target and self.target.process:
             pids = (*pids, self.target.process.pid)
         if self._samples_usage():
-            self._start_service("usage", "usage", {"pid": ",".join(map(str, pids))})
+            watched = self._watched
+            containers = {"compose_project": watched.project, "docker_socket": watched.socket} if watched else {}
+            self._start_service("usage", "usage", {"pid": ",".join(map(str, pids)), **containers})
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
@@ -291,7 +299,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
-                "limits": _json({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
+                "limits": self._limits(),
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
@@ -305,8 +313,15 @@ class LocalStack:
     def _allowed_hosts(self) -> str:
         return " ".join(self.settings.allowed_hosts)
 
+    def _limits(self) -> str | None:
+        if not self._samples_usage():
+            return None
+        return _json({"host_cores": os.cpu_count(), **(self._watched.limits if self._watched else {})})
+
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
+        if self._watched and self._watched.target:
+            return _json(self._watched.target)
         info = describe_target(self.host) if self.target else None
         return _json(info) if info else None
 

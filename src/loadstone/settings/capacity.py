@@ -68,10 +68,16 @@ class CapacitySettings(RunSettings):
         metavar="TIME",
     )
     price_cpu: float = setting(
-        parse.number_from(0), "price of one core for an hour", default="0.04048", metavar="PRICE"
+        parse.number_from(0),
+        "price of one core for an hour; the default is that of AWS Fargate in us-east-1, in USD, March 2026",
+        default="0.04048",
+        metavar="PRICE",
     )
     price_memory: float = setting(
-        parse.number_from(0), "price of one GiB of memory for an hour", default="0.004445", metavar="PRICE"
+        parse.number_from(0),
+        "price of one GiB of memory for an hour; see --price-cpu",
+        default="0.004445",
+        metavar="PRICE",
     )
     price_replica: float = setting(
         parse.number_from(0), "price of a replica in itself for an hour", default="0", metavar="PRICE"
