@@ -113,7 +113,7 @@ def _throttled(symptoms: Symptoms, used: Used) -> BottleneckRecord | None:
     share, limit, cores = used.throttled_pct, used.cpu_limit, used.busiest_cores
     if share is not None and share > _THROTTLED_PCT:
         of = f" of {_cores(limit)} CPU" if limit else ""
-        evidence = f"the CPU quota{of} throttled it in {number_text(share)} % of the periods"
+        evidence = f"the CPU quota{of} throttled it in {_share(share)} of the periods"
     elif share is None and limit and cores is not None and cores >= _AT_QUOTA * limit:
         evidence = f"it used {_cores(cores)} of its {_cores(limit)} cores"
     else:
@@ -173,7 +173,7 @@ def _waits(symptoms: Symptoms, used: Used) -> BottleneckRecord | None:
         return None
     return BottleneckRecord(
         cause="downstream",
-        evidence=f"{_cpu_use(used)} and {_memory_use(used)} were held, while {symptoms.missed}",
+        evidence=f"{_cpu_use(used)}, and {_memory_use(used)} were held, while {symptoms.missed}",
         cure="See what the target waits for: a database, another service, a lock, or a pool of threads or connections",
     )
 
@@ -205,7 +205,7 @@ def _memory_share(used: Used) -> float:
 
 def _cpu_use(used: Used) -> str:
     of = f" of its {_cores(used.cpu_limit)}" if used.cpu_limit else ""
-    throttled = "" if used.throttled_pct is None else f", throttled in {number_text(used.throttled_pct)} % of periods,"
+    throttled = "" if used.throttled_pct is None else f", throttled in {_share(used.throttled_pct)} of the periods"
     return f"the busiest replica used {_cores(used.busiest_cores)}{of} cores{throttled}"
 
 
@@ -220,6 +220,10 @@ def _mib(size_bytes: int) -> str:
 
 def _cores(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}"
+
+
+def _share(percent: float) -> str:
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"  # noqa: PLR2004
 
 
 def _times(count: int) -> str:

@@ -27,9 +27,9 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "invalid": "invalid",
 }
 _COLUMNS: Final = (
-    *(("tried", ""), ("found", ""), ("nearest objective", ""), ("trials", "number"), ("p95 ms", "number")),
+    *(("tried", ""), ("found", ""), ("bottleneck", ""), ("evidence", "long"), ("what helps", "long")),
+    *(("nearest objective", ""), ("trials", "number"), ("p95 ms", "number")),
     *(("CPU used, cores", "number"), ("throttled", "number"), ("peak memory", "number")),
-    *(("bottleneck", ""), ("evidence", "long"), ("what helps", "long")),
 )
 
 
@@ -77,15 +77,15 @@ def _row(
     return (
         what,
         word(_OUTCOMES[finding]),
+        found.cause if found else NOTHING,
+        found.evidence if found else next((trial.why for trial in valid or trials if trial.why), NOTHING),
+        (found.cure or NOTHING) if found else NOTHING,
         nearest or NOTHING,
         count_text(len(valid)),
         number(_middle(valid, "p95_ms")),
         number(_middle(valid, "cpu_cores")),
         percent(_middle(valid, "throttled_pct")),
         mib_text(max(peaks, default=None)),
-        found.cause if found else NOTHING,
-        found.evidence if found else next((trial.why for trial in trials if trial.why), NOTHING),
-        (found.cure or NOTHING) if found else NOTHING,
     )
 
 

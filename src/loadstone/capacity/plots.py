@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "Cell", "Mark", "cells", "legend", "scatter"]
 
 _WIDTH, _HEIGHT = 480, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 12, 44
 _TICKS: Final = 5
 _MOST_TICKS: Final = 7
+_LOG_TICKS: Final = ((1, 2, 5), (1, 3), (1,))
 _ROOM: Final = 1.08
 _ROOM_IN_LOG: Final = 1.25
 _WIDE_RANGE: Final = 8.0
@@ -63,13 +64,13 @@ class Axis:
         return log10(value / low) / log10(high / low) if self.is_log else value / high
 
     def ticks(self) -> list[float]:
-        """Round values, seven at most."""
+        """Round values, a few."""
         low, high = self.ends()
         if self.is_log:
             powers = range(floor(log10(low)), floor(log10(high)) + 1)
-            found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-            found = [value for value in found if low <= value <= high]
-            return found[:: -(-len(found) // _MOST_TICKS)]
+            kinds = ([factor * 10.0**power for power in powers for factor in factors] for factors in _LOG_TICKS)
+            fitting = [[value for value in values if low <= value <= high] for values in kinds]
+            return next((values for values in fitting if len(values) <= _MOST_TICKS), fitting[-1])
         power = 10 ** floor(log10(high / _TICKS))
         step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= high / _TICKS)
         step = max(step, 1.0) if self.whole else step
@@ -134,12 +135,14 @@ def cells(label: str, columns: Sequence[str], rows: Sequence[str], x_title: str,
     width = (_WIDTH - _LEFT - _RIGHT) / len(columns)
     low, high = _ROW_HEIGHT
     height = min(max((_HEIGHT - _TOP - _BOTTOM) / len(rows), low), high)
-    bottom = _TOP + height * len(rows)
+    bottom, gap = _TOP + height * len(rows), min(1.0, width / 12)
     parts = []
     for cell in found:
         x, y = _LEFT + cell.column * width, bottom - (cell.row + 1) * height
         kind = f"cell {cell.state}".strip()
-        parts.append(element("rect", x=x + 1, y=y + 1, width=width - 2, height=height - 2, rx=2, class_=kind))
+        parts.append(
+            element("rect", x=x + gap, y=y + gap, width=width - 2 * gap, height=height - 2 * gap, rx=gap, class_=kind)
+        )
         if cell.title:
             size = min(width, height) / 28
             parts.append(

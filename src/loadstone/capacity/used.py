@@ -87,10 +87,11 @@ def used_by(run: ClosedRun, service: str) -> Used:
     measured = {name: [row for row in of if _inside(row.at_ns, window)] for name, of in there.items()}
     measured = {name: of for name, of in measured.items() if of}
     kills = sum(row.oom for of in rows.values() for row in of)
-    away = tuple(name for name in sorted(there) if _is_away(service, name, ticks, window))
+    load_ns = _first_answer_ns(run)
+    away = tuple(name for name in sorted(there) if _is_away((service, name), ticks, load_ns, window.end_ns))
     every = [row for of in there.values() for row in of]
     limits = [row.mem_limit for row in every if row.mem_limit]
-    peak, idle = _memory(there, _first_answer_ns(run))
+    peak, idle = _memory(there, load_ns)
     if kills and limits:
         peak = max(peak or 0, min(limits))
     used = Used(
@@ -143,17 +144,17 @@ def _memory(there: Mapping[str, Sequence[_Row]], first_answer_ns: int | None) ->
 
 
 def _is_away(
-    service: str, name: str, ticks: Mapping[int, Mapping[tuple[str, str], _Row]], window: WindowRecord
+    key: tuple[str, str], ticks: Mapping[int, Mapping[tuple[str, str], _Row]], load_ns: int | None, end_ns: int
 ) -> bool:
     """Whether it is missing from some measurements under load in which those are that were measured with it before."""
-    key, companions, missing = (service, name), set[tuple[str, str]](), 0
+    companions, missing = set[tuple[str, str]](), 0
     for at_ns, rows in ticks.items():
-        if at_ns >= window.end_ns:
+        if at_ns >= end_ns:
             break
         if key in rows and rows[key].is_there:
             companions |= rows.keys() - {key}
             missing = 0
-        elif companions & rows.keys():
+        elif load_ns is not None and at_ns >= load_ns and companions & rows.keys():
             missing += 1
         if missing >= _AWAY_TICKS:
             return True

@@ -25,10 +25,13 @@ __all__ = ["StudyView", "answer_text", "exit_code", "print_study"]
 
 _STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
 _MIB: Final = 1024**2
-_WIDE: Final = 100
+_WIDE, _USUAL = 100, 80
 _TEXTS: Final = frozenset({"outcome", "run"})
+_MAY_WRAP: Final = frozenset({"run", "peak memory"})
 _LEFT_OUT: Final = frozenset({"mean ms", "p99 ms", "req/s", "run"})
-"""Left out of a narrow table: study.json, trials.csv and capacity.html have them."""
+"""Left out of a table narrower than `_WIDE`: study.json, trials.csv and capacity.html have them."""
+_LEFT_OUT_TOO: Final = frozenset({"failures", "peak memory", "throttled"})
+"""Left out where it is narrower than `_USUAL`."""
 
 
 class StudyView:
@@ -56,24 +59,29 @@ class StudyView:
 def print_study(study: StudyRecord, console: Console | None = None) -> int:
     """Print the trials and the answer of a study. The exit code that it stands for."""
     console = console or make_console()
-    columns = [name for name in _columns(study) if console.width >= _WIDE or name not in _LEFT_OUT]
+    columns = _columns(study, console.width)
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
-    table = new_table(console, Text(f"study {study.id}: {question_text(study)}", "table.title"))
+    table = new_table(console, Text(printable(f"study {study.id}: {question_text(study)}"), "table.title"))
     for name in columns:
-        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "run", overflow="fold")
+        table.add_column(
+            name, justify="left" if name in _TEXTS else "right", no_wrap=name not in _MAY_WRAP, overflow="fold"
+        )
     for number, trial in enumerate(study.trials, 1):
-        style = _STYLES[trial.outcome] if "outcome" not in columns else ""
-        table.add_row(*(_cell(name, number, trial) for name in columns), style=style)
+        table.add_row(*(_cell(name, number, trial) for name in columns))
     console.print(table)
     for text in filter(None, (answer_text(study), confidence_text(study))):
         console.print(Text(printable(text)))
     return exit_code(study)
 
 
-def _columns(study: StudyRecord) -> tuple[str, ...]:
-    if study.asks_setting:
-        return ("trial", *_LIMITS, "users", "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
-    return ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
+def _columns(study: StudyRecord, width: int) -> list[str]:
+    if study.asks_setting:  # all trials have the same users, which the title names
+        users = () if width < _WIDE else ("users",)
+        columns = ("trial", *_LIMITS, *users, "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
+    else:
+        columns = ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
+    left_out = (_LEFT_OUT if width < _WIDE else frozenset()) | (_LEFT_OUT_TOO if width < _USUAL else frozenset())
+    return [name for name in columns if name not in left_out]
 
 
 def _cell(name: str, number: int, trial: TrialRecord) -> Text:
