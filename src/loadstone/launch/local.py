@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
+    from loadstone.launch.target_limits import TargetLimits
     from loadstone.settings import RunSettings
 
 __all__ = ["LocalStack"]
@@ -49,7 +50,11 @@ _SERVICE_STOP_S: Final = 30.0
 
 
 class LocalStack:
-    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself."""
+    """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
+
+    ``limits`` and ``identity`` of the target, as JSON, are recorded with the run; what a demo target says of itself
+    comes first. ``target_limits``: how a demo target is started under such limits.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,9 @@ class LocalStack:
         scenario: Scenario,
         *,
         interactive: bool = False,
+        limits: Mapping[str, object] | None = None,
+        identity: Mapping[str, object] | None = None,
+        target_limits: TargetLimits | None = None,
         make_process: Callable[..., ManagedProcess] = ManagedProcess,
         ports: ReservedPorts | None = None,
     ) -> None:
@@ -64,6 +72,7 @@ class LocalStack:
         self.scenario = scenario
         self.interactive = interactive
         self.launch = uuid.uuid4().hex
+        self._limits, self._identity, self._target_limits = limits or {}, identity or {}, target_limits
         self._make_process = make_process
         self._ports = ReservedPorts() if ports is None else ports
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
@@ -223,9 +232,18 @@ class LocalStack:
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if not wants_demo_target(self.settings, self.scenario):
             return
-        demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process)
+        under = self._target_limits
+        prefix = under.prefix if under else ()
+        demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process, prefix)
         self.target, self.host = demo.serve, demo.host
-        demo.start(interrupted)
+        try:
+            demo.start(interrupted)
+        except PlatformError as error:
+            if under is None or demo.serve.process is None:  # training has no limits
+                raise
+            raise under.broke(error) from error
+        if under and demo.serve.process and not interrupted():
+            under.confirm(demo.serve.process.pid)
 
     def _samples_usage(self) -> bool:
         return bool(self.settings.target_pid) or self.target is not None
@@ -291,7 +309,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
-                "limits": _json({"host_cores": os.cpu_count()}) if self._samples_usage() else None,
+                "limits": self._known_limits(),
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
@@ -305,10 +323,16 @@ class LocalStack:
     def _allowed_hosts(self) -> str:
         return " ".join(self.settings.allowed_hosts)
 
+    def _known_limits(self) -> str | None:
+        host = {"host_cores": os.cpu_count()} if self._samples_usage() else {}
+        limits = {**self._limits, **host}
+        return _json(limits) if limits else None
+
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
         info = describe_target(self.host) if self.target else None
-        return _json(info) if info else None
+        known = {**self._identity, **(msgspec.to_builtins(info) if info else {})}
+        return _json(known) if known else None
 
     def run_time(self) -> float | None:
         """The length of the run in seconds that the master enforces; None where something else ends it.
