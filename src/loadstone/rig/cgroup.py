@@ -32,11 +32,13 @@ _NAMES: Final = "loadstone-"
 
 
 class _Before(msgspec.Struct, frozen=True, kw_only=True):
-    """What `CgroupRig.before` found: the folders of the group that it would make, and which of the controllers the
-    group above them does not hand on."""
+    """What `CgroupRig.before` found.
 
-    folders: tuple[Path, ...]
-    enabled: tuple[str, ...] = ()
+    ``folders`` of the group that it would make; ``enabled``: controllers that it would tell the group above to hand on.
+    """
+
+    folders: list[str]
+    enabled: list[str] = []
 
 
 class CgroupRig:
@@ -61,8 +63,7 @@ class CgroupRig:
     def before(self) -> Mapping[str, Any]:
         """Where the group will be. Raises `UsageError` where none can be made."""
         place = self._found()
-        found = _Before(folders=place.folders, enabled=tuple(sorted(place.enable)))
-        return msgspec.to_builtins(found, enc_hook=str)  # type: ignore[no-any-return]
+        return {"folders": [str(folder) for folder in place.folders], "enabled": sorted(place.enable)}
 
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Make the group anew with these limits; the target starts in it later. See `Rig.apply`."""
@@ -88,13 +89,14 @@ class CgroupRig:
 
     def restore(self, before: Mapping[str, Any]) -> str:
         """Remove the group, with what is left in it after a crash."""
-        found = msgspec.convert(before, _Before, dec_hook=_path)
-        for folder in found.folders:
+        found = msgspec.convert(before, _Before)
+        folders = [Path(folder) for folder in found.folders]
+        for folder in folders:
             if not folder.name.startswith(_NAMES) or self._root not in folder.parents:
                 raise UsageError(f"the study names {folder} as its control group, which it cannot have made")
-        remove_groups(found.folders)
+        remove_groups(folders)
         if found.enabled:
-            hand_on_no_longer(found.folders[0].parent, found.enabled, _NAMES)
+            hand_on_no_longer(folders[0].parent, found.enabled, _NAMES)
         return "the control group of the demo target is removed"
 
     def _found(self) -> ControlGroup:
@@ -113,8 +115,3 @@ class CgroupRig:
         kills = self.memory_kills()
         why = f"the kernel killed it for want of memory ({error.message})" if kills else error.message
         return BrokeAtStart(f"it does not start with {self._setting}: {why}")
-
-
-def _path(kind: type[Any], value: Any) -> Any:
-    """Read a path of the record."""
-    return kind(value) if issubclass(kind, Path) else value

@@ -33,7 +33,7 @@ _NEEDED: Final = frozenset({"cpu", "memory"})
 _EMPTY_WITHIN_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.02
 _ENTER: Final = 'for group do shift; [ "$group" = -- ] && break; echo $$ >"$group" || exit 2; done; exec "$@"'
-"""Writes the shell's own process id, and becomes the program: whatever it starts is in the group from its first line."""
+"""The shell puts itself into the group, then becomes the program: all that this one starts is in the group too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
