@@ -90,9 +90,9 @@ class CgroupRig:
     def restore(self, before: Mapping[str, Any]) -> str:
         """Remove the group, with what is left in it after a crash."""
         found = msgspec.convert(before, _Before)
-        folders = [Path(folder) for folder in found.folders]
+        folders = [Path(folder).resolve() for folder in found.folders]
         for folder in folders:
-            if not folder.name.startswith(_NAMES) or self._root not in folder.parents:
+            if not folder.name.startswith(_NAMES) or self._root.resolve() not in folder.parents:
                 raise UsageError(f"the study names {folder} as its control group, which it cannot have made")
         remove_groups(folders)
         if found.enabled:
