@@ -54,8 +54,8 @@ class LocalStack:
     """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
 
     ``limits`` and ``identity`` of the target, as JSON, are recorded with the run; what a demo target says of itself
-    comes first. ``target_limits``: how a demo target is started under such limits. CPU and memory of the containers of a
-    ``watched`` compose project are recorded.
+    comes first. ``target_limits``: how a demo target is started under such limits. What the containers of a ``watched``
+    compose project use is recorded.
     """
 
     def __init__(

@@ -88,8 +88,11 @@ class CgroupRig:
         place.make(setting)
         self._setting = setting
         check_limits(place.group.limits(), setting, "the demo target")
-        start = TargetLimits(prefix=place.prefix, confirm=self._confirm, broke=self._broke)
-        return Applied(setting=setting, read_back="its control group", start=start)
+        return Applied(setting=setting, read_back="its control group", start=self.target_limits())
+
+    def target_limits(self) -> TargetLimits:
+        """For `LocalStack`, once limits were applied."""
+        return TargetLimits(prefix=self._found().prefix, confirm=self._confirm, broke=self._broke)
 
     def memory_kills(self) -> int:
         """How many processes of the target the kernel killed for want of memory since the limits were applied."""

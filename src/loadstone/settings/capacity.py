@@ -47,8 +47,8 @@ class CapacitySettings(RunSettings):
     )
     rig: str = setting(
         parse.choice("stack", "cgroup"),
-        "what gets the limits without --compose-file and --apply: `stack`, the target of loadstone's stack that is up, or"
-        " `cgroup`, the demo target on this machine in a control group",
+        "what gets the limits without --compose-file and --apply: `stack`, the target of loadstone's stack that is up,"
+        " or `cgroup`, the demo target on this machine in a control group",
         default="stack",
         metavar="WHAT",
     )

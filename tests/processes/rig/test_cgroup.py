@@ -1,4 +1,4 @@
-"""CgroupRig with real control groups, of the version that this machine has. They need root, as most machines are set up."""
+"""CgroupRig with real control groups, of the version that this machine has; on most machines they need root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.host.cgroup import cgroup_of
-from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
 from loadstone.rig.rig import LimitsDifferError, Setting
 from loadstone.usage.processes import ProcessTree
@@ -20,12 +19,19 @@ from support.control_groups import cgroup_rig
 from support.processes import is_gone, wait_until
 
 if TYPE_CHECKING:
+    from loadstone.rig.cgroup import CgroupRig
     from collections.abc import Iterator, Sequence
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-GREEDY = "import sys\nprint('up', flush=True)\nsys.stdin.readline()\nheld = bytearray(200 * 1024 * 1024)\nprint('has it all')"
+GREEDY = """
+import sys
+print('up', flush=True)
+sys.stdin.readline()
+held = bytearray(200 * 1024 * 1024)
+print('has it all')
+"""
 PARENT = """
 import json, subprocess, sys, time
 from loadstone.rig.cgroup import CgroupRig

@@ -93,7 +93,7 @@ def test_a_secret_in_the_command_is_not_shown():
 
 
 def test_a_program_that_is_missing_is_named():
-    with pytest.raises(PlatformError, match="exit 127.*\n?.*no-such-program"):
+    with pytest.raises(PlatformError, match=r"exit 127.*\n?.*no-such-program"):
         CommandRig("no-such-program").apply(SETTING, never)
 
 

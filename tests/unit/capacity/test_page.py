@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -26,6 +25,10 @@ from support.studies import (
     settings_study,
     trial,
 )
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVIL = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script>'
 
