@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -17,6 +14,7 @@ from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
 from loadstone.rig.read_back import Report, check_groups, check_report, read_report
 from loadstone.rig.rig import Applied, BrokeAtStart
+from loadstone.rig.waiting import ended
 from loadstone.settings import child_environment
 
 if TYPE_CHECKING:
@@ -28,9 +26,6 @@ __all__ = ["BROKE_AT_START", "CommandRig", "environment_of"]
 
 BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
-_LOOK_EVERY_S: Final = 0.2
-_ENDS_WITHIN_S: Final = 5.0
-_LOOK_AT_GROUP_EVERY_S: Final = 0.02
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
 _MIB: Final = 1024**2
@@ -82,14 +77,14 @@ class CommandRig:
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Run the command and wait for its end. See `Rig.apply`; `UsageError` too where its report makes no sense."""
         self._last, self._sampled = setting, False
-        ended = _run(self._apply, "--apply", environment_of(setting), self._timeout_s, interrupted)
-        if ended.code is None:
+        done = _run(self._apply, "--apply", environment_of(setting), self._timeout_s, interrupted)
+        if done.code is None:
             return Applied(setting=setting, read_back="")
-        if ended.code == BROKE_AT_START:
-            raise BrokeAtStart(f"it does not start with {setting}, says --apply: {ended.shown()}")
-        if ended.code:
-            raise PlatformError(f"--apply failed with {setting} (exit {ended.code}): {ended.shown()}")
-        report = read_report(ended.output)
+        if done.code == BROKE_AT_START:
+            raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
+        if done.code:
+            raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")
+        report = read_report(done.output)
         check_report(report, setting)
         if report.pids:
             check_groups(report.pids, setting)
@@ -108,10 +103,10 @@ class CommandRig:
         if self._restore is None:
             left = f"the limits {self._last}" if self._last else "the limits of the last trial"
             return f"{left} were left as they are, because no --restore command was given"
-        ended = _run(self._restore, "--restore", {}, self._timeout_s, lambda: False)
-        if ended.code:
+        done = _run(self._restore, "--restore", {}, self._timeout_s, lambda: False)
+        if done.code:
             raise PlatformError(
-                f"--restore failed (exit {ended.code}), so limits of a trial may still hold: {ended.shown()}"
+                f"--restore failed (exit {done.code}), so limits of a trial may still hold: {done.shown()}"
             )
         return "the --restore command put back what was there before"
 
@@ -153,41 +148,13 @@ def _run(
             )
         except OSError as error:
             raise PlatformError(f"{option} could not be started: {error}") from error
-        in_time = False
-        try:
-            in_time = _await_end(process, timeout_s, interrupted)
-        finally:
-            if not in_time:
-                _end(process)
-        ended = _Ended(process.returncode if in_time else None, _tail(output), _tail(errors))
+        in_time = ended(process, timeout_s, interrupted)
+        done = _Ended(process.returncode if in_time else None, _tail(output), _tail(errors))
     if not in_time and not interrupted():
         raise PlatformError(
-            f"{option} did not end within {timeout_s:g} s and was ended with its children: {ended.shown()}"
+            f"{option} did not end within {timeout_s:g} s and was ended with its children: {done.shown()}"
         )
-    return ended
-
-
-def _await_end(process: subprocess.Popen[bytes], timeout_s: float, interrupted: Callable[[], bool]) -> bool:
-    """Whether it ended by itself, in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not interrupted() and (left_s := deadline_s - time.monotonic()) > 0:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(min(_LOOK_EVERY_S, left_s))
-            return True
-    return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let it and its children end in order, then kill what is left of them."""
-    deadline_s = time.monotonic() + _ENDS_WITHIN_S
-    with contextlib.suppress(ProcessLookupError):  # nothing is left
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < deadline_s:
-            process.poll()
-            os.killpg(process.pid, 0)
-            time.sleep(_LOOK_AT_GROUP_EVERY_S)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return done
 
 
 def _tail(file: IO[bytes]) -> str:

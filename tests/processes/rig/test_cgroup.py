@@ -19,8 +19,9 @@ from support.control_groups import cgroup_rig
 from support.processes import is_gone, wait_until
 
 if TYPE_CHECKING:
-    from loadstone.rig.cgroup import CgroupRig
     from collections.abc import Iterator, Sequence
+
+    from loadstone.rig.cgroup import CgroupRig
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)

@@ -98,7 +98,7 @@ def test_a_program_that_is_missing_is_named():
 
 
 def test_exit_code_69_says_that_the_target_does_not_start():
-    with pytest.raises(BrokeAtStart, match="does not start with 0.5 CPU and 512m x 2 replicas.*: pod is OOMKilled"):
+    with pytest.raises(BrokeAtStart, match=r"does not start with 0\.5 CPU and 512m x 2 replicas.*: pod is OOMKilled"):
         CommandRig("echo pod is OOMKilled >&2; exit 69").apply(SETTING, never)
 
 
