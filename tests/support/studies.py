@@ -81,7 +81,7 @@ SETTINGS_STUDY = StudyRecord(
     measure_s=60.0,
     warmup_s=10.0,
     calibration=CalibrationRecord(
-        run="20261127-115000-cccc", rps=400.0, p95_ms=2.0, worker_cpu_pct=20.0, ceiling_rps=1600.0, cores=0.4
+        run="20261127-115000-cccc", rps=400.0, p95_ms=2.0, worker_cpu_pct=20.0, ceiling_rps=2000.0, cores=0.4
     ),
     trials=(
         trial(1, TOP, 200),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loadstone.capacity.evidence import Finding, SettingObservation
-from loadstone.capacity.grid import Grid, Point, Prices
+from loadstone.capacity.grid import Point, grid_of
 from loadstone.capacity.search import Answer, Ask, Cheapest
 from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
 from loadstone.capacity.trial import TrialPlan
@@ -21,17 +21,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.study_record import SettingQuestion, StudyRecord
     from loadstone.capacity.trials import Trials
 
-__all__ = ["find_setting", "grid_of"]
-
-
-def grid_of(question: SettingQuestion) -> Grid:
-    """The settings that a study may try. Raises `UsageError`."""
-    return Grid(
-        cpu_cores=question.cpu_cores,
-        mem_bytes=question.mem_bytes,
-        replicas=question.replicas,
-        prices=Prices(cpu_core=question.price_cpu, mem_gib=question.price_memory, replica=question.price_replica),
-    )
+__all__ = ["find_setting"]
 
 
 def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:

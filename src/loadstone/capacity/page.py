@@ -148,7 +148,7 @@ def _generator(study: StudyRecord) -> Markup:
         ("p95 without a target", "" if found.p95_ms is None else f"{found.p95_ms:,.1f} ms"),
         ("busiest worker", f"{found.worker_cpu_pct:.0f} % of a core"),
         ("all workers", f"{found.cores:.2g} cores"),
-        ("ceiling", f"{found.ceiling_rps:,.1f} requests/s, at which that worker would use a whole core"),
+        ("ceiling", f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"),
         ("most in a trial", f"{max(rates):,.1f} requests/s{share}" if rates else ""),
     ]
     about = "A run of the same users against an answer that costs nothing says what the generator can do by itself: "

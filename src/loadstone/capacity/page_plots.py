@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadstone.capacity.find_setting import grid_of
+from loadstone.capacity.grid import grid_of
 from loadstone.capacity.markup import Markup, element, figure, table
 from loadstone.capacity.plots import Axis, Cell, Mark, cells, legend, scatter
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from msgspec import structs
 
+from loadstone.capacity.page import write_page
 from loadstone.capacity.trial import Outcome
+from loadstone.capacity.trials_csv import write_trials_csv
 from loadstone.domain.objective import parse_objective
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Trials:
         teller: StudyTeller,
         why_not: Callable[[TrialPlan, int], str] = lambda _plan, _made: "",
     ) -> None:
-        self._folder, self.study = folder, study
+        self.folder, self.study = folder, study
         self._run_trial, self._teller, self._why_not = run_trial, teller, why_not
         self._past: dict[tuple[int, Setting | None], deque[TrialRecord]] = {}
         for trial in study.trials:
@@ -87,9 +89,11 @@ class Trials:
         raise OutOfReach(plan, trial.why)
 
     def write(self, **changes: object) -> StudyRecord:
-        """The study with these changes, which is written down too."""
+        """The study with these changes, which is written down too, with its table and its page."""
         self.study = structs.replace(self.study, **changes)
-        self._folder.write(self.study)
+        self.folder.write(self.study)
+        write_trials_csv(self.folder.path, self.study)
+        write_page(self.folder.path, self.study)
         return self.study
 
     def _next(self, plan: TrialPlan) -> TrialRecord:

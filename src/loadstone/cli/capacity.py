@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadstone.capacity.calibration import calibration_text
 from loadstone.capacity.exclusive import only_study_of
-from loadstone.capacity.find_setting import find_setting, grid_of
+from loadstone.capacity.files import add_study_files, check_study_files, write_study_files
+from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.find_users import find_users
 from loadstone.capacity.study import STUDIES, StudyFolder, resolve_study
 from loadstone.capacity.study_record import StudyRecord, UsersQuestion
@@ -21,7 +21,7 @@ from loadstone.cli.rigs import rig_for
 from loadstone.cli.scenario_line import peek_line, read_line, read_line_of_stack
 from loadstone.cli.study_plan import print_plan, refuse_hopeless_budget
 from loadstone.cli.study_question import asked, check_question, new_study, refuse_other_question
-from loadstone.cli.trials import LocalRuns, StackRuns, StudyTrials
+from loadstone.cli.trials import Laboratory, LocalRuns, StackRuns
 from loadstone.errors import ExitCode, LoadstoneError, UsageError
 from loadstone.launch.preflight import preflight
 from loadstone.settings import CapacitySettings, peek
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loadstone.launch.scenario import Scenario
-    from loadstone.rig.rig import Rig
 
 __all__ = ["CAPACITY"]
 
@@ -44,16 +43,17 @@ class _Line:
     """What a command line asks for. Without a ``scenario`` the runs are the stack's, which has its own."""
 
     settings: CapacitySettings
+    options: argparse.Namespace
     scenario: Scenario | None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Find and prove, plan, or show a study. Exit code 0: proved, 1: nothing that may be tried holds, 3: not proved."""
-    if words and words[0] == _SHOW:
-        return _show(words[1:])
-    plans_only = bool(words) and words[0] == _PLAN
-    resumed, rest = _resumed(words[1:] if plans_only else words)
+    action, rest = (words[0], words[1:]) if words and words[0] in {_SHOW, _PLAN} else ("", words)
+    if action == _SHOW:
+        return _show(rest)
+    resumed, rest = _resumed(rest)
     study = resumed.read() if resumed else None
     stop = StopFlag.install()
     try:
@@ -61,15 +61,23 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
             line = _read(arguments, _words(study, rest))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    check_study_files(line.options)
     if study is None:
         refuse_hopeless_budget(line.settings)
-    if plans_only:
+    if action == _PLAN:
         return print_plan(line.settings)
+    return _study(line, resumed, study, rest, stop)
+
+
+def _study(
+    line: _Line, resumed: StudyFolder | None, study: StudyRecord | None, words: tuple[str, ...], stop: StopFlag
+) -> int:
+    """Begin a study, or go on with one."""
     rig = rig_for(line.settings)
     scenario = preflight(line.settings, line.scenario) if line.scenario else None
     fields = asked(line.settings, scenario, rig)
     if study is None:
-        study = new_study(fields, rest, has_secrets=bool(scenario and scenario.arguments))
+        study = new_study(fields, words, has_secrets=bool(scenario and scenario.arguments))
     else:
         refuse_other_question(study, fields)
     folder = resumed or StudyFolder(line.settings.results / STUDIES / study.id)
@@ -78,14 +86,12 @@ def _execute(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     with only_study_of(rig.name if rig else study.host, str(folder.path.resolve())), folder.locked():
         if folder.study_json.exists():  # another process may have gone on with it until now
             study = folder.read()
-        return _conduct(
-            folder,
-            study,
-            (*line.notes, *(scenario.notes if scenario else ())),
-            StudyTrials(settings, runs, rig, stop),
-            rig,
-            stop,
-        )
+        view = StudyView(study)
+        for note in (*line.notes, *(scenario.notes if scenario else ())):
+            view.note(note)
+        laboratory = Laboratory(settings, runs, rig, stop)
+        made = Trials(folder, study, laboratory.run, view, laboratory.why_not)
+        return _conduct(made, laboratory, view, line.options)
 
 
 def _read(arguments: argparse.Namespace, words: tuple[str, ...]) -> _Line:
@@ -93,15 +99,15 @@ def _read(arguments: argparse.Namespace, words: tuple[str, ...]) -> _Line:
     if _is_of_stack(arguments, words):
         words = ("--stack", *words)
     if in_stack := read_line_of_stack(CapacitySettings, arguments, words):
-        settings, _, rest = in_stack
+        settings, options, rest = in_stack
         check_question(settings)
         _check_fits_stack(settings, rest)
-        return _Line(settings=settings, scenario=None, notes=())
+        return _Line(settings=settings, options=options, scenario=None)
     line = read_line(CapacitySettings, arguments, words, check=check_question)
     if line.settings.stack:
         _check_fits_stack(line.settings, line.scenario.arguments)
     _refuse_shape(line.scenario)
-    return _Line(settings=line.settings, scenario=line.scenario, notes=line.notes)
+    return _Line(settings=line.settings, options=line.options, scenario=line.scenario, notes=line.notes)
 
 
 def _check_fits_stack(settings: CapacitySettings, arguments: tuple[str, ...]) -> None:
@@ -120,57 +126,38 @@ def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
     return bool(cpu and memory) and not any(others)
 
 
-def _conduct(
-    folder: StudyFolder, study: StudyRecord, notes: Sequence[str], trials: StudyTrials, rig: Rig | None, stop: StopFlag
-) -> int:
+def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
-    view = StudyView(study)
-    for note in notes:
-        view.note(note)
-    folder.write(study)
-    made = Trials(folder, study, trials.run, view, trials.why_not)
+    made.write()
     try:
-        _prepare(made, trials, rig, view, stop)
-        with _putting_back(made, rig, view):
-            study = _found(made)
+        with _putting_back(made, laboratory, view):
+            laboratory.prepare(made, view.note)
+            question = made.study.question
+            if isinstance(question, UsersQuestion):
+                find_users(made, question)
+            else:
+                find_setting(made, question)
     except Interrupted:
-        view.note(f"interrupted; {_goes_on(folder)}")
+        view.note(f"interrupted; {_goes_on(made.folder)}")
         return ExitCode.INTERRUPTED
     except LoadstoneError as error:
-        error.hint = f"{error.hint.rstrip('.')}. After that, {_goes_on(folder)}".removeprefix(". ")
+        error.hint = f"{error.hint.rstrip('.')}. After that, {_goes_on(made.folder)}".removeprefix(". ")
         raise
-    return print_study(study)
-
-
-def _prepare(made: Trials, trials: StudyTrials, rig: Rig | None, view: StudyView, stop: StopFlag) -> None:
-    """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards."""
-    question = made.study.question
-    if rig is None or isinstance(question, UsersQuestion):
-        return
-    rig.check_fits(grid_of(question).settings(), 0.0)
-    if made.study.calibration is None and (found := trials.calibrate(question.users)):
-        view.note(calibration_text(found))
-        made.write(calibration=found)
-        rig.check_fits(grid_of(question).settings(), found.cores)
-    if made.study.before is None:
-        rig.check_quiet(stop)
-        made.write(before=dict(rig.before()))
-
-
-def _found(trials: Trials) -> StudyRecord:
-    question = trials.study.question
-    return find_users(trials, question) if isinstance(question, UsersQuestion) else find_setting(trials, question)
+    code = print_study(made.study)
+    view.note(f"page {made.folder.page}")
+    write_study_files(options, made.study)
+    return code
 
 
 @contextmanager
-def _putting_back(trials: Trials, rig: Rig | None, view: StudyView) -> Iterator[None]:
+def _putting_back(made: Trials, laboratory: Laboratory, view: StudyView) -> Iterator[None]:
     """What was there before the study is put back when it ends, and that is written down."""
     try:
         yield
     finally:
-        if rig is not None and trials.study.before is not None:
-            view.note(rig.restore(trials.study.before))
-            trials.write(before=None)
+        if laboratory.rig is not None and made.study.before is not None:
+            view.note(laboratory.rig.restore(made.study.before))
+            made.write(before=None)
 
 
 def _goes_on(folder: StudyFolder) -> str:
@@ -190,8 +177,14 @@ def _show(words: Sequence[str]) -> int:
     parser = Parser(prog="loadstone capacity show", description="Print the trials and the answer of a study.")
     parser.add_argument("study", metavar="STUDY", help="study id, a unique prefix of one, or `latest`")
     add_results(parser)
+    add_study_files(parser)
     arguments = parser.parse_args(list(words))
-    return print_study(resolve_study(Path(arguments.results), arguments.study).read())
+    check_study_files(arguments)
+    folder = resolve_study(Path(arguments.results), arguments.study)
+    study = folder.read()
+    code = print_study(study)
+    write_study_files(arguments, study)
+    return code
 
 
 def _resumed(words: Sequence[str]) -> tuple[StudyFolder | None, tuple[str, ...]]:
@@ -221,14 +214,20 @@ def _words(study: StudyRecord | None, rest: tuple[str, ...]) -> tuple[str, ...]:
     return (*study.words, *rest)
 
 
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_options(parser, CapacitySettings)
+    add_study_files(parser)
+
+
 CAPACITY: Final = Verb(
     name="capacity",
-    help="Find the most users that a target holds, by trials, and prove it.",
+    help="Find the cheapest limits that hold a load, or the most users that a target holds, and prove it.",
     notes=(
-        "Each trial is a run, judged by the objectives. `--resume STUDY` goes on with a study that was interrupted, and"
-        " `loadstone capacity show STUDY` prints one. Options that are not listed here go to Locust or the scenario."
+        "Each trial is a run, judged by the objectives. `--resume STUDY` goes on with a study that was interrupted,"
+        " `loadstone capacity plan` says what a study would try, and `loadstone capacity show STUDY` prints one."
+        " Options that are not listed here go to Locust or the scenario."
     ),
-    configure=lambda parser: add_options(parser, CapacitySettings),
+    configure=_configure,
     execute=_execute,
     passes_arguments_on=True,
     outlives_output=True,

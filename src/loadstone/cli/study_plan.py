@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from loadstone.capacity.find_setting import grid_of
 from loadstone.capacity.forecast import forecast_setting, forecast_users
-from loadstone.capacity.grid import Point
+from loadstone.capacity.grid import Point, grid_of
 from loadstone.capacity.search import FIRST_LOOK_S
 from loadstone.capacity.study_record import UsersQuestion
 from loadstone.capacity.users import MEASURE_S, MostUsers

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.capacity.calibration import calibrated
-from loadstone.capacity.study_record import TrialRecord
+from loadstone.capacity.calibration import calibrated, calibration_text
+from loadstone.capacity.grid import grid_of
+from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
@@ -18,14 +19,17 @@ from loadstone.report.live_view import QuietView, open_view
 from loadstone.rig.rig import BrokeAtStart, memory_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadstone.archive.folder import RunFolder
     from loadstone.capacity.study_record import CalibrationRecord
+    from loadstone.capacity.trials import Trials
     from loadstone.cli.common import StopFlag
     from loadstone.launch.scenario import Scenario
     from loadstone.rig.rig import Applied, Rig
     from loadstone.settings import CapacitySettings
 
-__all__ = ["LocalRuns", "Runs", "StackRuns", "StudyTrials"]
+__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns"]
 
 _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 """Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
@@ -93,11 +97,12 @@ class StackRuns:
             return run.drive()
 
 
-class StudyTrials:
-    """Trials: limits are given, a run is made and judged."""
+class Laboratory:
+    """Where trials are made: limits are given, and a run is made and judged."""
 
     def __init__(self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag) -> None:
-        self._settings, self._runs, self._rig, self._stop = settings, runs, rig, stop
+        self.rig = rig
+        self._settings, self._runs, self._stop = settings, runs, stop
         self._begun_s = time.monotonic()
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
@@ -111,7 +116,27 @@ class StudyTrials:
             return "there was no time left in the budget"
         return ""
 
-    def calibrate(self, users: int) -> CalibrationRecord | None:
+    def prepare(self, made: Trials, note: Callable[[str], object]) -> None:
+        """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards.
+
+        Raises `Interrupted`, and `UsageError` where it makes no sense.
+        """
+        question = made.study.question
+        if self.rig is None or isinstance(question, UsersQuestion):
+            return
+        settings = grid_of(question).settings()
+        self.rig.check_fits(settings, 0.0)
+        if made.study.calibration is None and (found := self._calibrate(question.users)):
+            note(calibration_text(found))
+            made.write(calibration=found)
+            self.rig.check_fits(settings, found.cores)
+        if made.study.before is None:
+            self.rig.check_quiet(self._stop)
+            made.write(before=dict(self.rig.before()))
+        if self._stop():
+            raise Interrupted
+
+    def _calibrate(self, users: int) -> CalibrationRecord | None:
         """What the generator can do by itself; None where nothing answers at no cost.
 
         Raises `Interrupted`, and `UsageError` when it is too small for so many users.
@@ -126,14 +151,14 @@ class StudyTrials:
         """One trial. Raises `Interrupted` when the user asked to stop."""
         begun_s = time.monotonic()
         try:
-            applied = self._rig.apply(plan.setting, self._stop) if self._rig and plan.setting else None
+            applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
         except BrokeAtStart as broke:
             return _broke(plan, str(broke))
         if self._stop():
             raise Interrupted
         run = self._closed(self._runs(self._of(plan), applied))
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
-        return record_of(run, plan, self._rig.service if self._rig and applied else None, applied)
+        return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
 
     def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():

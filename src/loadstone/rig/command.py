@@ -7,7 +7,6 @@ the study. The last line of its standard output may be a report, a JSON object, 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, limits_text
 from loadstone.rig.waiting import ended
-from loadstone.settings import parse
+from loadstone.settings import child_environment, parse
 from loadstone.settings.axes import size_bytes
 
 if TYPE_CHECKING:
@@ -127,9 +126,9 @@ class CommandRig:
         return "what was there before is put back, as --restore says"
 
     def _run(self, command: str, setting: Setting | None, interrupted: Callable[[], bool]) -> _Done:
-        environment = dict(os.environ)
+        limits = {}
         if setting is not None:
-            environment |= {
+            limits = {
                 "CPU": f"{setting.cpu_cores:g}",
                 "MEMORY": str(setting.mem_bytes),
                 "MEMORY_MIB": f"{setting.mem_bytes / _MIB:g}",
@@ -138,7 +137,7 @@ class CommandRig:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
-                env=environment,
+                env=child_environment(limits),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

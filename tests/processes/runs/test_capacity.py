@@ -111,7 +111,7 @@ def test_a_command_that_lies_about_limits_ends_the_study(new_run, counting_serve
 def test_a_plan_starts_nothing(new_run):
     question = ("--objective", "p95<500ms", "--apply", "false", "--cpu", "0.25..3", "--memory", "256m..6g")
     scenario = ("-f", str(SCENARIOS / "limited.py"), "--host", "http://127.0.0.1:9")
-    run = new_run(None, "plan", *scenario, *question, "--replicas", "1..4", verb="capacity")
+    run = new_run(None, *scenario, *question, "--replicas", "1..4", verb="capacity plan")
     assert run.run() == 0, run.output
     assert "settings: 1,152, of which only some are tried" in run.output
     assert "first trial: 3 CPU and 6g x 4 replicas" in run.output

@@ -229,8 +229,8 @@ def test_prices_of_nothing_and_latencies_of_nobody_are_drawn():
 
 def test_the_calibration_says_what_share_of_the_ceiling_was_used():
     said = words(part(page_text(SETTINGS_STUDY), "generator"))
-    assert "1,600.0 requests/s, at which that worker would use a whole core" in said
-    assert "148.2 requests/s, 9 % of that" in said
+    assert "2,000.0 requests/s, at which its busiest worker would use a whole core" in said
+    assert "148.2 requests/s, 7 % of that" in said
     assert "was not calibrated" in words(part(page_text(USERS_STUDY), "generator"))
 
 
