@@ -1,4 +1,4 @@
-"""CgroupRig with real control groups, of the version that this machine has. They need root, as most machines are set up."""
+"""CgroupRig with real control groups, of the version that this machine has. Most machines let only root make some."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.host.cgroup import cgroup_of
-from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
 from loadstone.rig.rig import LimitsDifferError, Setting
 from loadstone.usage.processes import ProcessTree
@@ -22,13 +21,15 @@ from support.processes import is_gone, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadstone.rig.cgroup import CgroupRig
+
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-GREEDY = "import sys\nprint('up', flush=True)\nsys.stdin.readline()\nheld = bytearray(200 * 1024 * 1024)\nprint('has it all')"
+WAIT = "import sys\nprint('up', flush=True)\nsys.stdin.readline()\n"
+GREEDY = WAIT + "held = bytearray(200 * 1024 * 1024)\nprint('has it all')"
 PARENT = """
 import json, subprocess, sys, time
-from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.rig import Setting
 rig = CgroupRig()
 before = rig.before()
@@ -80,7 +81,7 @@ def test_a_busy_target_is_throttled(rig: CgroupRig):
 
 def test_children_of_the_target_are_limited_too(rig: CgroupRig):
     rig.apply(SETTING, never)
-    code = "import os, subprocess; subprocess.run(['cat', '/proc/self/cgroup'])"
+    code = "import subprocess; subprocess.run(['cat', '/proc/self/cgroup'])"
     with target_of(rig, code) as target:
         output, _ = target.communicate()
     assert folders_of(rig)[0].name in output
@@ -156,7 +157,7 @@ def test_limits_that_the_kernel_does_not_take_are_refused(rig: CgroupRig):
 
 def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agrees(rig: CgroupRig):
     rig.apply(SETTING, never)
-    with target_of(rig, "import sys\nprint('up', flush=True)\nsys.stdin.readline()") as target:
+    with target_of(rig, WAIT) as target:
         assert target.stdout is not None
         target.stdout.readline()
         command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""")
