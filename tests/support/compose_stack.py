@@ -12,13 +12,16 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from support.docker_engine import LEFT_OUT
 from support.processes import free_port, wait_for_progress, wait_until
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator
 
     from support.docker_engine import DockerEngine
 
@@ -52,19 +55,30 @@ WANTED_FILES: Final = 65_536
 
 
 class ComposeStack:
-    """One project. ``settings`` are those of the file `env`; what the machine demands is set by itself."""
+    """One project. ``settings`` are those of the file `env`; what the machine demands is set by itself.
 
-    def __init__(self, engine: DockerEngine, folder: Path, *, project: str = PROJECT, **settings: str) -> None:
+    The workers run ``scenario``, which lies beside the shipped one and may import it.
+    """
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        folder: Path,
+        *,
+        scenario: Path = CALM,
+        project: str = PROJECT,
+        **settings: str,
+    ) -> None:
         self.engine = engine
         self.folder = folder
         self.project = project
         self.results = folder / "results"
         self.ports = {name: free_port() for name in ("LOCUST_PORT", "LIVE_PORT", "GRAFANA_PORT", "MLFLOW_PORT")}
         self.scenario = folder / "scenario"
-        self.settings = {**self._machine_settings(), **settings}
+        self.settings = {**self._machine_settings(), "SCENARIO": scenario.name, **settings}
         self.scales = dict(SCALES)
         shutil.copytree(ROOT / "locust-worker", self.scenario)
-        shutil.copy(CALM, self.scenario)
+        shutil.copy(scenario, self.scenario)
         for path in (folder, *folder.parents):  # workers run as another user and read the scenario
             if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
                 path.chmod(path.stat().st_mode | 0o055)
@@ -95,6 +109,18 @@ class ComposeStack:
         done = self.compose("up", "-d", "--no-build", *scaled)
         assert done.returncode == 0, f"{done.stderr[-3000:]}\n{self.logs()}"
         self.wait_until_healthy()
+
+    @contextmanager
+    def brought_up(self, **scales: int) -> Iterator[Self]:
+        """Build everything and bring it up; in the end nothing is left of it but the images."""
+        try:
+            self.build()
+            self.up(**scales)
+            yield self
+        finally:
+            left_out = f"left out here: {', '.join(LEFT_OUT)}"
+            print(left_out if not self.engine.has_registry else "official images were used")
+            self.down("-v")
 
     def settle(self) -> None:
         """Undo what earlier tests did: services are up at their usual scale, no run is active, workers are idle."""
@@ -315,7 +341,6 @@ class ComposeStack:
             "LOADSTONE_GID": str(GID),
             "RESULTS_FOLDER": str(self.results),
             "SCENARIO_FOLDER": str(self.scenario),
-            "SCENARIO": CALM.name,
             "OPEN_FILES": str(files),
             # HAProxy needs two files for each connection, and some for itself.
             "BALANCER_MAXCONN": str(min(12_000, (files - 1000) // 2)),

@@ -9,13 +9,14 @@ connection is counted with its first request.
 ``/slow?ms=N``      answers after N ms
 ``/bytes/N``        answers with N bytes
 ``/fail?share=S``   answers 500 to exactly the share S of its requests, evenly spread
-``/crowded?most=N`` answers 503 while more than N connections are in use
+``/crowded?most=N`` answers 503 while more than N connections are in use; N is a setting where it is not given
 ``/echo``           answers with the request's body
 ``/reset``          cuts the connection instead of answering
 ``/hang``           never answers
 ``/__count__``      the counts as JSON; not counted itself, nor are the next two
 ``/__reset__``      sets all counts to zero
-``/__settings__``   POST ``{"latency_ms": 5, "failures": {"/predict": 0.1}}``: a delay for all, failing shares by path
+``/__settings__``   POST ``{"latency_ms": 5, "failures": {"/predict": 0.1}, "most": 30}``: a delay for all, failing
+                    shares by path, and what ``/crowded`` lets in
 anything else       200 with ``{"ok":true}``
 ==================  ===========================================================================================
 """
@@ -73,6 +74,7 @@ class State:
     open_connections: int = 0
     latency_s: float = 0.0
     failures: dict[str, float] = field(default_factory=dict)
+    most: float = 0.0
 
     def as_json(self) -> bytes:
         """Return the counts for ``/__count__``."""
@@ -96,6 +98,7 @@ class State:
         settings = json.loads(body)
         self.latency_s = float(settings.get("latency_ms", self.latency_s * 1e3)) / 1e3
         self.failures = settings.get("failures", self.failures)
+        self.most = float(settings.get("most", self.most))
 
 
 @lru_cache(maxsize=4096)  # load generators send the same heads over and over
@@ -229,7 +232,7 @@ class Connection(asyncio.Protocol):
         state = self.state
         count = state.requests[f"{head.method} {head.path}"]
         answer = special_answer(head, body, count)
-        if head.path == "/crowded" and state.open_connections > parse_query(head.query, "most", 0.0):
+        if head.path == "/crowded" and state.open_connections > parse_query(head.query, "most", state.most):
             answer = answer._replace(status=503)
         if head.path in state.failures and falls_in_share(count, state.failures[head.path]):
             answer = answer._replace(status=500)

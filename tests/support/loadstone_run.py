@@ -37,6 +37,7 @@ class LoadstoneRun:
     folder: Path
     arguments: tuple[str, ...]
     verb: str = "run"
+    """With a space, a verb and its action."""
     cwd: Path = REPOSITORY
     """The current folder; in another one than the repository it is started by its console script, as by a person."""
     variables: dict[str, str] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class LoadstoneRun:
         )
         results = () if self.verb == "worker" else ("--results", str(self.results))
         self.process = subprocess.Popen(
-            [*self._program(), self.verb, *results, *self.arguments],
+            [*self._program(), *self.verb.split(), *results, *self.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -21,7 +21,7 @@ def _fail_instead_of_skipping(report: pytest.TestReport | pytest.CollectReport) 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """PointsLease the skip of a test into a failure."""
+    """Turn the skip of a test into a failure."""
     report = yield
     _fail_instead_of_skipping(report)
     return report
@@ -29,7 +29,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """PointsLease the skip of a whole module into a failure."""
+    """Turn the skip of a whole module into a failure."""
     report = yield
     _fail_instead_of_skipping(report)
     return report

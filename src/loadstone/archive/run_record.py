@@ -22,6 +22,7 @@ from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolv
 __all__ = [
     "FORMAT_VERSION",
     "ArchiveLedger",
+    "BalancerRecord",
     "Figures",
     "InFlightRecord",
     "IncarnationRecord",
@@ -155,6 +156,15 @@ class ServiceRecord(Struct, frozen=True, kw_only=True):
         float | None, Meta(description="Highest share of scheduling periods in which a container was throttled.")
     ]
     oom: Annotated[int, Meta(description="Out-of-memory kills in the window.")]
+
+
+class BalancerRecord(Struct, frozen=True, kw_only=True):
+    """What a load balancer did for one service in the window."""
+
+    queue_mean: Annotated[float, Meta(description="Requests in its queue, mean over its measurements.")]
+    queue_max: Annotated[int, Meta(description="Requests in its queue, most.")]
+    retries: Annotated[int, Meta(description="Connections that it tried again.")]
+    redispatches: Annotated[int, Meta(description="Requests that it sent to another server.")]
 
 
 class WorkerHealth(Struct, frozen=True, kw_only=True):
@@ -324,6 +334,9 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     odd_example: Annotated[str, Meta(description="One of them; empty without any.")] = ""
     summary: Summary
     usage: Annotated[dict[str, ServiceRecord], Meta(description="What each service used in the window.")]
+    balancers: Annotated[
+        dict[str, BalancerRecord], Meta(description="What a balancer did for each service in the window.")
+    ] = {}
     worker_health: tuple[WorkerHealth, ...]
     locust: Annotated[LocustTotals | None, Meta(description="Null if its master never reported them.")]
     ledgers: Ledgers

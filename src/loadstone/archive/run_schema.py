@@ -14,21 +14,26 @@ import msgspec
 
 from loadstone.archive.run_record import FORMAT_VERSION, RunRecord
 
-__all__ = ["run_schema", "schema_text"]
+__all__ = ["closed_schema", "run_schema", "schema_text"]
 
 _DEFINITIONS: Final = "#/$defs/{name}"
 
 
 def run_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of run.json. It allows no key that is not described."""
-    _, found = msgspec.json.schema_components((RunRecord,), ref_template=_DEFINITIONS)
+    return closed_schema(RunRecord, "run", FORMAT_VERSION)
+
+
+def closed_schema(record: type[msgspec.Struct], kind: str, version: int) -> dict[str, Any]:
+    """The JSON Schema of a record that is kept in the file ``kind``.json; it allows no key that is not described."""
+    _, found = msgspec.json.schema_components((record,), ref_template=_DEFINITIONS)
     definitions = {name: _closed(definition) for name, definition in found.items()}
-    root = definitions.pop("RunRecord")
+    root = definitions.pop(record.__name__)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:loadstone:run:{FORMAT_VERSION}",
+        "$id": f"urn:loadstone:{kind}:{version}",
         **root,
-        "title": "run.json",
+        "title": f"{kind}.json",
         "$defs": dict(sorted(definitions.items())),
     }
 

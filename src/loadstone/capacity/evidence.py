@@ -54,12 +54,12 @@ class SettingObservation(Observation):
     """One valid trial of a setting, with what its replicas used.
 
     ``cpu_cores`` is the mean use of one replica, ``peak_mem_bytes`` the highest working set of one, and
-    ``idle_mem_bytes`` what it held before the load.
+    ``idle_mem_bytes`` what it held before the load; each None where nobody measured it.
     """
 
-    cpu_cores: float
-    peak_mem_bytes: int
-    idle_mem_bytes: int
+    cpu_cores: float | None
+    peak_mem_bytes: int | None
+    idle_mem_bytes: int | None
 
 
 K = TypeVar("K", bound="Hashable")
@@ -155,18 +155,21 @@ class SettingEvidence(Evidence[Point, SettingObservation]):
     """
 
     def cpu_cores(self, point: Point) -> float | None:
-        """The median use of one replica; None if every trial ran out of memory."""
-        used = [each.cpu_cores for each in self.of(point) if each.margin is not None]
+        """The median use of one replica; None if it is not known, or every trial ran out of memory."""
+        used = [each.cpu_cores for each in self.of(point) if each.margin is not None and each.cpu_cores is not None]
         return median(used) if used else None
 
-    def peak_mem_bytes(self, point: Point) -> int:
-        """The highest working set of one replica over all trials."""
-        return max((each.peak_mem_bytes for each in self.of(point)), default=0)
+    def peak_mem_bytes(self, point: Point) -> int | None:
+        """The highest working set of one replica over all trials; None if it is not known."""
+        return max(self._peaks(point), default=None)
 
-    def usual_peak_mem_bytes(self, point: Point) -> float:
-        """The median of the trials' highest working sets."""
-        peaks = [each.peak_mem_bytes for each in self.of(point)]
-        return median(peaks) if peaks else 0.0
+    def usual_peak_mem_bytes(self, point: Point) -> float | None:
+        """The median of the trials' highest working sets; None if it is not known."""
+        peaks = self._peaks(point)
+        return median(peaks) if peaks else None
+
+    def _peaks(self, point: Point) -> list[int]:
+        return [each.peak_mem_bytes for each in self.of(point) if each.peak_mem_bytes is not None]
 
     def _tells(self, tried: Point, asked: Point) -> bool:
         return tried.cpu == asked.cpu and tried.replicas == asked.replicas and tried.mem >= asked.mem

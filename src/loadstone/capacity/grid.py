@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.errors import UsageError
@@ -13,7 +13,9 @@ from loadstone.rig.rig import Setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Grid", "Point", "Prices"]
+    from loadstone.capacity.study_record import SettingQuestion
+
+__all__ = ["Grid", "Point", "Prices", "grid_of"]
 
 _GIB: Final = 1024**3
 _ALMOST: Final = 1e-9
@@ -58,6 +60,10 @@ class Grid:
         """The largest setting."""
         return Point(len(self.cpu_cores) - 1, len(self.mem_bytes) - 1, len(self.replicas) - 1)
 
+    def settings(self) -> list[Setting]:
+        """All of them."""
+        return [Setting(*each) for each in product(self.cpu_cores, self.mem_bytes, self.replicas)]
+
     def setting(self, point: Point) -> Setting:
         """The limits that a point stands for."""
         return Setting(self.cpu_cores[point.cpu], self.mem_bytes[point.mem], self.replicas[point.replicas])
@@ -75,6 +81,16 @@ class Grid:
     def mem_for(self, size_bytes: float) -> int | None:
         """The smallest step with at least so much memory; None beyond the last."""
         return _step_for(self.mem_bytes, size_bytes)
+
+
+def grid_of(question: SettingQuestion) -> Grid:
+    """The settings that a study may try. Raises `UsageError`."""
+    return Grid(
+        cpu_cores=question.cpu_cores,
+        mem_bytes=question.mem_bytes,
+        replicas=question.replicas,
+        prices=Prices(cpu_core=question.price_cpu, mem_gib=question.price_memory, replica=question.price_replica),
+    )
 
 
 def _step_for(axis: Sequence[float], value: float) -> int | None:

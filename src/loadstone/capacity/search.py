@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from loadstone.capacity.grid import Grid
 
-__all__ = ["Answer", "Ask", "Cheapest", "Steps"]
+__all__ = ["FIRST_LOOK_S", "Answer", "Ask", "Cheapest", "Steps"]
 
 T = TypeVar("T")
-_FIRST_LOOK_S: Final = 60.0
-_REPEAT_S: Final = 120.0
+FIRST_LOOK_S: Final = 60.0
+_REPEATS_FOR: Final = 2.0
+"""How long repeats last, as multiples of the first look."""
 _USUAL_USE: Final = 0.85
 """Share of its limit that a target can use before its latency rises, until one is measured."""
 _MEASURED_USE: Final = (0.3, 0.97)
@@ -62,7 +63,7 @@ Steps: TypeAlias = "Generator[Ask, SettingObservation, T]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The cheapest setting that was proved to hold; None if none was.
+    """The cheapest setting that was proved to hold; None if none was, ``nothing_holds`` if not even the largest does.
 
     ``smaller_fails``: one CPU step less was shown not to hold. ``smaller``: the neighbours that were tried, with what
     was found.
@@ -71,22 +72,28 @@ class Answer:
     point: Point | None
     smaller_fails: bool = False
     smaller: tuple[tuple[Point, Finding], ...] = ()
+    nothing_holds: bool = False
 
 
 @dataclass(slots=True)
 class Cheapest:
-    """The search over one grid; see the module's docstring. ``candidates``: CPU step by index of replicas."""
+    """The search over one grid; see the module's docstring. ``candidates``: CPU step by index of replicas.
+
+    Where nobody measures what replicas use, nothing is predicted: every CPU step is as likely as the next, and less
+    than the most memory is not tried.
+    """
 
     grid: Grid
+    first_look_s: float = FIRST_LOOK_S
     rules: Rules = field(default_factory=Rules)
     evidence: SettingEvidence = field(init=False)
     candidates: dict[int, int] = field(default_factory=dict)
     _explored: set[int] = field(default_factory=set)
     _memory: dict[int, int] = field(default_factory=dict)
     _raises: Counter[int] = field(default_factory=Counter)
-    _demand_cores: float = 0.0
+    _demand_cores: float | None = None
     _usable: float = _USUAL_USE
-    _idle_bytes: float = 0.0
+    _idle_bytes: int = 0
     _peak: Point = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,8 +102,9 @@ class Cheapest:
 
     def steps(self) -> Steps[Answer]:
         """The whole search: yields what to try, is sent what was observed, and returns the answer."""
-        if (yield from self._tested(self.grid.top, passes=2, fails=2)) is not Finding.HOLDS:
-            return Answer(point=None)
+        found = yield from self._tested(self.grid.top, passes=2, fails=2)
+        if found is not Finding.HOLDS:
+            return Answer(point=None, nothing_holds=found is not Finding.UNDECIDED)
         self._learn_from_top()
         unexplored: list[int] = []
         while unexplored != (waiting := self._unexplored()):
@@ -116,7 +124,8 @@ class Cheapest:
         return [index for index in indexes if index not in self._explored and self._least_cpu(index) is not None]
 
     def _try(self, point: Point) -> Steps[SettingObservation]:
-        observation = yield Ask(point, _REPEAT_S if self.evidence.of(point) else _FIRST_LOOK_S)
+        times = _REPEATS_FOR if self.evidence.of(point) else 1.0
+        observation = yield Ask(point, times * self.first_look_s)
         self.evidence.add(point, observation)
         return observation
 
@@ -128,8 +137,10 @@ class Cheapest:
 
     def _learn_from_top(self) -> None:
         top = self.grid.top
-        self._idle_bytes = min(each.idle_mem_bytes for each in self.evidence.of(top))
-        self._demand_cores = (self.evidence.cpu_cores(top) or 0.0) * self._count(top.replicas)
+        idle = [each.idle_mem_bytes for each in self.evidence.of(top) if each.idle_mem_bytes is not None]
+        self._idle_bytes = min(idle, default=0)
+        used = self.evidence.cpu_cores(top)
+        self._demand_cores = None if used is None else used * self._count(top.replicas)
 
     def _count(self, replicas: int) -> int:
         return self.grid.replicas[replicas]
@@ -138,20 +149,30 @@ class Cheapest:
         """The smallest step that is not hopeless; None if all are, or no memory step suffices."""
         if self._enough_memory(replicas) is None:
             return None
-        return self.grid.cpu_for(_LESS_CPU_IS_HOPELESS * self._demand_cores / self._count(replicas))
+        return self.grid.cpu_for(_LESS_CPU_IS_HOPELESS * (self._demand_cores or 0.0) / self._count(replicas))
 
     def _enough_memory(self, replicas: int) -> int | None:
         """The memory step predicted from the highest working set: what load adds is shared by the replicas."""
-        added = self.evidence.peak_mem_bytes(self._peak) - self._idle_bytes
+        peak = self.evidence.peak_mem_bytes(self._peak)
+        if peak is None:
+            return self.grid.top.mem
+        added = peak - self._idle_bytes
         share = self._count(self._peak.replicas) / self._count(replicas)
-        return self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        predicted = self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        if predicted is None and self.grid.mem_for(_MEMORY_HEADROOM * peak) is not None:
+            return self.grid.top.mem  # it may not be shared at all
+        return predicted
 
-    def _predicted(self, replicas: int) -> int:
+    def _predicted(self, replicas: int) -> int | None:
+        """The CPU step that seems to be needed; None where nothing is known."""
+        if self._demand_cores is None:
+            return None
         cpu = self.grid.cpu_for(self._demand_cores / self._count(replicas) / self._usable)
         return self.grid.top.cpu if cpu is None else cpu
 
     def _predicted_cost(self, replicas: int) -> float:
-        return self._cost(self._predicted(replicas), replicas)
+        predicted = self._predicted(replicas)
+        return self._cost(self.grid.top.cpu if predicted is None else predicted, replicas)
 
     def _cost(self, cpu: int, replicas: int) -> float:
         mem = self._enough_memory(replicas)
@@ -171,8 +192,9 @@ class Cheapest:
         if first is None or first > last:
             return
         self._explored.add(replicas)
+        predicted = self._predicted(replicas)
         threshold = Threshold.around(
-            max(self._predicted(replicas), first),
+            None if predicted is None else max(predicted, first),
             first,
             last,
             none_at_least=_NONE_WITH_A_BEST if self.candidates else _NONE_AT_FIRST,
@@ -194,10 +216,12 @@ class Cheapest:
         """Make a setting a candidate, and learn from it what CPU and memory others need."""
         if not self.evidence.of(point):
             yield from self._try(point)
-        used = self.evidence.cpu_cores(point)
-        if used is None:
+        if not self.evidence.margins(point):
             return
         self.candidates[point.replicas] = point.cpu
+        used = self.evidence.cpu_cores(point)
+        if used is None or self._demand_cores is None:
+            return
         cores, count = self.grid.cpu_cores[point.cpu], self._count(point.replicas)
         usable = self._demand_cores / count / cores
         if _MEASURED_USE[0] < usable < _MEASURED_USE[1] and cores < _SMALL_CORES:
@@ -261,13 +285,13 @@ class Cheapest:
         self.candidates[point.replicas], self._memory[point.replicas] = point.cpu, point.mem
 
     def _has_headroom(self, point: Point) -> bool:
-        return _MEMORY_HEADROOM * self.evidence.peak_mem_bytes(point) <= self.grid.mem_bytes[point.mem]
+        return _MEMORY_HEADROOM * (self.evidence.peak_mem_bytes(point) or 0) <= self.grid.mem_bytes[point.mem]
 
     def _smaller(self, point: Point) -> Sequence[Point]:
         """One CPU step less, and one memory step less if the usual working set would fit."""
         smaller = [point._replace(cpu=point.cpu - 1)] if point.cpu else []
-        fits = _MEMORY_HEADROOM * self.evidence.usual_peak_mem_bytes(point)
-        if point.mem and fits <= self.grid.mem_bytes[point.mem - 1]:
+        peak = self.evidence.usual_peak_mem_bytes(point)
+        if point.mem and peak is not None and _MEMORY_HEADROOM * peak <= self.grid.mem_bytes[point.mem - 1]:
             smaller.append(point._replace(mem=point.mem - 1))
         return smaller
 

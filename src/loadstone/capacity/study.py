@@ -40,6 +40,11 @@ class StudyFolder:
         """What was asked, every trial, and the answer."""
         return self.path / "study.json"
 
+    @property
+    def page(self) -> Path:
+        """The same for people."""
+        return self.path / "capacity.html"
+
     def read(self) -> StudyRecord:
         """Its content. Raises `UnreadableRunError` when it is missing, damaged, or of another version."""
         try:

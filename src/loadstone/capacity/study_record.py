@@ -31,8 +31,6 @@ __all__ = [
 FORMAT_VERSION: Final = 1
 
 _Users = Annotated[int, Meta(ge=1)]
-_Bytes = Annotated[int, Meta(ge=0)]
-_Price = Annotated[float, Meta(ge=0)]
 
 
 class UsersQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
@@ -136,7 +134,7 @@ class SettingAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", t
     """The cheapest setting that holds."""
 
     setting: Annotated[Setting | None, Meta(description="Null if none that was tried was proved to hold.")]
-    price: Annotated[float | None, Meta(description="Of all its replicas for an hour.", ge=0)] = None
+    price: Annotated[float | None, Meta(description="Of all its replicas for an hour.")] = None
     margin: Annotated[float | None, Meta(description="Over all its trials.")] = None
     margin_se: Annotated[float, Meta(ge=0)] = 0.0
     trials: Annotated[int, Meta(description="How many trials of this setting held.", ge=0)] = 0
@@ -158,7 +156,8 @@ class CalibrationRecord(Struct, frozen=True, kw_only=True):
     rps: Annotated[float, Meta(description="Requests per second of these users.", ge=0)]
     p95_ms: float | None
     worker_cpu_pct: Annotated[float, Meta(description="Of one core, the busiest worker.", ge=0)]
-    ceiling_rps: Annotated[float, Meta(description="The rate at which a worker would use 80 % of a core.", ge=0)]
+    ceiling_rps: Annotated[float, Meta(description="The rate at which that worker would use a whole core.", ge=0)]
+    cores: Annotated[float, Meta(description="What all workers used together.", ge=0)]
 
 
 class StudyRecord(Struct, frozen=True, kw_only=True):

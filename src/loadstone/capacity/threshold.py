@@ -28,10 +28,13 @@ class Threshold:
     chances: list[float]
 
     @classmethod
-    def around(cls, seed: int, first: int, last: int, *, none_at_least: float) -> Threshold:
-        """Begin with a guess: steps from ``first`` to ``last``, most likely near ``seed``."""
+    def around(cls, seed: int | None, first: int, last: int, *, none_at_least: float) -> Threshold:
+        """Begin with a guess: steps from ``first`` to ``last``, most likely near ``seed``, or all alike without one."""
         steps = range(first, last + 2)
-        chances = [exp(-abs(step - min(seed, last + 1)) / _PRIOR_STEPS) + _PRIOR_FLOOR for step in steps]
+        if seed is None:
+            chances = [1.0 for _ in steps]
+        else:
+            chances = [exp(-abs(step - min(seed, last + 1)) / _PRIOR_STEPS) + _PRIOR_FLOOR for step in steps]
         chances[-1] = max(chances[-1], none_at_least * sum(chances))
         return cls(first, _normalised(chances))
 

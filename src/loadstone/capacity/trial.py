@@ -6,9 +6,16 @@ A trial is *invalid* when the run says nothing about the target, and it never co
    objectives held, because the scenario judged it otherwise.
 2. Fewer than 99 % of the users ran.
 3. A worker used more than 80 % of a core: it may have sent later or less than its users wanted.
-4. It holds, but its latency was still growing when the window ended: it might not hold for longer.
+4. The balancer tried connections again, or sent requests to another replica: some replica did not answer for a reason
+   that has nothing to do with its limits, or was slowed down by what the balancer did.
+5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica.
+6. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
-Memory that runs out, and a target that exits under load, decide by themselves: it does not hold.
+Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold.
+
+Little's law (users = rate x (latency + think time)) is not checked: how long users think is code of the scenario, and
+nobody records it. What is checked instead: that all users ran (2), that they could send on time (3), and that none was
+missing or stuck (the verdict's doubts).
 """
 
 from __future__ import annotations
@@ -17,10 +24,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from loadstone.capacity.bottleneck import Symptoms, bottleneck_of
 from loadstone.capacity.margin import margin_of
 from loadstone.capacity.steady import still_grows
 from loadstone.capacity.study_record import TrialRecord
+from loadstone.capacity.used import used_by
 from loadstone.domain.event import TargetExited
+from loadstone.domain.host_doubts import TARGET
+from loadstone.domain.objective import parse_objective
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
 
@@ -30,7 +41,9 @@ if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import RunRecord
     from loadstone.capacity.margin import Margin
-    from loadstone.rig.rig import Setting
+    from loadstone.capacity.study_record import BottleneckRecord
+    from loadstone.capacity.used import Used
+    from loadstone.rig.rig import Applied, Setting
 
 __all__ = ["Outcome", "Trial", "TrialPlan", "judge_trial", "record_of"]
 
@@ -54,6 +67,11 @@ class TrialPlan:
     window_s: float
     setting: Setting | None = None
 
+    @property
+    def what(self) -> str:
+        """What it tries, for people."""
+        return f"{self.users:,} users" if self.setting is None else str(self.setting)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -69,30 +87,25 @@ class Trial:
     broke: bool = False
 
 
-def judge_trial(run: ClosedRun, users: int, service: str | None = None) -> Trial:
-    """What a run of so many users says of the target, which is this service in the figures of CPU and memory.
+def judge_trial(run: ClosedRun, users: int, service: str | None = None, replicas: int | None = None) -> Trial:
+    """What a run of so many users says of the target: this service, so many replicas, in the figures of usage.
 
-    Raises `UsageError` without an objective, and `ArchiveError`.
+    None: nobody said which service it is, or how many replicas there are. Raises `UsageError` without an objective, and
+    `ArchiveError`.
     """
-    record = run.record
-    if broken := tuple(_broken(run, service)):
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
-    if flaws := tuple(_flaws(record, users)):
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
-    margin = margin_of(run)
-    if missed := _missed(record):
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
-    if record.exit_code:
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
-    if still_grows(read_seconds(run)[ALL]):
-        growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
-    return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
+    return _judged(run, users, None if service is None else used_by(run, service), _Target(service, replicas))
 
 
-def record_of(run: ClosedRun, plan: TrialPlan) -> TrialRecord:
-    """A run as a trial of a study. Raises what `judge_trial` raises."""
-    trial, figures = judge_trial(run, plan.users), run.record.judged.total
+def record_of(
+    run: ClosedRun, plan: TrialPlan, service: str | None = None, applied: Applied | None = None
+) -> TrialRecord:
+    """A run as a trial of a study, under the limits that were applied. Raises what `judge_trial` raises.
+
+    Without a ``service``, what the service `target` used is told where it was measured, and is no part of the judgment.
+    """
+    used = used_by(run, service or TARGET)
+    target = _Target(service, plan.setting.replicas if plan.setting else None)
+    trial, figures = _judged(run, plan.users, used, target), run.record.judged.total
     return TrialRecord(
         users=plan.users,
         window_s=plan.window_s,
@@ -109,16 +122,46 @@ def record_of(run: ClosedRun, plan: TrialPlan) -> TrialRecord:
         p95_ms=figures.p95_ms,
         p99_ms=figures.p99_ms,
         max_ms=figures.max_ms,
+        setting=plan.setting,
+        read_back=applied.read_back if applied else "",
+        cpu_cores=used.cpu_cores,
+        peak_mem_bytes=used.peak_mem_bytes,
+        idle_mem_bytes=used.idle_mem_bytes,
+        throttled_pct=used.throttled_pct,
+        bottleneck=_bottleneck(run.record, trial, used, target),
     )
 
 
-def _broken(run: ClosedRun, service: str | None) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Target:
+    service: str | None
+    replicas: int | None
+
+
+def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> Trial:
     record = run.record
-    used = record.usage.get(service) if service is not None else None
-    if used is not None and used.oom:
-        yield f"{service} ran out of memory: {used.oom} kill{'s' if used.oom > 1 else ''}"
+    if broken := tuple(_broken(run, used if target.service else None, target)):
+        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
+    if flaws := (*_flaws(record, users), *_unseen(used, target)):
+        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
+    margin = margin_of(run)
+    if missed := _missed(record):
+        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
+    if record.exit_code:
+        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
+    if still_grows(read_seconds(run)[ALL]):
+        growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
+        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
+    return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
+
+
+def _broken(run: ClosedRun, used: Used | None, target: _Target) -> Iterator[str]:
+    if used is not None and used.kills:
+        yield f"{target.service} ran out of memory: {used.kills} kill{'s' if used.kills > 1 else ''}"
+    elif used is not None and used.away:
+        yield f"{', '.join(used.away)} ended under load"
     exits = [event for event in run.events() if isinstance(event.payload, TargetExited)]
-    if any(event.at_ns <= record.window.end_ns for event in exits):
+    if any(event.at_ns <= run.record.window.end_ns for event in exits):
         yield "the target exited under load"
 
 
@@ -131,6 +174,40 @@ def _flaws(record: RunRecord, users: int) -> Iterator[str]:
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"
+    for balancer in record.balancers.values():
+        if balancer.retries or balancer.redispatches:
+            yield (
+                f"the balancer tried {balancer.retries:,} connections again and sent {balancer.redispatches:,} requests"
+                " to another replica"
+            )
+
+
+def _unseen(used: Used | None, target: _Target) -> Iterator[str]:
+    """What is not known of the usage of a target that is named."""
+    if used is None or target.service is None:
+        return
+    cure = "see what the run's report says about usage"
+    missing = [name for name, value in (("CPU", used.cpu_cores), ("memory", used.peak_mem_bytes)) if value is None]
+    if missing:
+        yield f"{' and '.join(missing)} of {target.service} were not measured in the window; {cure}"
+    elif target.replicas is not None and used.replicas < target.replicas:
+        yield f"CPU and memory of only {used.replicas} of {target.replicas} replicas were measured; {cure}"
+
+
+def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) -> BottleneckRecord | None:
+    """What limited a target that does not hold; None of any other."""
+    if trial.outcome is not Outcome.FAILS:
+        return None
+    missed = [each for each in record.objectives if each.ok is False]
+    return bottleneck_of(
+        Symptoms(
+            missed=" and ".join(trial.reasons),
+            is_slow=any(parse_objective(each.text).is_latency for each in missed),
+            ended=trial.broke,
+            used=used if used.replicas or used.kills else None,
+            balancer=record.balancers.get(target.service or TARGET),
+        )
+    )
 
 
 def _missed(record: RunRecord) -> tuple[str, ...]:

@@ -18,14 +18,14 @@ from loadstone.capacity.evidence import Evidence, Finding, Observation, Rules
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["USERS_RULES", "AskUsers", "MostUsers", "UserSteps", "UsersAnswer"]
+__all__ = ["MEASURE_S", "USERS_RULES", "AskUsers", "MostUsers", "UserSteps", "UsersAnswer"]
 
 T = TypeVar("T")
 _GROW: Final = 2.0
 _RESOLUTION: Final = 1.05
 _LOOKS_FOR, _HOLDS_FOR = 0.5, 4.0
 """How long the first look at a level and the proof of the answer last, as multiples of an ordinary trial."""
-_MEASURE_S: Final = 30.0
+MEASURE_S: Final = 30.0
 USERS_RULES: Final = Rules(sure=1.645, sure_at_once=2.0, most_trials=3, between_runs_sd=0.06)
 PROOF_RULES: Final = Rules(sure=1.28, sure_at_once=1.28, most_trials=2, between_runs_sd=0.06)
 """Both tuned by simulation (tests/bench/capacity/bench_users.py) so that no answer is too high: the proof confirms what
@@ -67,7 +67,7 @@ class MostUsers:
     fewest: int = 1
     most: int = 1_000_000
     first: int = 100
-    measure_s: float = _MEASURE_S
+    measure_s: float = MEASURE_S
     rules: Rules = USERS_RULES
     evidence: Evidence[int, Observation] = field(init=False)
     proof: Evidence[int, Observation] = field(init=False)

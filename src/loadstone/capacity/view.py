@@ -7,87 +7,120 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
+from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
 from loadstone.domain.text import printable
-from loadstone.errors import ExitCode
 from loadstone.report.console import make_console
-from loadstone.report.terminal import new_table
+from loadstone.report.terminal import BETTER, WORSE, new_table
+from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from rich.console import Console
 
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
-    from loadstone.capacity.users import AskUsers
+    from loadstone.capacity.trial import TrialPlan
 
-__all__ = ["StudyView", "answer_text", "print_study"]
+__all__ = ["StudyView", "answer_text", "exit_code", "print_study"]
 
-_STYLES: Final = {"holds": "green", "does not hold": "red", "invalid": "yellow"}
+_STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
+_MIB: Final = 1024**2
+_WIDE, _USUAL = 100, 80
+_TEXTS: Final = frozenset({"outcome", "run"})
+_MAY_WRAP: Final = frozenset({"run", "peak memory"})
+_LEFT_OUT: Final = frozenset({"mean ms", "p99 ms", "req/s", "run"})
+"""Left out of a table narrower than `_WIDE`: study.json, trials.csv and capacity.html have them."""
+_LEFT_OUT_TOO: Final = frozenset({"failures", "peak memory", "throttled"})
+"""Left out where it is narrower than `_USUAL`."""
 
 
 class StudyView:
     """Lines on standard output, one when a trial begins and one when it has ended."""
 
     def __init__(self, study: StudyRecord) -> None:
-        self.note(f"study {study.id}: the most users of {study.host} with {' and '.join(study.objectives)}")
+        self.note(f"study {study.id}: {question_text(study)}")
 
     def note(self, text: str) -> None:
         """A line of its own."""
         sys.stdout.write(f"{printable(text)}\n")
         sys.stdout.flush()
 
-    def begins(self, number: int, ask: AskUsers) -> None:
-        """See `loadstone.capacity.conduct.StudyTeller`."""
-        self.note(f"trial {number}: {ask.users:,} users, measured for {ask.window_s:g} s")
+    def begins(self, number: int, plan: TrialPlan) -> None:
+        """See `loadstone.capacity.trials.StudyTeller`."""
+        self.note(f"trial {number}: {plan.what}, measured for {plan.window_s:g} s")
 
     def ended(self, number: int, trial: TrialRecord) -> None:
-        """See `loadstone.capacity.conduct.StudyTeller`."""
-        why = trial.why or f"p95 {_ms(trial.p95_ms)} ms"
-        self.note(f"trial {number}: {trial.users:,} users: {trial.outcome}: {why}")
+        """See `loadstone.capacity.trials.StudyTeller`."""
+        what = f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
+        cause = f" ({trial.bottleneck.cause})" if trial.bottleneck and trial.bottleneck.cause != "unknown" else ""
+        self.note(f"trial {number}: {what}: {trial.outcome}: {trial.why or _figures(trial)}{cause}")
 
 
 def print_study(study: StudyRecord, console: Console | None = None) -> int:
     """Print the trials and the answer of a study. The exit code that it stands for."""
     console = console or make_console()
-    table = new_table(console, f"study {study.id}: users of {study.host} with {' and '.join(study.objectives)}")
-    for name in ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run"):
-        table.add_column(name, justify="left" if name in {"outcome", "run"} else "right")
-    for number, trial in enumerate(study.trials, 1):
-        table.add_row(
-            str(number),
-            f"{trial.users:,}",
-            "-" if trial.rps is None else f"{trial.rps:,.1f}",
-            f"{trial.failures_pct:.1f}%",
-            *map(_ms, (trial.mean_ms, trial.p95_ms, trial.p99_ms)),
-            Text(trial.outcome, _STYLES[trial.outcome]),
-            trial.run,
+    columns = _columns(study, console.width)
+    # Names and addresses are Text: rich would take the brackets of a plain string for markup.
+    table = new_table(console, Text(printable(f"study {study.id}: {question_text(study)}"), "table.title"))
+    for name in columns:
+        table.add_column(
+            name, justify="left" if name in _TEXTS else "right", no_wrap=name not in _MAY_WRAP, overflow="fold"
         )
+    for number, trial in enumerate(study.trials, 1):
+        table.add_row(*(_cell(name, number, trial) for name in columns))
     console.print(table)
-    console.print(answer_text(study), highlight=False, markup=False)
+    for text in filter(None, (answer_text(study), confidence_text(study))):
+        console.print(Text(printable(text)))
     return exit_code(study)
 
 
-def answer_text(study: StudyRecord) -> str:
-    """The answer in one sentence."""
-    found, objectives = study.answer, " and ".join(study.objectives)
-    if found is None:
-        return f"There is no answer yet: `loadstone capacity --resume {study.id}` goes on with the study."
-    if found.holds is None:
-        held = f"No number of users that was tried held {objectives}"
-    elif found.proved and found.not_held is None:
-        held = f"The target holds {found.holds:,} users with {objectives}, the most that were allowed"
-    elif found.proved:
-        above = "are too near the limit to tell" if found.not_held_undecided else "were too many"
-        return f"The target holds {found.holds:,} users with {objectives}; {found.not_held:,} {above}."
+def _columns(study: StudyRecord, width: int) -> list[str]:
+    if study.asks_setting:  # all trials have the same users, which the title names
+        users = () if width < _WIDE else ("users",)
+        columns = ("trial", *_LIMITS, *users, "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
     else:
-        held = f"The target holds at least {found.holds:,} users with {objectives}"
-    return f"{held}. Whether it holds more is open: {found.open}." if found.open else f"{held}."
+        columns = ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
+    left_out = (_LEFT_OUT if width < _WIDE else frozenset()) | (_LEFT_OUT_TOO if width < _USUAL else frozenset())
+    return [name for name in columns if name not in left_out]
 
 
-def exit_code(study: StudyRecord) -> ExitCode:
-    """0: proved, 1: not even the fewest hold, 3: not proved."""
-    if study.answer is None or not study.answer.proved:
-        return ExitCode.INCONCLUSIVE
-    return ExitCode.FAIL if study.answer.holds is None else ExitCode.PASS
+def _cell(name: str, number: int, trial: TrialRecord) -> Text:
+    if name == "trial":
+        return Text(str(number))
+    if name == "outcome":
+        return Text(trial.outcome, _STYLES[trial.outcome])
+    return Text(printable(_CELLS[name](trial)))
 
 
-def _ms(value: float | None) -> str:
+_LIMITS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
+    "CPU": lambda trial: f"{trial.setting.cpu_cores:g}" if trial.setting else "-",
+    "memory": lambda trial: memory_text(trial.setting.mem_bytes) if trial.setting else "-",
+    "replicas": lambda trial: f"{trial.setting.replicas:,}" if trial.setting else "-",
+}
+_USED: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
+    "peak memory": lambda trial: "-" if trial.peak_mem_bytes is None else f"{trial.peak_mem_bytes / _MIB:,.0f}m",
+    "throttled": lambda trial: "-" if trial.throttled_pct is None else f"{trial.throttled_pct:.0f}%",
+}
+_CELLS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
+    **_LIMITS,
+    **_USED,
+    "users": lambda trial: f"{trial.users:,}",
+    "req/s": lambda trial: _number(trial.rps),
+    "failures": lambda trial: "-" if trial.rps is None else f"{trial.failures_pct:.1f}%",
+    "mean ms": lambda trial: _number(trial.mean_ms),
+    "p95 ms": lambda trial: _number(trial.p95_ms),
+    "p99 ms": lambda trial: _number(trial.p99_ms),
+    "run": lambda trial: trial.run or "-",
+}
+
+
+def _figures(trial: TrialRecord) -> str:
+    used = (
+        "" if trial.throttled_pct is None else f", throttled in {trial.throttled_pct:.0f} % of periods",
+        "" if trial.peak_mem_bytes is None else f", at most {trial.peak_mem_bytes / _MIB:,.0f}m held",
+    )
+    return f"p95 {_number(trial.p95_ms)} ms{''.join(used)}"
+
+
+def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.1f}"

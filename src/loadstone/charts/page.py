@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from loadstone.archive.folder import RunFolder
     from loadstone.charts.page_data import ReportPage
 
-__all__ = ["live_page", "write_report"]
+__all__ = ["live_page", "still_page", "write_report"]
 
-_PAGE: Final = """<!doctype html>
+_HEAD: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -42,7 +42,10 @@ _PAGE: Final = """<!doctype html>
 <link rel="icon" href="data:,">
 <style>{style}</style>
 </head>
-<body>
+"""
+_PAGE: Final = (
+    _HEAD
+    + """<body>
 <main id="page"><noscript>{without_script}</noscript></main>
 <script type="application/json" id="data">{data}</script>
 <script>{library}</script>
@@ -51,6 +54,17 @@ _PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
+)
+_STILL: Final = (
+    _HEAD
+    + """<body>
+<main id="page">{body}</main>
+</body>
+</html>
+"""
+)
+_REST: Final = "img-src data:; base-uri 'none'; form-action 'none'"
+"""The end of every policy."""
 _SCRIPTS: Final = ("uplot.js", "charts.js", "page.js")
 
 
@@ -76,6 +90,16 @@ def live_page() -> str:
     """The live page; its data comes from the server that it came from."""
     page = _LivePage(catalogue=catalogue())
     return _page(page, title="loadstone: live", without_script="The live page needs JavaScript.")
+
+
+def still_page(*, title: str, body: str, style: str = "") -> str:
+    """A page of HTML that needs no script, and may run none; ``style`` is added to that of all pages."""
+    return _STILL.format(
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; {_REST}",
+        title=html.escape(title),
+        style=_static("page.css") + style,
+        body=body,
+    )
 
 
 def _report_page(page: ReportPage) -> str:
@@ -111,8 +135,7 @@ def _json(page: ReportPage | _LivePage) -> str:
 
 def _policy(*, connect: str) -> str:
     scripts = " ".join(f"'sha256-{_digest(name)}'" for name in _SCRIPTS)
-    rest = "img-src data:; base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; connect-src {connect}; {rest}"
+    return f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; connect-src {connect}; {_REST}"
 
 
 @cache

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from loadstone.launch.scenario import Scenario
     from loadstone.settings import ScenarioReport
 
-__all__ = ["ScenarioLine", "read_line", "read_line_of_stack"]
+__all__ = ["ScenarioLine", "peek_line", "read_line", "read_line_of_stack"]
 
 T = TypeVar("T")
 _MEASURES: Final = frozenset(
-    {*("objective", "warmup", "steady_state", "target_pid"), *("find", "at_least", "at_most", "measure", "budget")}
+    {
+        *("objective", "warmup", "steady_state", "target_pid", "find", "at_least", "at_most", "measure", "budget"),
+        *("trials", "cpu", "memory", "replicas", "compose_file", "service", "apply", "restore", "apply_timeout"),
+        *("price_cpu", "price_memory", "price_replica"),
+    }
 )
 """Settings that change the verdict: whoever means them must not be guessed."""
 _TAGS: Final = {"tags": {"-T", "--tags"}, "exclude_tags": {"-E", "--exclude-tags"}}
@@ -134,6 +138,16 @@ def read_line_of_stack(
     known = argparse.Namespace(**vars(arguments))
     options, rest = arguments.parser.parse_known_args(_without_prefix(split.before), known)
     return _settings(record, options, split.file, LineReport()), options, (*rest, *split.after)
+
+
+def peek_line(
+    record: type[Any], arguments: argparse.Namespace, words: Sequence[str], *names: str
+) -> tuple[object, ...]:
+    """Some settings before the scenario is known; None for one that is not given, or not valid."""
+    split = _split(arguments.parser, words)
+    known = argparse.Namespace(**vars(arguments))
+    options, _ = arguments.parser.parse_known_args(_without_prefix(split.before), known)
+    return tuple(peek(record, name, vars(options), file=split.file) for name in names)
 
 
 def _split(parser: argparse.ArgumentParser, words: Sequence[str]) -> _Words:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from loadstone.host.clock import SYSTEM_CLOCK
 from loadstone.settings import RunRequest, RunSettings, load, read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from loadstone.domain.time import Clock
     from loadstone.report.live_view import View
@@ -91,7 +91,10 @@ class _GivenUpError(Exception):
 
 
 class StackRun:
-    """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it."""
+    """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it.
+
+    ``limits`` and ``target``, JSON objects, stand in run.json in place of what the master was told when it started.
+    """
 
     def __init__(
         self,
@@ -99,11 +102,14 @@ class StackRun:
         view: View,
         stop_requests: Callable[[], int],
         *,
+        limits: Mapping[str, Any] | None = None,
+        target: Mapping[str, Any] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._view = view
+        self._limits, self._target = limits, target
         self._stop_requests = stop_requests
         self._client = httpx.Client(
             base_url=settings.stack_url, timeout=10, trust_env=False, headers=_credentials(settings)
@@ -125,6 +131,25 @@ class StackRun:
             except _GivenUpError as given_up:
                 self._view.note(str(given_up))
                 return None
+
+    def await_idle(self) -> None:
+        """Instead of a run: wait for the end of one that is going on, or until the user asks to stop.
+
+        Raises `UsageError` where no stack answers, `PlatformError` when it stops answering.
+        """
+        with self._client:
+            first = self._first_status()
+            if first.state in _IN_PROGRESS:
+                self._view.note(f"run {first.run} is going on in the stack; its end is waited for")
+            status: RunStatus | None = first
+            while not self._stop_requests() and (status is None or status.state in _IN_PROGRESS):
+                if self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
+                    raise PlatformError(
+                        f"the stack's master at {self._settings.stack_url} stopped answering",
+                        hint="See its log: docker compose logs locust-master",
+                    )
+                self._sleep(_LOOK_EVERY_S)
+                status = self._status()
 
     def _drive(self) -> RunFolder:
         earlier = self._first_status().run
@@ -199,6 +224,8 @@ class StackRun:
             objective=settings.objective,
             seed=settings.seed,
             launch=uuid.uuid4().hex,
+            limits=self._limits,
+            target=self._target,
         )
 
     def _run_after(self, earlier: str | None) -> str:

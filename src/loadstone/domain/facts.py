@@ -57,10 +57,15 @@ class ServiceUsage:
 
 @dataclass(frozen=True, slots=True)
 class QueueUse:
-    """How many requests waited in a balancer's queue for one service, at its ticks in the window."""
+    """What a balancer did for one service in the window: how many requests waited in its queue, at its ticks.
+
+    ``retries``: connections that it tried again; ``redispatches``: requests that it sent to another server.
+    """
 
     mean: float
     highest: int
+    retries: int = 0
+    redispatches: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

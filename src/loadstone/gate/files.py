@@ -1,4 +1,4 @@
-"""Verdict reports as files for CI: JUnit XML and Markdown, and the options that ask for them."""
+"""Reports as files for CI: JUnit XML and Markdown, and the options that ask for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from xml.etree import ElementTree as ET
 
 from loadstone.domain.objective import Outcome
@@ -16,19 +16,24 @@ from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from loadstone.gate.verdict_report import Check, VerdictReport
 
 __all__ = [
     "add_gate_options",
+    "check_files",
     "check_gate_options",
     "junit_xml",
     "markdown",
+    "markdown_table",
     "markdown_text",
+    "write_files",
     "write_gate_files",
     "xml_text",
 ]
+
+Content = TypeVar("Content")
 
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +46,12 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
 
 def check_gate_options(arguments: argparse.Namespace) -> None:
     """Raise `UsageError` when a file that is named cannot be written: before a run, not after it."""
-    for option in _WRITERS:
+    check_files(arguments, _WRITERS)
+
+
+def check_files(arguments: argparse.Namespace, options: Iterable[str]) -> None:
+    """The same for any options that name files."""
+    for option in options:
         given = getattr(arguments, option)
         if given and (refusal := _refusal(Path(given))):
             raise UsageError(f"--{option} {given}: {refusal[0]}", hint=refusal[1])
@@ -68,10 +78,17 @@ def _refusal(file: Path) -> tuple[str, str] | None:
 
 def write_gate_files(arguments: argparse.Namespace, report: VerdictReport) -> None:
     """Write the files that the options name. Raises `PlatformError` when one cannot be written."""
-    for option, text_of in _WRITERS.items():
+    write_files(arguments, report, _WRITERS)
+
+
+def write_files(
+    arguments: argparse.Namespace, content: Content, writers: Mapping[str, Callable[[Content], str]]
+) -> None:
+    """The same for any options that name files, each with what turns the content into its text."""
+    for option, text_of in writers.items():
         if given := getattr(arguments, option):
             try:
-                Path(given).write_text(text_of(report), encoding="utf-8", errors="replace")
+                Path(given).write_text(text_of(content), encoding="utf-8", errors="replace")
             except OSError as error:
                 raise PlatformError(
                     f"--{option} {given} cannot be written: {error.strerror or error}",
@@ -112,8 +129,8 @@ def markdown_text(report: VerdictReport) -> str:
     parts = [f"## {markdown(report.title)}: {report.verdict}\n"]
     if report.checks:
         rows = [[markdown(check.name), _result(check.ok), markdown(check.reason)] for check in report.checks]
-        parts.append(_table(("objective", "result", "reason"), rows))
-    parts.append(_table(report.header, [map(markdown, row) for row in report.rows[:_ROW_LIMIT]]))
+        parts.append(markdown_table(("objective", "result", "reason"), rows))
+    parts.append(markdown_table(report.header, [map(markdown, row) for row in report.rows[:_ROW_LIMIT]]))
     if len(report.rows) > _ROW_LIMIT:
         parts.append(f"{len(report.rows) - _ROW_LIMIT} more rows are left out.\n")
     parts += [f"- {markdown(note)}" for note in report.notes]
@@ -124,7 +141,7 @@ def _result(ok: bool | None) -> str:  # noqa: FBT001  (a result, not a switch)
     return f"**{Outcome.of(ok)}**" if ok is False else Outcome.of(ok)
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table of cells that are Markdown already."""
     titles = [*header]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]

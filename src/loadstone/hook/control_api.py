@@ -17,6 +17,7 @@ import msgspec
 from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
+from loadstone.domain.limits import check_depth
 from loadstone.domain.live import RunStatus
 from loadstone.domain.masking import mask_secrets
 from loadstone.errors import SettingsError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["install"]
 
+_OBJECTS: Final = ("limits", "target")
+"""Fields that are JSON objects."""
 _IDLE: Final = frozenset({STATE_INIT, STATE_STOPPED})
 
 
@@ -105,10 +108,17 @@ def _texts(body: Any) -> Mapping[str, str | list[str]]:
     known = {each.name for each in describe(RunRequest)}
     if unknown := sorted(set(body) - known):
         raise SettingsError([f"{name} is not known, allowed are {', '.join(sorted(known))}" for name in unknown])
+    try:
+        for name in _OBJECTS:
+            check_depth(body.get(name), name)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from error
     return {name: _text(value) for name, value in body.items() if value is not None}
 
 
 def _text(value: Any) -> str | list[str]:
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode()
     return [str(each) for each in value] if isinstance(value, list) else str(value)
 
 

@@ -229,6 +229,8 @@ def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSet
         objective=request.objective,
         seed=request.seed,
         launch=request.launch,
+        limits=settings.limits if request.limits is None else request.limits,
+        target=settings.target if request.target is None else request.target,
     )
 
 

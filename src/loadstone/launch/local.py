@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from loadstone.launch.scenario import Scenario
     from loadstone.launch.target_limits import TargetLimits
+    from loadstone.launch.watched import WatchedProject
     from loadstone.settings import RunSettings
 
 __all__ = ["LocalStack"]
@@ -52,8 +53,8 @@ _SERVICE_STOP_S: Final = 30.0
 class LocalStack:
     """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
 
-    ``limits`` and ``identity`` of the target, as JSON, are recorded with the run; what a demo target says of itself
-    comes first. ``target_limits``: how a demo target is started under such limits.
+    CPU and memory of the containers of a ``watched`` compose project are recorded; and so are ``limits`` and
+    ``identity`` of another target, as JSON. ``target_limits``: how a demo target is started under limits.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class LocalStack:
         limits: Mapping[str, object] | None = None,
         identity: Mapping[str, object] | None = None,
         target_limits: TargetLimits | None = None,
+        watched: WatchedProject | None = None,
         make_process: Callable[..., ManagedProcess] = ManagedProcess,
         ports: ReservedPorts | None = None,
     ) -> None:
         self.settings = settings
         self.scenario = scenario
         self.interactive = interactive
+        self._watched = watched
         self.launch = uuid.uuid4().hex
         self._limits, self._identity, self._target_limits = limits or {}, identity or {}, target_limits
         self._make_process = make_process
@@ -246,14 +249,16 @@ class LocalStack:
             under.confirm(demo.serve.process.pid)
 
     def _samples_usage(self) -> bool:
-        return bool(self.settings.target_pid) or self.target is not None
+        return bool(self.settings.target_pid) or self.target is not None or self._watched is not None
 
     def _start_usage(self) -> None:
         pids = self.settings.target_pid
         if self.target and self.target.process:
             pids = (*pids, self.target.process.pid)
         if self._samples_usage():
-            self._start_service("usage", "usage", {"pid": ",".join(map(str, pids))})
+            watched = self._watched
+            containers = {"compose_project": watched.project, "docker_socket": watched.socket} if watched else {}
+            self._start_service("usage", "usage", {"pid": ",".join(map(str, pids)), **containers})
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
@@ -325,11 +330,13 @@ class LocalStack:
 
     def _known_limits(self) -> str | None:
         host = {"host_cores": os.cpu_count()} if self._samples_usage() else {}
-        limits = {**self._limits, **host}
+        limits = {**host, **(self._watched.limits if self._watched else {}), **self._limits}
         return _json(limits) if limits else None
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
+        if self._watched and self._watched.target:
+            return _json(self._watched.target)
         info = describe_target(self.host) if self.target else None
         known = {**self._identity, **(msgspec.to_builtins(info) if info else {})}
         return _json(known) if known else None

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import psutil
 
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import ROOT, cgroup_of
 from loadstone.launch.target_limits import TargetLimits
 from loadstone.rig.control_group import ControlGroup, hand_on_no_longer, remove_groups
+from loadstone.rig.host_room import check_room
 from loadstone.rig.read_back import check_limits
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from loadstone.errors import PlatformError
     from loadstone.rig.rig import Setting
@@ -60,6 +62,17 @@ class CgroupRig:
         """The service as which `LocalStack` has the usage of its target recorded."""
         return _SERVICE
 
+    def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
+        """See `Rig`."""
+        most = max(each.replicas for each in settings)
+        if most > 1:
+            raise _one_replica(most)
+        host = {"host_cores": psutil.cpu_count() or 1, "host_mem_bytes": psutil.virtual_memory().total}
+        check_room(settings, kept_cores=kept_cores, **host)
+
+    def check_quiet(self, interrupted: Callable[[], bool]) -> None:
+        """Nobody else knows the address of a demo target that was just started."""
+
     def before(self) -> Mapping[str, Any]:
         """Where the group will be. Raises `UsageError` where none can be made."""
         place = self._found()
@@ -69,14 +82,12 @@ class CgroupRig:
         """Make the group anew with these limits; the target starts in it later. See `Rig.apply`."""
         del interrupted  # it takes no time
         if setting.replicas != 1:
-            raise UsageError(
-                f"the demo target on this machine has one replica, not {setting.replicas}",
-                hint="Give --replicas 1, or use the compose stack, which has a balancer",
-            )
+            raise _one_replica(setting.replicas)
         place = self._found()
         place.make(setting)
         self._setting = setting
-        check_limits(place.group.limits(), setting, "the demo target")
+        limits = place.group.limits()
+        check_limits("its control group has", limits.cpu_cores, limits.mem_bytes, setting)
         return Applied(setting=setting, read_back="its control group")
 
     def target_limits(self) -> TargetLimits:
@@ -109,9 +120,17 @@ class CgroupRig:
         found = cgroup_of(pid, proc=self._proc, root=self._root)
         if found != self._found().group or self._setting is None:
             raise LimitsDifferError("the demo target is not in the control group with its limits")
-        check_limits(found.limits(), self._setting, "the demo target")
+        limits = found.limits()
+        check_limits("the demo target's control group has", limits.cpu_cores, limits.mem_bytes, self._setting)
 
     def _broke(self, error: PlatformError) -> Exception:
         kills = self.memory_kills()
         why = f"the kernel killed it for want of memory ({error.message})" if kills else error.message
         return BrokeAtStart(f"it does not start with {self._setting}: {why}")
+
+
+def _one_replica(replicas: int) -> UsageError:
+    return UsageError(
+        f"the demo target on this machine has one replica, not {replicas}",
+        hint="Give --replicas 1, or use the compose stack, which has a balancer",
+    )

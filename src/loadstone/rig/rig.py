@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting"]
+__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
 
-_MIB = 1024**2
+_MIB: Final = 1024**2
+_GIB_IN_MIB: Final = 1024
+_QUARTER_GIB: Final = 256
+"""MiB: multiples of it are written in GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,7 @@ class Setting:
     replicas: int
 
     def __str__(self) -> str:
-        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
-        return f"{self.cpu_cores:g} CPU and {memory_text(self.mem_bytes)} x {replicas}"
+        return limits_text(self.cpu_cores, self.mem_bytes, self.replicas)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,12 @@ class Rig(Protocol):
     def service(self) -> str | None:
         """The service under which a run records the target's usage; None where nobody records it."""
 
+    def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
+        """Raise `UsageError` if one of these cannot be had here, with ``kept_cores`` left for the generator."""
+
+    def check_quiet(self, interrupted: Callable[[], bool]) -> None:
+        """Raise `UsageError` when somebody else's requests reach the target, as far as that can be seen."""
+
     def before(self) -> Mapping[str, Any]:
         """What is there now, as JSON, for `restore`. Raises `UsageError` where this rig cannot be used here."""
 
@@ -78,7 +86,15 @@ class Rig(Protocol):
         """Put back what `before` found; a sentence for the user. Raises `PlatformError` when that fails."""
 
 
+def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | None = None) -> str:
+    """Limits as people read them, such as "1.5 CPU and 512m x 2 replicas"; None: no limit."""
+    cpu = "no limit of CPU" if cpu_cores is None else f"{cpu_cores:g} CPU"
+    memory = "no limit of memory" if mem_bytes is None else memory_text(mem_bytes)
+    times = "" if replicas is None else f" x {replicas} replica{'s' if replicas > 1 else ''}"
+    return f"{cpu} and {memory}{times}"
+
+
 def memory_text(size_bytes: int) -> str:
     """Bytes as people write limits: 512m, 1.5g."""
     mib = size_bytes / _MIB
-    return f"{mib / 1024:g}g" if mib >= 1024 and mib % 256 == 0 else f"{mib:g}m"
+    return f"{mib / _GIB_IN_MIB:g}g" if mib >= _GIB_IN_MIB and mib % _QUARTER_GIB == 0 else f"{mib:g}m"

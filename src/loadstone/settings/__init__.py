@@ -1,11 +1,14 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
+from loadstone.settings.capacity import CapacitySettings
+from loadstone.settings.file_records import FILE_RECORDS
 from loadstone.settings.hook import HookOnlySettings, HookSettings, MaskSettings, RunRequest
 from loadstone.settings.load import (
     FORMER_NAMES,
     Setting,
     as_environment,
     child_environment,
+    compose_project_name,
     describe,
     inherited_environment,
     load,
@@ -18,8 +21,6 @@ from loadstone.settings.load import (
     state_home,
 )
 from loadstone.settings.records import (
-    FILE_RECORDS,
-    CapacitySettings,
     CollectorSettings,
     DoctorSettings,
     GrafanaAnnotateSettings,
@@ -59,6 +60,7 @@ __all__ = [
     "WorkerSettings",
     "as_environment",
     "child_environment",
+    "compose_project_name",
     "describe",
     "inherited_environment",
     "load",

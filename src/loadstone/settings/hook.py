@@ -46,6 +46,12 @@ class RunRequest:
     objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
     launch: str | None = setting(parse.text, "id of this request, by which the client finds the run")
+    limits: Mapping[str, object] | None = setting(
+        _json_object, "limits of the target, a JSON object, in place of those that the master knows"
+    )
+    target: Mapping[str, object] | None = setting(
+        _json_object, "what the target is, a JSON object, in place of what the master knows"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

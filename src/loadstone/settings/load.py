@@ -20,6 +20,7 @@ __all__ = [
     "Setting",
     "as_environment",
     "child_environment",
+    "compose_project_name",
     "describe",
     "inherited_environment",
     "load",
@@ -183,6 +184,11 @@ def child_environment(values: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: this one's without its own settings, and these values."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**inherited, **values}
+
+
+def compose_project_name() -> str | None:
+    """The compose project that the user has chosen, as Compose itself reads it; None without a choice."""
+    return os.environ.get("COMPOSE_PROJECT_NAME") or None
 
 
 def state_home() -> Path:

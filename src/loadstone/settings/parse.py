@@ -176,6 +176,21 @@ def number_above(limit: float) -> Callable[[str], float]:
     return parse
 
 
+def number_from(limit: float) -> Callable[[str], float]:
+    """A parser of numbers of at least ``limit``."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"a number of at least {limit:g}") from None
+        if not limit <= number < float("inf"):
+            raise ValueError(f"a number of at least {limit:g}")
+        return number
+
+    return parse
+
+
 port = whole_number(0, _MAX_PORT)
 """A TCP port; 0 means any free one."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "FILE_RECORDS",
-    "CapacitySettings",
     "CollectorSettings",
     "DoctorSettings",
     "GrafanaAnnotateSettings",
@@ -255,34 +253,6 @@ class RunSettings(InfluxSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CapacitySettings(RunSettings):
-    """Settings of ``loadstone capacity``: those of its trials, and what the study is to find."""
-
-    find: str | None = setting(
-        parse.choice("users"), "what to find: `users`, the most that the target holds as it is", metavar="WHAT"
-    )
-    at_least: int = setting(
-        parse.whole_number(1), "fewest users to try; if they do not hold, there is no answer", default="1", metavar="N"
-    )
-    at_most: int = setting(parse.whole_number(1), "most users to try", default="100000", metavar="N")
-    users: int = setting(
-        parse.whole_number(1), "number of users of the first trial", default="50", metavar="N", short="-u"
-    )
-    measure: float = setting(
-        parse.positive_duration_s,
-        "how long a trial measures after ramp and warm-up; first looks take half of it, the proof four times as long",
-        default="30s",
-        metavar="TIME",
-    )
-    warmup: float = setting(
-        parse.duration_s, "time after the ramp of a trial that is not measured", default="10s", metavar="TIME"
-    )
-    budget: float | None = setting(
-        parse.positive_duration_s, "begin no trial that would end after this time", metavar="TIME"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """Settings of ``loadstone worker``."""
 
@@ -414,10 +384,3 @@ class UsageSettings:
     heartbeat_file: Path | None = setting(
         parse.path, "file that is touched with every sample, for health checks", metavar="FILE"
     )
-
-
-FILE_RECORDS: Final[tuple[type[Any], ...]] = (
-    *(RunSettings, CapacitySettings, WorkerSettings, CollectorSettings, UsageSettings, DoctorSettings),
-    *(InfluxSettings, GrafanaPushSettings, GrafanaAnnotateSettings),
-)
-"""The records of the verbs that have ``--config``; they may share one file."""

@@ -24,7 +24,7 @@ from loadstone.usage.reading import Reading, SourceError, get_from_socket, lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DockerEngine", "OomKills", "reading_of"]
+__all__ = ["DockerEngine", "OomKills", "cores_of", "reading_of"]
 
 _API: Final = "/v1.41"
 _LABEL: Final = "com.docker.compose."
@@ -173,7 +173,7 @@ def reading_of(
     service, name = _name_of(container["Labels"])
     throttling = cpu.get("throttling_data") or {}
     networks = (stats.get("networks") or {}).values()
-    cores = _cores(limits)
+    cores = cores_of(limits)
     return Reading(
         id=container["Id"],
         service=service,
@@ -204,8 +204,8 @@ def _filters(project: str | None, **more: list[str]) -> str:
     return f"filters={quote(json.dumps({'label': [label], **more}))}"
 
 
-def _cores(limits: dict[str, Any]) -> float | None:
-    """Compose sets NanoCpus, other tools quota and period."""
+def cores_of(limits: dict[str, Any]) -> float | None:
+    """The limit in a container's HostConfig; None without one. Compose sets NanoCpus, other tools quota and period."""
     if nano := limits.get("NanoCpus"):
         return float(nano) / NS_PER_S
     quota, period = limits.get("CpuQuota") or 0, limits.get("CpuPeriod") or 100_000

@@ -120,13 +120,16 @@ class Bench:
     def stop(self) -> None:
         self.stop_requests += 1
 
-    def drive(self, url: str | None = None, **options: Any) -> Any:
+    def drive(self, known: Any = None, url: str | None = None, **options: Any) -> Any:
+        return self.stack_run(known, url, **options).drive()
+
+    def stack_run(self, known: Any = None, url: str | None = None, **options: Any) -> StackRun:
         given = {"stack": "yes", "stack_url": url or self.master.url, "results": str(self.results), **options}
         settings = load(RunSettings, given, environ={})
-        run = StackRun(
-            *(settings, self.view, lambda: self.stop_requests), clock=self.clock.clock, sleep=self.script.sleep
+        return StackRun(
+            *(settings, self.view, lambda: self.stop_requests),
+            **{"clock": self.clock.clock, "sleep": self.script.sleep, **(known or {})},
         )
-        return run.drive()
 
 
 @pytest.fixture
@@ -145,7 +148,38 @@ def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench:
     assert request.pop("launch")
     load_asked = {"users": 500, "spawn_rate": 50.0, "host": None, "seed": 7}
     window_asked = {"run_time": None, "steady_state": 120.0, "warmup": 0.0, "objective": ["p95<500ms"]}
-    assert request == load_asked | window_asked
+    assert request == load_asked | window_asked | {"limits": None, "target": None}
+
+
+def test_the_end_of_a_run_that_goes_on_is_waited_for(bench: Bench):
+    bench.master.state = "running"
+    bench.at(30, bench.ends)
+    bench.stack_run().await_idle()
+    assert bench.script.passed_s == pytest.approx(30, abs=1)
+    assert bench.view.notes == [f"run {EARLIER} is going on in the stack; its end is waited for"]
+    bench.stack_run().await_idle()
+    assert len(bench.view.notes) == 1
+    assert bench.master.requests == []
+
+
+def test_waiting_for_a_run_ends_when_the_user_asks_to_stop_or_the_master_is_gone(bench: Bench):
+    bench.master.state = "running"
+    bench.at(10, bench.stop)
+    bench.stack_run().await_idle()
+    assert bench.script.passed_s == pytest.approx(10, abs=1)
+    bench.stop_requests = 0
+    bench.at(20, bench.dies)
+    with pytest.raises(PlatformError, match="stopped answering"):
+        bench.stack_run().await_idle()
+
+
+def test_limits_and_target_of_the_run_reach_the_master(bench: Bench):
+    bench.at(1, bench.ends)
+    bench.at(2, bench.closes)
+    known = {"limits": {"target": {"cpu_cores": 0.5}}, "target": {"image": "sha256:ab"}}
+    bench.drive(known)
+    (request,) = bench.master.requests
+    assert {name: request[name] for name in known} == known
 
 
 def test_without_a_length_a_run_lasts_a_minute(bench: Bench):
@@ -208,7 +242,7 @@ def test_a_refusal_in_another_form_is_passed_on_with_its_status(bench: Bench):
 
 def test_where_nothing_listens_it_says_how_to_start_a_stack(bench: Bench):
     with pytest.raises(UsageError, match=r"no compose stack answers at http://127.0.0.1:1: .*docker compose up"):
-        bench.drive("http://127.0.0.1:1")
+        bench.drive(url="http://127.0.0.1:1")
 
 
 def test_a_server_that_is_no_master_is_told_from_a_stack(bench: Bench, monkeypatch: pytest.MonkeyPatch):

@@ -115,6 +115,34 @@ def test_a_request_replaces_the_masters_own_settings_for_one_run():
     assert _with_request(given, None) is given
 
 
+def test_limits_and_target_of_a_request_take_the_place_of_the_masters_own_for_one_run():
+    given = load(HookSettings, environ={"LOADSTONE_TARGET": '{"mode": "auto"}', "LOADSTONE_LIMITS": '{"a": 1}'})
+    body = {"limits": {"target": {"cpu_cores": 0.5}}, "target": {"image": "sha256:ab", "mode": None}}
+    wanted = load(RunRequest, control_api._texts(body), environ={})
+    settings = _with_request(given, wanted)
+    assert (settings.limits, settings.target) == (body["limits"], body["target"])
+    only_limits = _with_request(given, load(RunRequest, control_api._texts({"limits": {"a": 2}}), environ={}))
+    assert (only_limits.limits, only_limits.target) == ({"a": 2}, {"mode": "auto"})
+
+
+@pytest.mark.parametrize("wrong", ["1 CPU", [1], 7])
+def test_limits_that_are_no_object_are_refused(wrong: Any):
+    with controlled() as (_, client):
+        answer = client.post("/loadstone/runs", json={"limits": wrong})
+        assert answer.status_code == 400
+        assert "--limits" in answer.get_json()["problems"][0]
+
+
+def test_a_target_nested_too_deeply_to_be_recorded_is_refused():
+    nested: dict[str, Any] = {}
+    for _ in range(60):
+        nested = {"in": nested}
+    with controlled() as (_, client):
+        answer = client.post("/loadstone/runs", json={"target": nested})
+        assert answer.status_code == 400
+        assert answer.get_json()["problems"] == ["target are nested more than 50 levels deep"]
+
+
 class _Runner:
     """A worker's runner as far as the heartbeat needs it."""
 

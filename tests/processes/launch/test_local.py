@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,7 +27,8 @@ from loadstone.launch.scenario import Scenario, worker_command
 from loadstone.launch.stream_store import StreamFolder
 from loadstone.launch.target_limits import TargetLimits
 from loadstone.launch.valkey import PrivateValkey
-from loadstone.settings import HookSettings, RunSettings, WorkerSettings, load
+from loadstone.launch.watched import WatchedProject
+from loadstone.settings import HookSettings, RunSettings, UsageSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine, FakePorts, FakeProcess, Script
 from support.loadstone_run import REPOSITORY
 from support.serving import serving
@@ -83,7 +84,7 @@ def scenario(**changes) -> Scenario:
 
 @contextmanager
 def stack_of(
-    machine: FakeMachine, options: dict[str, str], found: Scenario | None = None, **how: bool
+    machine: FakeMachine, options: dict[str, str], found: Scenario | None = None, **how: Any
 ) -> Iterator[LocalStack]:
     settings = load(RunSettings, {"workers": "2", **options}, environ={})
     with LocalStack(settings, found or scenario(), make_process=machine.make, **how) as stack:
@@ -334,6 +335,19 @@ def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
             assert settings.launch == stack.launch
             assert settings.limits != {"a": 1}, "what is measured here counts more"
         assert "LOADSTONE_HEARTBEAT_FILE" not in machine.processes["usage"].env
+
+
+def test_a_watched_compose_project_is_sampled_and_the_run_says_its_limits(machine: FakeMachine):
+    watched = WatchedProject(
+        project="shop", socket=Path("/run/engine.sock"), limits={"api": {"cpu_cores": 0.5}}, target={"image": "a"}
+    )
+    with stack_of(machine, REMOTE, watched=watched) as stack:
+        stack.start(lambda: False)
+        usage = load(UsageSettings, environ=machine.processes["usage"].env)
+        assert (usage.compose_project, usage.docker_socket, usage.pid) == ("shop", Path("/run/engine.sock"), ())
+        settings = load(HookSettings, environ=machine.processes["master"].env)
+        assert settings.limits == {"host_cores": os.cpu_count(), "api": {"cpu_cores": 0.5}}
+        assert settings.target == {"image": "a"}
 
 
 FROM_MASTER = Scenario(files=(), user_classes=(), hosts=(), shape=None, arguments=())

@@ -30,6 +30,7 @@ WAIT = "import sys\nprint('up', flush=True)\nsys.stdin.readline()\n"
 GREEDY = WAIT + "held = bytearray(200 * 1024 * 1024)\nprint('has it all')"
 PARENT = """
 import json, subprocess, sys, time
+from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.rig import Setting
 rig = CgroupRig()
 before = rig.before()
@@ -160,12 +161,12 @@ def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agr
     with target_of(rig, WAIT) as target:
         assert target.stdout is not None
         target.stdout.readline()
-        command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""")
+        command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""", None, 30)
         applied = command.apply(SETTING, never)
-        assert (applied.read_back, applied.pids) == ("the control groups of its processes", (target.pid,))
+        assert (applied.read_back, applied.pids) == ("its control group", (target.pid,))
         assert command.service == "target"
-        with pytest.raises(LimitsDifferError, match=r"was to have 0.4 CPU and 64m, but its control group has 0.2 CPU"):
+        with pytest.raises(LimitsDifferError, match=r"and the control group of process \d+ has 0\.2 CPU and 64m"):
             command.apply(Setting(0.4, 64 * MIB, 1), never)
-        with pytest.raises(LimitsDifferError, match=r"x 2 replicas, but .* are in 1 control groups"):
+        with pytest.raises(LimitsDifferError, match=r"x 2 replicas .* share 1 control group\."):
             command.apply(Setting(0.2, 64 * MIB, 2), never)
         target.communicate("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from target_helpers import ROOT, TargetProcess, end
 
 from support.balancing import balanced
-from support.processes import free_port, wait_until
+from support.processes import free_port, port_answers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +137,22 @@ def _first_503(url: Any, rows: list[Any]):
         if answer.status_code == 503:
             return answer
     raise AssertionError("the queue was never full")
+
+
+def test_the_static_answer_needs_no_replica_and_keeps_the_connection(haproxy: Any):
+    with balanced(haproxy, CONFIGURATION, "target.test:9") as (balancer, _):
+        wait_until(lambda: port_answers(balancer.static_port), "the balancer answers", timeout_s=30)
+        client = http.client.HTTPConnection("127.0.0.1", balancer.static_port, timeout=10)
+        ports = set()
+        for method, path, body in [
+            ("GET", "/", None),
+            ("POST", "/predict", b"x" * 100),
+            ("POST", "/a", b"x" * 9000),
+        ] * 3:
+            client.request(method, path, body)
+            answer = client.getresponse()
+            assert (answer.status, answer.read()) == (200, b"{}")
+            assert client.sock is not None
+            ports.add(client.sock.getsockname()[1])
+        client.close()
+    assert len(ports) == 1

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from loadstone.capacity.conduct import Interrupted, conduct_users
-from loadstone.capacity.study import StudyFolder, StudyRecord, TrialRecord, resolve_study
-from loadstone.capacity.users import AskUsers
+from loadstone.capacity.find_users import find_users
+from loadstone.capacity.study import StudyFolder, resolve_study
+from loadstone.capacity.study_record import StudyRecord, TrialRecord, UsersAnswerRecord, UsersQuestion
+from loadstone.capacity.trial import TrialPlan
+from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import answer_text, exit_code, print_study
 from loadstone.errors import ExitCode, UnreadableRunError, UsageError
 
@@ -22,15 +24,12 @@ if TYPE_CHECKING:
 
 STUDY = StudyRecord(
     id="20261120-120000-aaaa",
-    find="users",
     started_at="2026-11-20T12:00:00.000000Z",
     scenario=("scenario.py",),
     workload="0",
     host="http://target",
     objectives=("p95<100ms",),
-    at_least=1,
-    at_most=100_000,
-    first=50,
+    question=UsersQuestion(at_least=1, at_most=100_000, first=50),
     measure_s=30.0,
     warmup_s=10.0,
 )
@@ -39,7 +38,7 @@ STUDY = StudyRecord(
 class Silent:
     """A teller that says nothing."""
 
-    def begins(self, number: int, ask: AskUsers) -> None:
+    def begins(self, number: int, plan: TrialPlan) -> None:
         pass
 
     def ended(self, number: int, trial: TrialRecord) -> None:
@@ -51,35 +50,56 @@ class Target:
 
     def __init__(self, most: int, valid: int = 1_000_000, invalid_first: int = 0) -> None:
         self.most, self.valid, self.invalid_first = most, valid, invalid_first
-        self.asked: list[AskUsers] = []
+        self.asked: list[TrialPlan] = []
 
-    def __call__(self, ask: AskUsers) -> TrialRecord:
-        self.asked.append(ask)
-        base = TrialRecord(users=ask.users, window_s=ask.window_s, run=f"run-{len(self.asked)}", outcome="invalid")
-        if ask.users > self.valid or len(self.asked) <= self.invalid_first:
+    def __call__(self, plan: TrialPlan) -> TrialRecord:
+        self.asked.append(plan)
+        base = TrialRecord(users=plan.users, window_s=plan.window_s, run=f"run-{len(self.asked)}", outcome="invalid")
+        if plan.users > self.valid or len(self.asked) <= self.invalid_first:
             return replace(base, reasons=("worker 0 used 97 % of a core", "more"))
-        margin = 3 * log(ask.users / (self.most + 0.5))
-        rps = ask.users / 2
+        margin = 3 * log(plan.users / (self.most + 0.5))
+        rps = plan.users / 2
         return replace(
             base, outcome="holds" if margin < 0 else "does not hold", margin=margin, margin_se=0.001, rps=rps
         )
 
 
-def conducted(tmp_path: Path, target: Callable[[AskUsers], TrialRecord], **changes: object) -> StudyRecord:
-    return conduct_users(StudyFolder(tmp_path / "s"), replace(STUDY, **changes), target, Silent())
+def conduct_users(
+    folder: StudyFolder,
+    study: StudyRecord,
+    target: Callable[[TrialPlan], TrialRecord],
+    time_is_up: Callable[[TrialPlan], bool] = lambda _: False,
+) -> StudyRecord:
+    def why_not(plan: TrialPlan, _: int) -> str:
+        return "there was no time left" if time_is_up(plan) else ""
+
+    assert isinstance(study.question, UsersQuestion)
+    return find_users(Trials(folder, study, target, Silent(), why_not), study.question)
+
+
+def users_answer(study: StudyRecord) -> UsersAnswerRecord:
+    assert isinstance(study.answer, UsersAnswerRecord)
+    return study.answer
+
+
+def between(least: int, most: int = 100_000) -> StudyRecord:
+    return replace(STUDY, question=UsersQuestion(at_least=least, at_most=most, first=50))
+
+
+def conducted(tmp_path: Path, target: Callable[[TrialPlan], TrialRecord], study: StudyRecord = STUDY) -> StudyRecord:
+    return conduct_users(StudyFolder(tmp_path / "s"), study, target)
 
 
 def test_the_answer_and_every_trial_are_written_down(tmp_path: Path):
     target = Target(323)
     study = conducted(tmp_path, target)
-    assert study.answer is not None
-    assert study.answer.proved
-    assert study.answer.holds is not None
-    assert 300 <= study.answer.holds <= 323
+    assert users_answer(study).proved
+    assert users_answer(study).holds is not None
+    assert 300 <= users_answer(study).holds <= 323
     assert StudyFolder(tmp_path / "s").read() == study
     assert [trial.run for trial in study.trials] == [f"run-{n}" for n in range(1, len(target.asked) + 1)]
     assert exit_code(study) is ExitCode.PASS
-    assert answer_text(study).startswith(f"The target holds {study.answer.holds} users with p95<100ms; ")
+    assert answer_text(study).startswith(f"The target holds {users_answer(study).holds} users with p95<100ms; ")
 
 
 @pytest.mark.parametrize("until", [1, 4, 8])
@@ -87,16 +107,16 @@ def test_a_study_that_was_cut_off_goes_on_without_repeating_a_trial(tmp_path: Pa
     whole = conducted(tmp_path / "whole", Target(323, invalid_first=2))
     target = Target(323, invalid_first=2)
 
-    def cut_off(ask: AskUsers) -> TrialRecord:
+    def cut_off(plan: TrialPlan) -> TrialRecord:
         if len(target.asked) == until:
             raise Interrupted
-        return target(ask)
+        return target(plan)
 
     with pytest.raises(Interrupted):
         conducted(tmp_path, cut_off)
     folder = StudyFolder(tmp_path / "s")
     assert len(folder.read().trials) == until
-    assert conduct_users(folder, folder.read(), target, Silent()) == whole
+    assert conduct_users(folder, folder.read(), target) == whole
     assert len(target.asked) == len(whole.trials)
 
 
@@ -108,8 +128,7 @@ def test_an_invalid_trial_is_repeated_and_never_counts(tmp_path: Path):
 
 def test_what_the_generator_cannot_measure_leaves_the_answer_open(tmp_path: Path):
     study = conducted(tmp_path, Target(5_000, valid=900))
-    found = study.answer
-    assert found is not None
+    found = users_answer(study)
     assert (found.holds, found.not_held, found.proved) == (800, None, False)
     assert [(trial.users, trial.outcome) for trial in study.trials[-4:]] == [(1600, "invalid")] * 3 + [(800, "holds")]
     assert study.trials[-1].window_s == 120.0
@@ -122,65 +141,58 @@ def test_what_the_generator_cannot_measure_leaves_the_answer_open(tmp_path: Path
 
 def test_what_was_tried_is_told_again_by_its_level_and_not_by_its_place(tmp_path: Path):
     folder, target = StudyFolder(tmp_path / "s"), Target(323)
-    cut = conduct_users(folder, STUDY, target, Silent(), lambda ask: ask.users == 100)
+    cut = conduct_users(folder, STUDY, target, lambda plan: plan.users == 100)
     assert [(trial.users, trial.window_s) for trial in cut.trials] == [(50, 15.0), (50, 120.0)]
-    whole = conduct_users(folder, folder.read(), target, Silent())
+    whole = conduct_users(folder, folder.read(), target)
     assert [trial.users for trial in whole.trials[2:4]] == [100, 200]
-    assert whole.answer is not None
-    assert whole.answer.proved
+    assert users_answer(whole).proved
 
 
 def test_what_does_not_hold_for_longer_is_not_answered_when_the_time_is_up(tmp_path: Path):
-    def leaks(ask: AskUsers) -> TrialRecord:
-        trial = Target(99)(ask)
-        if ask.window_s < 100:
+    def leaks(plan: TrialPlan) -> TrialRecord:
+        trial = Target(99)(plan)
+        if plan.window_s < 100:
             return trial
         return replace(trial, outcome="does not hold", margin=0.14, margin_se=0.01)
 
-    study = conduct_users(
-        StudyFolder(tmp_path / "s"), replace(STUDY, at_least=50), leaks, Silent(), lambda ask: ask.users == 100
-    )
-    assert study.answer is not None
-    assert (study.answer.holds, study.answer.not_held, study.answer.proved) == (None, 50, False)
+    study = conduct_users(StudyFolder(tmp_path / "s"), between(50), leaks, lambda plan: plan.users == 100)
+    assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (None, 50, False)
     assert [trial.outcome for trial in study.trials][-1] == "does not hold"
 
 
 def test_what_stays_undecided_is_told_as_that(tmp_path: Path):
-    def near(ask: AskUsers) -> TrialRecord:
-        trial = Target(10_000)(ask)
-        return trial if ask.users < 80 else replace(trial, margin=0.01, margin_se=0.1, outcome="does not hold")
+    def near(plan: TrialPlan) -> TrialRecord:
+        trial = Target(10_000)(plan)
+        return trial if plan.users < 80 else replace(trial, margin=0.01, margin_se=0.1, outcome="does not hold")
 
-    study = conducted(tmp_path, near, at_most=80)
-    assert study.answer is not None
-    assert study.answer.proved
-    assert answer_text(study).endswith(f"{study.answer.not_held} are too near the limit to tell.")
-    fewest = conducted(tmp_path / "fewest", near, at_least=80, at_most=80)
+    study = conducted(tmp_path, near, between(1, 80))
+    assert users_answer(study).proved
+    assert answer_text(study).endswith(f"{users_answer(study).not_held} are too near the limit to tell.")
+    fewest = conducted(tmp_path / "fewest", near, between(80, 80))
     assert exit_code(fewest) is ExitCode.INCONCLUSIVE
 
 
 def test_when_the_time_is_up_the_most_that_held_is_answered_as_open(tmp_path: Path):
     target = Target(323)
     study = conduct_users(
-        StudyFolder(tmp_path / "s"), STUDY, target, Silent(), lambda ask: len(target.asked) >= 3 and bool(ask)
+        StudyFolder(tmp_path / "s"), STUDY, target, lambda plan: len(target.asked) >= 3 and bool(plan)
     )
-    assert study.answer is not None
-    assert (study.answer.holds, study.answer.proved) == (200, False)
-    assert "no time left" in study.answer.open
+    assert (users_answer(study).holds, users_answer(study).proved) == (200, False)
+    assert "no time left" in users_answer(study).open
     assert len(target.asked) == 3
 
 
 def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path):
-    study = conducted(tmp_path, Target(10), at_least=40)
-    assert study.answer is not None
-    assert (study.answer.holds, study.answer.not_held, study.answer.proved) == (None, 40, True)
+    study = conducted(tmp_path, Target(10), between(40))
+    assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (None, 40, True)
     assert exit_code(study) is ExitCode.FAIL
     assert answer_text(study) == "No number of users that was tried held p95<100ms."
 
 
 def test_a_trial_near_a_limit_is_long_enough_for_the_percentile(tmp_path: Path):
     target = Target(323)
-    conducted(tmp_path, target, objectives=("p99<100ms",))
-    assert [(ask.users, ask.window_s) for ask in target.asked[:4]] == [(50, 15), (100, 15), (200, 15), (400, 15)]
+    conducted(tmp_path, target, replace(STUDY, objectives=("p99<100ms",)))
+    assert [(plan.users, plan.window_s) for plan in target.asked[:4]] == [(50, 15), (100, 15), (200, 15), (400, 15)]
     assert target.asked[4].users == 283
     assert target.asked[4].window_s == 36.0  # 50 beyond p99 are 5,000 requests, at 141.5/s
 
@@ -203,7 +215,7 @@ def test_studies_are_found_by_id_prefix_and_as_the_latest(tmp_path: Path):
         resolve_study(tmp_path / "empty", "latest")
 
 
-WHOLE = msgspec.json.encode(replace(STUDY, trials=(Target(99)(AskUsers(50, 15.0)),))).decode()
+WHOLE = msgspec.json.encode(replace(STUDY, trials=(Target(99)(TrialPlan(users=50, window_s=15.0)),))).decode()
 
 
 @pytest.mark.parametrize(

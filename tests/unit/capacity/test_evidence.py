@@ -74,4 +74,4 @@ def test_cpu_is_the_median_and_memory_the_peak():
             SettingObservation(margin=-1, margin_se=0.1, cpu_cores=cores, peak_mem_bytes=peak, idle_mem_bytes=1),
         )
     assert (known.cpu_cores(POINT), known.peak_mem_bytes(POINT), known.usual_peak_mem_bytes(POINT)) == (1.2, 30, 20)
-    assert (known.cpu_cores(Point(0, 0, 0)), known.peak_mem_bytes(Point(0, 0, 0))) == (None, 0)
+    assert (known.cpu_cores(Point(0, 0, 0)), known.peak_mem_bytes(Point(0, 0, 0))) == (None, None)

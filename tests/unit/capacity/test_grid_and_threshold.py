@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstone.capacity.grid import Grid, Point, Prices
-from loadstone.rig.rig import Setting
 from loadstone.capacity.threshold import Threshold
 from loadstone.errors import UsageError
+from loadstone.rig.rig import Setting
 
 GIB = 1024**3
 PRICES = Prices(cpu_core=2, mem_gib=0.5, replica=0.1)

@@ -105,7 +105,7 @@ def test_without_noise_no_answer_is_more_than_a_step_dearer_than_the_best():
 
 def test_nothing_is_answered_when_the_largest_setting_does_not_hold():
     answer, asked = conduct(Server(cores=40, mib=300).observe)
-    assert answer == Answer(point=None)
+    assert answer == Answer(point=None, nothing_holds=True)
     assert {ask.point for ask in asked} == {GRID.top}
 
 

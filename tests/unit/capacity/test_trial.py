@@ -11,9 +11,10 @@ import pytest
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.capacity.trial import Outcome, judge_trial
+from loadstone.capacity.trial import Outcome, TrialPlan, judge_trial, record_of
 from loadstone.domain.event import EventKind
-from loadstone.domain.usage_tick import Usage
+from loadstone.domain.usage_tick import Balance, Usage
+from loadstone.rig.rig import Applied, Setting
 from support.closed_runs import MadeRun
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
 
@@ -143,3 +144,90 @@ def test_a_latency_that_grows_to_the_end_is_not_proof_that_it_holds_and_is_proof
 
     assert growing("p95<500ms", tmp_path / "holds") is Outcome.INVALID
     assert growing("p95<20ms", tmp_path / "fails") is Outcome.FAILS
+
+
+USED = Usage(
+    service="target",
+    container="target-1",
+    cpu_cores=0.98,
+    cpu_limit=1.0,
+    throttled_pct=83.0,
+    mem_bytes=300,
+    mem_limit=512,
+)
+PLAN = TrialPlan(users=USERS, window_s=20.0, setting=Setting(1.0, 512, 1))
+
+
+def measured(results: Path, *rows: Usage, objective: str = "p95<500ms", balance: Balance | None = None) -> ClosedRun:
+    """A run of 20 s in which these rows, and this balance, were measured every second."""
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of(objectives=[objective]).add(batch.batch(samples(400, 0, 20)))
+    for second in range(20):
+        maker.usage(second + 0.5, *rows, balances=(balance,) if balance else ())
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    return closed(results, maker.entries, 20)
+
+
+def test_a_trial_of_a_setting_has_its_limits_and_what_one_replica_used(tmp_path: Path):
+    applied = Applied(setting=Setting(1.0, 512, 1), read_back="the Docker Engine")
+    record = record_of(measured(tmp_path, USED), PLAN, "target", applied)
+    assert (record.outcome, record.setting, record.read_back) == ("holds", PLAN.setting, "the Docker Engine")
+    assert (record.cpu_cores, record.throttled_pct) == (pytest.approx(0.98), pytest.approx(83.0))
+    assert (record.peak_mem_bytes, record.idle_mem_bytes, record.bottleneck) == (300, 300, None)
+
+
+def test_a_trial_that_does_not_hold_says_what_limited_the_target(tmp_path: Path):
+    record = record_of(measured(tmp_path, USED, objective="p95<0.5ms"), PLAN, "target")
+    assert (record.outcome, record.broke) == ("does not hold", False)
+    assert record.bottleneck is not None
+    assert record.bottleneck.cause == "cpu quota"
+    assert "83 % of the periods, and p95 is" in record.bottleneck.evidence
+
+
+def test_without_a_service_the_usage_of_the_target_is_told_and_is_not_judged(tmp_path: Path):
+    assert record_of(measured(tmp_path / "seen", USED), TrialPlan(users=USERS, window_s=20.0)).cpu_cores is not None
+    record = record_of(measured(tmp_path / "unseen"), TrialPlan(users=USERS, window_s=20.0))
+    assert (record.outcome, record.cpu_cores, record.peak_mem_bytes) == ("holds", None, None)
+
+
+@pytest.mark.parametrize("objective", ["p95<500ms", "p95<0.5ms"])
+def test_a_service_that_was_named_and_not_measured_makes_a_trial_invalid(tmp_path: Path, objective: str):
+    record = record_of(measured(tmp_path, objective=objective), PLAN, "target")
+    assert (record.outcome, record.margin) == ("invalid", None)
+    assert record.reasons[0].startswith("CPU and memory of target were not measured in the window")
+
+
+def test_replicas_that_were_not_measured_make_a_trial_invalid(tmp_path: Path):
+    plan = TrialPlan(users=USERS, window_s=20.0, setting=Setting(1.0, 512, 2))
+    record = record_of(measured(tmp_path, USED), plan, "target")
+    assert record.outcome == "invalid"
+    assert record.reasons[0].startswith("CPU and memory of only 1 of 2 replicas were measured")
+
+
+@pytest.mark.parametrize(("retries", "redispatches"), [(1, 0), (0, 1)])
+def test_what_a_balancer_had_to_do_again_makes_a_trial_invalid(tmp_path: Path, retries: int, redispatches: int):
+    balance = Balance(service="target", queue=0, retries=retries, redispatches=redispatches, up=1)
+    record = record_of(measured(tmp_path, USED, balance=balance), PLAN, "target")
+    assert record.outcome == "invalid"
+    again, sent = 20 * retries, 20 * redispatches
+    assert record.reasons == (
+        f"the balancer tried {again} connections again and sent {sent} requests to another replica",
+    )
+
+
+def test_a_balancer_that_had_nothing_to_do_again_is_no_flaw(tmp_path: Path):
+    balance = Balance(service="target", queue=3, retries=0, redispatches=0, up=1)
+    assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
+
+
+def test_a_replica_that_ends_under_load_decides(tmp_path: Path):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of().add(batch.batch(samples(400, 0, 20)))
+    other = msgspec.structs.replace(USED, container="target-2")
+    for second in range(20):
+        maker.usage(second + 0.5, *((other,) if second in {9, 10, 11} else (USED, other)))
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    record = record_of(closed(tmp_path, maker.entries, 20), PLAN, "target")
+    assert (record.outcome, record.broke, record.margin) == ("does not hold", True, None)
+    assert record.reasons == ("target-1 ended under load",)
+    assert record.cpu_cores is None

@@ -10,6 +10,7 @@ import msgspec
 from loadstone.archive.run_record import (
     FORMAT_VERSION,
     ArchiveLedger,
+    BalancerRecord,
     EndingRecord,
     Figures,
     IncarnationRecord,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.integrity import SalvageRecord
     from loadstone.domain.event import Started
-    from loadstone.domain.facts import RunFacts, Window
+    from loadstone.domain.facts import QueueUse, RunFacts, Window
     from loadstone.domain.in_flight import InFlight
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.pause import Pause
@@ -119,6 +120,7 @@ def run_record(closing: Closing) -> RunRecord:
             run=_part(closing.totals, {}, (ended_ns - started_ns) / NS_PER_S),
         ),
         usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
+        balancers={name: _balancer(use) for name, use in facts.queues.items()},
         worker_health=msgspec.convert(facts.workers, tuple[WorkerHealth, ...], from_attributes=True),
         locust=None if totals is None else msgspec.convert(totals, LocustTotals, from_attributes=True),
         ledgers=Ledgers(
@@ -145,6 +147,12 @@ def verdict_of(record: RunRecord) -> Verdict:
         reasons=record.reasons,
         notices=record.notices,
         objectives=msgspec.convert(record.objectives, tuple[ObjectiveResult, ...], from_attributes=True),
+    )
+
+
+def _balancer(use: QueueUse) -> BalancerRecord:
+    return BalancerRecord(
+        queue_mean=use.mean, queue_max=use.highest, retries=use.retries, redispatches=use.redispatches
     )
 
 

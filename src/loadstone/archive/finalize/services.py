@@ -10,10 +10,10 @@ from loadstone.domain.facts import QueueUse, ServiceUsage, UsageProblem
 from loadstone.domain.stall import MISSED_NS, Span, without_overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from loadstone.domain.facts import Window
-    from loadstone.domain.usage_tick import Usage, UsageTick
+    from loadstone.domain.usage_tick import Balance, Usage, UsageTick
 
 __all__ = ["ServicesInWindow"]
 
@@ -45,7 +45,7 @@ class ServicesInWindow:
         self._services: dict[str, _Service] = {}
         self._ticked_ns: dict[str, int] = {}
         self._gaps: list[Span] = []
-        self._queues: dict[str, list[int]] = {}
+        self._balances: dict[str, list[Balance]] = {}
         self._problems: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
 
@@ -61,7 +61,7 @@ class ServicesInWindow:
             self._problems[tick.problem] += 1
             self._missing[tick.problem] += not tick.rows
         for balance in tick.balances:
-            self._queues.setdefault(balance.service, []).append(balance.queue)
+            self._balances.setdefault(balance.service, []).append(balance)
         rows: dict[str, list[Usage]] = {}
         for row in tick.rows:
             rows.setdefault(row.service, []).append(row)
@@ -73,8 +73,8 @@ class ServicesInWindow:
         return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
 
     def queues(self) -> dict[str, QueueUse]:
-        """The balancer's queue for each service, in the window."""
-        return {name: QueueUse(sum(waiting) / len(waiting), max(waiting)) for name, waiting in self._queues.items()}
+        """The balancer's queue for each service, in the window, and what it had to try again."""
+        return {name: _queue_use(balances) for name, balances in self._balances.items()}
 
     def problems(self) -> tuple[UsageProblem, ...]:
         """What the samplers said was wrong in the window, the longest first."""
@@ -112,6 +112,16 @@ def _add_memory(service: _Service, containers: list[Usage]) -> None:
         service.mem_limit = sum(limits)
     shares = (100 * row.mem_bytes / row.mem_limit for row in containers if row.mem_limit)
     service.mem_pct = _highest(service.mem_pct, shares)
+
+
+def _queue_use(balances: Sequence[Balance]) -> QueueUse:
+    waiting = [balance.queue for balance in balances]
+    return QueueUse(
+        mean=sum(waiting) / len(waiting),
+        highest=max(waiting),
+        retries=sum(balance.retries for balance in balances),
+        redispatches=sum(balance.redispatches for balance in balances),
+    )
 
 
 def _highest(so_far: float | None, values: Iterable[float | None]) -> float | None:

@@ -1,0 +1,94 @@
+"""Finding the cheapest setting: the search for it, conducted by trials.
+
+A setting that cannot be measured, because trials of it stay invalid or there is no time, ends the search with the best
+that was proved until then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadstone.capacity.evidence import Finding, SettingObservation
+from loadstone.capacity.grid import Point, grid_of
+from loadstone.capacity.search import Answer, Ask, Cheapest
+from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
+from loadstone.capacity.trial import TrialPlan
+from loadstone.capacity.trials import OutOfReach, converse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadstone.capacity.study_record import SettingQuestion, StudyRecord
+    from loadstone.capacity.trials import Trials
+
+__all__ = ["find_setting"]
+
+
+def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
+    """The study with all its trials and its answer. Raises `Interrupted`, after which it can be resumed."""
+    search = Cheapest(grid_of(question), first_look_s=trials.study.measure_s)
+
+    def observe(ask: Ask) -> SettingObservation:
+        setting = search.grid.setting(ask.point)
+        trial = trials.valid(TrialPlan(users=question.users, window_s=ask.window_s, setting=setting))
+        return SettingObservation(
+            margin=trial.margin,
+            margin_se=trial.margin_se,
+            cpu_cores=trial.cpu_cores,
+            peak_mem_bytes=trial.peak_mem_bytes,
+            idle_mem_bytes=trial.idle_mem_bytes,
+        )
+
+    try:
+        answer, left_open = converse(search.steps(), observe), ""
+    except OutOfReach as limit:
+        answer, left_open = _best_known(search), str(limit)
+    return trials.write(answer=_told(search, answer, left_open))
+
+
+def _best_known(search: Cheapest) -> Answer:
+    """The cheapest setting that was proved so far, and what is known of its smaller neighbours."""
+    held = [point for point in search.evidence.observations if _proof(search, point) is Finding.HOLDS]
+    point = min(held, key=search.grid.cost, default=None)
+    if point is None:
+        return Answer(point=None)
+    smaller = [(near, found) for near in _one_step_less(point) if (found := _proof(search, near)) is not None]
+    fails = any(near.cpu < point.cpu and found in {Finding.FAILS, Finding.BREAKS} for near, found in smaller)
+    return Answer(point=point, smaller=tuple(smaller), smaller_fails=fails)
+
+
+def _proof(search: Cheapest, point: Point) -> Finding | None:
+    return search.evidence.finding(point, passes=search.rules.passes, fails=search.rules.fails)
+
+
+def _one_step_less(point: Point) -> Iterable[Point]:
+    if point.cpu:
+        yield point._replace(cpu=point.cpu - 1)
+    if point.mem:
+        yield point._replace(mem=point.mem - 1)
+
+
+def _told(search: Cheapest, answer: Answer, left_open: str) -> SettingAnswerRecord:
+    if answer.point is None:
+        if not (answer.nothing_holds or left_open):
+            left_open = "no setting was clear enough of the limits to be proved"
+        return SettingAnswerRecord(setting=None, proved=answer.nothing_holds, open=left_open)
+    margin, margin_se, _ = search.evidence.margin(answer.point) or (None, 0.0, 0)
+    return SettingAnswerRecord(
+        setting=search.grid.setting(answer.point),
+        price=search.grid.cost(answer.point),
+        margin=margin,
+        margin_se=margin_se,
+        trials=len(search.evidence.of(answer.point)),
+        smaller=tuple(_neighbour(search, point, found) for point, found in answer.smaller),
+        smaller_fails=answer.smaller_fails,
+        proved=not left_open,
+        open=left_open,
+    )
+
+
+def _neighbour(search: Cheapest, point: Point, found: Finding) -> NeighbourRecord:
+    margin, margin_se, trials = search.evidence.margin(point) or (None, 0.0, len(search.evidence.of(point)))
+    return NeighbourRecord(
+        setting=search.grid.setting(point), finding=found.value, margin=margin, margin_se=margin_se, trials=trials
+    )

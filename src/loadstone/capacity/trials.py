@@ -1,0 +1,142 @@
+"""Trials: those of a study that were made, told again to a search that is resumed, and those that are made now.
+
+Each is written down when it has ended. A trial that is invalid is repeated twice; if it stays invalid, what it was to
+try cannot be measured here: it has no part in the answer but to leave it open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from math import ceil, log
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from msgspec import structs
+
+from loadstone.capacity.page import write_page
+from loadstone.capacity.trial import Outcome
+from loadstone.capacity.trials_csv import write_trials_csv
+from loadstone.domain.objective import parse_objective
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from loadstone.capacity.study import StudyFolder
+    from loadstone.capacity.study_record import StudyRecord, TrialRecord
+    from loadstone.capacity.trial import TrialPlan
+    from loadstone.rig.rig import Setting
+
+__all__ = ["Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
+
+_MOST_INVALID: Final = 3
+_BEYOND: Final = 50
+"""So many requests must be slower than a percentile for it to be known."""
+_LONGEST_S: Final = 600.0
+_FAR: Final = 3.0
+_OBSERVED: Final = frozenset({Outcome.HOLDS, Outcome.FAILS})
+Asked = TypeVar("Asked")
+Seen = TypeVar("Seen")
+Found = TypeVar("Found")
+
+
+class Interrupted(Exception):  # noqa: N818  (not an error)
+    """The user ended the study; it can be resumed."""
+
+
+class OutOfReach(Exception):  # noqa: N818  (not an error)
+    """What cannot be tried: no trial of it is valid, or there is no time for it."""
+
+    def __init__(self, plan: TrialPlan, why: str) -> None:
+        super().__init__(f"{plan.what} could not be measured: {why}")
+
+
+class StudyTeller(Protocol):
+    """Shows how a study goes on."""
+
+    def begins(self, number: int, plan: TrialPlan) -> None:
+        """A trial begins."""
+
+    def ended(self, number: int, trial: TrialRecord) -> None:
+        """A trial has ended."""
+
+
+class Trials:
+    """The trials of one study. ``why_not`` says why a trial may not begin any more; empty as long as it may.
+
+    ``run_trial`` raises `Interrupted` when the user does not want to go on; what was tried until then is kept.
+    """
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        study: StudyRecord,
+        run_trial: Callable[[TrialPlan], TrialRecord],
+        teller: StudyTeller,
+        why_not: Callable[[TrialPlan, int], str] = lambda _plan, _made: "",
+    ) -> None:
+        self.folder, self.study = folder, study
+        self._run_trial, self._teller, self._why_not = run_trial, teller, why_not
+        self._past: dict[tuple[int, Setting | None], deque[TrialRecord]] = {}
+        for trial in study.trials:
+            self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
+
+    def valid(self, plan: TrialPlan) -> TrialRecord:
+        """A trial that says something about the target. Raises `OutOfReach`."""
+        for _ in range(_MOST_INVALID):
+            trial = self._next(plan)
+            if trial.outcome in _OBSERVED:
+                return trial
+        raise OutOfReach(plan, trial.why)
+
+    def write(self, **changes: object) -> StudyRecord:
+        """The study with these changes, which is written down too, with its table and its page."""
+        self.study = structs.replace(self.study, **changes)
+        self.folder.write(self.study)
+        write_trials_csv(self.folder.path, self.study)
+        write_page(self.folder.path, self.study)
+        return self.study
+
+    def _next(self, plan: TrialPlan) -> TrialRecord:
+        if past := self._past.get((plan.users, plan.setting)):
+            return past.popleft()
+        plan = replace(plan, window_s=max(plan.window_s, _needed_s(self.study, plan.users)))
+        made = len(self.study.trials)
+        if why_not := self._why_not(plan, made):
+            raise OutOfReach(plan, why_not)
+        self._teller.begins(made + 1, plan)
+        trial = self._run_trial(plan)
+        self.write(trials=(*self.study.trials, trial))
+        self._teller.ended(made + 1, trial)
+        return trial
+
+
+def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Seen]) -> Found:
+    """What a search answers when it is told what it asks for."""
+    try:
+        ask = next(steps)
+        while True:
+            ask = steps.send(observe(ask))
+    except StopIteration as end:
+        found: Found = end.value
+        return found
+
+
+def _needed_s(study: StudyRecord, users: int) -> float:
+    """How long to measure for the percentiles asked for, at the rate of the nearest trial.
+
+    0 if that was far from a limit: a percentile of few requests is uncertain, but not by a factor of `_FAR`.
+    """
+    tried = [trial for trial in study.trials if trial.margin is not None and trial.rps]
+    nearest = min(reversed(tried), key=lambda trial: abs(log(trial.users / users)), default=None)
+    beyond = min(_shares_beyond(study), default=0.0)
+    if nearest is None or not beyond or abs(nearest.margin or 0.0) > log(_FAR):
+        return 0.0
+    rate = (nearest.rps or 0.0) / nearest.users * users
+    return min(ceil(_BEYOND / (rate * beyond)), _LONGEST_S)
+
+
+def _shares_beyond(study: StudyRecord) -> Iterator[float]:
+    for text in study.objectives:
+        percent = parse_objective(text).percent
+        if percent is not None and percent < 100:  # noqa: PLR2004  (a percentage)
+            yield 1 - percent / 100

@@ -1,0 +1,196 @@
+"""The trials of a study: each an ordinary run, on this machine or in the stack, under the limits that a rig gives."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.capacity.calibration import calibrated, calibration_text
+from loadstone.capacity.grid import grid_of
+from loadstone.capacity.study_record import TrialRecord, UsersQuestion
+from loadstone.capacity.trial import TrialPlan, record_of
+from loadstone.capacity.trials import Interrupted
+from loadstone.cli.run import telling_what_is_kept
+from loadstone.launch.local import LocalStack
+from loadstone.launch.supervisor import RunSupervisor
+from loadstone.report.live_view import QuietView, open_view
+from loadstone.rig.rig import BrokeAtStart, memory_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadstone.archive.folder import RunFolder
+    from loadstone.capacity.study_record import CalibrationRecord
+    from loadstone.capacity.trials import Trials
+    from loadstone.cli.common import StopFlag
+    from loadstone.launch.scenario import Scenario
+    from loadstone.rig.rig import Applied, Rig
+    from loadstone.settings import CapacitySettings
+
+__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns"]
+
+_FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
+"""Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
+_RAMP_S: Final = 10.0
+"""How long a ramp takes at most; a spawn rate above the one that is given shortens it."""
+_START_AND_END_S: Final = 10.0
+_CALIBRATES_FOR_S: Final = 20.0
+_NEW_LIMITS_S: Final = 20.0
+"""What a trial takes beside its ramp and window, until one has shown it."""
+
+
+class Runs(Protocol):
+    """Where the runs of a study take place. ``static_host``: what answers there at no cost, if anything does."""
+
+    static_host: str | None
+
+    def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
+        """One run; None when it was interrupted."""
+
+
+class LocalRuns:
+    """Runs on this machine, each with everything started for it."""
+
+    static_host: str | None = None
+
+    def __init__(self, scenario: Scenario, stop: StopFlag) -> None:
+        self._stop = stop
+        self._scenario = replace(scenario, arguments=(*_FAILURES_ARE_JUDGED, *scenario.arguments))
+
+    def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
+        """See `Runs`."""
+        if applied is not None:
+            settings = replace(
+                settings, target_pid=applied.pids or settings.target_pid, host=applied.host or settings.host
+            )
+        with (
+            telling_what_is_kept(LocalStack(settings, self._scenario)) as stack,
+            open_view(plain=settings.plain, otherwise=QuietView) as view,
+        ):
+            stack.start(self._stop)
+            return None if self._stop() else RunSupervisor(stack, view, lambda: self._stop.count).conduct()
+
+
+class StackRuns:
+    """Runs in the compose stack that is up. ``waits``: for one that a study left there when it was killed."""
+
+    static_host: str | None = "http://balancer:8001"
+
+    def __init__(self, stop: StopFlag, *, waits: bool) -> None:
+        self._stop = stop
+        self._waits = waits
+
+    def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
+        """See `Runs`."""
+        from loadstone.compose.remote import StackRun  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
+
+        with QuietView() as view:
+            if self._waits:
+                StackRun(settings, view, lambda: self._stop.count).await_idle()
+                self._waits = False
+            if self._stop():
+                return None
+            target = dict(applied.identity) if applied else None
+            run = StackRun(settings, view, lambda: self._stop.count, limits=_limits(applied), target=target)
+            return run.drive()
+
+
+class Laboratory:
+    """Where trials are made: limits are given, and a run is made and judged."""
+
+    def __init__(self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag) -> None:
+        self.rig = rig
+        self._settings, self._runs, self._stop = settings, runs, stop
+        self._begun_s = time.monotonic()
+        self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
+
+    def why_not(self, plan: TrialPlan, made: int) -> str:
+        """Why no further trial may begin; empty as long as one may."""
+        settings = self._settings
+        if settings.trials is not None and made >= settings.trials:
+            return f"the {settings.trials} trials that were allowed had been made"
+        ends_s = time.monotonic() - self._begun_s + self._beside_window_s + plan.window_s
+        if settings.budget is not None and ends_s > settings.budget:
+            return "there was no time left in the budget"
+        return ""
+
+    def prepare(self, made: Trials, note: Callable[[str], object]) -> None:
+        """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards.
+
+        Raises `Interrupted`, and `UsageError` where it makes no sense.
+        """
+        question = made.study.question
+        if self.rig is None or isinstance(question, UsersQuestion):
+            return
+        settings = grid_of(question).settings()
+        self.rig.check_fits(settings, 0.0)
+        if made.study.calibration is None and (found := self._calibrate(question.users)):
+            note(calibration_text(found))
+            made.write(calibration=found)
+            self.rig.check_fits(settings, found.cores)
+        if made.study.before is None:
+            self.rig.check_quiet(self._stop)
+            made.write(before=dict(self.rig.before()))
+        if self._stop():
+            raise Interrupted
+
+    def _calibrate(self, users: int) -> CalibrationRecord | None:
+        """What the generator can do by itself; None where nothing answers at no cost.
+
+        Raises `Interrupted`, and `UsageError` when it is too small for so many users.
+        """
+        if self._runs.static_host is None:
+            return None
+        plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
+        settings = replace(self._of(plan), host=self._runs.static_host, objective=())
+        return calibrated(self._closed(self._runs(settings, None)), users)
+
+    def run(self, plan: TrialPlan) -> TrialRecord:
+        """One trial. Raises `Interrupted` when the user asked to stop."""
+        begun_s = time.monotonic()
+        try:
+            applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
+        except BrokeAtStart as broke:
+            return _broke(plan, str(broke))
+        if self._stop():
+            raise Interrupted
+        run = self._closed(self._runs(self._of(plan), applied))
+        self._beside_window_s = time.monotonic() - begun_s - plan.window_s
+        return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
+
+    def _closed(self, folder: RunFolder | None) -> ClosedRun:
+        if folder is None or self._stop():
+            raise Interrupted
+        return ClosedRun.open(folder)
+
+    def _of(self, plan: TrialPlan) -> CapacitySettings:
+        spawn_rate = max(self._settings.spawn_rate, plan.users / _RAMP_S)
+        return replace(self._settings, users=plan.users, spawn_rate=spawn_rate, steady_state=plan.window_s)
+
+
+def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
+    """What a trial takes beside its window, until one has shown it."""
+    return _RAMP_S + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
+
+
+def _limits(applied: Applied | None) -> dict[str, object] | None:
+    """The limits as they stand in run.json, in the form of the compose stack's own."""
+    if applied is None:
+        return None
+    setting = applied.setting
+    held = {"cpu_cores": setting.cpu_cores, "memory": memory_text(setting.mem_bytes), "replicas": setting.replicas}
+    return {"target": {**held, "read_back": applied.read_back}}
+
+
+def _broke(plan: TrialPlan, why: str) -> TrialRecord:
+    return TrialRecord(
+        users=plan.users,
+        window_s=0.0,
+        run="",
+        outcome="does not hold",
+        reasons=(why,),
+        broke=True,
+        setting=plan.setting,
+    )

@@ -1,0 +1,56 @@
+"""Whether a machine has room for all limits that a study may give, beside the generator of the load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadstone.errors import UsageError
+from loadstone.rig.rig import memory_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from loadstone.rig.rig import Setting
+
+__all__ = ["check_room"]
+
+_MIB: Final = 1024**2
+
+
+def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_bytes: int, kept_cores: float) -> None:
+    """Raise `UsageError`, with what would fit, if a setting needs more than the machine has.
+
+    ``kept_cores`` are left for the generator. Limits above the rest would never be reached, so a trial under them
+    would say nothing of them.
+    """
+    free = max(host_cores - kept_cores, 0.0)
+    largest = max(settings, key=lambda each: each.cpu_cores * each.replicas)
+    if (needed := largest.cpu_cores * largest.replicas) > free:
+        kept = f", of which {_cores(kept_cores)} kept for the load" if kept_cores else ""
+        raise UsageError(
+            f"{largest.replicas} x {largest.cpu_cores:g} CPU are {needed:g} cores, and this machine has"
+            f" {host_cores:g}{kept}",
+            hint=_what_fits(free, largest.replicas),
+        )
+    largest = max(settings, key=lambda each: each.mem_bytes * each.replicas)
+    if (memory := largest.mem_bytes * largest.replicas) > host_mem_bytes:
+        raise UsageError(
+            f"{largest.replicas} x {memory_text(largest.mem_bytes)} are {memory_text(memory)} of memory, and this"
+            f" machine has {host_mem_bytes // _MIB}m",
+            hint=f"{host_mem_bytes // largest.replicas // _MIB}m {_for_each(largest.replicas)} would fit",
+        )
+
+
+def _what_fits(free: float, replicas: int) -> str:
+    each = int(100 * free / replicas) / 100
+    if each == 0:
+        return "Keep fewer cores for the load, or use a larger machine"
+    return f"{each:g} CPU {_for_each(replicas)} would fit"
+
+
+def _for_each(replicas: int) -> str:
+    return f"for each of {replicas} replicas" if replicas > 1 else "for one replica"
+
+
+def _cores(count: float) -> str:
+    return f"{count:g} {'is' if count <= 1 else 'are'}"

@@ -1,0 +1,95 @@
+"""Parsers of what a study may try: cores, memory and replicas, as a range with steps or as a list."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["cores", "memory", "replicas", "size_bytes"]
+
+_RANGE: Final = re.compile(r"(?P<low>[^./]+(?:\.[^./]+)?)\.\.(?P<high>[^/]+?)(?:/(?P<step>[^/]+))?")
+_MOST_STEPS: Final = 200
+_MOST_CORES: Final = 1024
+_MOST_REPLICAS: Final = 1000
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([bkmgt]?)i?b?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_LEAST_BYTES: Final = 6 * 1024**2
+"""Docker refuses less."""
+_CORES: Final = "cores such as 0.25..3, 0.25..3/0.5 (in steps of 0.5) or 0.5,1,2"
+_MEMORY: Final = "memory such as 256m..6g, 1g..6g/512m (in steps of 512m) or 512m,1g,2g, at least 6m"
+_REPLICAS: Final = "replicas such as 1..4 or 1,2,4"
+
+
+def cores(value: str) -> tuple[float, ...]:
+    """Cores of one replica, increasing; a range goes in steps of its lower end unless a step is given."""
+    return tuple(float(each) for each in _axis(value, _one_of_cores, _CORES))
+
+
+def memory(value: str) -> tuple[int, ...]:
+    """Bytes of one replica, increasing; a range goes in steps of its lower end unless a step is given."""
+    found = tuple(int(each) for each in _axis(value, lambda text: Decimal(size_bytes(text)), _MEMORY))
+    if found[0] < _LEAST_BYTES:
+        raise ValueError(_MEMORY)
+    return found
+
+
+def replicas(value: str) -> tuple[int, ...]:
+    """Numbers of replicas, increasing; a range goes in steps of one unless a step is given."""
+    return tuple(int(each) for each in _axis(value, _whole, _REPLICAS, step=Decimal(1)))
+
+
+def size_bytes(value: str) -> int:
+    """A size such as 512m or 1.5g, in bytes; units are powers of 1024 as Docker's are."""
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("a size such as 512m or 1.5g")
+    return int(Decimal(found[1]) * _UNITS[found[2].lower()])
+
+
+def _axis(value: str, read: Callable[[str], Decimal], allowed: str, step: Decimal | None = None) -> tuple[Decimal, ...]:
+    compact = re.sub(r"\s", "", value)
+    try:
+        found = _RANGE.fullmatch(compact)
+        if found is None:
+            steps = tuple(read(word) for word in compact.split(","))
+        else:
+            wanted = read(found["step"]) if found["step"] else step
+            steps = _range(read(found["low"]), read(found["high"]), wanted)
+    except (ValueError, ArithmeticError):
+        raise ValueError(allowed) from None
+    if steps[0] <= 0:
+        raise ValueError(allowed)
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        raise ValueError(f"{allowed}, the smallest first")
+    return steps
+
+
+def _range(low: Decimal, high: Decimal, step: Decimal | None) -> tuple[Decimal, ...]:
+    """From low to high, which is the last whatever the step; two values in the wrong order as they are."""
+    step = step or low
+    if high <= low:
+        return (low,) if high == low else (low, high)
+    if step <= 0 or low <= 0 or (high - low) / step > _MOST_STEPS:
+        raise ValueError
+    steps = [low]
+    while steps[-1] + step < high:
+        steps.append(steps[-1] + step)
+    return (*steps, high)
+
+
+def _one_of_cores(text: str) -> Decimal:
+    found = Decimal(text)
+    if not Decimal("0.01") <= found <= _MOST_CORES:  # Docker and the kernel take no less
+        raise ValueError
+    return found
+
+
+def _whole(text: str) -> Decimal:
+    if not re.fullmatch(r"\d+", text) or int(text) > _MOST_REPLICAS:
+        raise ValueError
+    return Decimal(text)

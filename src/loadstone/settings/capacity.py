@@ -1,0 +1,97 @@
+"""The settings of ``loadstone capacity``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  (dataclasses read annotations when they run)
+
+from loadstone.settings import axes, parse
+from loadstone.settings.load import setting
+from loadstone.settings.records import RunSettings
+
+__all__ = ["CapacitySettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings(RunSettings):
+    """Settings of ``loadstone capacity``: those of its trials, and what the study is to find."""
+
+    find: str | None = setting(
+        parse.choice("users"),
+        "what to find: `users`, the most that the target holds as it is; without it the cheapest limits for --users",
+        metavar="WHAT",
+    )
+    users: int = setting(
+        parse.whole_number(1),
+        "number of users that the limits are to hold; with --find users that of the first trial",
+        default="50",
+        metavar="N",
+        short="-u",
+    )
+    at_least: int = setting(
+        parse.whole_number(1), "fewest users to try; if they do not hold, there is no answer", default="1", metavar="N"
+    )
+    at_most: int = setting(parse.whole_number(1), "most users to try", default="100000", metavar="N")
+    cpu: tuple[float, ...] | None = setting(
+        axes.cores,
+        "cores of one replica to try: 0.25..3 (in steps of its lower end), 0.25..3/0.5, or a list such as 0.5,1,2",
+        metavar="RANGE",
+    )
+    memory: tuple[int, ...] | None = setting(
+        axes.memory,
+        "memory of one replica to try: 256m..6g (in steps of its lower end), 1g..6g/512m, or a list such as 512m,1g",
+        metavar="RANGE",
+    )
+    replicas: tuple[int, ...] = setting(
+        axes.replicas, "numbers of replicas to try: 1..4, or a list such as 1,2,4", default="1", metavar="RANGE"
+    )
+    compose_file: tuple[Path, ...] = setting(
+        parse.paths,
+        "compose file of the project whose service is to get the limits; without it loadstone's stack that is up",
+        metavar="FILE",
+        repeatable=True,
+        one_each=True,
+    )
+    service: str = setting(parse.text, "service that is to get the limits", default="target", metavar="NAME")
+    apply: str | None = setting(
+        parse.text,
+        "command that gives the target its limits, from CPU, MEMORY and REPLICAS in its environment",
+        metavar="COMMAND",
+    )
+    restore: str | None = setting(
+        parse.text, "command that puts back, at the end, what was there before --apply", metavar="COMMAND"
+    )
+    apply_timeout: float = setting(
+        parse.positive_duration_s,
+        "how long the target may take to be ready with new limits",
+        default="5m",
+        metavar="TIME",
+    )
+    price_cpu: float = setting(
+        parse.number_from(0),
+        "price of one core for an hour; the default is that of AWS Fargate in us-east-1, in USD, March 2026",
+        default="0.04048",
+        metavar="PRICE",
+    )
+    price_memory: float = setting(
+        parse.number_from(0),
+        "price of one GiB of memory for an hour; see --price-cpu",
+        default="0.004445",
+        metavar="PRICE",
+    )
+    price_replica: float = setting(
+        parse.number_from(0), "price of a replica in itself for an hour", default="0", metavar="PRICE"
+    )
+    measure: float | None = setting(
+        parse.positive_duration_s,
+        "how long a trial measures after ramp and warm-up: 30s for users (first looks half of it, the proof four times"
+        " as long), 60s for limits (twice as long when one is tried again)",
+        metavar="TIME",
+    )
+    warmup: float = setting(
+        parse.duration_s, "time after the ramp of a trial that is not measured", default="10s", metavar="TIME"
+    )
+    budget: float | None = setting(
+        parse.positive_duration_s, "begin no trial that would end after this time", metavar="TIME"
+    )
+    trials: int | None = setting(parse.whole_number(1), "begin no more trials than these", metavar="N")

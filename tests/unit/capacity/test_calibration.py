@@ -1,0 +1,57 @@
+"""Calibration: what a run against an answer that costs nothing says of the generator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.finalize.closing import close_run
+from loadstone.archive.folder import RunFolder
+from loadstone.capacity.calibration import calibrated, calibration_text
+from loadstone.errors import UsageError
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "20260920-120000-aaaa"
+SECONDS = 20
+PER_SECOND = 50
+
+
+def run_of(results: Path, *cpu_pct: float) -> ClosedRun:
+    """A run of five users and one worker for each of these shares of a core."""
+    maker = RunMaker(run=RUN).started(users=5, objectives=[])
+    workers = [IncarnationMaker(run=RUN, worker=number) for number in range(len(cpu_pct))]
+    for second in range(SECONDS):
+        for worker, busy in zip(workers, cpu_pct, strict=True):
+            maker.add(worker.batch(samples(PER_SECOND, second, second + 1), cpu_pct=busy))
+    maker.stopped(SECONDS)
+    for worker in workers:
+        maker.add(worker.batch(at_s=SECONDS + 0.1, final=True))
+    folder = RunFolder(results / RUN).create()
+    write_journal(folder.journal, maker.entries)
+    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
+    return ClosedRun.open(folder)
+
+
+def test_the_ceiling_is_that_of_the_busiest_worker(tmp_path: Path):
+    found = calibrated(run_of(tmp_path, 20.0, 40.0), users=5)
+    assert found.run == RUN
+    assert found.rps == pytest.approx(2 * PER_SECOND, rel=0.06)
+    assert found.worker_cpu_pct == pytest.approx(40)
+    assert found.cores == pytest.approx(0.6)
+    assert found.ceiling_rps == pytest.approx(found.rps / 0.4)
+    assert "its busiest worker at 40 % of a core" in calibration_text(found)
+
+
+def test_a_worker_that_is_too_busy_even_then_is_refused_with_the_cure(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"worker 1 used 85 % of a core at 10\d requests/s.*Add workers"):
+        calibrated(run_of(tmp_path, 20.0, 85.0), users=5)
+
+
+def test_users_that_did_not_run_are_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"does not carry 500 users: 5 ran against"):
+        calibrated(run_of(tmp_path, 20.0), users=500)

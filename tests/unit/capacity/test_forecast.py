@@ -1,0 +1,37 @@
+"""How many trials a study will take, and how long."""
+
+from __future__ import annotations
+
+from loadstone.capacity.forecast import forecast_setting, forecast_users
+from loadstone.capacity.grid import Grid, Prices
+from loadstone.capacity.users import MostUsers
+
+MIB = 1024**2
+PRICES = Prices(cpu_core=1, mem_gib=0.1)
+SMALL = Grid(cpu_cores=(0.5, 1.0), mem_bytes=(512 * MIB,), replicas=(1,), prices=PRICES)
+LARGE = Grid(
+    cpu_cores=tuple(0.25 * step for step in range(1, 17)),
+    mem_bytes=tuple(256 * MIB * step for step in range(1, 9)),
+    replicas=(1, 2, 3, 4),
+    prices=PRICES,
+)
+
+
+def test_a_large_grid_takes_more_trials_than_a_small_one_and_far_fewer_than_it_has_settings():
+    small, large = forecast_setting(SMALL, 60, 30), forecast_setting(LARGE, 60, 30)
+    assert small.trials[0] <= small.trials[1] <= small.trials[2]
+    assert small.trials[1] < large.trials[1]
+    assert large.trials[2] < 16 * 8 * 4 / 10
+
+
+def test_time_is_that_of_the_windows_and_of_what_each_trial_takes_beside_them():
+    bare, whole = forecast_setting(LARGE, 60, 0), forecast_setting(LARGE, 60, 30)
+    assert whole.seconds[0] >= bare.seconds[0] + 30 * whole.trials[0]
+    assert bare.seconds[0] >= 60 * bare.trials[0]
+
+
+def test_the_search_for_users_is_forecast_with_its_own_levels():
+    found = forecast_users(lambda: MostUsers(first=50), 30)
+    one = forecast_users(lambda: MostUsers(fewest=40, most=40, first=40), 30)
+    assert 5 < found.trials[1] < 20
+    assert one.trials[2] < found.trials[0]

@@ -1,0 +1,77 @@
+"""A study in the terminal: wide, narrow, while it goes on, and with names that a terminal could obey."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from loadstone.capacity.trial import TrialPlan
+from loadstone.capacity.view import StudyView, print_study
+from support.studies import LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+
+
+def printed(study, width: int = 160) -> tuple[str, int]:
+    text = StringIO()
+    code = print_study(study, Console(file=text, width=width, force_terminal=False))
+    return text.getvalue(), code
+
+
+def test_a_study_of_settings_shows_limits_and_use_of_each_trial_and_the_answer():
+    text, code = printed(SETTINGS_STUDY)
+    (line,) = [line for line in text.splitlines() if "120600" in line]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells == [
+        *("6", "0.5", "512m", "2", "150", "148.2", "0.2%", "900.0", "301m", "83%", "does not hold"),
+        "20261127-120600-aaaa",
+    ]
+    assert "2 replicas of 0.75 CPU and 512m hold 150 users" in text
+    assert "standard error 5 %" in text
+    assert code == 0
+
+
+@pytest.mark.parametrize("study", [SETTINGS_STUDY, USERS_STUDY], ids=["settings", "users"])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_narrow_terminal_gets_fewer_columns_and_no_line_that_is_too_long(study, width: int):
+    text, _ = printed(study, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "does not hold" in text
+    assert "…" not in text
+
+
+def test_a_study_of_users_shows_no_limits():
+    text, code = printed(USERS_STUDY)
+    assert "replicas" not in text
+    assert "The target holds 140 users" in text
+    assert code == 0
+
+
+def test_trials_without_figures_have_dashes():
+    text, _ = printed(settings_study(trials=(trial(1, LESS_CPU, None, rps=None, run="", peak_mem_bytes=None),)))
+    (line,) = [line for line in text.splitlines() if "does not hold │ -" in line]
+    assert line.count(" - ") >= 4
+
+
+def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
+    view = StudyView(SETTINGS_STUDY)
+    view.begins(1, TrialPlan(users=150, window_s=60.0, setting=LESS_CPU))
+    view.ended(1, trial(1, LESS_CPU, 900, bottleneck=QUOTA))
+    view.ended(2, trial(2, LESS_CPU, 300))
+    assert capsys.readouterr().out.splitlines() == [
+        "study 20261127-120000-aaaa: the cheapest limits of service target of a compose project that hold 150 users"
+        " with p95<500ms and failures<=1%",
+        "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
+        "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
+        "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, at most 301m held",
+    ]
+
+
+def test_names_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]):
+    study = replace(USERS_STUDY, host="http://[red]x[/red]\x1b[2J")
+    text, _ = printed(study)
+    StudyView(study)
+    for shown in (text, capsys.readouterr().out):
+        assert "\x1b" not in shown
+        assert "[red]" in shown
