@@ -1,8 +1,8 @@
 """CommandRig: limits on any platform, by a command of the user's own.
 
-The shell runs it with CPU (cores of one replica), MEMORY (bytes of one replica), MEMORY_MIB (rounded down) and
-REPLICAS in its environment. Exit code 0: the replicas are ready; 75: the target does not start with these limits; any other one ends
-the study. The last line of its standard output may be a report, a JSON object, of what holds: see `_Report`.
+The shell runs it with CPU (cores of one replica), MEMORY (bytes of one replica), MEMORY_MIB (rounded down) and REPLICAS
+in its environment. Exit code 0: the replicas are ready; 75: the target does not start with these limits; any other one
+ends the study. The last line of its standard output may be a report, a JSON object, of what holds: see `_Report`.
 """
 
 from __future__ import annotations
