@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from support.compose_stack import ComposeStack
 
-USERS = 80
+USERS = 40
 STUDY_S = 900
+HEAVY = ROOT / "tests" / "stack" / "heavy.py"
 QUESTION = (
     *("-u", str(USERS), "-r", "40", "--objective", "p95<700ms", "--objective", "failures<=1%"),
     *("--cpu", "0.25,0.75", "--memory", "512m,768m", "--replicas", "1..2", "--price-replica", "0.05"),
@@ -29,15 +31,17 @@ QUESTION = (
 
 
 @pytest.fixture(scope="module")
-def naive(shared_stack: ComposeStack) -> Iterator[ComposeStack]:
-    """The stack with a target that needs about 15 ms of CPU for a request, in one replica."""
+def loaded(shared_stack: ComposeStack) -> Iterator[ComposeStack]:
+    """The stack with requests that take much of a target's CPU, and one replica of it."""
     stack = shared_stack
-    stack.settings["TARGET_MODE"] = "naive"
+    usual = stack.settings["SCENARIO"]
+    shutil.copy(HEAVY, stack.scenario)
+    stack.settings["SCENARIO"] = HEAVY.name
     try:
         stack.up(target=1)
         yield stack
     finally:
-        del stack.settings["TARGET_MODE"]
+        stack.settings["SCENARIO"] = usual
         stack.up(target=SCALES["target"])
 
 
@@ -68,8 +72,8 @@ def limits_of(stack: ComposeStack) -> list[tuple[int, int]]:
 
 
 @pytest.mark.timeout(1800)
-def test_a_study_that_was_killed_goes_on_to_a_proof_and_puts_the_limits_back(naive: ComposeStack):
-    stack, before = naive, limits_of(naive)
+def test_a_study_that_was_killed_goes_on_to_a_proof_and_puts_the_limits_back(loaded: ComposeStack):
+    stack, before = loaded, limits_of(loaded)
     others = other_containers(stack)
     killed = start(stack, *QUESTION)
     deadline = time.monotonic() + STUDY_S
@@ -109,7 +113,7 @@ def check_trials(stack: ComposeStack, study: dict[str, Any]) -> None:
             trial["setting"]["cpu_cores"],
             trial["setting"]["replicas"],
         )
-        assert run["target"]["mode"] == "naive"
+        assert run["target"]["mode"] == "compiled"
         used = run["usage"]["target"]
         assert used["cpu_limit"] == pytest.approx(trial["setting"]["cpu_cores"] * trial["setting"]["replicas"])
         assert trial["peak_mem_bytes"] <= trial["setting"]["mem_bytes"]

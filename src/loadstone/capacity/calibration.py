@@ -21,19 +21,21 @@ _WHOLE_CORE_PCT: Final = 100.0
 _USERS_SHARE: Final = 0.99
 
 
-def calibrated(run: ClosedRun, users: int) -> CalibrationRecord:
-    """What a calibration run of so many users shows.
+def calibrated(run: ClosedRun, users: int) -> CalibrationRecord | None:
+    """What a calibration run of so many users shows; None if its scenario could send nothing to such an answer.
 
     Raises `UsageError` when its users did not all run, or a worker was too busy: the generator is too small for them.
     """
     record, figures = run.record, run.record.judged.total
     busiest = max(record.worker_health, key=lambda worker: worker.cpu_pct, default=None)
-    if record.users_peak < _USERS_SHARE * users or busiest is None or not figures.rps:
+    if record.users_peak < _USERS_SHARE * users:
         raise UsageError(
             f"the generator does not carry {users:,} users: {record.users_peak:,} ran against an answer that costs"
             f" nothing (run {record.id})",
             hint="Add workers on other machines, or ask for fewer users",
         )
+    if busiest is None or not figures.rps:
+        return None
     ceiling = figures.rps * _WHOLE_CORE_PCT / max(busiest.cpu_pct, 1.0)
     if busiest.cpu_pct > _MOST_BUSY_PCT:
         raise UsageError(
@@ -52,8 +54,10 @@ def calibrated(run: ClosedRun, users: int) -> CalibrationRecord:
     )
 
 
-def calibration_text(found: CalibrationRecord) -> str:
+def calibration_text(found: CalibrationRecord | None) -> str:
     """One sentence for people."""
+    if found is None:
+        return "the generator alone could not be measured: the scenario sends nothing to an answer that costs nothing"
     return (
         f"the generator alone: {found.rps:,.0f} requests/s against an answer that costs nothing, its busiest worker at"
         f" {found.worker_cpu_pct:.0f} % of a core, so about {found.ceiling_rps:,.0f} requests/s at most"

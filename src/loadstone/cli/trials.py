@@ -129,25 +129,20 @@ class Laboratory:
             return
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
-        if made.study.calibration is None and (found := self._calibrate(question.users)):
+        if made.study.calibration is None and self._runs.static_host is not None:
+            found = self._calibrate(question.users, self._runs.static_host)
             note(calibration_text(found))
             made.write(calibration=found)
-            self.rig.check_fits(settings, found.cores)
+            self.rig.check_fits(settings, found.cores if found else 0.0)
         if made.study.before is None:
             self.rig.check_quiet(self._stop)
             made.write(before=dict(self.rig.before()))
         if self._stop():
             raise Interrupted
 
-    def _calibrate(self, users: int) -> CalibrationRecord | None:
-        """What the generator can do by itself; None where nothing answers at no cost.
-
-        Raises `Interrupted`, and `UsageError` when it is too small for so many users.
-        """
-        if self._runs.static_host is None:
-            return None
+    def _calibrate(self, users: int, host: str) -> CalibrationRecord | None:
         plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
-        settings = replace(self._of(plan), host=self._runs.static_host, objective=())
+        settings = replace(self._of(plan), host=host, objective=())
         return calibrated(self._closed(self._runs(settings, None)), users)
 
     def run(self, plan: TrialPlan) -> TrialRecord:

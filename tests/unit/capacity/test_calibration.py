@@ -39,6 +39,7 @@ def run_of(results: Path, *cpu_pct: float) -> ClosedRun:
 
 def test_the_ceiling_is_that_of_the_busiest_worker(tmp_path: Path):
     found = calibrated(run_of(tmp_path, 20.0, 40.0), users=5)
+    assert found is not None
     assert found.run == RUN
     assert found.rps == pytest.approx(2 * PER_SECOND, rel=0.06)
     assert found.worker_cpu_pct == pytest.approx(40)
@@ -55,3 +56,15 @@ def test_a_worker_that_is_too_busy_even_then_is_refused_with_the_cure(tmp_path: 
 def test_users_that_did_not_run_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match=r"does not carry 500 users: 5 ran against"):
         calibrated(run_of(tmp_path, 20.0), users=500)
+
+
+def test_a_scenario_that_sends_nothing_there_measures_nothing(tmp_path: Path):
+    maker = RunMaker(run=RUN).started(users=5, objectives=[])
+    worker = IncarnationMaker(run=RUN, worker=0)
+    maker.add(worker.batch(at_s=1.0, cpu_pct=20.0)).stopped(SECONDS).add(worker.batch(at_s=SECONDS + 0.1, final=True))
+    folder = RunFolder(tmp_path / RUN).create()
+    write_journal(folder.journal, maker.entries)
+    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
+    found = calibrated(ClosedRun.open(folder), users=0)
+    assert found is None
+    assert "could not be measured" in calibration_text(found)
