@@ -58,6 +58,12 @@ class Cgroup:
         throttled_us = int(pairs["throttled_time"]) // NS_PER_US if self.version == 1 else int(pairs["throttled_usec"])
         return Throttling(int(pairs["nr_periods"]), int(pairs["nr_throttled"]), throttled_us)
 
+    def memory_kills(self) -> int | None:
+        """How many of its processes the kernel killed for want of memory; None where the kernel does not count them."""
+        text = _read(self.memory / ("memory.oom_control" if self.version == 1 else "memory.events"))
+        pairs = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
+        return int(pairs["oom_kill"]) if "oom_kill" in pairs else None
+
     def _cpu_limit(self, folder: Path) -> float | None:
         if self.version == 1:
             quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")

@@ -90,8 +90,12 @@ class DemoTarget:
         logs: Path,
         ports: ReservedPorts,
         make_process: Callable[..., ManagedProcess] = ManagedProcess,
+        prefix: Sequence[str] = (),
     ) -> DemoTarget:
-        """Define both processes; nothing is started yet. The demo's own registry is kept between runs."""
+        """Define both processes; nothing is started yet. The demo's own registry is kept between runs.
+
+        ``prefix``: words before the command line that serves; training runs without limits.
+        """
         folder = target_folder()
         port = settings.demo_port or ports.reserve(_BIND)
         state = folder.parent / ".cache" / "demo"
@@ -103,7 +107,7 @@ class DemoTarget:
             env |= {"MLFLOW_TRACKING_URI": settings.demo_registry}
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
-        serve = make_process(name="target", argv=[*argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
+        serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
         return cls(None if settings.demo_model else train, serve, f"http://{_BIND}:{port}")
 
     def start(self, interrupted: Callable[[], bool]) -> None:

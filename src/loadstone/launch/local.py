@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from loadstone.launch.scenario import Scenario
+    from loadstone.launch.target_limits import TargetLimits
     from loadstone.launch.watched import WatchedProject
     from loadstone.settings import RunSettings
 
@@ -52,7 +53,9 @@ _SERVICE_STOP_S: Final = 30.0
 class LocalStack:
     """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
 
-    CPU and memory of the containers of a ``watched`` compose project are recorded.
+    ``limits`` and ``identity`` of the target, as JSON, are recorded with the run; what a demo target says of itself
+    comes first. ``target_limits``: how a demo target is started under such limits. What the containers of a ``watched``
+    compose project use is recorded.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class LocalStack:
         scenario: Scenario,
         *,
         interactive: bool = False,
+        limits: Mapping[str, object] | None = None,
+        identity: Mapping[str, object] | None = None,
+        target_limits: TargetLimits | None = None,
         watched: WatchedProject | None = None,
         make_process: Callable[..., ManagedProcess] = ManagedProcess,
         ports: ReservedPorts | None = None,
@@ -70,6 +76,7 @@ class LocalStack:
         self.interactive = interactive
         self._watched = watched
         self.launch = uuid.uuid4().hex
+        self._limits, self._identity, self._target_limits = limits or {}, identity or {}, target_limits
         self._make_process = make_process
         self._ports = ReservedPorts() if ports is None else ports
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
@@ -229,9 +236,18 @@ class LocalStack:
     def _start_target(self, interrupted: Callable[[], bool]) -> None:
         if not wants_demo_target(self.settings, self.scenario):
             return
-        demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process)
+        under = self._target_limits
+        prefix = under.prefix if under else ()
+        demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process, prefix)
         self.target, self.host = demo.serve, demo.host
-        demo.start(interrupted)
+        try:
+            demo.start(interrupted)
+        except PlatformError as error:
+            if under is None or demo.serve.process is None:  # training has no limits
+                raise
+            raise under.broke(error) from error
+        if under and demo.serve.process and not interrupted():
+            under.confirm(demo.serve.process.pid)
 
     def _samples_usage(self) -> bool:
         return bool(self.settings.target_pid) or self.target is not None or self._watched is not None
@@ -299,7 +315,7 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
-                "limits": self._limits(),
+                "limits": self._known_limits(),
                 "target": self._target_info(),
                 "launch": self.launch,
                 "live_url": self.live_url,
@@ -313,17 +329,16 @@ class LocalStack:
     def _allowed_hosts(self) -> str:
         return " ".join(self.settings.allowed_hosts)
 
-    def _limits(self) -> str | None:
-        if not self._samples_usage():
-            return None
-        return _json({"host_cores": os.cpu_count(), **(self._watched.limits if self._watched else {})})
+    def _known_limits(self) -> str | None:
+        host = {"host_cores": os.cpu_count()} if self._samples_usage() else {}
+        limits = {**self._limits, **host}
+        return _json(limits) if limits else None
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
-        if self._watched and self._watched.target:
-            return _json(self._watched.target)
         info = describe_target(self.host) if self.target else None
-        return _json(info) if info else None
+        known = {**self._identity, **(msgspec.to_builtins(info) if info else {})}
+        return _json(known) if known else None
 
     def run_time(self) -> float | None:
         """The length of the run in seconds that the master enforces; None where something else ends it.

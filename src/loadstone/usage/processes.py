@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,16 @@ __all__ = ["ProcessTree"]
 class ProcessTree:
     """One root process with its children, sampled as one container is.
 
-    CPU time of a child that ends between two samples is counted up to the sample before.
+    CPU time of a child that ends between two samples is counted up to the sample before. Out-of-memory kills are those
+    in its control group, unless this process is in that group too: then they may be of anything.
     """
 
     root: psutil.Process
     service: str
+    ended: bool = False
+    """Whether a sample has found it gone; that one still tells what it was killed for."""
+    _group: Cgroup | None = None
+    _kills: int = 0
     _before: TreeReading = field(default_factory=lambda: TreeReading({}, 0))
     _sampled_at_s: float | None = None
     _throttling: Throttling | None = None
@@ -34,7 +40,11 @@ class ProcessTree:
     def of(cls, pid: int, service: str) -> ProcessTree | None:
         """The tree below a process; None when it is gone."""
         root = process_of(pid)
-        return cls(root, service) if root else None
+        if root is None:
+            return None
+        group = cgroup_of(pid)
+        own = group if group != cgroup_of(os.getpid()) else None
+        return cls(root, service, _group=own, _kills=(own.memory_kills() if own else None) or 0)
 
     def sample(self, now_s: float) -> Usage | None:
         """Usage since the last sample; ``now_s`` is a monotonic clock. None for the first one, and when it is gone."""
@@ -43,6 +53,10 @@ class ProcessTree:
         sampled_at_s, self._sampled_at_s = self._sampled_at_s, now_s
         cgroup = cgroup_of(self.root.pid)
         throttled_pct = self._throttled_pct(cgroup)
+        oom = self._new_kills()
+        self.ended = not now.cpu_s
+        if self.ended and oom:
+            return self._killed(oom)
         if not now.cpu_s or sampled_at_s is None or now_s <= sampled_at_s:
             return None
         limits = cgroup.limits() if cgroup else None
@@ -54,7 +68,28 @@ class ProcessTree:
             throttled_pct=throttled_pct,
             mem_bytes=now.rss_bytes,
             mem_limit=limits.mem_bytes if limits else None,
+            oom=oom,
         )
+
+    def _killed(self, oom: int) -> Usage:
+        """The row of a process that is gone because memory ran out."""
+        limits = self._group.limits() if self._group else None
+        return Usage(
+            service=self.service,
+            container=str(self.root.pid),
+            cpu_cores=0.0,
+            cpu_limit=limits.cpu_cores if limits else None,
+            mem_limit=limits.mem_bytes if limits else None,
+            oom=oom,
+        )
+
+    def _new_kills(self) -> int:
+        """Out-of-memory kills since the last sample."""
+        now = self._group.memory_kills() if self._group else None
+        if now is None:
+            return 0
+        before, self._kills = self._kills, now
+        return max(0, now - before)
 
     def _throttled_pct(self, cgroup: Cgroup | None) -> float | None:
         now = cgroup.throttling() if cgroup else None

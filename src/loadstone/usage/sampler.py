@@ -69,7 +69,7 @@ class _Sampler:
 
     def has_work(self) -> bool:
         """Whether there is anything left to sample."""
-        self._trees = [tree for tree in self._trees if tree.root.is_running()]
+        self._trees = [tree for tree in self._trees if not tree.ended]
         return bool(self._trees or self._containers or self._balancer)
 
     def tick(self, source: str, seq: int) -> UsageTick:

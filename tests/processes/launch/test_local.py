@@ -25,10 +25,11 @@ from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.preflight import preflight
 from loadstone.launch.scenario import Scenario, worker_command
 from loadstone.launch.stream_store import StreamFolder
+from loadstone.launch.target_limits import TargetLimits
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.launch.watched import WatchedProject
 from loadstone.settings import HookSettings, RunSettings, UsageSettings, WorkerSettings, load
-from support.launch_doubles import FakeMachine, FakePorts, Script
+from support.launch_doubles import FakeMachine, FakePorts, FakeProcess, Script
 from support.loadstone_run import REPOSITORY
 from support.serving import serving
 
@@ -337,10 +338,9 @@ def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
 
 
 def test_a_watched_compose_project_is_sampled_and_the_run_says_its_limits(machine: FakeMachine):
-    watched = WatchedProject(
-        project="shop", socket=Path("/run/engine.sock"), limits={"api": {"cpu_cores": 0.5}}, target={"image": "a"}
-    )
-    with stack_of(machine, REMOTE, watched=watched) as stack:
+    watched = WatchedProject(project="shop", socket=Path("/run/engine.sock"))
+    known = {"limits": {"api": {"cpu_cores": 0.5}}, "identity": {"image": "a"}}
+    with stack_of(machine, REMOTE, watched=watched, **known) as stack:
         stack.start(lambda: False)
         usage = load(UsageSettings, environ=machine.processes["usage"].env)
         assert (usage.compose_project, usage.docker_socket, usage.pid) == ("shop", Path("/run/engine.sock"), ())
@@ -444,3 +444,74 @@ def test_a_target_is_described_by_the_known_part_of_its_info(target: TargetDoubl
     for other in ({}, [], {"model": 3}, "text"):
         target.info = other
         assert describe_target(host) is None
+
+
+class LimitsDouble:
+    """Stands for a rig: records which process it was asked to confirm."""
+
+    def __init__(self) -> None:
+        self.confirmed: list[int] = []
+        self.limits = TargetLimits(prefix=("enter", "group"), confirm=self.confirmed.append, broke=self._broke)
+
+    def _broke(self, error: PlatformError) -> Exception:
+        return ValueError(f"broke: {error.message}")
+
+
+class _Pid:
+    """Stands for the open process."""
+
+    pid = 4711
+
+
+def limited_stack(machine: FakeMachine, target: TargetDouble, **how) -> LocalStack:
+    options = {**REMOTE, "workers": "1", "demo_port": str(target.server_address[1])}
+    del options["host"]
+    settings = load(RunSettings, options, environ={})
+    return LocalStack(settings, scenario(files=(DEMO,)), make_process=machine.make, **how)
+
+
+def test_a_demo_target_starts_under_limits_which_are_confirmed_and_recorded(
+    machine: FakeMachine, target: TargetDouble, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
+    machine.ends_at_once["train"] = 0
+    double, limits = LimitsDouble(), {"cpu_cores": 0.5, "mem_bytes": 512, "replicas": 1}
+    how = {"limits": limits, "identity": {"image": "a", "model": "told"}, "target_limits": double.limits}
+    with limited_stack(machine, target, **how) as stack:
+        original = machine.make
+        stack._make_process = lambda **given: _with_pid(original(**given))
+        stack.start(lambda: False)
+        assert list(machine.processes["target"].argv[:2]) == ["enter", "group"]
+        assert "enter" not in machine.processes["train"].argv
+        assert double.confirmed == [_Pid.pid]
+        env = machine.processes["master"].env
+        assert {**limits, "host_cores": os.cpu_count()} == json.loads(env["LOADSTONE_LIMITS"])
+        assert (json.loads(env["LOADSTONE_TARGET"])["image"]) == "a"
+        assert (json.loads(env["LOADSTONE_TARGET"])["model"]) == "diabetes"
+
+
+def _with_pid(process: FakeProcess) -> FakeProcess:
+    process.process = _Pid()
+    return process
+
+
+def test_a_target_that_does_not_start_under_its_limits_is_told_to_who_set_them(
+    machine: FakeMachine, target: TargetDouble
+):
+    machine.ends_at_once |= {"train": 0, "target": -9}
+    target.status = 503
+    with limited_stack(machine, target, target_limits=LimitsDouble().limits) as stack:
+        original = machine.make
+        stack._make_process = lambda **given: _with_pid(original(**given))
+        with pytest.raises(ValueError, match=r"broke: the demo target did not start \(target, exit -9\)"):
+            stack.start(lambda: False)
+
+
+def test_limits_that_another_program_set_are_recorded_too(machine: FakeMachine):
+    settings = load(RunSettings, {**REMOTE, "workers": "1"}, environ={})
+    how = {"limits": {"cpu_cores": 2.0}, "identity": {"image": "sha256:1"}}
+    with LocalStack(settings, scenario(), make_process=machine.make, **how) as stack:
+        stack.start(lambda: False)
+        env = machine.processes["master"].env
+        assert json.loads(env["LOADSTONE_LIMITS"]) == {"cpu_cores": 2.0}
+        assert json.loads(env["LOADSTONE_TARGET"]) == {"image": "sha256:1"}
