@@ -88,6 +88,13 @@ def test_every_trial_is_a_row_and_links_to_its_report():
     assert "0.5 512m 2 150" in words(rows[5])
 
 
+def test_a_link_leads_to_a_run_of_the_same_results_whatever_it_is_called():
+    study = settings_study(trials=(trial(1, BEST, 300, run="../x?y#z"),))
+    anchor = part(page_text(study), "trials").find(".//a")
+    assert anchor is not None
+    assert anchor.get("href") == "../../..%2Fx%3Fy%23z/report.html"
+
+
 def test_a_trial_that_did_not_start_has_no_link():
     rows = part(page_text(settings_study(trials=(trial(1, BEST, None, run=""),))), "trials").findall(".//tbody/tr")
     assert rows[0].find(".//a") is None

@@ -25,6 +25,7 @@ from loadstone.capacity.files import (
     write_study_files,
 )
 from loadstone.capacity.study import StudyFolder
+from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.capacity.study_schema import schema_text, study_schema
 from loadstone.capacity.trials_csv import CSV_HEADER, csv_text, write_trials_csv
 from loadstone.errors import UsageError
@@ -140,6 +141,16 @@ def test_junit_fails_where_nothing_holds_and_has_an_error_where_it_is_open(
     suite = ET.fromstring(study_junit(settings_study(answer=replace(SETTINGS_STUDY.answer, **changes)))).find("*")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors")) == (failures, errors)
+
+
+@pytest.mark.parametrize(("finding", "errors"), [("undecided", "1"), ("holds", "1"), ("breaks", "0")])
+def test_junit_has_an_error_for_a_neighbour_that_was_not_shown_to_fail(finding: Any, errors: str):
+    answer = SETTINGS_STUDY.answer
+    assert isinstance(answer, SettingAnswerRecord)
+    study = settings_study(answer=replace(answer, smaller=(replace(answer.smaller[0], finding=finding),)))
+    suite = ET.fromstring(study_junit(study)).find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", errors)
 
 
 def test_markdown_is_the_sentence_and_the_table_of_trials():

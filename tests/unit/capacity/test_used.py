@@ -109,7 +109,9 @@ def test_ticks_in_which_nobody_was_measured_say_nothing_about_replicas(tmp_path:
 
 
 def test_another_sampler_that_never_sees_the_target_says_nothing_about_it(tmp_path: Path):
-    ticks = [(at_s + 0.1 * turn, (each,)) for at_s in range(END_S) for turn, each in enumerate((row(), row(1, "db")))]
+    database = row(1, "db")
+    turns = enumerate((row(), database, database, database))
+    ticks = [(at_s + 0.1 * turn, (each,)) for turn, each in turns for at_s in range(END_S)]
     found = used(tmp_path, ticks)
     assert (found.away, found.cpu_cores) == ((), pytest.approx(0.5))
 
