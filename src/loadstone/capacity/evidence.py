@@ -25,7 +25,7 @@ __all__ = ["Evidence", "Finding", "Observation", "Rules", "SettingEvidence", "Se
 _PRIOR_RUNS: Final = 4
 """How many repeated trials the assumed variance between runs weighs as much as."""
 _NEAR: Final = 0.7
-"""What misses an objective by more than its double varies more, and does not count for the rest."""
+"""What misses an objective by more than its double varies more. How much by is of no use: it counts as this much."""
 _FEW: Final = 2
 """Up to so many margins are averaged; of more, the median ignores the one trial that went wrong unnoticed."""
 
@@ -106,7 +106,7 @@ class Evidence(Generic[K, Seen]):
         """The variance of the margin from run to run, beyond what is seen within the runs."""
         total, weight = _PRIOR_RUNS * self.rules.between_runs_sd**2, float(_PRIOR_RUNS)
         for tried in self.observations:
-            margins = self.margins(tried)
+            margins = _without_far(self.margins(tried))
             if len(margins) > 1 and median(margins) < _NEAR:
                 total += max(_variance(margins) - self._within_variance(tried), 0.0) * (len(margins) - 1)
                 weight += len(margins) - 1
@@ -173,6 +173,10 @@ class SettingEvidence(Evidence[Point, SettingObservation]):
 
     def _tells(self, tried: Point, asked: Point) -> bool:
         return tried.cpu == asked.cpu and tried.replicas == asked.replicas and tried.mem >= asked.mem
+
+
+def _without_far(margins: Sequence[float]) -> list[float]:
+    return [min(margin, _NEAR) for margin in margins]
 
 
 def _variance(values: Sequence[float]) -> float:

@@ -66,6 +66,11 @@ def test_settings_far_beyond_their_limit_do_not_count_for_the_variance():
     assert far.between_runs_variance() == pytest.approx(Rules().between_runs_sd ** 2)
 
 
+def test_one_trial_that_misses_by_far_does_not_blur_the_others():
+    clear, with_outlier = evidence(0.5, 0.55, 0.6), evidence(0.5, 0.55, 9.0)
+    assert with_outlier.between_runs_variance() < 2 * clear.between_runs_variance()
+
+
 def test_cpu_is_the_median_and_memory_the_peak():
     known = SettingEvidence(Rules())
     for cores, peak in ((1.0, 10), (1.2, 30), (9.0, 20)):
