@@ -119,11 +119,13 @@ def _check_fits_stack(settings: CapacitySettings, arguments: tuple[str, ...]) ->
 def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
     """Whether limits are searched without a word on whose: they are those of the stack's target then."""
     try:
-        known = peek_line(CapacitySettings, arguments, words, "cpu", "memory", "find", "apply", "compose_file", "stack")
+        known = peek_line(
+            *(CapacitySettings, arguments, words), *("cpu", "memory", "rig", "find", "apply", "compose_file", "stack")
+        )
     except UsageError:
         return False
-    cpu, memory, *others = known
-    return bool(cpu and memory) and not any(others)
+    cpu, memory, rig, *others = known
+    return bool(cpu and memory) and rig == "stack" and not any(others)
 
 
 def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace) -> int:

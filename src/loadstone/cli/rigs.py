@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
 from loadstone.rig.compose_project import ComposeRig
 
@@ -20,6 +21,8 @@ def rig_for(settings: CapacitySettings) -> Rig | None:
         return None
     if settings.apply:
         return CommandRig(settings.apply, settings.restore, settings.apply_timeout)
+    if settings.rig == "cgroup":
+        return CgroupRig()
     if settings.compose_file:
         return ComposeRig.of_files(settings.compose_file, settings.service, ready_within_s=settings.apply_timeout)
     return ComposeRig.of_stack(ready_within_s=settings.apply_timeout)

@@ -62,6 +62,10 @@ def _check_ways(settings: CapacitySettings) -> None:
         raise UsageError(f"{' and '.join(given)} are two ways to give limits", hint="Choose one")
     if settings.restore and not settings.apply:
         raise UsageError("--restore belongs to --apply, which is not given", hint="Add it, or leave --restore out")
+    if settings.rig == "cgroup" and (given or settings.stack):
+        raise UsageError(
+            f"--rig cgroup is one way to give limits, and {given[0] if given else '--stack'} another", hint="Choose one"
+        )
     if given and settings.stack:
         raise UsageError(f"{given[0]} cannot be used with --stack", hint="In the stack loadstone gives limits itself")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.capacity.calibration import calibrated, calibration_text
@@ -61,12 +61,15 @@ class LocalRuns:
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """See `Runs`."""
+        under: dict[str, Any] = {}
         if applied is not None:
             settings = replace(
                 settings, target_pid=applied.pids or settings.target_pid, host=applied.host or settings.host
             )
+            under = {"limits": _limits(applied), "identity": applied.identity}
+            under |= {"target_limits": applied.start, "watched": applied.watched}
         with (
-            telling_what_is_kept(LocalStack(settings, self._scenario)) as stack,
+            telling_what_is_kept(LocalStack(settings, self._scenario, **under)) as stack,
             open_view(plain=settings.plain, otherwise=QuietView) as view,
         ):
             stack.start(self._stop)
@@ -152,11 +155,11 @@ class Laboratory:
         begun_s = time.monotonic()
         try:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
+            if self._stop():
+                raise Interrupted
+            run = self._closed(self._runs(self._of(plan), applied))
         except BrokeAtStart as broke:
             return _broke(plan, str(broke))
-        if self._stop():
-            raise Interrupted
-        run = self._closed(self._runs(self._of(plan), applied))
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
         return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
 

@@ -53,8 +53,9 @@ _SERVICE_STOP_S: Final = 30.0
 class LocalStack:
     """A context that owns the processes. If ``interactive``, the master has its web UI and starts no run by itself.
 
-    CPU and memory of the containers of a ``watched`` compose project are recorded; and so are ``limits`` and
-    ``identity`` of another target, as JSON. ``target_limits``: how a demo target is started under limits.
+    ``limits`` and ``identity`` of the target, as JSON, are recorded with the run; what a demo target says of itself
+    comes first. ``target_limits``: how a demo target is started under such limits. What the containers of a ``watched``
+    compose project use is recorded.
     """
 
     def __init__(
@@ -330,13 +331,11 @@ class LocalStack:
 
     def _known_limits(self) -> str | None:
         host = {"host_cores": os.cpu_count()} if self._samples_usage() else {}
-        limits = {**host, **(self._watched.limits if self._watched else {}), **self._limits}
+        limits = {**self._limits, **host}
         return _json(limits) if limits else None
 
     def _target_info(self) -> str | None:
         """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
-        if self._watched and self._watched.target:
-            return _json(self._watched.target)
         info = describe_target(self.host) if self.target else None
         known = {**self._identity, **(msgspec.to_builtins(info) if info else {})}
         return _json(known) if known else None

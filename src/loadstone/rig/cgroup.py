@@ -1,11 +1,11 @@
 """CgroupRig: limits of the demo target on a bare Linux machine, by a control group of its own.
 
-`LocalStack` starts a fresh demo target in each trial. It is given `CgroupRig.target_limits`, so that the target starts
-inside the group that `CgroupRig.apply` has made.
+`LocalStack` starts a fresh demo target in each trial, inside the group that `CgroupRig.apply` has made.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,14 +64,16 @@ class CgroupRig:
 
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
         """See `Rig`."""
-        most = max(each.replicas for each in settings)
-        if most > 1:
-            raise _one_replica(most)
-        host = {"host_cores": psutil.cpu_count() or 1, "host_mem_bytes": psutil.virtual_memory().total}
-        check_room(settings, kept_cores=kept_cores, **host)
+        if max(setting.replicas for setting in settings) > 1:
+            raise UsageError(
+                "the demo target on this machine has one replica only",
+                hint="Give --replicas 1, or use the compose stack, which has a balancer",
+            )
+        memory = psutil.virtual_memory().total
+        check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
-        """Nobody else knows the address of a demo target that was just started."""
+        """Nobody else knows the target's address, which is new in each trial."""
 
     def before(self) -> Mapping[str, Any]:
         """Where the group will be. Raises `UsageError` where none can be made."""
@@ -81,14 +83,12 @@ class CgroupRig:
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Make the group anew with these limits; the target starts in it later. See `Rig.apply`."""
         del interrupted  # it takes no time
-        if setting.replicas != 1:
-            raise _one_replica(setting.replicas)
+        self.check_fits([setting], 0.0)
         place = self._found()
         place.make(setting)
         self._setting = setting
-        limits = place.group.limits()
-        check_limits("its control group has", limits.cpu_cores, limits.mem_bytes, setting)
-        return Applied(setting=setting, read_back="its control group")
+        check_limits(place.group.limits(), setting, "the demo target")
+        return Applied(setting=setting, read_back="its control group", start=self.target_limits())
 
     def target_limits(self) -> TargetLimits:
         """For `LocalStack`, once limits were applied."""
@@ -120,17 +120,9 @@ class CgroupRig:
         found = cgroup_of(pid, proc=self._proc, root=self._root)
         if found != self._found().group or self._setting is None:
             raise LimitsDifferError("the demo target is not in the control group with its limits")
-        limits = found.limits()
-        check_limits("the demo target's control group has", limits.cpu_cores, limits.mem_bytes, self._setting)
+        check_limits(found.limits(), self._setting, "the demo target")
 
     def _broke(self, error: PlatformError) -> Exception:
         kills = self.memory_kills()
         why = f"the kernel killed it for want of memory ({error.message})" if kills else error.message
         return BrokeAtStart(f"it does not start with {self._setting}: {why}")
-
-
-def _one_replica(replicas: int) -> UsageError:
-    return UsageError(
-        f"the demo target on this machine has one replica, not {replicas}",
-        hint="Give --replicas 1, or use the compose stack, which has a balancer",
-    )

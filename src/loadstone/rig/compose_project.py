@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.launch.watched import WatchedProject
 from loadstone.rig.compose_files import ComposeFiles
 from loadstone.rig.docker import Docker, DockerError
 from loadstone.rig.foreign_traffic import Received, check_quiet, packets_in
@@ -176,7 +177,9 @@ class ComposeRig:
         if replicas is None:
             return Applied(setting=setting, read_back="")
         self._check_holds(replicas, limits, setting.replicas)
-        return Applied(setting=setting, read_back=_READ_BACK, identity=self._identity(replicas[0]))
+        watched = None if self._is_stack else WatchedProject(project=self.project, socket=self._docker.socket())
+        identity = self._identity(replicas[0])
+        return Applied(setting=setting, read_back=_READ_BACK, identity=identity, watched=watched)
 
     def restore(self, before: Mapping[str, Any]) -> str:
         """See `Rig`. Where the service is as it was, it gets its own configuration back, without a file beside it."""

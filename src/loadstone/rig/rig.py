@@ -10,6 +10,9 @@ from loadstone.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from loadstone.launch.target_limits import TargetLimits
+    from loadstone.launch.watched import WatchedProject
+
 __all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
 
 _MIB: Final = 1024**2
@@ -36,15 +39,18 @@ class Applied:
 
     ``read_back``: how it is known, such as "the Docker Engine"; empty if the limits were only told to somebody, and
     nobody could read them. ``identity``: what runs, for run.json, such as its image's digest, model version and mode.
-    ``pids``: its processes on this machine, if their usage is to be sampled by that. ``host``: the base URL of the
-    target, if the rig knows it.
+    ``pids``: its processes on this machine, and ``watched``: its containers here, whose usage is sampled while a run
+    here goes on. ``host``: the base URL of the target, if the rig knows it. ``start``: how the demo target is started
+    under the limits, which only hold then.
     """
 
     setting: Setting
     read_back: str
     identity: Mapping[str, Any] = field(default_factory=dict)
     pids: tuple[int, ...] = ()
+    watched: WatchedProject | None = None
     host: str | None = None
+    start: TargetLimits | None = None
 
 
 class BrokeAtStart(Exception):  # noqa: N818  (not an error of the rig: the target does not hold)

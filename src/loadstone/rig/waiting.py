@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["ended"]
 
 _LOOK_EVERY_S: Final = 0.1
-_GIVES_UP_S: Final = 10.0
-"""How long a command that is not wanted any longer may take to end."""
+_ENDS_WITHIN_S: Final = 5.0
+_LOOK_AT_GROUP_EVERY_S: Final = 0.02
 
 
 def ended(process: subprocess.Popen[bytes], within_s: float, interrupted: Callable[[], bool]) -> bool:
@@ -24,20 +24,32 @@ def ended(process: subprocess.Popen[bytes], within_s: float, interrupted: Callab
 
     It must have been started in a session of its own, which is ended with it.
     """
+    in_time = False
+    try:
+        in_time = _await_end(process, within_s, interrupted)
+    finally:
+        if not in_time:
+            _end(process)
+    return in_time
+
+
+def _await_end(process: subprocess.Popen[bytes], within_s: float, interrupted: Callable[[], bool]) -> bool:
     deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s and not interrupted():
-        try:
-            process.wait(_LOOK_EVERY_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return True
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GIVES_UP_S)
-            break
-    with suppress(ProcessLookupError):  # children that outlived it
+    while not interrupted() and (left_s := deadline_s - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(min(_LOOK_EVERY_S, left_s))
+            return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let it and its children end in order, then kill what is left of them."""
+    deadline_s = time.monotonic() + _ENDS_WITHIN_S
+    with contextlib.suppress(ProcessLookupError):  # nothing is left
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline_s:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(_LOOK_AT_GROUP_EVERY_S)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return False

@@ -45,6 +45,13 @@ class CapacitySettings(RunSettings):
     replicas: tuple[int, ...] = setting(
         axes.replicas, "numbers of replicas to try: 1..4, or a list such as 1,2,4", default="1", metavar="RANGE"
     )
+    rig: str = setting(
+        parse.choice("stack", "cgroup"),
+        "what gets the limits without --compose-file and --apply: `stack`, the target of loadstone's stack that is up,"
+        " or `cgroup`, the demo target on this machine in a control group",
+        default="stack",
+        metavar="WHAT",
+    )
     compose_file: tuple[Path, ...] = setting(
         parse.paths,
         "compose file of the project whose service is to get the limits; without it loadstone's stack that is up",

@@ -338,10 +338,9 @@ def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
 
 
 def test_a_watched_compose_project_is_sampled_and_the_run_says_its_limits(machine: FakeMachine):
-    watched = WatchedProject(
-        project="shop", socket=Path("/run/engine.sock"), limits={"api": {"cpu_cores": 0.5}}, target={"image": "a"}
-    )
-    with stack_of(machine, REMOTE, watched=watched) as stack:
+    watched = WatchedProject(project="shop", socket=Path("/run/engine.sock"))
+    known = {"limits": {"api": {"cpu_cores": 0.5}}, "identity": {"image": "a"}}
+    with stack_of(machine, REMOTE, watched=watched, **known) as stack:
         stack.start(lambda: False)
         usage = load(UsageSettings, environ=machine.processes["usage"].env)
         assert (usage.compose_project, usage.docker_socket, usage.pid) == ("shop", Path("/run/engine.sock"), ())

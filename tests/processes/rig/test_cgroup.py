@@ -1,4 +1,4 @@
-"""CgroupRig with real control groups, of the version that this machine has. Most machines let only root make some."""
+"""CgroupRig with real control groups, of the version that this machine has; on most machines they need root."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-WAIT = "import sys\nprint('up', flush=True)\nsys.stdin.readline()\n"
-GREEDY = WAIT + "held = bytearray(200 * 1024 * 1024)\nprint('has it all')"
+GREEDY = """
+import sys
+print('up', flush=True)
+sys.stdin.readline()
+held = bytearray(200 * 1024 * 1024)
+print('has it all')
+"""
 PARENT = """
 import json, subprocess, sys, time
 from loadstone.rig.cgroup import CgroupRig
@@ -82,7 +87,7 @@ def test_a_busy_target_is_throttled(rig: CgroupRig):
 
 def test_children_of_the_target_are_limited_too(rig: CgroupRig):
     rig.apply(SETTING, never)
-    code = "import subprocess; subprocess.run(['cat', '/proc/self/cgroup'])"
+    code = "import os, subprocess; subprocess.run(['cat', '/proc/self/cgroup'])"
     with target_of(rig, code) as target:
         output, _ = target.communicate()
     assert folders_of(rig)[0].name in output
@@ -158,15 +163,15 @@ def test_limits_that_the_kernel_does_not_take_are_refused(rig: CgroupRig):
 
 def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agrees(rig: CgroupRig):
     rig.apply(SETTING, never)
-    with target_of(rig, WAIT) as target:
+    with target_of(rig, "import sys\nprint('up', flush=True)\nsys.stdin.readline()") as target:
         assert target.stdout is not None
         target.stdout.readline()
-        command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""", None, 30)
+        command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""")
         applied = command.apply(SETTING, never)
-        assert (applied.read_back, applied.pids) == ("its control group", (target.pid,))
+        assert (applied.read_back, applied.pids) == ("the control groups of its processes", (target.pid,))
         assert command.service == "target"
-        with pytest.raises(LimitsDifferError, match=r"and the control group of process \d+ has 0\.2 CPU and 64m"):
+        with pytest.raises(LimitsDifferError, match=r"was to have 0.4 CPU and 64m, but its control group has 0.2 CPU"):
             command.apply(Setting(0.4, 64 * MIB, 1), never)
-        with pytest.raises(LimitsDifferError, match=r"x 2 replicas .* share 1 control group\."):
+        with pytest.raises(LimitsDifferError, match=r"x 2 replicas, but .* are in 1 control groups"):
             command.apply(Setting(0.2, 64 * MIB, 2), never)
         target.communicate("\n")

@@ -1,135 +1,153 @@
-"""CommandRig with real commands of the shell: what they are told, what they may report, and how they end."""
+"""CommandRig with real shell commands."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from loadstone.errors import PlatformError, UsageError
+from loadstone.errors import PlatformError
+from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.command import CommandRig
-from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting
-from support.processes import wait_until
+from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, Setting
+from support.processes import is_gone, wait_until
+from support.require import missing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MIB = 1024**2
-SETTING = Setting(0.5, 512 * MIB, 2)
+SETTING = Setting(cpu_cores=0.5, mem_bytes=512 * MIB, replicas=2)
+SLOW = 'sleep 300 & echo $! > "{}"; echo begun; wait'
 
 
 def never() -> bool:
     return False
 
 
-def runs(pid: int) -> bool:
-    """Whether a process is there, and is not one that has ended and nobody has asked for."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def once_there(file: Path) -> Callable[[], bool]:
+    """Interrupted as soon as the file has content."""
+    return lambda: file.exists() and bool(file.read_text())
 
 
-def rig(apply: str, restore: str | None = None, timeout_s: float = 30) -> CommandRig:
-    return CommandRig(apply, restore, timeout_s)
+def test_the_command_gets_the_limits_and_none_of_the_settings_of_loadstone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LOADSTONE_INFLUX_TOKEN", "s3cret")
+    monkeypatch.setenv("KUBECONFIG", "mine")
+    seen = tmp_path / "seen"
+    applied = CommandRig(f"env > {seen}").apply(SETTING, never)
+    assert applied == Applied(setting=SETTING, read_back="")
+    env = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
+    assert [env[name] for name in ("CPU", "MEMORY", "MEMORY_MIB", "REPLICAS")] == ["0.5", "536870912", "512", "2"]
+    assert env["KUBECONFIG"] == "mine"
+    assert not any(name.startswith("LOADSTONE") for name in env)
 
 
-def reporting(**said: object) -> CommandRig:
-    return rig(f"echo setting; echo '{json.dumps(said)}'")
-
-
-def test_the_command_gets_the_limits_in_its_environment(tmp_path: Path):
-    told = tmp_path / "told"
-    applied = rig(f'echo "$CPU $MEMORY $MEMORY_MIB $REPLICAS" > {told}').apply(SETTING, never)
-    assert told.read_text() == f"0.5 {512 * MIB} 512 2\n"
-    assert (applied.setting, applied.read_back) == (SETTING, "")
-
-
-def test_a_tebibyte_is_written_without_an_exponent(tmp_path: Path):
-    told = tmp_path / "told"
-    rig(f'echo "$MEMORY $MEMORY_MIB" > {told}').apply(Setting(0.5, 1024**4 + 7, 1), never)
-    assert told.read_text() == "1099511627783 1048576\n"
-
-
-def test_a_report_that_agrees_is_how_the_limits_are_known():
-    applied = reporting(
-        cpu=0.5,
-        memory="512m",
-        replicas=2,
-        host="http://127.0.0.1:9",
-        identity={"image": "sha256:ab", "token": "hunter22"},
-    ).apply(SETTING, never)
-    assert applied.read_back == "the command's own report"
-    assert (applied.host, applied.identity) == ("http://127.0.0.1:9", {"image": "sha256:ab", "token": "***"})
-
-
-@pytest.mark.parametrize(("cpu", "memory"), [("500m", "536870912"), ("0.5", "512Mi"), (0.5, "0.5g")])
-def test_a_report_may_be_in_the_words_of_kubernetes_and_docker(cpu: float | str, memory: str):
-    assert reporting(cpu=cpu, memory=memory).apply(SETTING, never).read_back == "the command's own report"
-
-
-def test_a_line_that_is_no_report_is_none():
-    for line in ("deployment.apps/api restarted", '{"kind": "Deployment"}', "[1]", "7", ""):
-        assert rig(f"echo '{line}'").apply(SETTING, never).read_back == ""
-
-
-@pytest.mark.parametrize(
-    ("said", "differs"),
-    [
-        ({"cpu": 1.0}, "0.5 CPU and 512m was asked for, and the command of --apply reports 1 CPU and 512m"),
-        ({"memory": "1g"}, "reports 0.5 CPU and 1g"),
-        ({"replicas": 1}, "reports 1 replicas"),
-        ({"pids": [1]}, "process 1"),
-    ],
-)
-def test_a_command_that_lies_about_limits_is_refused(said: dict[str, object], differs: str):
-    with pytest.raises(LimitsDifferError, match=differs):
-        reporting(**said).apply(SETTING, never)
-
-
-@pytest.mark.parametrize("said", [{"cpu": "half"}, {"memory": "much"}, {"pids": 7}, {"host": "http://"}])
-def test_a_report_that_cannot_be_read_is_refused_with_what_it_may_say(said: dict[str, object]):
-    with pytest.raises(UsageError, match="a report that cannot be read"):
-        reporting(**said).apply(SETTING, never)
-
-
-def test_a_target_that_does_not_start_with_these_limits_says_so_by_exit_code_75():
-    with pytest.raises(BrokeAtStart, match=r"does not start with 0\.5 CPU and 512m x 2 replicas: OOMKilled"):
-        rig("echo OOMKilled >&2; exit 75").apply(SETTING, never)
-
-
-def test_any_other_exit_code_ends_the_study_with_what_was_said_and_no_secret():
-    with pytest.raises(PlatformError, match="ended with exit code 3") as raised:
-        rig("echo no such deployment; echo password=hunter22 >&2; exit 3").apply(SETTING, never)
-    assert "no such deployment" in raised.value.message
-    assert "hunter22" not in raised.value.message
-
-
-def test_a_command_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path):
-    with pytest.raises(PlatformError, match=r"took more than 0\.5 s"):
-        rig(f"sleep 300 & echo $! > {tmp_path}/pid; wait", timeout_s=0.5).apply(SETTING, never)
-    wait_until(lambda: not runs(int((tmp_path / "pid").read_text())), "the child has ended")
-
-
-def test_a_command_is_ended_when_the_study_is_interrupted(tmp_path: Path):
-    begun_s = time.monotonic()
-    applied = rig(f"touch {tmp_path}/begun; sleep 300").apply(SETTING, (tmp_path / "begun").exists)
-    assert time.monotonic() - begun_s < 60
-    assert applied.read_back == ""
-
-
-def test_what_was_there_before_is_put_back_by_a_command_or_said_to_be_gone(tmp_path: Path):
-    limited = rig("true", f"touch {tmp_path}/restored")
-    limited.apply(SETTING, never)
-    assert limited.restore(limited.before()) == "what was there before is put back, as --restore says"
-    assert (tmp_path / "restored").exists()
-    left = rig("true")
-    left.apply(SETTING, never)
-    assert left.restore({}) == (
-        "the target has 0.5 CPU and 512m x 2 replicas: no --restore says how to put back what was there"
+def test_what_the_command_reports_is_told_with_its_source():
+    report = (
+        '{"cpu":\'"$CPU"\',"memory":\'"$MEMORY"\',"host":"http://10.0.0.1","identity":{"image":"a","token":"s3cret"}}'
     )
-    with pytest.raises(PlatformError, match="the command of --restore ended with exit code 1"):
-        rig("true", "false").restore({})
+    rig = CommandRig(f"echo rolled out; echo '{report}'")
+    assert rig.apply(SETTING, never) == Applied(
+        setting=SETTING,
+        read_back="what --apply reports of cpu, memory",
+        identity={"image": "a", "token": "***"},
+        host="http://10.0.0.1",
+    )
+    assert rig.service is None
+
+
+@pytest.mark.attack(kind="a command for --apply that lies about limits", outcome="refused")
+def test_a_command_that_sets_other_limits_is_refused():
+    with pytest.raises(LimitsDifferError, match=r"asked for 0.5 CPU and 512m x 2 replicas, but reports 1 CPU and 256m"):
+        CommandRig("""echo '{"cpu": 1, "memory": "256m"}'""").apply(SETTING, never)
+
+
+@pytest.mark.attack(kind="a command for --apply that lies about limits", outcome="refused")
+def test_a_process_that_runs_without_limits_is_refused_whatever_the_command_says():
+    if cgroup_of(os.getpid()) is None:
+        missing("this machine shows no control groups with CPU and memory limits")
+    report = json.dumps({"cpu": 0.5, "memory": "512m", "replicas": 2, "pids": [os.getpid()]})
+    with pytest.raises(LimitsDifferError, match=f"process {os.getpid()} was to have 0.5 CPU and 512m"):
+        CommandRig(f"echo '{report}'").apply(SETTING, never)
+
+
+def test_a_command_that_fails_is_shown_with_its_last_lines_and_without_secrets():
+    noise = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo line $i; done"
+    with pytest.raises(PlatformError) as caught:
+        CommandRig(f"{noise}; echo 'no cluster: password=hunter2' >&2; exit 3").apply(SETTING, never)
+    text = str(caught.value)
+    assert "--apply failed with 0.5 CPU and 512m x 2 replicas (exit 3)" in text
+    assert text.endswith("line 13\nno cluster: password=***")
+    assert "line 2\n" not in text
+
+
+def test_a_secret_in_the_command_is_not_shown():
+    assert "hunter2" not in CommandRig("curl -u bob:hunter2 http://api").name
+
+
+def test_a_program_that_is_missing_is_named():
+    with pytest.raises(PlatformError, match=r"exit 127.*\n?.*no-such-program"):
+        CommandRig("no-such-program").apply(SETTING, never)
+
+
+def test_exit_code_69_says_that_the_target_does_not_start():
+    with pytest.raises(BrokeAtStart, match=r"does not start with 0\.5 CPU and 512m x 2 replicas.*: pod is OOMKilled"):
+        CommandRig("echo pod is OOMKilled >&2; exit 69").apply(SETTING, never)
+
+
+def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path):
+    child = tmp_path / "child"
+    with pytest.raises(PlatformError, match="did not end within 1 s and was ended with its children: begun"):
+        CommandRig(SLOW.format(child), timeout_s=1).apply(SETTING, never)
+    assert is_gone(int(child.read_text()))
+
+
+@pytest.mark.attack(kind="a command for --apply that ignores SIGTERM", outcome="killed with its children")
+def test_a_command_that_ignores_sigterm_is_killed(tmp_path: Path):
+    child = tmp_path / "child"
+    with pytest.raises(PlatformError, match="did not end within 1 s"):
+        CommandRig(f"trap '' TERM; {SLOW.format(child)}", timeout_s=1).apply(SETTING, never)
+    wait_until(lambda: is_gone(int(child.read_text())), "its child is killed")
+
+
+def test_an_interruption_ends_the_command(tmp_path: Path):
+    child, begun_s = tmp_path / "child", time.monotonic()
+    applied = CommandRig(SLOW.format(child), timeout_s=300).apply(SETTING, once_there(child))
+    assert applied == Applied(setting=SETTING, read_back="")
+    assert time.monotonic() - begun_s < 60
+    assert is_gone(int(child.read_text()))
+
+
+def test_a_server_that_the_command_leaves_behind_keeps_running(tmp_path: Path):
+    child = tmp_path / "child"
+    CommandRig(f'sleep 60 & echo $! > "{child}"').apply(SETTING, never)
+    server = psutil.Process(int(child.read_text()))
+    assert server.name() == "sleep"
+    server.kill()
+
+
+def test_what_was_there_before_is_known_only_to_the_restore_command(tmp_path: Path):
+    done = tmp_path / "done"
+    rig = CommandRig("true", f"touch {done}")
+    assert rig.before() == {}
+    assert rig.restore({}) == "the --restore command put back what was there before"
+    assert done.exists()
+
+
+def test_without_a_restore_command_the_limits_that_are_left_are_told():
+    rig = CommandRig("true")
+    assert rig.restore({}).startswith("the limits of the last trial were left as they are")
+    rig.apply(SETTING, never)
+    assert rig.restore({}).startswith("the limits 0.5 CPU and 512m x 2 replicas were left as they are")
+
+
+def test_a_restore_command_that_fails_is_an_error():
+    with pytest.raises(PlatformError, match=r"--restore failed \(exit 5\), so limits of a trial may still hold: oh"):
+        CommandRig("true", "echo oh; exit 5").restore({})

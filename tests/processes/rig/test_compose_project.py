@@ -46,6 +46,7 @@ def double(tmp_path: Path) -> DockerDouble:
     """An engine with the project shop: one replica of api, and a service that is not up."""
     double = DockerDouble(tmp_path / "bin")
     double.answer("version", "28.0")
+    double.answer("context inspect", "unix:///run/engine.sock")
     double.answer("config --format json", {"name": "shop", "services": {"api": API, "db": {"image": "db"}}})
     double.answer("config --hash api", f"api {HASH}\n")
     double.answer("config --hash db", f"db {HASH}\n")

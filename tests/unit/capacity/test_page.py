@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -26,6 +26,9 @@ from support.studies import (
     settings_study,
     trial,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVIL = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script>'
 

@@ -60,8 +60,10 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
     view.ended(1, trial(1, LESS_CPU, 900, bottleneck=QUOTA))
     view.ended(2, trial(2, LESS_CPU, 300))
     assert capsys.readouterr().out.splitlines() == [
-        "study 20261127-120000-aaaa: the cheapest limits of service target of a compose project that hold 150 users"
-        " with p95<500ms and failures<=1%",
+        (
+            "study 20261127-120000-aaaa: the cheapest limits of service target of a compose project that hold 150 users"
+            " with p95<500ms and failures<=1%"
+        ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
         "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, at most 301m held",

@@ -102,7 +102,7 @@ def test_a_machine_without_control_groups_is_refused(tmp_path: Path):
 
 
 def test_more_than_one_replica_is_refused(kernel: Version2Double):
-    with pytest.raises(UsageError, match="has one replica, not 2"):
+    with pytest.raises(UsageError, match="has one replica only"):
         rig_on(kernel).apply(Setting(0.25, 256 * MIB, 2), never)
 
 
