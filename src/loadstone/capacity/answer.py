@@ -36,6 +36,8 @@ __all__ = [
 _HOLDS: Final = "holds"
 _FAILS: Final = "does not hold"
 _SELDOM: Final = 0.001
+_CONFIDENT: Final = 1.96
+"""Standard errors to each side of an interval that holds the truth in 95 % of the cases."""
 
 
 def exit_code(study: StudyRecord) -> ExitCode:
@@ -85,10 +87,13 @@ def confidence_text(study: StudyRecord) -> str:
 
 def margin_text(margin: float, se: float) -> str:
     """A margin as people read it: how much of its limit an objective had to spare, or was beyond it."""
-    spread = f" (standard error {100 * se:.0f} %)" if se else ""
-    if margin > 0:
-        return f"missed by {100 * (exp(margin) - 1):.0f} %{spread}"
-    return f"held with {100 * (1 - exp(margin)):.0f} % to spare{spread}"
+    sign = 1 if margin > 0 else -1
+    share, *ends = (
+        100 * sign * (exp(each) - 1) for each in (margin, margin - _CONFIDENT * se, margin + _CONFIDENT * se)
+    )
+    low, high = sorted(ends)
+    interval = f" (95 % interval: {low:.0f} to {high:.0f} %)" if se else ""
+    return f"missed by {share:.0f} %{interval}" if sign > 0 else f"held with {share:.0f} % to spare{interval}"
 
 
 def setting_text(setting: Setting) -> str:
@@ -166,7 +171,7 @@ def _why(study: StudyRecord, setting: Setting | None) -> str:
     if setting is None:
         return ""
     found = bottleneck_at(study, setting=setting)
-    if found is not None:
+    if found is not None and found.cause != "unknown":
         return f": {found.evidence}"
     reasons = [trial.why for trial in _tried(study, setting, None) if trial.outcome == _FAILS and trial.why]
     return f": {reasons[0]}" if reasons else ""

@@ -147,6 +147,7 @@ def _generator(study: StudyRecord) -> Markup:
         ("rate without a target", f"{found.rps:,.1f} requests/s"),
         ("p95 without a target", "" if found.p95_ms is None else f"{found.p95_ms:,.1f} ms"),
         ("busiest worker", f"{found.worker_cpu_pct:.0f} % of a core"),
+        ("all workers", f"{found.cores:.2g} cores"),
         ("ceiling", f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"),
         ("most in a trial", f"{max(rates):,.1f} requests/s{share}" if rates else ""),
     ]

@@ -6,8 +6,9 @@ A trial is *invalid* when the run says nothing about the target, and it never co
    objectives held, because the scenario judged it otherwise.
 2. Fewer than 99 % of the users ran.
 3. A worker used more than 80 % of a core: it may have sent later or less than its users wanted.
-4. The balancer tried connections again, or sent requests to another replica: some replica did not answer for a reason
-   that has nothing to do with its limits, or was slowed down by what the balancer did.
+4. The balancer tried connections again, or sent requests to another replica: one did not answer for a reason that has
+   nothing to do with its limits. A trial that misses an objective while the replicas are at a limit of their own stays
+   valid, as it does in a verdict: replicas that are overloaded accept connections late.
 5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica.
 6. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
@@ -49,6 +50,8 @@ __all__ = ["Outcome", "Trial", "TrialPlan", "judge_trial", "record_of"]
 
 _USERS_SHARE: Final = 0.99
 _BUSY_WORKER_PCT: Final = 80.0
+_OWN_LIMITS: Final = frozenset({"cpu quota", "one core per process", "memory"})
+"""Causes that lie in the replicas."""
 
 
 class Outcome(StrEnum):
@@ -142,10 +145,11 @@ def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> T
     record = run.record
     if broken := tuple(_broken(run, used if target.service else None, target)):
         return Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
-    if flaws := (*_flaws(record, users), *_unseen(used, target)):
+    missed = _missed(record)
+    if flaws := (*_flaws(record, users), *_unseen(used, target), *_retried(record, missed, used, target)):
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     margin = margin_of(run)
-    if missed := _missed(record):
+    if missed:
         return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
     if record.exit_code:
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
@@ -174,6 +178,12 @@ def _flaws(record: RunRecord, users: int) -> Iterator[str]:
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"
+
+
+def _retried(record: RunRecord, missed: tuple[str, ...], used: Used | None, target: _Target) -> Iterator[str]:
+    """What the balancer had to do again, unless limits of the replicas themselves explain it."""
+    if missed and bottleneck_of(_symptoms(record, missed, used, target)).cause in _OWN_LIMITS:
+        return
     for balancer in record.balancers.values():
         if balancer.retries or balancer.redispatches:
             yield (
@@ -198,15 +208,19 @@ def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) ->
     """What limited a target that does not hold; None of any other."""
     if trial.outcome is not Outcome.FAILS:
         return None
-    missed = [each for each in record.objectives if each.ok is False]
-    return bottleneck_of(
-        Symptoms(
-            missed=" and ".join(trial.reasons),
-            is_slow=any(parse_objective(each.text).is_latency for each in missed),
-            ended=trial.broke,
-            used=used if used.replicas or used.kills else None,
-            balancer=record.balancers.get(target.service or TARGET),
-        )
+    return bottleneck_of(_symptoms(record, trial.reasons, used, target, ended=trial.broke))
+
+
+def _symptoms(
+    record: RunRecord, reasons: tuple[str, ...], used: Used | None, target: _Target, *, ended: bool = False
+) -> Symptoms:
+    missed = [parse_objective(each.text) for each in record.objectives if each.ok is False]
+    return Symptoms(
+        missed=" and ".join(reasons),
+        is_slow=any(objective.is_latency for objective in missed),
+        ended=ended,
+        used=used,
+        balancer=record.balancers.get(target.service or TARGET),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from rich.measure import Measurement
 from rich.text import Text
 
 from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
@@ -14,9 +15,10 @@ from loadstone.report.terminal import BETTER, WORSE, new_table
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
     from loadstone.capacity.trial import TrialPlan
@@ -25,13 +27,10 @@ __all__ = ["StudyView", "answer_text", "exit_code", "print_study"]
 
 _STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
 _MIB: Final = 1024**2
-_WIDE, _USUAL = 100, 80
 _TEXTS: Final = frozenset({"outcome", "run"})
-_MAY_WRAP: Final = frozenset({"run", "peak memory"})
-_LEFT_OUT: Final = frozenset({"mean ms", "p99 ms", "req/s", "run"})
-"""Left out of a table narrower than `_WIDE`: study.json, trials.csv and capacity.html have them."""
-_LEFT_OUT_TOO: Final = frozenset({"failures", "peak memory", "throttled"})
-"""Left out where it is narrower than `_USUAL`."""
+_FIRST_TO_GO: Final = ("mean ms", "p99 ms", "req/s", "users", "run", "throttled", "peak memory", "failures")
+"""Left out of a narrow table, in this order: study.json, trials.csv and capacity.html have them."""
+_ANY_WIDTH: Final = 1000
 
 
 class StudyView:
@@ -59,29 +58,37 @@ class StudyView:
 def print_study(study: StudyRecord, console: Console | None = None) -> int:
     """Print the trials and the answer of a study. The exit code that it stands for."""
     console = console or make_console()
-    columns = _columns(study, console.width)
-    # Names and addresses are Text: rich would take the brackets of a plain string for markup.
-    table = new_table(console, Text(printable(f"study {study.id}: {question_text(study)}"), "table.title"))
-    for name in columns:
-        table.add_column(
-            name, justify="left" if name in _TEXTS else "right", no_wrap=name not in _MAY_WRAP, overflow="fold"
-        )
-    for number, trial in enumerate(study.trials, 1):
-        table.add_row(*(_cell(name, number, trial) for name in columns))
-    console.print(table)
+    console.print(_table(study, console))
     for text in filter(None, (answer_text(study), confidence_text(study))):
         console.print(Text(printable(text)))
     return exit_code(study)
 
 
-def _columns(study: StudyRecord, width: int) -> list[str]:
-    if study.asks_setting:  # all trials have the same users, which the title names
-        users = () if width < _WIDE else ("users",)
-        columns = ("trial", *_LIMITS, *users, "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
+def _table(study: StudyRecord, console: Console) -> Table:
+    """All trials, with as many columns as there is room for."""
+    if study.asks_setting:
+        columns = ["trial", *_LIMITS, "users", "req/s", "failures", "p95 ms", *_USED, "outcome", "run"]
+        may_go = [*_FIRST_TO_GO]
     else:
-        columns = ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
-    left_out = (_LEFT_OUT if width < _WIDE else frozenset()) | (_LEFT_OUT_TOO if width < _USUAL else frozenset())
-    return [name for name in columns if name not in left_out]
+        columns = ["trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run"]
+        may_go = [name for name in _FIRST_TO_GO if name != "users"]
+    table = _table_of(study, columns, console)
+    options = console.options.update(width=_ANY_WIDTH)
+    while may_go and Measurement.get(console, options, table).maximum > console.width:
+        gone = may_go.pop(0)
+        columns = [name for name in columns if name != gone]
+        table = _table_of(study, columns, console)
+    return table
+
+
+def _table_of(study: StudyRecord, columns: Sequence[str], console: Console) -> Table:
+    # Names and addresses are Text: rich would take the brackets of a plain string for markup.
+    table = new_table(console, Text(printable(f"study {study.id}: {question_text(study)}"), "table.title"))
+    for name in columns:
+        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True, overflow="fold")
+    for number, trial in enumerate(study.trials, 1):
+        table.add_row(*(_cell(name, number, trial) for name in columns))
+    return table
 
 
 def _cell(name: str, number: int, trial: TrialRecord) -> Text:

@@ -90,15 +90,17 @@ def test_without_an_answer_the_study_can_go_on():
 
 def test_the_confidence_is_how_seldom_chance_would_look_like_that():
     assert confidence_text(SETTINGS_STUDY) == (
-        "Over 3 trials the objective nearest to its limit was held with 33 % to spare (standard error 5 %): a setting"
-        " that only just holds would look as good in less than 1 of 1,000 cases."
+        "Over 3 trials the objective nearest to its limit was held with 33 % to spare (95 % interval: 26 to 39 %):"
+        " a setting that only just holds would look as good in less than 1 of 1,000 cases."
     )
     assert confidence_text(answered(margin=-0.1, margin_se=0.1)).endswith("in about 159 of 1,000 cases.")
     assert confidence_text(USERS_STUDY) == "1 of 1 valid trials with 140 users held."
 
 
 def test_a_margin_is_what_there_is_to_spare_or_what_is_missing():
-    assert margin_text(-0.6931, 0.02) == "held with 50 % to spare (standard error 2 %)"
+    assert margin_text(-0.6931, 0.02) == "held with 50 % to spare (95 % interval: 48 to 52 %)"
+    assert margin_text(-0.1, 0.1) == "held with 10 % to spare (95 % interval: -10 to 26 %)"
+    assert margin_text(0.6931, 0.1) == "missed by 100 % (95 % interval: 64 to 143 %)"
     assert margin_text(0.6931, 0.0) == "missed by 100 %"
 
 
@@ -117,6 +119,13 @@ def test_the_bottleneck_of_several_trials_is_the_usual_one_and_never_an_unknown_
     assert found is not None
     assert (found.cause, found.evidence) == ("cpu quota", "usual")
     assert bottleneck_at(study, setting=BEST) is None
+
+
+def test_where_the_bottleneck_is_not_known_the_sentence_says_what_was_missed():
+    unknown = replace(QUOTA, cause="unknown", evidence="nobody measured the target")
+    trials = (trial(1, BEST, 300), trial(2, LESS_CPU, 900, bottleneck=unknown))
+    study = settings_study(trials=trials)
+    assert "with 0.5 CPU each they do not: p95 is 900 ms, must be < 500 ms;" in answer_text(study)
 
 
 @pytest.mark.parametrize(

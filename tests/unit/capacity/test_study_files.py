@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from loadstone.capacity.answer import question_text
 from loadstone.capacity.files import (
     add_study_files,
     check_study_files,
@@ -119,7 +120,7 @@ def test_junit_has_a_case_for_the_answer_and_one_for_each_neighbour():
     suite = ET.fromstring(study_junit(SETTINGS_STUDY)).find("testsuite")
     assert suite is not None
     assert [case.get("name") for case in suite.findall("testcase")] == [
-        "the cheapest limits of service target of a compose project that hold 150 users with p95<500ms and failures<=1%",
+        question_text(SETTINGS_STUDY),
         "one step less does not hold: 2 replicas of 0.5 CPU and 512m",
         "one step less does not hold: 2 replicas of 0.75 CPU and 256m",
     ]

@@ -215,6 +215,16 @@ def test_what_a_balancer_had_to_do_again_makes_a_trial_invalid(tmp_path: Path, r
     )
 
 
+@pytest.mark.parametrize(("throttled_pct", "outcome"), [(83.0, "does not hold"), (0.0, "invalid")])
+def test_retries_of_a_trial_that_fails_count_unless_its_replicas_are_at_a_limit(
+    tmp_path: Path, throttled_pct: float, outcome: str
+):
+    balance = Balance(service="target", queue=0, retries=1, redispatches=0, up=1)
+    used = msgspec.structs.replace(USED, cpu_cores=0.7, throttled_pct=throttled_pct)
+    record = record_of(measured(tmp_path, used, objective="p95<0.5ms", balance=balance), PLAN, "target")
+    assert record.outcome == outcome
+
+
 def test_a_balancer_that_had_nothing_to_do_again_is_no_flaw(tmp_path: Path):
     balance = Balance(service="target", queue=3, retries=0, redispatches=0, up=1)
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"

@@ -28,17 +28,19 @@ def test_a_study_of_settings_shows_limits_and_use_of_each_trial_and_the_answer()
         "20261127-120600-aaaa",
     ]
     assert "2 replicas of 0.75 CPU and 512m hold 150 users" in text
-    assert "standard error 5 %" in text
+    assert "95 % interval: 26 to 39 %" in text
     assert code == 0
 
 
 @pytest.mark.parametrize("study", [SETTINGS_STUDY, USERS_STUDY], ids=["settings", "users"])
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 134])
 def test_a_narrow_terminal_gets_fewer_columns_and_no_line_that_is_too_long(study, width: int):
     text, _ = printed(study, width)
     assert max(map(len, text.splitlines())) <= width
     assert "does not hold" in text
     assert "…" not in text
+    rows = [line for line in text.splitlines() if "does not hold" in line and "p95" not in line]
+    assert len(rows) == sum(each.outcome == "does not hold" for each in study.trials)
 
 
 def test_a_study_of_users_shows_no_limits():
