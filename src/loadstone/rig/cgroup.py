@@ -99,13 +99,13 @@ class CgroupRig:
         return self._found().group.memory_kills() or 0
 
     def restore(self, before: Mapping[str, Any]) -> str:
-        """Remove the group, with what is left in it after a crash."""
+        """Remove the group, with what is left in it after a crash; and the one of this rig, if that is another."""
         found = msgspec.convert(before, _Before)
         folders = [Path(folder).resolve() for folder in found.folders]
         for folder in folders:
             if not folder.name.startswith(_NAMES) or self._root.resolve() not in folder.parents:
                 raise UsageError(f"the study names {folder} as its control group, which it cannot have made")
-        remove_groups(folders)
+        remove_groups([*folders, *(self._place.folders if self._place else ())])
         if found.enabled:
             hand_on_no_longer(folders[0].parent, found.enabled, _NAMES)
         return "the control group of the demo target is removed"

@@ -152,6 +152,17 @@ def test_after_a_kill_another_process_removes_group_and_target(rig: CgroupRig):
     assert is_gone(told["pid"]), "the target is gone too"
 
 
+def test_a_study_that_goes_on_after_a_kill_removes_the_group_of_then_and_its_own(rig: CgroupRig):
+    with cgroup_rig() as killed:
+        before = killed.before()
+        killed.apply(SETTING, never)
+        rig.apply(SETTING, never)
+        folders = [*folders_of(killed), *folders_of(rig)]
+        assert all(folder.is_dir() for folder in folders)
+        rig.restore(before)
+        assert not any(folder.exists() for folder in folders)
+
+
 def _pids(folder: str) -> list[str]:
     return (Path(folder) / "cgroup.procs").read_text().split()
 
