@@ -81,7 +81,7 @@ def _study(
     else:
         refuse_other_question(study, fields)
     folder = resumed or StudyFolder(line.settings.results / STUDIES / study.id)
-    runs = LocalRuns(scenario, stop) if scenario else StackRuns(stop, waits=resumed is not None)
+    runs = LocalRuns(scenario, stop) if scenario else StackRuns(stop)
     settings = replace(line.settings, objective=study.objectives)
     with only_study_of(rig.name if rig else study.host, str(folder.path.resolve())), folder.locked():
         if folder.study_json.exists():  # another process may have gone on with it until now

@@ -46,6 +46,9 @@ class Runs(Protocol):
 
     static_host: str | None
 
+    def await_idle(self, settings: CapacitySettings) -> None:
+        """Wait for the end of a run that a study left there when it was killed."""
+
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """One run; None when it was interrupted."""
 
@@ -58,6 +61,9 @@ class LocalRuns:
     def __init__(self, scenario: Scenario, stop: StopFlag) -> None:
         self._stop = stop
         self._scenario = replace(scenario, arguments=(*_FAILURES_ARE_JUDGED, *scenario.arguments))
+
+    def await_idle(self, settings: CapacitySettings) -> None:
+        """Nothing is left: the processes of a run here end with the one that started them."""
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
         """See `Runs`."""
@@ -77,27 +83,29 @@ class LocalRuns:
 
 
 class StackRuns:
-    """Runs in the compose stack that is up. ``waits``: for one that a study left there when it was killed."""
+    """Runs in the compose stack that is up."""
 
     static_host: str | None = "http://balancer:8001"
 
-    def __init__(self, stop: StopFlag, *, waits: bool) -> None:
+    def __init__(self, stop: StopFlag) -> None:
         self._stop = stop
-        self._waits = waits
 
-    def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
+    def await_idle(self, settings: CapacitySettings) -> None:
         """See `Runs`."""
         from loadstone.compose.remote import StackRun  # noqa: PLC0415  (importing its HTTP client takes 0.2 s)
 
         with QuietView() as view:
-            if self._waits:
-                StackRun(settings, view, lambda: self._stop.count).await_idle()
-                self._waits = False
-            if self._stop():
-                return None
-            target = dict(applied.identity) if applied else None
-            run = StackRun(settings, view, lambda: self._stop.count, limits=_limits(applied), target=target)
-            return run.drive()
+            StackRun(settings, view, lambda: self._stop.count).await_idle()
+
+    def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder | None:
+        """See `Runs`."""
+        from loadstone.compose.remote import StackRun  # noqa: PLC0415  (as above)
+
+        known: dict[str, Any] = {}
+        if applied is not None:
+            known = {"limits": _limits(applied), "target": dict(applied.identity)}
+        with QuietView() as view:
+            return StackRun(settings, view, lambda: self._stop.count, **known).drive()
 
 
 class Laboratory:
@@ -129,16 +137,19 @@ class Laboratory:
             return
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
+        if made.study.before is not None:  # it was killed
+            self._runs.await_idle(self._settings)
+            note(self.rig.restore(made.study.before))
+            made.write(before=None)
         if made.study.calibration is None and self._runs.static_host is not None:
             found = self._calibrate(question.users, self._runs.static_host)
             note(calibration_text(found))
             made.write(calibration=found)
             self.rig.check_fits(settings, found.cores if found else 0.0)
-        if made.study.before is None:
-            self.rig.check_quiet(self._stop)
-            made.write(before=dict(self.rig.before()))
+        self.rig.check_quiet(self._stop)
         if self._stop():
             raise Interrupted
+        made.write(before=dict(self.rig.before()))
 
     def _calibrate(self, users: int, host: str) -> CalibrationRecord | None:
         plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
@@ -173,10 +184,8 @@ def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
     return _RAMP_S + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
 
 
-def _limits(applied: Applied | None) -> dict[str, object] | None:
+def _limits(applied: Applied) -> dict[str, object]:
     """The limits as they stand in run.json, in the form of the compose stack's own."""
-    if applied is None:
-        return None
     setting = applied.setting
     held = {"cpu_cores": setting.cpu_cores, "memory": memory_text(setting.mem_bytes), "replicas": setting.replicas}
     return {"target": {**held, "read_back": applied.read_back}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -105,6 +106,21 @@ def balancer_requests(docker: Docker, project: str) -> int | None:
 
 
 def _asked(docker: Docker, replica: Replica, port: int, path: str) -> str:
-    """The body of a server's answer inside a container, over its loopback address."""
+    """The body of a server's answer inside a container, over its loopback address. Raises `DockerError`."""
     said = docker.ask("exec", replica.id, "bash", "-c", _ASK.format(port=port, path=path))
-    return said.replace("\r\n", "\n").partition("\n\n")[2]
+    answer = http.client.HTTPResponse(_Said(said))  # type: ignore[arg-type]  # it needs no more of a socket
+    try:
+        answer.begin()
+        return answer.read().decode(errors="replace")
+    except (http.client.HTTPException, ValueError) as error:
+        raise DockerError("docker exec", f"no answer of an HTTP server: {error!r}") from error
+
+
+class _Said:
+    """What a server said, where a socket is read; HAProxy answers in chunks even to HTTP/1.0."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._text.encode())
