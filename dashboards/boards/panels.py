@@ -145,7 +145,9 @@ def xychart(
 
 def _xy_series(x: str, y: str) -> sdk.xychart.XYSeriesConfig:
     named = sdk.xychart.MatcherConfig
-    series = sdk.xychart.XYSeriesConfig().x(sdk.xychart.XychartXYSeriesConfigX().matcher(named().id("byName").options(x)))
+    series = sdk.xychart.XYSeriesConfig().x(
+        sdk.xychart.XychartXYSeriesConfigX().matcher(named().id("byName").options(x))
+    )
     return series.y(sdk.xychart.XychartXYSeriesConfigY().matcher(named().id("byName").options(y)))
 
 

@@ -34,7 +34,7 @@ def _answer() -> Any:
             f'"trials" AS "trials" FROM "capacity_study" WHERE {STUDY} AND {LAST_YEAR}'
         ),
         columns={
-            **{name: wrapped for name in ("question", "answer", "how sure")},
+            **dict.fromkeys(("question", "answer", "how sure"), wrapped),
             "proved": {
                 "custom.width": 90,
                 "custom.cellOptions": {"type": "color-background"},
@@ -88,9 +88,7 @@ def _by_outcome(title: str, description: str, unit: str, x: tuple[str, str, str]
         outcome: {"color": {"mode": "fixed", "fixedColor": color}, "custom.pointSize": {"fixed": _POINT_SIZE}}
         for outcome, color in _OUTCOMES.items()
     }
-    return panels.xychart(
-        title, description, unit, *queries, x=name, x_unit=x_unit, y=tuple(_OUTCOMES), columns=colors
-    )
+    return panels.xychart(title, description, unit, *queries, x=name, x_unit=x_unit, y=tuple(_OUTCOMES), columns=colors)
 
 
 def _map() -> Any:

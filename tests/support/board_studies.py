@@ -71,4 +71,5 @@ def _of_limits(runs: BoardRuns) -> StudyRecord:
 
 def _of_users(runs: BoardRuns) -> StudyRecord:
     trials = (replace(each, run=f"{runs.quiet.name}-{at}") for at, each in enumerate(USERS_STUDY.trials))
-    return replace(USERS_STUDY, trials=(*trials, trial(9, None, 700, users=180, run=runs.eventful.name, bottleneck=QUOTA)))
+    last = trial(9, None, 700, users=180, run=runs.eventful.name, bottleneck=QUOTA)
+    return replace(USERS_STUDY, trials=(*trials, last))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.folder import RunFolder
+from loadstone.archive.folder import RunFolder, valid_run_id
 from loadstone.archive.run_json import read_record
 from loadstone.capacity.answer import answer_text, confidence_text, question_text
 from loadstone.capacity.grid import grid_of
@@ -62,7 +62,10 @@ def _trial(study: StudyRecord, trial: TrialRecord) -> Iterator[tuple[str, FieldV
         if isinstance(study.question, SettingQuestion):
             yield "price", grid_of(study.question).prices.of(setting)
     yield from ((name, _float(getattr(trial, name))) for name in _MEASURED)
-    yield from (("margin", _float(trial.margin)), ("margin_se", None if trial.margin is None else float(trial.margin_se)))
+    yield from (
+        ("margin", _float(trial.margin)),
+        ("margin_se", None if trial.margin is None else float(trial.margin_se)),
+    )
     yield "failures_pct", None if trial.rps is None else float(trial.failures_pct)
     yield from (("cpu_cores", _float(trial.cpu_cores)), ("peak_mem_bytes", trial.peak_mem_bytes))
     yield "throttled_pct", _float(trial.throttled_pct)
@@ -72,7 +75,7 @@ def _trial(study: StudyRecord, trial: TrialRecord) -> Iterator[tuple[str, FieldV
 def _span(results: Path, run: str) -> Iterator[tuple[str, FieldValue]]:
     """Start and end of a run, for links to it."""
     with suppress(UnreadableRunError):
-        record = read_record(RunFolder(results / run)) if run else None
+        record = read_record(RunFolder(results / run)) if valid_run_id(run) else None
         for name, text in (("start_ms", record.started_at), ("end_ms", record.ended_at)) if record else ():
             yield name, parse_iso_ns(text) // NS_PER_MS if text else None
 

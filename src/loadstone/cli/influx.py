@@ -179,8 +179,8 @@ INFLUX: Final = Verb(
         Verb(
             name="study",
             help="Write the trials and the answer of a study to InfluxDB, for the board Capacity study.",
-            notes="Its runs are written by themselves, with `backfill`. Running it again changes nothing. Exit codes are"
-            " those of `backfill`.",
+            notes="Its runs are written one by one, with `backfill`. Running it again changes nothing. The exit codes"
+            " are those of `backfill`.",
             configure=_configure_study,
             execute=_study,
         ),

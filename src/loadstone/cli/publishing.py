@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.influx_points import study_lines
-from loadstone.domain.masking import mask_secrets
 from loadstone.errors import LoadstoneError
 from loadstone.influx.answer import WriteOutcome
 from loadstone.influx.client import InfluxClient
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["publisher"]
 
-_IN_STACK: Final = ("docker", "compose", "exec", "collector", "loadstone", "influx", "study")
+_COMMAND: Final = ("loadstone", "influx", "study")
+_IN_STACK: Final = ("docker", "compose", "exec", "collector", *_COMMAND)
 _RESULTS_IN_STACK: Final = "/data/results"
 
 
@@ -47,9 +47,9 @@ class _Influx:
         if not problem:
             self._stored = frozenset(lines)
         elif problem != self._told:
-            words = ("loadstone", "influx", "study", study.id, "--results", str(self._settings.results))
-            where = ("--influx-url", mask_secrets(self._settings.influx_url or ""))
-            self._note(f"InfluxDB did not take the trials: {problem}; `{shlex.join((*words, *where))}` writes them later")
+            command = shlex.join((*_COMMAND, study.id, "--results", str(self._settings.results)))
+            cure = f"`{command}`, with the same options for InfluxDB, writes them later"
+            self._note(f"InfluxDB did not take the trials: {problem}; {cure}")
         self._told = problem
 
     def _write(self, lines: list[str]) -> str:

@@ -130,7 +130,7 @@ def test_what_influxdb_did_not_take_is_noted_once_and_written_with_the_next_tria
     assert faulty_influx.points == {}
     (note,) = notes
     assert note.startswith("InfluxDB did not take the trials: HTTP 503")
-    assert f"`loadstone influx study {SETTINGS_STUDY.id} --results {tmp_path} --influx-url {faulty_influx.url}`" in note
+    assert f"`loadstone influx study {SETTINGS_STUDY.id} --results {tmp_path}`, with the same options" in note
     publish(SETTINGS_STUDY)
     assert len(faulty_influx.points) == ALL
 

@@ -130,7 +130,9 @@ def test_a_target_that_refuses_quickly_holds_nobody_though_no_objective_is_on_fa
 
 def test_the_trials_of_a_study_and_its_answer_are_in_influxdb_at_its_end(new_run, counting_server, faulty_influx):
     question = ("--find", "users", "--objective", "failures<=20%", *CALM, "--at-least", "20", "--at-most", "20", *QUICK)
-    run = new_run("crowded", "--host", counting_server.url, *question, "--influx-url", faulty_influx.url, verb="capacity")
+    run = new_run(
+        "crowded", "--host", counting_server.url, *question, "--influx-url", faulty_influx.url, verb="capacity"
+    )
     assert run.start().finish(200) == 0, run.output
     study = study_of(run)
     points = {key: fields for key, fields in faulty_influx.points.items() if key.measurement.startswith("capacity_")}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.boards import EXPECTED
 from support.board_studies import limits_study, users_study
+from support.boards import EXPECTED
 from support.boards.run_board import epoch_ms
 from support.boards.values import difference
 from support.boards.view import View
@@ -56,7 +56,11 @@ def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
             replace(shown, from_ms=middle_ms + 137), name=(AWKWARD,), service=("balancer",)
         ),
         "two names at ten seconds, in few points": changed(
-            replace(shown, points=10), name=("/fragile", AWKWARD), service=("balancer", "target"), res="10", replicas="1"
+            replace(shown, points=10),
+            name=("/fragile", AWKWARD),
+            service=("balancer", "target"),
+            res="10",
+            replicas="1",
         ),
         "minutes, without an objective": changed(
             replace(shown, from_ms=shown.from_ms - 60_000), res="60", objective="", study=users_study(facts[run])

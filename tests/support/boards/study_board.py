@@ -100,7 +100,7 @@ def _limit(trial: dict[str, Any], name: str) -> Any:
 
 
 def _all_cores(trial: dict[str, Any]) -> float | None:
-    return trial["setting"] and trial["setting"]["cpu_cores"] * trial["setting"]["replicas"]
+    return float(trial["setting"]["cpu_cores"] * trial["setting"]["replicas"]) if trial["setting"] else None
 
 
 def _price(question: dict[str, Any], trial: dict[str, Any]) -> float | None:

@@ -27,7 +27,8 @@ def points(study: StudyRecord, results: Path) -> list[tuple[Any, dict[str, Any]]
 
 def test_a_study_is_one_point_at_its_start_with_question_and_answer(tmp_path: Path):
     key, fields = points(settings_study(), tmp_path)[0]
-    assert (key.measurement, dict(key.tags), key.time_ns) == ("capacity_study", {"study": "20261127-120000-aaaa"}, START)
+    assert (key.measurement, key.time_ns) == ("capacity_study", START)
+    assert dict(key.tags) == {"study": "20261127-120000-aaaa"}
     assert fields["question"].startswith("the cheapest limits of service target of a compose project that hold 150")
     assert fields["answer"].startswith("2 replicas of 0.75 CPU and 512m hold 150 users")
     assert fields["confidence"].startswith("Over 3 trials")
@@ -35,7 +36,8 @@ def test_a_study_is_one_point_at_its_start_with_question_and_answer(tmp_path: Pa
 
 
 def test_a_study_that_goes_on_has_the_same_key_and_is_not_proved(tmp_path: Path):
-    (before, fields), (after, _) = points(settings_study(answer=None), tmp_path)[0], points(settings_study(), tmp_path)[0]
+    (before, fields), *_ = points(settings_study(answer=None), tmp_path)
+    (after, _), *_ = points(settings_study(), tmp_path)
     assert before == after
     assert "no answer yet" in fields["answer"]
     assert (fields["confidence"], fields["proved"]) == ("", False)
@@ -56,7 +58,7 @@ def test_a_trial_is_a_point_at_the_second_in_which_its_run_started(tmp_path: Pat
 
 
 def test_a_trial_whose_target_did_not_start_has_no_run_and_only_what_is_known(tmp_path: Path):
-    nothing = {name: None for name in ("rps", "cpu_cores", "peak_mem_bytes", "idle_mem_bytes", "throttled_pct")}
+    nothing = dict.fromkeys(("rps", "cpu_cores", "peak_mem_bytes", "idle_mem_bytes", "throttled_pct"))
     broke = trial(1, BEST, None, run="", **nothing)
     (_, _), (first, fields), (second, _) = points(settings_study(trials=(broke, broke)), tmp_path)
     assert dict(first.tags) == {"study": "20261127-120000-aaaa"}
