@@ -26,9 +26,10 @@ _TITLES: Final = {
     "loadstone-runs": "Runs",
     "loadstone-compare": "Compare",
     "loadstone-capacity": "Containers and capacity",
+    "loadstone-study": "Capacity study",
     "loadstone-health": "Generator and telemetry health",
 }
-_OWN_TIME_RANGE: Final = frozenset({"loadstone-compare", "loadstone-runs"})
+_OWN_TIME_RANGE: Final = frozenset({"loadstone-compare", "loadstone-runs", "loadstone-study"})
 """Boards whose time range is not that of one run: links to and from them do not keep the time range."""
 
 
@@ -52,6 +53,7 @@ class Board:
     range: tuple[str, str] = RANGE
     refresh: str = "5s"
     tags: tuple[str, ...] = field(default=("loadstone",))
+    has_picture: bool = True
 
     @property
     def title(self) -> str:

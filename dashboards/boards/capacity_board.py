@@ -48,7 +48,7 @@ def _per_user() -> Any:
 
 def _knee(title: str, description: str, x: str, select: str, x_unit: str) -> Any:
     query = table(f'SELECT {select} AS "{x}", "p95" AS "p95" {_ALL}')
-    return panels.xychart(title, description, LATENCY, query, x=x, x_unit=x_unit, y="p95")
+    return panels.xychart(title, description, LATENCY, query, x=x, x_unit=x_unit, y=("p95",))
 
 
 def _first_saturated(title: str, description: str, field: str) -> Any:

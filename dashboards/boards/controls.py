@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from boards import sdk
-from boards.influx import LAST_YEAR, RUN, SOURCE, TIME_RANGE, QueryBuilder
+from boards.influx import LAST_YEAR, RUN, SOURCE, STUDY, TIME_RANGE, QueryBuilder
 from boards.sdk import Dataquery, models
 
 __all__ = [
@@ -15,10 +15,12 @@ __all__ = [
     "BASELINE_FIGURES",
     "NAME",
     "OBJECTIVE",
+    "REPLICAS",
     "RESOLUTION",
     "RUNS",
     "SERVICE",
     "THIS_RUN",
+    "THIS_STUDY",
 ]
 
 ANY: Final = ".*"
@@ -97,6 +99,26 @@ OBJECTIVE: Final = _query_variable(
     "The latency objective of the run to draw as a line.",
     f'SELECT "limit" FROM "objective" WHERE {RUN} AND {LAST_YEAR} AND "metric" =~ /^(p[0-9.]+|mean|max)/',
 )
+THIS_STUDY: Final = _query_variable(
+    "study",
+    "Study",
+    "The study to show; the newest comes first.",
+    f'SHOW TAG VALUES FROM "capacity_study" WITH KEY = "study" WHERE {LAST_YEAR}',
+    newest=True,
+)
+REPLICAS: Final = (
+    _query_variable(
+        "replicas",
+        "Replicas",
+        "The numbers of replicas to draw a map for.",
+        f'SELECT "replicas" FROM "capacity_trial" WHERE {STUDY} AND {LAST_YEAR}',
+    )
+    .sort(models.VariableSort.NUMERICAL_ASC)
+    .multi(True)
+    .include_all(True)
+    .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
+)
+"""Panels are repeated for each of them, so *All* needs no value of its own."""
 
 FIGURES: Final = {
     "rps": "rps",

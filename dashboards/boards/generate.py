@@ -13,6 +13,7 @@ from boards.health_board import HEALTH_BOARD
 from boards.run_board import RUN_BOARD
 from boards.runs_board import RUNS_BOARD
 from boards.sdk import JSONEncoder
+from boards.study_board import STUDY_BOARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ BOARDS: Final[tuple[Board, ...]] = (
     RUNS_BOARD,
     COMPARE_BOARD,
     CAPACITY_BOARD,
+    STUDY_BOARD,
     HEALTH_BOARD,
 )
 
@@ -36,7 +38,7 @@ PAGE_FILE: Final = "docs/reference/boards.md"
 ALERTS_FILE: Final = "grafana/provisioning/alerting/loadstone.yaml"
 _HEAD: Final = """# The Grafana boards
 
-The six boards link to each other. Links keep the selected run and variables, and the time range where it applies to
+The seven boards link to each other. Links keep the selected run and variables, and the time range where it applies to
 both boards. `make dashboards` generates this page and the boards (`dashboards/*.json`) from `dashboards/boards`.
 [How to use the boards](../how-to/grafana.md) explains how to open them.
 
@@ -44,7 +46,7 @@ both boards. `make dashboards` generates this page and the boards (`dashboards/*
 run with failures and a killed worker, drawn with the charts of loadstone's report. Layout and colors therefore differ
 from Grafana's, limits are solid instead of dashed lines, and users share the axis of requests. The service `target` was
 measured; the values of `balancer` are invented, to show limits, throttling and an out-of-memory kill.
-`make dashboards-pictures` draws the pictures again.
+`make dashboards-pictures` draws the pictures again. *Capacity study* has none: its results are of many runs.
 """
 
 
@@ -73,7 +75,8 @@ def _boards_page(boards: Sequence[Board]) -> str:
 
 def _section(board: Board) -> Iterator[str]:
     yield f"## {board.title}\n\n{board.description}\n"
-    yield f"![The board {board.title}](../images/{board.uid}.png)\n"
+    if board.has_picture:
+        yield f"![The board {board.title}](../images/{board.uid}.png)\n"
     yield "| panel | unit | what it shows |\n|---|---|---|"
     built = board.build()
     for panel in built.panels or ():

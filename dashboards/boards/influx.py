@@ -22,6 +22,7 @@ __all__ = [
     "SECONDS",
     "SERVICES",
     "SOURCE",
+    "STUDY",
     "TIME_RANGE",
     "Query",
     "QueryBuilder",
@@ -38,6 +39,7 @@ LAST_YEAR: Final = "time > now() - 365d"
 LAST_MINUTE: Final = "time > ${__to}ms - 60s AND time <= ${__to}ms"
 """The last minute of the selected time range: raw points are never read over a longer window."""
 RUN: Final = "\"run\" = '${run:raw}'"
+STUDY: Final = "\"study\" = '${study:raw}'"
 RES: Final = "\"res\" = '${res:raw}s'"
 SECONDS: Final = "\"res\" = '1s'"
 NAMES: Final = '"name" =~ /^${name:regex}$/'

@@ -122,20 +122,33 @@ def heatmap(title: str, description: str, unit: str, query: Query) -> sdk.heatma
     return panel.cell_values(sdk.heatmap.CellValues().unit("short"))
 
 
-def xychart(title: str, description: str, unit: str, query: Query, *, x: str, x_unit: str, y: str) -> sdk.xychart.Panel:
-    """Plot one column against another, one point per row."""
-    panel = _configure(sdk.xychart.Panel(), title, description, unit, (query,), {x: {"unit": x_unit}}, 0, None)
+def xychart(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    x: str,
+    x_unit: str,
+    y: Sequence[str],
+    columns: Mapping[str, Column] | None = None,
+) -> sdk.xychart.Panel:
+    """Plot columns against another one, one point per row: each column ``y`` is a series, of the query that has it."""
+    of_x = {x: {"unit": x_unit}}
+    panel = _configure(sdk.xychart.Panel(), title, description, unit, queries, {**of_x, **(columns or {})}, 0, None)
     matched = sdk.xychart_models
-    series = (
-        sdk.xychart.XYSeriesConfig()
-        .x(sdk.xychart.XychartXYSeriesConfigX().matcher(sdk.xychart.MatcherConfig().id("byName").options(x)))
-        .y(sdk.xychart.XychartXYSeriesConfigY().matcher(sdk.xychart.MatcherConfig().id("byName").options(y)))
-    )
-    legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST).show_legend(False)
-    panel.mapping(matched.SeriesMapping.MANUAL).series([series])
+    legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST).show_legend(len(y) > 1)
+    panel.mapping(matched.SeriesMapping.MANUAL).series([_xy_series(x, each) for each in y])
     panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).calcs([]))
     panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.SINGLE))
     return panel.show(matched.XYShowMode.POINTS)
+
+
+def _xy_series(x: str, y: str) -> sdk.xychart.XYSeriesConfig:
+    named = sdk.xychart.MatcherConfig
+    series = sdk.xychart.XYSeriesConfig().x(
+        sdk.xychart.XychartXYSeriesConfigX().matcher(named().id("byName").options(x))
+    )
+    return series.y(sdk.xychart.XychartXYSeriesConfigY().matcher(named().id("byName").options(y)))
 
 
 def bars(title: str, description: str, unit: str, query: Query) -> sdk.bargauge.Panel:

@@ -38,6 +38,11 @@ class Prices:
     mem_gib: float
     replica: float = 0.0
 
+    def of(self, setting: Setting) -> float:
+        """What an hour of all replicas of a setting costs."""
+        one = self.cpu_core * setting.cpu_cores + self.mem_gib * setting.mem_bytes / _GIB + self.replica
+        return one * setting.replicas
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -70,9 +75,7 @@ class Grid:
 
     def cost(self, point: Point) -> float:
         """What an hour of all its replicas costs."""
-        setting, prices = self.setting(point), self.prices
-        one = prices.cpu_core * setting.cpu_cores + prices.mem_gib * setting.mem_bytes / _GIB + prices.replica
-        return one * setting.replicas
+        return self.prices.of(self.setting(point))
 
     def cpu_for(self, cores: float) -> int | None:
         """The smallest step with at least so many cores; None beyond the last."""

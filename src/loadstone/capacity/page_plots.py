@@ -167,9 +167,7 @@ def _settings_table(question: SettingQuestion, tried: Sequence[Tried]) -> Markup
 
 def cost_of(question: SettingQuestion, setting: Setting) -> float:
     """What an hour of a setting costs."""
-    prices = grid_of(question).prices
-    one = prices.cpu_core * setting.cpu_cores + prices.mem_gib * setting.mem_bytes / 1024**3 + prices.replica
-    return one * setting.replicas
+    return grid_of(question).prices.of(setting)
 
 
 def price_plot(study: StudyRecord, question: SettingQuestion) -> Markup:

@@ -63,6 +63,7 @@ class StudyTeller(Protocol):
 class Trials:
     """The trials of one study. ``why_not`` says why a trial may not begin any more; empty as long as it may.
 
+    ``publish`` gets the study whenever it was written down; it raises nothing.
     ``run_trial`` raises `Interrupted` when the user does not want to go on; what was tried until then is kept.
     """
 
@@ -73,9 +74,10 @@ class Trials:
         run_trial: Callable[[TrialPlan], TrialRecord],
         teller: StudyTeller,
         why_not: Callable[[TrialPlan, int], str] = lambda _plan, _made: "",
+        publish: Callable[[StudyRecord], object] = lambda _study: None,
     ) -> None:
         self.folder, self.study = folder, study
-        self._run_trial, self._teller, self._why_not = run_trial, teller, why_not
+        self._run_trial, self._teller, self._why_not, self._publish = run_trial, teller, why_not, publish
         self._past: dict[tuple[int, Setting | None], deque[TrialRecord]] = {}
         for trial in study.trials:
             self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
@@ -94,6 +96,7 @@ class Trials:
         self.folder.write(self.study)
         write_trials_csv(self.folder.path, self.study)
         write_page(self.folder.path, self.study)
+        self._publish(self.study)
         return self.study
 
     def _next(self, plan: TrialPlan) -> TrialRecord:

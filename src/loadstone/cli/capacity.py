@@ -17,6 +17,7 @@ from loadstone.capacity.study_record import StudyRecord, UsersQuestion
 from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import StudyView, print_study
 from loadstone.cli.common import Parser, StopFlag, Verb, add_options, add_results
+from loadstone.cli.publishing import publisher
 from loadstone.cli.rigs import rig_for
 from loadstone.cli.scenario_line import peek_line, read_line, read_line_of_stack
 from loadstone.cli.study_plan import print_plan, refuse_hopeless_budget
@@ -90,7 +91,7 @@ def _study(
         for note in (*line.notes, *(scenario.notes if scenario else ())):
             view.note(note)
         laboratory = Laboratory(settings, runs, rig, stop)
-        made = Trials(folder, study, laboratory.run, view, laboratory.why_not)
+        made = Trials(folder, study, laboratory.run, view, laboratory.why_not, publisher(settings, view.note))
         return _conduct(made, laboratory, view, line.options)
 
 

@@ -95,6 +95,8 @@ def shown_for(run: str) -> Shown:
         "service": ALL,
         "res": "1",
         "objective": "500",
+        "study": "",
+        "replicas": "1",
     }
     return Shown(from_ms=start_ms - 10_000, to_ms=start_ms + SECONDS * 1000 + 5_000, variables=variables)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
+from loadstone.capacity.influx_points import study_lines
 from loadstone.domain.event import EventKind
 from loadstone.domain.usage_tick import Balance, Usage
 from loadstone.influx.encode import request_lines
@@ -19,6 +20,7 @@ from loadstone.influx.point_stream import PointStream, replay_points
 from loadstone.stream.keys import SAMPLES, WRITERS
 from support.line_protocol import parse_line
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
+from support.studies import BEST, QUOTA, settings_study, trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +85,8 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
     lines += request_lines(batch, batch.names)
     lines += request_lines(failed := IncarnationMaker().batch(samples(1, 0, 1, error="x")), failed.names)
     lines += ingest_lag(client, batch)
-    return lines + summary_lines(close_run(archived, now_ns=None).record)
+    lines += summary_lines(close_run(archived, now_ns=None).record)
+    return lines + study_lines(settings_study(trials=(trial(1, BEST, 300, run="r", bottleneck=QUOTA),)), folder)
 
 
 def ingest_lag(client: Redis, batch: Batch) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.loadstone_run import CALM, SCENARIOS
+from support.processes import free_port
 
 if TYPE_CHECKING:
     from support.counting_server import CountingServer
@@ -125,6 +126,31 @@ def test_a_target_that_refuses_quickly_holds_nobody_though_no_objective_is_on_fa
     assert run.start().finish(100) == 1, run.output
     assert study_of(run)["objectives"] == ["p99<60s", "failures<=1%"]
     assert "No number of users that was tried held" in run.output
+
+
+def test_the_trials_of_a_study_and_its_answer_are_in_influxdb_at_its_end(new_run, counting_server, faulty_influx):
+    question = ("--find", "users", "--objective", "failures<=20%", *CALM, "--at-least", "20", "--at-most", "20", *QUICK)
+    run = new_run(
+        "crowded", "--host", counting_server.url, *question, "--influx-url", faulty_influx.url, verb="capacity"
+    )
+    assert run.start().finish(200) == 0, run.output
+    study = study_of(run)
+    points = {key: fields for key, fields in faulty_influx.points.items() if key.measurement.startswith("capacity_")}
+    told = {fields["number"]: dict(key.tags)["run"] for key, fields in points.items() if "number" in fields}
+    assert told == {number: trial["run"] for number, trial in enumerate(study["trials"], 1)}
+    (answer,) = (fields["answer"] for key, fields in points.items() if key.measurement == "capacity_study")
+    assert answer in run.output.replace("\n", " ")
+    assert "InfluxDB did not take" not in run.output
+
+
+@pytest.mark.attack("InfluxDB away", "a study goes on, and says once what is missing and what writes it later")
+def test_an_influxdb_that_is_away_ends_no_study(new_run, counting_server):
+    only = ("--find", "users", *CALM, "--at-least", "40", "--at-most", "40", *QUICK)
+    away = ("--influx-url", f"http://127.0.0.1:{free_port()}", "--influx-drain", "1s")
+    run = new_run("crowded", "--host", counting_server.url, *only, *away, verb="capacity")
+    assert run.start().finish(200) == 1, run.output
+    assert run.output.count("InfluxDB did not take the trials: ") == 1
+    assert f"`loadstone influx study {study_of(run)['id']} --results" in run.output
 
 
 @pytest.mark.parametrize(

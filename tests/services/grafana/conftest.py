@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.board_runs import run_for_boards
+from support.board_studies import write_studies
 from support.boards.facts import Facts
 from support.counting_server import CountingServer
 from support.influx_server import InfluxServer
@@ -29,7 +30,9 @@ def board_runs(
     valkey = RedisServer(valkey_binary, folder / "valkey")
     try:
         with CountingServer(folder / "target") as target:
-            yield run_for_boards(folder, influx.start(), valkey.start(), target)
+            runs = run_for_boards(folder, influx.start(), valkey.start(), target)
+            write_studies(runs)
+            yield runs
     finally:
         valkey.close()
         influx.kill()

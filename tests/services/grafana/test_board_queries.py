@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.board_studies import limits_study, users_study
 from support.boards import EXPECTED
 from support.boards.run_board import epoch_ms
 from support.boards.values import difference
@@ -35,7 +36,7 @@ def whole(facts: dict[str, Facts], run: str) -> Shown:
     others = tuple(each for each in facts if each != run)
     variables = {
         "run": run, "baseline": others[0], "runs": (run, *others), "name": ALL, "service": ALL, "res": "1",
-        "objective": "500",
+        "objective": "500", "study": limits_study(facts[run]), "replicas": "2",
     }  # fmt: skip
     start_ms, end_ms = epoch_ms(document["started_at"]), epoch_ms(document["ended_at"])
     return Shown(from_ms=start_ms - 10_000, to_ms=end_ms + 5_000, variables=variables)
@@ -55,10 +56,14 @@ def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
             replace(shown, from_ms=middle_ms + 137), name=(AWKWARD,), service=("balancer",)
         ),
         "two names at ten seconds, in few points": changed(
-            replace(shown, points=10), name=("/fragile", AWKWARD), service=("balancer", "target"), res="10"
+            replace(shown, points=10),
+            name=("/fragile", AWKWARD),
+            service=("balancer", "target"),
+            res="10",
+            replicas="1",
         ),
         "minutes, without an objective": changed(
-            replace(shown, from_ms=shown.from_ms - 60_000), res="60", objective=""
+            replace(shown, from_ms=shown.from_ms - 60_000), res="60", objective="", study=users_study(facts[run])
         ),
     }
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from support.boards import capacity_board, compare_board, endpoint_board, health_board, run_board, runs_board
+from support.boards import (
+    capacity_board,
+    compare_board,
+    endpoint_board,
+    health_board,
+    run_board,
+    runs_board,
+    study_board,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +28,7 @@ EXPECTED: Final[dict[str, dict[tuple[str, str], Callable[[View], Rows]]]] = {
     "runs": runs_board.EXPECTED,
     "compare": compare_board.EXPECTED,
     "capacity": capacity_board.EXPECTED,
+    "study": study_board.EXPECTED,
     "health": health_board.EXPECTED,
 }
 """By board (without ``loadstone-``), then by panel, variable or annotation and the query's reference letter."""
