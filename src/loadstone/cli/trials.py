@@ -132,8 +132,8 @@ class Laboratory:
 
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
-        question = made.study.question
-        if self.rig is None or isinstance(question, UsersQuestion):
+        question, answer = made.study.question, made.study.answer
+        if self.rig is None or isinstance(question, UsersQuestion) or (answer is not None and answer.proved):
             return
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
