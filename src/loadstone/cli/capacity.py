@@ -21,7 +21,13 @@ from loadstone.cli.publishing import publisher
 from loadstone.cli.rigs import rig_for
 from loadstone.cli.scenario_line import peek_line, read_line, read_line_of_stack
 from loadstone.cli.study_plan import print_plan, refuse_hopeless_budget
-from loadstone.cli.study_question import asked, check_question, new_study, refuse_other_question
+from loadstone.cli.study_question import (
+    asked,
+    check_question,
+    new_study,
+    refuse_other_question,
+    refuse_unrecorded_usage,
+)
 from loadstone.cli.trials import Laboratory, LocalRuns, StackRuns
 from loadstone.errors import ExitCode, LoadstoneError, UsageError
 from loadstone.launch.preflight import preflight
@@ -76,6 +82,7 @@ def _study(
     """Begin a study, or go on with one."""
     rig = rig_for(line.settings)
     scenario = preflight(line.settings, line.scenario) if line.scenario else None
+    refuse_unrecorded_usage(line.settings, scenario, rig)
     fields = asked(line.settings, scenario, rig)
     if study is None:
         study = new_study(fields, words, has_secrets=bool(scenario and scenario.arguments))

@@ -14,7 +14,7 @@ from loadstone.domain.masking import mask_secrets
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.time import NS_PER_S, iso
 from loadstone.errors import UsageError
-from loadstone.launch.targets import targets_text
+from loadstone.launch.targets import targets_text, wants_demo_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadstone.rig.rig import Rig
     from loadstone.settings import CapacitySettings
 
-__all__ = ["asked", "check_question", "new_study", "question_of", "refuse_other_question"]
+__all__ = ["asked", "check_question", "new_study", "question_of", "refuse_other_question", "refuse_unrecorded_usage"]
 
 _FEW_FAILURES: Final = "failures<=1%"
 
@@ -99,6 +99,18 @@ def asked(settings: CapacitySettings, scenario: Scenario | None, rig: Rig | None
         "measure_s": settings.measure or usual_s,
         "warmup_s": settings.warmup,
     }
+
+
+def refuse_unrecorded_usage(settings: CapacitySettings, scenario: Scenario | None, rig: Rig | None) -> None:
+    """Raise `UsageError` for an objective on CPU or memory that nobody records; a rig's command may yet tell of it."""
+    if rig is not None or scenario is None or settings.target_pid or wants_demo_target(settings, scenario):
+        return
+    judged = next((each for each in parse_objectives(settings.objective) if each.is_usage), None)
+    if judged is not None:
+        raise UsageError(
+            f"the objective {judged.text} needs CPU and memory of {judged.service}, which nobody records",
+            hint="Name the process of the target on this machine with --target-pid, or leave the objective out",
+        )
 
 
 def new_study(fields: Mapping[str, object], words: tuple[str, ...], *, has_secrets: bool) -> StudyRecord:

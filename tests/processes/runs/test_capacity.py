@@ -192,6 +192,14 @@ def test_wrong_use_starts_nothing_and_says_what_to_do(new_run, arguments, said):
     assert not list(run.results.glob("studies/*"))
 
 
+def test_an_objective_on_usage_that_nobody_records_is_refused(new_run, counting_server):
+    question = ("--find", "users", "--objective", "cpu(target)<90%")
+    run = new_run("crowded", "--host", counting_server.url, *question, verb="capacity")
+    assert run.run() == 2, run.output
+    assert "the objective cpu(target)<90% needs CPU and memory of target, which nobody records" in run.output
+    assert not list(run.results.glob("studies/*"))
+
+
 def test_a_load_shape_cannot_be_in_a_study(new_run, counting_server):
     question = ("--find", "users", "--objective", "p95<1s")
     run = new_run("shaped", "--host", counting_server.url, *question, verb="capacity")
