@@ -34,7 +34,9 @@ __all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns"]
 _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 """Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
 _RAMP_S: Final = 10.0
-"""How long a ramp takes at most; a spawn rate above the one that is given shortens it."""
+"""How long a ramp takes, with a spawn rate above the one that is given where that is needed."""
+_MOST_SPAWNED: Final = 200.0
+"""Users per second: above that a ramp takes longer, as masters have lost busy workers at higher rates."""
 _START_AND_END_S: Final = 10.0
 _CALIBRATES_FOR_S: Final = 20.0
 _NEW_LIMITS_S: Final = 20.0
@@ -132,8 +134,8 @@ class Laboratory:
 
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
-        question = made.study.question
-        if self.rig is None or isinstance(question, UsersQuestion):
+        question, answer = made.study.question, made.study.answer
+        if self.rig is None or isinstance(question, UsersQuestion) or (answer is not None and answer.proved):
             return
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
@@ -175,13 +177,14 @@ class Laboratory:
         return ClosedRun.open(folder)
 
     def _of(self, plan: TrialPlan) -> CapacitySettings:
-        spawn_rate = max(self._settings.spawn_rate, plan.users / _RAMP_S)
+        spawn_rate = max(self._settings.spawn_rate, min(plan.users / _RAMP_S, _MOST_SPAWNED))
         return replace(self._settings, users=plan.users, spawn_rate=spawn_rate, steady_state=plan.window_s)
 
 
 def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
     """What a trial takes beside its window, until one has shown it."""
-    return _RAMP_S + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
+    ramp_s = max(_RAMP_S, settings.users / _MOST_SPAWNED) if with_rig else _RAMP_S
+    return ramp_s + settings.warmup + _START_AND_END_S + (_NEW_LIMITS_S if with_rig else 0.0)
 
 
 def _limits(applied: Applied) -> dict[str, object]:

@@ -19,7 +19,7 @@ from loadstone.rig.compose_files import ComposeFiles
 from loadstone.rig.docker import Docker, DockerError
 from loadstone.rig.foreign_traffic import Received, check_quiet, packets_in
 from loadstone.rig.host_room import check_room
-from loadstone.rig.override import APPLIED, Limits, override_text
+from loadstone.rig.override import IN_STUDY, MADE_FROM, Limits, override_text
 from loadstone.rig.replica import Replica, replicas_of
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, Setting, limits_text
 from loadstone.rig.stack_parts import TARGET, balancer_requests, stack_files, target_info
@@ -144,7 +144,7 @@ class ComposeRig:
         """What is there now, as JSON, for `restore`. Raises `UsageError` where this rig cannot be used."""
         replicas = self._running()
         for each in replicas:
-            if each.applied:
+            if each.in_study:
                 raise UsageError(
                     f"{each.name} still has the limits of a study that did not end",
                     hint="Resume that study: it puts back what was there",
@@ -172,7 +172,7 @@ class ComposeRig:
         hash_ = self._check_unchanged(self._containers())
         limits = Limits(cpu_cores=setting.cpu_cores, mem_bytes=setting.mem_bytes, memswap_bytes=setting.mem_bytes)
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
-        self._up(limits, setting.replicas, interrupted, labels={APPLIED: hash_})
+        self._up(limits, setting.replicas, interrupted, labels={MADE_FROM: hash_, IN_STUDY: "yes"})
         replicas = start.wait(setting.replicas, interrupted)
         if replicas is None:
             return Applied(setting=setting, read_back="")
@@ -182,16 +182,17 @@ class ComposeRig:
         return Applied(setting=setting, read_back=_READ_BACK, identity=identity, watched=watched)
 
     def restore(self, before: Mapping[str, Any]) -> str:
-        """See `Rig`. Where the service is as it was, it gets its own configuration back, without a file beside it."""
+        """See `Rig`. Where the files and variables are as they were, the service gets its own limits back from them."""
         was = msgspec.convert(before, _Before)
         if (was.project, was.service) != (self.project, self._service):
             raise UsageError(
                 f"the study was of service {was.service} of the compose project {was.project}, not of {self.name}"
             )
-        same = self._files.hash_of(self._service) == was.config_hash
+        hash_ = self._files.hash_of(self._service)
+        same = hash_ == was.config_hash
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
         try:
-            self._up(None if same else was.limits, was.replicas, lambda: False, labels={})
+            self._up(None if same else was.limits, was.replicas, lambda: False, labels={MADE_FROM: hash_})
             replicas = start.wait(was.replicas, lambda: False)
             self._check_holds(replicas or (), was.limits, was.replicas)
         except (BrokeAtStart, LimitsDifferError) as error:
@@ -232,7 +233,7 @@ class ComposeRig:
         """
         hash_ = self._files.hash_of(self._service)
         for each in replicas:
-            if (each.applied or each.config_hash) != hash_:
+            if each.config_hash != hash_:
                 raise UsageError(
                     f"{each.name} was started with other files or variables than there are now, so that recreating it"
                     " would change more than its limits",
@@ -257,14 +258,11 @@ class ComposeRig:
     def _up(
         self, limits: Limits | None, replicas: int, interrupted: Callable[[], bool], *, labels: Mapping[str, str]
     ) -> None:
-        """Recreate the replicas with these limits; None: with those of the user's files, if they have others."""
-        up = ["up", "-d", "--no-deps", "--no-build", "--scale", f"{self._service}={replicas}"]
+        """Recreate the replicas with these limits; None: with those of the user's files."""
+        up = ["up", "-d", "--no-deps", "--no-build", "--force-recreate", "--scale", f"{self._service}={replicas}"]
         with tempfile.TemporaryDirectory(prefix="loadstone-rig-") as folder:
-            override = None
-            if limits is not None:
-                override = Path(folder) / "limits.json"
-                override.write_text(override_text(self._service, self._config(), limits, labels))
-                up.append("--force-recreate")
+            override = Path(folder) / "limits.json"
+            override.write_text(override_text(self._service, self._config(), limits, labels))
             try:
                 self._files.compose(
                     *up, self._service, override=override, within_s=_UP_WITHIN_S, interrupted=interrupted

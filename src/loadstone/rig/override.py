@@ -14,10 +14,15 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["APPLIED", "Limits", "override_text"]
+__all__ = ["IN_STUDY", "MADE_FROM", "Limits", "override_text"]
 
-APPLIED: Final = "loadstone.config-hash"
-"""A label of containers whose limits a study has given; its value is the hash of the service without them."""
+MADE_FROM: Final = "loadstone.config-hash"
+"""A label of containers that a rig has made; its value is the hash of the service's own configuration.
+
+Compose's own label has another one: with the limits of a study, and without the services that this one depends on.
+"""
+IN_STUDY: Final = "loadstone.in-study"
+"""A label of those that have the limits of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +37,22 @@ class Limits:
     memswap_bytes: int | None = None
 
 
-def override_text(service: str, config: Mapping[str, Any], limits: Limits, labels: Mapping[str, str]) -> str:
-    """The file, in JSON, for a service that Compose resolves to ``config``."""
+def override_text(service: str, config: Mapping[str, Any], limits: Limits | None, labels: Mapping[str, str]) -> str:
+    """The file, in JSON, for a service that Compose resolves to ``config``; without ``limits`` they stay its own."""
+    changed = _limits(config, limits) if limits else {}
+    if labels:
+        changed["labels"] = dict(labels)
+    return msgspec.json.format(msgspec.json.encode({"services": {service: changed}}), indent=1).decode()
+
+
+def _limits(config: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     changed: dict[str, Any] = _short_form(config, limits)
     if resources := _resources(config, limits):
         changed["deploy"] = {"resources": resources}
     changed |= {name: 0 for name in ("cpu_quota", "cpu_period") if config.get(name)}
     if limits.memswap_bytes is not None:
         changed["memswap_limit"] = limits.memswap_bytes
-    if labels:
-        changed["labels"] = dict(labels)
-    return msgspec.json.format(msgspec.json.encode({"services": {service: changed}}), indent=1).decode()
+    return changed
 
 
 def _short_form(config: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

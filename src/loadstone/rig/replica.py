@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from loadstone.domain.masking import mask_secrets
 from loadstone.rig.docker import DockerError
-from loadstone.rig.override import APPLIED, Limits
+from loadstone.rig.override import IN_STUDY, MADE_FROM, Limits
 from loadstone.usage.docker_engine import cores_of
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ _AT_ITS_LIMIT: Final = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """One container. ``health`` is empty without a health check; ``config_hash`` is Compose's.
+    """One container. ``health`` is empty without a health check.
 
-    ``applied``: the hash of the service without the limits of a study; empty for a container that no study made.
+    ``config_hash`` is that of its service's own configuration; ``in_study``: it has the limits of a study.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Replica:
     image: str
     image_id: str
     config_hash: str
-    applied: str
+    in_study: bool
 
     @classmethod
     def of(cls, described: dict[str, Any]) -> Self:
@@ -64,8 +64,8 @@ class Replica:
             ),
             image=config["Image"],
             image_id=described["Image"],
-            config_hash=labels.get(f"{_LABEL}config-hash", ""),
-            applied=labels.get(APPLIED, ""),
+            config_hash=labels.get(MADE_FROM) or labels.get(f"{_LABEL}config-hash", ""),
+            in_study=IN_STUDY in labels,
         )
 
     @property

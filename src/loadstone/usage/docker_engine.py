@@ -28,7 +28,8 @@ __all__ = ["DockerEngine", "OomKills", "cores_of", "reading_of"]
 
 _API: Final = "/v1.41"
 _LABEL: Final = "com.docker.compose."
-_CONCURRENCY: Final = 8
+_CONCURRENCY: Final = 32
+"""The engine answers for a container when it has measured it next, which it does once a second."""
 _LIMITS_EVERY_S: Final = 10.0
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _INACTIVE: Final = ("total_inactive_file", "inactive_file")

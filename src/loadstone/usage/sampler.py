@@ -35,6 +35,7 @@ _INTERVAL_S: Final = 1.0
 _WITHOUT_FOR_NS: Final = 4 * NS_PER_S
 """So long no container may be read before it is said: one that is restarted is away for a second or two."""
 _WAIT_TICKS: Final = 2
+_RESTS_FOR_NS: Final = 30 * NS_PER_S
 _SAY_AGAIN_NS: Final = 60 * NS_PER_S
 _LONGEST_PROBLEM: Final = 1000
 log = logging.getLogger("loadstone.usage")
@@ -126,6 +127,8 @@ class Containers:
         self._used: str | None = None
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._without_since_ns: int | None = None
+        self._failed: dict[str, tuple[int, str]] = {}
+        """When a source failed last, and why."""
         self._said: dict[str, int] = {}
 
     def take(self, now_ns: int) -> tuple[tuple[Usage, ...], str]:
@@ -133,7 +136,7 @@ class Containers:
 
         ``now_ns`` is the time under which it is recorded. What is wrong is logged, too, once a minute.
         """
-        source, readings, causes = self._read()
+        source, readings, causes = self._read(now_ns)
         timed = self._rates.take(readings)
         problems = list(self._problems(source, [at_ns for _, at_ns in timed], causes, now_ns))
         for problem in problems:
@@ -148,20 +151,31 @@ class Containers:
         if self._kills:
             self._kills.close()
 
-    def _read(self) -> tuple[Source | None, Sequence[Reading], list[str]]:
-        """The first source that has readings, these, and why the ones before it have none."""
-        causes: list[str] = []
-        for source in self._sources:
+    def _read(self, now_ns: int) -> tuple[Source | None, Sequence[Reading], list[str]]:
+        """The first source that has readings, these, and why the ones before it have none.
+
+        One that failed is passed over for a while as long as another one answers: finding out that a name cannot be
+        resolved takes longer than a tick.
+        """
+        resting = {name for name, (at_ns, _) in self._failed.items() if now_ns - at_ns < _RESTS_FOR_NS}
+        awake = [source for source in self._sources if source.name not in resting]
+        for source in (*awake, *(source for source in self._sources if source.name in resting)):
             try:
                 readings = source.read()
             except SourceError as error:
-                causes.append(str(error))
+                self._failed[source.name] = (now_ns, str(error))
                 continue
+            self._failed.pop(source.name, None)
+            causes = self._causes()
             if source.name != self._used:
                 self._used, self._rates = source.name, CounterRates()
                 log.info("usage_of_containers=%r instead_because=%r", source.name, "; ".join(causes))
             return source, readings, causes
-        return None, (), causes
+        return None, (), self._causes()
+
+    def _causes(self) -> list[str]:
+        """Why sources failed, in their order."""
+        return [self._failed[each.name][1] for each in self._sources if each.name in self._failed]
 
     def _problems(
         self, source: Source | None, times_ns: Sequence[int], causes: Sequence[str], now_ns: int

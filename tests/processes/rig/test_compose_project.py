@@ -91,11 +91,12 @@ def test_a_setting_is_applied_by_a_file_beside_the_users_and_to_one_service_only
     files = [up[at + 1] for at, word in enumerate(up) if word == "-f"]
     assert files[:2] == [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
     assert up[:3] == ["compose", "-p", "shop"]
-    words = "up -d --no-deps --no-build --scale api=2 --force-recreate api"
+    words = "up -d --no-deps --no-build --force-recreate --scale api=2 api"
     assert up[up.index("up") :] == words.split()
     (override,) = double.overrides()
     limits = {"cpus": 0.25, "mem_limit": 128 * MIB, "memswap_limit": 128 * MIB}
-    assert override == {"services": {"api": {**limits, "labels": {"loadstone.config-hash": HASH}}}}
+    labels = {"loadstone.config-hash": HASH, "loadstone.in-study": "yes"}
+    assert override == {"services": {"api": {**limits, "labels": labels}}}
     assert (applied.setting, applied.read_back) == (setting, "the Docker Engine")
     assert applied.identity == {"image": "shop/api:1", "image_id": "sha256:ab", "digest": "shop/api@sha256:ef"}
     assert (rig.name, rig.service) == ("service api of the compose project shop", "api")
@@ -170,12 +171,12 @@ def test_a_replica_that_is_not_ready_for_no_such_reason_says_nothing_of_the_limi
         slow(double, tmp_path, stats={}).apply(SMALL, never)
 
 
-def test_what_was_there_is_told_and_put_back_without_a_file_beside_the_users(rig: ComposeRig, double: DockerDouble):
+def test_what_was_there_is_told_and_its_limits_are_put_back_from_the_users_files(rig: ComposeRig, double: DockerDouble):
     before = rig.before()
     assert (before["cpu_cores"], before["mem_bytes"], before["replicas"]) == (1.0, 512 * MIB, 1)
     assert not double.calls("up")
     assert rig.restore(before) == f"{rig.name} has 1 CPU and 512m x 1 replica again"
-    assert double.overrides() == [None]
+    assert double.overrides() == [{"services": {"api": {"labels": {"loadstone.config-hash": HASH}}}}]
 
 
 def test_limits_are_put_back_even_where_variables_have_changed(rig: ComposeRig, double: DockerDouble):
@@ -184,7 +185,7 @@ def test_limits_are_put_back_even_where_variables_have_changed(rig: ComposeRig, 
     told = rig.restore(before)
     assert told.endswith("again; its other settings are those of the environment and the files of now")
     limits = {"cpus": 1.0, "mem_limit": 512 * MIB, "memswap_limit": 512 * MIB}
-    assert double.overrides() == [{"services": {"api": limits}}]
+    assert double.overrides() == [{"services": {"api": {**limits, "labels": {"loadstone.config-hash": "x" * 64}}}}]
 
 
 def test_limits_that_could_not_be_put_back_are_a_failure(rig: ComposeRig, double: DockerDouble):
@@ -227,7 +228,7 @@ def test_a_service_that_was_started_with_other_variables_is_refused(double: Dock
 
 
 def test_the_limits_of_another_study_are_not_taken_for_what_was_there(double: DockerDouble, rig: ComposeRig):
-    hears_of(SMALL, double, labels={"loadstone.config-hash": HASH})
+    hears_of(SMALL, double, labels={"loadstone.config-hash": HASH, "loadstone.in-study": "yes"})
     assert "still has the limits of a study that did not end. Resume that study" in refused(double, rig)
     rig.apply(SMALL, never)
 

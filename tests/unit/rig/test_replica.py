@@ -25,7 +25,7 @@ def replica(restarts: int = 0, **state: object) -> Replica:
 
 def test_a_replica_is_read_from_what_the_engine_says():
     found = replica()
-    assert (found.name, found.image, found.config_hash, found.applied) == ("shop-api-1", "shop/api:1", "h1", "")
+    assert (found.name, found.image, found.config_hash, found.in_study) == ("shop-api-1", "shop/api:1", "h1", False)
     assert found.limits == Limits(cpu_cores=0.25, mem_bytes=None)
     assert (found.is_ready, found.broke) == (True, "")
 
