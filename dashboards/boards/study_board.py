@@ -14,7 +14,7 @@ __all__ = ["STUDY_BOARD"]
 _HELP: Final = (
     "The trials of one study of `loadstone capacity`; choose it at *Study*. The selected time range has no effect. "
     "**Click a run** to open it in its own time range. **Empty?** A study is here if it was started with "
-    "`--influx-url`; `loadstone influx study STUDY` writes one that was not, such as one of the stack. Maps and prices "
+    "`--influx-url`, or has its answer in the stack; `loadstone influx study STUDY` writes any other. Maps and prices "
     "exist only where limits were searched. What one run uses over time is on the board *Containers and capacity*."
 )
 _TRIALS: Final = f'FROM "capacity_trial" WHERE {STUDY} AND {LAST_YEAR}'

@@ -86,9 +86,10 @@ def _configure_backfill(parser: argparse.ArgumentParser) -> None:
 
 def _backfill(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Write one run and update its ledger."""
+    settings = _named_influx(arguments)
     folder = named_run(arguments)
     try:
-        with _delivery(arguments, "the run") as delivery:
+        with _delivery(settings, "the run") as delivery:
             ledger = write_run(folder, delivery, warn)
     except _InterruptedError:
         return ExitCode.INTERRUPTED
@@ -98,15 +99,19 @@ def _backfill(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     return _tell(folder.run, ledger)
 
 
-@contextmanager
-def _delivery(arguments: argparse.Namespace, what: str) -> Iterator[Delivery]:
-    """A delivery to the InfluxDB that is named, which gives up as `_Patience` says, or with `_InterruptedError`."""
+def _named_influx(arguments: argparse.Namespace) -> InfluxSettings:
     settings = settings_from(InfluxSettings, arguments)
     if settings.influx_url is None:
         raise UsageError("no InfluxDB is named", hint="Name it with --influx-url")
+    return settings
+
+
+@contextmanager
+def _delivery(settings: InfluxSettings, what: str) -> Iterator[Delivery]:
+    """A delivery to that InfluxDB, which gives up as `_Patience` says, or with `_InterruptedError`."""
     sink = InfluxClient(settings, now_s=time.time)
     try:
-        pause, patience = _pause_until(StopFlag.install()), _Patience(settings.influx_url, what)
+        pause, patience = _pause_until(StopFlag.install()), _Patience(settings.influx_url or "", what)
         refused_pause_s = min(_REFUSED_PAUSE_S, settings.influx_retry)
         yield Delivery(sink, pause, refused_pause_s=refused_pause_s, outage=Outage(patience))
     finally:
@@ -121,11 +126,11 @@ def _configure_study(parser: argparse.ArgumentParser) -> None:
 
 def _study(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
     """Write the points of one study."""
-    results = Path(arguments.results)
+    settings, results = _named_influx(arguments), Path(arguments.results)
     study = resolve_study(results, arguments.study).read()
     lines = study_lines(study, results)
     try:
-        with _delivery(arguments, "the study") as delivery:
+        with _delivery(settings, "the study") as delivery:
             rejected = delivery.deliver(lines)
     except _InterruptedError:
         return ExitCode.INTERRUPTED

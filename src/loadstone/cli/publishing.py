@@ -1,4 +1,4 @@
-"""The points of a study that goes on: they are written to InfluxDB after each trial, if one is named."""
+"""The points of a study that goes on, in InfluxDB: after each trial where one is named, and at the end in the stack."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.influx_points import study_lines
-from loadstone.errors import LoadstoneError
+from loadstone.errors import LoadstoneError, PlatformError
 from loadstone.influx.answer import WriteOutcome
 from loadstone.influx.client import InfluxClient
+from loadstone.rig.docker import Docker
+from loadstone.rig.replica import replicas_of
+from loadstone.rig.stack_parts import stack_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadstone.capacity.study_record import StudyRecord
+    from loadstone.capacity.study_record import AnswerRecord, StudyRecord
     from loadstone.settings import CapacitySettings
 
 __all__ = ["publisher"]
 
 _COMMAND: Final = ("loadstone", "influx", "study")
-_IN_STACK: Final = ("docker", "compose", "exec", "collector", *_COMMAND)
-_RESULTS_IN_STACK: Final = "/data/results"
+_COLLECTOR: Final = "collector"
+_IN_CONTAINER: Final = ("python", "-P", "-m", *_COMMAND)
+"""The image has no program of the name; the results are in the folder in which it starts."""
+_WITHIN_S: Final = 90.0
+"""Longer than the command's own patience."""
 
 
-def publisher(settings: CapacitySettings, note: Callable[[str], object]) -> Callable[[StudyRecord], object]:
-    """What publishes a study each time that it was written down."""
+def publisher(
+    settings: CapacitySettings, note: Callable[[str], object], docker: Docker | None = None
+) -> Callable[[StudyRecord], object]:
+    """What publishes a study each time that it was written down. It raises nothing."""
     if settings.stack:
-        return _Stack(note)
+        return _Stack(note, docker or Docker())
     return _Influx(settings, note) if settings.influx_url else lambda _study: None
 
 
@@ -66,15 +74,31 @@ class _Influx:
 
 
 class _Stack:
-    """Only the collector reaches the stack's InfluxDB: says once, with the answer, how to let it write the study."""
+    """Only the collector reaches the stack's InfluxDB: it is asked to write the study once that has its answer.
 
-    def __init__(self, note: Callable[[str], object]) -> None:
-        self._note = note
-        self._is_told = False
+    Where its container cannot be reached, a note says how to do it.
+    """
+
+    def __init__(self, note: Callable[[str], object], docker: Docker) -> None:
+        self._note, self._docker = note, docker
+        self._answer: AnswerRecord | None = None
 
     def __call__(self, study: StudyRecord) -> None:
         """See `publisher`."""
-        if study.answer is not None and not self._is_told:
-            self._is_told = True
-            command = shlex.join((*_IN_STACK, study.id, "--results", _RESULTS_IN_STACK))
-            self._note(f"`{command}` puts it on the board Capacity study")
+        if study.answer is None or study.answer == self._answer:
+            return
+        self._answer = study.answer
+        try:
+            self._write(study.id)
+        except LoadstoneError as error:
+            command = shlex.join(("docker", "compose", "exec", "collector", *_IN_CONTAINER, study.id))
+            self._note(f"the stack's InfluxDB has no trials of this study: {error}; `{command}` writes them")
+        else:
+            self._note("the study is on the board Capacity study")
+
+    def _write(self, study: str) -> None:
+        project = stack_files(self._docker).project
+        running = [each.id for each in replicas_of(self._docker, project, _COLLECTOR) if each.runs]
+        if not running:
+            raise PlatformError("the stack's collector is not running")
+        self._docker.call("exec", running[0], *_IN_CONTAINER, study, within_s=_WITHIN_S)

@@ -6,11 +6,14 @@ The double stands for InfluxDB 2.9.1, which cannot be had here, in the words tha
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
+import loadstone
 from loadstone.capacity.study import STUDIES, StudyFolder
 from loadstone.cli import influx
 from loadstone.cli.main import main
@@ -18,13 +21,12 @@ from loadstone.cli.publishing import publisher
 from loadstone.domain.time import parse_iso_ns
 from loadstone.errors import ExitCode
 from loadstone.settings import CapacitySettings, load
+from support.docker_double import DockerDouble
 from support.faulty_influx import FaultyInflux, not_found, unauthorized, unavailable
 from support.processes import free_port
-from support.studies import SETTINGS_STUDY, USERS_STUDY, settings_study
+from support.studies import SETTINGS_STUDY, settings_study
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+SOURCES = Path(loadstone.__file__).parents[1]
 ALL = 1 + len(SETTINGS_STUDY.trials)
 
 
@@ -141,14 +143,57 @@ def test_a_study_without_an_influxdb_writes_nothing(tmp_path: Path):
     assert notes == []
 
 
-def test_a_study_in_the_stack_says_once_with_its_answer_how_the_collector_writes_it(
+@pytest.fixture
+def double(tmp_path: Path) -> DockerDouble:
+    """A stack whose containers are all the same one."""
+    label = "com.docker.compose."
+    labels = {f"{label}project": "stack", f"{label}project.working_dir": "/", f"{label}config-hash": "h"}
+    state = {"Status": "running", "Running": True, "ExitCode": 0, "OOMKilled": False}
+    limits = dict.fromkeys(("NanoCpus", "CpuQuota", "CpuPeriod", "Memory", "MemorySwap"), 0)
+    container = {"Id": "id1", "Name": "/stack-collector-1", "Image": "i", "RestartCount": 0, "State": state}
+    container |= {"Config": {"Labels": labels, "Image": "collector"}, "HostConfig": limits}
+    double = DockerDouble(tmp_path / "bin")
+    double.answer("ps -aq", "id1\n")
+    double.answer("ps -q", "id1\n")
+    double.answer("container inspect", [container])
+    return double
+
+
+def publish_in_stack(results: Path, double: DockerDouble) -> list[str]:
+    """The notes of a study in the stack."""
+    notes: list[str] = []
+    publish = publisher(dataclasses.replace(settings(results, None), stack=True), notes.append, double.docker)
+    for study in (settings_study(answer=None), SETTINGS_STUDY, SETTINGS_STUDY):
+        publish(study)
+    return notes
+
+
+def test_the_stacks_collector_is_asked_once_to_write_a_study_that_has_its_answer(tmp_path: Path, double: DockerDouble):
+    double.answer("exec", f"study {SETTINGS_STUDY.id}: 9 of 9 points stored\n")
+    assert publish_in_stack(tmp_path, double) == ["the study is on the board Capacity study"]
+    (words,) = double.calls("exec")
+    assert words == ["exec", "id1", "python", "-P", "-m", "loadstone", "influx", "study", SETTINGS_STUDY.id]
+
+
+@pytest.mark.parametrize("part", ["exec", "ps -q"], ids=["the command fails", "no engine answers"])
+def test_a_stack_whose_collector_cannot_write_a_study_ends_nothing_and_the_command_is_told(
+    tmp_path: Path, double: DockerDouble, part: str
+):
+    double.answer(part, code=1, err="no such study\n")
+    (note,) = publish_in_stack(tmp_path, double)
+    assert "the stack's InfluxDB has no trials of this study: `docker" in note
+    assert "no such study; " in note
+    assert (
+        f"`docker compose exec collector python -P -m loadstone influx study {SETTINGS_STUDY.id}` writes them" in note
+    )
+
+
+def test_the_command_for_the_collectors_container_finds_the_results_below_its_folder(
     tmp_path: Path, faulty_influx: FaultyInflux
 ):
-    notes: list[str] = []
-    in_stack = dataclasses.replace(settings(tmp_path, faulty_influx.url), stack=True)
-    publish = publisher(in_stack, notes.append)
-    for study in (settings_study(answer=None), SETTINGS_STUDY, SETTINGS_STUDY, replace(USERS_STUDY, id="other")):
-        publish(study)
-    command = f"docker compose exec collector loadstone influx study {SETTINGS_STUDY.id} --results /data/results"
-    assert notes == [f"`{command}` puts it on the board Capacity study"]
-    assert not faulty_influx.requests
+    data = tmp_path / "data"
+    StudyFolder(data / "results" / STUDIES / SETTINGS_STUDY.id).write(SETTINGS_STUDY)
+    environment = {**os.environ, "LOADSTONE_INFLUX_URL": faulty_influx.url, "PYTHONPATH": str(SOURCES)}
+    words = ["-P", "-m", "loadstone", "influx", "study", SETTINGS_STUDY.id]
+    subprocess.run([sys.executable, *words], cwd=data, env=environment, check=True)
+    assert len(faulty_influx.points) == ALL

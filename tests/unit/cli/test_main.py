@@ -79,6 +79,7 @@ def test_a_group_without_an_action_names_the_help(capsys: pytest.CaptureFixture[
         (["runs", "--newest", "few"], "few"),
         (["export", "latest", "--format", "xlsx"], "xlsx"),
         (["influx", "backfill", "latest"], "--influx-url"),
+        (["influx", "study", "latest"], "--influx-url"),
         (["grafana", "push"], "--url"),
         (["worker"], "--redis-url"),
     ],
