@@ -103,9 +103,9 @@ class StackRuns:
         """See `Runs`."""
         from loadstone.compose.remote import StackRun  # noqa: PLC0415  (as above)
 
-        known: dict[str, Any] = {}
+        known: dict[str, Any] = {"exit_code_on_error": 0}  # see _FAILURES_ARE_JUDGED
         if applied is not None:
-            known = {"limits": _limits(applied), "target": dict(applied.identity)}
+            known |= {"limits": _limits(applied), "target": dict(applied.identity)}
         with QuietView() as view:
             return StackRun(settings, view, lambda: self._stop.count, **known).drive()
 

@@ -93,7 +93,8 @@ class _GivenUpError(Exception):
 class StackRun:
     """One run. ``stop_requests()`` counts how often the user asked to stop: first the run, then the waiting for it.
 
-    ``limits`` and ``target``, JSON objects, stand in run.json in place of what the master was told when it started.
+    ``limits`` and ``target``, JSON objects, stand in run.json in place of what the master was told when it started, and
+    ``exit_code_on_error`` is that of a run in which requests failed.
     """
 
     def __init__(
@@ -104,12 +105,13 @@ class StackRun:
         *,
         limits: Mapping[str, Any] | None = None,
         target: Mapping[str, Any] | None = None,
+        exit_code_on_error: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._view = view
-        self._limits, self._target = limits, target
+        self._limits, self._target, self._exit_code_on_error = limits, target, exit_code_on_error
         self._stop_requests = stop_requests
         self._client = httpx.Client(
             base_url=settings.stack_url, timeout=10, trust_env=False, headers=_credentials(settings)
@@ -223,6 +225,7 @@ class StackRun:
             warmup=settings.warmup,
             objective=settings.objective,
             seed=settings.seed,
+            exit_code_on_error=self._exit_code_on_error,
             launch=uuid.uuid4().hex,
             limits=self._limits,
             target=self._target,

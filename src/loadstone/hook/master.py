@@ -71,13 +71,16 @@ class MasterHook:
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
-        self._settings, self._request = _with_request(self._process_settings, self._request), None
+        request, self._request = self._request, None
+        self._settings = _with_request(self._process_settings, request)
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
         give_secret(self._environment, secret)
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
-        self.outcome.begin(only_run=is_only_run(self._environment))
+        self.outcome.begin(
+            only_run=is_only_run(self._environment), code_on_error=request.exit_code_on_error if request else None
+        )
         self._publisher = EventPublisher(self._redis_url, secret, self._now_ns, opens=True)
         self._publisher.publish(identity_of(self._environment, self._settings, self._files))
         log.info("run=%s state=started", secret.run)

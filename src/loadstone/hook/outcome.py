@@ -32,9 +32,11 @@ class RunOutcome:
         self._environment = environment
         self._code_before: Any = None
         self._raised_before = False
+        self._code_on_error: int | None = None
 
-    def begin(self, *, only_run: bool) -> None:
-        """A run begins; ``only_run``: the process ends with it."""
+    def begin(self, *, only_run: bool, code_on_error: int | None = None) -> None:
+        """A run begins; ``only_run``: the process ends with it. ``code_on_error``: in place of Locust's own option."""
+        self._code_on_error = code_on_error
         if only_run:
             return
         if self._environment.process_exit_code is not None:
@@ -58,6 +60,7 @@ class RunOutcome:
             failures = sum(error.occurrences for error in runner.errors.values())
             exceptions = sum(row["count"] for row in runner.exceptions.values())
             code = getattr(environment.parsed_options, "exit_code_on_error", _ON_ERROR)
+            code = code if self._code_on_error is None else self._code_on_error
         if chosen is not None:
             code = chosen
         elif not (failures or exceptions):

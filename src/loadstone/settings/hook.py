@@ -45,6 +45,9 @@ class RunRequest:
     warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
     objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    exit_code_on_error: int | None = setting(
+        parse.whole_number(0, 255), "exit code of a run in which requests failed, in place of Locust's own option"
+    )
     launch: str | None = setting(parse.text, "id of this request, by which the client finds the run")
     limits: Mapping[str, object] | None = setting(
         _json_object, "limits of the target, a JSON object, in place of those that the master knows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ _INTERVAL_S: Final = 1.0
 _WITHOUT_FOR_NS: Final = 4 * NS_PER_S
 """So long no container may be read before it is said: one that is restarted is away for a second or two."""
 _WAIT_TICKS: Final = 2
-_RESTS_FOR_NS: Final = 30 * NS_PER_S
+_ASKED_AGAIN_NS: Final = 30 * NS_PER_S
 _SAY_AGAIN_NS: Final = 60 * NS_PER_S
 _LONGEST_PROBLEM: Final = 1000
 log = logging.getLogger("loadstone.usage")
@@ -154,24 +155,40 @@ class Containers:
     def _read(self, now_ns: int) -> tuple[Source | None, Sequence[Reading], list[str]]:
         """The first source that has readings, these, and why the ones before it have none.
 
-        One that failed is passed over for a while as long as another one answers: finding out that a name cannot be
-        resolved takes longer than a tick.
+        One that failed is passed over as long as another one answers, and looked after in the background: finding out
+        that a name cannot be resolved takes longer than a tick.
         """
-        resting = {name for name, (at_ns, _) in self._failed.items() if now_ns - at_ns < _RESTS_FOR_NS}
-        awake = [source for source in self._sources if source.name not in resting]
-        for source in (*awake, *(source for source in self._sources if source.name in resting)):
+        failed = [source for source in self._sources if source.name in self._failed]
+        for source in (*(source for source in self._sources if source not in failed), *failed):
             try:
                 readings = source.read()
             except SourceError as error:
                 self._failed[source.name] = (now_ns, str(error))
                 continue
             self._failed.pop(source.name, None)
+            for other in failed:
+                self._look_after(other, now_ns)
             causes = self._causes()
             if source.name != self._used:
                 self._used, self._rates = source.name, CounterRates()
                 log.info("usage_of_containers=%r instead_because=%r", source.name, "; ".join(causes))
             return source, readings, causes
         return None, (), self._causes()
+
+    def _look_after(self, source: Source, now_ns: int) -> None:
+        """Once in a while ask a source that failed, without waiting for it."""
+        at_ns, cause = self._failed.get(source.name, (now_ns, ""))
+        if now_ns - at_ns >= _ASKED_AGAIN_NS:
+            self._failed[source.name] = (now_ns, cause)
+            threading.Thread(target=self._ask_again, args=(source, now_ns), name=source.name, daemon=True).start()
+
+    def _ask_again(self, source: Source, now_ns: int) -> None:
+        try:
+            source.read()
+        except SourceError as error:
+            self._failed[source.name] = (now_ns, str(error))
+        else:
+            self._failed.pop(source.name, None)
 
     def _causes(self) -> list[str]:
         """Why sources failed, in their order."""

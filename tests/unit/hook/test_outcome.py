@@ -75,3 +75,12 @@ def test_at_the_end_locusts_own_decision_counts_whatever_came_up_since():
     assert RunOutcome(environment).at_exit(7) == Exited(code=7, chosen=True, failures=3)
     assert RunOutcome(environment).at_exit(1) == Exited(code=1, failures=3)
     assert RunOutcome(environment_of()).at_exit(None) == Exited(code=0)
+
+
+def test_a_request_may_say_what_failures_of_its_run_come_to():
+    environment = environment_of(failures=3)
+    outcome = RunOutcome(environment)
+    outcome.begin(only_run=False, code_on_error=0)
+    assert (outcome.now().code, outcome.now().failures) == (0, 3)
+    outcome.begin(only_run=False)
+    assert outcome.now().code == 1
