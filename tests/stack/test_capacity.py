@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from support.compose_stack import ComposeStack
 
-USERS = 70
+USERS = 120
 STUDY_S = 900
 HEAVY = ROOT / "tests" / "stack" / "heavy.py"
 QUESTION = (

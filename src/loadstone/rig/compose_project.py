@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
+import psutil
 
 from loadstone.errors import PlatformError, UsageError
 from loadstone.launch.watched import WatchedProject
@@ -36,6 +37,8 @@ _READ_BACK: Final = "the Docker Engine"
 _UP_WITHIN_S: Final = 300.0
 """How long Compose may take, which waits for containers that end in their own time."""
 _READY_WITHIN_S: Final = 120.0
+_LOOK_EVERY_S: Final = 0.5
+_OVERRIDE_FOLDER: Final = "loadstone-rig-"
 _CORES_APART: Final = 0.001
 """Compose keeps cores in 32 bits."""
 _LEAST_MEM_BYTES: Final = 6 * 1024**2
@@ -188,17 +191,29 @@ class ComposeRig:
             raise UsageError(
                 f"the study was of service {was.service} of the compose project {was.project}, not of {self.name}"
             )
+        self._await_left_over()
         hash_ = self._files.hash_of(self._service)
         same = hash_ == was.config_hash
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
         try:
             self._up(None if same else was.limits, was.replicas, lambda: False, labels={MADE_FROM: hash_})
-            replicas = start.wait(was.replicas, lambda: False)
+            replicas = start.wait(was.replicas)
             self._check_holds(replicas or (), was.limits, was.replicas)
         except (BrokeAtStart, LimitsDifferError) as error:
             raise PlatformError(f"{self.name} is not as it was before: {error}", hint=self._own_cure(was)) from error
         told = f"{self.name} has {limits_text(was.cpu_cores, was.mem_bytes, was.replicas)} again"
         return told if same else f"{told}; its other settings are those of the environment and the files of now"
+
+    def _await_left_over(self) -> None:
+        """Wait for Compose to end what a study asked it for before it was killed: two at once end in errors."""
+        deadline_s = time.monotonic() + _UP_WITHIN_S
+        while self._is_at_work() and time.monotonic() < deadline_s:
+            self._sleep(_LOOK_EVERY_S)
+
+    def _is_at_work(self) -> bool:
+        """Whether Compose is at work with a file beside the user's own; not for this process, which waits for it."""
+        lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+        return any(self.project in line and any(_OVERRIDE_FOLDER in word for word in line) for line in lines)
 
     def _own_cure(self, was: _Before) -> str:
         return f"Recreate it: docker compose -p {was.project} up -d --scale {was.service}={was.replicas} {was.service}"
@@ -260,7 +275,7 @@ class ComposeRig:
     ) -> None:
         """Recreate the replicas with these limits; None: with those of the user's files."""
         up = ["up", "-d", "--no-deps", "--no-build", "--force-recreate", "--scale", f"{self._service}={replicas}"]
-        with tempfile.TemporaryDirectory(prefix="loadstone-rig-") as folder:
+        with tempfile.TemporaryDirectory(prefix=_OVERRIDE_FOLDER) as folder:
             override = Path(folder) / "limits.json"
             override.write_text(override_text(self._service, self._config(), limits, labels))
             try:

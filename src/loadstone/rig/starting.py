@@ -35,7 +35,7 @@ class Start:
         self._docker, self._look, self._within_s, self._sleep = docker, look, within_s, sleep
         self._begun_s = time.time()
 
-    def wait(self, count: int, interrupted: Callable[[], bool]) -> list[Replica] | None:
+    def wait(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> list[Replica] | None:
         """So many replicas, all ready; None when it was ``interrupted`` before.
 
         Raises `BrokeAtStart` when one of them ends, restarts or runs out of memory, or is not ready in time and has

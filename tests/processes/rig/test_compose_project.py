@@ -5,6 +5,8 @@ Real containers are in tests/stack/test_rig.py.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -177,6 +179,25 @@ def test_what_was_there_is_told_and_its_limits_are_put_back_from_the_users_files
     assert not double.calls("up")
     assert rig.restore(before) == f"{rig.name} has 1 CPU and 512m x 1 replica again"
     assert double.overrides() == [{"services": {"api": {"labels": {"loadstone.config-hash": HASH}}}}]
+
+
+def test_what_a_killed_study_left_at_work_is_waited_for(double: DockerDouble, tmp_path: Path):
+    rig = rig_of(double, tmp_path)
+    before = rig.before()
+    words = ["-p", "shop", "-f", "/tmp/loadstone-rig-x/limits.json"]
+    left = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.readline()", *words], stdin=subprocess.PIPE)
+    assert left.stdin is not None
+    looked: list[bool] = []
+
+    def end_it(_seconds: float) -> None:
+        looked.append(bool(double.calls("up")))
+        assert left.stdin is not None
+        left.communicate(b"\n")
+
+    waiting = rig_of(double, tmp_path, sleep=end_it)
+    waiting.restore(before)
+    assert looked == [False], "nothing is put back while Compose is still at work"
+    assert left.returncode == 0
 
 
 def test_limits_are_put_back_even_where_variables_have_changed(rig: ComposeRig, double: DockerDouble):
