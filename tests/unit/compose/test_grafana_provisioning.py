@@ -33,14 +33,14 @@ def test_the_data_source_is_the_one_that_boards_and_alerts_ask():
     (source,) = yaml.safe_load((PROVISIONING / "datasources/influxdb.yaml").read_text())["datasources"]
     assert source["uid"] == DATA_SOURCE_UID
     texts = [path.read_text() for path in (*ROOT.glob("dashboards/*.json"), PROVISIONING / "alerting/loadstone.yaml")]
-    assert len(texts) == 7
+    assert len(texts) == 8
     assert all(DATA_SOURCE_UID in text for text in texts)
 
 
 def test_the_boards_are_where_the_provider_looks_and_in_the_folder_of_the_alerts():
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards/loadstone.yaml").read_text())["providers"]
     boards = list(mounted(provider["options"]["path"]).glob("*.json"))
-    assert len(boards) == 6
+    assert len(boards) == 7
     (alerts,) = yaml.safe_load((PROVISIONING / "alerting/loadstone.yaml").read_text())["groups"]
     assert (provider["folder"], provider["folderUid"]) == (alerts["folder"], FOLDER_UID)
     assert mounted("/etc/grafana/provisioning") == PROVISIONING
