@@ -1,6 +1,6 @@
 """A double of the program ``docker``: it records its command lines and answers from a table; no engine is behind it.
 
-What the real one does is tested in tests/stack/test_rig.py.
+What the real one does is tested in tests/stack/test_service_rig.py.
 """
 
 from __future__ import annotations

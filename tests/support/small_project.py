@@ -27,7 +27,7 @@ x-app: &app
 services:
   api:
     <<: *app
-    command: [python, -c, "x = bytearray(b'x') * (24 << 20); import runpy; runpy.run_module('http.server')"]
+    command: [python, -c, "x = b'x' * (24 << 20); import runpy; runpy.run_module('http.server', None, '__main__')"]
     environment: {{MODE: "${{SHOP_MODE:-plain}}"}}
     restart: unless-stopped
     deploy: {{resources: {{limits: {{cpus: "0.8", memory: 96m}}, reservations: {{memory: 64m}}}}}}

@@ -196,13 +196,22 @@ class ComposeRig:
         same = hash_ == was.config_hash
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
         try:
-            self._up(None if same else was.limits, was.replicas, lambda: False, labels={MADE_FROM: hash_})
+            self._up(
+                None if same else was.limits, was.replicas, lambda: False, labels=self._own_labels(hash_, same=same)
+            )
             replicas = start.wait(was.replicas)
             self._check_holds(replicas or (), was.limits, was.replicas)
         except (BrokeAtStart, LimitsDifferError) as error:
             raise PlatformError(f"{self.name} is not as it was before: {error}", hint=self._own_cure(was)) from error
         told = f"{self.name} has {limits_text(was.cpu_cores, was.mem_bytes, was.replicas)} again"
         return told if same else f"{told}; its other settings are those of the environment and the files of now"
+
+    def _own_labels(self, hash_: str, *, same: bool) -> dict[str, str]:
+        """What has to tell that replicas have their own configuration: Compose's label does for the same one.
+
+        Except where the service depends on others, which ``--no-deps`` leaves out of the configuration.
+        """
+        return {} if same and not self._config().get("depends_on") else {MADE_FROM: hash_}
 
     def _await_left_over(self) -> None:
         """Wait for Compose to end what a study asked it for before it was killed: two at once end in errors."""
@@ -274,10 +283,13 @@ class ComposeRig:
         self, limits: Limits | None, replicas: int, interrupted: Callable[[], bool], *, labels: Mapping[str, str]
     ) -> None:
         """Recreate the replicas with these limits; None: with those of the user's files."""
-        up = ["up", "-d", "--no-deps", "--no-build", "--force-recreate", "--scale", f"{self._service}={replicas}"]
+        up = ["up", "-d", "--no-deps", "--no-build", "--scale", f"{self._service}={replicas}"]
         with tempfile.TemporaryDirectory(prefix=_OVERRIDE_FOLDER) as folder:
-            override = Path(folder) / "limits.json"
-            override.write_text(override_text(self._service, self._config(), limits, labels))
+            override = None
+            if limits or labels:
+                override = Path(folder) / "limits.json"
+                override.write_text(override_text(self._service, self._config(), limits, labels))
+                up.append("--force-recreate")
             try:
                 self._files.compose(
                     *up, self._service, override=override, within_s=_UP_WITHIN_S, interrupted=interrupted

@@ -1,6 +1,6 @@
 """ComposeRig: what it asks of Docker, and what it refuses before anything is changed; the program docker is a double.
 
-Real containers are in tests/stack/test_rig.py.
+Real containers are in tests/stack/test_service_rig.py.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def test_a_setting_is_applied_by_a_file_beside_the_users_and_to_one_service_only
     files = [up[at + 1] for at, word in enumerate(up) if word == "-f"]
     assert files[:2] == [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
     assert up[:3] == ["compose", "-p", "shop"]
-    words = "up -d --no-deps --no-build --force-recreate --scale api=2 api"
+    words = "up -d --no-deps --no-build --scale api=2 --force-recreate api"
     assert up[up.index("up") :] == words.split()
     (override,) = double.overrides()
     limits = {"cpus": 0.25, "mem_limit": 128 * MIB, "memswap_limit": 128 * MIB}
@@ -178,6 +178,14 @@ def test_what_was_there_is_told_and_its_limits_are_put_back_from_the_users_files
     assert (before["cpu_cores"], before["mem_bytes"], before["replicas"]) == (1.0, 512 * MIB, 1)
     assert not double.calls("up")
     assert rig.restore(before) == f"{rig.name} has 1 CPU and 512m x 1 replica again"
+    assert double.overrides() == [None]
+
+
+def test_a_service_that_depends_on_others_is_known_again_by_a_label(double: DockerDouble, tmp_path: Path):
+    depends = {**API, "depends_on": {"db": {"condition": "service_started"}}}
+    double.answer("config --format json", {"name": "shop", "services": {"api": depends, "db": {"image": "db"}}})
+    rig = rig_of(double, tmp_path)
+    rig.restore(rig.before())
     assert double.overrides() == [{"services": {"api": {"labels": {"loadstone.config-hash": HASH}}}}]
 
 
