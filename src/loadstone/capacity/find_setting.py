@@ -14,12 +14,14 @@ from loadstone.capacity.search import Answer, Ask, Cheapest
 from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import OutOfReach, converse
+from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loadstone.capacity.study_record import SettingQuestion, StudyRecord
+    from loadstone.capacity.study_record import SettingQuestion, StudyRecord, TrialRecord
     from loadstone.capacity.trials import Trials
+    from loadstone.rig.rig import Setting
 
 __all__ = ["find_setting"]
 
@@ -31,6 +33,7 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
     def observe(ask: Ask) -> SettingObservation:
         setting = search.grid.setting(ask.point)
         trial = trials.valid(TrialPlan(users=question.users, window_s=ask.window_s, setting=setting))
+        _refuse_unknown_memory(trial, question)
         return SettingObservation(
             margin=trial.margin,
             margin_se=trial.margin_se,
@@ -43,7 +46,24 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
         answer, left_open = converse(search.steps(), observe), ""
     except OutOfReach as limit:
         answer, left_open = _best_known(search), str(limit)
+    if answer.nothing_holds and (why := _did_not_start(trials.study, search.grid.setting(search.grid.top))):
+        answer, left_open = Answer(point=None), why
     return trials.write(answer=_told(search, answer, left_open))
+
+
+def _refuse_unknown_memory(trial: TrialRecord, question: SettingQuestion) -> None:
+    """Raise `UsageError` where less memory can be asked for and nobody knows how much is needed."""
+    if trial.peak_mem_bytes is None and not trial.broke and len(question.mem_bytes) > 1:
+        raise UsageError(
+            "nobody measures how much memory the target uses, so less of it cannot be found",
+            hint="Let the command of --apply report the target's pids, or give one size with --memory",
+        )
+
+
+def _did_not_start(study: StudyRecord, top: Setting) -> str:
+    """Why the largest setting never started, which proves nothing about it; empty if it did."""
+    tried = [trial for trial in study.trials if trial.setting == top and trial.outcome != "invalid"]
+    return "" if any(trial.run for trial in tried) else f"{top} never started: {tried[-1].why}"
 
 
 def _best_known(search: Cheapest) -> Answer:

@@ -137,11 +137,13 @@ class SettingAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", t
     price: Annotated[float | None, Meta(description="Of all its replicas for an hour.")] = None
     margin: Annotated[float | None, Meta(description="Over all its trials.")] = None
     margin_se: Annotated[float, Meta(ge=0)] = 0.0
-    trials: Annotated[int, Meta(description="How many trials of this setting held.", ge=0)] = 0
+    trials: Annotated[int, Meta(description="How many trials of this setting were valid.", ge=0)] = 0
     smaller: Annotated[
         tuple[NeighbourRecord, ...], Meta(description="Its neighbours with one step less of CPU or memory.")
     ] = ()
-    smaller_fails: Annotated[bool, Meta(description="Whether each of them was shown not to hold.")] = False
+    smaller_fails: Annotated[
+        bool, Meta(description="Whether one step of CPU less was shown not to hold, or there is none.")
+    ] = False
     proved: Annotated[bool, Meta(description="Whether the search came to its end.")]
     open: Annotated[str, Meta(description="Why it did not; empty if it did.")] = ""
 

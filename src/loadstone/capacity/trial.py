@@ -35,6 +35,7 @@ from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
+from loadstone.rig.rig import limits_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,9 @@ __all__ = ["Outcome", "Trial", "TrialPlan", "judge_trial", "record_of"]
 
 _USERS_SHARE: Final = 0.99
 _BUSY_WORKER_PCT: Final = 80.0
+_CORES_APART: Final = 0.01
+"""Relative: quotas are whole microseconds."""
+_PAGE_BYTES: Final = 4096
 _OWN_LIMITS: Final = frozenset({"cpu quota", "one core per process", "memory"})
 """Causes that lie in the replicas."""
 
@@ -107,7 +111,7 @@ def record_of(
     Without a ``service``, what the service `target` used is told where it was measured, and is no part of the judgment.
     """
     used = used_by(run, service or TARGET)
-    target = _Target(service, plan.setting.replicas if plan.setting else None)
+    target = _Target(service, plan.setting.replicas if plan.setting else None, plan.setting)
     trial, figures = _judged(run, plan.users, used, target), run.record.judged.total
     return TrialRecord(
         users=plan.users,
@@ -139,6 +143,7 @@ def record_of(
 class _Target:
     service: str | None
     replicas: int | None
+    setting: Setting | None = None
 
 
 def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> Trial:
@@ -146,7 +151,7 @@ def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> T
     if broken := tuple(_broken(run, used if target.service else None, target)):
         return Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
-    if flaws := (*_flaws(record, users), *_unseen(used, target), *_retried(record, missed, used, target)):
+    if flaws := (*_flaws(record, users), *_unseen(used, target, missed), *_retried(record, missed, used, target)):
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     margin = margin_of(run)
     if missed:
@@ -162,8 +167,6 @@ def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> T
 def _broken(run: ClosedRun, used: Used | None, target: _Target) -> Iterator[str]:
     if used is not None and used.kills:
         yield f"{target.service} ran out of memory: {used.kills} kill{'s' if used.kills > 1 else ''}"
-    elif used is not None and used.away:
-        yield f"{', '.join(used.away)} ended under load"
     exits = [event for event in run.events() if isinstance(event.payload, TargetExited)]
     if any(event.at_ns <= run.record.window.end_ns for event in exits):
         yield "the target exited under load"
@@ -192,16 +195,31 @@ def _retried(record: RunRecord, missed: tuple[str, ...], used: Used | None, targ
             )
 
 
-def _unseen(used: Used | None, target: _Target) -> Iterator[str]:
-    """What is not known of the usage of a target that is named."""
+def _unseen(used: Used | None, target: _Target, missed: tuple[str, ...]) -> Iterator[str]:
+    """What is not known of the usage of a target that is named, or is not as it was to be.
+
+    A replica without figures for a while may have ended, or was measured late: what its users felt decides.
+    """
     if used is None or target.service is None:
         return
     cure = "see what the run's report says about usage"
+    if used.away:
+        if not missed:
+            yield f"{', '.join(used.away)} ended under load, or was measured late; {cure}"
+        return
+    if target.setting is not None and not _has_limits(used, target.setting):
+        yield f"{target.service} had {limits_text(used.cpu_limit, used.mem_limit)} in the run and not {target.setting}"
     missing = [name for name, value in (("CPU", used.cpu_cores), ("memory", used.peak_mem_bytes)) if value is None]
     if missing:
         yield f"{' and '.join(missing)} of {target.service} were not measured in the window; {cure}"
     elif target.replicas is not None and used.replicas < target.replicas:
         yield f"CPU and memory of only {used.replicas} of {target.replicas} replicas were measured; {cure}"
+
+
+def _has_limits(used: Used, setting: Setting) -> bool:
+    """Whether the limits that were measured, as far as they were, are those of the setting."""
+    same_cpu = used.cpu_limit is None or abs(used.cpu_limit / setting.cpu_cores - 1) <= _CORES_APART
+    return same_cpu and (used.mem_limit is None or abs(used.mem_limit - setting.mem_bytes) <= _PAGE_BYTES)
 
 
 def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) -> BottleneckRecord | None:

@@ -80,6 +80,8 @@ class Trials:
         self._run_trial, self._teller, self._why_not, self._publish = run_trial, teller, why_not, publish
         self._past: dict[tuple[int, Setting | None], deque[TrialRecord]] = {}
         for trial in study.trials:
+            if trial.outcome not in _OBSERVED:
+                continue  # what was invalid then may be mended now
             self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
 
     def valid(self, plan: TrialPlan) -> TrialRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +26,7 @@ from loadstone.cli.study_question import (
     check_question,
     new_study,
     refuse_other_question,
+    refuse_other_target,
     refuse_unrecorded_usage,
 )
 from loadstone.cli.trials import Laboratory, LocalRuns, StackRuns
@@ -82,6 +83,7 @@ def _study(
     """Begin a study, or go on with one."""
     rig = rig_for(line.settings)
     scenario = preflight(line.settings, line.scenario) if line.scenario else None
+    refuse_other_target(line.settings, scenario)
     refuse_unrecorded_usage(line.settings, scenario, rig)
     fields = asked(line.settings, scenario, rig)
     if study is None:
@@ -91,9 +93,14 @@ def _study(
     folder = resumed or StudyFolder(line.settings.results / STUDIES / study.id)
     runs = LocalRuns(scenario, stop) if scenario else StackRuns(stop)
     settings = replace(line.settings, objective=study.objectives)
-    with only_study_of(rig.name if rig else study.host, str(folder.path.resolve())), folder.locked():
+    with ExitStack() as locks:
+        for target in sorted({study.host, rig.name if rig else study.host}):
+            locks.enter_context(only_study_of(target, str(folder.path.resolve())))
+        locks.enter_context(folder.locked())
         if folder.study_json.exists():  # another process may have gone on with it until now
             study = folder.read()
+        if resumed:
+            runs.await_idle(settings)
         view = StudyView(study)
         for note in (*line.notes, *(scenario.notes if scenario else ())):
             view.note(note)

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from loadstone.rig.rig import Rig
     from loadstone.settings import CapacitySettings
 
-__all__ = ["asked", "check_question", "new_study", "question_of", "refuse_other_question", "refuse_unrecorded_usage"]
+__all__ = [
+    "asked",
+    "check_question",
+    "new_study",
+    "question_of",
+    "refuse_other_question",
+    "refuse_other_target",
+    "refuse_unrecorded_usage",
+]
 
 _FEW_FAILURES: Final = "failures<=1%"
 
@@ -110,6 +118,15 @@ def refuse_unrecorded_usage(settings: CapacitySettings, scenario: Scenario | Non
         raise UsageError(
             f"the objective {judged.text} needs CPU and memory of {judged.service}, which nobody records",
             hint="Name the process of the target on this machine with --target-pid, or leave the objective out",
+        )
+
+
+def refuse_other_target(settings: CapacitySettings, scenario: Scenario | None) -> None:
+    """Raise `UsageError` where a control group is to limit a target that loadstone does not start."""
+    if settings.rig == "cgroup" and not (scenario and wants_demo_target(settings, scenario)):
+        raise UsageError(
+            "--rig cgroup limits the demo target only, and the load goes elsewhere",
+            hint="Leave -f and --host out, or give limits with --apply",
         )
 
 

@@ -140,7 +140,6 @@ class Laboratory:
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
         if made.study.before is not None:  # it was killed
-            self._runs.await_idle(self._settings)
             note(self.rig.restore(made.study.before))
             made.write(before=None)
         if made.study.calibration is None and self._runs.static_host is not None:
@@ -167,6 +166,8 @@ class Laboratory:
                 raise Interrupted
             run = self._closed(self._runs(self._of(plan), applied))
         except BrokeAtStart as broke:
+            if self._stop():
+                raise Interrupted from broke
             return _broke(plan, str(broke))
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
         return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)

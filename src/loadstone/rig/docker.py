@@ -75,15 +75,18 @@ class Docker:
 
     def logs(self, container: str, lines: int) -> str:
         """The last lines of a container, of both its outputs. Raises `DockerError`."""
-        done = subprocess.run(
-            [self.program, "logs", "--tail", str(lines), container],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_QUICK_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.program, "logs", "--tail", str(lines), container],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=_QUICK_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DockerError("docker logs", str(error)) from error
         said = done.stdout.decode(errors="replace")
         if done.returncode:
             raise DockerError("docker logs", said)

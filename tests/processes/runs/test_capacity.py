@@ -179,6 +179,10 @@ def test_an_influxdb_that_is_away_ends_no_study(new_run, counting_server):
             "3 trials cannot",
         ),
         (
+            ("--cpu", "0.5", "--memory", "512m", "--rig", "cgroup", "--objective", "p95<1s"),
+            "--rig cgroup limits the demo target only",
+        ),
+        (
             ("--find", "users", "--objective", "p95<1s", "--budget", "2m"),
             "2 min cannot decide this: it takes",
         ),

@@ -12,6 +12,7 @@ from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, StudyRecord, TrialRecord
 from loadstone.capacity.trials import Interrupted, Trials
+from loadstone.errors import UsageError
 from loadstone.rig.rig import Setting
 
 if TYPE_CHECKING:
@@ -156,10 +157,45 @@ def test_a_setting_whose_trials_stay_invalid_ends_the_search_after_three(tmp_pat
     assert [trial.outcome for trial in study.trials].count("invalid") == 3
 
 
-def test_where_nobody_measures_usage_cpu_is_found_and_memory_is_left_at_the_most(tmp_path: Path):
-    _, answer = conducted(tmp_path, Target(measured=False))
-    assert answer.setting == Setting(0.75, 768 * MIB, 1)
-    assert (answer.proved, answer.smaller_fails) == (True, True)
+def test_where_nobody_measures_usage_cpu_is_found_for_the_one_size_of_memory(tmp_path: Path):
+    one_size = replace(QUESTION, mem_bytes=(768 * MIB,))
+    study = replace(STUDY, question=one_size)
+    trials = Trials(StudyFolder(tmp_path), study, Target(measured=False), Silent())
+    answer = find_setting(trials, one_size).answer
+    assert isinstance(answer, SettingAnswerRecord)
+    assert (answer.setting, answer.proved, answer.smaller_fails) == (Setting(0.75, 768 * MIB, 1), True, True)
+
+
+def test_memory_is_not_looked_for_where_nobody_measures_it(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"less of it cannot be found.*report the target's pids"):
+        conducted(tmp_path, Target(measured=False))
+
+
+def test_a_target_that_never_started_proves_nothing(tmp_path: Path):
+    def never_starts(plan: TrialPlan) -> TrialRecord:
+        return TrialRecord(
+            users=plan.users,
+            window_s=0.0,
+            run="",
+            outcome="does not hold",
+            broke=True,
+            reasons=("the registry cannot be reached",),
+            setting=plan.setting,
+        )
+
+    _, answer = conducted(tmp_path, never_starts)
+    assert (answer.setting, answer.proved) == (None, False)
+    assert answer.open == "1.25 CPU and 768m x 2 replicas never started: the registry cannot be reached"
+
+
+def test_what_was_invalid_is_tried_again_when_a_study_is_resumed(tmp_path: Path):
+    target = Target()
+    target.invalid = {Setting(0.5, 512 * MIB, 1)}
+    before, open_answer = conducted(tmp_path, target)
+    assert not open_answer.proved
+    target.invalid = set()
+    _, answer = conducted(tmp_path, target, before)
+    assert (answer.setting, answer.proved, answer.smaller_fails) == (Setting(0.75, 512 * MIB, 1), True, True)
 
 
 def test_memory_that_runs_out_is_answered_with_more(tmp_path: Path):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadstone.archive.journal.frame import Entry
+    from loadstone.capacity.study_record import TrialRecord
 
 USERS = 5
 
@@ -230,14 +231,35 @@ def test_a_balancer_that_had_nothing_to_do_again_is_no_flaw(tmp_path: Path):
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
 
 
-def test_a_replica_that_ends_under_load_decides(tmp_path: Path):
+def without_figures_for_a_while(tmp_path: Path, objective: str) -> TrialRecord:
+    """A run in which one of two replicas is not measured for three seconds."""
     batch = IncarnationMaker(run="20260920-120000-aaaa")
-    maker = run_of().add(batch.batch(samples(400, 0, 20)))
+    maker = run_of(objectives=[objective]).add(batch.batch(samples(400, 0, 20)))
     other = msgspec.structs.replace(USED, container="target-2")
     for second in range(20):
         maker.usage(second + 0.5, *((other,) if second in {9, 10, 11} else (USED, other)))
     maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
-    record = record_of(closed(tmp_path, maker.entries, 20), PLAN, "target")
-    assert (record.outcome, record.broke, record.margin) == ("does not hold", True, None)
-    assert record.reasons == ("target-1 ended under load",)
-    assert record.cpu_cores is None
+    return record_of(closed(tmp_path, maker.entries, 20), PLAN, "target")
+
+
+def test_a_replica_without_figures_for_a_while_makes_what_holds_doubtful(tmp_path: Path):
+    record = without_figures_for_a_while(tmp_path, "p95<500ms")
+    assert (record.outcome, record.broke, record.cpu_cores) == ("invalid", False, None)
+    assert record.reasons[0].startswith("target-1 ended under load, or was measured late")
+
+
+def test_a_replica_without_figures_for_a_while_is_no_excuse_for_what_does_not_hold(tmp_path: Path):
+    record = without_figures_for_a_while(tmp_path, "p95<0.5ms")
+    assert (record.outcome, record.broke) == ("does not hold", False)
+
+
+def test_limits_that_changed_in_the_run_make_it_invalid(tmp_path: Path):
+    limited = msgspec.structs.replace(USED, cpu_limit=1.0, mem_limit=512 * 1024**2)
+    run = measured(tmp_path, limited)
+    same, other = (
+        record_of(run, TrialPlan(users=USERS, window_s=20, setting=Setting(cores, 512 * 1024**2, 1)), "target")
+        for cores in (1.0, 0.5)
+    )
+    assert same.outcome == "holds"
+    assert other.outcome == "invalid"
+    assert other.reasons == ("target had 1 CPU and 512m in the run and not 0.5 CPU and 512m x 1 replica",)
