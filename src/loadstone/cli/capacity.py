@@ -81,9 +81,9 @@ def _study(
     line: _Line, resumed: StudyFolder | None, study: StudyRecord | None, words: tuple[str, ...], stop: StopFlag
 ) -> int:
     """Begin a study, or go on with one."""
+    refuse_other_target(line.settings, line.scenario)
     rig = rig_for(line.settings)
     scenario = preflight(line.settings, line.scenario) if line.scenario else None
-    refuse_other_target(line.settings, scenario)
     refuse_unrecorded_usage(line.settings, scenario, rig)
     fields = asked(line.settings, scenario, rig)
     if study is None:
