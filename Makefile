@@ -22,9 +22,6 @@ DEV_SET := $(VENV)/.dev-set
 # given, and those of short tests come last, so that no process is left with a long one at the end.
 BY_FILE = --dist loadfile --no-loadscope-reorder
 
-# Tests of processes that take too long for `make test`.
-SLOWER = tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig
-
 .PHONY: help
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +36,11 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need only Python packages
-	$(PY) -m pytest tests/processes tests/unit $(SLOWER:%=--ignore %) -n 3 $(BY_FILE) $(ARGS)
+	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults --ignore tests/processes/rig -n 3 $(BY_FILE) $(ARGS)
 
 .PHONY: test-runs
 test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also needs nothing but Python packages
-	$(PY) -m pytest $(SLOWER) -n 2 $(ARGS)
+	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig -n 2 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
