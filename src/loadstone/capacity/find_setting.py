@@ -14,12 +14,12 @@ from loadstone.capacity.search import Answer, Ask, Cheapest
 from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import OutOfReach, converse
-from loadstone.errors import UsageError
+from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loadstone.capacity.study_record import SettingQuestion, StudyRecord, TrialRecord
+    from loadstone.capacity.study_record import SettingQuestion, StudyRecord
     from loadstone.capacity.trials import Trials
     from loadstone.rig.rig import Setting
 
@@ -33,7 +33,6 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
     def observe(ask: Ask) -> SettingObservation:
         setting = search.grid.setting(ask.point)
         trial = trials.valid(TrialPlan(users=question.users, window_s=ask.window_s, setting=setting))
-        _refuse_unknown_memory(trial, question)
         return SettingObservation(
             margin=trial.margin,
             margin_se=trial.margin_se,
@@ -48,16 +47,16 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
         answer, left_open = _best_known(search), str(limit)
     if answer.nothing_holds and (why := _did_not_start(trials.study, search.grid.setting(search.grid.top))):
         answer, left_open = Answer(point=None), why
+    if answer.point is not None:
+        left_open = left_open or _unsearched_memory(trials.study, question)
     return trials.write(answer=_told(search, answer, left_open))
 
 
-def _refuse_unknown_memory(trial: TrialRecord, question: SettingQuestion) -> None:
-    """Raise `UsageError` where less memory can be asked for and nobody knows how much is needed."""
-    if trial.peak_mem_bytes is None and not trial.broke and len(question.mem_bytes) > 1:
-        raise UsageError(
-            "nobody measures how much memory the target uses, so less of it cannot be found",
-            hint="Let the command of --apply report the target's pids, or give one size with --memory",
-        )
+def _unsearched_memory(study: StudyRecord, question: SettingQuestion) -> str:
+    """Why less memory was not tried, where there is less; empty where somebody measures what is used."""
+    if len(question.mem_bytes) == 1 or any(trial.peak_mem_bytes is not None for trial in study.trials):
+        return ""
+    return f"nobody measures the target's memory, so less than {memory_text(question.mem_bytes[-1])} was not tried"
 
 
 def _did_not_start(study: StudyRecord, top: Setting) -> str:

@@ -12,7 +12,6 @@ from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, StudyRecord, TrialRecord
 from loadstone.capacity.trials import Interrupted, Trials
-from loadstone.errors import UsageError
 from loadstone.rig.rig import Setting
 
 if TYPE_CHECKING:
@@ -166,9 +165,10 @@ def test_where_nobody_measures_usage_cpu_is_found_for_the_one_size_of_memory(tmp
     assert (answer.setting, answer.proved, answer.smaller_fails) == (Setting(0.75, 768 * MIB, 1), True, True)
 
 
-def test_memory_is_not_looked_for_where_nobody_measures_it(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"less of it cannot be found.*report the target's pids"):
-        conducted(tmp_path, Target(measured=False))
+def test_less_memory_is_left_open_where_nobody_measures_it(tmp_path: Path):
+    _, answer = conducted(tmp_path, Target(measured=False))
+    assert (answer.setting, answer.proved) == (Setting(0.75, 768 * MIB, 1), False)
+    assert answer.open == "nobody measures the target's memory, so less than 768m was not tried"
 
 
 def test_a_target_that_never_started_proves_nothing(tmp_path: Path):
