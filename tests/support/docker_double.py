@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DockerDouble"]
 
 _PROGRAM: Final = """#!{python} -SE
-import json, pathlib, sys
+import json, pathlib, sys, time
 folder = pathlib.Path({folder!r})
 words = sys.argv[1:]
 files = [words[n + 1] for n, word in enumerate(words) if word == "-f"]
@@ -25,6 +25,10 @@ override = next((json.loads(pathlib.Path(file).read_text()) for file in files if
 with (folder / "calls").open("a") as calls:
     calls.write(json.dumps([words, override]) + "\\n")
 line = " ".join(words)
+if "up" in words:
+    time.sleep(0.3)  # so that whoever does not wait for it is seen
+    with (folder / "ended").open("a") as ended:
+        ended.write("up\\n")
 for part, code, out, err in json.loads((folder / "answers").read_text()):
     if part in line:
         sys.stdout.write(out)
@@ -54,6 +58,11 @@ class DockerDouble:
     def calls(self, word: str) -> list[list[str]]:
         """The command lines with this word, in order."""
         return [words for words, _ in self._recorded() if word in words]
+
+    def ended(self, word: str) -> int:
+        """How many commands with this word, which is `up`, came to their end."""
+        file = self._folder / "ended"
+        return file.read_text().split().count(word) if file.exists() else 0
 
     def overrides(self) -> list[Any]:
         """What override files said, in order; None for a call of `up` without one."""

@@ -31,7 +31,7 @@ services:
     environment: {{MODE: "${{SHOP_MODE:-plain}}"}}
     restart: unless-stopped
     deploy: {{resources: {{limits: {{cpus: "0.8", memory: 96m}}, reservations: {{memory: 64m}}}}}}
-    healthcheck: {{test: [CMD, bash, -c, ": > /dev/tcp/127.0.0.1/8000"], interval: 1s, retries: 60}}
+    healthcheck: {{test: [CMD, bash, -c, ": > /dev/tcp/127.0.0.1/8000"], interval: 250ms, retries: 400}}
   other:
     <<: *app
     command: [sleep, infinity]
@@ -72,6 +72,14 @@ class SmallProject:
     def ids(self, service: str = "api") -> set[str]:
         """Their ids."""
         return {each["Id"] for each in self.containers(service)}
+
+    def leave_half_a_container(self) -> None:
+        """What is left when Compose is killed after it has made a container in another's place."""
+        (found,) = self.containers()
+        labels = found["Config"]["Labels"].items()
+        name = f"{found['Id'][:12]}_{found['Name'].removeprefix('/')}"
+        options = (part for key, text in labels for part in ("--label", f"{key}={text}"))
+        self.engine.must("create", "--name", name, *options, found["Image"])
 
     def _compose(self, *arguments: str) -> str:
         return self.engine.must("compose", "-f", str(self.file), *arguments)

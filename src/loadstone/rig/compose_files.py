@@ -9,7 +9,7 @@ from loadstone.errors import UsageError
 from loadstone.rig.docker import Docker, DockerError, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["ComposeFiles"]
@@ -52,17 +52,9 @@ class ComposeFiles:
             raise self._unreadable(error) from error
         return said.split()[-1] if said.split() else ""
 
-    def compose(
-        self,
-        *arguments: str,
-        override: Path | None = None,
-        within_s: float,
-        interrupted: Callable[[], bool] = lambda: False,
-    ) -> str:
+    def compose(self, *arguments: str, override: Path | None = None, within_s: float) -> str:
         """Call ``docker compose``; ``override`` is a file that comes after the others."""
-        return self.docker.call(
-            "compose", *self.options(override), *arguments, within_s=within_s, interrupted=interrupted
-        )
+        return self.docker.call("compose", *self.options(override), *arguments, within_s=within_s)
 
     def options(self, override: Path | None = None) -> tuple[str, ...]:
         """What stands between ``docker compose`` and the command."""

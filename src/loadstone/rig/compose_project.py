@@ -175,7 +175,8 @@ class ComposeRig:
         hash_ = self._check_unchanged(self._containers())
         limits = Limits(cpu_cores=setting.cpu_cores, mem_bytes=setting.mem_bytes, memswap_bytes=setting.mem_bytes)
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
-        self._up(limits, setting.replicas, interrupted, labels={MADE_FROM: hash_, IN_STUDY: "yes"})
+        if not interrupted():
+            self._up(limits, setting.replicas, labels={MADE_FROM: hash_, IN_STUDY: "yes"})
         replicas = start.wait(setting.replicas, interrupted)
         if replicas is None:
             return Applied(setting=setting, read_back="")
@@ -196,9 +197,7 @@ class ComposeRig:
         same = hash_ == was.config_hash
         start = Start(self._docker, self._containers, self._ready_within_s, self._sleep)
         try:
-            self._up(
-                None if same else was.limits, was.replicas, lambda: False, labels=self._own_labels(hash_, same=same)
-            )
+            self._up(None if same else was.limits, was.replicas, labels=self._own_labels(hash_, same=same))
             replicas = start.wait(was.replicas)
             self._check_holds(replicas or (), was.limits, was.replicas)
         except (BrokeAtStart, LimitsDifferError) as error:
@@ -279,10 +278,10 @@ class ComposeRig:
                 hint="Put a balancer before it and publish that one's port, or ask for one replica",
             )
 
-    def _up(
-        self, limits: Limits | None, replicas: int, interrupted: Callable[[], bool], *, labels: Mapping[str, str]
-    ) -> None:
+    def _up(self, limits: Limits | None, replicas: int, *, labels: Mapping[str, str]) -> None:
         """Recreate the replicas with these limits; None: with those of the user's files."""
+        if half_made := [each.id for each in self._containers() if each.is_half_made]:
+            self._docker.ask("rm", "-f", *half_made)
         up = ["up", "-d", "--no-deps", "--no-build", "--scale", f"{self._service}={replicas}"]
         with tempfile.TemporaryDirectory(prefix=_OVERRIDE_FOLDER) as folder:
             override = None
@@ -291,9 +290,7 @@ class ComposeRig:
                 override.write_text(override_text(self._service, self._config(), limits, labels))
                 up.append("--force-recreate")
             try:
-                self._files.compose(
-                    *up, self._service, override=override, within_s=_UP_WITHIN_S, interrupted=interrupted
-                )
+                self._files.compose(*up, self._service, override=override, within_s=_UP_WITHIN_S)
             except DockerError as error:
                 if any(sign in error.said.lower() for sign in _NOT_EVEN_STARTED):
                     raise BrokeAtStart(f"{self._service} could not even be started: {error}") from error

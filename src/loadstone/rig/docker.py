@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +11,9 @@ import msgspec
 
 from loadstone.domain.masking import mask_secrets
 from loadstone.errors import PlatformError, UsageError
-from loadstone.rig.waiting import ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Docker", "DockerError", "last_line"]
 
@@ -45,25 +43,20 @@ class Docker:
         """The standard output of a command that only looks. Raises `DockerError`, and `UsageError` without Docker."""
         return self.call(*arguments, within_s=_QUICK_S)
 
-    def call(self, *arguments: str, within_s: float, interrupted: Callable[[], bool] = lambda: False) -> str:
-        """The standard output of a command. When ``interrupted``, it is ended, and what it said so far is returned.
+    def call(self, *arguments: str, within_s: float) -> str:
+        """The standard output of a command. Raises `DockerError` when it fails or is not done in time (seconds).
 
-        Raises `DockerError` when it fails or is not done ``within_s`` seconds, and `UsageError` without Docker.
+        Nothing but that time breaks it off: Compose leaves half of a container behind then. Raises `UsageError` without
+        Docker.
         """
         command = " ".join(("docker", *arguments[:2]))
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = self._started(arguments, out, err)
-            in_time = ended(process, within_s, interrupted)
-            out.seek(0)
-            err.seek(0)
-            said = out.read().decode(errors="replace")
-            if not in_time and interrupted():
-                return said
-            if not in_time:
-                raise DockerError(command, f"it was not done within {within_s:g} s")
-            if process.returncode:
-                raise DockerError(command, err.read().decode(errors="replace"))
-        return said
+        try:
+            done = self._run(arguments, subprocess.PIPE, within_s)
+        except subprocess.TimeoutExpired as error:
+            raise DockerError(command, f"it was not done within {within_s:g} s") from error
+        if done.returncode:
+            raise DockerError(command, done.stderr.decode(errors="replace"))
+        return done.stdout.decode(errors="replace")
 
     def json(self, *arguments: str) -> Any:
         """The same for a command that only looks and answers in JSON."""
@@ -76,17 +69,9 @@ class Docker:
     def logs(self, container: str, lines: int) -> str:
         """The last lines of a container, of both its outputs. Raises `DockerError`."""
         try:
-            done = subprocess.run(
-                [self.program, "logs", "--tail", str(lines), container],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_QUICK_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise DockerError("docker logs", str(error)) from error
+            done = self._run(("logs", "--tail", str(lines), container), subprocess.STDOUT, _QUICK_S)
+        except subprocess.TimeoutExpired as error:
+            raise DockerError("docker logs", f"it was not done within {_QUICK_S:g} s") from error
         said = done.stdout.decode(errors="replace")
         if done.returncode:
             raise DockerError("docker logs", said)
@@ -114,15 +99,17 @@ class Docker:
             )
         return Path(host.removeprefix(_SOCKET))
 
-    def _started(self, arguments: tuple[str, ...], out: Any, err: Any) -> subprocess.Popen[bytes]:
+    def _run(self, arguments: tuple[str, ...], stderr: int, within_s: float) -> subprocess.CompletedProcess[bytes]:
         try:
-            return subprocess.Popen(
+            return subprocess.run(
                 [self.program, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
                 start_new_session=True,
+                timeout=within_s,
+                check=False,
             )
         except OSError as error:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "kills_since", "last_words", "replicas_of", "strain_of"]
 
 _LABEL: Final = "com.docker.compose."
+_HALF_MADE: Final = re.compile(r"[0-9a-f]{12}_")
 _RUNNING: Final = "running"
 _KILLED: Final = 137  # 128 + SIGKILL
 _LOG_LINES: Final = 5
@@ -67,6 +69,11 @@ class Replica:
             config_hash=labels.get(MADE_FROM) or labels.get(f"{_LABEL}config-hash", ""),
             in_study=IN_STUDY in labels,
         )
+
+    @property
+    def is_half_made(self) -> bool:
+        """Whether Compose made it in another's place and was killed before it gave it that one's name."""
+        return _HALF_MADE.match(self.name) is not None
 
     @property
     def runs(self) -> bool:

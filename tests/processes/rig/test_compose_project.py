@@ -189,6 +189,33 @@ def test_a_service_that_depends_on_others_is_known_again_by_a_label(double: Dock
     assert double.overrides() == [{"services": {"api": {"labels": {"loadstone.config-hash": HASH}}}}]
 
 
+def test_whoever_gives_up_before_containers_are_recreated_leaves_them_alone(rig: ComposeRig, double: DockerDouble):
+    assert rig.apply(SMALL, lambda: True).read_back == ""
+    assert not double.calls("up")
+
+
+def test_whoever_gives_up_later_waits_for_compose_which_leaves_half_of_a_container_otherwise(
+    rig: ComposeRig, double: DockerDouble
+):
+    double.answer("logs --tail", "")
+    assert rig.apply(SMALL, lambda: bool(double.calls("up"))).read_back == ""
+    assert double.ended("up") == 1
+
+
+def test_what_a_killed_compose_left_behind_is_removed_first(rig: ComposeRig, double: DockerDouble):
+    double.answer("service=api", "id1\nid2\n")
+    left = described(2, state={"Status": "created"})
+    double.answer("container inspect id2", [{**left, "Name": "/0123456789ab_shop-api-2"}])
+    double.answer("rm -f id2", "id2\n")
+    before = rig.before()
+    assert before["replicas"] == 1
+    assert not double.calls("rm")
+    double.answer(" up ", code=1, err="it is not this that is looked at")
+    with pytest.raises(PlatformError, match="it is not this"):
+        rig.apply(SMALL, never)
+    assert double.calls("rm") == [["rm", "-f", "id2"]]
+
+
 def test_what_a_killed_study_left_at_work_is_waited_for(double: DockerDouble, tmp_path: Path):
     rig = rig_of(double, tmp_path)
     before = rig.before()
