@@ -99,14 +99,12 @@ def _study(
         locks.enter_context(folder.locked())
         if folder.study_json.exists():  # another process may have gone on with it until now
             study = folder.read()
-        if resumed:
-            runs.await_idle(settings)
         view = StudyView(study)
         for note in (*line.notes, *(scenario.notes if scenario else ())):
             view.note(note)
         laboratory = Laboratory(settings, runs, rig, stop)
         made = Trials(folder, study, laboratory.run, view, laboratory.why_not, publisher(settings, view.note))
-        return _conduct(made, laboratory, view, line.options)
+        return _conduct(made, laboratory, view, line.options, resumed=resumed is not None)
 
 
 def _read(arguments: argparse.Namespace, words: tuple[str, ...]) -> _Line:
@@ -143,12 +141,14 @@ def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:
     return bool(cpu and memory) and rig == "stack" and not any(others)
 
 
-def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace) -> int:
+def _conduct(
+    made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace, *, resumed: bool
+) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     made.write()
     try:
         with _putting_back(made, laboratory, view):
-            laboratory.prepare(made, view.note)
+            laboratory.prepare(made, view.note, resumed=resumed)
             question = made.study.question
             if isinstance(question, UsersQuestion):
                 find_users(made, question)

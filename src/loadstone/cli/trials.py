@@ -129,28 +129,38 @@ class Laboratory:
             return "there was no time left in the budget"
         return ""
 
-    def prepare(self, made: Trials, note: Callable[[str], object]) -> None:
+    def prepare(self, made: Trials, note: Callable[[str], object], *, resumed: bool) -> None:
         """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards.
 
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
         question, answer = made.study.question, made.study.answer
-        if self.rig is None or isinstance(question, UsersQuestion) or (answer is not None and answer.proved):
+        if answer is not None and answer.proved:
+            return
+        if resumed:
+            self._runs.await_idle(self._settings)
+            self._go_on()
+        if self.rig is None or isinstance(question, UsersQuestion):
             return
         settings = grid_of(question).settings()
         self.rig.check_fits(settings, 0.0)
         if made.study.before is not None:  # it was killed
             note(self.rig.restore(made.study.before))
             made.write(before=None)
+        self._go_on()
         if made.study.calibration is None and self._runs.static_host is not None:
             found = self._calibrate(question.users, self._runs.static_host)
             note(calibration_text(found))
             made.write(calibration=found)
             self.rig.check_fits(settings, found.cores if found else 0.0)
         self.rig.check_quiet(self._stop)
+        self._go_on()
+        made.write(before=dict(self.rig.before()))
+
+    def _go_on(self) -> None:
+        """Raise `Interrupted` when the user asked to stop."""
         if self._stop():
             raise Interrupted
-        made.write(before=dict(self.rig.before()))
 
     def _calibrate(self, users: int, host: str) -> CalibrationRecord | None:
         plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
@@ -162,8 +172,7 @@ class Laboratory:
         begun_s = time.monotonic()
         try:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
-            if self._stop():
-                raise Interrupted
+            self._go_on()
             run = self._closed(self._runs(self._of(plan), applied))
         except BrokeAtStart as broke:
             if self._stop():
