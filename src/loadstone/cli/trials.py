@@ -6,13 +6,17 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec import structs
+
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.capacity.calibration import calibrated, calibration_text
 from loadstone.capacity.grid import grid_of
+from loadstone.capacity.identity import differences, identity_of, identity_of_run
 from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
+from loadstone.errors import UsageError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import QuietView, open_view
@@ -116,6 +120,8 @@ class Laboratory:
     def __init__(self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag) -> None:
         self.rig = rig
         self._settings, self._runs, self._stop = settings, runs, stop
+        self._made: Trials | None = None
+        self._is_same = False
         self._begun_s = time.monotonic()
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
@@ -134,6 +140,7 @@ class Laboratory:
 
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
+        self._made = made
         question, answer = made.study.question, made.study.answer
         if answer is not None and answer.proved:
             return
@@ -168,18 +175,47 @@ class Laboratory:
         return calibrated(self._closed(self._runs(settings, None)), users)
 
     def run(self, plan: TrialPlan) -> TrialRecord:
-        """One trial. Raises `Interrupted` when the user asked to stop."""
+        """One trial. Raises `Interrupted` when the user asked to stop.
+
+        The first one after a study was resumed raises `UsageError` if the target is not that of its other trials.
+        """
         begun_s = time.monotonic()
         try:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
             self._go_on()
+            if applied and not self._is_same:
+                self._differences(identity_of(applied.identity))
             run = self._closed(self._runs(self._of(plan), applied))
         except BrokeAtStart as broke:
             if self._stop():
                 raise Interrupted from broke
             return _broke(plan, str(broke))
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
-        return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
+        trial = record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
+        return self._of_same_target(trial, identity_of_run(run.record))
+
+    def _of_same_target(self, trial: TrialRecord, found: dict[str, str]) -> TrialRecord:
+        """The trial, which is invalid if it was of another target than the others."""
+        if other := self._differences(found):
+            why = f"the target was another one: {other}"
+            return structs.replace(trial, outcome="invalid", reasons=(why,), margin=None, broke=False, bottleneck=None)
+        self._is_same = True
+        if self._made is not None and (study := self._made.study).identity.keys() < found.keys():
+            self._made.write(identity={**found, **study.identity})
+        return trial
+
+    def _differences(self, found: dict[str, str]) -> str:
+        """What is other than in the study's other trials. Raises `UsageError` as long as no trial was like them."""
+        if self._made is None:
+            return ""
+        study = self._made.study
+        other = differences(study.identity, found)
+        if other and not self._is_same:
+            raise UsageError(
+                f"the trials of study {study.id} were of another target: {other}",
+                hint="Give back what it was, or begin a new study",
+            )
+        return other
 
     def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():

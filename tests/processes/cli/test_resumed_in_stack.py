@@ -78,7 +78,7 @@ def killed_study(docker: DockerDouble, results: Path, stack_url: str) -> StudyFo
 def resumed(docker: DockerDouble, results: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "loadstone", "capacity", "--resume", "latest", "--results", str(results)],
-        env=without_settings() | {"PATH": f"{docker.folder}{os.pathsep}{os.environ['PATH']}"},
+        env=without_settings() | {"PATH": f"{docker.folder}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(results)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
