@@ -177,6 +177,10 @@ def test_a_run_in_the_stack_says_the_limits_that_hold_while_nothing_but_the_targ
     run = stack.archived(folder.run)
     assert (run["limits"], run["target"]) == (limits, dict(applied.identity))
     assert run["summary"]["run"]["total"]["failures"] == 0
+    counted = run["balancers"]["target"]["requests"]
+    assert run["requests"] - 20 <= counted <= run["requests"] + 10, (
+        "a worker asks what it is to send; ticks may be late"
+    )
     assert (run["usage"]["target"]["cpu_limit"], run["usage"]["target"]["mem_limit"]) == (2 * 0.5, 2 * 320 * MIB)
 
 
