@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ import psutil
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import ROOT, cgroup_of
 from loadstone.launch.target_limits import TargetLimits
-from loadstone.rig.control_group import ControlGroup, hand_on_no_longer, remove_groups
+from loadstone.rig.control_group import GROUP_NAMES, ControlGroup, group_name, hand_on_no_longer, remove_groups
 from loadstone.rig.host_room import check_room
 from loadstone.rig.read_back import check_limits
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["CgroupRig"]
 
 _SERVICE: Final = "target"
-_NAMES: Final = "loadstone-"
 
 
 class _Before(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +46,7 @@ class CgroupRig:
 
     def __init__(self, *, proc: Path = Path("/proc"), root: Path = ROOT) -> None:
         self._proc, self._root = proc, root
-        self._group_name = f"{_NAMES}{uuid.uuid4().hex[:12]}"
+        self._group_name = group_name()
         self._place: ControlGroup | None = None
         self._setting: Setting | None = None
 
@@ -103,11 +101,11 @@ class CgroupRig:
         found = msgspec.convert(before, _Before)
         folders = [Path(folder).resolve() for folder in found.folders]
         for folder in folders:
-            if not folder.name.startswith(_NAMES) or self._root.resolve() not in folder.parents:
+            if not folder.name.startswith(GROUP_NAMES) or self._root.resolve() not in folder.parents:
                 raise UsageError(f"the study names {folder} as its control group, which it cannot have made")
         remove_groups([*folders, *(self._place.folders if self._place else ())])
         if found.enabled:
-            hand_on_no_longer(folders[0].parent, found.enabled, _NAMES)
+            hand_on_no_longer(folders[0].parent, found.enabled)
         return "the control group of the demo target is removed"
 
     def _found(self) -> ControlGroup:
