@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.search import FIRST_LOOK_S
@@ -136,9 +137,15 @@ def new_study(fields: Mapping[str, object], words: tuple[str, ...], *, has_secre
     return StudyRecord(
         id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         started_at=iso(int(now.timestamp() * NS_PER_S)),
-        words=() if has_secrets or any(mask_secrets(word) != word for word in words) else words,
+        words=() if has_secrets or _may_have_secrets(words) else words,
         **fields,  # type: ignore[arg-type]
     )
+
+
+def _may_have_secrets(words: tuple[str, ...]) -> bool:
+    """Whether one of them would be masked, or what stands behind an option would."""
+    named = (f"{option} {value}" for option, value in pairwise(words) if option.startswith("--"))
+    return any(mask_secrets(text) != text for text in (*words, *named))
 
 
 def refuse_other_question(study: StudyRecord, fields: Mapping[str, object]) -> None:
