@@ -68,7 +68,8 @@ def test_limits_hold_in_every_replica_and_nothing_else_changes(shop: SmallProjec
         assert not fresh & shop.ids(), "each trial gets fresh containers"
         fresh = shop.ids()
     assert (shop.ids("other"), shop.file.read_bytes()) == (others, file)
-    readings = DockerEngine(rig.socket(), rig.project).read()
+    socket = Docker(shop.engine.docker_program, shop.engine.environment).socket()
+    readings = DockerEngine(socket, rig.project).read()
     assert {(each.service, each.cpu_limit, each.mem_limit) for each in readings} == {
         ("api", 0.25, 48 * MIB),
         ("other", None, None),

@@ -117,10 +117,6 @@ class ComposeRig:
         """The compose project."""
         return self._files.project
 
-    def socket(self) -> Path:
-        """The engine's socket, by which a run on this machine reads usage. Raises `UsageError` if it is elsewhere."""
-        return self._docker.socket()
-
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
         """Raise `UsageError` if this machine, Docker or the service cannot have one of these settings.
 
