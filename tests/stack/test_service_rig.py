@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -171,18 +171,29 @@ def test_a_run_in_the_stack_says_the_limits_that_hold_while_nothing_but_the_targ
     assert applied.identity["model"] == "diabetes"
     assert {"version", "mode", "image_id"} <= set(applied.identity)
     limits = {"target": {"cpu_cores": 0.5}}
-    options = {"users": "20", "spawn_rate": "20", "run_time": "8s", "stack_url": stack.locust}
-    settings = load(RunSettings, {**options, "results": str(stack.results)}, environ={})
-    folder = StackRun(settings, RecordingView(), lambda: 0, limits=limits, target=applied.identity).drive()
-    assert folder is not None
-    run = stack.archived(folder.run)
+    run = run_in(stack, limits=limits, target=applied.identity)
     assert (run["limits"], run["target"]) == (limits, dict(applied.identity))
     assert run["summary"]["run"]["total"]["failures"] == 0
-    counted = run["balancers"]["target"]["requests"]
-    assert run["requests"] - 20 <= counted <= run["requests"] + 10, (
-        "a worker asks what it is to send; ticks may be late"
-    )
     assert (run["usage"]["target"]["cpu_limit"], run["usage"]["target"]["mem_limit"]) == (2 * 0.5, 2 * 320 * MIB)
+
+
+def run_in(stack: ComposeStack, **how: Any) -> dict[str, Any]:
+    """The run.json of a short run."""
+    options = {"users": "20", "spawn_rate": "20", "run_time": "8s", "stack_url": stack.locust}
+    settings = load(RunSettings, {**options, "results": str(stack.results)}, environ={})
+    folder = StackRun(settings, RecordingView(), lambda: 0, **how).drive()
+    assert folder is not None
+    return stack.archived(folder.run)
+
+
+@pytest.mark.parametrize("balancers", [1, 2])
+def test_balancers_count_what_a_run_sends_and_no_more(stack: ComposeStack, balancers: int):
+    stack.up(balancer=balancers)
+    run = run_in(stack)
+    found = run["balancers"]["target"]
+    assert (found["retries"], found["redispatches"]) == (0, 0)
+    beside = found["requests"] - run["requests"]
+    assert 0 <= beside <= SCALES["locust-worker"] + 2, "each worker asks what it is to send"
 
 
 def ids_of(stack: ComposeStack, service: str) -> set[str]:
