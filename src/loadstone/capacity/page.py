@@ -6,6 +6,7 @@ The answer comes first; below it is what it rests on. Names and texts of a scena
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -202,7 +203,7 @@ def _identity(study: StudyRecord) -> Iterator[tuple[str, str]]:
     else:
         yield "users", f"{question.at_least:,} to {question.at_most:,}, {question.first:,} first"
     yield "measured", f"{study.measure_s:g} s or longer, after {study.warmup_s:g} s of warm-up"
-    yield "options", " ".join(study.words)
+    yield "options", shlex.join(study.words or ())
 
 
 def _report(run: str) -> str:

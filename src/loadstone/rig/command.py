@@ -56,8 +56,8 @@ class CommandRig:
 
     @property
     def name(self) -> str:
-        """The command, without secrets."""
-        return f"what the command {mask_secrets(self._apply)!r} sets"
+        """The target, by its command, without secrets."""
+        return f"the target of the command {mask_secrets(self._apply)!r}"
 
     @property
     def service(self) -> str | None:

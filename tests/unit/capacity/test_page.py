@@ -58,7 +58,9 @@ def marks(text: str, figure: str) -> list[str]:
 
 def test_the_answer_comes_first_with_its_confidence():
     said = words(body(page_text(SETTINGS_STUDY)).find(".//header"))
-    assert said.startswith("loadstone capacity: study 20261127-120000-aaaa proved 2 replicas of 0.75 CPU and 512m hold")
+    assert said.startswith(
+        "loadstone capacity: study 20261127-120000-aaaa proved 2 replicas with 0.75 CPU and 512m of memory"
+    )
     assert "95 % interval: 26 to 39 %" in said
 
 

@@ -27,7 +27,7 @@ def test_a_study_of_settings_shows_limits_and_use_of_each_trial_and_the_answer()
         *("6", "0.5", "512m", "2", "150", "148.2", "0.2%", "900.0", "301m", "83%", "does not hold"),
         "20261127-120600-aaaa",
     ]
-    assert "2 replicas of 0.75 CPU and 512m hold 150 users" in text
+    assert "2 replicas with 0.75 CPU and 512m of memory each are enough for 150 users" in text
     assert "95 % interval: 26 to 39 %" in text
     assert code == 0
 
@@ -63,8 +63,8 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
     view.ended(2, trial(2, LESS_CPU, 300))
     assert capsys.readouterr().out.splitlines() == [
         (
-            "study 20261127-120000-aaaa: the cheapest limits of service target of a compose project that hold 150 users"
-            " with p95<500ms and failures<=1%"
+            "study 20261127-120000-aaaa: the cheapest limits that hold 150 users with p95<500ms and failures<=1%"
+            " (service target of a compose project)"
         ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
