@@ -14,14 +14,16 @@ from loadstone.capacity.telling import valid_trials, why_text
 from loadstone.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadstone.capacity.study_record import StudyRecord, UsersAnswerRecord
     from loadstone.rig.rig import Setting
 
-__all__ = ["answer_text", "confidence_text", "exit_code", "question_text"]
+__all__ = ["USUAL_RESULTS", "answer_sentences", "answer_text", "confidence_text", "exit_code", "question_text"]
 
 _HOLDS: Final = "holds"
 _SELDOM: Final = 0.001
-_USUAL_RESULTS: Final = Path("results")
+USUAL_RESULTS: Final = Path("results")
 
 
 def exit_code(study: StudyRecord) -> ExitCode:
@@ -42,13 +44,18 @@ def question_text(study: StudyRecord) -> str:
     return f"{what} with {' and '.join(study.objectives)} ({of})"
 
 
-def answer_text(study: StudyRecord, results: Path = _USUAL_RESULTS) -> str:
+def answer_text(study: StudyRecord, results: Path = USUAL_RESULTS) -> str:
     """The answer, the most important sentence first. ``results``: the folder that the study is in."""
+    return " ".join(answer_sentences(study, results))
+
+
+def answer_sentences(study: StudyRecord, results: Path = USUAL_RESULTS) -> Sequence[str]:
+    """The sentences of `answer_text`; the first one can stand alone."""
     answer = study.answer
     if answer is None:
-        options = () if results == _USUAL_RESULTS else ("--results", str(results))
+        options = () if results == USUAL_RESULTS else ("--results", str(results))
         command = shlex.join(("loadstone", "capacity", "--resume", study.id, *options))
-        return f"There is no answer yet: `{command}` goes on with the study."
+        return [f"There is no answer yet: `{command}` goes on with the study."]
     if isinstance(answer, SettingAnswerRecord):
         return _of_settings(study, answer)
     return _of_users(study, answer)
@@ -70,15 +77,15 @@ def confidence_text(study: StudyRecord) -> str:
     return f"With {_users(answer.holds)} it held in {_held(study, users=answer.holds)}."
 
 
-def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> str:
+def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Sequence[str]:
     setting, question, aims = answer.setting, study.question, aims_text(study.objectives)
     users = _users(question.users) if isinstance(question, SettingQuestion) else "the users"
     if setting is None and answer.proved:
         top = max((trial.setting for trial in study.trials if trial.setting), key=_size, default=None)
         largest = f", not even {limits_phrase(top)}{why_text(study, setting=top)}" if top else ""
-        return f"No limits in range are enough for {users} ({aims}){largest}."
+        return [f"No limits in range are enough for {users} ({aims}){largest}."]
     if setting is None:
-        return f"No limits were proved to be enough for {users} ({aims}): {answer.open}."
+        return [f"No limits were proved to be enough for {users} ({aims}): {answer.open}."]
     are, they = ("are", "They") if setting.replicas > 1 else ("is", "It")
     price = "" if answer.price is None else f", for a price of {answer.price:.3g} an hour"
     sentences = [
@@ -89,17 +96,17 @@ def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> str:
         sentences += sentences_on_less(study, question, answer, setting)
     if not answer.proved:
         sentences.append(f"Whether less is enough too is open: {answer.open}.")
-    return " ".join(sentences)
+    return sentences
 
 
-def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> str:
+def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:
     aims, more = aims_text(study.objectives), answer.not_held
     if answer.holds is not None:
         least = "" if answer.proved else "at least "
         most = ", the most that were allowed" if answer.proved and more is None else ""
         sentences = [f"The target holds {least}{_users(answer.holds)} ({aims}){most}."]
     elif answer.proved and more is not None:
-        return f"The target does not hold even {_users(more)} ({aims}){why_text(study, users=more)}."
+        return [f"The target does not hold even {_users(more)} ({aims}){why_text(study, users=more)}."]
     else:
         sentences = [f"The target was not proved to hold any number of users ({aims})."]
     if answer.proved and more is not None and answer.not_held_undecided:
@@ -109,7 +116,7 @@ def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> str:
         sentences.append(f"{_users(more)} {were} too many{why_text(study, users=more)}.")
     if answer.open:
         sentences.append(f"Whether it holds {'more' if answer.holds is not None else 'any'} is open: {answer.open}.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _held(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> str:

@@ -27,7 +27,7 @@ _KEPT_FREE: Final = f"{100 * (MEMORY_HEADROOM - 1):.0f} %"
 def sentences_on_less(
     study: StudyRecord, question: SettingQuestion, answer: SettingAnswerRecord, setting: Setting
 ) -> Iterator[str]:
-    """Sentences for each smaller neighbour of the answered ``setting`` that was tried, or was not for a known reason."""
+    """What each neighbour smaller than the answered ``setting`` did, and why others were not tried."""
     for each in answer.smaller:
         yield _of_neighbour(study, setting, each)
     smaller = [memory for memory in question.mem_bytes if memory < setting.mem_bytes]

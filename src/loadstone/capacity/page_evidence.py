@@ -10,10 +10,10 @@ from loadstone.capacity.page_plots import tried_settings
 from loadstone.capacity.phrases import counted, margin_text, setting_text
 from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.capacity.telling import OUTCOMES, telling_trial, tried
-from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, word
+from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, without_empty, word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadstone.capacity.study_record import StudyRecord, TrialRecord, UsersAnswerRecord
     from loadstone.rig.rig import Setting
@@ -22,7 +22,7 @@ __all__ = ["evidence_section"]
 
 _COLUMNS: Final = (
     *(("tried", ""), ("found", ""), ("bottleneck", ""), ("evidence", "long"), ("what helps", "long")),
-    *(("nearest objective", ""), ("trials", "number"), ("p95 ms", "number")),
+    *(("nearest objective", "long"), ("trials", "number"), ("p95 ms", "number")),
     *(("CPU used, cores", "number"), ("throttled", "number"), ("peak memory", "number")),
 )
 
@@ -33,7 +33,7 @@ def evidence_section(study: StudyRecord) -> Markup | None:
     if answer is None:
         return None
     rows = [*(_of_settings(study, answer) if isinstance(answer, SettingAnswerRecord) else _of_users(study, answer))]
-    return section("evidence", "Evidence", table("Evidence", _COLUMNS, rows)) if rows else None
+    return section("evidence", "Evidence", table("Evidence", *without_empty(_COLUMNS, rows))) if rows else None
 
 
 def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Iterator[Sequence[str]]:

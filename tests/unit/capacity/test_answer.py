@@ -135,9 +135,8 @@ def test_the_confidence_is_how_seldom_chance_would_look_like_that():
             3,
         ),
         (
-            {"holds": None, "not_held": 1, "proved": False, "open": "there was no time"},
-            f"The target was not proved to hold any number of users ({AIMS}). Whether it holds any is open: there was"
-            " no time.",
+            {"holds": None, "not_held": 1, "proved": False, "open": "no time"},
+            f"The target was not proved to hold any number of users ({AIMS}). Whether it holds any is open: no time.",
             3,
         ),
     ],
@@ -162,8 +161,8 @@ def test_a_study_in_another_folder_is_resumed_there():
     [
         (SETTINGS_STUDY, "(service target of a compose project)"),
         (
-            replace(SETTINGS_STUDY, rig=CommandRig("./set-limits.sh").name),
-            "(the target of the command './set-limits.sh')",
+            replace(SETTINGS_STUDY, rig=CommandRig("./limits.sh").name),
+            "(the target of the command './limits.sh')",
         ),
     ],
 )
