@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from loadstone.domain.masking import mask_secrets, mask_values
+from loadstone.domain.units import MIB
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
 from loadstone.rig.read_back import Report, check_groups, check_report, read_report
@@ -28,7 +29,6 @@ BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
-_MIB: Final = 1024**2
 _SERVICE: Final = "target"
 
 
@@ -116,7 +116,7 @@ def environment_of(setting: Setting) -> dict[str, str]:
     return {
         "CPU": f"{setting.cpu_cores:g}",
         "MEMORY": str(setting.mem_bytes),
-        "MEMORY_MIB": str(setting.mem_bytes // _MIB),
+        "MEMORYMIB": str(setting.mem_bytes // MIB),
         "REPLICAS": str(setting.replicas),
     }
 
