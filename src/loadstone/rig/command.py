@@ -116,7 +116,7 @@ def environment_of(setting: Setting) -> dict[str, str]:
     return {
         "CPU": f"{setting.cpu_cores:g}",
         "MEMORY": str(setting.mem_bytes),
-        "MEMORYMIB": str(setting.mem_bytes // MIB),
+        "MEMORY_MIB": str(setting.mem_bytes // MIB),
         "REPLICAS": str(setting.replicas),
     }
 
