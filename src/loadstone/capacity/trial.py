@@ -35,7 +35,7 @@ from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
-from loadstone.rig.rig import limits_text
+from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,12 +203,12 @@ def _unseen(used: Used | None, target: _Target, missed: tuple[str, ...]) -> Iter
     if used is None or target.service is None:
         return
     cure = "see what the run's report says about usage"
+    if target.setting is not None and not _has_limits(used, target.setting):
+        yield f"{target.service} had {_limits_in_run(used)} in the run and not {target.setting}"
     if used.away:
         if not missed:
             yield f"{', '.join(used.away)} ended under load, or was measured late; {cure}"
         return
-    if target.setting is not None and not _has_limits(used, target.setting):
-        yield f"{target.service} had {limits_text(used.cpu_limit, used.mem_limit)} in the run and not {target.setting}"
     missing = [name for name, value in (("CPU", used.cpu_cores), ("memory", used.peak_mem_bytes)) if value is None]
     if missing:
         yield f"{' and '.join(missing)} of {target.service} were not measured in the window; {cure}"
@@ -217,9 +217,17 @@ def _unseen(used: Used | None, target: _Target, missed: tuple[str, ...]) -> Iter
 
 
 def _has_limits(used: Used, setting: Setting) -> bool:
-    """Whether the limits that were measured, as far as they were, are those of the setting."""
-    same_cpu = used.cpu_limit is None or abs(used.cpu_limit / setting.cpu_cores - 1) <= _CORES_APART
-    return same_cpu and (used.mem_limit is None or abs(used.mem_limit - setting.mem_bytes) <= _PAGE_BYTES)
+    """Whether all limits that were measured, of every replica and at any time, are those of the setting."""
+    same_cpu = (each and abs(each / setting.cpu_cores - 1) <= _CORES_APART for each in used.cpu_limits)
+    same_mem = (each and abs(each - setting.mem_bytes) <= _PAGE_BYTES for each in used.mem_limits)
+    return all(same_cpu) and all(same_mem)
+
+
+def _limits_in_run(used: Used) -> str:
+    """All of them, such as "1 CPU or 4 CPU and 512m"."""
+    cpu = " or ".join("no limit of CPU" if each is None else f"{each:g} CPU" for each in used.cpu_limits)
+    memory = " or ".join("no limit of memory" if each is None else memory_text(each) for each in used.mem_limits)
+    return f"{cpu} and {memory}"
 
 
 def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) -> BottleneckRecord | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -253,13 +253,45 @@ def test_a_replica_without_figures_for_a_while_is_no_excuse_for_what_does_not_ho
     assert (record.outcome, record.broke) == ("does not hold", False)
 
 
-def test_limits_that_changed_in_the_run_make_it_invalid(tmp_path: Path):
-    limited = msgspec.structs.replace(USED, cpu_limit=1.0, mem_limit=512 * 1024**2)
-    run = measured(tmp_path, limited)
-    same, other = (
-        record_of(run, TrialPlan(users=USERS, window_s=20, setting=Setting(cores, 512 * 1024**2, 1)), "target")
-        for cores in (1.0, 0.5)
-    )
-    assert same.outcome == "holds"
-    assert other.outcome == "invalid"
-    assert other.reasons == ("target had 1 CPU and 512m in the run and not 0.5 CPU and 512m x 1 replica",)
+LIMITED = msgspec.structs.replace(USED, mem_limit=512 * 1024**2)
+OTHER = msgspec.structs.replace(LIMITED, container="target-2")
+
+
+def under_limits(results: Path, first: Usage, later: Usage | None = None, *others: Usage, away: bool = False) -> TrialRecord:
+    """A trial of 1 CPU and 512m; the first replica has other rows from second 10 on, and may be missing for a while."""
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of(objectives=["p95<0.5ms" if away else "p95<500ms"]).add(batch.batch(samples(400, 0, 20)))
+    for second in range(20):
+        row = first if later is None or second < 10 else later
+        maker.usage(second + 0.5, *(() if away and second in {3, 4, 5} else (row,)), *others)
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    plan = TrialPlan(users=USERS, window_s=20, setting=Setting(1.0, 512 * 1024**2, 1 + len(others)))
+    return record_of(closed(results, maker.entries, 20), plan, "target")
+
+
+@pytest.mark.parametrize(
+    ("later", "others", "had"),
+    [
+        pytest.param({"cpu_limit": 0.5}, (), "0.5 CPU or 1 CPU and 512m", id="lowered"),
+        pytest.param({"cpu_limit": 4.0}, (), "1 CPU or 4 CPU and 512m", id="raised"),
+        pytest.param({"cpu_limit": None}, (), "1 CPU or no limit of CPU and 512m", id="removed"),
+        pytest.param({"mem_limit": 1024**3}, (), "1 CPU and 512m or 1g", id="more-memory"),
+        pytest.param({"mem_limit": None}, (), "1 CPU and 512m or no limit of memory", id="any-memory"),
+        pytest.param({}, ({"cpu_limit": None},), "1 CPU or no limit of CPU and 512m", id="one-replica-without"),
+    ],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_limits_that_were_not_those_of_the_setting_all_the_time_make_a_trial_invalid(
+    tmp_path: Path, later: dict[str, Any], others: tuple[dict[str, Any], ...], had: str, *, away: bool
+):
+    changed = msgspec.structs.replace(LIMITED, **later)
+    beside = [msgspec.structs.replace(OTHER, **other) for other in others or ({},)]
+    record = under_limits(tmp_path, LIMITED, changed, *beside, away=away)
+    assert record.outcome == "invalid"
+    assert record.reasons == (f"target had {had} in the run and not 1 CPU and 512m x 2 replicas",)
+
+
+def test_limits_that_were_those_of_the_setting_all_the_time_are_no_flaw(tmp_path: Path):
+    assert under_limits(tmp_path / "one", LIMITED).outcome == "holds"
+    assert under_limits(tmp_path / "two", LIMITED, None, OTHER).outcome == "holds"
+    assert under_limits(tmp_path / "away", LIMITED, None, OTHER, away=True).outcome == "does not hold"
