@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.errors import PlatformError
 from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.command import CommandRig
-from loadstone.rig.rig import LimitsDifferError, Setting
+from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
 from loadstone.usage.processes import ProcessTree
 from support.control_groups import cgroup_rig
 from support.processes import is_gone, wait_until
@@ -112,6 +113,25 @@ def test_a_target_that_wants_too_much_memory_is_killed_and_its_usage_says_so(rig
     assert (usage.cpu_cores, usage.cpu_limit, usage.mem_limit, usage.oom) == (0.0, 0.2, 64 * MIB, 1)
     assert tree.ended
     assert tree.sample(3.0) is None, "the kill is counted once"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        pytest.param("while True: pass", BrokeAtStart, id="busy"),
+        pytest.param("import sys; sys.stdin.readline()", StartFailedError, id="waits"),
+    ],
+)
+def test_a_start_that_takes_too_long_broke_only_if_it_is_throttled_all_the_time(
+    rig: CgroupRig, code: str, kind: type[Exception]
+):
+    rig.apply(SETTING, never)
+    with target_of(rig, "print('up', flush=True)\n" + code) as target:
+        assert target.stdout is not None
+        assert target.stdout.readline() == "up\n"
+        told = rig.target_limits().broke(PlatformError("it is not ready after 120 s"))
+        target.kill()
+    assert type(told) is kind
 
 
 def test_each_application_makes_a_fresh_group_whose_counters_are_zero(rig: CgroupRig):
