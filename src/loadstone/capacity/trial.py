@@ -153,15 +153,14 @@ def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> T
     missed = _missed(record)
     if flaws := (*_flaws(record, users), *_unseen(used, target, missed), *_retried(record, missed, used, target)):
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
-    margin = margin_of(run)
     if missed:
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
+        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin_of(run))
     if record.exit_code:
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
     if still_grows(read_seconds(run)[ALL]):
         growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
         return Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
-    return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
+    return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin_of(run))
 
 
 def _broken(run: ClosedRun, used: Used | None, target: _Target) -> Iterator[str]:

@@ -16,7 +16,7 @@ from loadstone.cli.run import telling_what_is_kept
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.rig.rig import BrokeAtStart, memory_text
+from loadstone.rig.rig import BrokeAtStart, StartFailedError, memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,10 +165,10 @@ class Laboratory:
             if self._stop():
                 raise Interrupted
             run = self._closed(self._runs(self._of(plan), applied))
-        except BrokeAtStart as broke:
+        except (BrokeAtStart, StartFailedError) as failed:
             if self._stop():
-                raise Interrupted from broke
-            return _broke(plan, str(broke))
+                raise Interrupted from failed
+            return _not_started(plan, failed)
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
         return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
 
@@ -195,13 +195,15 @@ def _limits(applied: Applied) -> dict[str, object]:
     return {"target": {**held, "read_back": applied.read_back}}
 
 
-def _broke(plan: TrialPlan, why: str) -> TrialRecord:
+def _not_started(plan: TrialPlan, failed: BrokeAtStart | StartFailedError) -> TrialRecord:
+    """A trial without a run: its limits are too small, or nobody knows and it is invalid."""
+    broke = isinstance(failed, BrokeAtStart)
     return TrialRecord(
         users=plan.users,
         window_s=0.0,
         run="",
-        outcome="does not hold",
-        reasons=(why,),
-        broke=True,
+        outcome="does not hold" if broke else "invalid",
+        reasons=(str(failed),),
+        broke=broke,
         setting=plan.setting,
     )

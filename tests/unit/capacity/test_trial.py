@@ -58,6 +58,21 @@ def test_a_run_that_misses_an_objective_does_not_hold_and_says_by_how_much(tmp_p
     assert trial.margin.value > 0.5
 
 
+def test_a_missed_objective_decides_although_another_was_not_measured(tmp_path: Path):
+    record = record_of(made(tmp_path, objectives=["cpu(nothing)<90%", "p95<20ms"]), PLAN)
+    assert (record.outcome, record.objective) == ("does not hold", "p95<20ms")
+    assert record.reasons == (record.reasons[0],)
+    assert record.reasons[0].startswith("p95 is ")
+    assert record.margin is not None
+    assert record.margin > 0.5
+
+
+def test_a_trial_that_holds_but_for_an_objective_that_was_not_measured_says_nothing(tmp_path: Path):
+    record = record_of(made(tmp_path, objectives=["cpu(nothing)<90%", "p95<500ms"]), PLAN)
+    assert (record.outcome, record.margin) == ("invalid", None)
+    assert "nothing" in record.reasons[0]
+
+
 def test_a_run_that_the_scenario_failed_although_all_objectives_held_says_nothing(tmp_path: Path):
     batch = IncarnationMaker(run="20260920-120000-aaaa")
     maker = run_of(exit_from="process").add(batch.batch(samples(400, 0, 20)))
