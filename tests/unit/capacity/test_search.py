@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
+from dataclasses import replace
 from itertools import product
 from math import log
 from typing import TYPE_CHECKING
@@ -114,6 +116,45 @@ def test_the_smaller_neighbours_are_part_of_the_answer():
     assert answer.point is not None
     below = answer.point._replace(cpu=answer.point.cpu - 1)
     assert (below, Finding.FAILS) in answer.smaller
+
+
+def known_after(observe: Callable[[Ask], SettingObservation], trials: int) -> Answer:
+    """What is known when a search ends after so many trials."""
+    search = Cheapest(GRID)
+    steps = search.steps()
+    with suppress(StopIteration):
+        ask = next(steps)
+        for _ in range(trials):
+            ask = steps.send(observe(ask))
+    return search.best_known()
+
+
+def test_what_is_known_too_early_is_the_largest_setting_once_the_search_has_accepted_it():
+    server = Server(cores=1.0, mib=300)
+    assert known_after(server.observe, 1) == Answer(point=None)
+    assert known_after(server.observe, 2) == Answer(point=GRID.top)
+
+
+def test_what_is_known_at_the_end_is_the_answer():
+    for cores, mib in ((0.2, 50), (1.0, 300), (1.6, 600), (1.0, 1500)):
+        server = Server(cores, mib)
+        answer, asked = conduct(server.observe)
+        assert answer.point is not None
+        assert known_after(server.observe, len(asked)) == answer
+
+
+def test_a_setting_that_held_without_memory_to_spare_is_not_known_to_suffice():
+    def observe(ask: Ask) -> SettingObservation:
+        """It holds 480 MiB with 512, but only 400 with more, so that 512 MiB are tried."""
+        fills_up = GRID.setting(ask.point).mem_bytes == 512 * MIB
+        return replace(Server(cores=1.0, mib=300).observe(ask), peak_mem_bytes=(500 if fills_up else 400) * MIB)
+
+    _, asked = conduct(observe)
+    tried = [GRID.setting(ask.point).mem_bytes // MIB for ask in asked]
+    until = len(tried) - tried[::-1].index(512)
+    assert 768 in tried[until:], "the search goes on with more memory"
+    assert tried[:until].count(512) >= 3
+    assert known_after(observe, until) == Answer(point=GRID.top)
 
 
 observations = st.builds(
