@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from math import log
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,11 +169,50 @@ observations = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.randoms(use_true_random=False), st.data())
-def test_whatever_is_observed_it_ends_and_answers_only_what_was_tried(order: random.Random, data: st.DataObject):
-    few = data.draw(st.lists(observations, min_size=1, max_size=12))
-    answer, asked = conduct(lambda _: order.choice(few))
-    assert answer.point is None or answer.point in {ask.point for ask in asked}
+@given(
+    cores=st.floats(0.2, 4),
+    mib=st.floats(50, 1500),
+    parallel=st.sampled_from((1.0, 99.0)),
+    wrong=st.floats(0, 0.4),
+    order=st.randoms(use_true_random=False),
+    lies=st.lists(observations, min_size=1, max_size=12),
+)
+def test_whatever_is_observed_it_ends_and_answers_only_what_its_own_trials_proved(
+    cores: float,
+    mib: float,
+    parallel: float,
+    wrong: float,
+    order: random.Random,
+    lies: list[SettingObservation],
+):
+    server, seen = Server(cores, mib, parallel, noise=0.05), list[tuple[Point, float | None]]()
+
+    def observe(ask: Ask) -> SettingObservation:
+        observation = order.choice(lies) if order.random() < wrong else server.observe(ask)
+        seen.append((ask.point, observation.margin))
+        return observation
+
+    answer, _ = conduct(observe)
+    if answer.point is None:
+        return
+    own = [margin for point, margin in seen if point == answer.point]
+    assert len(own) >= 3
+    assert None not in own, "one that broke is no answer"
+    assert median(_of_as_much_cpu(seen, answer.point)) < 0
+    for neighbour, found in answer.smaller:
+        if found is Finding.FAILS:
+            margins = _of_as_much_cpu(seen, neighbour)
+            assert len(margins) >= 3
+            assert median(margins) > 0
+
+
+def _of_as_much_cpu(seen: list[tuple[Point, float | None]], asked: Point) -> list[float]:
+    """The margins of a setting, and of those with more memory: that does not change latency."""
+    return [
+        margin
+        for point, margin in seen
+        if margin is not None and point._replace(mem=asked.mem) == asked and point.mem >= asked.mem
+    ]
 
 
 @settings(max_examples=100, deadline=None)
