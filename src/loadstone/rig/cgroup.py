@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import psutil
 
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import ROOT, cgroup_of
 from loadstone.launch.target_limits import TargetLimits
 from loadstone.rig.control_group import ControlGroup, hand_on_no_longer, remove_groups
-from loadstone.rig.host_room import check_room
+from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import check_limits
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, StartFailedError
 
@@ -75,8 +73,7 @@ class CgroupRig:
                 "the demo target on this machine has one replica only",
                 hint="Give --replicas 1, or use the compose stack, which has a balancer",
             )
-        memory = psutil.virtual_memory().total
-        check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
+        check_room_here(settings, kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
         """Nobody else knows the target's address, which is new in each trial."""

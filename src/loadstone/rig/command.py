@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from loadstone.domain.masking import mask_secrets, mask_values
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
+from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import Report, check_groups, check_report, read_report
 from loadstone.rig.rig import Applied, BrokeAtStart
 from loadstone.rig.waiting import ended
@@ -65,7 +66,9 @@ class CommandRig:
         return _SERVICE if self._sampled else None
 
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
-        """Nothing is known of the machine that the target runs on."""
+        """Nothing is known of the target's machine, unless the command has reported processes, which run here."""
+        if self._sampled:
+            check_room_here(settings, kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
         """Nothing is known of the requests that the target gets."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadstone.errors import PlatformError
+from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.command import CommandRig
 from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
+HUGE = Setting(cpu_cores=100_000, mem_bytes=64 * MIB, replicas=1)
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
 GREEDY = """
 import sys
@@ -198,9 +199,12 @@ def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agr
         assert target.stdout is not None
         target.stdout.readline()
         command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""")
+        command.check_fits([HUGE], 0.0)
         applied = command.apply(SETTING, never)
         assert (applied.read_back, applied.pids) == ("the control groups of its processes", (target.pid,))
         assert command.service == "target"
+        with pytest.raises(UsageError, match="100000 cores, and this machine has"):
+            command.check_fits([HUGE], 0.0)
         with pytest.raises(LimitsDifferError, match=r"was to have 0.4 CPU and 64m, but its control group has 0.2 CPU"):
             command.apply(Setting(0.4, 64 * MIB, 1), never)
         with pytest.raises(LimitsDifferError, match=r"x 2 replicas, but .* are in 1 control groups"):
