@@ -44,7 +44,7 @@ _LESS_CPU_IS_HOPELESS: Final = 0.85
 """Fewer cores than this share of what was used at the top cannot be enough."""
 _CHEAPER_BY: Final = 0.02
 _PASSES_AT_TOP, _FAILS_AT_TOP = 2, 2
-"""For the largest setting, from which the search goes on, or does not; if it is the answer, it is proved as any other."""
+"""For the largest setting, from which the search goes on; as an answer it is proved like any other, if time allows."""
 _SURE_OF_STEP: Final = 0.8
 _MOST_LOOKS: Final = 10
 _SINGLE_STEPS: Final = 3

@@ -129,8 +129,8 @@ def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Se
 def _needed_s(study: StudyRecord, users: int) -> float:
     """How long to measure at the rate of the nearest trial, if a percentile decided that; at most `_LONGEST_S`.
 
-    0 if another objective was nearest to its limit, or none was near: a percentile of few requests is uncertain, but not
-    by a factor of `_FAR`.
+    0 if another objective was nearest to its limit, or none was near: a percentile of few requests is uncertain, but
+    not by a factor of `_FAR`.
     """
     tried = [trial for trial in study.trials if trial.margin is not None and trial.rps]
     nearest = min(reversed(tried), key=lambda trial: abs(log(trial.users / users)), default=None)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["BROKE_AT_START", "CommandRig", "environment_of"]
+__all__ = ["CommandRig", "environment_of"]
 
-BROKE_AT_START: Final = os.EX_UNAVAILABLE
+_BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
@@ -83,7 +83,7 @@ class CommandRig:
         done = _run(self._apply, "--apply", environment_of(setting), self._timeout_s, interrupted)
         if done.code is None:
             return Applied(setting=setting, read_back="")
-        if done.code == BROKE_AT_START:
+        if done.code == _BROKE_AT_START:
             raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
         if done.code:
             raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")

@@ -192,7 +192,9 @@ def test_a_replica_that_is_not_ready_in_time_broke_if_it_has_reached_a_limit(
 def test_a_replica_that_is_not_ready_for_no_such_reason_says_nothing_of_the_limits(
     double: DockerDouble, tmp_path: Path
 ):
-    with pytest.raises(StartFailedError, match=r"shop-api-1 is not ready after 0.2 s, although it has reached no limit"):
+    with pytest.raises(
+        StartFailedError, match=r"shop-api-1 is not ready after 0.2 s, although it has reached no limit"
+    ):
         slow(double, tmp_path, stats={}).apply(SMALL, never)
 
 

@@ -51,9 +51,7 @@ class Target:
     ``objective`` is the one that is nearest to its limit.
     """
 
-    def __init__(
-        self, most: int, valid: int = 1_000_000, invalid_first: int = 0, objective: str = "p95<100ms"
-    ) -> None:
+    def __init__(self, most: int, valid: int = 1_000_000, invalid_first: int = 0, objective: str = "p95<100ms") -> None:
         self.most, self.valid, self.invalid_first, self.objective = most, valid, invalid_first, objective
         self.asked: list[TrialPlan] = []
 

@@ -1,4 +1,4 @@
-"""The laboratory: what a failed start says, and room for the generator of the load; its rig and its runs are doubles."""
+"""The laboratory: what a failed start says, and room for the load generator; its rig and its runs are doubles."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def test_a_start_that_was_interrupted_says_nothing(tmp_path: Path, error: Except
         failed_start(error, tmp_path, stop)
 
 
-NOBODY = "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+NOBODY = (
+    "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+)
 
 
 def test_without_an_answer_at_no_cost_it_is_said_why_nothing_is_kept_for_the_generator(tmp_path: Path):
