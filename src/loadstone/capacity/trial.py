@@ -10,7 +10,8 @@ A trial is *invalid* when the run says nothing about the target, and it never co
    nothing to do with its limits. A trial that misses an objective while the replicas are at a limit of their own stays
    valid, as it does in a verdict: replicas that are overloaded accept connections late.
 5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica.
-6. It holds, but its latency was still growing when the window ended: it might not hold for longer.
+6. It missed an objective on latency while the workers' host had no CPU to spare, and was at no limit of its own.
+7. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
 Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold.
 
@@ -31,6 +32,7 @@ from loadstone.capacity.steady import still_grows
 from loadstone.capacity.study_record import TrialRecord
 from loadstone.capacity.used import used_by
 from loadstone.domain.event import TargetExited
+from loadstone.domain.generator_doubts import BUSY_PCT
 from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.verdict import INCONCLUSIVE
@@ -144,7 +146,8 @@ def _judged(run: ClosedRun, users: int, used: Used, target: _Target) -> _Trial:
     if broken := tuple(_broken(run, used, target)):
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
-    if flaws := (*_flaws(record, users), *_unseen(used, target, missed), *_retried(record, missed, used, target)):
+    where = (record, missed, used, target)
+    if flaws := (*_flaws(record, users), *_unseen(used, target, missed), *_starved(*where), *_retried(*where)):
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     if missed:
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin_of(run))
@@ -173,6 +176,24 @@ def _flaws(record: RunRecord, users: int) -> Iterator[str]:
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"
+
+
+def _starved(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Target) -> Iterator[str]:
+    """A host without CPU to spare, unless the target was at a limit of its own, which another host does not change.
+
+    A verdict doubts latencies alone there. A target that waits for a CPU refuses requests too.
+    """
+    symptoms = _symptoms(record, missed, used, target)
+    if record.verdict == INCONCLUSIVE or not symptoms.is_slow or used.busiest_cores is None:
+        return
+    busy = max(
+        ((each.host_busy_pct or 0.0) + (each.host_stolen_pct or 0.0) for each in record.worker_health), default=0
+    )
+    if busy > BUSY_PCT and bottleneck_of(symptoms).cause not in _OWN_LIMITS:
+        yield (
+            f"the workers' host was out of CPU ({busy:.0f} % busy or stolen) while the target was at no limit of its own;"
+            " it may hold more on a host with CPU to spare"
+        )
 
 
 def _retried(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Target) -> Iterator[str]:

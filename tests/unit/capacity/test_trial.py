@@ -247,6 +247,29 @@ def test_a_balancer_that_had_nothing_to_do_again_is_no_flaw(tmp_path: Path):
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
 
 
+@pytest.mark.parametrize(
+    ("busy_pct", "cores", "objective", "outcome"),
+    [
+        pytest.param(99.0, 0.5, "p95<0.5ms", "invalid", id="it-waited-for-a-cpu"),
+        pytest.param(90.0, 0.5, "p95<0.5ms", "does not hold", id="there-was-cpu-to-spare"),
+        pytest.param(99.0, 0.98, "p95<0.5ms", "does not hold", id="it-was-at-a-limit-of-its-own"),
+        pytest.param(99.0, 0.5, "p95<500ms", "does not hold", id="it-is-not-about-latency"),
+    ],
+)
+def test_a_target_that_waited_for_a_cpu_of_the_workers_host_says_nothing_however_many_requests_it_refused(
+    tmp_path: Path, busy_pct: float, cores: float, objective: str, outcome: str
+):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    taken = [*samples(200, 0, 20), *samples(200, 0.01, 20, error="HTTP 503", status=503)]
+    maker = run_of(objectives=[objective, "failures<=1%"])
+    maker.add(batch.batch(sorted(taken, key=lambda each: each.end_ns), host_busy_pct=busy_pct))
+    for second in range(20):
+        maker.usage(second + 0.5, msgspec.structs.replace(USED, cpu_cores=cores, cpu_limit=None, throttled_pct=0.0))
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True, host_busy_pct=busy_pct))
+    record = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS, None)
+    assert record.outcome == outcome
+
+
 def without_figures_for_a_while(tmp_path: Path, objective: str) -> TrialRecord:
     """A run in which one of two replicas is not measured for three seconds."""
     batch = IncarnationMaker(run="20260920-120000-aaaa")
