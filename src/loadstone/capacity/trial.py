@@ -9,11 +9,13 @@ A trial is *invalid* when the run says nothing about the target, and it never co
 4. The balancer tried connections again, or sent requests to another replica: one did not answer for a reason that has
    nothing to do with its limits. A trial that misses an objective while the replicas are at a limit of their own stays
    valid, as it does in a verdict: replicas that are overloaded accept connections late.
-5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica.
+5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica;
+   or one of them had other limits at any time than those that the trial is of.
 6. It missed an objective on latency while the workers' host had no CPU to spare, and was at no limit of its own.
 7. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
-Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold.
+Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold. So does
+an objective that is missed, although another could not be measured.
 
 Little's law (users = rate x (latency + think time)) is not checked: how long users think is code of the scenario, and
 nobody records it. What is checked instead: that all users ran (2), that they could send on time (3), and that none was
