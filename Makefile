@@ -96,7 +96,7 @@ format: $(DEV_SET) ## Format the code and fix what can be fixed
 
 .PHONY: bench
 bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
-	PYTHONPATH=tests $(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+	PYTHONPATH=tests $(PY) -m pytest $(if $(filter tests/%,$(ARGS)),,tests/bench) -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: bench-capacity
 bench-capacity: $(DEV_SET) ## Find the smallest server for 10,000 users in the stack: about two hours
