@@ -193,8 +193,8 @@ def _starved(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Ta
     )
     if busy > BUSY_PCT and bottleneck_of(symptoms).cause not in _OWN_LIMITS:
         yield (
-            f"the workers' host was out of CPU ({busy:.0f} % busy or stolen), and the target was at no limit of its own:"
-            " it may hold more where there is CPU to spare"
+            f"the workers' host was out of CPU ({busy:.0f} % busy or stolen) and the target at no limit of its own: it"
+            " may hold more where there is CPU to spare"
         )
 
 
