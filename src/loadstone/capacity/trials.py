@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from loadstone.capacity.trial import TrialPlan
     from loadstone.rig.rig import Setting
 
-__all__ = ["Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
+__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
 
 _MOST_INVALID: Final = 3
-_BEYOND: Final = 50
+BEYOND: Final = 50
 """So many requests must be slower than a percentile for it to be known."""
-_LONGEST_S: Final = 600.0
+LONGEST_S: Final = 600.0
+"""However few requests there are."""
 _FAR: Final = 3.0
 _OBSERVED: Final = frozenset({Outcome.HOLDS, Outcome.FAILS})
 Asked = TypeVar("Asked")
@@ -137,7 +138,7 @@ def _needed_s(study: StudyRecord, users: int) -> float:
     if nearest is None or not beyond or abs(nearest.margin or 0.0) > log(_FAR):
         return 0.0
     rate = (nearest.rps or 0.0) / nearest.users * users
-    return min(ceil(_BEYOND / (rate * beyond)), _LONGEST_S)
+    return min(ceil(BEYOND / (rate * beyond)), LONGEST_S)
 
 
 def _shares_beyond(study: StudyRecord) -> Iterator[float]:
