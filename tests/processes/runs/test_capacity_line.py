@@ -18,9 +18,10 @@ from support.processes import free_port, port_answers
 if TYPE_CHECKING:
     from support.loadstone_run import LoadstoneRun
 
-QUICK = ("--measure", "1s", "--warmup", "0s", "-r", "100", "--workers", "1")
+OBJECTIVES = ("--objective", "failures<=20%", *CALM)
+QUICK = ("--measure", "2s", "--warmup", "0s", "-r", "100", "--workers", "1")
 ONE = ("--cpu", "1", "--memory", "512m", "-u", "5")
-USERS = ("--find", "users", *CALM, "--at-least", "20", "--at-most", "20")
+USERS = ("--find", "users", *OBJECTIVES, "--at-least", "20", "--at-most", "20")
 SERVED = Path(__file__).with_name("served_target.py")
 SET_LIMITS = Path(__file__).with_name("set_limits.py")
 NOWHERE = "http://127.0.0.1:9"
@@ -57,7 +58,7 @@ def served(tmp_path: Path):
 def test_a_target_that_only_the_apply_command_starts_is_looked_for_then(new_run, served):
     port, apply, restore = served
     ways = ("--apply", apply, "--restore", restore, "--host", f"http://127.0.0.1:{port}")
-    run = new_run("named", *ways, *ONE, *CALM, *QUICK, verb="capacity")
+    run = new_run("crowded", *ways, *ONE, *OBJECTIVES, *QUICK, verb="capacity")
     assert run.start().finish(150) == 0, run.output
     assert len(study_of(run)["trials"]) >= 3
     assert not port_answers(port), "--restore has ended it"
@@ -65,7 +66,7 @@ def test_a_target_that_only_the_apply_command_starts_is_looked_for_then(new_run,
 
 def test_a_target_that_the_apply_command_does_not_start_ends_the_study(new_run):
     host = f"http://127.0.0.1:{free_port()}"
-    run = new_run("named", "--apply", "true", "--host", host, *ONE, *CALM, *QUICK, verb="capacity")
+    run = new_run("crowded", "--apply", "true", "--host", host, *ONE, *OBJECTIVES, *QUICK, verb="capacity")
     assert run.run() == 2, run.output
     assert f"the host {host} of the user class" in run.output
     assert "goes on" not in run.output, "nothing was measured from which it could go on"
@@ -74,7 +75,7 @@ def test_a_target_that_the_apply_command_does_not_start_ends_the_study(new_run):
 def test_usage_that_the_apply_command_does_not_report_ends_the_study_before_the_first_run(new_run, served):
     port, apply, restore = served
     ways = ("--apply", apply, "--restore", restore, "--host", f"http://127.0.0.1:{port}")
-    run = new_run("named", *ways, *ONE, "--objective", "cpu(target)<90%", *QUICK, verb="capacity")
+    run = new_run("crowded", *ways, *ONE, "--objective", "cpu(target)<90%", *QUICK, verb="capacity")
     assert run.run() == 2, run.output
     assert (
         "the objective cpu(target)<90% needs CPU and memory of target, and --apply reports no process of it on this"
@@ -88,7 +89,7 @@ def test_a_restore_that_fails_does_not_hide_the_answer(new_run, counting_server,
     log = tmp_path / "limits.log"
     ways = ("--apply", command(SET_LIMITS, counting_server.url, log), "--restore", "echo no way back; exit 3")
     files = ("--json", str(tmp_path / "study.json"))
-    run = new_run("limited", "--host", counting_server.url, *ways, *ONE, *CALM, *QUICK, *files, verb="capacity")
+    run = new_run("limited", "--host", counting_server.url, *ways, *ONE, *OBJECTIVES, *QUICK, *files, verb="capacity")
     assert run.start().finish(150) == 4, run.output
     assert "1 replica of 1 CPU and 512m holds 5 users" in run.output.replace("\n", " ")
     assert json.loads((tmp_path / "study.json").read_text())["answer"]["proved"] is True
@@ -117,9 +118,9 @@ def test_a_study_is_resumed_from_another_folder(new_run, counting_server, tmp_pa
 def test_a_study_that_variables_began_is_resumed_with_them(new_run, counting_server):
     run = new_run("crowded", *QUICK, verb="capacity")
     run.arguments = ()
-    asked = {"FIND": "users", "OBJECTIVE": "p99<60s", "AT_LEAST": "20", "AT_MOST": "20", "HOST": counting_server.url}
-    quick = {"MEASURE": "1s", "WARMUP": "0s", "SPAWN_RATE": "100", "WORKERS": "1"}
-    scenario = {"LOCUSTFILE": str(SCENARIOS / "crowded.py")}
+    asked = {"FIND": "users", "OBJECTIVE": "failures<=20%\np99<60s", "AT_LEAST": "20", "AT_MOST": "20"}
+    quick = {"MEASURE": "2s", "WARMUP": "0s", "SPAWN_RATE": "100", "WORKERS": "1"}
+    scenario = {"LOCUSTFILE": str(SCENARIOS / "crowded.py"), "HOST": counting_server.url}
     run.variables = {f"LOADSTONE_{name}": value for name, value in (asked | quick | scenario).items()}
     assert run.start().finish(150) == 0, run.output
     again = resumed(new_run, run)
@@ -135,7 +136,7 @@ def test_the_time_of_earlier_sessions_counts_for_the_budget(new_run, counting_se
     run = new_run("crowded", "--host", counting_server.url, *USERS, *QUICK, "--trials", "1", verb="capacity")
     assert run.run() == 2, run.output
     assert "1 trial cannot decide this: it takes " in run.output
-    question = ("--find", "users", "--objective", "failures<=20%", *CALM, "-u", "20", *QUICK)
+    question = ("--find", "users", *OBJECTIVES, "-u", "20", *QUICK)
     run = new_run("crowded", "--host", counting_server.url, *question, verb="capacity").start()
     run.wait_for(lambda: ((run.results / "studies").exists() and len(study_of(run)["trials"]) >= 2) or None, 120)
     run.kill_everything()
@@ -172,7 +173,7 @@ def test_what_is_refused_leaves_no_folder_and_a_plan_is_refused_too(new_run, arg
     ],
 )
 def test_a_plan_has_no_use_for_this(new_run, arguments, said):
-    run = new_run("crowded", "--host", NOWHERE, "--find", "users", *CALM, *arguments, verb="capacity plan")
+    run = new_run("crowded", "--host", NOWHERE, *CALM, "--find", "users", *arguments, verb="capacity plan")
     assert run.run() == 2, run.output
     assert said in run.output
 
@@ -188,8 +189,8 @@ def test_a_plan_says_all_that_a_study_would_try(new_run):
     assert run.output.splitlines() == [
         "to find: the most users, from 40 to 40, with p95<1s and failures<=1%",
         "first trial: 40 users",
-        "trials: 2, if none has to be repeated",
-        "time: 44 s",
+        "trials: 3, if none has to be repeated",
+        "time: 1 min",
         longer,
     ]
 
