@@ -208,7 +208,7 @@ def _identity(study: StudyRecord) -> Iterator[tuple[str, str]]:
     else:
         yield "users", f"{question.at_least:,} to {question.at_most:,}, {question.first:,} first"
     yield "measured", f"{study.measure_s:g} s or longer, after {study.warmup_s:g} s of warm-up"
-    yield "options", " ".join(study.words)
+    yield "options", " ".join(study.words or ())
 
 
 def _report(run: str) -> str:

@@ -181,8 +181,11 @@ class StudyRecord(Struct, frozen=True, kw_only=True):
     measure_s: Annotated[float, Meta(gt=0)]
     warmup_s: Annotated[float, Meta(ge=0)]
     words: Annotated[
-        tuple[str, ...], Meta(description="The options that it was started with; empty if they could hold a secret.")
-    ] = ()
+        tuple[str, ...] | None,
+        Meta(
+            description="The options that it was started with; null if they were not kept, as they could hold a secret."
+        ),
+    ] = None
     before: Annotated[
         dict[str, Any] | None, Meta(description="What the rig found; null once it was put back, or was never changed.")
     ] = None

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from loadstone.capacity.trial import TrialPlan
     from loadstone.rig.rig import Setting
 
-__all__ = ["Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
+__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
 
 _MOST_INVALID: Final = 3
-_BEYOND: Final = 50
+BEYOND: Final = 50
 """So many requests must be slower than a percentile for it to be known."""
-_LONGEST_S: Final = 600.0
+LONGEST_S: Final = 600.0
+"""However few requests there are."""
 _FAR: Final = 3.0
 _OBSERVED: Final = frozenset({Outcome.HOLDS, Outcome.FAILS})
 Asked = TypeVar("Asked")
@@ -127,7 +128,7 @@ def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Se
 
 
 def _needed_s(study: StudyRecord, users: int) -> float:
-    """How long to measure at the rate of the nearest trial, if a percentile decided that; at most `_LONGEST_S`.
+    """How long to measure at the rate of the nearest trial, if a percentile decided that; at most `LONGEST_S`.
 
     0 if another objective was nearest to its limit, or none was near: a percentile of few requests is uncertain, but
     not by a factor of `_FAR`.
@@ -138,7 +139,7 @@ def _needed_s(study: StudyRecord, users: int) -> float:
         return 0.0
     rate = (nearest.rps or 0.0) / nearest.users * users
     beyond = _share_beyond(nearest.objective)
-    return min(ceil(_BEYOND / (rate * beyond)), _LONGEST_S) if beyond else 0.0
+    return min(ceil(BEYOND / (rate * beyond)), LONGEST_S) if beyond else 0.0
 
 
 def _share_beyond(objective: str) -> float:

@@ -13,8 +13,11 @@ from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
+from loadstone.domain.objective import parse_objectives
+from loadstone.errors import UsageError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
+from loadstone.launch.targets import check_targets
 from loadstone.report.live_view import QuietView, open_view
 from loadstone.rig.rig import BrokeAtStart, StartFailedError, memory_text
 
@@ -22,14 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.archive.folder import RunFolder
-    from loadstone.capacity.study_record import CalibrationRecord
+    from loadstone.capacity.study_record import CalibrationRecord, StudyRecord
     from loadstone.capacity.trials import Trials
     from loadstone.cli.common import StopFlag
     from loadstone.launch.scenario import Scenario
     from loadstone.rig.rig import Applied, Rig
     from loadstone.settings import CapacitySettings
 
-__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns"]
+__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns", "calibration_takes_s", "overhead_s", "used_s"]
 
 _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 """Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
@@ -59,12 +62,16 @@ class Runs(Protocol):
 
 
 class LocalRuns:
-    """Runs on this machine, each with everything started for it."""
+    """Runs on this machine, each with everything started for it.
+
+    A target that ``starts_later`` is looked for before the first of them; `UsageError` where it cannot be reached.
+    """
 
     static_host: str | None = None
 
-    def __init__(self, scenario: Scenario, stop: StopFlag) -> None:
+    def __init__(self, scenario: Scenario, stop: StopFlag, *, starts_later: bool = False) -> None:
         self._stop = stop
+        self._is_to_be_checked = starts_later
         self._scenario = replace(scenario, arguments=(*_FAILURES_ARE_JUDGED, *scenario.arguments))
 
     def await_idle(self, settings: CapacitySettings) -> None:
@@ -79,6 +86,9 @@ class LocalRuns:
             )
             under = {"limits": _limits(applied), "identity": applied.identity}
             under |= {"target_limits": applied.start, "watched": applied.watched}
+        if self._is_to_be_checked:
+            check_targets(settings, self._scenario)
+            self._is_to_be_checked = False
         with (
             telling_what_is_kept(LocalStack(settings, self._scenario, **under)) as stack,
             open_view(plain=settings.plain, otherwise=QuietView) as view,
@@ -116,11 +126,13 @@ class StackRuns:
 class Laboratory:
     """Where trials are made: limits are given, and a run is made and judged."""
 
-    def __init__(self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag) -> None:
+    def __init__(
+        self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag, study: StudyRecord
+    ) -> None:
         self.rig = rig
         self._settings, self._runs, self._stop = settings, runs, stop
         self._is_calibrated = False
-        self._begun_s = time.monotonic()
+        self._begun_s = time.monotonic() - used_s(study, settings)
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
     def why_not(self, plan: TrialPlan, made: int) -> str:
@@ -162,7 +174,7 @@ class Laboratory:
         made.write(before=dict(self.rig.before()))
 
     def _calibrate(self, users: int, host: str) -> CalibrationRecord:
-        plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
+        plan = TrialPlan(users=users, window_s=_calibration_window_s(self._settings))
         settings = replace(self._of(plan), host=host, objective=())
         return calibrated(self._closed(self._runs(settings, None)), users)
 
@@ -177,6 +189,7 @@ class Laboratory:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
             if self._stop():
                 raise Interrupted
+            self._refuse_unreported(applied)
             run = self._closed(self._runs(self._of(plan), applied))
         except (BrokeAtStart, StartFailedError) as failed:
             if self._stop():
@@ -187,6 +200,17 @@ class Laboratory:
             self.rig.check_fits([plan.setting], cores_used(run))
         return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
 
+    def _refuse_unreported(self, applied: Applied | None) -> None:
+        """Raise `UsageError` for an objective on usage that a command could have had recorded, and does not."""
+        judged = next((each for each in parse_objectives(self._settings.objective) if each.is_usage), None)
+        has_none = applied is not None and not (applied.pids or applied.watched or applied.start)
+        if judged is not None and has_none and not (self._settings.target_pid or self._settings.stack):
+            raise UsageError(
+                f"the objective {judged.text} needs CPU and memory of {judged.service}, and --apply reports no process"
+                " of it on this machine",
+                hint="Let it report pids, or leave the objective out",
+            )
+
     def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():
             raise Interrupted
@@ -195,6 +219,22 @@ class Laboratory:
     def _of(self, plan: TrialPlan) -> CapacitySettings:
         spawn_rate = max(self._settings.spawn_rate, min(plan.users / _RAMP_S, _MOST_SPAWNED))
         return replace(self._settings, users=plan.users, spawn_rate=spawn_rate, steady_state=plan.window_s)
+
+
+def used_s(study: StudyRecord, settings: CapacitySettings) -> float:
+    """About how long a study took in its earlier sessions: what was measured, and what that usually takes beside it."""
+    beside_s = overhead_s(settings, with_rig=study.asks_setting)
+    calibration_s = calibration_takes_s(settings) if study.calibration is not None else 0.0
+    return calibration_s + sum(trial.window_s + beside_s for trial in study.trials)
+
+
+def calibration_takes_s(settings: CapacitySettings) -> float:
+    """About how long it takes to measure the generator, which is done before limits are tried in the stack."""
+    return _calibration_window_s(settings) + overhead_s(settings, with_rig=True) - _NEW_LIMITS_S
+
+
+def _calibration_window_s(settings: CapacitySettings) -> float:
+    return min(settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S)
 
 
 def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:

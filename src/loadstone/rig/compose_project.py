@@ -117,6 +117,10 @@ class ComposeRig:
         """The compose project."""
         return self._files.project
 
+    def services(self) -> Collection[str]:
+        """The services of the project, as its files name them: a run records the usage of each. Raises `UsageError`."""
+        return self._files.services()
+
     def socket(self) -> Path:
         """The engine's socket, by which a run on this machine reads usage. Raises `UsageError` if it is elsewhere."""
         return self._docker.socket()

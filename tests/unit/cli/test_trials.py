@@ -85,7 +85,7 @@ class RunsDouble:
 
 def laboratory(rig: RigDouble, runs: RunsDouble, stop: StopFlag | None = None) -> Laboratory:
     settings = load(CapacitySettings, {"objective": "p95<500ms"}, environ={})
-    return Laboratory(settings, runs, rig, stop or StopFlag())
+    return Laboratory(settings, runs, rig, stop or StopFlag(), SETTINGS_STUDY)
 
 
 def study_of(folder: Path, *cpu_cores: float) -> Trials:
