@@ -190,6 +190,10 @@ class StudyRecord(Struct, frozen=True, kw_only=True):
         dict[str, Any] | None, Meta(description="What the rig found; null once it was put back, or was never changed.")
     ] = None
     calibration: CalibrationRecord | None = None
+    identity: Annotated[
+        dict[str, str],
+        Meta(description="What the target and its scenario were in all valid trials, as far as the runs tell."),
+    ] = {}
     trials: tuple[TrialRecord, ...] = ()
     answer: Annotated[AnswerRecord | None, Meta(description="Null while the study goes on.")] = None
 

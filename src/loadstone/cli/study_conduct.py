@@ -67,24 +67,26 @@ def _study(line: StudyLine, resumed: StudyFolder | None, words: tuple[str, ...],
         locks.enter_context(folder.locked())
         if resumed:
             study = folder.read()  # another process may have gone on with it until now
-            runs.await_idle(settings)
         view = StudyView(study)
         for note in (*line.notes, *(scenario.notes if scenario else ())):
             view.note(note)
         laboratory = Laboratory(settings, runs, rig, stop, study)
         made = Trials(folder, study, laboratory.run, view, laboratory.why_not, publisher(settings, view.note))
-        code = _conduct(made, laboratory, view, line.options)
+        code = _conduct(made, laboratory, view, line.options, resumed=resumed is not None)
         if registry is not None and code != ExitCode.INTERRUPTED:
             report = report_of_study(folder, made.study, settings.results)
             view.note(registry.write(report, settings.tagged_model))
         return code
 
 
-def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace) -> int:
+def _conduct(
+    made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace, *, resumed: bool
+) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     made.write()
     try:
-        _find(made, laboratory, view)
+        laboratory.prepare(made, view.note, resumed=resumed)
+        _find(made)
     except Interrupted:
         if problem := _put_back(made, laboratory, view):
             raise problem from None
@@ -105,8 +107,7 @@ def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: arg
     return code
 
 
-def _find(made: Trials, laboratory: Laboratory, view: StudyView) -> None:
-    laboratory.prepare(made, view.note)
+def _find(made: Trials) -> None:
     question = made.study.question
     if isinstance(question, UsersQuestion):
         find_users(made, question)

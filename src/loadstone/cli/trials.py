@@ -6,9 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec import structs
+
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.capacity.calibration import calibrated, calibration_text, cores_used
 from loadstone.capacity.grid import grid_of
+from loadstone.capacity.identity import differences, identity_of, identity_of_run
 from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
@@ -132,6 +135,8 @@ class Laboratory:
         self.rig = rig
         self._settings, self._runs, self._stop = settings, runs, stop
         self._is_calibrated = False
+        self._made: Trials | None = None
+        self._is_same = False
         self._begun_s = time.monotonic() - used_s(study, settings)
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
@@ -145,19 +150,26 @@ class Laboratory:
             return "there was no time left in the budget"
         return ""
 
-    def prepare(self, made: Trials, note: Callable[[str], object]) -> None:
+    def prepare(self, made: Trials, note: Callable[[str], object], *, resumed: bool) -> None:
         """What comes before the first trial: whether it makes sense here, and what is to be put back afterwards.
 
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
+        self._made = made
         question, answer = made.study.question, made.study.answer
-        if self.rig is None or isinstance(question, UsersQuestion) or (answer is not None and answer.proved):
+        if answer is not None and answer.proved:
+            return
+        if resumed:
+            self._runs.await_idle(self._settings)
+            self._go_on()
+        if self.rig is None or isinstance(question, UsersQuestion):
             return
         extremes = grid_of(question).extremes()
         self.rig.check_fits(extremes, 0.0)
         if made.study.before is not None:  # it was killed
             note(self.rig.restore(made.study.before))
             made.write(before=None)
+        self._go_on()
         if (host := self._runs.static_host) is None:
             note(_NOT_CALIBRATED)
         else:
@@ -169,9 +181,13 @@ class Laboratory:
             self.rig.check_fits(extremes, found.cores)
             self._is_calibrated = True
         self.rig.check_quiet(self._stop)
+        self._go_on()
+        made.write(before=dict(self.rig.before()))
+
+    def _go_on(self) -> None:
+        """Raise `Interrupted` when the user asked to stop."""
         if self._stop():
             raise Interrupted
-        made.write(before=dict(self.rig.before()))
 
     def _calibrate(self, users: int, host: str) -> CalibrationRecord:
         plan = TrialPlan(users=users, window_s=_calibration_window_s(self._settings))
@@ -182,13 +198,14 @@ class Laboratory:
         """One trial.
 
         Raises `Interrupted` when the user asked to stop, and `UsageError` for limits that had no room beside the
-        generator.
+        generator; in the first one after a study was resumed also if the target is not that of its other trials.
         """
         begun_s = time.monotonic()
         try:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
-            if self._stop():
-                raise Interrupted
+            self._go_on()
+            if applied and not self._is_same:
+                self._differences(identity_of(applied.identity))
             self._refuse_unreported(applied)
             run = self._closed(self._runs(self._of(plan), applied))
         except (BrokeAtStart, StartFailedError) as failed:
@@ -198,7 +215,31 @@ class Laboratory:
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
         if self.rig and plan.setting and not self._is_calibrated:
             self.rig.check_fits([plan.setting], cores_used(run))
-        return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
+        trial = record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
+        return self._of_same_target(trial, identity_of_run(run.record))
+
+    def _of_same_target(self, trial: TrialRecord, found: dict[str, str]) -> TrialRecord:
+        """The trial, which is invalid if it was of another target than the others."""
+        if other := self._differences(found):
+            why = f"the target was another one: {other}"
+            return structs.replace(trial, outcome="invalid", reasons=(why,), margin=None, broke=False, bottleneck=None)
+        self._is_same = True
+        if self._made is not None and (study := self._made.study).identity.keys() < found.keys():
+            self._made.write(identity={**found, **study.identity})
+        return trial
+
+    def _differences(self, found: dict[str, str]) -> str:
+        """What is other than in the study's other trials. Raises `UsageError` as long as no trial was like them."""
+        if self._made is None:
+            return ""
+        study = self._made.study
+        other = differences(study.identity, found)
+        if other and not self._is_same:
+            raise UsageError(
+                f"the trials of study {study.id} were of another target: {other}",
+                hint="Give back what it was, or begin a new study",
+            )
+        return other
 
     def _refuse_unreported(self, applied: Applied | None) -> None:
         """Raise `UsageError` for an objective on usage that a command could have had recorded, and does not."""

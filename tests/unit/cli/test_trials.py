@@ -145,7 +145,7 @@ NOBODY = (
 def test_without_an_answer_at_no_cost_it_is_said_why_nothing_is_kept_for_the_generator(tmp_path: Path):
     notes: list[str] = []
     made, runs = study_of(tmp_path / "s", 0.5, 1.0), RunsDouble(tmp_path)
-    laboratory(RigDouble(), runs).prepare(made, notes.append)
+    laboratory(RigDouble(), runs).prepare(made, notes.append, resumed=False)
     assert notes == [NOBODY]
     assert runs.made == []
     assert (made.study.before, made.study.calibration) == ({"was": "there"}, None)
@@ -154,7 +154,7 @@ def test_without_an_answer_at_no_cost_it_is_said_why_nothing_is_kept_for_the_gen
 def test_limits_that_do_not_fit_beside_a_generator_that_only_a_trial_could_measure_are_refused(tmp_path: Path):
     fits, does_not = (TrialPlan(users=5, window_s=20.0, setting=Setting(cores, 256 * MIB, 2)) for cores in (0.85, 0.86))
     here = laboratory(RigDouble(), RunsDouble(tmp_path, cpu_pct=30.0))
-    here.prepare(study_of(tmp_path / "s", 0.5, 1.0), lambda _: None)
+    here.prepare(study_of(tmp_path / "s", 0.5, 1.0), lambda _: None, resumed=False)
     assert here.run(fits).outcome == "holds"
     with pytest.raises(UsageError, match=r"1.72 cores, and this machine has 2, of which 0.3 is kept for the load"):
         here.run(does_not)
@@ -164,7 +164,7 @@ def test_a_generator_that_was_measured_is_kept_free_and_not_judged_by_a_trial_ag
     notes: list[str] = []
     runs = RunsDouble(tmp_path, cpu_pct=20.0, static_host="http://static")
     here, made = laboratory(RigDouble(), runs), study_of(tmp_path / "s", 0.5, 0.9)
-    here.prepare(made, notes.append)
+    here.prepare(made, notes.append, resumed=False)
     assert runs.made == ["http://static"]
     assert made.study.calibration is not None
     assert made.study.calibration.cores == 0.2
@@ -177,5 +177,5 @@ def test_a_study_that_was_refused_beside_its_generator_is_so_when_it_is_resumed(
     made, runs = study_of(tmp_path / "s", 0.5, 1.0), RunsDouble(tmp_path, static_host="http://static")
     for _ in range(2):
         with pytest.raises(UsageError, match=r"2 cores, and this machine has 2, of which 0.3 is kept for the load"):
-            laboratory(RigDouble(), runs).prepare(made, lambda _: None)
+            laboratory(RigDouble(), runs).prepare(made, lambda _: None, resumed=False)
     assert runs.made == ["http://static"]
