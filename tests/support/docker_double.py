@@ -39,11 +39,11 @@ sys.exit(f"the double has no answer to: {{line}}")
 
 
 class DockerDouble:
-    """The program in a folder of its own. The first answer whose text is part of the command line is given."""
+    """The program in a ``folder`` of its own. The first answer whose text is part of the command line is given."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self._folder = folder
+        self.folder = folder
         self._answers: list[tuple[str, int, str, str]] = []
         program = folder / "docker"
         program.write_text(_PROGRAM.format(python=sys.executable, folder=str(folder)))
@@ -53,7 +53,7 @@ class DockerDouble:
     def answer(self, part: str, out: Any = "", *, code: int = 0, err: str = "") -> None:
         """Answer command lines that contain ``part``, before those that had an answer; what is no text is JSON."""
         self._answers.insert(0, (part, code, out if isinstance(out, str) else json.dumps(out), err))
-        (self._folder / "answers").write_text(json.dumps(self._answers))
+        (self.folder / "answers").write_text(json.dumps(self._answers))
 
     def calls(self, word: str) -> list[list[str]]:
         """The command lines with this word, in order."""
@@ -61,7 +61,7 @@ class DockerDouble:
 
     def ended(self, word: str) -> int:
         """How many commands with this word, which is `up`, came to their end."""
-        file = self._folder / "ended"
+        file = self.folder / "ended"
         return file.read_text().split().count(word) if file.exists() else 0
 
     def overrides(self) -> list[Any]:
@@ -69,5 +69,5 @@ class DockerDouble:
         return [override for words, override in self._recorded() if "up" in words]
 
     def _recorded(self) -> list[Any]:
-        file = self._folder / "calls"
+        file = self.folder / "calls"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

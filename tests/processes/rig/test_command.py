@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,7 +20,6 @@ from support.require import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.5, mem_bytes=512 * MIB, replicas=2)
@@ -129,16 +129,32 @@ def test_a_server_that_the_command_leaves_behind_keeps_running(tmp_path: Path):
     child = tmp_path / "child"
     CommandRig(f'sleep 60 & echo $! > "{child}"').apply(SETTING, never)
     server = psutil.Process(int(child.read_text()))
-    assert server.name() == "sleep"
+    wait_until(lambda: server.name() == "sleep", "the shell has become the server")
     server.kill()
 
 
 def test_what_was_there_before_is_known_only_to_the_restore_command(tmp_path: Path):
     done = tmp_path / "done"
     rig = CommandRig("true", f"touch {done}")
-    assert rig.before() == {}
-    assert rig.restore({}) == "the --restore command put back what was there before"
-    assert done.exists()
+    assert list(rig.before()) == ["note"]
+    for before in (rig.before(), {}):
+        assert rig.restore(before) == "the --restore command put back what was there before"
+        assert done.exists()
+        done.unlink()
+
+
+def test_while_no_command_runs_there_is_no_note(tmp_path: Path):
+    rig = CommandRig("true", f"touch {tmp_path / 'done'}")
+    note = Path(rig.before()["note"])
+    rig.apply(SETTING, never)
+    assert not note.exists()
+    with pytest.raises(PlatformError):
+        CommandRig("exit 3").apply(SETTING, never)
+    assert not list(note.parent.glob(f"{note.stem}*"))
+
+
+def test_a_command_reads_nothing_from_its_standard_input():
+    CommandRig("cat; test $# -eq 0").apply(SETTING, never)
 
 
 def test_without_a_restore_command_the_limits_that_are_left_are_told():
