@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from loadstone.capacity.page import write_page
 from loadstone.capacity.study_record import SettingQuestion
+from loadstone.domain.units import MIB
 from support.page_checks import assert_accessible, assert_quiet, fits, tabbed
-from support.studies import BEST, LESS_CPU, MIB, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path

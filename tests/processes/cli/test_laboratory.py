@@ -19,6 +19,7 @@ from loadstone.errors import UsageError
 from loadstone.rig.command import CommandRig
 from loadstone.settings import CapacitySettings, load
 from support.closed_runs import MadeRun
+from support.searching import Silent
 from support.studies import TOP, settings_study
 
 if TYPE_CHECKING:
@@ -49,14 +50,6 @@ class RunsDouble:
         identity |= {"target": dict(applied.identity)} if applied else {}
         run = f"20260920-1200{self.made:02d}-aaaa"
         return MadeRun(run=run, seconds=40, rate=60, users=USERS, identity=identity).close(self.results)
-
-
-class Silent:
-    """A teller that says nothing."""
-
-    def begins(self, number: int, plan: TrialPlan) -> None: ...
-
-    def ended(self, number: int, trial: TrialRecord) -> None: ...
 
 
 class Bench:

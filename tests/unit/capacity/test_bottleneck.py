@@ -9,8 +9,8 @@ import pytest
 from loadstone.archive.run_record import BalancerRecord
 from loadstone.capacity.bottleneck import Symptoms, bottleneck_of
 from loadstone.capacity.used import Used
+from loadstone.domain.units import MIB
 
-MIB = 1024**2
 MISSED = "p95 is 812 ms, must be < 500 ms"
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.calibration import calibrated, calibration_text
 from loadstone.errors import UsageError
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.closed_runs import closed
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +31,7 @@ def run_of(results: Path, *cpu_pct: float, ends: bool = True) -> ClosedRun:
         maker.stopped(SECONDS)
     for worker in workers:
         maker.add(worker.batch(at_s=SECONDS + 0.1, final=True))
-    folder = RunFolder(results / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
-    return ClosedRun.open(folder)
+    return ClosedRun.open(closed(results / RUN, maker.entries, SECONDS))
 
 
 def test_the_ceiling_is_that_of_the_busiest_worker(tmp_path: Path):
@@ -72,10 +68,7 @@ def test_a_scenario_that_sends_nothing_there_measures_nothing(tmp_path: Path):
     maker = RunMaker(run=RUN).started(users=5, objectives=[])
     worker = IncarnationMaker(run=RUN, worker=0)
     maker.add(worker.batch(at_s=1.0, cpu_pct=20.0)).stopped(SECONDS).add(worker.batch(at_s=SECONDS + 0.1, final=True))
-    folder = RunFolder(tmp_path / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
-    found = calibrated(ClosedRun.open(folder), users=0)
+    found = calibrated(ClosedRun.open(closed(tmp_path / RUN, maker.entries, SECONDS)), users=0)
     assert (found.rps, found.ceiling_rps) == (0, None)
     assert "could not be measured" in calibration_text(found)
     assert "no request at all in the window" in calibration_text(found)

@@ -16,6 +16,7 @@ from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import answer_text, exit_code, print_study
 from loadstone.errors import ExitCode, UnreadableRunError, UsageError
+from support.searching import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +35,6 @@ STUDY = StudyRecord(
     warmup_s=10.0,
 )
 AIM = "95 % of requests in less than 100 ms"
-
-
-class Silent:
-    """A teller that says nothing."""
-
-    def begins(self, number: int, plan: TrialPlan) -> None:
-        pass
-
-    def ended(self, number: int, trial: TrialRecord) -> None:
-        pass
 
 
 class Target:

@@ -12,7 +12,9 @@ from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, StudyRecord, TrialRecord
 from loadstone.capacity.trials import Interrupted, Trials
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
+from support.searching import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from loadstone.capacity.trial import TrialPlan
 
-MIB = 1024**2
 QUESTION = SettingQuestion(
     users=200,
     cpu_cores=(0.25, 0.5, 0.75, 1.0, 1.25),
@@ -42,16 +43,6 @@ STUDY = StudyRecord(
     measure_s=60.0,
     warmup_s=10.0,
 )
-
-
-class Silent:
-    """A teller that says nothing."""
-
-    def begins(self, number: int, plan: TrialPlan) -> None:
-        pass
-
-    def ended(self, number: int, trial: TrialRecord) -> None:
-        pass
 
 
 class Target:

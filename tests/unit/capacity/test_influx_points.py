@@ -8,9 +8,10 @@ import pytest
 
 from loadstone.capacity.influx_points import study_lines
 from loadstone.domain.time import parse_iso_ns
+from loadstone.domain.units import MIB
 from support.closed_runs import MadeRun
 from support.line_protocol import parse_line
-from support.studies import BEST, LESS_CPU, MIB, QUOTA, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path

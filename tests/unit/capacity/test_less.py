@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from loadstone.capacity.less import sentences_on_less
 from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord, SettingQuestion
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
-from support.studies import BEST, LESS_CPU, LESS_MEMORY, MIB, QUOTA, SETTINGS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, LESS_MEMORY, QUOTA, SETTINGS_STUDY, settings_study, trial
 
 FAILS = NeighbourRecord(setting=LESS_CPU, finding="fails")
 

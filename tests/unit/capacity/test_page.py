@@ -14,12 +14,12 @@ from loadstone.capacity.page import page_text, write_page
 from loadstone.capacity.page_plots import cost_of, tried_settings
 from loadstone.capacity.plots import Axis
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
 from support.studies import (
     BEST,
     LESS_CPU,
     LESS_MEMORY,
-    MIB,
     QUOTA,
     SETTINGS_STUDY,
     TOP,

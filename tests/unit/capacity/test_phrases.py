@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from loadstone.capacity.phrases import aims_text, counted, limits_phrase, margin_text, setting_text
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
-from support.studies import BEST, MIB
+from support.studies import BEST
 
 
 def test_one_is_in_the_singular():

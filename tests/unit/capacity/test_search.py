@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from loadstone.capacity.evidence import Finding, SettingObservation
 from loadstone.capacity.grid import Grid, Point, Prices
 from loadstone.capacity.search import Answer, Ask, Cheapest
+from loadstone.domain.units import MIB
+from support.searching import asked_and_answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MIB = 1024**2
 GRID = Grid(
     cpu_cores=tuple(0.25 * step for step in range(1, 13)),
     mem_bytes=tuple(256 * MIB * step for step in range(1, 9)),
@@ -62,16 +63,7 @@ def conduct(
     observe: Callable[[Ask], SettingObservation], told: list[SettingObservation] | None = None
 ) -> tuple[Answer, list[Ask]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
-    steps, asked, past = Cheapest(GRID).steps(), [], iter(told or [])
-    try:
-        ask = next(steps)
-        while True:
-            asked.append(ask)
-            assert len(asked) <= MOST_TRIALS
-            seen = next(past, None)
-            ask = steps.send(observe(ask) if seen is None else seen)
-    except StopIteration as end:
-        return end.value, asked
+    return asked_and_answered(Cheapest(GRID).steps(), observe, told)
 
 
 def cheapest_of(server: Server) -> float:

@@ -9,14 +9,13 @@ import msgspec
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.trial import Outcome, TrialPlan, record_of
 from loadstone.domain.event import EventKind
 from loadstone.domain.usage_tick import Balance, Usage
 from loadstone.rig.rig import Applied, Setting
+from support import closed_runs
 from support.closed_runs import MadeRun
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +32,7 @@ def made(results: Path, **run: object) -> ClosedRun:
 
 
 def closed(results: Path, entries: list[Entry], seconds: float) -> ClosedRun:
-    folder = RunFolder(results / "20260920-120000-aaaa").create()
-    write_journal(folder.journal, entries)
-    close_run(folder, now_ns=START + int((seconds + 5) * SECOND))
-    return ClosedRun.open(folder)
+    return ClosedRun.open(closed_runs.closed(results / "20260920-120000-aaaa", entries, seconds))
 
 
 def run_of(**started: object) -> RunMaker:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.used import Used, used_by
+from loadstone.domain.units import MIB
 from loadstone.domain.usage_tick import Usage
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.closed_runs import closed
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 RUN = "20260920-120000-aaaa"
-MIB = 1024**2
 LOAD_S, END_S = 5, 25
 
 
@@ -40,10 +39,7 @@ def used(results: Path, ticks: Iterable[tuple[float, tuple[Usage, ...]]], servic
         maker.usage(at_s, *rows)
     maker.add(batch.batch(samples(400, LOAD_S, END_S)))
     maker.stopped(END_S).add(batch.batch(at_s=END_S + 0.1, final=True))
-    folder = RunFolder(results / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (END_S + 5) * SECOND)
-    return used_by(ClosedRun.open(folder), service)
+    return used_by(ClosedRun.open(closed(results / RUN, maker.entries, END_S)), service)
 
 
 def every_second(*rows: Usage) -> list[tuple[float, tuple[Usage, ...]]]:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingQuestion
 from loadstone.capacity.trial import TrialPlan
@@ -20,13 +18,15 @@ from loadstone.errors import PlatformError, UsageError
 from loadstone.rig.host_room import check_room
 from loadstone.rig.rig import Applied, BrokeAtStart, Setting, StartFailedError
 from loadstone.settings import CapacitySettings, load
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.closed_runs import closed
+from support.run_maker import IncarnationMaker, RunMaker, samples
 from support.studies import SETTINGS_STUDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
+    from loadstone.archive.folder import RunFolder
     from loadstone.capacity.study_record import TrialRecord
 
 MIB = 1024**2
@@ -77,10 +77,7 @@ class RunsDouble:
         for second in range(20):
             maker.add(worker.batch(samples(20, second, second + 1), cpu_pct=self.cpu_pct))
         maker.stopped(20).add(worker.batch(at_s=20.1, final=True))
-        folder = RunFolder(self.results / run).create()
-        write_journal(folder.journal, maker.entries)
-        close_run(folder, now_ns=START + 25 * SECOND)
-        return folder
+        return closed(self.results / run, maker.entries, 20)
 
 
 def laboratory(rig: RigDouble, runs: RunsDouble, stop: StopFlag | None = None) -> Laboratory:
