@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.segment import Segment
 
 from loadstone.domain.text import printable
+from loadstone.settings.columns import asked_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,9 +34,9 @@ class SafeConsole(Console):
 def make_console() -> Console:
     """The console of standard output: as wide as the terminal or as COLUMNS says, and otherwise as wide as a log."""
     console = SafeConsole()
-    asked = os.environ.get("COLUMNS", "")
-    width = int(asked) if asked.isdecimal() else 0
-    return console if console.is_terminal else SafeConsole(width=width or max(_LOG_WIDTH, console.width))
+    if console.is_terminal:
+        return console
+    return SafeConsole(width=asked_columns() or max(_LOG_WIDTH, console.width))
 
 
 def tell_terminal(text: str) -> None:
