@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadstone.domain.units import GIB
 from loadstone.errors import UsageError
 from loadstone.rig.rig import Setting
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "Point", "Prices", "grid_of"]
 
-_GIB: Final = 1024**3
 _ALMOST: Final = 1e-9
 """Steps are decimal fractions: a value this little above one, relatively, is that step."""
 
@@ -40,7 +40,7 @@ class Prices:
 
     def of(self, setting: Setting) -> float:
         """What an hour of all replicas of a setting costs."""
-        one = self.cpu_core * setting.cpu_cores + self.mem_gib * setting.mem_bytes / _GIB + self.replica
+        one = self.cpu_core * setting.cpu_cores + self.mem_gib * setting.mem_bytes / GIB + self.replica
         return one * setting.replicas
 
 

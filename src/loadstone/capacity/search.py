@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadstone.capacity.grid import Grid
 
-__all__ = ["FIRST_LOOK_S", "Answer", "Ask", "Cheapest", "Steps"]
+__all__ = ["FIRST_LOOK_S", "MEMORY_HEADROOM", "Answer", "Ask", "Cheapest", "Steps"]
 
 T = TypeVar("T")
 FIRST_LOOK_S: Final = 60.0
@@ -39,7 +39,7 @@ _USUAL_USE: Final = 0.85
 _MEASURED_USE: Final = (0.3, 0.97)
 _SMALL_CORES: Final = 1.3
 """With more cores than this a process with one busy thread leaves some unused, which says nothing about the others."""
-_MEMORY_HEADROOM: Final = 1.06
+MEMORY_HEADROOM: Final = 1.06
 _LESS_CPU_IS_HOPELESS: Final = 0.85
 """Fewer cores than this share of what was used at the top cannot be enough."""
 _CHEAPER_BY: Final = 0.02
@@ -181,8 +181,8 @@ class Cheapest:
             return self.grid.top.mem
         added = peak - self._idle_bytes
         share = self._count(self._peak.replicas) / self._count(replicas)
-        predicted = self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
-        if predicted is None and self.grid.mem_for(_MEMORY_HEADROOM * peak) is not None:
+        predicted = self.grid.mem_for(MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        if predicted is None and self.grid.mem_for(MEMORY_HEADROOM * peak) is not None:
             return self.grid.top.mem  # it may not be shared at all
         return predicted
 
@@ -281,7 +281,7 @@ class Cheapest:
         point = self._with_all_memory(self.candidates[replicas], replicas)
         if replicas not in self._memory:
             peak = self.evidence.peak_mem_bytes(point)
-            mem = self.grid.mem_for(_MEMORY_HEADROOM * peak) if peak else self._enough_memory(replicas)
+            mem = self.grid.mem_for(MEMORY_HEADROOM * peak) if peak else self._enough_memory(replicas)
             self._memory[replicas] = point.mem if mem is None else mem
         return point._replace(mem=self._memory[replicas])
 
@@ -308,13 +308,13 @@ class Cheapest:
         self.candidates[point.replicas], self._memory[point.replicas] = point.cpu, point.mem
 
     def _has_headroom(self, point: Point) -> bool:
-        return _MEMORY_HEADROOM * (self.evidence.peak_mem_bytes(point) or 0) <= self.grid.mem_bytes[point.mem]
+        return MEMORY_HEADROOM * (self.evidence.peak_mem_bytes(point) or 0) <= self.grid.mem_bytes[point.mem]
 
     def _smaller(self, point: Point) -> Sequence[Point]:
         """One CPU step less, and one memory step less if the usual working set would fit."""
         smaller = [point._replace(cpu=point.cpu - 1)] if point.cpu else []
         peak = self.evidence.usual_peak_mem_bytes(point)
-        if point.mem and peak is not None and _MEMORY_HEADROOM * peak <= self.grid.mem_bytes[point.mem - 1]:
+        if point.mem and peak is not None and MEMORY_HEADROOM * peak <= self.grid.mem_bytes[point.mem - 1]:
             smaller.append(point._replace(mem=point.mem - 1))
         return smaller
 

@@ -89,7 +89,7 @@ def _show(words: Sequence[str]) -> int:
     check_study_files(arguments)
     folder = resolve_study(Path(arguments.results), arguments.study)
     study = folder.read()
-    code = print_study(study)
+    code = print_study(study, results=folder.path.parent.parent)
     write_study_files(arguments, study)
     return code
 

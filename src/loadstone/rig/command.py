@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from loadstone.domain.masking import mask_secrets, mask_values
+from loadstone.domain.units import MIB
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
 from loadstone.rig.command_note import CommandNote
@@ -30,7 +31,6 @@ _BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
-_MIB: Final = 1024**2
 _SERVICE: Final = "target"
 _ONCE_TOLD: Final = 'read -r _ && exec /bin/sh -c "$0" </dev/null'
 _GO: Final = b"go\n"
@@ -61,8 +61,8 @@ class CommandRig:
 
     @property
     def name(self) -> str:
-        """The command, without secrets."""
-        return f"what the command {mask_secrets(self._apply)!r} sets"
+        """The target, by its command, without secrets."""
+        return f"the target of the command {mask_secrets(self._apply)!r}"
 
     @property
     def service(self) -> str | None:
@@ -155,7 +155,7 @@ def environment_of(setting: Setting) -> dict[str, str]:
     return {
         "CPU": f"{setting.cpu_cores:g}",
         "MEMORY": str(setting.mem_bytes),
-        "MEMORY_MIB": str(setting.mem_bytes // _MIB),
+        "MEMORY_MIB": str(setting.mem_bytes // MIB),
         "REPLICAS": str(setting.replicas),
     }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import psutil
 
+from loadstone.domain.units import MIB
 from loadstone.errors import UsageError
 from loadstone.rig.rig import memory_text
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from loadstone.rig.rig import Setting
 
 __all__ = ["check_room", "check_room_here"]
-
-_MIB: Final = 1024**2
 
 
 def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_bytes: int, kept_cores: float) -> None:
@@ -39,8 +38,8 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
     if (memory := largest.mem_bytes * largest.replicas) > host_mem_bytes:
         raise UsageError(
             f"{largest.replicas} x {memory_text(largest.mem_bytes)} are {memory_text(memory)} of memory, and this"
-            f" machine has {host_mem_bytes // _MIB}m",
-            hint=f"{host_mem_bytes // largest.replicas // _MIB}m {_for_each(largest.replicas)} would fit",
+            f" machine has {host_mem_bytes // MIB}m",
+            hint=f"{host_mem_bytes // largest.replicas // MIB}m {_for_each(largest.replicas)} would fit",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from loadstone.domain.units import MIB
 from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = [
     "memory_text",
 ]
 
-_MIB: Final = 1024**2
 _GIB_IN_MIB: Final = 1024
 _QUARTER_GIB: Final = 256
 """MiB: multiples of it are written in GiB."""
@@ -115,5 +115,5 @@ def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | 
 
 def memory_text(size_bytes: int) -> str:
     """Bytes as people write limits: 512m, 1.5g."""
-    mib = size_bytes / _MIB
+    mib = size_bytes / MIB
     return f"{mib / _GIB_IN_MIB:g}g" if mib >= _GIB_IN_MIB and mib % _QUARTER_GIB == 0 else f"{mib:g}m"

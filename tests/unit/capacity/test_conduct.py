@@ -33,6 +33,7 @@ STUDY = StudyRecord(
     measure_s=30.0,
     warmup_s=10.0,
 )
+AIM = "95 % of requests in less than 100 ms"
 
 
 class Silent:
@@ -101,7 +102,7 @@ def test_the_answer_and_every_trial_are_written_down(tmp_path: Path):
     assert StudyFolder(tmp_path / "s").read() == study
     assert [trial.run for trial in study.trials] == [f"run-{n}" for n in range(1, len(target.asked) + 1)]
     assert exit_code(study) is ExitCode.PASS
-    assert answer_text(study).startswith(f"The target holds {users_answer(study).holds} users with p95<100ms; ")
+    assert answer_text(study).startswith(f"The target holds {users_answer(study).holds} users ({AIM}). ")
 
 
 @pytest.mark.parametrize("until", [1, 4, 8])
@@ -136,7 +137,7 @@ def test_what_the_generator_cannot_measure_leaves_the_answer_open(tmp_path: Path
     assert study.trials[-1].window_s == 120.0
     assert exit_code(study) is ExitCode.INCONCLUSIVE
     assert answer_text(study) == (
-        "The target holds at least 800 users with p95<100ms. Whether it holds more is open:"
+        f"The target holds at least 800 users ({AIM}). Whether it holds more is open:"
         " 1,600 users could not be measured: worker 0 used 97 % of a core (and 1 more)."
     )
 
@@ -169,7 +170,8 @@ def test_what_stays_undecided_is_told_as_that(tmp_path: Path):
 
     study = conducted(tmp_path, near, between(1, 80))
     assert users_answer(study).proved
-    assert answer_text(study).endswith(f"{users_answer(study).not_held} are too near the limit to tell.")
+    not_held = users_answer(study).not_held
+    assert answer_text(study).endswith(f"With {not_held} users the trials were too near the limit to tell.")
     fewest = conducted(tmp_path / "fewest", near, between(80, 80))
     assert exit_code(fewest) is ExitCode.INCONCLUSIVE
 
@@ -188,7 +190,7 @@ def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path)
     study = conducted(tmp_path, Target(10), between(40))
     assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (None, 40, True)
     assert exit_code(study) is ExitCode.FAIL
-    assert answer_text(study) == "No number of users that was tried held p95<100ms."
+    assert answer_text(study) == f"The target does not hold even 40 users ({AIM})."
 
 
 @pytest.mark.parametrize(
