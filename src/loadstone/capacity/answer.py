@@ -30,7 +30,6 @@ __all__ = [
     "margin_text",
     "question_text",
     "setting_text",
-    "trials_at",
 ]
 
 _HOLDS: Final = "holds"
@@ -81,7 +80,7 @@ def confidence_text(study: StudyRecord) -> str:
         )
     if answer is None or isinstance(answer, SettingAnswerRecord) or answer.holds is None:
         return ""
-    held, valid = trials_at(study, users=answer.holds)
+    held, valid = _trials_at(study, users=answer.holds)
     return f"{held} of {valid} valid trials with {answer.holds:,} users held."
 
 
@@ -101,7 +100,7 @@ def setting_text(setting: Setting) -> str:
     return f"{_counted(setting.replicas, 'replica')} of {setting.cpu_cores:g} CPU and {memory_text(setting.mem_bytes)}"
 
 
-def trials_at(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> tuple[int, int]:
+def _trials_at(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> tuple[int, int]:
     """How many of the valid trials of a setting, or of so many users, held, and how many there are."""
     valid = [trial for trial in _tried(study, setting, users) if trial.outcome in {_HOLDS, _FAILS}]
     return sum(trial.outcome == _HOLDS for trial in valid), len(valid)
@@ -136,7 +135,7 @@ def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> str:
         return f"No setting in range holds {load}{largest}{_why(study, top)}."
     if setting is None:
         return f"No setting was proved to hold {load}: {answer.open}."
-    held, valid = trials_at(study, setting=setting)
+    held, valid = _trials_at(study, setting=setting)
     price = "" if answer.price is None else f", for {answer.price:.3g} an hour"
     verb = "hold" if setting.replicas > 1 else "holds"
     sentence = f"{setting_text(setting)} {verb} {load} ({held} of {valid} trials){price}"

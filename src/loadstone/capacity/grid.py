@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadstone.errors import UsageError
@@ -65,9 +65,9 @@ class Grid:
         """The largest setting."""
         return Point(len(self.cpu_cores) - 1, len(self.mem_bytes) - 1, len(self.replicas) - 1)
 
-    def settings(self) -> list[Setting]:
-        """All of them."""
-        return [Setting(*each) for each in product(self.cpu_cores, self.mem_bytes, self.replicas)]
+    def extremes(self) -> tuple[Setting, Setting]:
+        """The smallest and the largest: what is true of a limit of both is true of all."""
+        return self.setting(Point(0, 0, 0)), self.setting(self.top)
 
     def setting(self, point: Point) -> Setting:
         """The limits that a point stands for."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from loadstone.capacity.study_record import StudyRecord, TrialRecord
+    from loadstone.capacity.study_record import CalibrationRecord, StudyRecord, TrialRecord
 
 __all__ = ["page_text", "write_page"]
 
@@ -148,12 +148,18 @@ def _generator(study: StudyRecord) -> Markup:
         ("p95 without a target", "" if found.p95_ms is None else f"{found.p95_ms:,.1f} ms"),
         ("busiest worker", f"{found.worker_cpu_pct:.0f} % of a core"),
         ("all workers", f"{found.cores:.2g} cores"),
-        ("ceiling", f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"),
+        ("ceiling", _ceiling(found)),
         ("most in a trial", f"{max(rates):,.1f} requests/s{share}" if rates else ""),
     ]
     about = "A run of the same users against an answer that costs nothing says what the generator can do by itself: "
     sentence = element("p", about, link(f"run {found.run}", _report(found.run)), ".", class_="muted")
     return section("generator", "Load generator", sentence, pairs(rows))
+
+
+def _ceiling(found: CalibrationRecord) -> str:
+    if found.ceiling_rps is None:
+        return f"not measured, because the run is inconclusive: {'; '.join(found.doubts)}"
+    return f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"
 
 
 def _trials(study: StudyRecord) -> Markup:

@@ -43,6 +43,8 @@ _MEMORY_HEADROOM: Final = 1.06
 _LESS_CPU_IS_HOPELESS: Final = 0.85
 """Fewer cores than this share of what was used at the top cannot be enough."""
 _CHEAPER_BY: Final = 0.02
+_PASSES_AT_TOP, _FAILS_AT_TOP = 2, 2
+"""For the largest setting, from which the search goes on; as an answer it is proved like any other, if time allows."""
 _SURE_OF_STEP: Final = 0.8
 _MOST_LOOKS: Final = 10
 _SINGLE_STEPS: Final = 3
@@ -102,7 +104,7 @@ class Cheapest:
 
     def steps(self) -> Steps[Answer]:
         """The whole search: yields what to try, is sent what was observed, and returns the answer."""
-        found = yield from self._tested(self.grid.top, passes=2, fails=2)
+        found = yield from self._tested(self.grid.top, passes=_PASSES_AT_TOP, fails=_FAILS_AT_TOP)
         if found is not Finding.HOLDS:
             return Answer(point=None, nothing_holds=found is not Finding.UNDECIDED)
         self._learn_from_top()
@@ -117,6 +119,27 @@ class Cheapest:
             if answer.point is not None:
                 return answer
         return Answer(point=None)
+
+    def best_known(self) -> Answer:
+        """The cheapest setting that was proved so far, by the rules of the search, and what is known of its neighbours.
+
+        The largest one needs no more than the search did to go on from it.
+        """
+        held = [point for point in self.evidence.observations if self._is_enough(point)]
+        point = min(held, key=self.grid.cost, default=None)
+        if point is None:
+            return Answer(point=None)
+        findings = ((near, self._proof(near, self.rules.passes)) for near in self._smaller(point))
+        return _answer(point, [(near, found) for near, found in findings if found is not None])
+
+    def _is_enough(self, point: Point) -> bool:
+        top = self.grid.top
+        passes = _PASSES_AT_TOP if point == top else self.rules.passes
+        has_headroom = self._has_headroom(point) or point.mem == top.mem
+        return has_headroom and self._proof(point, passes) is Finding.HOLDS
+
+    def _proof(self, point: Point, passes: int) -> Finding | None:
+        return self.evidence.finding(point, passes=passes, fails=self.rules.fails)
 
     def _unexplored(self) -> list[int]:
         """The numbers of replicas that were not looked at: some are left out while another promises to be cheaper."""
@@ -297,5 +320,5 @@ class Cheapest:
 
 
 def _answer(point: Point, smaller: Sequence[tuple[Point, Finding]]) -> Answer:
-    fails = [found in {Finding.FAILS, Finding.BREAKS} for tried, found in smaller if tried.cpu < point.cpu]
-    return Answer(point=point, smaller_fails=all(fails), smaller=tuple(smaller))
+    fails = any(found in {Finding.FAILS, Finding.BREAKS} for tried, found in smaller if tried.cpu < point.cpu)
+    return Answer(point=point, smaller_fails=fails or not point.cpu, smaller=tuple(smaller))

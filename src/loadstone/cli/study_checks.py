@@ -125,7 +125,7 @@ def fitting_rig(settings: CapacitySettings, scenario: Scenario | None) -> Rig | 
     refuse_unrecorded_usage(settings, scenario, rig)
     question = question_of(settings)
     if rig is not None and isinstance(question, SettingQuestion):
-        rig.check_fits(grid_of(question).settings(), 0.0)
+        rig.check_fits(grid_of(question).extremes(), 0.0)
     return rig
 
 

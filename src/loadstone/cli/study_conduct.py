@@ -10,6 +10,7 @@ from loadstone.capacity.exclusive import only_study_of
 from loadstone.capacity.files import write_study_files
 from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.find_users import find_users
+from loadstone.capacity.model_report import report_of_study
 from loadstone.capacity.study import STUDIES, StudyFolder
 from loadstone.capacity.study_record import UsersQuestion
 from loadstone.capacity.trials import Interrupted, Trials
@@ -19,6 +20,7 @@ from loadstone.cli.publishing import publisher
 from loadstone.cli.study_checks import fitting_rig
 from loadstone.cli.study_question import asked, new_study, refuse_other_question
 from loadstone.cli.study_words import goes_on, kept_words
+from loadstone.cli.tagging import registry_for
 from loadstone.cli.trials import Laboratory, LocalRuns, StackRuns
 from loadstone.errors import ExitCode, LoadstoneError
 from loadstone.launch.preflight import preflight
@@ -56,6 +58,7 @@ def _study(line: StudyLine, resumed: StudyFolder | None, words: tuple[str, ...],
     folder = resumed or StudyFolder(settings.results / STUDIES / study.id)
     runs = LocalRuns(scenario, stop, starts_later=starts_later) if scenario else StackRuns(stop)
     settings = replace(settings, objective=study.objectives)
+    registry = registry_for(settings, scenario)
     with ExitStack() as locks:
         for target in sorted({study.host, rig.name if rig else study.host}):
             locks.enter_context(only_study_of(target, str(folder.path.resolve())))
@@ -70,7 +73,11 @@ def _study(line: StudyLine, resumed: StudyFolder | None, words: tuple[str, ...],
             view.note(note)
         laboratory = Laboratory(settings, runs, rig, stop, study)
         made = Trials(folder, study, laboratory.run, view, laboratory.why_not, publisher(settings, view.note))
-        return _conduct(made, laboratory, view, line.options)
+        code = _conduct(made, laboratory, view, line.options)
+        if registry is not None and code != ExitCode.INTERRUPTED:
+            report = report_of_study(folder, made.study, settings.results)
+            view.note(registry.write(report, settings.tagged_model))
+        return code
 
 
 def _conduct(made: Trials, laboratory: Laboratory, view: StudyView, options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.capacity.calibration import calibrated, calibration_text
+from loadstone.capacity.calibration import calibrated, calibration_text, cores_used
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
@@ -19,7 +19,7 @@ from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.launch.targets import check_targets
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.rig.rig import BrokeAtStart, memory_text
+from loadstone.rig.rig import BrokeAtStart, StartFailedError, memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,9 @@ _MOST_SPAWNED: Final = 200.0
 """Users per second: above that a ramp takes longer, as masters have lost busy workers at higher rates."""
 _START_AND_END_S: Final = 10.0
 _CALIBRATES_FOR_S: Final = 20.0
+_NOT_CALIBRATED: Final = (
+    "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+)
 _NEW_LIMITS_S: Final = 20.0
 """What a trial takes beside its ramp and window, until one has shown it."""
 
@@ -128,6 +131,7 @@ class Laboratory:
     ) -> None:
         self.rig = rig
         self._settings, self._runs, self._stop = settings, runs, stop
+        self._is_calibrated = False
         self._begun_s = time.monotonic() - used_s(study, settings)
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
@@ -149,28 +153,37 @@ class Laboratory:
         question, answer = made.study.question, made.study.answer
         if self.rig is None or isinstance(question, UsersQuestion) or (answer is not None and answer.proved):
             return
-        settings = grid_of(question).settings()
-        self.rig.check_fits(settings, 0.0)
+        extremes = grid_of(question).extremes()
+        self.rig.check_fits(extremes, 0.0)
         if made.study.before is not None:  # it was killed
             note(self.rig.restore(made.study.before))
             made.write(before=None)
-        if made.study.calibration is None and self._runs.static_host is not None:
-            found = self._calibrate(question.users, self._runs.static_host)
-            note(calibration_text(found))
-            made.write(calibration=found)
-            self.rig.check_fits(settings, found.cores if found else 0.0)
+        if (host := self._runs.static_host) is None:
+            note(_NOT_CALIBRATED)
+        else:
+            found = made.study.calibration
+            if found is None:
+                found = self._calibrate(question.users, host)
+                note(calibration_text(found))
+                made.write(calibration=found)
+            self.rig.check_fits(extremes, found.cores)
+            self._is_calibrated = True
         self.rig.check_quiet(self._stop)
         if self._stop():
             raise Interrupted
         made.write(before=dict(self.rig.before()))
 
-    def _calibrate(self, users: int, host: str) -> CalibrationRecord | None:
+    def _calibrate(self, users: int, host: str) -> CalibrationRecord:
         plan = TrialPlan(users=users, window_s=_calibration_window_s(self._settings))
         settings = replace(self._of(plan), host=host, objective=())
         return calibrated(self._closed(self._runs(settings, None)), users)
 
     def run(self, plan: TrialPlan) -> TrialRecord:
-        """One trial. Raises `Interrupted` when the user asked to stop."""
+        """One trial.
+
+        Raises `Interrupted` when the user asked to stop, and `UsageError` for limits that had no room beside the
+        generator.
+        """
         begun_s = time.monotonic()
         try:
             applied = self.rig.apply(plan.setting, self._stop) if self.rig and plan.setting else None
@@ -178,11 +191,13 @@ class Laboratory:
                 raise Interrupted
             self._refuse_unreported(applied)
             run = self._closed(self._runs(self._of(plan), applied))
-        except BrokeAtStart as broke:
+        except (BrokeAtStart, StartFailedError) as failed:
             if self._stop():
-                raise Interrupted from broke
-            return _broke(plan, str(broke))
+                raise Interrupted from failed
+            return _not_started(plan, failed)
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
+        if self.rig and plan.setting and not self._is_calibrated:
+            self.rig.check_fits([plan.setting], cores_used(run))
         return record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
 
     def _refuse_unreported(self, applied: Applied | None) -> None:
@@ -235,13 +250,15 @@ def _limits(applied: Applied) -> dict[str, object]:
     return {"target": {**held, "read_back": applied.read_back}}
 
 
-def _broke(plan: TrialPlan, why: str) -> TrialRecord:
+def _not_started(plan: TrialPlan, failed: BrokeAtStart | StartFailedError) -> TrialRecord:
+    """A trial without a run: its limits are too small, or nobody knows and it is invalid."""
+    broke = isinstance(failed, BrokeAtStart)
     return TrialRecord(
         users=plan.users,
         window_s=0.0,
         run="",
-        outcome="does not hold",
-        reasons=(why,),
-        broke=True,
+        outcome="does not hold" if broke else "invalid",
+        reasons=(str(failed),),
+        broke=broke,
         setting=plan.setting,
     )

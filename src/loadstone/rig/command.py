@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from loadstone.domain.masking import mask_secrets, mask_values
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
+from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import Report, check_groups, check_report, read_report
 from loadstone.rig.rig import Applied, BrokeAtStart
 from loadstone.rig.waiting import ended
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["BROKE_AT_START", "CommandRig", "environment_of"]
+__all__ = ["CommandRig", "environment_of"]
 
-BROKE_AT_START: Final = os.EX_UNAVAILABLE
+_BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
@@ -65,7 +66,9 @@ class CommandRig:
         return _SERVICE if self._sampled else None
 
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
-        """Nothing is known of the machine that the target runs on."""
+        """Nothing is known of the target's machine, unless the command has reported processes, which run here."""
+        if self._sampled:
+            check_room_here(settings, kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
         """Nothing is known of the requests that the target gets."""
@@ -80,7 +83,7 @@ class CommandRig:
         done = _run(self._apply, "--apply", environment_of(setting), self._timeout_s, interrupted)
         if done.code is None:
             return Applied(setting=setting, read_back="")
-        if done.code == BROKE_AT_START:
+        if done.code == _BROKE_AT_START:
             raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
         if done.code:
             raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
+
+import psutil
 
 from loadstone.errors import UsageError
 from loadstone.rig.rig import memory_text
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["check_room"]
+__all__ = ["check_room", "check_room_here"]
 
 _MIB: Final = 1024**2
 
@@ -39,6 +42,12 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
             f" machine has {host_mem_bytes // _MIB}m",
             hint=f"{host_mem_bytes // largest.replicas // _MIB}m {_for_each(largest.replicas)} would fit",
         )
+
+
+def check_room_here(settings: Collection[Setting], kept_cores: float) -> None:
+    """The same for this machine, as this process sees it."""
+    memory = psutil.virtual_memory().total
+    check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
 
 
 def _what_fits(free: float, replicas: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from loadstone.errors import UsageError
+from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from loadstone.launch.target_limits import TargetLimits
     from loadstone.launch.watched import WatchedProject
 
-__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
+__all__ = [
+    "Applied",
+    "BrokeAtStart",
+    "LimitsDifferError",
+    "Rig",
+    "Setting",
+    "StartFailedError",
+    "limits_text",
+    "memory_text",
+]
 
 _MIB: Final = 1024**2
 _GIB_IN_MIB: Final = 1024
@@ -54,7 +63,11 @@ class Applied:
 
 
 class BrokeAtStart(Exception):  # noqa: N818  (not an error of the rig: the target does not hold)
-    """The target does not even start with these limits; the text says what became of it."""
+    """The target does not even start with these limits, and they explain why; the text says what became of it."""
+
+
+class StartFailedError(PlatformError):
+    """The target did not start for a reason that its limits do not explain: another start may succeed."""
 
 
 class LimitsDifferError(UsageError):
@@ -84,8 +97,8 @@ class Rig(Protocol):
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Give the limits to fresh replicas and wait until they are ready.
 
-        Raises `BrokeAtStart`, `LimitsDifferError`, and `PlatformError` when it does not work for another reason. Comes
-        back early, with whatever holds, when it was ``interrupted``.
+        Raises `BrokeAtStart`, `StartFailedError`, `LimitsDifferError`, and `PlatformError` when the limits cannot be
+        given. Comes back early, with whatever holds, when it was ``interrupted``.
         """
 
     def restore(self, before: Mapping[str, Any]) -> str:

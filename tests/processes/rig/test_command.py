@@ -129,7 +129,7 @@ def test_a_server_that_the_command_leaves_behind_keeps_running(tmp_path: Path):
     child = tmp_path / "child"
     CommandRig(f'sleep 60 & echo $! > "{child}"').apply(SETTING, never)
     server = psutil.Process(int(child.read_text()))
-    assert server.name() == "sleep"
+    wait_until(lambda: server.name() == "sleep", "the shell has become the server")
     server.kill()
 
 

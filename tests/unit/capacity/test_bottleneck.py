@@ -21,10 +21,10 @@ def found(balancer: BalancerRecord | None = None, *, is_slow: bool = True, ended
         "cpu_cores": cores,
         "busiest_cores": cores,
         "idlest_cores": cores,
-        "cpu_limit": 1.0,
+        "cpu_limits": (used.pop("cpu_limit", 1.0),),
         "throttled_pct": 0.0,
         "peak_mem_bytes": 200 * MIB,
-        "mem_limit": 512 * MIB,
+        "mem_limits": (used.pop("mem_limit", 512 * MIB),),
     }
     symptoms = Symptoms(missed=MISSED, is_slow=is_slow, ended=ended, used=Used(**(figures | used)), balancer=balancer)
     return bottleneck_of(symptoms)

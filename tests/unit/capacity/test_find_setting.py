@@ -142,8 +142,14 @@ def test_the_best_that_was_proved_is_answered_when_the_trials_are_used_up(tmp_pa
 
 
 def test_nothing_is_answered_that_was_not_proved_before_the_time_was_up(tmp_path: Path):
-    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 3 else "")
+    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 1 else "")
     assert (answer.setting, answer.proved) == (None, False)
+    assert answer.open.endswith("could not be measured: no time")
+
+
+def test_the_largest_setting_is_answered_as_open_when_no_more_was_proved_before_the_time_was_up(tmp_path: Path):
+    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 3 else "")
+    assert (answer.setting, answer.trials, answer.proved) == (Setting(1.25, 768 * MIB, 2), 2, False)
     assert answer.open.endswith("could not be measured: no time")
 
 

@@ -241,6 +241,14 @@ def test_the_calibration_says_what_share_of_the_ceiling_was_used():
     assert "was not calibrated" in words(part(page_text(USERS_STUDY), "generator"))
 
 
+def test_a_calibration_that_is_inconclusive_states_no_ceiling():
+    assert SETTINGS_STUDY.calibration is not None
+    found = replace(SETTINGS_STUDY.calibration, ceiling_rps=None, doubts=("the master was lost",))
+    said = words(part(page_text(settings_study(calibration=found)), "generator"))
+    assert "not measured, because the run is inconclusive: the master was lost" in said
+    assert "% of that" not in said
+
+
 def test_the_file_is_replaced(tmp_path: Path):
     write_page(tmp_path, settings_study(answer=None))
     assert write_page(tmp_path, SETTINGS_STUDY).read_text() == page_text(SETTINGS_STUDY)

@@ -59,6 +59,22 @@ def test_figures_are_those_of_one_replica(tmp_path: Path):
     assert (found.kills, found.away) == (0, ())
 
 
+def test_every_limit_that_any_replica_had_is_told(tmp_path: Path):
+    ticks = [
+        (at_s, (row(1, cpu_limit=1.0 if at_s < 10 else 4.0), row(2, mem_limit=512 * MIB if at_s < 10 else None)))
+        for at_s, _ in every_second(row())
+    ]
+    found = used(tmp_path, ticks)
+    assert (found.cpu_limits, found.mem_limits) == ((1.0, 4.0), (512 * MIB, None))
+    assert (found.cpu_limit, found.mem_limit) == (1.0, 512 * MIB)
+
+
+def test_a_limit_that_was_not_told_before_a_first_one_is_not_taken_for_none(tmp_path: Path):
+    ticks = [(at_s, (row(cpu_limit=None if at_s < 3 else 1.0),)) for at_s, _ in every_second(row())]
+    assert used(tmp_path / "late", ticks).cpu_limits == (1.0,)
+    assert used(tmp_path / "never", every_second(row(cpu_limit=None))).cpu_limits == (None,)
+
+
 def test_memory_is_the_highest_of_one_and_what_that_one_held_before_the_load(tmp_path: Path):
     ticks = [
         (at_s + 0.5, (row(1, mem_bytes=(100 + 10 * at_s) * MIB), row(2, mem_bytes=90 * MIB))) for at_s in range(END_S)
