@@ -96,8 +96,8 @@ def test_the_option_that_differs_is_named_with_what_it_was_and_is():
     study = new_study(fields(LIMITS, CommandRig("./set.sh")), ())
     refuse_other_question(study, fields(LIMITS, CommandRig("./set.sh")))
     assert difference(study, fields(LIMITS, CommandRig("./other.sh"))) == (
-        f"study {study.id} asked something else: --apply, --compose-file or --rig differs, which was what the command"
-        " './set.sh' sets, and is what the command './other.sh' sets."
+        f"study {study.id} asked something else: --apply, --compose-file or --rig differs, which was the target of"
+        " the command './set.sh', and is the target of the command './other.sh'."
         " Resume it with the options that it was started with, or start a new study"
     )
 
