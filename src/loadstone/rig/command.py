@@ -56,6 +56,7 @@ class CommandRig:
     def __init__(self, apply: str, restore: str | None = None, timeout_s: float = 600.0) -> None:
         self._apply, self._restore, self._timeout_s = apply, restore, timeout_s
         self._last: Setting | None = None
+        self._succeeded = False
         self._sampled = False
         self._note = CommandNote.new()
 
@@ -83,7 +84,7 @@ class CommandRig:
 
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Run the command and wait for its end. See `Rig.apply`; `UsageError` too where its report makes no sense."""
-        self._last, self._sampled = setting, False
+        self._last, self._succeeded, self._sampled = setting, False, False
         done = self._run(self._apply, "--apply", environment_of(setting), interrupted)
         if done.code is None:
             return Applied(setting=setting, read_back="")
@@ -91,6 +92,7 @@ class CommandRig:
             raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
         if done.code:
             raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")
+        self._succeeded = True
         report = read_report(done.output)
         check_report(report, setting)
         if report.pids:
@@ -110,14 +112,21 @@ class CommandRig:
             self._note = CommandNote.named(note)
             self._note.end_what_is_left()
         if self._restore is None:
-            left = f"the limits {self._last}" if self._last else "the limits of the last trial"
-            return f"{left} were left as they are, because no --restore command was given"
+            return f"{self._left()}, because no --restore command was given"
         done = self._run(self._restore, "--restore", {}, lambda: False)
         if done.code:
             raise PlatformError(
                 f"--restore failed (exit {done.code}), so limits of a trial may still hold: {done.shown()}"
             )
         return "the --restore command put back what was there before"
+
+    def _left(self) -> str:
+        """What is there now, as far as it is known."""
+        if self._last is None:
+            return "the limits of the last trial were left as they are"
+        if self._succeeded:
+            return f"the limits {self._last} were left as they are"
+        return f"whatever --apply did for {self._last} was left as it is"
 
     def _run(self, command: str, option: str, env: Mapping[str, str], interrupted: Callable[[], bool]) -> _Ended:
         """Run a command in a process group of its own, which is ended when it takes too long or is interrupted.

@@ -164,6 +164,16 @@ def test_without_a_restore_command_the_limits_that_are_left_are_told():
     assert rig.restore({}).startswith("the limits 0.5 CPU and 512m x 2 replicas were left as they are")
 
 
+@pytest.mark.parametrize("command", ["exit 3", "exit 69"])
+def test_after_an_apply_that_failed_nothing_is_said_of_limits_that_may_not_hold(command: str):
+    rig = CommandRig(command)
+    with pytest.raises((PlatformError, BrokeAtStart)):
+        rig.apply(SETTING, never)
+    assert rig.restore({}) == (
+        "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is, because no --restore command was given"
+    )
+
+
 def test_a_restore_command_that_fails_is_an_error():
     with pytest.raises(PlatformError, match=r"--restore failed \(exit 5\), so limits of a trial may still hold: oh"):
         CommandRig("true", "echo oh; exit 5").restore({})
