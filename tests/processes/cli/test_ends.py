@@ -227,7 +227,7 @@ def start_python(*words: str, out: int = subprocess.PIPE) -> subprocess.Popen[st
         stdout=out,
         stderr=subprocess.PIPE,
         text=True,
-        env=without_settings(),
+        env=without_settings() | {"COLUMNS": "80"},
     )
 
 
@@ -262,7 +262,7 @@ def test_a_signal_during_the_imports_is_quiet(results: Path, number: signal.Sign
 @pytest.mark.parametrize("verb", ["show", "export requests as csv"])
 def test_no_moment_is_a_bad_one_for_a_signal(results: Path, verb: str, number: signal.Signals):
     words, moment = words_of(verb, results), random.Random(f"{verb} {number}")
-    whole = run_forked(*words, environ={"COLUMNS": "120"}).out
+    whole = run_forked(*words, environ={"COLUMNS": "80"}).out
     processes = [start(*words, out=subprocess.PIPE) for _ in range(TRIES)]
     ends = []
     for process in processes:

@@ -170,7 +170,8 @@ def test_after_an_apply_that_failed_nothing_is_said_of_limits_that_may_not_hold(
     with pytest.raises((PlatformError, BrokeAtStart)):
         rig.apply(SETTING, never)
     assert rig.restore({}) == (
-        "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is, because no --restore command was given"
+        "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is, because no --restore command was"
+        " given"
     )
 
 
