@@ -12,6 +12,7 @@ from loadstone.archive.closed_run import ClosedRun
 from loadstone.capacity.calibration import calibrated, calibration_text, cores_used
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.identity import differences, identity_of, identity_of_run
+from loadstone.capacity.phrases import counted
 from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
@@ -144,7 +145,7 @@ class Laboratory:
         """Why no further trial may begin; empty as long as one may."""
         settings = self._settings
         if settings.trials is not None and made >= settings.trials:
-            return f"the {settings.trials} trials that were allowed had been made"
+            return f"the limit of {counted(settings.trials, 'trial')} was reached"
         ends_s = time.monotonic() - self._begun_s + self._beside_window_s + plan.window_s
         if settings.budget is not None and ends_s > settings.budget:
             return "there was no time left in the budget"

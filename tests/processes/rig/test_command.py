@@ -169,10 +169,8 @@ def test_after_an_apply_that_failed_nothing_is_said_of_limits_that_may_not_hold(
     rig = CommandRig(command)
     with pytest.raises((PlatformError, BrokeAtStart)):
         rig.apply(SETTING, never)
-    assert rig.restore({}) == (
-        "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is, because no --restore command was"
-        " given"
-    )
+    left = "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is"
+    assert rig.restore({}) == f"{left}, because no --restore command was given"
 
 
 def test_a_restore_command_that_fails_is_an_error():
