@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -34,9 +34,7 @@ class SafeConsole(Console):
 def make_console() -> Console:
     """The console of standard output: as wide as the terminal or as COLUMNS says, and otherwise as wide as a log."""
     console = SafeConsole()
-    asked = os.environ.get("COLUMNS", "")
-    width = int(asked) if asked.isdecimal() else 0
-    return console if console.is_terminal else SafeConsole(width=width or max(_LOG_WIDTH, console.width))
+    return console if console.is_terminal else SafeConsole(width=shutil.get_terminal_size((_LOG_WIDTH, 0)).columns)
 
 
 def tell_terminal(text: str) -> None:
