@@ -68,7 +68,8 @@ def test_limits_hold_in_every_replica_and_nothing_else_changes(shop: SmallProjec
         assert not fresh & shop.ids(), "each trial gets fresh containers"
         fresh = shop.ids()
     assert (shop.ids("other"), shop.file.read_bytes()) == (others, file)
-    readings = DockerEngine(rig.socket(), rig.project).read()
+    socket = Docker(shop.engine.docker_program, shop.engine.environment).socket()
+    readings = DockerEngine(socket, rig.project).read()
     assert {(each.service, each.cpu_limit, each.mem_limit) for each in readings} == {
         ("api", 0.25, 48 * MIB),
         ("other", None, None),
@@ -177,6 +178,10 @@ def test_a_run_in_the_stack_says_the_limits_that_hold_while_nothing_but_the_targ
     run = stack.archived(folder.run)
     assert (run["limits"], run["target"]) == (limits, dict(applied.identity))
     assert run["summary"]["run"]["total"]["failures"] == 0
+    counted = run["balancers"]["target"]["requests"]
+    assert run["requests"] - 20 <= counted <= run["requests"] + 10, (
+        "a worker asks what it is to send; ticks may be late"
+    )
     assert (run["usage"]["target"]["cpu_limit"], run["usage"]["target"]["mem_limit"]) == (2 * 0.5, 2 * 320 * MIB)
 
 

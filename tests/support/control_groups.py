@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def cgroup_rig() -> Iterator[CgroupRig]:
-    """A rig whose group is removed in the end. Skips the test, or fails it, where no group can be made."""
+    """A rig whose group is removed in the end. Skips the test, or fails it, where no group can be made.
+
+    A test that leaves a group of this process behind fails.
+    """
     rig = CgroupRig()
     try:
         before = rig.before()
@@ -30,6 +34,13 @@ def cgroup_rig() -> Iterator[CgroupRig]:
         yield rig
     finally:
         rig.restore(before)
+    left = [str(other) for folder in before["folders"] for other in own_groups(Path(folder).parent)]
+    assert not left, f"control groups are left: {left}"
+
+
+def own_groups(above: Path) -> list[Path]:
+    """The groups below this one that rigs in this process have made."""
+    return sorted(above.glob(f"loadstone-{os.getpid()}-*"))
 
 
 class Version2Double:

@@ -165,6 +165,10 @@ class BalancerRecord(Struct, frozen=True, kw_only=True):
     queue_max: Annotated[int, Meta(description="Requests in its queue, most.")]
     retries: Annotated[int, Meta(description="Connections that it tried again.")]
     redispatches: Annotated[int, Meta(description="Requests that it sent to another server.")]
+    requests: Annotated[
+        int | None,
+        Meta(description="From anybody in the whole run, less those that redirects led to; null if nobody counted."),
+    ] = None
 
 
 class WorkerHealth(Struct, frozen=True, kw_only=True):

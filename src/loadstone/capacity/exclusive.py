@@ -7,16 +7,21 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from urllib.parse import SplitResult
 
 __all__ = ["only_study_of"]
+
+_PORTS: Final = {"http": 80, "https": 443}
+_HERE: Final = frozenset({"localhost", "::1", "0.0.0.0", "::"})  # noqa: S104  (nothing listens there)
 
 
 @contextmanager
@@ -26,7 +31,33 @@ def only_study_of(target: str, study: str) -> Iterator[None]:
     Raises `UsageError` if there is another one, also of another user or with other results. The file with the lock
     stays, as one that is removed could be locked by two.
     """
-    name = f"loadstone-study-{hashlib.sha256(target.encode()).hexdigest()[:16]}.lock"
+    with ExitStack() as locks:
+        for key in sorted(_keys(target)):
+            locks.enter_context(_locked(key, target, study))
+        yield
+
+
+def _keys(target: str) -> set[str]:
+    """One for each address, the same for every spelling of it; a rig's name as it is."""
+    try:
+        return {_address(urlsplit(part)) for part in target.split(", ")}
+    except ValueError:
+        return {target}
+
+
+def _address(parts: SplitResult) -> str:
+    """Scheme, host, port and path, without the user part. Raises `ValueError` for what is no address."""
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(parts.geturl())
+    host = parts.hostname.removesuffix(".")
+    here = host in _HERE or host.startswith("127.")
+    port = parts.port or _PORTS[parts.scheme]
+    return f"{parts.scheme}://{'localhost' if here else host}:{port}{parts.path.rstrip('/')}"
+
+
+@contextmanager
+def _locked(key: str, target: str, study: str) -> Iterator[None]:
+    name = f"loadstone-study-{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
     path = Path(tempfile.gettempdir()) / name
     try:
         lock = _opened(path)

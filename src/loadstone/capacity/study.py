@@ -1,6 +1,6 @@
 """StudyFolder: ``results/studies/ID/study.json``, which studies there are, and which one is named.
 
-The file is replaced after each trial, so a study that was killed goes on where it was (`conduct`).
+The file is replaced after each trial, so a study that was killed goes on where it was (`Trials`).
 """
 
 from __future__ import annotations

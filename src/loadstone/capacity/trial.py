@@ -12,7 +12,8 @@ A trial is *invalid* when the run says nothing about the target, and it never co
 5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica;
    or one of them had other limits at any time than those that the trial is of.
 6. It missed an objective on latency while the workers' host had no CPU to spare, and was at no limit of its own.
-7. It holds, but its latency was still growing when the window ended: it might not hold for longer.
+7. The balancer got clearly more requests than the run sent: somebody else's reach the target.
+8. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
 Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold. So does
 an objective that is missed, although another could not be measured.
@@ -58,6 +59,9 @@ _BUSY_WORKER_PCT: Final = 80.0
 _CORES_APART: Final = 0.01
 """Relative: quotas are whole microseconds."""
 _PAGE_BYTES: Final = 4096
+_FOREIGN_SHARE: Final = 0.01
+_FOREIGN_REQUESTS: Final = 10
+"""A worker asks the target once what it is to send, before its users do."""
 _OWN_LIMITS: Final = frozenset({"cpu quota", "one core per process", "memory"})
 """Causes that lie in the replicas."""
 
@@ -149,7 +153,8 @@ def _judged(run: ClosedRun, users: int, used: Used, target: _Target) -> _Trial:
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
     where = (record, missed, used, target)
-    if flaws := (*_flaws(record, users), *_unseen(used, target, missed), *_starved(*where), *_retried(*where)):
+    flaws = (*_flaws(record, users), *_foreign(record), *_unseen(used, target, missed))
+    if flaws := (*flaws, *_starved(*where), *_retried(*where)):
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     if missed:
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin_of(run))
@@ -178,6 +183,17 @@ def _flaws(record: RunRecord, users: int) -> Iterator[str]:
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"
+
+
+def _foreign(record: RunRecord) -> Iterator[str]:
+    """Requests that a balancer got and this run did not send, if they are more than an inaccuracy."""
+    sent = record.ledgers.archive.produced + record.aborted + record.unreported
+    for balancer in record.balancers.values():
+        if balancer.requests is not None and balancer.requests - sent > max(_FOREIGN_SHARE * sent, _FOREIGN_REQUESTS):
+            yield (
+                f"the balancer got {balancer.requests:,} requests and the run sent {sent:,}: somebody else's reach the"
+                " target, or the scenario sends requests that it does not report"
+            )
 
 
 def _starved(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Target) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,8 @@ def kept_words(words: Sequence[str], *, has_secrets: bool) -> tuple[str, ...] | 
 
     The results folder is left out: whoever resumes a study says where it is.
     """
-    if has_secrets or any(mask_secrets(word) != word for word in words):
+    named = (f"{option} {value}" for option, value in pairwise(words) if option.startswith("--"))
+    if has_secrets or any(mask_secrets(text) != text for text in (*words, *named)):
         return None
     return tuple(_kept(list(words)))
 

@@ -60,12 +60,14 @@ class QueueUse:
     """What a balancer did for one service in the window: how many requests waited in its queue, at its ticks.
 
     ``retries``: connections that it tried again; ``redispatches``: requests that it sent to another server.
+    ``requests``: what came in from anybody in the whole run, less what redirects led to; None if nobody counted.
     """
 
     mean: float
     highest: int
     retries: int = 0
     redispatches: int = 0
+    requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

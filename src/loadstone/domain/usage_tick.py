@@ -53,7 +53,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     """What a load balancer did for one service: ``queue`` requests wait now, ``up`` servers are there now.
 
     Since the tick before, ``retries`` connections were tried again, and ``redispatches`` requests went to another
-    server.
+    server; ``requests`` came in from anybody, less those that a redirect led to. None: nobody counts them.
     """
 
     service: _Name
@@ -61,6 +61,7 @@ class Balance(Struct, frozen=True, kw_only=True):
     retries: Amount
     redispatches: Amount
     up: Amount
+    requests: Amount | None = None
 
 
 class UsageTick(Struct, frozen=True, kw_only=True):

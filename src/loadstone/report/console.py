@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,6 @@ from rich.console import Console
 from rich.segment import Segment
 
 from loadstone.domain.text import printable
-from loadstone.settings.columns import asked_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,9 +34,7 @@ class SafeConsole(Console):
 def make_console() -> Console:
     """The console of standard output: as wide as the terminal or as COLUMNS says, and otherwise as wide as a log."""
     console = SafeConsole()
-    if console.is_terminal:
-        return console
-    return SafeConsole(width=asked_columns() or max(_LOG_WIDTH, console.width))
+    return console if console.is_terminal else SafeConsole(width=shutil.get_terminal_size((_LOG_WIDTH, 0)).columns)
 
 
 def tell_terminal(text: str) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ import msgspec
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import ROOT, cgroup_of
 from loadstone.launch.target_limits import TargetLimits
-from loadstone.rig.control_group import ControlGroup, hand_on_no_longer, remove_groups
+from loadstone.rig.control_group import GROUP_NAMES, ControlGroup, group_name, hand_on_no_longer, remove_groups
 from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import check_limits
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, StartFailedError
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["CgroupRig"]
 
 _SERVICE: Final = "target"
-_NAMES: Final = "loadstone-"
 _LOOKS_FOR_S: Final = 1.0
 _AT_ITS_LIMIT: Final = 0.9
 """Share of the periods; the limits of other rigs count as reached from the same share on."""
@@ -52,7 +50,7 @@ class CgroupRig:
         self, *, proc: Path = Path("/proc"), root: Path = ROOT, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._proc, self._root, self._sleep = proc, root, sleep
-        self._group_name = f"{_NAMES}{uuid.uuid4().hex[:12]}"
+        self._group_name = group_name()
         self._place: ControlGroup | None = None
         self._setting: Setting | None = None
 
@@ -106,11 +104,11 @@ class CgroupRig:
         found = msgspec.convert(before, _Before)
         folders = [Path(folder).resolve() for folder in found.folders]
         for folder in folders:
-            if not folder.name.startswith(_NAMES) or self._root.resolve() not in folder.parents:
+            if not folder.name.startswith(GROUP_NAMES) or self._root.resolve() not in folder.parents:
                 raise UsageError(f"the study names {folder} as its control group, which it cannot have made")
         remove_groups([*folders, *(self._place.folders if self._place else ())])
         if found.enabled:
-            hand_on_no_longer(folders[0].parent, found.enabled, _NAMES)
+            hand_on_no_longer(folders[0].parent, found.enabled)
         return "the control group of the demo target is removed"
 
     def _found(self) -> ControlGroup:

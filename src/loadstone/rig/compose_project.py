@@ -121,10 +121,6 @@ class ComposeRig:
         """The services of the project, as its files name them: a run records the usage of each. Raises `UsageError`."""
         return self._files.services()
 
-    def socket(self) -> Path:
-        """The engine's socket, by which a run on this machine reads usage. Raises `UsageError` if it is elsewhere."""
-        return self._docker.socket()
-
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
         """Raise `UsageError` if this machine, Docker or the service cannot have one of these settings.
 

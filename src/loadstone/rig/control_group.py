@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+
+import psutil
 
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import ROOT, Cgroup, cgroup_of
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["ControlGroup", "hand_on_no_longer", "remove_groups"]
+__all__ = ["GROUP_NAMES", "ControlGroup", "group_name", "hand_on_no_longer", "remove_groups"]
 
+GROUP_NAMES: Final = "loadstone-"
+"""How the names of all groups begin."""
+_MADE_BY: Final = re.compile(rf"{GROUP_NAMES}(\d+)-[0-9a-f]{{8}}")
 _PERIOD_US: Final = 100_000
 """The period that Docker and Kubernetes use: quotas throttle alike only over the same period."""
 _NEEDED: Final = frozenset({"cpu", "memory"})
@@ -73,12 +80,15 @@ class ControlGroup:
         What was still running in it is killed.
         """
         remove_groups(self.folders)
+        for folder in self.folders:
+            _remove_left_over(folder.parent)
         try:
             if self.enable:
                 _write(self.group.cpu.parent / "cgroup.subtree_control", " ".join(f"+{each}" for each in self.enable))
             for folder in self.folders:
                 folder.mkdir()
         except OSError as error:
+            remove_groups(self.folders)
             raise _refused(f"{error.filename}: {error.strerror}") from error
         for file, text in self._contents(limits):
             try:
@@ -106,26 +116,46 @@ class ControlGroup:
             yield memory / "memory.swap.max", "0"
 
 
+def group_name() -> str:
+    """A name that no other group has, and that tells which process made it."""
+    return f"{GROUP_NAMES}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
 def remove_groups(folders: Iterable[Path]) -> None:
-    """Kill what is left in these groups and remove them. Raises `PlatformError` when that fails."""
+    """Kill what is left in these groups and remove them. Raises `PlatformError` when that fails for one of them."""
     deadline_s = time.monotonic() + _EMPTY_WITHIN_S
-    for folder in folders:
-        while folder.is_dir():
-            _kill_all(folder)
-            try:
+    failures = [failure for folder in folders if (failure := _remove(folder, deadline_s)) is not None]
+    if failures:
+        raise failures[0]
+
+
+def _remove(folder: Path, deadline_s: float) -> PlatformError | None:
+    while folder.is_dir():
+        _kill_all(folder)
+        try:
+            folder.rmdir()
+        except OSError as error:  # the kernel calls a group busy until its processes have ended
+            if time.monotonic() > deadline_s:
+                return PlatformError(
+                    f"the control group {folder} cannot be removed: {error.strerror}",
+                    hint=f"Remove it with rmdir {folder} once no process is in it",
+                )
+            time.sleep(_LOOK_EVERY_S)
+    return None
+
+
+def _remove_left_over(above: Path) -> None:
+    """Remove the empty groups of studies that were killed and never resumed."""
+    for folder in above.glob(f"{GROUP_NAMES}*"):
+        made_by = _MADE_BY.fullmatch(folder.name)
+        if made_by and not psutil.pid_exists(int(made_by[1])):
+            with contextlib.suppress(OSError):  # the kernel keeps one with processes in it
                 folder.rmdir()
-            except OSError as error:  # the kernel calls a group busy until its processes have ended
-                if time.monotonic() > deadline_s:
-                    raise PlatformError(
-                        f"the control group {folder} cannot be removed: {error.strerror}",
-                        hint=f"Remove it with rmdir {folder} once no process is in it",
-                    ) from error
-                time.sleep(_LOOK_EVERY_S)
 
 
-def hand_on_no_longer(above: Path, controllers: Iterable[str], names: str) -> None:
+def hand_on_no_longer(above: Path, controllers: Iterable[str]) -> None:
     """Take controllers back that a group was told to hand on, unless groups of other studies still need them."""
-    if not any(above.glob(f"{names}*")):
+    if not any(above.glob(f"{GROUP_NAMES}*")):
         with contextlib.suppress(OSError):  # somebody else hands them further on meanwhile
             _write(above / "cgroup.subtree_control", " ".join(f"-{each}" for each in controllers))
 

@@ -25,6 +25,7 @@ __all__ = [
     "memory_text",
 ]
 
+_KIB: Final = 1024
 _GIB_IN_MIB: Final = 1024
 _QUARTER_GIB: Final = 256
 """MiB: multiples of it are written in GiB."""
@@ -114,6 +115,10 @@ def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | 
 
 
 def memory_text(size_bytes: int) -> str:
-    """Bytes as people write limits: 512m, 1.5g."""
-    mib = size_bytes / MIB
-    return f"{mib / _GIB_IN_MIB:g}g" if mib >= _GIB_IN_MIB and mib % _QUARTER_GIB == 0 else f"{mib:g}m"
+    """Exactly these bytes, as people write limits: 512m, 1.5g; 524292k and 536870913b where nothing else is exact."""
+    for unit, size in (("m", MIB), ("k", _KIB)):
+        count, rest = divmod(size_bytes, size)
+        if not rest:
+            in_gib = unit == "m" and count >= _GIB_IN_MIB and count % _QUARTER_GIB == 0
+            return f"{count / _GIB_IN_MIB:.16g}g" if in_gib else f"{count}{unit}"
+    return f"{size_bytes}b"

@@ -87,21 +87,25 @@ def target_info(docker: Docker, replica: Replica) -> dict[str, Any]:
 
 
 def balancer_requests(docker: Docker, project: str) -> int | None:
-    """Requests that the stack's balancer has got for its replicas since it started; None without a balancer.
+    """Requests that the stack's balancers have got for their replicas since they started; None without a balancer.
 
     Raises `PlatformError` when its statistics cannot be read.
     """
     running = [each for each in replicas_of(docker, project, BALANCER) if each.runs]
     if not running:
         return None
-    text = _asked(docker, running[0], 8404, "/stats;csv").removeprefix("# ")
+    return sum(_requests_of(docker, balancer) for balancer in running)
+
+
+def _requests_of(docker: Docker, balancer: Replica) -> int:
+    text = _asked(docker, balancer, 8404, "/stats;csv").removeprefix("# ")
     counts = [
         row.get("req_tot")
         for row in csv.DictReader(io.StringIO(text))
         if (row.get("pxname"), row.get("svname")) == ("predictions", "FRONTEND")
     ]
     if len(counts) != 1 or not counts[0]:
-        raise PlatformError(f"the statistics of {running[0].name} have no row of its requests")
+        raise PlatformError(f"the statistics of {balancer.name} have no row of its requests")
     return int(counts[0])
 
 

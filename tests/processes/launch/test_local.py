@@ -11,59 +11,30 @@ import os
 import shlex
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from loadstone.errors import ExitCode, PlatformError, SettingsError, UsageError
-from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
+from loadstone.errors import PlatformError, SettingsError, UsageError
 from loadstone.launch.local import LocalStack
-from loadstone.launch.managed_process import ReservedPorts
 from loadstone.launch.preflight import preflight
 from loadstone.launch.scenario import Scenario, worker_command
 from loadstone.launch.stream_store import StreamFolder
-from loadstone.launch.target_limits import TargetLimits
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.launch.watched import WatchedProject
 from loadstone.settings import HookSettings, RunSettings, UsageSettings, WorkerSettings, load
-from support.launch_doubles import FakeMachine, FakePorts, FakeProcess, Script
+from support.launch_doubles import FakeMachine, FakePorts
 from support.loadstone_run import REPOSITORY
 from support.serving import serving
+from support.target_double import TargetDouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEMO = REPOSITORY / "locust-worker" / "locustfile.py"
 REMOTE = {"host": "http://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}
-INFO = {"model": "diabetes", "version": "3", "alias": "champion", "limits": {"cpu_cores": 2.0}, "input_example": [1]}
-
-
-class TargetDouble(ThreadingHTTPServer):
-    """Stands for the demo target: ``/ready`` answers with ``status`` and ``why``, ``/info`` with ``info``."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status, self.why = 200, ""
-        self.info: object = INFO
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: TargetDouble
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        status = 200 if self.path == "/info" else self.server.status
-        body = json.dumps(self.server.info if self.path == "/info" else {"why": self.server.why}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
 
 @pytest.fixture
@@ -366,145 +337,6 @@ def test_a_wrong_setting_of_the_hook_is_refused_before_anything_starts(tmp_path:
         preflight(load(RunSettings, {"results": str(tmp_path)}, environ={}), FROM_MASTER)
     with pytest.raises(SettingsError, match="LOADSTONE_FAST_HTTP_FIX"):
         worker_command(load(WorkerSettings, environ={}), FROM_MASTER)
-
-
-class Demo:
-    """A demo target of fake processes, in virtual time."""
-
-    def __init__(self, machine: FakeMachine, folder: Path, port: int, **options: str) -> None:
-        settings = load(RunSettings, {"demo_port": str(port), **options}, environ={})
-        self.target = DemoTarget.prepare(settings, folder, ReservedPorts(), machine.make)
-        self.script = Script(machine.clock)
-        self.target.clock, self.target.sleep = machine.clock.clock, self.script.sleep
-
-    def start(self) -> None:
-        self.target.start(lambda: False)
-
-
-def test_a_demo_target_is_trained_and_then_awaited(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
-    demo = Demo(machine, tmp_path, target.server_address[1])
-    target.status, machine.ends_at_once["train"] = 503, 0
-    demo.script.at(2, lambda: setattr(target, "status", 200))
-    demo.start()
-    assert machine.started() == ["train", "target"]
-    assert demo.script.passed_s == pytest.approx(2, abs=0.1)
-
-
-def test_a_training_that_refuses_its_settings_is_wrong_use(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
-    machine.ends_at_once["train"] = ExitCode.USAGE
-    with pytest.raises(UsageError, match="the demo target refuses to start: last line of train"):
-        Demo(machine, tmp_path, target.server_address[1]).start()
-    assert machine.started() == ["train"]
-
-
-def test_a_demo_target_that_crashes_is_a_failure_of_the_platform(
-    machine: FakeMachine, target: TargetDouble, tmp_path: Path
-):
-    target.status = 503
-    machine.ends_at_once |= {"train": 0, "target": 1}
-    with pytest.raises(PlatformError, match=r"did not start \(target, exit 1\): last line of target"):
-        Demo(machine, tmp_path, target.server_address[1]).start()
-
-
-def test_a_model_that_the_registry_lacks_is_wrong_use_after_a_few_seconds(
-    machine: FakeMachine, target: TargetDouble, tmp_path: Path
-):
-    target.status, target.why = 503, "models:/absent/1 is not in the registry"
-    demo = Demo(machine, tmp_path, target.server_address[1], demo_model="models:/absent/1")
-    with pytest.raises(UsageError, match="the demo target has no model: models:/absent/1 is not in the registry"):
-        demo.start()
-    assert machine.started() == ["target"], "a named model is not trained"
-    assert 5 < demo.script.passed_s < 6
-
-
-def test_the_demo_target_gets_the_model_that_was_named_for_it_and_no_other(
-    machine: FakeMachine, target: TargetDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("MODEL_URI", "models:/somebody-elses/1")
-    Demo(machine, tmp_path, target.server_address[1])
-    assert machine.processes["target"].env["MODEL_URI"] == machine.processes["train"].env["MODEL_URI"] == ""
-    Demo(machine, tmp_path, target.server_address[1], demo_model="models:/mine/1", demo_registry="sqlite:///mine.db")
-    env = machine.processes["target"].env
-    assert (env["MODEL_URI"], env["MLFLOW_TRACKING_URI"]) == ("models:/mine/1", "sqlite:///mine.db")
-
-
-def test_a_demo_target_that_is_never_ready_is_given_up(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
-    target.status, machine.ends_at_once["train"] = 503, 0
-    demo = Demo(machine, tmp_path, target.server_address[1])
-    demo.script.at(1, lambda: machine.clock.advance(118))
-    with pytest.raises(PlatformError, match="the demo target did not start"):
-        demo.start()
-    assert demo.script.passed_s == pytest.approx(2, abs=0.1), "after two minutes"
-
-
-def test_a_target_is_described_by_the_known_part_of_its_info(target: TargetDouble):
-    host = f"http://127.0.0.1:{target.server_address[1]}"
-    expected = TargetInfo(model="diabetes", version="3", alias="champion", limits={"cpu_cores": 2.0})
-    assert describe_target(host) == expected
-    for other in ({}, [], {"model": 3}, "text"):
-        target.info = other
-        assert describe_target(host) is None
-
-
-class LimitsDouble:
-    """Stands for a rig: records which process it was asked to confirm."""
-
-    def __init__(self) -> None:
-        self.confirmed: list[int] = []
-        self.limits = TargetLimits(prefix=("enter", "group"), confirm=self.confirmed.append, broke=self._broke)
-
-    def _broke(self, error: PlatformError) -> Exception:
-        return ValueError(f"broke: {error.message}")
-
-
-class _Pid:
-    """Stands for the open process."""
-
-    pid = 4711
-
-
-def limited_stack(machine: FakeMachine, target: TargetDouble, **how) -> LocalStack:
-    options = {**REMOTE, "workers": "1", "demo_port": str(target.server_address[1])}
-    del options["host"]
-    settings = load(RunSettings, options, environ={})
-    return LocalStack(settings, scenario(files=(DEMO,)), make_process=machine.make, **how)
-
-
-def test_a_demo_target_starts_under_limits_which_are_confirmed_and_recorded(
-    machine: FakeMachine, target: TargetDouble, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
-    machine.ends_at_once["train"] = 0
-    double, limits = LimitsDouble(), {"cpu_cores": 0.5, "mem_bytes": 512, "replicas": 1}
-    how = {"limits": limits, "identity": {"image": "a", "model": "told"}, "target_limits": double.limits}
-    with limited_stack(machine, target, **how) as stack:
-        original = machine.make
-        stack._make_process = lambda **given: _with_pid(original(**given))
-        stack.start(lambda: False)
-        assert list(machine.processes["target"].argv[:2]) == ["enter", "group"]
-        assert "enter" not in machine.processes["train"].argv
-        assert double.confirmed == [_Pid.pid]
-        env = machine.processes["master"].env
-        assert {**limits, "host_cores": os.cpu_count()} == json.loads(env["LOADSTONE_LIMITS"])
-        assert (json.loads(env["LOADSTONE_TARGET"])["image"]) == "a"
-        assert (json.loads(env["LOADSTONE_TARGET"])["model"]) == "diabetes"
-
-
-def _with_pid(process: FakeProcess) -> FakeProcess:
-    process.process = _Pid()
-    return process
-
-
-def test_a_target_that_does_not_start_under_its_limits_is_told_to_who_set_them(
-    machine: FakeMachine, target: TargetDouble
-):
-    machine.ends_at_once |= {"train": 0, "target": -9}
-    target.status = 503
-    with limited_stack(machine, target, target_limits=LimitsDouble().limits) as stack:
-        original = machine.make
-        stack._make_process = lambda **given: _with_pid(original(**given))
-        with pytest.raises(ValueError, match=r"broke: the demo target did not start \(target, exit -9\)"):
-            stack.start(lambda: False)
 
 
 def test_limits_that_another_program_set_are_recorded_too(machine: FakeMachine):

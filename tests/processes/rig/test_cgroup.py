@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import cgroup_of
+from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
+from loadstone.rig.control_group import remove_groups
 from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
 from loadstone.usage.processes import ProcessTree
 from support.control_groups import cgroup_rig
@@ -21,8 +24,6 @@ from support.processes import is_gone, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from loadstone.rig.cgroup import CgroupRig
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
@@ -164,24 +165,47 @@ def test_the_group_is_removed_in_the_end(rig: CgroupRig):
 
 def test_after_a_kill_another_process_removes_group_and_target(rig: CgroupRig):
     with started([sys.executable, "-c", PARENT]) as parent:
-        assert parent.stdout is not None
-        told = json.loads(parent.stdout.readline())
-        wait_until(lambda: all(_pids(folder) for folder in told["before"]["folders"]), "the target is in its group")
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            told = json.loads(parent.stdout.readline())
+            wait_until(lambda: all(_pids(folder) for folder in told["before"]["folders"]), "the target is in its group")
+        finally:
+            parent.kill()
     assert rig.restore(told["before"]) == "the control group of the demo target is removed"
     assert not any(Path(folder).exists() for folder in told["before"]["folders"])
     assert is_gone(told["pid"]), "the target is gone too"
 
 
 def test_a_study_that_goes_on_after_a_kill_removes_the_group_of_then_and_its_own(rig: CgroupRig):
-    with cgroup_rig() as killed:
-        before = killed.before()
-        killed.apply(SETTING, never)
-        rig.apply(SETTING, never)
-        folders = [*folders_of(killed), *folders_of(rig)]
-        assert all(folder.is_dir() for folder in folders)
-        rig.restore(before)
-        assert not any(folder.exists() for folder in folders)
+    killed = CgroupRig()
+    before = killed.before()
+    killed.apply(SETTING, never)
+    rig.apply(SETTING, never)
+    folders = [*folders_of(killed), *folders_of(rig)]
+    assert all(folder.is_dir() for folder in folders)
+    rig.restore(before)
+    assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.attack(kind="kill -9 of a study that is never resumed", outcome="the next study removes its empty groups")
+def test_what_studies_that_are_gone_left_empty_is_removed(rig: CgroupRig):
+    with started(["true"]) as ended:
+        ended.wait()
+    above = folders_of(rig)[0].parent
+    empty, in_use = above / f"loadstone-{ended.pid}-00000000", above / f"loadstone-{ended.pid}-11111111"
+    alive, foreign = above / f"loadstone-{os.getppid()}-22222222", above / f"loadstone-{ended.pid}"
+    groups = (empty, in_use, alive, foreign)
+    try:
+        for folder in groups:
+            folder.mkdir()
+        with started(["sh", "-c", 'echo $$ > "$0/cgroup.procs"; echo in; read -r _', str(in_use)]) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "in\n"
+            rig.apply(SETTING, never)
+            assert [folder.exists() for folder in groups] == [False, True, True, True]
+            process.communicate("\n")
+    finally:
+        remove_groups(groups)
 
 
 def _pids(folder: str) -> list[str]:

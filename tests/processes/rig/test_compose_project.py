@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadstone.cli.study_checks import refuse_unrecorded_usage
 from loadstone.errors import PlatformError, UsageError
+from loadstone.launch.scenario import Scenario
 from loadstone.rig.compose_project import ComposeRig
 from loadstone.rig.docker import Docker
 from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
+from loadstone.settings import CapacitySettings, load
 from support.docker_double import DockerDouble
 
 if TYPE_CHECKING:
@@ -419,3 +422,17 @@ def test_without_a_stack_that_is_said(double: DockerDouble):
     double.answer("ps -q --no-trunc", "")
     with pytest.raises(UsageError, match=r"no compose stack of loadstone is up on this machine"):
         ComposeRig.of_stack(double.docker)
+
+
+def test_usage_may_be_asked_of_the_services_of_the_project_only(rig: ComposeRig):
+    ways = {"cpu": "1", "memory": "512m", "compose_file": ["a.yaml"], "service": "api"}
+    own = Scenario(files=(), user_classes=("Own",), hosts=("http://own",), shape=None, arguments=())
+    for objective in ("cpu(api)<80%", "mem(db)<1GiB"):
+        refuse_unrecorded_usage(load(CapacitySettings, {**ways, "objective": [objective]}, environ={}), own, rig)
+    asked = load(CapacitySettings, {**ways, "objective": ["cpu(target)<80%"]}, environ={})
+    with pytest.raises(UsageError) as refused:
+        refuse_unrecorded_usage(asked, own, rig)
+    assert str(refused.value) == (
+        "the objective cpu(target)<80% needs CPU and memory of target, and only those of api, db will be recorded."
+        " Leave the objective out, or name one of them in it"
+    )

@@ -38,6 +38,12 @@ def test_the_requests_of_the_balancer_are_read_from_its_statistics(double: Docke
     assert balancer_requests(double.docker, "shop") == 4711
 
 
+def test_the_requests_of_several_balancers_are_added_up(double: DockerDouble):
+    double.answer("ps -aq", "id1\nid2\n")
+    double.answer("exec", PLAIN.format(rows=ROWS))
+    assert balancer_requests(double.docker, "shop") == 2 * 4711
+
+
 def test_what_is_no_answer_is_an_error(double: DockerDouble):
     double.answer("exec", "bash: connect: Connection refused")
     with pytest.raises(DockerError, match="no answer of an HTTP server"):

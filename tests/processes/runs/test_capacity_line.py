@@ -38,6 +38,11 @@ def study_of(run: LoadstoneRun) -> dict[str, Any]:
     return found
 
 
+def trials_of(run: LoadstoneRun) -> list[dict[str, Any]]:
+    """Those of its study so far, which may not have begun."""
+    return study_of(run)["trials"] if list(run.results.glob("studies/*/study.json")) else []
+
+
 def resumed(new_run: Any, run: LoadstoneRun, *words: str) -> LoadstoneRun:
     """`loadstone capacity --resume latest` with the results of another one."""
     made: LoadstoneRun = new_run(None, "--resume", "latest", *words, verb="capacity")
@@ -138,7 +143,7 @@ def test_the_time_of_earlier_sessions_counts_for_the_budget(new_run, counting_se
     assert "1 trial cannot decide this: it takes " in run.output
     question = ("--find", "users", *OBJECTIVES, "-u", "20", *QUICK)
     run = new_run("crowded", "--host", counting_server.url, *question, verb="capacity").start()
-    run.wait_for(lambda: ((run.results / "studies").exists() and len(study_of(run)["trials"]) >= 2) or None, 120)
+    run.wait_for(lambda: len(trials_of(run)) >= 2 or None, timeout_s=120)
     run.kill_everything()
     made = len(study_of(run)["trials"])
     again = resumed(new_run, run, "--budget", "40s")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadstone.usage.balancer import Balancer
+from loadstone.domain.usage_tick import Balance
+from loadstone.usage.balancer import Balancer, addresses_of
 from loadstone.usage.cadvisor import parse_exposition, readings_of
 from loadstone.usage.docker_engine import reading_of
 from loadstone.usage.reading import CounterRates, Reading, SourceError
@@ -265,14 +266,15 @@ def test_a_reading_has_the_time_at_which_the_engine_took_it():
     assert reading_of(CONTAINER, {**STATS, "read": "0001-01-01T00:00:00Z"}, {}, now_ns=1).at_ns == 1  # type: ignore[union-attr]
 
 
-def haproxy_page(queue: int, retries: int, redispatches: int, up: int) -> str:
+def haproxy_page(queue: int, retries: int, redispatches: int, up: int, requests: int = 0, redirects: int = 0) -> str:
     """HAProxy's statistics as far as they are read; the columns that are not are left out."""
+    counts = f"{requests},{redirects}"
     return (
-        "# pxname,svname,qcur,wretr,wredis,act,\n"
-        "predictions,FRONTEND,,,,,\n"
-        f"replicas,replica-1,0,{retries},{redispatches},1,\n"
-        f"replicas,BACKEND,{queue},{retries},{redispatches},{up},\n"
-        "statistics,FRONTEND,,,,,\nstatistics,BACKEND,9,9,9,9,\n"
+        "# pxname,svname,qcur,wretr,wredis,act,req_tot,hrsp_3xx,\n"
+        f"predictions,FRONTEND,,,,,{counts},\n"
+        f"replicas,replica-1,0,{retries},{redispatches},1,{counts},\n"
+        f"replicas,BACKEND,{queue},{retries},{redispatches},{up},{counts},\n"
+        "statistics,FRONTEND,,,,,9,9,\nstatistics,BACKEND,9,9,9,9,9,9,\n"
     )
 
 
@@ -285,6 +287,51 @@ def test_the_balancers_totals_become_increases_and_survive_its_restart():
         (second,) = balancer.read()
     assert (first.service, first.queue, first.retries, first.redispatches, first.up) == ("target", 2, 4, 0, 2)
     assert (second.retries, second.redispatches, second.up) == (1, 0, 3)
+
+
+def test_requests_are_counted_without_those_that_a_redirect_led_to():
+    pages = iter([haproxy_page(0, 0, 0, 1, 100, 40), haproxy_page(0, 0, 0, 1, 170, 60), haproxy_page(0, 0, 0, 1, 8, 1)])
+    with answering(lambda _: next(pages)) as url:
+        balancer = Balancer(url)
+        assert balancer.read() == ()
+        assert [balance.requests for _ in range(2) for balance in balancer.read()] == [50, 7]
+
+
+def test_a_balancer_that_counts_no_requests_says_nothing_of_them():
+    with answering(lambda _: "# pxname,svname,qcur,wretr,wredis,act,\nreplicas,BACKEND,0,0,0,1,\n") as url:
+        balancer = Balancer(url)
+        balancer.read()
+        assert [balance.requests for balance in balancer.read()] == [None]
+
+
+def test_of_two_balancers_behind_one_name_both_are_read():
+    one = iter([haproxy_page(1, 10, 0, 2, 100), haproxy_page(2, 11, 0, 2, 110), haproxy_page(2, 11, 0, 2, 110)])
+    other = iter([haproxy_page(4, 0, 3, 2, 7), haproxy_page(5, 2, 3, 1, 10)])
+    with answering(lambda _: next(one)) as first, answering(lambda _: next(other)) as second:
+        found = [first, second]
+        balancer = Balancer("http://balancer", addresses=lambda _: tuple(found))
+        assert balancer.read() == ()
+        (both,) = balancer.read()
+        found.remove(second)
+        (left,) = balancer.read()
+    assert both == Balance(service="target", queue=7, retries=3, redispatches=0, up=2, requests=13)
+    assert left == Balance(service="target", queue=2, retries=0, redispatches=0, up=2, requests=0)
+
+
+def test_one_of_two_balancers_that_does_not_answer_takes_nothing_from_the_other():
+    with answering(lambda _: haproxy_page(1, 0, 0, 2)) as url:
+        balancer = Balancer("http://balancer", addresses=lambda _: ("http://127.0.0.1:1", url))
+        balancer.read()
+        assert [balance.queue for balance in balancer.read()] == [1]
+    with pytest.raises(SourceError, match="does not answer"):
+        balancer.read()
+
+
+def test_a_name_is_all_its_addresses():
+    assert addresses_of("http://127.0.0.1:8404") == ("http://127.0.0.1:8404",)
+    assert "http://127.0.0.1:8404" in addresses_of("http://localhost:8404")
+    with pytest.raises(SourceError, match=r"no-such-name\.invalid"):
+        addresses_of("http://no-such-name.invalid:8404")
 
 
 def test_what_is_no_statistics_page_is_said():

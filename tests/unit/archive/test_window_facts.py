@@ -162,9 +162,11 @@ def test_stalls_count_if_they_reach_into_the_window():
 def test_queues_of_the_balancer_and_missed_ticks_of_the_sampler_are_told():
     gathered = ServicesInWindow(WINDOW)
     for at_s, waiting in ((9, 900), (10, 10), (11, 30), (14.5, 20)):
-        balance = Balance(service="target", queue=waiting, retries=waiting // 10, redispatches=1, up=1)
+        balance = Balance(
+            service="target", queue=waiting, retries=waiting // 10, redispatches=1, up=1, requests=waiting
+        )
         gathered.take(UsageTick(at_ns=at(at_s), source="s", seq=0, rows=(), balances=(balance,)))
-    assert gathered.queues() == {"target": QueueUse(mean=20.0, highest=30, retries=6, redispatches=3)}
+    assert gathered.queues() == {"target": QueueUse(mean=20.0, highest=30, retries=6, redispatches=3, requests=960)}
     assert gathered.gaps() == (Span(at(11), at(14.5)),)
 
 

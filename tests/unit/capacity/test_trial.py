@@ -266,6 +266,22 @@ def test_a_target_that_waited_for_a_cpu_of_the_workers_host_says_nothing_however
     assert record.outcome == outcome
 
 
+@pytest.mark.attack("somebody else loads the target during a study", "the trial is invalid")
+@pytest.mark.parametrize("objective", ["p95<500ms", "p95<0.5ms"])
+def test_requests_that_the_run_did_not_send_make_a_trial_invalid(tmp_path: Path, objective: str):
+    balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=21)
+    record = record_of(measured(tmp_path, USED, objective=objective, balance=balance), PLAN, "target")
+    assert record.outcome == "invalid"
+    (reason,) = record.reasons
+    assert reason.startswith("the balancer got 420 requests and the run sent 400: somebody else's reach the target, or")
+
+
+@pytest.mark.parametrize("requests", [20, 3, None])
+def test_a_balancer_that_got_no_more_than_the_run_sent_is_no_flaw(tmp_path: Path, requests: int | None):
+    balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=requests)
+    assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
+
+
 def without_figures_for_a_while(tmp_path: Path, objective: str) -> TrialRecord:
     """A run in which one of two replicas is not measured for three seconds."""
     batch = IncarnationMaker(run="20260920-120000-aaaa")

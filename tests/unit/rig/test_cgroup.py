@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadstone.errors import PlatformError, UsageError
+from loadstone.host.cgroup import Cgroup
 from loadstone.rig.cgroup import CgroupRig
+from loadstone.rig.control_group import ControlGroup, remove_groups
 from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
 from support.control_groups import Version2Double
 
@@ -152,6 +154,24 @@ def test_a_start_that_fails_for_no_such_reason_says_nothing_of_the_limits(kernel
     told = "it did not start with 0.25 CPU and 256m x 1 replica, and neither limit explains why: it ended"
     assert error.message == told
     assert error.hint == "see its log"
+
+
+def test_a_group_that_could_be_made_only_in_part_is_removed_again(tmp_path: Path):
+    place = ControlGroup(group=Cgroup(cpu=tmp_path / "one", memory=tmp_path / "missing" / "one", version=1))
+    with pytest.raises(UsageError, match=r"no control group .* No such file"):
+        place.make(SETTING)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_group_that_cannot_be_removed_does_not_keep_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadstone.rig.control_group._EMPTY_WITHIN_S", 0.0)
+    busy, other = tmp_path / "busy", tmp_path / "other"
+    for folder in (busy, other):
+        folder.mkdir()
+    (busy / "below").mkdir()
+    with pytest.raises(PlatformError, match=r"control group .*busy cannot be removed"):
+        remove_groups([busy, other])
+    assert not other.exists()
 
 
 @pytest.mark.attack(kind="a study that names a foreign control group", outcome="refused, and nothing is removed")

@@ -64,7 +64,7 @@ def test_the_same_limits_may_be_written_in_many_ways(cpu: float | str, memory: i
     ("report", "said"),
     [
         pytest.param(Report(cpu=0.51), "reports 0.51 CPU", id="cpu"),
-        pytest.param(Report(memory=512 * MIB + PAGESIZE), "reports 512.004m", id="memory-a-page-more"),
+        pytest.param(Report(memory=512 * MIB + PAGESIZE), "reports 524292k", id="memory-a-page-more"),
         pytest.param(Report(cpu=1, memory="1g", replicas=1), "1 CPU and 1g and 1 replicas", id="everything"),
     ],
 )

@@ -152,7 +152,11 @@ def verdict_of(record: RunRecord) -> Verdict:
 
 def _balancer(use: QueueUse) -> BalancerRecord:
     return BalancerRecord(
-        queue_mean=use.mean, queue_max=use.highest, retries=use.retries, redispatches=use.redispatches
+        queue_mean=use.mean,
+        queue_max=use.highest,
+        retries=use.retries,
+        redispatches=use.redispatches,
+        requests=use.requests,
     )
 
 

@@ -46,6 +46,7 @@ class ServicesInWindow:
         self._ticked_ns: dict[str, int] = {}
         self._gaps: list[Span] = []
         self._balances: dict[str, list[Balance]] = {}
+        self._requests: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
 
@@ -55,6 +56,7 @@ class ServicesInWindow:
         self._ticked_ns[tick.source] = tick.at_ns
         if tick.at_ns - before_ns >= MISSED_NS:
             self._gaps.append(Span(before_ns, tick.at_ns))
+        self._requests.update({each.service: each.requests for each in tick.balances if each.requests is not None})
         if tick.at_ns not in self._window:
             return
         if tick.problem:
@@ -73,8 +75,8 @@ class ServicesInWindow:
         return {name: _service_usage(self._services[name]) for name in sorted(self._services)}
 
     def queues(self) -> dict[str, QueueUse]:
-        """The balancer's queue for each service, in the window, and what it had to try again."""
-        return {name: _queue_use(balances) for name, balances in self._balances.items()}
+        """The balancer's queue for each service, in the window, what it had to try again, and what came in at all."""
+        return {name: _queue_use(balances, self._requests.get(name)) for name, balances in self._balances.items()}
 
     def problems(self) -> tuple[UsageProblem, ...]:
         """What the samplers said was wrong in the window, the longest first."""
@@ -114,13 +116,14 @@ def _add_memory(service: _Service, containers: list[Usage]) -> None:
     service.mem_pct = _highest(service.mem_pct, shares)
 
 
-def _queue_use(balances: Sequence[Balance]) -> QueueUse:
+def _queue_use(balances: Sequence[Balance], requests: int | None) -> QueueUse:
     waiting = [balance.queue for balance in balances]
     return QueueUse(
         mean=sum(waiting) / len(waiting),
         highest=max(waiting),
         retries=sum(balance.retries for balance in balances),
         redispatches=sum(balance.redispatches for balance in balances),
+        requests=requests,
     )
 
 

@@ -1,26 +1,26 @@
-"""Conducting a study: it writes down every trial, goes on where it was, and says what it could not find out."""
+"""Finding the most users: every trial is written down, a study goes on where it was, and says what is left open."""
 
 from __future__ import annotations
 
 from math import log
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from loadstone.capacity.find_users import find_users
-from loadstone.capacity.study import StudyFolder, resolve_study
+from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import StudyRecord, TrialRecord, UsersAnswerRecord, UsersQuestion
-from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import answer_text, exit_code, print_study
-from loadstone.errors import ExitCode, UnreadableRunError, UsageError
+from loadstone.errors import ExitCode
 from support.searching import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from loadstone.capacity.trial import TrialPlan
 
 
 STUDY = StudyRecord(
@@ -208,43 +208,3 @@ def test_the_table_of_a_study_shows_every_trial(tmp_path: Path, capsys: pytest.C
     assert print_study(study) == ExitCode.PASS
     printed = capsys.readouterr().out
     assert all(trial.run in printed for trial in study.trials)
-
-
-def test_studies_are_found_by_id_prefix_and_as_the_latest(tmp_path: Path):
-    folder = StudyFolder(tmp_path / "studies" / STUDY.id)
-    folder.write(STUDY)
-    for text in (STUDY.id, "20261120", "latest"):
-        assert resolve_study(tmp_path, text).path == folder.path
-    with pytest.raises(UsageError, match=r"study 'other' is not in .*: 20261120-120000-aaaa"):
-        resolve_study(tmp_path, "other")
-    with pytest.raises(UsageError, match="there is no study in"):
-        resolve_study(tmp_path / "empty", "latest")
-
-
-WHOLE = msgspec.json.encode(replace(STUDY, trials=(Target(99)(TrialPlan(users=50, window_s=15.0)),))).decode()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "[]", "{}", '{"format": 99}', "\x00\xff", WHOLE[:-9]),
-        WHOLE.replace('"users":50', '"users":0'),
-        WHOLE.replace('"outcome":"holds"', '"outcome":"invalid"'),
-        WHOLE.replace('"margin_se":0.001', '"margin_se":-1'),
-        WHOLE.replace("p95<100ms", "p59<"),
-    ],
-)
-def test_a_damaged_study_is_refused_with_the_cure(tmp_path: Path, text: str):
-    folder = StudyFolder(tmp_path / "studies" / STUDY.id)
-    folder.write(STUDY)
-    folder.study_json.write_text(text)
-    with pytest.raises(UnreadableRunError, match=r"study .* cannot be read: .*start the study again"):
-        folder.read()
-
-
-def test_two_processes_cannot_go_on_with_one_study(tmp_path: Path):
-    folder = StudyFolder(tmp_path / "s")
-    with folder.locked(), pytest.raises(UsageError, match="is in progress in another process"), folder.locked():
-        pass
-    with folder.locked():
-        pass
