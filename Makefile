@@ -30,6 +30,11 @@ help: ## List these targets
 run: $(RUN_SET) ## Run the load-test demo, or your own: ARGS="-f FILE --host URL"
 	@$(VENV)/bin/loadstone run $(ARGS)
 
+.PHONY: capacity
+capacity: $(RUN_SET) ## Find the most users that the demo target holds, served as teams first write it, in ten minutes
+	@TARGET_MODE=$${TARGET_MODE:-naive} $(VENV)/bin/loadstone capacity --find users --users 100 --measure 15s --warmup 3s \
+		--objective 'p95<500ms' $(ARGS)
+
 .PHONY: up
 up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 	@$(VENV)/bin/loadstone up $(ARGS)
@@ -91,7 +96,11 @@ format: $(DEV_SET) ## Format the code and fix what can be fixed
 
 .PHONY: bench
 bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
-	PYTHONPATH=tests $(PY) -m pytest tests/bench -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+	PYTHONPATH=tests $(PY) -m pytest $(if $(filter tests/%,$(ARGS)),,tests/bench) -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
+
+.PHONY: bench-capacity
+bench-capacity: $(DEV_SET) ## Find the smallest server for 10,000 users in the stack: about two hours
+	PYTHONPATH=tests $(PY) -m pytest tests/bench/stack/bench_smallest_server.py -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: bench-dashboards
 bench-dashboards: $(DEV_SET) servers ## Time every panel of the Grafana boards on a run of ten million requests

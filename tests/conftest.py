@@ -48,13 +48,13 @@ _STATE = tempfile.TemporaryDirectory(prefix="loadstone-test-state-")
 
 
 def _plain_environment() -> dict[str, str]:
-    """The environment without settings of a target, and with a folder of its own for what is kept.
+    """The environment without settings of a target or a terminal, and with a folder of its own for what is kept.
 
     Settings and kept streams of the person who runs the tests must not reach them.
     """
     os.environ["XDG_STATE_HOME"] = _STATE.name
     for name in list(os.environ):
-        if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI")):
+        if name.startswith(("TARGET_", "MLFLOW_", "MODEL_URI", "COLUMNS")):
             del os.environ[name]
     return dict(os.environ)
 

@@ -83,7 +83,10 @@ class LoadstoneError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        message = self.message.rstrip(".")
+        return f"{message}{'' if message.endswith(('?', '!')) else '.'} {self.hint}"
 
 
 class UsageError(LoadstoneError):

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from loadstone.capacity.page import write_page
 from loadstone.capacity.study_record import SettingQuestion
+from loadstone.domain.units import MIB
 from support.page_checks import assert_accessible, assert_quiet, fits, tabbed
-from support.studies import BEST, LESS_CPU, MIB, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +131,27 @@ def test_the_numbers_of_the_map_can_be_read_as_a_table(browser: Browser, pages):
         page.evaluate("document.querySelector('#map details').open = true")
         said = page.evaluate("document.querySelector('#map details').innerText")
     assert "3 of 3 trials held, 1 invalid" in said
+
+
+@pytest.mark.parametrize(("width", "rows"), [(1280, 1), (400, 3)])
+def test_the_nine_tiles_stand_in_even_rows(browser: Browser, pages, width: int, rows: int):
+    with browser.page(width=width) as page:
+        page.open(pages["settings"].as_uri())
+        tops = page.evaluate("[...document.querySelectorAll('.tile')].map((each) => each.offsetTop)")
+    assert sorted(tops.count(top) for top in {*tops}) == [9 // rows] * rows
+
+
+def test_the_source_of_limits_is_never_broken_into_lines(browser: Browser, pages):
+    with browser.page(width=400) as page:
+        page.open(pages["settings"].as_uri())
+        table = "document.querySelector('#trials .scroll')"
+        assert page.evaluate(f"{table}.scrollWidth > {table}.clientWidth")
+        lines = page.evaluate("""[...document.querySelectorAll('#trials td:last-child')].map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return range.getClientRects().length;
+        })""")
+    assert lines == [1] * len(SETTINGS_STUDY.trials)
 
 
 def test_marks_say_what_they_are(browser: Browser, pages):

@@ -26,6 +26,14 @@ HOSTILE = "<script>alert(1)</script>"
 SCENARIO = {"files": ["scenario.py"], "digest": "sha256:0", "git_revision": None, "user_classes": ["U"], "shape": None}
 
 
+def closed(path: Path, entries: Sequence[Entry], seconds: float) -> RunFolder:
+    """The folder of a run with these entries, closed five seconds after so many of them."""
+    folder = RunFolder(path).create()
+    write_journal(folder.journal, entries)
+    close_run(folder, now_ns=START + int((seconds + 5) * SECOND))
+    return folder
+
+
 @dataclass(frozen=True, kw_only=True)
 class MadeRun:
     """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``.
@@ -51,10 +59,7 @@ class MadeRun:
 
     def close(self, results: Path) -> RunFolder:
         """Write and close it."""
-        folder = RunFolder(results / self.run).create()
-        write_journal(folder.journal, self.entries())
-        close_run(folder, now_ns=START + (self.seconds + 5) * SECOND)
-        return folder
+        return closed(results / self.run, self.entries(), self.seconds)
 
     def entries(self) -> list[Entry]:
         """Its journal."""

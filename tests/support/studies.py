@@ -17,9 +17,9 @@ from loadstone.capacity.study_record import (
     UsersAnswerRecord,
     UsersQuestion,
 )
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
 
-MIB = 1024**2
 TOP = Setting(1.0, 768 * MIB, 2)
 BEST = Setting(0.75, 512 * MIB, 2)
 LESS_CPU = Setting(0.5, 512 * MIB, 2)

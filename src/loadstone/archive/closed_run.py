@@ -131,6 +131,12 @@ class ClosedRun:
             self._whole.add(path.name)
         return path
 
+    @property
+    def short_files(self) -> tuple[Path, ...]:
+        """run.json, report.html and stats.csv, as far as they are there: what can be kept elsewhere too."""
+        folder = self.folder
+        return tuple(path for path in (folder.run_json, folder.report, folder.stats_csv) if path.is_file())
+
     def problem_with(self, path: Path) -> str:
         """In which way a file of this run is not what it was; empty if it is, or if nobody can know."""
         if path == self.folder.report:

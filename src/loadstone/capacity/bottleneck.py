@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.study_record import BottleneckRecord
 from loadstone.domain.objective import number_text
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _memory_use(used: Used) -> str:
 
 
 def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**2:.0f}m"
+    return f"{size_bytes / MIB:.0f}m"
 
 
 def _cores(value: float | None) -> str:

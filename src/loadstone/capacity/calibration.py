@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.study_record import CalibrationRecord
+from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun
 
-__all__ = ["calibrated", "calibration_text"]
+__all__ = ["calibrated", "calibration_text", "cores_used"]
 
 _MOST_BUSY_PCT: Final = 70.0
 """Of a core that a worker may use; what is left is for moments that are busier than the mean."""
@@ -21,8 +22,8 @@ _WHOLE_CORE_PCT: Final = 100.0
 _USERS_SHARE: Final = 0.99
 
 
-def calibrated(run: ClosedRun, users: int) -> CalibrationRecord | None:
-    """What a calibration run of so many users shows; None if its scenario could send nothing to such an answer.
+def calibrated(run: ClosedRun, users: int) -> CalibrationRecord:
+    """What a calibration run of so many users shows; without a ceiling where it is inconclusive.
 
     Raises `UsageError` when its users did not all run, or a worker was too busy: the generator is too small for them.
     """
@@ -34,30 +35,39 @@ def calibrated(run: ClosedRun, users: int) -> CalibrationRecord | None:
             f" nothing (run {record.id})",
             hint="Add workers on other machines, or ask for fewer users",
         )
-    if busiest is None or not figures.rps:
-        return None
-    ceiling = figures.rps * _WHOLE_CORE_PCT / max(busiest.cpu_pct, 1.0)
-    if busiest.cpu_pct > _MOST_BUSY_PCT:
+    rps, busy_pct = figures.rps or 0.0, busiest.cpu_pct if busiest else 0.0
+    if busiest and busy_pct > _MOST_BUSY_PCT:
         raise UsageError(
             f"the generator does not carry {users:,} users: against an answer that costs nothing, worker"
-            f" {busiest.worker} used {busiest.cpu_pct:.0f} % of a core at {figures.rps:,.0f} requests/s, and may use"
+            f" {busiest.worker} used {busy_pct:.0f} % of a core at {rps:,.0f} requests/s, and may use"
             f" {_MOST_BUSY_PCT:.0f} % (run {record.id})",
             hint="Add workers, on other machines where this one has no more free cores, or ask for fewer users",
         )
+    doubts = record.reasons if record.verdict == INCONCLUSIVE else ()
     return CalibrationRecord(
         run=record.id,
-        rps=figures.rps,
+        doubts=doubts,
+        rps=rps,
         p95_ms=figures.p95_ms,
-        worker_cpu_pct=busiest.cpu_pct,
-        ceiling_rps=ceiling,
-        cores=sum(worker.cpu_pct for worker in record.worker_health) / _WHOLE_CORE_PCT,
+        worker_cpu_pct=busy_pct,
+        ceiling_rps=None if doubts else rps * _WHOLE_CORE_PCT / max(busy_pct, 1.0),
+        cores=cores_used(run),
     )
 
 
-def calibration_text(found: CalibrationRecord | None) -> str:
+def cores_used(run: ClosedRun) -> float:
+    """What all workers of a run used together."""
+    return round(sum(worker.cpu_pct for worker in run.record.worker_health) / _WHOLE_CORE_PCT, 2)
+
+
+def calibration_text(found: CalibrationRecord) -> str:
     """One sentence for people."""
-    if found is None:
-        return "the generator alone could not be measured: the scenario sends nothing to an answer that costs nothing"
+    if found.ceiling_rps is None:
+        more = f" (and {len(found.doubts) - 1} more)" if len(found.doubts) > 1 else ""
+        return (
+            f"the generator alone could not be measured: run {found.run} is inconclusive: {found.doubts[0]}{more}; it"
+            f" sent {found.rps:,.0f} requests/s and used {found.cores:g} cores"
+        )
     return (
         f"the generator alone: {found.rps:,.0f} requests/s against an answer that costs nothing, its busiest worker at"
         f" {found.worker_cpu_pct:.0f} % of a core, so about {found.ceiling_rps:,.0f} requests/s at most"

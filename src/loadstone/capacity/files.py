@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadstone.capacity.answer import (
-    answer_text,
-    bottleneck_at,
-    confidence_text,
-    exit_code,
-    margin_text,
-    question_text,
-    setting_text,
-)
-from loadstone.capacity.study_record import SettingAnswerRecord
+from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
+from loadstone.capacity.phrases import counted, margin_text, setting_text
+from loadstone.capacity.study_record import SettingAnswerRecord, UsersAnswerRecord
+from loadstone.capacity.telling import OUTCOMES, tried, why_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode
 from loadstone.gate.files import check_files, junit_xml, markdown, markdown_table, write_files
@@ -24,7 +18,7 @@ from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from loadstone.capacity.study_record import NeighbourRecord, StudyRecord, TrialRecord
 
@@ -81,9 +75,14 @@ def _report(study: StudyRecord) -> VerdictReport:
     return VerdictReport(
         title=f"loadstone capacity {study.id}",
         verdict=_VERDICTS[code],
-        seconds=sum(trial.window_s for trial in study.trials),
+        seconds=_seconds(study.trials),
         checks=[
-            Check(name=question_text(study), ok=_OK[code], reason=answer_text(study)),
+            Check(
+                name=question_text(study),
+                ok=_OK[code],
+                reason=answer_text(study),
+                seconds=_seconds(_answered(study)),
+            ),
             *(_check(study, each) for each in smaller),
         ],
         notes=[*filter(None, [confidence_text(study)])],
@@ -94,13 +93,29 @@ def _report(study: StudyRecord) -> VerdictReport:
 
 def _check(study: StudyRecord, neighbour: NeighbourRecord) -> Check:
     margin = "" if neighbour.margin is None else f"{margin_text(neighbour.margin, neighbour.margin_se)}; "
-    found = bottleneck_at(study, setting=neighbour.setting)
-    evidence = f"; {found.evidence}" if found else ""
+    found, setting = neighbour.finding, neighbour.setting
+    why = "" if found == "holds" else why_text(study, setting=setting)
     return Check(
-        name=f"one step less does not hold: {setting_text(neighbour.setting)}",
-        ok=True if neighbour.finding in {"fails", "breaks"} else None,
-        reason=f"{margin}{neighbour.finding} after {neighbour.trials} trials{evidence}",
+        name=f"one step less does not hold: {setting_text(setting)}",
+        ok=True if found in {"fails", "breaks"} else None,
+        reason=f"{margin}{OUTCOMES[found]} after {counted(neighbour.trials, 'trial')}{why}",
+        seconds=_seconds(tried(study, setting=setting)),
     )
+
+
+def _answered(study: StudyRecord) -> Sequence[TrialRecord]:
+    """The trials of the answer; all of them where nothing holds, or the study goes on."""
+    answer = study.answer
+    if isinstance(answer, SettingAnswerRecord) and answer.setting is not None:
+        return tried(study, setting=answer.setting)
+    if isinstance(answer, UsersAnswerRecord) and answer.holds is not None:
+        return tried(study, users=answer.holds)
+    return study.trials
+
+
+def _seconds(trials: Iterable[TrialRecord]) -> float:
+    """How long trials measured together."""
+    return sum(trial.window_s for trial in trials)
 
 
 def _row(number: int, trial: TrialRecord) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.capacity.evidence import Finding, SettingObservation
-from loadstone.capacity.grid import Point, grid_of
+from loadstone.capacity.evidence import SettingObservation
+from loadstone.capacity.grid import grid_of
 from loadstone.capacity.search import Answer, Ask, Cheapest
 from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord
 from loadstone.capacity.trial import TrialPlan
@@ -17,8 +17,8 @@ from loadstone.capacity.trials import OutOfReach, converse
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from loadstone.capacity.evidence import Finding
+    from loadstone.capacity.grid import Point
     from loadstone.capacity.study_record import SettingQuestion, StudyRecord
     from loadstone.capacity.trials import Trials
     from loadstone.rig.rig import Setting
@@ -44,7 +44,7 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
     try:
         answer, left_open = converse(search.steps(), observe), ""
     except OutOfReach as limit:
-        answer, left_open = _best_known(search), str(limit)
+        answer, left_open = search.best_known(), str(limit)
     if answer.nothing_holds and (why := _did_not_start(trials.study, search.grid.setting(search.grid.top))):
         answer, left_open = Answer(point=None), why
     if answer.point is not None:
@@ -63,28 +63,6 @@ def _did_not_start(study: StudyRecord, top: Setting) -> str:
     """Why the largest setting never started, which proves nothing about it; empty if it did."""
     tried = [trial for trial in study.trials if trial.setting == top and trial.outcome != "invalid"]
     return "" if any(trial.run for trial in tried) else f"{top} never started: {tried[-1].why}"
-
-
-def _best_known(search: Cheapest) -> Answer:
-    """The cheapest setting that was proved so far, and what is known of its smaller neighbours."""
-    held = [point for point in search.evidence.observations if _proof(search, point) is Finding.HOLDS]
-    point = min(held, key=search.grid.cost, default=None)
-    if point is None:
-        return Answer(point=None)
-    smaller = [(near, found) for near in _one_step_less(point) if (found := _proof(search, near)) is not None]
-    fails = any(near.cpu < point.cpu and found in {Finding.FAILS, Finding.BREAKS} for near, found in smaller)
-    return Answer(point=point, smaller=tuple(smaller), smaller_fails=fails)
-
-
-def _proof(search: Cheapest, point: Point) -> Finding | None:
-    return search.evidence.finding(point, passes=search.rules.passes, fails=search.rules.fails)
-
-
-def _one_step_less(point: Point) -> Iterable[Point]:
-    if point.cpu:
-        yield point._replace(cpu=point.cpu - 1)
-    if point.mem:
-        yield point._replace(mem=point.mem - 1)
 
 
 def _told(search: Cheapest, answer: Answer, left_open: str) -> SettingAnswerRecord:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from loadstone.domain.units import GIB
 from loadstone.errors import UsageError
 from loadstone.rig.rig import Setting
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "Point", "Prices", "grid_of"]
 
-_GIB: Final = 1024**3
 _ALMOST: Final = 1e-9
 """Steps are decimal fractions: a value this little above one, relatively, is that step."""
 
@@ -40,7 +40,7 @@ class Prices:
 
     def of(self, setting: Setting) -> float:
         """What an hour of all replicas of a setting costs."""
-        one = self.cpu_core * setting.cpu_cores + self.mem_gib * setting.mem_bytes / _GIB + self.replica
+        one = self.cpu_core * setting.cpu_cores + self.mem_gib * setting.mem_bytes / GIB + self.replica
         return one * setting.replicas
 
 
@@ -65,9 +65,9 @@ class Grid:
         """The largest setting."""
         return Point(len(self.cpu_cores) - 1, len(self.mem_bytes) - 1, len(self.replicas) - 1)
 
-    def settings(self) -> list[Setting]:
-        """All of them."""
-        return [Setting(*each) for each in product(self.cpu_cores, self.mem_bytes, self.replicas)]
+    def extremes(self) -> tuple[Setting, Setting]:
+        """The smallest and the largest: what is true of a limit of both is true of all."""
+        return self.setting(Point(0, 0, 0)), self.setting(self.top)
 
     def setting(self, point: Point) -> Setting:
         """The limits that a point stands for."""

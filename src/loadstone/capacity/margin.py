@@ -53,29 +53,31 @@ class Margin:
 
 
 def margin_of(run: ClosedRun) -> Margin:
-    """The largest margin of a closed run.
+    """The largest margin of a closed run, over the objectives that could be measured.
 
-    Raises `UsageError` without an objective or if one could not be measured, and `ArchiveError`.
+    Raises `UsageError` without such an objective, and `ArchiveError`.
     """
-    seconds = read_seconds(run)
-    margins = [_margin(parse_objective(each.text), each, seconds, run.record.judged) for each in run.record.objectives]
-    if not margins:
+    objectives = run.record.objectives
+    if not objectives:
         raise UsageError("a run without objectives has no margin", hint="Name one with --objective, such as p95<500ms")
-    return max(margins)
+    seconds = read_seconds(run)
+    measured = [(each, each.value) for each in objectives if each.value is not None]
+    if not measured:
+        raise UsageError(f"objective {objectives[0].text} cannot be decided: {objectives[0].reason}")
+    return max(_margin(each, value, seconds, run.record.judged) for each, value in measured)
 
 
 def _margin(
-    objective: Objective, result: ObjectiveRecord, seconds: Mapping[RequestName, RunSeconds], judged: PartRecord
+    result: ObjectiveRecord, measured: float, seconds: Mapping[RequestName, RunSeconds], judged: PartRecord
 ) -> Margin:
-    if result.value is None:
-        raise UsageError(f"objective {result.text} cannot be decided: {result.reason}")
+    objective = parse_objective(result.text)
     sign = -1.0 if objective.operator in {">", ">="} else 1.0
     if objective.operator == "==" or not objective.limit:  # exactly met or not: there is no nearly
         return Margin(-_FAR if result.ok else _FAR, _CERTAIN_SE, result.text)
     if objective.metric in _COUNTS:
-        value, se = _of_count(objective, result.value, _requests(objective.name, judged))
+        value, se = _of_count(objective, measured, _requests(objective.name, judged))
     else:
-        value, se = _ratio(result.value, objective.limit), _error(objective, _selected(objective.name, seconds))
+        value, se = _ratio(measured, objective.limit), _error(objective, _selected(objective.name, seconds))
     return Margin(sign * value, se, result.text)
 
 

@@ -6,19 +6,21 @@ The answer comes first; below it is what it rests on. Names and texts of a scena
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from statistics import median
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from loadstone.archive.folder import replace_file
-from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
+from loadstone.capacity.answer import USUAL_RESULTS, answer_sentences, confidence_text, exit_code, question_text
 from loadstone.capacity.markup import Markup, element, link, pairs, section, table
 from loadstone.capacity.page_evidence import evidence_section
 from loadstone.capacity.page_plots import latency_plot, map_of_settings, price_plot
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
-from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, word
+from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, without_empty, word
 from loadstone.charts.page import still_page
+from loadstone.domain.masking import mask_secrets
 from loadstone.errors import ExitCode
 from loadstone.rig.rig import memory_text
 
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from loadstone.capacity.study_record import StudyRecord, TrialRecord
+    from loadstone.capacity.study_record import CalibrationRecord, StudyRecord, TrialRecord
 
 __all__ = ["page_text", "write_page"]
 
-_NUMBER, _LONG = "number", "long"
+_NUMBER, _LONG, _LINE = "number", "long", "line"
 _BADGES: Final = {
     ExitCode.PASS: ("proved", "good"),
     ExitCode.FAIL: ("nothing that may be tried holds", "bad"),
@@ -40,7 +42,7 @@ _BADGES: Final = {
 
 def write_page(folder: Path, study: StudyRecord) -> Path:
     """Replace capacity.html in the folder of a study; returns its path. Raises `OSError`."""
-    text, path = page_text(study), folder / "capacity.html"
+    text, path = page_text(study, folder.parent.parent), folder / "capacity.html"
 
     def write(to: Path) -> None:
         to.write_text(text, encoding="utf-8", errors="replace")
@@ -49,11 +51,11 @@ def write_page(folder: Path, study: StudyRecord) -> Path:
     return path
 
 
-def page_text(study: StudyRecord) -> str:
-    """The page of a study."""
+def page_text(study: StudyRecord, results: Path = USUAL_RESULTS) -> str:
+    """The page of a study in a results folder."""
     body = element(
         "div",
-        _head(study),
+        _head(study, results),
         _tiles(study),
         *_plots(study),
         evidence_section(study),
@@ -70,14 +72,16 @@ def _badge(study: StudyRecord) -> tuple[str, str]:
     return ("in progress", "") if study.answer is None else _BADGES[exit_code(study)]
 
 
-def _head(study: StudyRecord) -> Markup:
+def _head(study: StudyRecord, results: Path) -> Markup:
     badge, kind = _badge(study)
     sure = confidence_text(study)
+    first, *more = answer_sentences(study, results)
     return element(
         "header",
         element("h1", f"loadstone capacity: study {study.id}"),
         element("p", element("strong", badge), class_=f"verdict {kind}".strip()),
-        element("p", answer_text(study), class_="answer-text"),
+        element("p", first, class_="answer-text"),
+        element("p", " ".join(more)) if more else None,
         element("p", sure, class_="muted") if sure else None,
         element("p", f"Asked for: {question_text(study)}.", class_="muted"),
     )
@@ -148,12 +152,18 @@ def _generator(study: StudyRecord) -> Markup:
         ("p95 without a target", "" if found.p95_ms is None else f"{found.p95_ms:,.1f} ms"),
         ("busiest worker", f"{found.worker_cpu_pct:.0f} % of a core"),
         ("all workers", f"{found.cores:.2g} cores"),
-        ("ceiling", f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"),
+        ("ceiling", _ceiling(found)),
         ("most in a trial", f"{max(rates):,.1f} requests/s{share}" if rates else ""),
     ]
     about = "A run of the same users against an answer that costs nothing says what the generator can do by itself: "
     sentence = element("p", about, link(f"run {found.run}", _report(found.run)), ".", class_="muted")
     return section("generator", "Load generator", sentence, pairs(rows))
+
+
+def _ceiling(found: CalibrationRecord) -> str:
+    if found.ceiling_rps is None:
+        return f"not measured, because the run is inconclusive: {'; '.join(found.doubts)}"
+    return f"{found.ceiling_rps:,.1f} requests/s, at which its busiest worker would use a whole core"
 
 
 def _trials(study: StudyRecord) -> Markup:
@@ -164,10 +174,10 @@ def _trials(study: StudyRecord) -> Markup:
         *(("trial", ""), ("report", ""), *limits, ("users", _NUMBER), ("outcome", ""), ("why", _LONG)),
         *((title, _NUMBER) for title in ("measured", "req/s", "failed", "mean ms", "p95 ms", "p99 ms", "max ms")),
         *((title, _NUMBER) for title in ("CPU used, cores", "throttled", "peak memory")),
-        ("limits read back from", ""),
+        ("limits read back from", _LINE),
     ]
     rows = [_trial(at, trial, with_limits=study.asks_setting) for at, trial in enumerate(study.trials, 1)]
-    return table("All trials", columns, rows)
+    return table("All trials", *without_empty(columns, rows))
 
 
 def _trial(at: int, trial: TrialRecord, *, with_limits: bool) -> Sequence[str]:
@@ -191,8 +201,12 @@ def _trial(at: int, trial: TrialRecord, *, with_limits: bool) -> Sequence[str]:
 
 def _identity(study: StudyRecord) -> Iterator[tuple[str, str]]:
     question = study.question
-    yield from (("study", study.id), ("started", study.started_at), ("scenario files", ", ".join(study.scenario)))
-    yield from (("host", study.host), ("limits are set by", study.rig), ("objectives", " and ".join(study.objectives)))
+    yield from (
+        ("study", study.id),
+        ("started", f"{study.started_at[:19].replace('T', ' ')} UTC"),
+        ("scenario files", ", ".join(study.scenario)),
+    )
+    yield from (("host", study.host), ("limits of", study.rig), ("objectives", " and ".join(study.objectives)))
     if isinstance(question, SettingQuestion):
         yield "CPU of one replica", _listed([f"{each:g}" for each in question.cpu_cores])
         yield "memory of one replica", _listed([memory_text(each) for each in question.mem_bytes])
@@ -202,7 +216,7 @@ def _identity(study: StudyRecord) -> Iterator[tuple[str, str]]:
     else:
         yield "users", f"{question.at_least:,} to {question.at_most:,}, {question.first:,} first"
     yield "measured", f"{study.measure_s:g} s or longer, after {study.warmup_s:g} s of warm-up"
-    yield "options", " ".join(study.words)
+    yield "options", mask_secrets(shlex.join(study.words or ()))
 
 
 def _report(run: str) -> str:

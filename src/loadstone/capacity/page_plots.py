@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.markup import Markup, element, figure, table
-from loadstone.capacity.plots import Axis, Cell, Mark, cells, legend, scatter
+from loadstone.capacity.phrases import counted
+from loadstone.capacity.plots import ANSWER, LIMIT, STEPS, Axis, Cell, Mark, cells, legend, scatter
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
 from loadstone.domain.objective import parse_objectives
 from loadstone.rig.rig import Setting, memory_text
@@ -22,6 +23,7 @@ __all__ = ["Tried", "cost_of", "latency_plot", "map_of_settings", "price_plot", 
 _LATENCIES: Final = ("p95_ms", "p99_ms", "mean_ms", "max_ms")
 _FOUND: Final = {"holds": "holds", "fails": "fails", "breaks": "breaks", "undecided": "undecided"}
 _NUMBER: Final = "number"
+_RING: Final = (ANSWER, "the answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Tried:
     def text(self) -> str:
         """Its trials, for people."""
         invalid = f", {self.invalid} invalid" if self.invalid else ""
-        return f"{self.held} of {self.valid} trials held{invalid}"
+        return f"{self.held} of {counted(self.valid, 'trial')} held{invalid}"
 
 
 def state_of(trial: TrialRecord) -> str:
@@ -98,7 +100,7 @@ def map_of_settings(study: StudyRecord, question: SettingQuestion) -> Markup:
     ringed = _answered(study) is not None
     return element(
         "div",
-        legend([*states, *implied], more=["a blue ring: the answer"] if ringed else []),
+        legend([*states, *implied], more=[_RING] if ringed else []),
         element("div", *maps, class_="charts"),
         _settings_table(question, tried),
     )
@@ -109,7 +111,7 @@ def _answered(study: StudyRecord) -> Setting | None:
 
 
 def _map(study: StudyRecord, question: SettingQuestion, tried: Sequence[Tried], replicas: int) -> Markup:
-    title = f"{replicas} replica{'' if replicas == 1 else 's'}"
+    title = counted(replicas, "replica")
     here = {each.setting: each for each in tried if each.setting.replicas == replicas}
     found = []
     for column, cpu in enumerate(question.cpu_cores):
@@ -193,7 +195,7 @@ def price_plot(study: StudyRecord, question: SettingQuestion) -> Markup:
         marks,
         steps=steps,
     )
-    more = ["the line: the cheapest setting that holds, as far as known by then"]
+    more = [(STEPS, "the cheapest setting that holds, as far as known by then")]
     return figure("price", "Price of what was tried", "an hour", drawing, legend([m.state for m in marks], more=more))
 
 
@@ -217,7 +219,8 @@ def latency_plot(study: StudyRecord) -> Markup:
         marks,
         limit=limit_ms or None,
     )
-    more = [f"the dashed line: the limit, {limit_ms:,.10g} ms"] if limit_ms else []
+    more = [_RING] if any(mark.is_answer for mark in marks) else []
+    more += [(LIMIT, f"the limit, {limit_ms:,.10g} ms")] if limit_ms else []
     return figure(
         "latency", f"{name} against {against}", "ms", drawing, legend([mark.state for mark in marks], more=more)
     )

@@ -15,7 +15,7 @@ from loadstone.capacity.markup import Markup, element
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Axis", "Cell", "Mark", "cells", "legend", "scatter"]
+__all__ = ["ANSWER", "LIMIT", "STEPS", "Axis", "Cell", "Mark", "cells", "legend", "scatter"]
 
 _WIDTH, _HEIGHT = 480, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 22, 12, 44
@@ -27,6 +27,8 @@ _ROOM_IN_LOG: Final = 1.25
 _WIDE_RANGE: Final = 8.0
 _CELL_LABELS: Final = 9
 _ROW_HEIGHT: Final = (16.0, 34.0)
+ANSWER, LIMIT, STEPS = "answer", "limit-line", "steps"
+"""Classes of what is no mark: the ring around the answer, the line of a limit, and the line in steps."""
 NAMES: Final[Mapping[str, str]] = {
     "holds": "held",
     "fails": "did not hold",
@@ -122,10 +124,10 @@ def scatter(
     parts += [_tick_text(across(tick), _HEIGHT - _BOTTOM + 18, tick, "middle") for tick in x.ticks()]
     parts.append(_words((_WIDTH + _LEFT) / 2, _HEIGHT - 6, x.title, "middle"))
     if limit is not None:
-        parts.append(_line(down(limit), "limit-line"))
+        parts.append(_line(down(limit), LIMIT))
     if steps:
         corners = " ".join(f"{value:.1f},{height:.1f}" for value, height in ((across(a), down(b)) for a, b in steps))
-        parts.append(element("polyline", points=corners, class_="steps"))
+        parts.append(element("polyline", points=corners, class_=STEPS))
     parts += [_mark(across(mark.x), down(mark.y), mark.state, mark.title, is_answer=mark.is_answer) for mark in marks]
     return _svg(label, _HEIGHT, parts)
 
@@ -154,10 +156,11 @@ def cells(label: str, columns: Sequence[str], rows: Sequence[str], x_title: str,
     return _svg(label, bottom + _BOTTOM, parts)
 
 
-def legend(states: Sequence[str], *, more: Sequence[str] = ()) -> Markup:
-    """What the marks mean."""
+def legend(states: Sequence[str], *, more: Sequence[tuple[str, str]] = ()) -> Markup:
+    """What the marks mean, and ``more``: the answer's ring and lines, by class and meaning."""
     items = [element("li", _symbol(state), element("span", NAMES[state])) for state in NAMES if state in states]
-    return element("ul", *items, *(element("li", element("span", text)) for text in more), class_="legend")
+    items += [element("li", _sign(kind), element("span", text)) for kind, text in more]
+    return element("ul", *items, class_="legend")
 
 
 def _symbol(state: str) -> Markup:
@@ -166,6 +169,14 @@ def _symbol(state: str) -> Markup:
     return element(
         "svg", _mark(8, 8, state, "", size=0.7), viewBox="0 0 16 16", width=16, height=16, aria_hidden="true"
     )
+
+
+def _sign(kind: str) -> Markup:
+    """The ring around the answer, or a line."""
+    ring = element("g", element("circle", cx=8, cy=8, r=6, class_=kind), class_="mark")
+    line = element("line", x1=0, y1=8, x2=24, y2=8, class_=kind)
+    width, drawn = (16, ring) if kind == ANSWER else (24, line)
+    return element("svg", drawn, viewBox=f"0 0 {width} 16", width=width, height=16, aria_hidden="true")
 
 
 def _mark(x: float, y: float, state: str, title: str, *, is_answer: bool = False, size: float = 0.75) -> Markup:
@@ -180,7 +191,7 @@ def _mark(x: float, y: float, state: str, title: str, *, is_answer: bool = False
         "undecided": element("path", d=f"M{x:.1f} {y - r:.1f}l{r:.1f} {r:.1f}l{-r:.1f} {r:.1f}l{-r:.1f} {-r:.1f}z"),
         "invalid": element("circle", cx=x, cy=y, r=r),
     }
-    ring = element("circle", cx=x, cy=y, r=r + 4, class_="answer") if is_answer else None
+    ring = element("circle", cx=x, cy=y, r=r + 4, class_=ANSWER) if is_answer else None
     told = element("title", title) if title else None
     return element("g", told, ring, shapes.get(state), class_=f"mark {state}")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from loadstone.capacity.grid import Grid
 
-__all__ = ["FIRST_LOOK_S", "Answer", "Ask", "Cheapest", "Steps"]
+__all__ = ["FIRST_LOOK_S", "MEMORY_HEADROOM", "Answer", "Ask", "Cheapest", "Steps"]
 
 T = TypeVar("T")
 FIRST_LOOK_S: Final = 60.0
@@ -39,10 +39,12 @@ _USUAL_USE: Final = 0.85
 _MEASURED_USE: Final = (0.3, 0.97)
 _SMALL_CORES: Final = 1.3
 """With more cores than this a process with one busy thread leaves some unused, which says nothing about the others."""
-_MEMORY_HEADROOM: Final = 1.06
+MEMORY_HEADROOM: Final = 1.06
 _LESS_CPU_IS_HOPELESS: Final = 0.85
 """Fewer cores than this share of what was used at the top cannot be enough."""
 _CHEAPER_BY: Final = 0.02
+_PASSES_AT_TOP, _FAILS_AT_TOP = 2, 2
+"""For the largest setting, from which the search goes on; as an answer it is proved like any other, if time allows."""
 _SURE_OF_STEP: Final = 0.8
 _MOST_LOOKS: Final = 10
 _SINGLE_STEPS: Final = 3
@@ -102,7 +104,7 @@ class Cheapest:
 
     def steps(self) -> Steps[Answer]:
         """The whole search: yields what to try, is sent what was observed, and returns the answer."""
-        found = yield from self._tested(self.grid.top, passes=2, fails=2)
+        found = yield from self._tested(self.grid.top, passes=_PASSES_AT_TOP, fails=_FAILS_AT_TOP)
         if found is not Finding.HOLDS:
             return Answer(point=None, nothing_holds=found is not Finding.UNDECIDED)
         self._learn_from_top()
@@ -117,6 +119,27 @@ class Cheapest:
             if answer.point is not None:
                 return answer
         return Answer(point=None)
+
+    def best_known(self) -> Answer:
+        """The cheapest setting that was proved so far, by the rules of the search, and what is known of its neighbours.
+
+        The largest one needs no more than the search did to go on from it.
+        """
+        held = [point for point in self.evidence.observations if self._is_enough(point)]
+        point = min(held, key=self.grid.cost, default=None)
+        if point is None:
+            return Answer(point=None)
+        findings = ((near, self._proof(near, self.rules.passes)) for near in self._smaller(point))
+        return _answer(point, [(near, found) for near, found in findings if found is not None])
+
+    def _is_enough(self, point: Point) -> bool:
+        top = self.grid.top
+        passes = _PASSES_AT_TOP if point == top else self.rules.passes
+        has_headroom = self._has_headroom(point) or point.mem == top.mem
+        return has_headroom and self._proof(point, passes) is Finding.HOLDS
+
+    def _proof(self, point: Point, passes: int) -> Finding | None:
+        return self.evidence.finding(point, passes=passes, fails=self.rules.fails)
 
     def _unexplored(self) -> list[int]:
         """The numbers of replicas that were not looked at: some are left out while another promises to be cheaper."""
@@ -158,8 +181,8 @@ class Cheapest:
             return self.grid.top.mem
         added = peak - self._idle_bytes
         share = self._count(self._peak.replicas) / self._count(replicas)
-        predicted = self.grid.mem_for(_MEMORY_HEADROOM * (self._idle_bytes + added * share))
-        if predicted is None and self.grid.mem_for(_MEMORY_HEADROOM * peak) is not None:
+        predicted = self.grid.mem_for(MEMORY_HEADROOM * (self._idle_bytes + added * share))
+        if predicted is None and self.grid.mem_for(MEMORY_HEADROOM * peak) is not None:
             return self.grid.top.mem  # it may not be shared at all
         return predicted
 
@@ -258,7 +281,7 @@ class Cheapest:
         point = self._with_all_memory(self.candidates[replicas], replicas)
         if replicas not in self._memory:
             peak = self.evidence.peak_mem_bytes(point)
-            mem = self.grid.mem_for(_MEMORY_HEADROOM * peak) if peak else self._enough_memory(replicas)
+            mem = self.grid.mem_for(MEMORY_HEADROOM * peak) if peak else self._enough_memory(replicas)
             self._memory[replicas] = point.mem if mem is None else mem
         return point._replace(mem=self._memory[replicas])
 
@@ -285,17 +308,17 @@ class Cheapest:
         self.candidates[point.replicas], self._memory[point.replicas] = point.cpu, point.mem
 
     def _has_headroom(self, point: Point) -> bool:
-        return _MEMORY_HEADROOM * (self.evidence.peak_mem_bytes(point) or 0) <= self.grid.mem_bytes[point.mem]
+        return MEMORY_HEADROOM * (self.evidence.peak_mem_bytes(point) or 0) <= self.grid.mem_bytes[point.mem]
 
     def _smaller(self, point: Point) -> Sequence[Point]:
         """One CPU step less, and one memory step less if the usual working set would fit."""
         smaller = [point._replace(cpu=point.cpu - 1)] if point.cpu else []
         peak = self.evidence.usual_peak_mem_bytes(point)
-        if point.mem and peak is not None and _MEMORY_HEADROOM * peak <= self.grid.mem_bytes[point.mem - 1]:
+        if point.mem and peak is not None and MEMORY_HEADROOM * peak <= self.grid.mem_bytes[point.mem - 1]:
             smaller.append(point._replace(mem=point.mem - 1))
         return smaller
 
 
 def _answer(point: Point, smaller: Sequence[tuple[Point, Finding]]) -> Answer:
-    fails = [found in {Finding.FAILS, Finding.BREAKS} for tried, found in smaller if tried.cpu < point.cpu]
-    return Answer(point=point, smaller_fails=all(fails), smaller=tuple(smaller))
+    fails = any(found in {Finding.FAILS, Finding.BREAKS} for tried, found in smaller if tried.cpu < point.cpu)
+    return Answer(point=point, smaller_fails=fails or not point.cpu, smaller=tuple(smaller))

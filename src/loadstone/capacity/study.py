@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["STUDIES", "StudyFolder", "list_studies", "resolve_study"]
+__all__ = ["STUDIES", "StudyFolder", "resolve_study"]
 
 STUDIES: Final = "studies"
 """The folder of all studies, in the results folder."""
@@ -79,16 +79,9 @@ class StudyFolder:
             yield
 
 
-def list_studies(results: Path) -> list[StudyFolder]:
-    """Every study in a results folder, oldest first."""
-    folder = results / STUDIES
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [found for found in map(StudyFolder, paths) if found.study_json.exists()]
-
-
 def resolve_study(results: Path, text: str) -> StudyFolder:
     """The study that ``text`` names: its id, a prefix that no other has, or ``latest``. Raises `UsageError`."""
-    studies = list_studies(results)
+    studies = _studies(results)
     if text == _LATEST and studies:
         return studies[-1]
     found = [each for each in studies if each.path.name == text]
@@ -102,3 +95,10 @@ def resolve_study(results: Path, text: str) -> StudyFolder:
     names = ", ".join(each.path.name for each in (found or studies)[-_SHOWN:])
     problem = "is ambiguous" if found else f"is not in {results / STUDIES}"
     raise UsageError(f"study {text!r} {problem}: {names}", hint=f"`{_LATEST}` is the newest")
+
+
+def _studies(results: Path) -> list[StudyFolder]:
+    """Every study in a results folder, oldest first."""
+    folder = results / STUDIES
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [found for found in map(StudyFolder, paths) if found.study_json.exists()]

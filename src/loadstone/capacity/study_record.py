@@ -155,10 +155,14 @@ class CalibrationRecord(Struct, frozen=True, kw_only=True):
     """What the generator can do by itself: a run of the same users against an answer that costs nothing."""
 
     run: str
+    doubts: Annotated[tuple[str, ...], Meta(description="Why that run is inconclusive; empty if it is not.")] = ()
     rps: Annotated[float, Meta(description="Requests per second of these users.", ge=0)]
     p95_ms: float | None
     worker_cpu_pct: Annotated[float, Meta(description="Of one core, the busiest worker.", ge=0)]
-    ceiling_rps: Annotated[float, Meta(description="The rate at which that worker would use a whole core.", ge=0)]
+    ceiling_rps: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="The rate at which that worker would use a whole core; null if the run is inconclusive."),
+    ]
     cores: Annotated[float, Meta(description="What all workers used together.", ge=0)]
 
 
@@ -177,8 +181,11 @@ class StudyRecord(Struct, frozen=True, kw_only=True):
     measure_s: Annotated[float, Meta(gt=0)]
     warmup_s: Annotated[float, Meta(ge=0)]
     words: Annotated[
-        tuple[str, ...], Meta(description="The options that it was started with; empty if they could hold a secret.")
-    ] = ()
+        tuple[str, ...] | None,
+        Meta(
+            description="The options that it was started with; null if they were not kept, as they could hold a secret."
+        ),
+    ] = None
     before: Annotated[
         dict[str, Any] | None, Meta(description="What the rig found; null once it was put back, or was never changed.")
     ] = None

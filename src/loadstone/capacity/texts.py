@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.markup import Markup, element
+from loadstone.domain.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["NOTHING", "count_text", "mib_text", "number", "percent", "word"]
+__all__ = ["NOTHING", "count_text", "mib_text", "number", "percent", "without_empty", "word"]
 
 NOTHING: Final = "\N{EN DASH}"
 _THOUSAND: Final = 1000
-_MIB: Final = 1024**2
 _KINDS: Final[Mapping[str, str]] = {"holds": "good", "does not hold": "bad", "invalid": "warn", "undecided": "warn"}
 
 
@@ -34,7 +35,15 @@ def percent(value: float | None) -> str:
 
 def mib_text(size_bytes: float | None) -> str:
     """Bytes as MiB."""
-    return NOTHING if size_bytes is None else f"{size_bytes / _MIB:,.0f} MiB"
+    return NOTHING if size_bytes is None else f"{size_bytes / MIB:,.0f} MiB"
+
+
+def without_empty(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[tuple[str, str]], Sequence[Sequence[str]]]:
+    """The columns, and the rows, of a table without the columns in which nothing is known."""
+    known = [any(row[at] != NOTHING for row in rows) for at in range(len(columns))]
+    return [*compress(columns, known)], [[*compress(row, known)] for row in rows]
 
 
 def word(outcome: str) -> Markup:

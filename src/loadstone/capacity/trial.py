@@ -9,11 +9,14 @@ A trial is *invalid* when the run says nothing about the target, and it never co
 4. The balancer tried connections again, or sent requests to another replica: one did not answer for a reason that has
    nothing to do with its limits. A trial that misses an objective while the replicas are at a limit of their own stays
    valid, as it does in a verdict: replicas that are overloaded accept connections late.
-5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica.
-6. The balancer got clearly more requests than the run sent: somebody else's reach the target.
-7. It holds, but its latency was still growing when the window ended: it might not hold for longer.
+5. CPU or memory of the target were not seen although it was said which service it is, or not those of each replica;
+   or one of them had other limits at any time than those that the trial is of.
+6. It missed an objective on latency while the workers' host had no CPU to spare, and was at no limit of its own.
+7. The balancer got clearly more requests than the run sent: somebody else's reach the target.
+8. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
-Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold.
+Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold. So does
+an objective that is missed, although another could not be measured.
 
 Little's law (users = rate x (latency + think time)) is not checked: how long users think is code of the scenario, and
 nobody records it. What is checked instead: that all users ran (2), that they could send on time (3), and that none was
@@ -32,11 +35,12 @@ from loadstone.capacity.steady import still_grows
 from loadstone.capacity.study_record import TrialRecord
 from loadstone.capacity.used import used_by
 from loadstone.domain.event import TargetExited
+from loadstone.domain.generator_doubts import BUSY_PCT
 from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.seconds import ALL, read_seconds
-from loadstone.rig.rig import limits_text
+from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +52,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.used import Used
     from loadstone.rig.rig import Applied, Setting
 
-__all__ = ["Outcome", "Trial", "TrialPlan", "judge_trial", "record_of"]
+__all__ = ["Outcome", "TrialPlan", "record_of"]
 
 _USERS_SHARE: Final = 0.99
 _BUSY_WORKER_PCT: Final = 80.0
@@ -85,7 +89,7 @@ class TrialPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class _Trial:
     """What a run says. ``reasons``: why it does not hold, or is invalid; empty where it holds.
 
     ``margin`` is None where the trial is invalid, or the target ``broke``: ran out of memory, or exited.
@@ -98,24 +102,16 @@ class Trial:
     broke: bool = False
 
 
-def judge_trial(run: ClosedRun, users: int, service: str | None = None, replicas: int | None = None) -> Trial:
-    """What a run of so many users says of the target: this service, so many replicas, in the figures of usage.
-
-    None: nobody said which service it is, or how many replicas there are. Raises `UsageError` without an objective, and
-    `ArchiveError`.
-    """
-    return _judged(run, users, None if service is None else used_by(run, service), _Target(service, replicas))
-
-
 def record_of(
     run: ClosedRun, plan: TrialPlan, service: str | None = None, applied: Applied | None = None
 ) -> TrialRecord:
-    """A run as a trial of a study, under the limits that were applied. Raises what `judge_trial` raises.
+    """A run as a trial of a study, under the limits that were applied.
 
+    Raises `UsageError` without an objective, and `ArchiveError`.
     Without a ``service``, what the service `target` used is told where it was measured, and is no part of the judgment.
     """
     used = used_by(run, service or TARGET)
-    target = _Target(service, plan.setting.replicas if plan.setting else None, plan.setting)
+    target = _Target(service, plan.setting)
     trial, figures = _judged(run, plan.users, used, target), run.record.judged.total
     return TrialRecord(
         users=plan.users,
@@ -145,32 +141,33 @@ def record_of(
 
 @dataclass(frozen=True, slots=True)
 class _Target:
+    """The service in the figures of usage, and its limits; None where nobody said them."""
+
     service: str | None
-    replicas: int | None
-    setting: Setting | None = None
+    setting: Setting | None
 
 
-def _judged(run: ClosedRun, users: int, used: Used | None, target: _Target) -> Trial:
+def _judged(run: ClosedRun, users: int, used: Used, target: _Target) -> _Trial:
     record = run.record
-    if broken := tuple(_broken(run, used if target.service else None, target)):
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
+    if broken := tuple(_broken(run, used, target)):
+        return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
+    where = (record, missed, used, target)
     flaws = (*_flaws(record, users), *_foreign(record), *_unseen(used, target, missed))
-    if flaws := (*flaws, *_retried(record, missed, used, target)):
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
-    margin = margin_of(run)
+    if flaws := (*flaws, *_starved(*where), *_retried(*where)):
+        return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     if missed:
-        return Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin)
+        return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin_of(run))
     if record.exit_code:
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
+        return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
     if still_grows(read_seconds(run)[ALL]):
         growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
-        return Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
-    return Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin)
+        return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
+    return _Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin_of(run))
 
 
-def _broken(run: ClosedRun, used: Used | None, target: _Target) -> Iterator[str]:
-    if used is not None and used.kills:
+def _broken(run: ClosedRun, used: Used, target: _Target) -> Iterator[str]:
+    if target.service and used.kills:
         yield f"{target.service} ran out of memory: {used.kills} kill{'s' if used.kills > 1 else ''}"
     exits = [event for event in run.events() if isinstance(event.payload, TargetExited)]
     if any(event.at_ns <= run.record.window.end_ns for event in exits):
@@ -200,7 +197,25 @@ def _foreign(record: RunRecord) -> Iterator[str]:
             )
 
 
-def _retried(record: RunRecord, missed: tuple[str, ...], used: Used | None, target: _Target) -> Iterator[str]:
+def _starved(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Target) -> Iterator[str]:
+    """A host without CPU to spare, unless the target was at a limit of its own, which another host does not change.
+
+    A verdict doubts latencies alone there. A target that waits for a CPU refuses requests too.
+    """
+    symptoms = _symptoms(record, missed, used, target)
+    if record.verdict == INCONCLUSIVE or not symptoms.is_slow or used.busiest_cores is None:
+        return
+    busy = max(
+        ((each.host_busy_pct or 0.0) + (each.host_stolen_pct or 0.0) for each in record.worker_health), default=0
+    )
+    if busy > BUSY_PCT and bottleneck_of(symptoms).cause not in _OWN_LIMITS:
+        yield (
+            f"the workers' host was out of CPU ({busy:.0f} % busy or stolen) and the target at no limit of its own: it"
+            " may hold more where there is CPU to spare"
+        )
+
+
+def _retried(record: RunRecord, missed: tuple[str, ...], used: Used, target: _Target) -> Iterator[str]:
     """What the balancer had to do again, unless limits of the replicas themselves explain it."""
     if missed and bottleneck_of(_symptoms(record, missed, used, target)).cause in _OWN_LIMITS:
         return
@@ -212,34 +227,42 @@ def _retried(record: RunRecord, missed: tuple[str, ...], used: Used | None, targ
             )
 
 
-def _unseen(used: Used | None, target: _Target, missed: tuple[str, ...]) -> Iterator[str]:
+def _unseen(used: Used, target: _Target, missed: tuple[str, ...]) -> Iterator[str]:
     """What is not known of the usage of a target that is named, or is not as it was to be.
 
     A replica without figures for a while may have ended, or was measured late: what its users felt decides.
     """
-    if used is None or target.service is None:
+    if target.service is None:
         return
     cure = "see what the run's report says about usage"
+    if target.setting is not None and not _has_limits(used, target.setting):
+        yield f"{target.service} had {_limits_in_run(used)} in the run and not {target.setting}"
     if used.away:
         if not missed:
             yield f"{', '.join(used.away)} ended under load, or was measured late; {cure}"
         return
-    if target.setting is not None and not _has_limits(used, target.setting):
-        yield f"{target.service} had {limits_text(used.cpu_limit, used.mem_limit)} in the run and not {target.setting}"
     missing = [name for name, value in (("CPU", used.cpu_cores), ("memory", used.peak_mem_bytes)) if value is None]
     if missing:
         yield f"{' and '.join(missing)} of {target.service} were not measured in the window; {cure}"
-    elif target.replicas is not None and used.replicas < target.replicas:
-        yield f"CPU and memory of only {used.replicas} of {target.replicas} replicas were measured; {cure}"
+    elif target.setting is not None and used.replicas < target.setting.replicas:
+        yield f"CPU and memory of only {used.replicas} of {target.setting.replicas} replicas were measured; {cure}"
 
 
 def _has_limits(used: Used, setting: Setting) -> bool:
-    """Whether the limits that were measured, as far as they were, are those of the setting."""
-    same_cpu = used.cpu_limit is None or abs(used.cpu_limit / setting.cpu_cores - 1) <= _CORES_APART
-    return same_cpu and (used.mem_limit is None or abs(used.mem_limit - setting.mem_bytes) <= _PAGE_BYTES)
+    """Whether all limits that were measured, of every replica and at any time, are those of the setting."""
+    same_cpu = (each and abs(each / setting.cpu_cores - 1) <= _CORES_APART for each in used.cpu_limits)
+    same_mem = (each and abs(each - setting.mem_bytes) <= _PAGE_BYTES for each in used.mem_limits)
+    return all(same_cpu) and all(same_mem)
 
 
-def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) -> BottleneckRecord | None:
+def _limits_in_run(used: Used) -> str:
+    """All of them, such as "1 CPU or 4 CPU and 512m"."""
+    cpu = " or ".join("no limit of CPU" if each is None else f"{each:g} CPU" for each in used.cpu_limits)
+    memory = " or ".join("no limit of memory" if each is None else memory_text(each) for each in used.mem_limits)
+    return f"{cpu} and {memory}"
+
+
+def _bottleneck(record: RunRecord, trial: _Trial, used: Used, target: _Target) -> BottleneckRecord | None:
     """What limited a target that does not hold; None of any other."""
     if trial.outcome is not Outcome.FAILS:
         return None
@@ -247,7 +270,7 @@ def _bottleneck(record: RunRecord, trial: Trial, used: Used, target: _Target) ->
 
 
 def _symptoms(
-    record: RunRecord, reasons: tuple[str, ...], used: Used | None, target: _Target, *, ended: bool = False
+    record: RunRecord, reasons: tuple[str, ...], used: Used, target: _Target, *, ended: bool = False
 ) -> Symptoms:
     missed = [parse_objective(each.text) for each in record.objectives if each.ok is False]
     return Symptoms(

@@ -19,19 +19,20 @@ from loadstone.capacity.trials_csv import write_trials_csv
 from loadstone.domain.objective import parse_objective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from loadstone.capacity.study import StudyFolder
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
     from loadstone.capacity.trial import TrialPlan
     from loadstone.rig.rig import Setting
 
-__all__ = ["Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
+__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
 
 _MOST_INVALID: Final = 3
-_BEYOND: Final = 50
+BEYOND: Final = 50
 """So many requests must be slower than a percentile for it to be known."""
-_LONGEST_S: Final = 600.0
+LONGEST_S: Final = 600.0
+"""However few requests there are."""
 _FAR: Final = 3.0
 _OBSERVED: Final = frozenset({Outcome.HOLDS, Outcome.FAILS})
 Asked = TypeVar("Asked")
@@ -127,21 +128,21 @@ def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Se
 
 
 def _needed_s(study: StudyRecord, users: int) -> float:
-    """How long to measure for the percentiles asked for, at the rate of the nearest trial.
+    """How long to measure at the rate of the nearest trial, if a percentile decided that; at most `LONGEST_S`.
 
-    0 if that was far from a limit: a percentile of few requests is uncertain, but not by a factor of `_FAR`.
+    0 if another objective was nearest to its limit, or none was near: a percentile of few requests is uncertain, but
+    not by a factor of `_FAR`.
     """
     tried = [trial for trial in study.trials if trial.margin is not None and trial.rps]
     nearest = min(reversed(tried), key=lambda trial: abs(log(trial.users / users)), default=None)
-    beyond = min(_shares_beyond(study), default=0.0)
-    if nearest is None or not beyond or abs(nearest.margin or 0.0) > log(_FAR):
+    if nearest is None or abs(nearest.margin or 0.0) > log(_FAR):
         return 0.0
     rate = (nearest.rps or 0.0) / nearest.users * users
-    return min(ceil(_BEYOND / (rate * beyond)), _LONGEST_S)
+    beyond = _share_beyond(nearest.objective)
+    return min(ceil(BEYOND / (rate * beyond)), LONGEST_S) if beyond else 0.0
 
 
-def _shares_beyond(study: StudyRecord) -> Iterator[float]:
-    for text in study.objectives:
-        percent = parse_objective(text).percent
-        if percent is not None and percent < 100:  # noqa: PLR2004  (a percentage)
-            yield 1 - percent / 100
+def _share_beyond(objective: str) -> float:
+    """The share of requests that may be slower than a percentile; 0 for every other objective."""
+    percent = parse_objective(objective).percent if objective else None
+    return 0.0 if percent is None else 1 - percent / 100

@@ -10,6 +10,7 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.folder import replace_file
+from loadstone.domain.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,6 @@ CSV_HEADER: Final = (
     "verdict",
     "run",
 )
-_MIB: Final = 1024**2
 _FORMULA: Final = frozenset("=+-@\t\r")
 
 
@@ -66,11 +66,11 @@ def _row(trial: TrialRecord) -> Iterator[object]:
     setting, measured = trial.setting, trial.rps is not None
     yield from (trial.users, _rounded(trial.failures_pct) if measured else None)
     yield from map(_rounded, (trial.mean_ms, trial.max_ms))
-    yield _rounded(setting.mem_bytes / _MIB) if setting else None
+    yield _rounded(setting.mem_bytes / MIB) if setting else None
     yield from (setting.cpu_cores, setting.replicas) if setting else (None, None)
     yield _harmless("; ".join(trial.reasons))
     yield from map(_rounded, (trial.p95_ms, trial.p99_ms, trial.rps))
-    yield None if trial.peak_mem_bytes is None else _rounded(trial.peak_mem_bytes / _MIB)
+    yield None if trial.peak_mem_bytes is None else _rounded(trial.peak_mem_bytes / MIB)
     yield from map(_rounded, (trial.cpu_cores, trial.throttled_pct))
     yield trial.bottleneck.cause if trial.bottleneck else None
     yield from (trial.window_s, trial.outcome, trial.run)

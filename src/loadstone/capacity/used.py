@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ import pyarrow as pa
 from loadstone.domain.time import MS_PER_S, NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import WindowRecord
@@ -34,6 +34,7 @@ __all__ = ["Used", "used_by"]
 _COLUMNS: Final = (
     *("at", "service", "container", "cpu_cores", "cpu_limit", "throttled_pct", "mem_bytes", "mem_limit", "oom"),
 )
+T = TypeVar("T", int, float)
 _SEEN_SHARE: Final = 0.5
 _AWAY_TICKS: Final = 2
 """One measurement may leave out a replica that is there: its figures came too late."""
@@ -44,8 +45,9 @@ class Used:
     """What the replicas of a service used; see the module's docstring.
 
     ``replicas``: how many were seen in the window. ``cpu_cores``: mean use of one, over all of them; ``busiest_cores``
-    and ``idlest_cores``: of those that used most and least. ``cpu_limit`` and ``mem_limit``: the lowest that any has,
-    None without one. ``throttled_pct``: share of scheduling periods, of the most throttled one. ``peak_mem_bytes``: of
+    and ``idlest_cores``: of those that used most and least. ``cpu_limits`` and ``mem_limits``: all that any of them had
+    at any time, increasing, None at their end if one had none; ``cpu_limit`` and ``mem_limit``: the lowest, None where
+    none had one. ``throttled_pct``: share of scheduling periods, of the most throttled one. ``peak_mem_bytes``: of
     the one that held most; one that was killed for want of memory held its limit. ``idle_mem_bytes``: what that one
     held before the load. ``kills``: for want of memory, in the whole run. ``away``: who ended before the window did.
     """
@@ -54,13 +56,23 @@ class Used:
     cpu_cores: float | None = None
     busiest_cores: float | None = None
     idlest_cores: float | None = None
-    cpu_limit: float | None = None
+    cpu_limits: tuple[float | None, ...] = ()
     throttled_pct: float | None = None
     peak_mem_bytes: int | None = None
     idle_mem_bytes: int | None = None
-    mem_limit: int | None = None
+    mem_limits: tuple[int | None, ...] = ()
     kills: int = 0
     away: tuple[str, ...] = ()
+
+    @property
+    def cpu_limit(self) -> float | None:
+        """The lowest CPU limit that any had, cores; None where none had one."""
+        return self.cpu_limits[0] if self.cpu_limits else None
+
+    @property
+    def mem_limit(self) -> int | None:
+        """The lowest memory limit that any had, bytes; None where none had one."""
+        return self.mem_limits[0] if self.mem_limits else None
 
 
 class _Row(NamedTuple):
@@ -89,20 +101,18 @@ def used_by(run: ClosedRun, service: str) -> Used:
     kills = sum(row.oom for of in rows.values() for row in of)
     load_ns = _first_answer_ns(run)
     away = tuple(name for name in sorted(there) if _is_away((service, name), ticks, load_ns, window.end_ns))
-    every = [row for of in there.values() for row in of]
-    limits = [row.mem_limit for row in every if row.mem_limit]
     peak, idle = _memory(there, load_ns)
-    if kills and limits:
-        peak = max(peak or 0, min(limits))
     used = Used(
         replicas=len(measured),
-        cpu_limit=min((row.cpu_limit for row in every if row.cpu_limit), default=None),
+        cpu_limits=_limits([row.cpu_limit for row in of] for of in there.values()),
         peak_mem_bytes=peak,
         idle_mem_bytes=idle,
-        mem_limit=min(limits, default=None),
+        mem_limits=_limits([row.mem_limit for row in of] for of in there.values()),
         kills=kills,
         away=away,
     )
+    if kills and used.mem_limit:
+        used = replace(used, peak_mem_bytes=max(peak or 0, used.mem_limit))
     return used if kills or away or not _is_enough(measured, window) else _with_cpu(used, measured)
 
 
@@ -133,6 +143,15 @@ def _first_answer_ns(run: ClosedRun) -> int | None:
     """When the second began in which the first request was answered; None without a request."""
     seconds: Any = run.rollups().read(["second"])["second"].cast(pa.int64()).to_numpy()
     return int(seconds.min()) // MS_PER_S * NS_PER_S if len(seconds) else None
+
+
+def _limits(of_each: Iterable[Sequence[T | None]]) -> tuple[T | None, ...]:
+    """The limits of all replicas at all times, None last; what comes before a replica's first one was not told yet."""
+    found: set[T | None] = set()
+    for limits in of_each:
+        first = next((at for at, limit in enumerate(limits) if limit), 0)
+        found |= {limit or None for limit in limits[first:]}
+    return (*sorted(limit for limit in found if limit is not None), *((None,) if None in found else ()))
 
 
 def _memory(there: Mapping[str, Sequence[_Row]], first_answer_ns: int | None) -> tuple[int | None, int | None]:

@@ -18,7 +18,7 @@ from loadstone.capacity.evidence import Evidence, Finding, Observation, Rules
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["MEASURE_S", "USERS_RULES", "AskUsers", "MostUsers", "UserSteps", "UsersAnswer"]
+__all__ = ["MEASURE_S", "AskUsers", "MostUsers", "UsersAnswer"]
 
 T = TypeVar("T")
 _GROW: Final = 2.0
@@ -26,8 +26,8 @@ _RESOLUTION: Final = 1.05
 _LOOKS_FOR, _HOLDS_FOR = 0.5, 4.0
 """How long the first look at a level and the proof of the answer last, as multiples of an ordinary trial."""
 MEASURE_S: Final = 30.0
-USERS_RULES: Final = Rules(sure=1.645, sure_at_once=2.0, most_trials=3, between_runs_sd=0.06)
-PROOF_RULES: Final = Rules(sure=1.28, sure_at_once=1.28, most_trials=2, between_runs_sd=0.06)
+_USERS_RULES: Final = Rules(sure=1.645, sure_at_once=2.0, most_trials=3, between_runs_sd=0.06)
+_PROOF_RULES: Final = Rules(sure=1.28, sure_at_once=1.28, most_trials=2, between_runs_sd=0.06)
 """Both tuned by simulation (tests/bench/capacity/bench_users.py) so that no answer is too high: the proof confirms what
 other trials have shown, so it may be less sure by itself."""
 
@@ -39,12 +39,8 @@ class AskUsers:
     users: int
     window_s: float
 
-    def for_at_least(self, window_s: float) -> AskUsers:
-        """The same, measured for at least so long."""
-        return replace(self, window_s=max(self.window_s, window_s))
 
-
-UserSteps: TypeAlias = "Generator[AskUsers, Observation, T]"
+_Steps: TypeAlias = "Generator[AskUsers, Observation, T]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +64,15 @@ class MostUsers:
     most: int = 1_000_000
     first: int = 100
     measure_s: float = MEASURE_S
-    rules: Rules = USERS_RULES
+    rules: Rules = _USERS_RULES
     evidence: Evidence[int, Observation] = field(init=False)
     proof: Evidence[int, Observation] = field(init=False)
     """The long trials alone: short ones cannot make up for a leak or a queue that only they show."""
 
     def __post_init__(self) -> None:
-        self.evidence, self.proof = Evidence(self.rules), Evidence(PROOF_RULES)
+        self.evidence, self.proof = Evidence(self.rules), Evidence(_PROOF_RULES)
 
-    def steps(self) -> UserSteps[UsersAnswer]:
+    def steps(self) -> _Steps[UsersAnswer]:
         """The whole search: yields trials, is sent what was observed, and returns the answer."""
         low, high = yield from self._bracket()
         while low is not None:
@@ -106,7 +102,7 @@ class MostUsers:
             holds=holds, not_held=not_held, undecided=not_held is not None and self._is_undecided(not_held)
         )
 
-    def _bracket(self) -> UserSteps[tuple[int | None, int | None]]:
+    def _bracket(self) -> _Steps[tuple[int | None, int | None]]:
         """A level that holds and a higher one that does not; None for one that there is not within the range."""
         users = min(max(self.first, self.fewest), self.most)
         low, high = None, None
@@ -128,13 +124,13 @@ class MostUsers:
                 high = users
         return low, high
 
-    def _holds(self, users: int, first_for: float = 1.0) -> UserSteps[bool]:
+    def _holds(self, users: int, first_for: float = 1.0) -> _Steps[bool]:
         """Try a level until it is decided, or as often as is allowed; the first trial may be shorter."""
         while (finding := self.evidence.finding(users)) is None:
             yield from self._try(users, 1.0 if self.evidence.of(users) else first_for)
         return finding is Finding.HOLDS
 
-    def _held(self, users: int) -> UserSteps[bool]:
+    def _held(self, users: int) -> _Steps[bool]:
         """Whether the answer holds for longer too."""
         while (finding := self.proof.finding(users)) is None:
             observation = yield AskUsers(users, _HOLDS_FOR * self.measure_s)
@@ -142,7 +138,7 @@ class MostUsers:
             self.proof.add(users, observation)
         return finding is Finding.HOLDS
 
-    def _try(self, users: int, times: float) -> UserSteps[None]:
+    def _try(self, users: int, times: float) -> _Steps[None]:
         observation = yield AskUsers(users, times * self.measure_s)
         self.evidence.add(users, observation)
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from rich.measure import Measurement
 from rich.text import Text
 
-from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
+from loadstone.capacity.answer import USUAL_RESULTS, answer_text, confidence_text, exit_code, question_text
 from loadstone.domain.text import printable
+from loadstone.domain.units import MIB
 from loadstone.report.console import make_console
 from loadstone.report.terminal import BETTER, WORSE, new_table
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import Console
     from rich.table import Table
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["StudyView", "answer_text", "exit_code", "print_study"]
 
 _STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
-_MIB: Final = 1024**2
+_NOTHING: Final = "-"
 _TEXTS: Final = frozenset({"outcome", "run"})
-_FIRST_TO_GO: Final = ("mean ms", "p99 ms", "req/s", "users", "run", "throttled", "peak memory", "failures")
-"""Left out of a narrow table, in this order: study.json, trials.csv and capacity.html have them."""
+_IF_THERE_IS_ROOM: Final = ("failures", "peak memory", "throttled", "run", "users", "req/s", "p99 ms", "mean ms")
+"""The others are always there. Of these a table has, in this order, all that fit: capacity.html has the rest."""
 _ANY_WIDTH: Final = 1000
 
 
@@ -55,29 +57,27 @@ class StudyView:
         self.note(f"trial {number}: {what}: {trial.outcome}: {trial.why or _figures(trial)}{cause}")
 
 
-def print_study(study: StudyRecord, console: Console | None = None) -> int:
-    """Print the trials and the answer of a study. The exit code that it stands for."""
+def print_study(study: StudyRecord, console: Console | None = None, results: Path = USUAL_RESULTS) -> int:
+    """Print the trials and the answer of a study in a results folder. The exit code that it stands for."""
     console = console or make_console()
     console.print(_table(study, console))
-    for text in filter(None, (answer_text(study), confidence_text(study))):
+    for text in filter(None, (answer_text(study, results), confidence_text(study))):
         console.print(Text(printable(text)))
     return exit_code(study)
 
 
 def _table(study: StudyRecord, console: Console) -> Table:
-    """All trials, with as many columns as there is room for."""
-    if study.asks_setting:
-        columns = ["trial", *_LIMITS, "users", "req/s", "failures", "p95 ms", *_USED, "outcome", "run"]
-        may_go = [*_FIRST_TO_GO]
-    else:
-        columns = ["trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run"]
-        may_go = [name for name in _FIRST_TO_GO if name != "users"]
-    table = _table_of(study, columns, console)
+    """All trials, with as many columns as there is room for; those without a figure come last."""
+    columns = _COLUMNS_OF_SETTINGS if study.asks_setting else _COLUMNS_OF_USERS
+    optional = [name for name in _IF_THERE_IS_ROOM if name in columns and (study.asks_setting or name != "users")]
+    optional.sort(key=lambda name: all(_cell(name, 0, trial).plain == _NOTHING for trial in study.trials))
+    left_out = {*optional}
+    table = _table_of(study, [name for name in columns if name not in left_out], console)
     options = console.options.update(width=_ANY_WIDTH)
-    while may_go and Measurement.get(console, options, table).maximum > console.width:
-        gone = may_go.pop(0)
-        columns = [name for name in columns if name != gone]
-        table = _table_of(study, columns, console)
+    for name in optional:
+        wider = _table_of(study, [each for each in columns if each not in left_out - {name}], console)
+        if Measurement.get(console, options, wider).maximum <= console.width:
+            table, left_out = wider, left_out - {name}
     return table
 
 
@@ -100,34 +100,36 @@ def _cell(name: str, number: int, trial: TrialRecord) -> Text:
 
 
 _LIMITS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
-    "CPU": lambda trial: f"{trial.setting.cpu_cores:g}" if trial.setting else "-",
-    "memory": lambda trial: memory_text(trial.setting.mem_bytes) if trial.setting else "-",
-    "replicas": lambda trial: f"{trial.setting.replicas:,}" if trial.setting else "-",
+    "CPU": lambda trial: f"{trial.setting.cpu_cores:g}" if trial.setting else _NOTHING,
+    "memory": lambda trial: memory_text(trial.setting.mem_bytes) if trial.setting else _NOTHING,
+    "replicas": lambda trial: f"{trial.setting.replicas:,}" if trial.setting else _NOTHING,
 }
 _USED: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
-    "peak memory": lambda trial: "-" if trial.peak_mem_bytes is None else f"{trial.peak_mem_bytes / _MIB:,.0f}m",
-    "throttled": lambda trial: "-" if trial.throttled_pct is None else f"{trial.throttled_pct:.0f}%",
+    "peak memory": lambda trial: _NOTHING if trial.peak_mem_bytes is None else f"{trial.peak_mem_bytes / MIB:,.0f}m",
+    "throttled": lambda trial: _NOTHING if trial.throttled_pct is None else f"{trial.throttled_pct:.0f}%",
 }
+_COLUMNS_OF_SETTINGS: Final = ("trial", *_LIMITS, "users", "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
+_COLUMNS_OF_USERS: Final = ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
 _CELLS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
     **_LIMITS,
     **_USED,
     "users": lambda trial: f"{trial.users:,}",
     "req/s": lambda trial: _number(trial.rps),
-    "failures": lambda trial: "-" if trial.rps is None else f"{trial.failures_pct:.1f}%",
+    "failures": lambda trial: _NOTHING if trial.rps is None else f"{trial.failures_pct:.1f}%",
     "mean ms": lambda trial: _number(trial.mean_ms),
     "p95 ms": lambda trial: _number(trial.p95_ms),
     "p99 ms": lambda trial: _number(trial.p99_ms),
-    "run": lambda trial: trial.run or "-",
+    "run": lambda trial: trial.run or _NOTHING,
 }
 
 
 def _figures(trial: TrialRecord) -> str:
     used = (
         "" if trial.throttled_pct is None else f", throttled in {trial.throttled_pct:.0f} % of periods",
-        "" if trial.peak_mem_bytes is None else f", at most {trial.peak_mem_bytes / _MIB:,.0f}m held",
+        "" if trial.peak_mem_bytes is None else f", at most {trial.peak_mem_bytes / MIB:,.0f}m held",
     )
     return f"p95 {_number(trial.p95_ms)} ms{''.join(used)}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f}"
+    return _NOTHING if value is None else f"{value:,.1f}"

@@ -11,6 +11,7 @@ from msgspec.structs import fields as fields_of
 from loadstone.charts.catalogue import LIMIT, MOST_SERIES, OTHER_CONTAINERS
 from loadstone.domain.live import container_label
 from loadstone.domain.time import NS_PER_S
+from loadstone.domain.units import MIB
 from loadstone.domain.usage_tick import Usage
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from loadstone.charts.binned import Bins
     from loadstone.charts.page_data import Series
 
-__all__ = ["MIB", "read_usage_series", "usage_point"]
+__all__ = ["read_usage_series", "usage_point"]
 
-MIB: Final = 1024 * 1024
 _CHARTS: Final[Mapping[str, tuple[str, str | None, float, Callable[[Iterable[float]], float]]]] = {
     "cpu": ("cpu_cores", "cpu_limit", 1.0, sum),
     "memory": ("mem_bytes", "mem_limit", MIB, sum),

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.common import StopFlag, Verb, add_options, recover_command
+from loadstone.cli.common import StopFlag, Verb, add_options, recover_command, say
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
+from loadstone.cli.tagging import registry_for
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ArchiveError, ExitCode, LoadstoneError, UnreadableRunError
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
@@ -19,6 +20,7 @@ from loadstone.launch.preflight import preflight
 from loadstone.launch.stream_store import kept_streams
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.launch.valkey import LOOPBACK
+from loadstone.registry.run_report import report_of
 from loadstone.report.live_view import PlainView, open_view
 from loadstone.report.terminal import print_summary
 from loadstone.settings import RunSettings
@@ -45,23 +47,28 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     if in_stack := read_line_of_stack(RunSettings, arguments, words):
         settings, options, rest = in_stack
         check_gate_options(options)
+        registry = registry_for(settings, None)
         folder = _run_in_stack(settings, rest, stop)
     else:
         line = _line(arguments, words, stop)
         if line is None:
             return ExitCode.INTERRUPTED
-        options = line.options
+        options, settings = line.options, line.settings
         check_gate_options(options)
         if line.settings.stack:
             from loadstone.compose.remote import check_fits_stack  # noqa: PLC0415  (see `_run_in_stack`)
 
             check_fits_stack(line.settings, line.scenario.arguments)
+        registry = registry_for(settings, line.scenario)
         folder = _run_here(line, stop)
     if folder is None:
         return ExitCode.INTERRUPTED
     try:
         code = print_summary(folder)
-        write_gate_files(options, report_of_run(ClosedRun.open(folder).record))
+        run = ClosedRun.open(folder)
+        write_gate_files(options, report_of_run(run.record))
+        if registry:
+            say(registry.write(report_of(run), settings.tagged_model))
     except UnreadableRunError as error:  # not what was asked for is wrong, but what came of it
         raise ArchiveError(error.message, hint=error.hint) from error
     return code

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from math import prod
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from math import ceil, prod
+from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.forecast import forecast_setting, forecast_users
 from loadstone.capacity.grid import Point, grid_of
 from loadstone.capacity.search import FIRST_LOOK_S
 from loadstone.capacity.study_record import UsersQuestion
+from loadstone.capacity.trials import BEYOND, LONGEST_S
 from loadstone.capacity.users import MEASURE_S, MostUsers
 from loadstone.cli.common import say
-from loadstone.cli.study_question import question_of
-from loadstone.cli.trials import overhead_s
+from loadstone.cli.study_question import objectives_of, question_of
+from loadstone.cli.trials import calibration_takes_s, overhead_s
+from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ExitCode, UsageError
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from loadstone.capacity.forecast import Forecast
     from loadstone.capacity.study_record import SettingQuestion
     from loadstone.settings import CapacitySettings
 
 __all__ = ["print_plan", "refuse_hopeless_budget"]
+
+_ALL: Final = 100.0
+"""Percent."""
 
 
 def refuse_hopeless_budget(settings: CapacitySettings) -> None:
@@ -33,7 +39,8 @@ def refuse_hopeless_budget(settings: CapacitySettings) -> None:
     least = _forecast(settings)
     if settings.trials is not None and settings.trials < least.trials[0]:
         raise UsageError(
-            f"{settings.trials} trials cannot decide this: it takes {least.trials[0]} at least",
+            f"{settings.trials} trial{'s' if settings.trials > 1 else ''} cannot decide this: it takes"
+            f" {least.trials[0]} at least",
             hint="Allow more with --trials, or narrow what may be tried",
         )
     if settings.budget is not None and settings.budget < least.seconds[0]:
@@ -47,17 +54,17 @@ def print_plan(settings: CapacitySettings) -> int:
     """Print what a study with these settings would try."""
     question = question_of(settings)
     forecast = _forecast(settings)
+    objectives = " and ".join(objectives_of(settings))
     if isinstance(question, UsersQuestion):
-        say(
-            f"to find: the most users, from {question.at_least:,} to {question.at_most:,}, with {_objectives(settings)}"
-        )
-        say(f"first trial: {question.first:,} users")
+        say(f"to find: the most users, from {question.at_least:,} to {question.at_most:,}, with {objectives}")
+        say(f"first trial: {min(max(question.first, question.at_least), question.at_most):,} users")
     else:
-        _print_settings(question, _objectives(settings))
+        _print_settings(question, objectives)
     low, usual, high = forecast.trials
-    say(f"trials: {low} to {high}, usually {usual:g}, if none has to be repeated")
-    low_s, usual_s, high_s = forecast.seconds
-    say(f"time: {_minutes(low_s)} to {_minutes(high_s)}, usually {_minutes(usual_s)}")
+    say(f"trials: {_spread(f'{low}', f'{ceil(usual)}', f'{high}')}, if none has to be repeated")
+    say(f"time: {_spread(*map(_minutes, forecast.seconds))}")
+    if longer := _longer(objectives_of(settings)):
+        say(longer)
     return ExitCode.PASS
 
 
@@ -75,6 +82,7 @@ def _print_settings(question: SettingQuestion, objectives: str) -> None:
 
 
 def _forecast(settings: CapacitySettings) -> Forecast:
+    """Of the trials, and of the measurement of the generator that comes before them in the stack."""
     question = question_of(settings)
     if isinstance(question, UsersQuestion):
         measure_s = settings.measure or MEASURE_S
@@ -83,11 +91,28 @@ def _forecast(settings: CapacitySettings) -> Forecast:
             return MostUsers(fewest=question.at_least, most=question.at_most, first=question.first, measure_s=measure_s)
 
         return forecast_users(search, overhead_s(settings, with_rig=False))
-    return forecast_setting(grid_of(question), settings.measure or FIRST_LOOK_S, overhead_s(settings, with_rig=True))
+    found = forecast_setting(grid_of(question), settings.measure or FIRST_LOOK_S, overhead_s(settings, with_rig=True))
+    before_s = calibration_takes_s(settings) if settings.stack else 0.0
+    least_s, usual_s, most_s = (seconds + before_s for seconds in found.seconds)
+    return replace(found, seconds=(least_s, usual_s, most_s))
 
 
-def _objectives(settings: CapacitySettings) -> str:
-    return " and ".join(settings.objective)
+def _longer(objectives: Sequence[str]) -> str:
+    """Which trials last longer than the forecast has it; empty where none do."""
+    percents = [each.percent for each in parse_objectives(objectives) if each.percent is not None]
+    highest = max((percent for percent in percents if percent < _ALL), default=None)
+    if highest is None:
+        return ""
+    requests = BEYOND * _ALL / (_ALL - highest)
+    return (
+        f"near its limit p{highest:g} needs {requests:,.0f} requests, so that {BEYOND} are beyond it: where they take"
+        f" longer, a trial lasts up to {_minutes(LONGEST_S)}"
+    )
+
+
+def _spread(least: str, usual: str, most: str) -> str:
+    """From the least to the most, and what is usual, where they differ."""
+    return least if least == most else f"{least} to {most}, usually {usual}"
 
 
 def _listed(values: Iterable[str]) -> str:

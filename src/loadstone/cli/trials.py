@@ -9,31 +9,34 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import structs
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.capacity.calibration import calibrated, calibration_text
+from loadstone.capacity.calibration import calibrated, calibration_text, cores_used
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.identity import differences, identity_of, identity_of_run
+from loadstone.capacity.phrases import counted
 from loadstone.capacity.study_record import TrialRecord, UsersQuestion
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
+from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
+from loadstone.launch.targets import check_targets
 from loadstone.report.live_view import QuietView, open_view
-from loadstone.rig.rig import BrokeAtStart, memory_text
+from loadstone.rig.rig import BrokeAtStart, StartFailedError, memory_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadstone.archive.folder import RunFolder
-    from loadstone.capacity.study_record import CalibrationRecord
+    from loadstone.capacity.study_record import CalibrationRecord, StudyRecord
     from loadstone.capacity.trials import Trials
     from loadstone.cli.common import StopFlag
     from loadstone.launch.scenario import Scenario
     from loadstone.rig.rig import Applied, Rig
     from loadstone.settings import CapacitySettings
 
-__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns"]
+__all__ = ["Laboratory", "LocalRuns", "Runs", "StackRuns", "calibration_takes_s", "overhead_s", "used_s"]
 
 _FAILURES_ARE_JUDGED: Final = ("--exit-code-on-error", "0")
 """Objectives judge failures; those of the ramp, which Locust's exit code would stand for, have no part in a study."""
@@ -43,6 +46,9 @@ _MOST_SPAWNED: Final = 200.0
 """Users per second: above that a ramp takes longer, as masters have lost busy workers at higher rates."""
 _START_AND_END_S: Final = 10.0
 _CALIBRATES_FOR_S: Final = 20.0
+_NOT_CALIBRATED: Final = (
+    "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+)
 _NEW_LIMITS_S: Final = 20.0
 """What a trial takes beside its ramp and window, until one has shown it."""
 
@@ -60,12 +66,16 @@ class Runs(Protocol):
 
 
 class LocalRuns:
-    """Runs on this machine, each with everything started for it."""
+    """Runs on this machine, each with everything started for it.
+
+    A target that ``starts_later`` is looked for before the first of them; `UsageError` where it cannot be reached.
+    """
 
     static_host: str | None = None
 
-    def __init__(self, scenario: Scenario, stop: StopFlag) -> None:
+    def __init__(self, scenario: Scenario, stop: StopFlag, *, starts_later: bool = False) -> None:
         self._stop = stop
+        self._is_to_be_checked = starts_later
         self._scenario = replace(scenario, arguments=(*_FAILURES_ARE_JUDGED, *scenario.arguments))
 
     def await_idle(self, settings: CapacitySettings) -> None:
@@ -80,6 +90,9 @@ class LocalRuns:
             )
             under = {"limits": _limits(applied), "identity": applied.identity}
             under |= {"target_limits": applied.start, "watched": applied.watched}
+        if self._is_to_be_checked:
+            check_targets(settings, self._scenario)
+            self._is_to_be_checked = False
         with (
             telling_what_is_kept(LocalStack(settings, self._scenario, **under)) as stack,
             open_view(plain=settings.plain, otherwise=QuietView) as view,
@@ -117,19 +130,22 @@ class StackRuns:
 class Laboratory:
     """Where trials are made: limits are given, and a run is made and judged."""
 
-    def __init__(self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag) -> None:
+    def __init__(
+        self, settings: CapacitySettings, runs: Runs, rig: Rig | None, stop: StopFlag, study: StudyRecord
+    ) -> None:
         self.rig = rig
         self._settings, self._runs, self._stop = settings, runs, stop
+        self._is_calibrated = False
         self._made: Trials | None = None
         self._is_same = False
-        self._begun_s = time.monotonic()
+        self._begun_s = time.monotonic() - used_s(study, settings)
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
     def why_not(self, plan: TrialPlan, made: int) -> str:
         """Why no further trial may begin; empty as long as one may."""
         settings = self._settings
         if settings.trials is not None and made >= settings.trials:
-            return f"the {settings.trials} trials that were allowed had been made"
+            return f"the limit of {counted(settings.trials, 'trial')} was reached"
         ends_s = time.monotonic() - self._begun_s + self._beside_window_s + plan.window_s
         if settings.budget is not None and ends_s > settings.budget:
             return "there was no time left in the budget"
@@ -149,17 +165,22 @@ class Laboratory:
             self._go_on()
         if self.rig is None or isinstance(question, UsersQuestion):
             return
-        settings = grid_of(question).settings()
-        self.rig.check_fits(settings, 0.0)
+        extremes = grid_of(question).extremes()
+        self.rig.check_fits(extremes, 0.0)
         if made.study.before is not None:  # it was killed
             note(self.rig.restore(made.study.before))
             made.write(before=None)
         self._go_on()
-        if made.study.calibration is None and self._runs.static_host is not None:
-            found = self._calibrate(question.users, self._runs.static_host)
-            note(calibration_text(found))
-            made.write(calibration=found)
-            self.rig.check_fits(settings, found.cores if found else 0.0)
+        if (host := self._runs.static_host) is None:
+            note(_NOT_CALIBRATED)
+        else:
+            found = made.study.calibration
+            if found is None:
+                found = self._calibrate(question.users, host)
+                note(calibration_text(found))
+                made.write(calibration=found)
+            self.rig.check_fits(extremes, found.cores)
+            self._is_calibrated = True
         self.rig.check_quiet(self._stop)
         self._go_on()
         made.write(before=dict(self.rig.before()))
@@ -169,15 +190,16 @@ class Laboratory:
         if self._stop():
             raise Interrupted
 
-    def _calibrate(self, users: int, host: str) -> CalibrationRecord | None:
-        plan = TrialPlan(users=users, window_s=min(self._settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S))
+    def _calibrate(self, users: int, host: str) -> CalibrationRecord:
+        plan = TrialPlan(users=users, window_s=_calibration_window_s(self._settings))
         settings = replace(self._of(plan), host=host, objective=())
         return calibrated(self._closed(self._runs(settings, None)), users)
 
     def run(self, plan: TrialPlan) -> TrialRecord:
-        """One trial. Raises `Interrupted` when the user asked to stop.
+        """One trial.
 
-        The first one after a study was resumed raises `UsageError` if the target is not that of its other trials.
+        Raises `Interrupted` when the user asked to stop, and `UsageError` for limits that had no room beside the
+        generator; in the first one after a study was resumed also if the target is not that of its other trials.
         """
         begun_s = time.monotonic()
         try:
@@ -185,12 +207,15 @@ class Laboratory:
             self._go_on()
             if applied and not self._is_same:
                 self._differences(identity_of(applied.identity))
+            self._refuse_unreported(applied)
             run = self._closed(self._runs(self._of(plan), applied))
-        except BrokeAtStart as broke:
+        except (BrokeAtStart, StartFailedError) as failed:
             if self._stop():
-                raise Interrupted from broke
-            return _broke(plan, str(broke))
+                raise Interrupted from failed
+            return _not_started(plan, failed)
         self._beside_window_s = time.monotonic() - begun_s - plan.window_s
+        if self.rig and plan.setting and not self._is_calibrated:
+            self.rig.check_fits([plan.setting], cores_used(run))
         trial = record_of(run, plan, self.rig.service if self.rig and applied else None, applied)
         return self._of_same_target(trial, identity_of_run(run.record))
 
@@ -217,6 +242,17 @@ class Laboratory:
             )
         return other
 
+    def _refuse_unreported(self, applied: Applied | None) -> None:
+        """Raise `UsageError` for an objective on usage that a command could have had recorded, and does not."""
+        judged = next((each for each in parse_objectives(self._settings.objective) if each.is_usage), None)
+        has_none = applied is not None and not (applied.pids or applied.watched or applied.start)
+        if judged is not None and has_none and not (self._settings.target_pid or self._settings.stack):
+            raise UsageError(
+                f"the objective {judged.text} needs CPU and memory of {judged.service}, and --apply reports no process"
+                " of it on this machine",
+                hint="Let it report pids, or leave the objective out",
+            )
+
     def _closed(self, folder: RunFolder | None) -> ClosedRun:
         if folder is None or self._stop():
             raise Interrupted
@@ -225,6 +261,22 @@ class Laboratory:
     def _of(self, plan: TrialPlan) -> CapacitySettings:
         spawn_rate = max(self._settings.spawn_rate, min(plan.users / _RAMP_S, _MOST_SPAWNED))
         return replace(self._settings, users=plan.users, spawn_rate=spawn_rate, steady_state=plan.window_s)
+
+
+def used_s(study: StudyRecord, settings: CapacitySettings) -> float:
+    """About how long a study took in its earlier sessions: what was measured, and what that usually takes beside it."""
+    beside_s = overhead_s(settings, with_rig=study.asks_setting)
+    calibration_s = calibration_takes_s(settings) if study.calibration is not None else 0.0
+    return calibration_s + sum(trial.window_s + beside_s for trial in study.trials)
+
+
+def calibration_takes_s(settings: CapacitySettings) -> float:
+    """About how long it takes to measure the generator, which is done before limits are tried in the stack."""
+    return _calibration_window_s(settings) + overhead_s(settings, with_rig=True) - _NEW_LIMITS_S
+
+
+def _calibration_window_s(settings: CapacitySettings) -> float:
+    return min(settings.measure or _CALIBRATES_FOR_S, _CALIBRATES_FOR_S)
 
 
 def overhead_s(settings: CapacitySettings, *, with_rig: bool) -> float:
@@ -240,13 +292,15 @@ def _limits(applied: Applied) -> dict[str, object]:
     return {"target": {**held, "read_back": applied.read_back}}
 
 
-def _broke(plan: TrialPlan, why: str) -> TrialRecord:
+def _not_started(plan: TrialPlan, failed: BrokeAtStart | StartFailedError) -> TrialRecord:
+    """A trial without a run: its limits are too small, or nobody knows and it is invalid."""
+    broke = isinstance(failed, BrokeAtStart)
     return TrialRecord(
         users=plan.users,
         window_s=0.0,
         run="",
-        outcome="does not hold",
-        reasons=(why,),
-        broke=True,
+        outcome="does not hold" if broke else "invalid",
+        reasons=(str(failed),),
+        broke=broke,
         setting=plan.setting,
     )

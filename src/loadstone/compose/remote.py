@@ -67,15 +67,15 @@ class _Refusal(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...]) -> None:
-    """Raise `UsageError` for options that apply only to a run on this machine."""
+def check_fits_stack(settings: RunSettings, arguments: tuple[str, ...], where: str = "with --stack") -> None:
+    """Raise `UsageError` for options that apply only to a run on this machine, and so not ``where`` this one is."""
     parse_objectives(settings.objective)
     usual = load(RunSettings, environ={})
     for name, cure in _NOT_FOR_STACKS.items():
         if getattr(settings, name) != getattr(usual, name):
-            raise UsageError(f"--{name.replace('_', '-')} cannot be used with --stack", hint=cure)
+            raise UsageError(f"--{name.replace('_', '-')} cannot be used {where}", hint=cure)
     if arguments:
-        raise UsageError(f"{' '.join(arguments)} cannot be used with --stack", hint="Set it in the stack's scenario")
+        raise UsageError(f"{' '.join(arguments)} cannot be used {where}", hint="Set it in the stack's scenario")
 
 
 def _credentials(settings: RunSettings) -> dict[str, str]:

@@ -114,7 +114,7 @@ def junit_xml(report: VerdictReport) -> str:
 
 def _add_case(suite: ET.Element, report: VerdictReport, check: Check) -> None:
     case = ET.SubElement(suite, "testcase", name=xml_text(check.name), classname=xml_text(report.title))
-    case.set("time", f"{report.seconds:.3f}")
+    case.set("time", f"{report.seconds if check.seconds is None else check.seconds:.3f}")
     if check.ok is False:
         ET.SubElement(case, "failure", message=xml_text(check.reason), type="missed")
     elif check.ok is None:

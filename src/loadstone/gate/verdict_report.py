@@ -34,11 +34,15 @@ CHANGE_HEADER: Final = ("request", "metric", "base", "run", "change", "interval"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check of a report; ``ok`` is None if it is undecided."""
+    """One check of a report; ``ok`` is None if it is undecided.
+
+    ``seconds``: how long its measurements took; None if that is as long as those of the whole report.
+    """
 
     name: str
     ok: bool | None
     reason: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

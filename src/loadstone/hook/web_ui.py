@@ -20,6 +20,7 @@ from urllib.request import ProxyHandler, build_opener
 from flask import Response, abort, redirect, request
 
 from loadstone.domain.live import container_label, decode_live
+from loadstone.domain.units import MIB
 from loadstone.domain.web_access import seen_from
 from loadstone.hook.web_guard import guarded_view
 
@@ -46,7 +47,6 @@ _COLUMNS: Final = (("name", "What"), ("value", "Now"), ("limit", "Limit"), ("res
 _EVERY_S: Final = 1.0
 _ANSWER_WITHIN_S: Final = 2.0
 _TOLD_BYTES: Final = 500
-_MIB: Final = 1024 * 1024
 _NO_RUN: Final = b"null"
 _OK_WORDS: Final = {True: "held", False: "missed", None: "not measured"}
 _POLLED: Final = "/stats/requests"
@@ -171,8 +171,8 @@ def _usage_rows(usage: LiveUsage) -> Iterator[dict[str, str]]:
     throttled = f"throttled {usage.throttled_pct:.1f} %" if usage.throttled_pct else ""
     limit = f"{usage.cpu_limit:g} cores" if usage.cpu_limit else ""
     yield _row(f"{container}: CPU", f"{usage.cpu_cores:.2f} cores", limit, throttled)
-    limit = f"{usage.mem_limit / _MIB:.0f} MiB" if usage.mem_limit else ""
-    yield _row(f"{container}: memory", f"{usage.mem_bytes / _MIB:.0f} MiB", limit, "")
+    limit = f"{usage.mem_limit / MIB:.0f} MiB" if usage.mem_limit else ""
+    yield _row(f"{container}: memory", f"{usage.mem_bytes / MIB:.0f} MiB", limit, "")
 
 
 def _row(name: str, value: str, limit: str, result: str) -> dict[str, str]:

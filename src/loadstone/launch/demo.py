@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 
-__all__ = ["DemoTarget", "TargetInfo", "describe_target", "is_demo_scenario", "target_folder"]
+__all__ = ["DemoTarget", "TargetInfo", "demo_registry", "describe_target", "is_demo_scenario", "target_folder"]
 
 _SCENARIO: Final = Path("locust-worker") / "locustfile.py"
 _READY_WITHIN_S: Final = 120.0
@@ -58,6 +58,18 @@ def target_folder() -> Path:
         if (folder / "inference").is_dir():
             return folder.resolve()
     raise UsageError("the demo target is not installed here", hint="Name the service to test with --host URL")
+
+
+def demo_registry(settings: RunSettings) -> str:
+    """The MLflow registry of the demo target. Raises `UsageError` where there is no demo target."""
+    if settings.demo_model and settings.demo_registry:  # training never writes to a registry of the user
+        return settings.demo_registry
+    return f"sqlite:///{_state_folder() / 'mlflow.db'}"
+
+
+def _state_folder() -> Path:
+    """What is kept of the demo between runs."""
+    return target_folder().parent / ".cache" / "demo"
 
 
 def is_demo_scenario(files: Sequence[Path]) -> bool:
@@ -96,15 +108,12 @@ class DemoTarget:
 
         ``prefix``: words before the command line that serves; training runs without limits.
         """
-        folder = target_folder()
+        folder, state = target_folder(), _state_folder()
         port = settings.demo_port or ports.reserve(_BIND)
-        state = folder.parent / ".cache" / "demo"
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
-        env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"}
+        env |= {"MLFLOW_TRACKING_URI": demo_registry(settings)}
         env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
-        if settings.demo_model and settings.demo_registry:  # training never writes to a registry of the user
-            env |= {"MLFLOW_TRACKING_URI": settings.demo_registry}
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)

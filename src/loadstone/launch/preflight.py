@@ -25,14 +25,20 @@ if TYPE_CHECKING:
 __all__ = ["check_free", "check_reachable", "preflight"]
 
 
-def preflight(settings: RunSettings, scenario: Scenario, *, interactive: bool = False) -> Scenario:
-    """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem."""
+def preflight(
+    settings: RunSettings, scenario: Scenario, *, interactive: bool = False, starts_later: bool = False
+) -> Scenario:
+    """The scenario, when everything is in order. Raises `UsageError` or `SettingsError` for the first problem.
+
+    Hosts are not asked where the target ``starts_later``.
+    """
     parse_objectives(settings.objective)
     load(HookOnlySettings)
     read_token(settings.influx_token_file)
     _check_writable(settings.results)
     _check_ports(settings, interactive=interactive)
-    scenario = replace(scenario, notes=check_targets(settings, scenario, interactive=interactive))
+    if not starts_later:
+        scenario = replace(scenario, notes=check_targets(settings, scenario, interactive=interactive))
     if settings.redis_url:
         client = connect(settings.redis_url)
         check(client)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_targets", "targets_text", "wants_demo_target"]
 
+_DEMO: Final = "the demo target"
+_OPEN: Final = "what the scenario asks"
 _CURE: Final = "Start it, or correct --host"
 _OWN_CURE: Final = "Start it, or name another one with --host, which takes the place of all hosts in the scenario"
 
@@ -37,8 +39,10 @@ def wants_demo_target(settings: RunSettings, scenario: Scenario) -> bool:
 
 def targets_text(settings: RunSettings, scenario: Scenario) -> str:
     """The targets that are known before the run, without secrets."""
+    if wants_demo_target(settings, scenario):
+        return _DEMO
     hosts = [settings.host] if settings.host else list(scenario.hosts)
-    return mask_secrets(", ".join(hosts)) or "as the scenario decides"
+    return mask_secrets(", ".join(hosts)) or _OPEN
 
 
 def check_targets(settings: RunSettings, scenario: Scenario, *, interactive: bool = False) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SafeConsole", "make_console", "tell_terminal"]
 
 _LOG_WIDTH: Final = 120
-"""Columns where the width is unknown, as in a pipe or the log of a CI job."""
+"""Columns where the width is unknown, as in a pipe or the log of a CI job, unless COLUMNS gives it."""
 
 
 class SafeConsole(Console):
@@ -31,9 +32,9 @@ class SafeConsole(Console):
 
 
 def make_console() -> Console:
-    """The console of standard output: as wide as the terminal, and wide enough for every table in a log."""
+    """The console of standard output: as wide as the terminal or as COLUMNS says, and otherwise as wide as a log."""
     console = SafeConsole()
-    return console if console.is_terminal else SafeConsole(width=max(_LOG_WIDTH, console.width))
+    return console if console.is_terminal else SafeConsole(width=shutil.get_terminal_size((_LOG_WIDTH, 0)).columns)
 
 
 def tell_terminal(text: str) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
+from loadstone.domain.units import MIB
 from loadstone.report.console import SafeConsole
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _MOST_NOTES: Final = 5
 _TELL_AGAIN_S: Final = 60.0
 _COUNTED: Final = re.compile(r"\b[\d,]+(?= (?:of|requests|other points|entries)\b)")
 """What grows every second in the text of a trouble that lasts."""
-_MIB: Final = 1024 * 1024
 _PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
 """Phases that the terminal shows in other words."""
 
@@ -188,7 +188,7 @@ def _facts(live: LiveSnapshot, ends_in_s: float | None) -> list[tuple[str, str]]
 
 def _usage(usage: LiveUsage) -> str:
     cores = f"{usage.cpu_cores:.2f}" + (f"/{usage.cpu_limit:g}" if usage.cpu_limit else "")
-    memory = f"{usage.mem_bytes / _MIB:.0f}" + (f"/{usage.mem_limit / _MIB:.0f}" if usage.mem_limit else "")
+    memory = f"{usage.mem_bytes / MIB:.0f}" + (f"/{usage.mem_limit / MIB:.0f}" if usage.mem_limit else "")
     return f"{cores} CPU, {memory} MiB"
 
 

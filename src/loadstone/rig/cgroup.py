@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import psutil
 
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import ROOT, cgroup_of
 from loadstone.launch.target_limits import TargetLimits
 from loadstone.rig.control_group import GROUP_NAMES, ControlGroup, group_name, hand_on_no_longer, remove_groups
-from loadstone.rig.host_room import check_room
+from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import check_limits
-from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError
+from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, StartFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["CgroupRig"]
 
 _SERVICE: Final = "target"
+_LOOKS_FOR_S: Final = 1.0
+_AT_ITS_LIMIT: Final = 0.9
+"""Share of the periods; the limits of other rigs count as reached from the same share on."""
 
 
 class _Before(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +46,10 @@ class _Before(msgspec.Struct, frozen=True, kw_only=True):
 class CgroupRig:
     """Limits of the demo target, which runs in one replica."""
 
-    def __init__(self, *, proc: Path = Path("/proc"), root: Path = ROOT) -> None:
-        self._proc, self._root = proc, root
+    def __init__(
+        self, *, proc: Path = Path("/proc"), root: Path = ROOT, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._proc, self._root, self._sleep = proc, root, sleep
         self._group_name = group_name()
         self._place: ControlGroup | None = None
         self._setting: Setting | None = None
@@ -67,8 +71,7 @@ class CgroupRig:
                 "the demo target on this machine has one replica only",
                 hint="Give --replicas 1, or use the compose stack, which has a balancer",
             )
-        memory = psutil.virtual_memory().total
-        check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
+        check_room_here(settings, kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
         """Nobody else knows the target's address, which is new in each trial."""
@@ -121,6 +124,28 @@ class CgroupRig:
         check_limits(found.limits(), self._setting, "the demo target")
 
     def _broke(self, error: PlatformError) -> Exception:
-        kills = self.memory_kills()
-        why = f"the kernel killed it for want of memory ({error.message})" if kills else error.message
-        return BrokeAtStart(f"it does not start with {self._setting}: {why}")
+        """What a start that failed says: that the limits are too small, or nothing of them."""
+        if self.memory_kills():
+            return BrokeAtStart(
+                f"it does not start with {self._setting}: the kernel killed it for want of memory ({error.message})"
+            )
+        if throttled := self._throttled_now():
+            return BrokeAtStart(f"it does not start with {self._setting}: {throttled} ({error.message})")
+        return StartFailedError(
+            f"it did not start with {self._setting}, and neither limit explains why: {error.message}", hint=error.hint
+        )
+
+    def _throttled_now(self) -> str:
+        """How it is throttled at this moment; empty if it has CPU to spare, or has ended.
+
+        What counts is not the whole start: one that waits in vain for something else was throttled before that.
+        """
+        group = self._found().group
+        before = group.throttling()
+        self._sleep(_LOOKS_FOR_S)
+        after = group.throttling()
+        if before is None or after is None:
+            return ""
+        periods, throttled = after.periods - before.periods, after.throttled_periods - before.throttled_periods
+        is_at_limit = periods > 0 and throttled >= _AT_ITS_LIMIT * periods
+        return f"it was still throttled in {throttled} of {periods} periods" if is_at_limit else ""

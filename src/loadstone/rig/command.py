@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from loadstone.domain.masking import mask_secrets, mask_values
+from loadstone.domain.units import MIB
 from loadstone.errors import PlatformError
 from loadstone.launch.managed_process import end_with_parent
 from loadstone.rig.command_note import CommandNote
+from loadstone.rig.host_room import check_room_here
 from loadstone.rig.read_back import Report, check_groups, check_report, read_report
 from loadstone.rig.rig import Applied, BrokeAtStart
 from loadstone.rig.waiting import ended
@@ -23,13 +25,12 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["BROKE_AT_START", "CommandRig", "environment_of"]
+__all__ = ["CommandRig", "environment_of"]
 
-BROKE_AT_START: Final = os.EX_UNAVAILABLE
+_BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
 _TAIL_LINES: Final = 12
-_MIB: Final = 1024**2
 _SERVICE: Final = "target"
 _ONCE_TOLD: Final = 'read -r _ && exec /bin/sh -c "$0" </dev/null'
 _GO: Final = b"go\n"
@@ -55,13 +56,14 @@ class CommandRig:
     def __init__(self, apply: str, restore: str | None = None, timeout_s: float = 600.0) -> None:
         self._apply, self._restore, self._timeout_s = apply, restore, timeout_s
         self._last: Setting | None = None
+        self._succeeded = False
         self._sampled = False
         self._note = CommandNote.new()
 
     @property
     def name(self) -> str:
-        """The command, without secrets."""
-        return f"what the command {mask_secrets(self._apply)!r} sets"
+        """The target, by its command, without secrets."""
+        return f"the target of the command {mask_secrets(self._apply)!r}"
 
     @property
     def service(self) -> str | None:
@@ -69,7 +71,9 @@ class CommandRig:
         return _SERVICE if self._sampled else None
 
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
-        """Nothing is known of the machine that the target runs on."""
+        """Nothing is known of the target's machine, unless the command has reported processes, which run here."""
+        if self._sampled:
+            check_room_here(settings, kept_cores)
 
     def check_quiet(self, interrupted: Callable[[], bool]) -> None:
         """Nothing is known of the requests that the target gets."""
@@ -80,14 +84,15 @@ class CommandRig:
 
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Run the command and wait for its end. See `Rig.apply`; `UsageError` too where its report makes no sense."""
-        self._last, self._sampled = setting, False
+        self._last, self._succeeded, self._sampled = setting, False, False
         done = self._run(self._apply, "--apply", environment_of(setting), interrupted)
         if done.code is None:
             return Applied(setting=setting, read_back="")
-        if done.code == BROKE_AT_START:
+        if done.code == _BROKE_AT_START:
             raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
         if done.code:
             raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")
+        self._succeeded = True
         report = read_report(done.output)
         check_report(report, setting)
         if report.pids:
@@ -107,14 +112,21 @@ class CommandRig:
             self._note = CommandNote.named(note)
             self._note.end_what_is_left()
         if self._restore is None:
-            left = f"the limits {self._last}" if self._last else "the limits of the last trial"
-            return f"{left} were left as they are, because no --restore command was given"
+            return f"{self._left()}, because no --restore command was given"
         done = self._run(self._restore, "--restore", {}, lambda: False)
         if done.code:
             raise PlatformError(
                 f"--restore failed (exit {done.code}), so limits of a trial may still hold: {done.shown()}"
             )
         return "the --restore command put back what was there before"
+
+    def _left(self) -> str:
+        """What is there now, as far as it is known."""
+        if self._last is None:
+            return "the limits of the last trial were left as they are"
+        if self._succeeded:
+            return f"the limits {self._last} were left as they are"
+        return f"whatever --apply did for {self._last} was left as it is"
 
     def _run(self, command: str, option: str, env: Mapping[str, str], interrupted: Callable[[], bool]) -> _Ended:
         """Run a command in a process group of its own, which is ended when it takes too long or is interrupted.
@@ -152,7 +164,7 @@ def environment_of(setting: Setting) -> dict[str, str]:
     return {
         "CPU": f"{setting.cpu_cores:g}",
         "MEMORY": str(setting.mem_bytes),
-        "MEMORY_MIB": str(setting.mem_bytes // _MIB),
+        "MEMORY_MIB": str(setting.mem_bytes // MIB),
         "REPLICAS": str(setting.replicas),
     }
 

@@ -22,7 +22,7 @@ from loadstone.rig.foreign_traffic import Received, check_quiet, packets_in
 from loadstone.rig.host_room import check_room
 from loadstone.rig.override import IN_STUDY, MADE_FROM, Limits, override_text
 from loadstone.rig.replica import Replica, replicas_of
-from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, Setting, limits_text
+from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, Setting, StartFailedError, limits_text
 from loadstone.rig.stack_parts import TARGET, balancer_requests, stack_files, target_info
 from loadstone.rig.starting import Start
 from loadstone.settings import compose_project_name
@@ -117,6 +117,10 @@ class ComposeRig:
         """The compose project."""
         return self._files.project
 
+    def services(self) -> Collection[str]:
+        """The services of the project, as its files name them: a run records the usage of each. Raises `UsageError`."""
+        return self._files.services()
+
     def check_fits(self, settings: Collection[Setting], kept_cores: float) -> None:
         """Raise `UsageError` if this machine, Docker or the service cannot have one of these settings.
 
@@ -196,7 +200,7 @@ class ComposeRig:
             self._up(None if same else was.limits, was.replicas, labels=self._own_labels(hash_, same=same))
             replicas = start.wait(was.replicas)
             self._check_holds(replicas or (), was.limits, was.replicas)
-        except (BrokeAtStart, LimitsDifferError) as error:
+        except (BrokeAtStart, StartFailedError, LimitsDifferError) as error:
             raise PlatformError(f"{self.name} is not as it was before: {error}", hint=self._own_cure(was)) from error
         told = f"{self.name} has {limits_text(was.cpu_cores, was.mem_bytes, was.replicas)} again"
         return told if same else f"{told}; its other settings are those of the environment and the files of now"

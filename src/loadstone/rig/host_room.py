@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from typing import TYPE_CHECKING
 
+import psutil
+
+from loadstone.domain.units import MIB
 from loadstone.errors import UsageError
 from loadstone.rig.rig import memory_text
 
@@ -12,9 +16,7 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["check_room"]
-
-_MIB: Final = 1024**2
+__all__ = ["check_room", "check_room_here"]
 
 
 def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_bytes: int, kept_cores: float) -> None:
@@ -36,9 +38,15 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
     if (memory := largest.mem_bytes * largest.replicas) > host_mem_bytes:
         raise UsageError(
             f"{largest.replicas} x {memory_text(largest.mem_bytes)} are {memory_text(memory)} of memory, and this"
-            f" machine has {host_mem_bytes // _MIB}m",
-            hint=f"{host_mem_bytes // largest.replicas // _MIB}m {_for_each(largest.replicas)} would fit",
+            f" machine has {host_mem_bytes // MIB}m",
+            hint=f"{host_mem_bytes // largest.replicas // MIB}m {_for_each(largest.replicas)} would fit",
         )
+
+
+def check_room_here(settings: Collection[Setting], kept_cores: float) -> None:
+    """The same for this machine, as this process sees it."""
+    memory = psutil.virtual_memory().total
+    check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
 
 
 def _what_fits(free: float, replicas: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from loadstone.errors import UsageError
 from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.rig import LimitsDifferError, memory_text
+from loadstone.settings import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Report", "check_groups", "check_limits", "check_report", "read_report"]
 
 _CPU_TOLERANCE: Final = 0.01
-_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b?)", re.IGNORECASE)
 _CPU: Final = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _KNOWN: Final = "cpu, memory, replicas, pids, host and identity"
 
@@ -128,7 +127,7 @@ def _cores(told: float | str) -> float:
 def _bytes(told: int | str) -> int:
     if not isinstance(told, str):
         return told
-    found = _MEMORY.fullmatch(told.strip())
-    if found is None:
-        raise UsageError(f"--apply reports memory {told!r}, it must be bytes, or text such as 512m or 2g")
-    return round(float(found[1]) * _UNITS[found[2].lower()])
+    try:
+        return size_bytes(told)
+    except ValueError as error:
+        raise UsageError(f"--apply reports memory {told!r}, it must be bytes, or text such as 512m or 2g") from error

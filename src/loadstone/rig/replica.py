@@ -86,6 +86,11 @@ class Replica:
         return self.runs and self.health in {"", "none", "healthy"}
 
     @property
+    def was_killed(self) -> bool:
+        """Whether memory ran out, or its first process was killed, which the kernel does then."""
+        return self.oom_killed or self.exit_code == _KILLED
+
+    @property
     def broke(self) -> str:
         """What became of it since it was created; empty as long as it runs as it should."""
         again = f", {self.restarts} restart{'s' if self.restarts > 1 else ''}" if self.restarts else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from loadstone.errors import UsageError
+from loadstone.domain.units import MIB
+from loadstone.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
     from loadstone.launch.target_limits import TargetLimits
     from loadstone.launch.watched import WatchedProject
 
-__all__ = ["Applied", "BrokeAtStart", "LimitsDifferError", "Rig", "Setting", "limits_text", "memory_text"]
+__all__ = [
+    "Applied",
+    "BrokeAtStart",
+    "LimitsDifferError",
+    "Rig",
+    "Setting",
+    "StartFailedError",
+    "limits_text",
+    "memory_text",
+]
 
 _KIB: Final = 1024
-_MIB: Final = 1024**2
 _GIB_IN_MIB: Final = 1024
 _QUARTER_GIB: Final = 256
 """MiB: multiples of it are written in GiB."""
@@ -55,7 +64,11 @@ class Applied:
 
 
 class BrokeAtStart(Exception):  # noqa: N818  (not an error of the rig: the target does not hold)
-    """The target does not even start with these limits; the text says what became of it."""
+    """The target does not even start with these limits, and they explain why; the text says what became of it."""
+
+
+class StartFailedError(PlatformError):
+    """The target did not start for a reason that its limits do not explain: another start may succeed."""
 
 
 class LimitsDifferError(UsageError):
@@ -85,8 +98,8 @@ class Rig(Protocol):
     def apply(self, setting: Setting, interrupted: Callable[[], bool]) -> Applied:
         """Give the limits to fresh replicas and wait until they are ready.
 
-        Raises `BrokeAtStart`, `LimitsDifferError`, and `PlatformError` when it does not work for another reason. Comes
-        back early, with whatever holds, when it was ``interrupted``.
+        Raises `BrokeAtStart`, `StartFailedError`, `LimitsDifferError`, and `PlatformError` when the limits cannot be
+        given. Comes back early, with whatever holds, when it was ``interrupted``.
         """
 
     def restore(self, before: Mapping[str, Any]) -> str:
@@ -103,7 +116,7 @@ def limits_text(cpu_cores: float | None, mem_bytes: int | None, replicas: int | 
 
 def memory_text(size_bytes: int) -> str:
     """Exactly these bytes, as people write limits: 512m, 1.5g; 524292k and 536870913b where nothing else is exact."""
-    for unit, size in (("m", _MIB), ("k", _KIB)):
+    for unit, size in (("m", MIB), ("k", _KIB)):
         count, rest = divmod(size_bytes, size)
         if not rest:
             in_gib = unit == "m" and count >= _GIB_IN_MIB and count % _QUARTER_GIB == 0

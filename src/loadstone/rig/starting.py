@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from loadstone.errors import PlatformError
 from loadstone.rig.replica import kills_since, last_words, strain_of
-from loadstone.rig.rig import BrokeAtStart
+from loadstone.rig.rig import BrokeAtStart, StartFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,8 +37,8 @@ class Start:
     def wait(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> list[Replica] | None:
         """So many replicas, all ready; None when it was ``interrupted`` before.
 
-        Raises `BrokeAtStart` when one of them ends, restarts or runs out of memory, or is not ready in time and has
-        reached a limit; `PlatformError` when they are not ready in time for another reason.
+        Raises `BrokeAtStart` when one of them is killed, runs out of memory, or is not ready in time and has reached a
+        limit; `StartFailedError` when one ends, or they are not ready in time, for another reason.
         """
         deadline_s = time.monotonic() + self._within_s
         running_since_s: float | None = None
@@ -56,24 +55,32 @@ class Start:
             self._sleep(_LOOK_EVERY_S)
         return None
 
-    def _check_whole(self, replicas: Sequence[Replica]) -> None:
+    def _check_whole(self, replicas: list[Replica]) -> None:
         for each in replicas:
             if each.broke:
-                raise BrokeAtStart(each.broke + last_words(self._docker, each))
+                words = last_words(self._docker, each)
+                if each.was_killed:
+                    raise BrokeAtStart(each.broke + words)
+                if kills := self._kills(replicas):
+                    raise BrokeAtStart(f"{each.broke}, {kills}{words}")
+                raise StartFailedError(each.broke + words, hint="Its log says why it ended")
 
-    def _too_late(self, replicas: list[Replica], count: int) -> BrokeAtStart | PlatformError:
+    def _too_late(self, replicas: list[Replica], count: int) -> BrokeAtStart | StartFailedError:
         slow = next((each for each in replicas if not each.is_ready), None)
         if slow is None:
-            return PlatformError(f"there are {len(replicas)} replicas after {self._within_s:g} s and not {count}")
+            return StartFailedError(f"there are {len(replicas)} replicas after {self._within_s:g} s and not {count}")
         told = f"{slow.name} is not ready after {self._within_s:g} s"
         words = last_words(self._docker, slow)
-        if kills := kills_since(self._docker, replicas, self._begun_s):
-            return BrokeAtStart(f"{told}: out of memory, {kills} kill{'s' if kills > 1 else ''}{words}")
-        if strain := strain_of(self._docker, replicas):
+        if strain := self._kills(replicas) or strain_of(self._docker, replicas):
             return BrokeAtStart(f"{told}: {strain}{words}")
-        return PlatformError(
+        return StartFailedError(
             f"{told}, although it has reached no limit{words}", hint="Its health check has to succeed without load"
         )
+
+    def _kills(self, replicas: list[Replica]) -> str:
+        """Kills inside replicas for want of memory since their start began; empty without one."""
+        kills = kills_since(self._docker, replicas, self._begun_s)
+        return f"out of memory, {kills} kill{'s' if kills > 1 else ''}" if kills else ""
 
 
 def _steady_s(replicas: Sequence[Replica]) -> float:

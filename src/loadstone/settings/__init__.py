@@ -1,5 +1,6 @@
 """Settings: frozen records made once, at the edge, from options, environment and file; nothing else reads them."""
 
+from loadstone.settings.axes import size_bytes
 from loadstone.settings.capacity import CapacitySettings
 from loadstone.settings.file_records import FILE_RECORDS
 from loadstone.settings.hook import HookOnlySettings, HookSettings, MaskSettings, RunRequest
@@ -70,5 +71,6 @@ __all__ = [
     "read_token",
     "setting",
     "short_text",
+    "size_bytes",
     "state_home",
 ]

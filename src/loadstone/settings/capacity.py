@@ -59,14 +59,21 @@ class CapacitySettings(RunSettings):
         repeatable=True,
         one_each=True,
     )
-    service: str = setting(parse.text, "service that is to get the limits", default="target", metavar="NAME")
+    service: str = setting(
+        parse.some_text("a service"),
+        "service of --compose-file that is to get the limits",
+        default="target",
+        metavar="NAME",
+    )
     apply: str | None = setting(
-        parse.text,
+        parse.some_text("a command"),
         "command that gives the target its limits, from CPU, MEMORY and REPLICAS in its environment",
         metavar="COMMAND",
     )
     restore: str | None = setting(
-        parse.text, "command that puts back, at the end, what was there before --apply", metavar="COMMAND"
+        parse.some_text("a command"),
+        "command that puts back, at the end, what was there before --apply",
+        metavar="COMMAND",
     )
     apply_timeout: float = setting(
         parse.positive_duration_s,
@@ -99,6 +106,11 @@ class CapacitySettings(RunSettings):
         parse.duration_s, "time after the ramp of a trial that is not measured", default="10s", metavar="TIME"
     )
     budget: float | None = setting(
-        parse.positive_duration_s, "begin no trial that would end after this time", metavar="TIME"
+        parse.positive_duration_s,
+        "begin no trial that would end after this time, which counts the measurement of the generator and, when a study"
+        " is resumed, the trials that it made before",
+        metavar="TIME",
     )
-    trials: int | None = setting(parse.whole_number(1), "begin no more trials than these", metavar="N")
+    trials: int | None = setting(
+        parse.whole_number(1), "begin no more trials than these, those before a --resume included", metavar="N"
+    )

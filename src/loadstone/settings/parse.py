@@ -29,6 +29,7 @@ __all__ = [
     "positive_duration_s",
     "redis_url",
     "retention_s",
+    "some_text",
     "target",
     "text",
     "whole_number",
@@ -47,6 +48,17 @@ _FOUR_NUMBERS: Final = re.compile(r"\d+(?:\.\d+){3}")
 def text(value: str) -> str:
     """Any text."""
     return value
+
+
+def some_text(what: str) -> Callable[[str], str]:
+    """A parser of any text but the empty one, which is no ``what``."""
+
+    def parse(value: str) -> str:
+        if not value.strip():
+            raise ValueError(what)
+        return value
+
+    return parse
 
 
 def path(value: str) -> Path:
@@ -200,7 +212,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
     def parse(value: str) -> str:
         if value not in allowed:
-            raise ValueError("one of " + ", ".join(allowed))
+            raise ValueError("one of " + ", ".join(allowed) if len(allowed) > 1 else allowed[0])
         return value
 
     return parse

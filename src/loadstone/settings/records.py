@@ -207,6 +207,19 @@ class RunSettings(InfluxSettings):
         "MLflow registry that holds --demo-model; without it the demo's own, in .cache/demo",
         metavar="URI",
     )
+    tag_model: bool = setting(
+        parse.boolean,
+        "write the result as tags of the model version that the target served, and as an MLflow run, into its registry:"
+        " that of MLFLOW_TRACKING_URI, or the demo target's own (not with `up`)",
+        default="no",
+        flag=True,
+    )
+    tagged_model: str | None = setting(
+        parse.text,
+        "model version to tag where the target does not tell which one it serves: models:/NAME/VERSION or"
+        " models:/NAME@ALIAS; stands for --tag-model too",
+        metavar="URI",
+    )
     allowed_hosts: tuple[str, ...] = setting(
         parse.allowed_hosts,
         "further host names under which web UI and live page may be opened; *.NAME: all below one, *: every name",

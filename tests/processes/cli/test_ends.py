@@ -227,7 +227,7 @@ def start_python(*words: str, out: int = subprocess.PIPE) -> subprocess.Popen[st
         stdout=out,
         stderr=subprocess.PIPE,
         text=True,
-        env=without_settings(),
+        env=without_settings() | {"COLUMNS": "80"},
     )
 
 

@@ -19,6 +19,7 @@ from loadstone.errors import UsageError
 from loadstone.rig.command import CommandRig
 from loadstone.settings import CapacitySettings, load
 from support.closed_runs import MadeRun
+from support.searching import Silent
 from support.studies import TOP, settings_study
 
 if TYPE_CHECKING:
@@ -51,14 +52,6 @@ class RunsDouble:
         return MadeRun(run=run, seconds=40, rate=60, users=USERS, identity=identity).close(self.results)
 
 
-class Silent:
-    """A teller that says nothing."""
-
-    def begins(self, number: int, plan: TrialPlan) -> None: ...
-
-    def ended(self, number: int, trial: TrialRecord) -> None: ...
-
-
 class Bench:
     """A study whose target says of itself what ``version`` says."""
 
@@ -75,7 +68,7 @@ class Bench:
     def begun(self, study: StudyRecord) -> Trials:
         """The study, in a process of its own as far as the laboratory knows."""
         rig = CommandRig(f"cat {self._told}")
-        laboratory = Laboratory(self._settings, self.runs, rig, StopFlag())
+        laboratory = Laboratory(self._settings, self.runs, rig, StopFlag(), study)
         made = Trials(self.study, study, laboratory.run, Silent())
         made.write()
         laboratory.prepare(made, lambda _: None, resumed=True)

@@ -69,7 +69,7 @@ def killed_study(docker: DockerDouble, results: Path, stack_url: str) -> StudyFo
     given = {**QUESTION, "stack": "yes", "stack_url": stack_url, "results": str(results)}
     rig = ComposeRig.of_stack(docker.docker)
     words = ("--users", "30", "--cpu", "0.5", "--memory", "256m", "--objective", "p95<1s", "--stack-url", stack_url)
-    study = new_study(asked(load(CapacitySettings, given, environ={}), None, rig), words, has_secrets=False)
+    study = new_study(asked(load(CapacitySettings, given, environ={}), None, rig), words)
     folder = StudyFolder(results / STUDIES / study.id)
     folder.write(replace(study, before=dict(rig.before())))
     return folder

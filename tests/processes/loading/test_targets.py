@@ -195,4 +195,4 @@ def test_targets_are_shown_without_secrets():
     found = scenario(users=(report("A", host="http://me:secret@a"), report("B", host="http://b")))
     assert "secret" not in targets_text(settings(), found)
     assert targets_text(settings(), found).endswith("@a")
-    assert targets_text(settings(), scenario()) == "as the scenario decides"
+    assert targets_text(settings(), scenario()) == "what the scenario asks"

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import cgroup_of
 from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
 from loadstone.rig.control_group import remove_groups
-from loadstone.rig.rig import LimitsDifferError, Setting
+from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
 from loadstone.usage.processes import ProcessTree
 from support.control_groups import cgroup_rig
 from support.processes import is_gone, wait_until
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 SETTING = Setting(cpu_cores=0.2, mem_bytes=64 * MIB, replicas=1)
+HUGE = Setting(cpu_cores=100_000, mem_bytes=64 * MIB, replicas=1)
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
 GREEDY = """
 import sys
@@ -115,6 +117,25 @@ def test_a_target_that_wants_too_much_memory_is_killed_and_its_usage_says_so(rig
     assert tree.sample(3.0) is None, "the kill is counted once"
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        pytest.param("while True: pass", BrokeAtStart, id="busy"),
+        pytest.param("import sys; sys.stdin.readline()", StartFailedError, id="waits"),
+    ],
+)
+def test_a_start_that_takes_too_long_broke_only_if_it_is_throttled_all_the_time(
+    rig: CgroupRig, code: str, kind: type[Exception]
+):
+    rig.apply(SETTING, never)
+    with target_of(rig, "print('up', flush=True)\n" + code) as target:
+        assert target.stdout is not None
+        assert target.stdout.readline() == "up\n"
+        told = rig.target_limits().broke(PlatformError("it is not ready after 120 s"))
+        target.kill()
+    assert type(told) is kind
+
+
 def test_each_application_makes_a_fresh_group_whose_counters_are_zero(rig: CgroupRig):
     rig.apply(SETTING, never)
     with target_of(rig, GREEDY) as target:
@@ -202,9 +223,12 @@ def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agr
         assert target.stdout is not None
         target.stdout.readline()
         command = CommandRig(f"""echo '{{"pids": [{target.pid}]}}'""")
+        command.check_fits([HUGE], 0.0)
         applied = command.apply(SETTING, never)
         assert (applied.read_back, applied.pids) == ("the control groups of its processes", (target.pid,))
         assert command.service == "target"
+        with pytest.raises(UsageError, match="100000 cores, and this machine has"):
+            command.check_fits([HUGE], 0.0)
         with pytest.raises(LimitsDifferError, match=r"was to have 0.4 CPU and 64m, but its control group has 0.2 CPU"):
             command.apply(Setting(0.4, 64 * MIB, 1), never)
         with pytest.raises(LimitsDifferError, match=r"x 2 replicas, but .* are in 1 control groups"):

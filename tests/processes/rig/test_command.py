@@ -129,7 +129,7 @@ def test_a_server_that_the_command_leaves_behind_keeps_running(tmp_path: Path):
     child = tmp_path / "child"
     CommandRig(f'sleep 60 & echo $! > "{child}"').apply(SETTING, never)
     server = psutil.Process(int(child.read_text()))
-    wait_until(lambda: server.name() == "sleep", "it runs on")
+    wait_until(lambda: server.name() == "sleep", "the shell has become the server")
     server.kill()
 
 
@@ -162,6 +162,15 @@ def test_without_a_restore_command_the_limits_that_are_left_are_told():
     assert rig.restore({}).startswith("the limits of the last trial were left as they are")
     rig.apply(SETTING, never)
     assert rig.restore({}).startswith("the limits 0.5 CPU and 512m x 2 replicas were left as they are")
+
+
+@pytest.mark.parametrize("command", ["exit 3", "exit 69"])
+def test_after_an_apply_that_failed_nothing_is_said_of_limits_that_may_not_hold(command: str):
+    rig = CommandRig(command)
+    with pytest.raises((PlatformError, BrokeAtStart)):
+        rig.apply(SETTING, never)
+    left = "whatever --apply did for 0.5 CPU and 512m x 2 replicas was left as it is"
+    assert rig.restore({}) == f"{left}, because no --restore command was given"
 
 
 def test_a_restore_command_that_fails_is_an_error():

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadstone.cli.study_checks import refuse_unrecorded_usage
 from loadstone.errors import PlatformError, UsageError
+from loadstone.launch.scenario import Scenario
 from loadstone.rig.compose_project import ComposeRig
 from loadstone.rig.docker import Docker
-from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting
+from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
+from loadstone.settings import CapacitySettings, load
 from support.docker_double import DockerDouble
 
 if TYPE_CHECKING:
@@ -127,13 +130,36 @@ def test_any_other_failure_of_compose_is_one(rig: ComposeRig, double: DockerDoub
         rig.apply(SMALL, never)
 
 
-def test_a_replica_that_ends_while_it_starts_broke_and_its_last_words_are_told(rig: ComposeRig, double: DockerDouble):
-    hears_of(SMALL, double, state={"Status": "restarting", "ExitCode": 1})
+@pytest.mark.parametrize(
+    ("state", "kills", "said"),
+    [
+        ({"Status": "exited", "ExitCode": 137}, "", "ended while it started (exit 137, killed)"),
+        ({"Status": "exited", "ExitCode": 137, "OOMKilled": True}, "", "ran out of memory while it started"),
+        ({"Status": "restarting", "ExitCode": 3}, "id1\n", "ended while it started (exit 3), out of memory, 1 kill"),
+    ],
+    ids=["killed", "out of memory", "kill inside"],
+)
+def test_a_replica_that_is_killed_while_it_starts_broke_and_its_last_words_are_told(
+    rig: ComposeRig, double: DockerDouble, state: dict[str, Any], kills: str, said: str
+):
+    hears_of(SMALL, double, state=state)
+    double.answer("events --since", kills)
     double.answer("logs --tail", "Traceback\nMemoryError password=hunter22\n")
     with pytest.raises(BrokeAtStart) as raised:
         rig.apply(SMALL, never)
-    assert str(raised.value) == (
-        "shop-api-1 ended while it started (exit 1); its last words: Traceback | MemoryError password=***"
+    assert str(raised.value) == f"shop-api-1 {said}; its last words: Traceback | MemoryError password=***"
+
+
+def test_a_replica_that_ends_for_another_reason_while_it_starts_says_nothing_of_the_limits(
+    rig: ComposeRig, double: DockerDouble
+):
+    hears_of(SMALL, double, state={"Status": "restarting", "ExitCode": 1})
+    double.answer("events --since", "")
+    double.answer("logs --tail", "no registry: password=hunter22\n")
+    with pytest.raises(StartFailedError) as raised:
+        rig.apply(SMALL, never)
+    assert raised.value.message == (
+        "shop-api-1 ended while it started (exit 1); its last words: no registry: password=***"
     )
 
 
@@ -169,7 +195,9 @@ def test_a_replica_that_is_not_ready_in_time_broke_if_it_has_reached_a_limit(
 def test_a_replica_that_is_not_ready_for_no_such_reason_says_nothing_of_the_limits(
     double: DockerDouble, tmp_path: Path
 ):
-    with pytest.raises(PlatformError, match=r"shop-api-1 is not ready after 0.2 s, although it has reached no limit"):
+    with pytest.raises(
+        StartFailedError, match=r"shop-api-1 is not ready after 0.2 s, although it has reached no limit"
+    ):
         slow(double, tmp_path, stats={}).apply(SMALL, never)
 
 
@@ -248,6 +276,16 @@ def test_limits_that_could_not_be_put_back_are_a_failure(rig: ComposeRig, double
     before = rig.before()
     hears_of(SMALL, double)
     with pytest.raises(PlatformError, match=r"is not as it was before: shop-api-1 has 0.25 CPU and 128m") as raised:
+        rig.restore(before)
+    assert "docker compose -p shop up -d --scale api=1 api" in str(raised.value)
+
+
+def test_a_replica_that_does_not_start_again_is_a_failure_to_put_back(rig: ComposeRig, double: DockerDouble):
+    before = rig.before()
+    hears_of(Setting(1, 512 * MIB, 1), double, state={"Status": "restarting", "ExitCode": 1})
+    double.answer("events --since", "")
+    double.answer("logs --tail", "no registry\n")
+    with pytest.raises(PlatformError, match=r"is not as it was before: shop-api-1 ended while it started") as raised:
         rig.restore(before)
     assert "docker compose -p shop up -d --scale api=1 api" in str(raised.value)
 
@@ -384,3 +422,17 @@ def test_without_a_stack_that_is_said(double: DockerDouble):
     double.answer("ps -q --no-trunc", "")
     with pytest.raises(UsageError, match=r"no compose stack of loadstone is up on this machine"):
         ComposeRig.of_stack(double.docker)
+
+
+def test_usage_may_be_asked_of_the_services_of_the_project_only(rig: ComposeRig):
+    ways = {"cpu": "1", "memory": "512m", "compose_file": ["a.yaml"], "service": "api"}
+    own = Scenario(files=(), user_classes=("Own",), hosts=("http://own",), shape=None, arguments=())
+    for objective in ("cpu(api)<80%", "mem(db)<1GiB"):
+        refuse_unrecorded_usage(load(CapacitySettings, {**ways, "objective": [objective]}, environ={}), own, rig)
+    asked = load(CapacitySettings, {**ways, "objective": ["cpu(target)<80%"]}, environ={})
+    with pytest.raises(UsageError) as refused:
+        refuse_unrecorded_usage(asked, own, rig)
+    assert str(refused.value) == (
+        "the objective cpu(target)<80% needs CPU and memory of target, and only those of api, db will be recorded."
+        " Leave the objective out, or name one of them in it"
+    )

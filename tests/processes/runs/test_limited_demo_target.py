@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.capacity.trial import Outcome, judge_trial
+from loadstone.capacity.trial import Outcome, TrialPlan, record_of
 from loadstone.launch.local import LocalStack
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.report.live_view import PlainView
@@ -109,10 +109,11 @@ def test_a_target_that_has_not_the_memory_to_start_breaks(rig: CgroupRig, tmp_pa
 @pytest.mark.timeout(300)
 def test_a_target_that_runs_out_of_memory_under_load_does_not_hold_for_that_reason(rig: CgroupRig, tmp_path: Path):
     glutton = Glutton(rig)
-    folder = run_with(rig, Setting(cpu_cores=1, mem_bytes=512 * MIB, replicas=1), tmp_path / "results", glutton)
+    setting = Setting(cpu_cores=1, mem_bytes=512 * MIB, replicas=1)
+    folder = run_with(rig, setting, tmp_path / "results", glutton)
     assert glutton.process is not None
     glutton.process.kill()
     glutton.process.wait()
-    trial = judge_trial(ClosedRun.open(folder), 20, rig.service, 1)
+    trial = record_of(ClosedRun.open(folder), TrialPlan(users=20, window_s=8.0, setting=setting), rig.service)
     assert (trial.outcome, trial.broke) == (Outcome.FAILS, True)
     assert trial.reasons[0] == "target ran out of memory: 1 kill"

@@ -9,8 +9,8 @@ import pytest
 from loadstone.archive.run_record import BalancerRecord
 from loadstone.capacity.bottleneck import Symptoms, bottleneck_of
 from loadstone.capacity.used import Used
+from loadstone.domain.units import MIB
 
-MIB = 1024**2
 MISSED = "p95 is 812 ms, must be < 500 ms"
 
 
@@ -21,10 +21,10 @@ def found(balancer: BalancerRecord | None = None, *, is_slow: bool = True, ended
         "cpu_cores": cores,
         "busiest_cores": cores,
         "idlest_cores": cores,
-        "cpu_limit": 1.0,
+        "cpu_limits": (used.pop("cpu_limit", 1.0),),
         "throttled_pct": 0.0,
         "peak_mem_bytes": 200 * MIB,
-        "mem_limit": 512 * MIB,
+        "mem_limits": (used.pop("mem_limit", 512 * MIB),),
     }
     symptoms = Symptoms(missed=MISSED, is_slow=is_slow, ended=ended, used=Used(**(figures | used)), balancer=balancer)
     return bottleneck_of(symptoms)

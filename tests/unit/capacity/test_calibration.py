@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.calibration import calibrated, calibration_text
 from loadstone.errors import UsageError
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.closed_runs import closed
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,31 +20,38 @@ SECONDS = 20
 PER_SECOND = 50
 
 
-def run_of(results: Path, *cpu_pct: float) -> ClosedRun:
-    """A run of five users and one worker for each of these shares of a core."""
+def run_of(results: Path, *cpu_pct: float, ends: bool = True) -> ClosedRun:
+    """A run of five users and one worker for each of these shares of a core; the master may not report its end."""
     maker = RunMaker(run=RUN).started(users=5, objectives=[])
     workers = [IncarnationMaker(run=RUN, worker=number) for number in range(len(cpu_pct))]
     for second in range(SECONDS):
         for worker, busy in zip(workers, cpu_pct, strict=True):
             maker.add(worker.batch(samples(PER_SECOND, second, second + 1), cpu_pct=busy))
-    maker.stopped(SECONDS)
+    if ends:
+        maker.stopped(SECONDS)
     for worker in workers:
         maker.add(worker.batch(at_s=SECONDS + 0.1, final=True))
-    folder = RunFolder(results / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
-    return ClosedRun.open(folder)
+    return ClosedRun.open(closed(results / RUN, maker.entries, SECONDS))
 
 
 def test_the_ceiling_is_that_of_the_busiest_worker(tmp_path: Path):
     found = calibrated(run_of(tmp_path, 20.0, 40.0), users=5)
-    assert found is not None
     assert found.run == RUN
     assert found.rps == pytest.approx(2 * PER_SECOND, rel=0.06)
     assert found.worker_cpu_pct == pytest.approx(40)
     assert found.cores == pytest.approx(0.6)
     assert found.ceiling_rps == pytest.approx(found.rps / 0.4)
+    assert found.doubts == ()
     assert "its busiest worker at 40 % of a core" in calibration_text(found)
+
+
+def test_an_inconclusive_run_measures_no_ceiling_and_says_why(tmp_path: Path):
+    found = calibrated(run_of(tmp_path, 20.0, 40.0, ends=False), users=5)
+    assert (found.ceiling_rps, found.cores) == (None, pytest.approx(0.6))
+    assert found.doubts[0] == "master lost: it never reported the end of the run"
+    said = calibration_text(found)
+    assert f"the generator alone could not be measured: run {RUN} is inconclusive: master lost: it never" in said
+    assert "at most" not in said
 
 
 def test_a_worker_that_is_too_busy_even_then_is_refused_with_the_cure(tmp_path: Path):
@@ -62,9 +68,7 @@ def test_a_scenario_that_sends_nothing_there_measures_nothing(tmp_path: Path):
     maker = RunMaker(run=RUN).started(users=5, objectives=[])
     worker = IncarnationMaker(run=RUN, worker=0)
     maker.add(worker.batch(at_s=1.0, cpu_pct=20.0)).stopped(SECONDS).add(worker.batch(at_s=SECONDS + 0.1, final=True))
-    folder = RunFolder(tmp_path / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (SECONDS + 5) * SECOND)
-    found = calibrated(ClosedRun.open(folder), users=0)
-    assert found is None
+    found = calibrated(ClosedRun.open(closed(tmp_path / RUN, maker.entries, SECONDS)), users=0)
+    assert (found.rps, found.ceiling_rps) == (0, None)
     assert "could not be measured" in calibration_text(found)
+    assert "no request at all in the window" in calibration_text(found)

@@ -12,7 +12,9 @@ from loadstone.capacity.find_setting import find_setting
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, StudyRecord, TrialRecord
 from loadstone.capacity.trials import Interrupted, Trials
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
+from support.searching import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from loadstone.capacity.trial import TrialPlan
 
-MIB = 1024**2
 QUESTION = SettingQuestion(
     users=200,
     cpu_cores=(0.25, 0.5, 0.75, 1.0, 1.25),
@@ -42,16 +43,6 @@ STUDY = StudyRecord(
     measure_s=60.0,
     warmup_s=10.0,
 )
-
-
-class Silent:
-    """A teller that says nothing."""
-
-    def begins(self, number: int, plan: TrialPlan) -> None:
-        pass
-
-    def ended(self, number: int, trial: TrialRecord) -> None:
-        pass
 
 
 class Target:
@@ -142,8 +133,14 @@ def test_the_best_that_was_proved_is_answered_when_the_trials_are_used_up(tmp_pa
 
 
 def test_nothing_is_answered_that_was_not_proved_before_the_time_was_up(tmp_path: Path):
-    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 3 else "")
+    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 1 else "")
     assert (answer.setting, answer.proved) == (None, False)
+    assert answer.open.endswith("could not be measured: no time")
+
+
+def test_the_largest_setting_is_answered_as_open_when_no_more_was_proved_before_the_time_was_up(tmp_path: Path):
+    _, answer = conducted(tmp_path, Target(), why_not=lambda _plan, made: "no time" if made >= 3 else "")
+    assert (answer.setting, answer.trials, answer.proved) == (Setting(1.25, 768 * MIB, 2), 2, False)
     assert answer.open.endswith("could not be measured: no time")
 
 

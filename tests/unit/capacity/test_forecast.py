@@ -5,8 +5,8 @@ from __future__ import annotations
 from loadstone.capacity.forecast import forecast_setting, forecast_users
 from loadstone.capacity.grid import Grid, Prices
 from loadstone.capacity.users import MostUsers
+from loadstone.domain.units import MIB
 
-MIB = 1024**2
 PRICES = Prices(cpu_core=1, mem_gib=0.1)
 SMALL = Grid(cpu_cores=(0.5, 1.0), mem_bytes=(512 * MIB,), replicas=(1,), prices=PRICES)
 LARGE = Grid(

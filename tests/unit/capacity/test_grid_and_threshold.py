@@ -22,6 +22,10 @@ def test_a_point_stands_for_limits_and_a_price():
     assert GRID.cost(point) == pytest.approx(3 * (2 * 1.0 + 0.5 * 2 + 0.1))
 
 
+def test_the_extremes_are_the_smallest_and_the_largest_setting():
+    assert GRID.extremes() == (Setting(0.5, GIB, 1), Setting(1.5, 2 * GIB, 3))
+
+
 def test_the_step_for_a_need_is_the_next_larger_one():
     assert [GRID.cpu_for(cores) for cores in (0.1, 0.5, 0.5 + 1e-12, 0.51, 1.5, 1.6)] == [0, 0, 0, 1, 2, None]
     assert [GRID.mem_for(size) for size in (1, GIB, GIB + 100, 3 * GIB)] == [0, 0, 1, None]

@@ -8,9 +8,10 @@ import pytest
 
 from loadstone.capacity.influx_points import study_lines
 from loadstone.domain.time import parse_iso_ns
+from loadstone.domain.units import MIB
 from support.closed_runs import MadeRun
 from support.line_protocol import parse_line
-from support.studies import BEST, LESS_CPU, MIB, QUOTA, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,8 @@ def test_a_study_is_one_point_at_its_start_with_question_and_answer(tmp_path: Pa
     key, fields = points(settings_study(), tmp_path)[0]
     assert (key.measurement, key.time_ns) == ("capacity_study", START)
     assert dict(key.tags) == {"study": "20261127-120000-aaaa"}
-    assert fields["question"].startswith("the cheapest limits of service target of a compose project that hold 150")
-    assert fields["answer"].startswith("2 replicas of 0.75 CPU and 512m hold 150 users")
+    assert fields["question"].startswith("the cheapest limits that hold 150 users")
+    assert fields["answer"].startswith("2 replicas with 0.75 CPU and 512m of memory each are enough")
     assert fields["confidence"].startswith("Over 3 trials")
     assert (fields["proved"], fields["trials"]) == (True, 8)
 

@@ -83,6 +83,11 @@ def test_what_was_not_measured_has_no_margin(tmp_path: Path):
         margin_of(made(tmp_path, "cpu(nothing)<90%"))
 
 
+def test_an_objective_that_was_not_measured_leaves_the_margin_to_the_others(tmp_path: Path):
+    run = made(tmp_path, "cpu(nothing)<90%", "mean<10ms", "p95<1s")
+    assert margin_of(run) == margin_of(made(tmp_path, "mean<10ms", run="20260920-120000-bbbb"))
+
+
 def test_without_an_objective_there_is_no_margin(tmp_path: Path):
     with pytest.raises(UsageError, match="without objectives"):
         margin_of(made(tmp_path))

@@ -9,16 +9,17 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
+from loadstone.capacity.answer import answer_text
 from loadstone.capacity.page import page_text, write_page
 from loadstone.capacity.page_plots import cost_of, tried_settings
 from loadstone.capacity.plots import Axis
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
+from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
 from support.studies import (
     BEST,
     LESS_CPU,
     LESS_MEMORY,
-    MIB,
     QUOTA,
     SETTINGS_STUDY,
     TOP,
@@ -58,8 +59,54 @@ def marks(text: str, figure: str) -> list[str]:
 
 def test_the_answer_comes_first_with_its_confidence():
     said = words(body(page_text(SETTINGS_STUDY)).find(".//header"))
-    assert said.startswith("loadstone capacity: study 20261127-120000-aaaa proved 2 replicas of 0.75 CPU and 512m hold")
+    assert said.startswith(
+        "loadstone capacity: study 20261127-120000-aaaa proved 2 replicas with 0.75 CPU and 512m of memory"
+    )
     assert "95 % interval: 26 to 39 %" in said
+
+
+def test_the_first_sentence_stands_alone_and_the_rest_follows():
+    head = body(page_text(SETTINGS_STUDY)).find(".//header")
+    assert head is not None
+    first, rest, *_ = (words(each) for each in head.findall("p")[1:])
+    assert first.endswith("at most 1 % failures), for a price of 0.07 an hour.")
+    assert rest.startswith("They held in 3 of 3 trials. With 0.5 CPU each they do not hold")
+    assert f"{first} {rest}" == answer_text(SETTINGS_STUDY)
+
+
+def test_options_are_quoted_as_a_shell_takes_them_and_secrets_are_masked():
+    study = settings_study(words=("--apply", "./limits.sh --region eu", "--host", "http://user:hunter2@h/"))
+    said = words(part(page_text(study), "identity"))
+    assert "--apply './limits.sh --region eu' --host" in said
+    assert "hunter2" not in said
+
+
+def test_the_configuration_names_the_target_and_when_it_began():
+    said = words(part(page_text(SETTINGS_STUDY), "identity"))
+    assert "started 2026-11-27 12:00:00 UTC" in said
+    assert "limits of service target of a compose project" in said
+
+
+def test_the_legends_show_what_they_explain():
+    text = page_text(SETTINGS_STUDY)
+    for name, kinds in (("map", ["answer"]), ("chart-price", ["steps"]), ("chart-latency", ["answer", "limit-line"])):
+        drawn = [each.get("class") for each in part(text, name).findall(".//*[@class='legend']//*[@class]")]
+        assert [each for each in drawn if each in {"answer", "steps", "limit-line"}] == kinds
+
+
+def test_columns_in_which_nothing_is_known_are_left_out():
+    bare = tuple(replace(each, throttled_pct=None, read_back="") for each in SETTINGS_STUDY.trials)
+    text = page_text(settings_study(trials=bare))
+    for name in ("evidence", "trials"):
+        assert "throttled" in words(part(page_text(SETTINGS_STUDY), name).find(".//thead"))
+        assert "throttled" not in words(part(text, name).find(".//thead"))
+    assert "read back" not in words(part(text, "trials"))
+
+
+def test_a_page_without_an_answer_says_how_to_go_on_in_its_folder(tmp_path: Path):
+    folder = tmp_path / "studies" / "s"
+    folder.mkdir(parents=True)
+    assert f"--results {tmp_path}`" in write_page(folder, settings_study(answer=None)).read_text()
 
 
 @pytest.mark.parametrize(
@@ -239,6 +286,14 @@ def test_the_calibration_says_what_share_of_the_ceiling_was_used():
     assert "2,000.0 requests/s, at which its busiest worker would use a whole core" in said
     assert "148.2 requests/s, 7 % of that" in said
     assert "was not calibrated" in words(part(page_text(USERS_STUDY), "generator"))
+
+
+def test_a_calibration_that_is_inconclusive_states_no_ceiling():
+    assert SETTINGS_STUDY.calibration is not None
+    found = replace(SETTINGS_STUDY.calibration, ceiling_rps=None, doubts=("the master was lost",))
+    said = words(part(page_text(settings_study(calibration=found)), "generator"))
+    assert "not measured, because the run is inconclusive: the master was lost" in said
+    assert "% of that" not in said
 
 
 def test_the_file_is_replaced(tmp_path: Path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
+from dataclasses import replace
 from itertools import product
 from math import log
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +17,12 @@ from hypothesis import strategies as st
 from loadstone.capacity.evidence import Finding, SettingObservation
 from loadstone.capacity.grid import Grid, Point, Prices
 from loadstone.capacity.search import Answer, Ask, Cheapest
+from loadstone.domain.units import MIB
+from support.searching import asked_and_answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MIB = 1024**2
 GRID = Grid(
     cpu_cores=tuple(0.25 * step for step in range(1, 13)),
     mem_bytes=tuple(256 * MIB * step for step in range(1, 9)),
@@ -59,16 +63,7 @@ def conduct(
     observe: Callable[[Ask], SettingObservation], told: list[SettingObservation] | None = None
 ) -> tuple[Answer, list[Ask]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
-    steps, asked, past = Cheapest(GRID).steps(), [], iter(told or [])
-    try:
-        ask = next(steps)
-        while True:
-            asked.append(ask)
-            assert len(asked) <= MOST_TRIALS
-            seen = next(past, None)
-            ask = steps.send(observe(ask) if seen is None else seen)
-    except StopIteration as end:
-        return end.value, asked
+    return asked_and_answered(Cheapest(GRID).steps(), observe, told)
 
 
 def cheapest_of(server: Server) -> float:
@@ -116,6 +111,45 @@ def test_the_smaller_neighbours_are_part_of_the_answer():
     assert (below, Finding.FAILS) in answer.smaller
 
 
+def known_after(observe: Callable[[Ask], SettingObservation], trials: int) -> Answer:
+    """What is known when a search ends after so many trials."""
+    search = Cheapest(GRID)
+    steps = search.steps()
+    with suppress(StopIteration):
+        ask = next(steps)
+        for _ in range(trials):
+            ask = steps.send(observe(ask))
+    return search.best_known()
+
+
+def test_what_is_known_too_early_is_the_largest_setting_once_the_search_has_accepted_it():
+    server = Server(cores=1.0, mib=300)
+    assert known_after(server.observe, 1) == Answer(point=None)
+    assert known_after(server.observe, 2) == Answer(point=GRID.top)
+
+
+def test_what_is_known_at_the_end_is_the_answer():
+    for cores, mib in ((0.2, 50), (1.0, 300), (1.6, 600), (1.0, 1500)):
+        server = Server(cores, mib)
+        answer, asked = conduct(server.observe)
+        assert answer.point is not None
+        assert known_after(server.observe, len(asked)) == answer
+
+
+def test_a_setting_that_held_without_memory_to_spare_is_not_known_to_suffice():
+    def observe(ask: Ask) -> SettingObservation:
+        """It holds 480 MiB with 512, but only 400 with more, so that 512 MiB are tried."""
+        fills_up = GRID.setting(ask.point).mem_bytes == 512 * MIB
+        return replace(Server(cores=1.0, mib=300).observe(ask), peak_mem_bytes=(500 if fills_up else 400) * MIB)
+
+    _, asked = conduct(observe)
+    tried = [GRID.setting(ask.point).mem_bytes // MIB for ask in asked]
+    until = len(tried) - tried[::-1].index(512)
+    assert 768 in tried[until:], "the search goes on with more memory"
+    assert tried[:until].count(512) >= 3
+    assert known_after(observe, until) == Answer(point=GRID.top)
+
+
 observations = st.builds(
     SettingObservation,
     margin=st.none() | st.floats(-3, 3),
@@ -127,11 +161,50 @@ observations = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.randoms(use_true_random=False), st.data())
-def test_whatever_is_observed_it_ends_and_answers_only_what_was_tried(order: random.Random, data: st.DataObject):
-    few = data.draw(st.lists(observations, min_size=1, max_size=12))
-    answer, asked = conduct(lambda _: order.choice(few))
-    assert answer.point is None or answer.point in {ask.point for ask in asked}
+@given(
+    cores=st.floats(0.2, 4),
+    mib=st.floats(50, 1500),
+    parallel=st.sampled_from((1.0, 99.0)),
+    wrong=st.floats(0, 0.4),
+    order=st.randoms(use_true_random=False),
+    lies=st.lists(observations, min_size=1, max_size=12),
+)
+def test_whatever_is_observed_it_ends_and_answers_only_what_its_own_trials_proved(
+    cores: float,
+    mib: float,
+    parallel: float,
+    wrong: float,
+    order: random.Random,
+    lies: list[SettingObservation],
+):
+    server, seen = Server(cores, mib, parallel, noise=0.05), list[tuple[Point, float | None]]()
+
+    def observe(ask: Ask) -> SettingObservation:
+        observation = order.choice(lies) if order.random() < wrong else server.observe(ask)
+        seen.append((ask.point, observation.margin))
+        return observation
+
+    answer, _ = conduct(observe)
+    if answer.point is None:
+        return
+    own = [margin for point, margin in seen if point == answer.point]
+    assert len(own) >= 3
+    assert None not in own, "one that broke is no answer"
+    assert median(_of_as_much_cpu(seen, answer.point)) < 0
+    for neighbour, found in answer.smaller:
+        if found is Finding.FAILS:
+            margins = _of_as_much_cpu(seen, neighbour)
+            assert len(margins) >= 3
+            assert median(margins) > 0
+
+
+def _of_as_much_cpu(seen: list[tuple[Point, float | None]], asked: Point) -> list[float]:
+    """The margins of a setting, and of those with more memory: that does not change latency."""
+    return [
+        margin
+        for point, margin in seen
+        if margin is not None and point._replace(mem=asked.mem) == asked and point.mem >= asked.mem
+    ]
 
 
 @settings(max_examples=100, deadline=None)

@@ -112,7 +112,7 @@ def parsed(*words: str) -> argparse.Namespace:
 
 def test_json_is_the_study_with_sentence_and_exit_code():
     found = json.loads(study_json(SETTINGS_STUDY))
-    assert (found["exit_code"], found["sentence"][:27]) == (0, "2 replicas of 0.75 CPU and ")
+    assert (found["exit_code"], found["sentence"][:27]) == (0, "2 replicas with 0.75 CPU an")
     assert found["confidence"].startswith("Over 3 trials")
     assert msgspec.convert(found, type(SETTINGS_STUDY)) == SETTINGS_STUDY
 
@@ -126,6 +126,14 @@ def test_junit_has_a_case_for_the_answer_and_one_for_each_neighbour():
         "one step less does not hold: 2 replicas of 0.75 CPU and 256m",
     ]
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    measured = [suite.get("time"), *(case.get("time") for case in suite.findall("testcase"))]
+    assert measured == ["480.000", "240.000", "120.000", "60.000"], "what all trials measured, and those of each case"
+
+
+def test_junit_of_a_study_without_an_answer_counts_all_trials():
+    suite = ET.fromstring(study_junit(settings_study(answer=None))).find("testsuite")
+    assert suite is not None
+    assert [case.get("time") for case in suite.findall("testcase")] == ["480.000"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +163,7 @@ def test_junit_has_an_error_for_a_neighbour_that_was_not_shown_to_fail(finding: 
 
 def test_markdown_is_the_sentence_and_the_table_of_trials():
     text = study_markdown(SETTINGS_STUDY)
-    assert text.startswith("## loadstone capacity 20261127\\-120000\\-aaaa: pass\n\n**2 replicas of 0.75 CPU")
+    assert text.startswith("## loadstone capacity 20261127\\-120000\\-aaaa: pass\n\n**2 replicas with 0.75 CPU")
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(SETTINGS_STUDY.trials)
 
 

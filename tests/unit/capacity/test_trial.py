@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
-from loadstone.capacity.trial import Outcome, TrialPlan, judge_trial, record_of
+from loadstone.capacity.trial import Outcome, TrialPlan, record_of
 from loadstone.domain.event import EventKind
 from loadstone.domain.usage_tick import Balance, Usage
 from loadstone.rig.rig import Applied, Setting
+from support import closed_runs
 from support.closed_runs import MadeRun
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.study_record import TrialRecord
 
 USERS = 5
+AS_IT_IS = TrialPlan(users=USERS, window_s=20.0)
 
 
 def made(results: Path, **run: object) -> ClosedRun:
@@ -32,10 +32,7 @@ def made(results: Path, **run: object) -> ClosedRun:
 
 
 def closed(results: Path, entries: list[Entry], seconds: float) -> ClosedRun:
-    folder = RunFolder(results / "20260920-120000-aaaa").create()
-    write_journal(folder.journal, entries)
-    close_run(folder, now_ns=START + int((seconds + 5) * SECOND))
-    return ClosedRun.open(folder)
+    return ClosedRun.open(closed_runs.closed(results / "20260920-120000-aaaa", entries, seconds))
 
 
 def run_of(**started: object) -> RunMaker:
@@ -44,26 +41,41 @@ def run_of(**started: object) -> RunMaker:
 
 
 def test_a_run_that_passes_holds(tmp_path: Path):
-    trial = judge_trial(made(tmp_path, objectives=["p95<500ms"]), USERS)
+    trial = record_of(made(tmp_path, objectives=["p95<500ms"]), AS_IT_IS)
     assert (trial.run, trial.outcome, trial.reasons, trial.broke) == ("20260920-120000-aaaa", Outcome.HOLDS, (), False)
     assert trial.margin is not None
-    assert trial.margin.value < 0
+    assert trial.margin < 0
 
 
 def test_a_run_that_misses_an_objective_does_not_hold_and_says_by_how_much(tmp_path: Path):
-    trial = judge_trial(made(tmp_path, objectives=["p95<20ms"]), USERS)
-    assert trial.outcome is Outcome.FAILS
+    trial = record_of(made(tmp_path, objectives=["p95<20ms"]), AS_IT_IS)
+    assert trial.outcome == Outcome.FAILS
     assert trial.reasons[0].startswith("p95 is ")
     assert trial.margin is not None
-    assert trial.margin.value > 0.5
+    assert trial.margin > 0.5
+
+
+def test_a_missed_objective_decides_although_another_was_not_measured(tmp_path: Path):
+    record = record_of(made(tmp_path, objectives=["cpu(nothing)<90%", "p95<20ms"]), PLAN)
+    assert (record.outcome, record.objective) == ("does not hold", "p95<20ms")
+    assert record.reasons == (record.reasons[0],)
+    assert record.reasons[0].startswith("p95 is ")
+    assert record.margin is not None
+    assert record.margin > 0.5
+
+
+def test_a_trial_that_holds_but_for_an_objective_that_was_not_measured_says_nothing(tmp_path: Path):
+    record = record_of(made(tmp_path, objectives=["cpu(nothing)<90%", "p95<500ms"]), PLAN)
+    assert (record.outcome, record.margin) == ("invalid", None)
+    assert "nothing" in record.reasons[0]
 
 
 def test_a_run_that_the_scenario_failed_although_all_objectives_held_says_nothing(tmp_path: Path):
     batch = IncarnationMaker(run="20260920-120000-aaaa")
     maker = run_of(exit_from="process").add(batch.batch(samples(400, 0, 20)))
     maker.stopped(20).event(EventKind.EXITED, 20.1, code=7, chosen=True).add(batch.batch(at_s=20.1, final=True))
-    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
-    assert trial.outcome is Outcome.INVALID
+    trial = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS)
+    assert trial.outcome == Outcome.INVALID
     assert "exit code 7" in trial.reasons[0]
 
 
@@ -71,8 +83,8 @@ def test_an_inconclusive_run_says_nothing(tmp_path: Path):
     batch = IncarnationMaker(run="20260920-120000-aaaa")
     maker = run_of().add(batch.batch(samples(400, 0, 20), loop_lag_us=(200_000,) * 10))
     maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
-    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
-    assert trial.outcome is Outcome.INVALID
+    trial = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS)
+    assert trial.outcome == Outcome.INVALID
     assert trial.margin is None
     assert any("event loop lagged" in reason for reason in trial.reasons)
 
@@ -93,7 +105,7 @@ def test_a_load_that_was_not_as_asked_says_nothing(
     for second in range(20):
         maker.add(batch.batch(samples(20, second, second + 1), cpu_pct=cpu_pct))
     maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
-    trial = judge_trial(closed(tmp_path, maker.entries, 20), users)
+    trial = record_of(closed(tmp_path, maker.entries, 20), TrialPlan(users=users, window_s=20.0))
     assert (trial.outcome, trial.broke) == (Outcome.INVALID, False)
     assert any(each.startswith(reason) for each in trial.reasons)
 
@@ -114,7 +126,7 @@ def test_memory_that_runs_out_decides_however_quick_the_answers_were(tmp_path: P
     calm = msgspec.structs.replace(usage, oom=0)
     maker.usage(1, calm).usage(10, usage).usage(19, calm)
     maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
-    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS, "target")
+    trial = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS, "target")
     assert (trial.outcome, trial.broke, trial.margin) == (Outcome.FAILS, True, None)
     assert trial.reasons == ("target ran out of memory: 2 kills",)
 
@@ -128,9 +140,9 @@ def test_a_target_that_exits_decides_unless_the_load_had_ended(tmp_path: Path, a
     maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
     if at_s > 20:
         maker.event(EventKind.TARGET_EXITED, at_s, code=1)
-    trial = judge_trial(closed(tmp_path, maker.entries, 20), USERS)
-    assert trial.outcome is outcome
-    assert trial.broke is (outcome is Outcome.FAILS)
+    trial = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS)
+    assert trial.outcome == outcome
+    assert trial.broke is (outcome == Outcome.FAILS)
 
 
 def test_a_latency_that_grows_to_the_end_is_not_proof_that_it_holds_and_is_proof_that_it_does_not(tmp_path: Path):
@@ -141,10 +153,10 @@ def test_a_latency_that_grows_to_the_end_is_not_proof_that_it_holds_and_is_proof
             taken = [replace(each, duration_us=1_000 * (second + 1)) for each in samples(20, second, second + 1)]
             maker.add(batch.batch(taken))
         maker.stopped(60).add(batch.batch(at_s=60.1, final=True))
-        return judge_trial(closed(results, maker.entries, 60), USERS).outcome
+        return record_of(closed(results, maker.entries, 60), AS_IT_IS).outcome
 
-    assert growing("p95<500ms", tmp_path / "holds") is Outcome.INVALID
-    assert growing("p95<20ms", tmp_path / "fails") is Outcome.FAILS
+    assert growing("p95<500ms", tmp_path / "holds") == Outcome.INVALID
+    assert growing("p95<20ms", tmp_path / "fails") == Outcome.FAILS
 
 
 USED = Usage(
@@ -231,6 +243,29 @@ def test_a_balancer_that_had_nothing_to_do_again_is_no_flaw(tmp_path: Path):
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
 
 
+@pytest.mark.parametrize(
+    ("busy_pct", "cores", "objective", "outcome"),
+    [
+        pytest.param(99.0, 0.5, "p95<0.5ms", "invalid", id="it-waited-for-a-cpu"),
+        pytest.param(90.0, 0.5, "p95<0.5ms", "does not hold", id="there-was-cpu-to-spare"),
+        pytest.param(99.0, 0.98, "p95<0.5ms", "does not hold", id="it-was-at-a-limit-of-its-own"),
+        pytest.param(99.0, 0.5, "p95<500ms", "does not hold", id="it-is-not-about-latency"),
+    ],
+)
+def test_a_target_that_waited_for_a_cpu_of_the_workers_host_says_nothing_however_many_requests_it_refused(
+    tmp_path: Path, busy_pct: float, cores: float, objective: str, outcome: str
+):
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    taken = [*samples(200, 0, 20), *samples(200, 0.01, 20, error="HTTP 503", status=503)]
+    maker = run_of(objectives=[objective, "failures<=1%"])
+    maker.add(batch.batch(sorted(taken, key=lambda each: each.end_ns), host_busy_pct=busy_pct))
+    for second in range(20):
+        maker.usage(second + 0.5, msgspec.structs.replace(USED, cpu_cores=cores, cpu_limit=None, throttled_pct=0.0))
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True, host_busy_pct=busy_pct))
+    record = record_of(closed(tmp_path, maker.entries, 20), AS_IT_IS, None)
+    assert record.outcome == outcome
+
+
 @pytest.mark.attack("somebody else loads the target during a study", "the trial is invalid")
 @pytest.mark.parametrize("objective", ["p95<500ms", "p95<0.5ms"])
 def test_requests_that_the_run_did_not_send_make_a_trial_invalid(tmp_path: Path, objective: str):
@@ -269,13 +304,47 @@ def test_a_replica_without_figures_for_a_while_is_no_excuse_for_what_does_not_ho
     assert (record.outcome, record.broke) == ("does not hold", False)
 
 
-def test_limits_that_changed_in_the_run_make_it_invalid(tmp_path: Path):
-    limited = msgspec.structs.replace(USED, cpu_limit=1.0, mem_limit=512 * 1024**2)
-    run = measured(tmp_path, limited)
-    same, other = (
-        record_of(run, TrialPlan(users=USERS, window_s=20, setting=Setting(cores, 512 * 1024**2, 1)), "target")
-        for cores in (1.0, 0.5)
-    )
-    assert same.outcome == "holds"
-    assert other.outcome == "invalid"
-    assert other.reasons == ("target had 1 CPU and 512m in the run and not 0.5 CPU and 512m x 1 replica",)
+LIMITED = msgspec.structs.replace(USED, mem_limit=512 * 1024**2)
+OTHER = msgspec.structs.replace(LIMITED, container="target-2")
+
+
+def under_limits(
+    results: Path, first: Usage, later: Usage | None = None, *others: Usage, away: bool = False
+) -> TrialRecord:
+    """A trial of 1 CPU and 512m; the first replica has other rows from second 10 on, and may be missing for a while."""
+    batch = IncarnationMaker(run="20260920-120000-aaaa")
+    maker = run_of(objectives=["p95<0.5ms" if away else "p95<500ms"]).add(batch.batch(samples(400, 0, 20)))
+    for second in range(20):
+        row = first if later is None or second < 10 else later
+        maker.usage(second + 0.5, *(() if away and second in {3, 4, 5} else (row,)), *others)
+    maker.stopped(20).add(batch.batch(at_s=20.1, final=True))
+    plan = TrialPlan(users=USERS, window_s=20, setting=Setting(1.0, 512 * 1024**2, 1 + len(others)))
+    return record_of(closed(results, maker.entries, 20), plan, "target")
+
+
+@pytest.mark.parametrize(
+    ("later", "others", "had"),
+    [
+        pytest.param({"cpu_limit": 0.5}, (), "0.5 CPU or 1 CPU and 512m", id="lowered"),
+        pytest.param({"cpu_limit": 4.0}, (), "1 CPU or 4 CPU and 512m", id="raised"),
+        pytest.param({"cpu_limit": None}, (), "1 CPU or no limit of CPU and 512m", id="removed"),
+        pytest.param({"mem_limit": 1024**3}, (), "1 CPU and 512m or 1g", id="more-memory"),
+        pytest.param({"mem_limit": None}, (), "1 CPU and 512m or no limit of memory", id="any-memory"),
+        pytest.param({}, ({"cpu_limit": None},), "1 CPU or no limit of CPU and 512m", id="one-replica-without"),
+    ],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_limits_that_were_not_those_of_the_setting_all_the_time_make_a_trial_invalid(
+    tmp_path: Path, later: dict[str, Any], others: tuple[dict[str, Any], ...], had: str, *, away: bool
+):
+    changed = msgspec.structs.replace(LIMITED, **later)
+    beside = [msgspec.structs.replace(OTHER, **other) for other in others or ({},)]
+    record = under_limits(tmp_path, LIMITED, changed, *beside, away=away)
+    assert record.outcome == "invalid"
+    assert record.reasons == (f"target had {had} in the run and not 1 CPU and 512m x 2 replicas",)
+
+
+def test_limits_that_were_those_of_the_setting_all_the_time_are_no_flaw(tmp_path: Path):
+    assert under_limits(tmp_path / "one", LIMITED).outcome == "holds"
+    assert under_limits(tmp_path / "two", LIMITED, None, OTHER).outcome == "holds"
+    assert under_limits(tmp_path / "away", LIMITED, None, OTHER, away=True).outcome == "does not hold"

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.archive.finalize.closing import close_run
-from loadstone.archive.folder import RunFolder
 from loadstone.capacity.used import Used, used_by
+from loadstone.domain.units import MIB
 from loadstone.domain.usage_tick import Usage
-from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
+from support.closed_runs import closed
+from support.run_maker import IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 RUN = "20260920-120000-aaaa"
-MIB = 1024**2
 LOAD_S, END_S = 5, 25
 
 
@@ -40,10 +39,7 @@ def used(results: Path, ticks: Iterable[tuple[float, tuple[Usage, ...]]], servic
         maker.usage(at_s, *rows)
     maker.add(batch.batch(samples(400, LOAD_S, END_S)))
     maker.stopped(END_S).add(batch.batch(at_s=END_S + 0.1, final=True))
-    folder = RunFolder(results / RUN).create()
-    write_journal(folder.journal, maker.entries)
-    close_run(folder, now_ns=START + (END_S + 5) * SECOND)
-    return used_by(ClosedRun.open(folder), service)
+    return used_by(ClosedRun.open(closed(results / RUN, maker.entries, END_S)), service)
 
 
 def every_second(*rows: Usage) -> list[tuple[float, tuple[Usage, ...]]]:
@@ -57,6 +53,22 @@ def test_figures_are_those_of_one_replica(tmp_path: Path):
     assert (found.busiest_cores, found.idlest_cores) == (pytest.approx(0.6), pytest.approx(0.2))
     assert (found.throttled_pct, found.cpu_limit, found.mem_limit) == (pytest.approx(40.0), 0.9, 512 * MIB)
     assert (found.kills, found.away) == (0, ())
+
+
+def test_every_limit_that_any_replica_had_is_told(tmp_path: Path):
+    ticks = [
+        (at_s, (row(1, cpu_limit=1.0 if at_s < 10 else 4.0), row(2, mem_limit=512 * MIB if at_s < 10 else None)))
+        for at_s, _ in every_second(row())
+    ]
+    found = used(tmp_path, ticks)
+    assert (found.cpu_limits, found.mem_limits) == ((1.0, 4.0), (512 * MIB, None))
+    assert (found.cpu_limit, found.mem_limit) == (1.0, 512 * MIB)
+
+
+def test_a_limit_that_was_not_told_before_a_first_one_is_not_taken_for_none(tmp_path: Path):
+    ticks = [(at_s, (row(cpu_limit=None if at_s < 3 else 1.0),)) for at_s, _ in every_second(row())]
+    assert used(tmp_path / "late", ticks).cpu_limits == (1.0,)
+    assert used(tmp_path / "never", every_second(row(cpu_limit=None))).cpu_limits == (None,)
 
 
 def test_memory_is_the_highest_of_one_and_what_that_one_held_before_the_load(tmp_path: Path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from loadstone.capacity.evidence import Observation
 from loadstone.capacity.users import AskUsers, MostUsers, UsersAnswer
+from support.searching import asked_and_answered
 
 if TYPE_CHECKING:
     import random
@@ -21,16 +22,7 @@ def conduct(
     search: MostUsers, observe: Callable[[AskUsers], Observation], told: list[Observation] | None = None
 ) -> tuple[UsersAnswer, list[AskUsers]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
-    steps, asked, past = search.steps(), [], iter(told or [])
-    try:
-        ask = next(steps)
-        while True:
-            asked.append(ask)
-            assert len(asked) < 500
-            seen = next(past, None)
-            ask = steps.send(observe(ask) if seen is None else seen)
-    except StopIteration as end:
-        return end.value, asked
+    return asked_and_answered(search.steps(), observe, told)
 
 
 def holding(most: int) -> Callable[[AskUsers], Observation]:

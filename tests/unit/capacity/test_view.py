@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ def test_a_study_of_settings_shows_limits_and_use_of_each_trial_and_the_answer()
         *("6", "0.5", "512m", "2", "150", "148.2", "0.2%", "900.0", "301m", "83%", "does not hold"),
         "20261127-120600-aaaa",
     ]
-    assert "2 replicas of 0.75 CPU and 512m hold 150 users" in text
+    assert "2 replicas with 0.75 CPU and 512m of memory each are enough for 150 users" in text
     assert "95 % interval: 26 to 39 %" in text
     assert code == 0
 
@@ -41,6 +42,29 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_line_that_is_too_long(study
     assert "…" not in text
     rows = [line for line in text.splitlines() if "does not hold" in line and "p95" not in line]
     assert len(rows) == sum(each.outcome == "does not hold" for each in study.trials)
+
+
+def columns_of(study, width: int) -> list[str]:
+    """The titles of the table."""
+    text, _ = printed(study, width)
+    (head,) = [line for line in text.splitlines() if line.strip("┃| ").startswith("trial ")]
+    return [cell.strip() for cell in head.strip("┃").split("┃")]
+
+
+def test_columns_that_fit_are_kept_though_others_do_not():
+    assert columns_of(SETTINGS_STUDY, 150)[-1] == "run"
+    narrow = columns_of(SETTINGS_STUDY, 118)
+    assert "run" not in narrow
+    assert {"throttled", "peak memory", "failures", "req/s", "users"} <= {*narrow}
+
+
+def test_columns_without_a_figure_are_the_first_to_go():
+    bare = tuple(replace(each, throttled_pct=None, peak_mem_bytes=None) for each in SETTINGS_STUDY.trials)
+    study = settings_study(trials=bare)
+    assert {"throttled", "peak memory"} <= {*columns_of(study, 160)}
+    narrow = columns_of(study, 118)
+    assert narrow[-1] == "run"
+    assert not {"throttled", "peak memory"} & {*narrow}
 
 
 def test_a_study_of_users_shows_no_limits():
@@ -63,8 +87,8 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
     view.ended(2, trial(2, LESS_CPU, 300))
     assert capsys.readouterr().out.splitlines() == [
         (
-            "study 20261127-120000-aaaa: the cheapest limits of service target of a compose project that hold 150 users"
-            " with p95<500ms and failures<=1%"
+            "study 20261127-120000-aaaa: the cheapest limits that hold 150 users with p95<500ms and failures<=1%"
+            " (service target of a compose project)"
         ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
@@ -79,3 +103,9 @@ def test_names_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]):
     for shown in (text, capsys.readouterr().out):
         assert "\x1b" not in shown
         assert "[red]" in shown
+
+
+def test_a_study_of_another_folder_says_how_to_go_on_there():
+    text = StringIO()
+    print_study(settings_study(answer=None), Console(file=text, width=160), results=Path("/srv/results"))
+    assert "`loadstone capacity --resume 20261127-120000-aaaa --results /srv/results`" in text.getvalue()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from loadstone.charts.usage_series import MIB, usage_point
+from loadstone.charts.usage_series import usage_point
+from loadstone.domain.units import MIB
 from loadstone.domain.usage_tick import Usage
 
 

@@ -11,7 +11,7 @@ from loadstone.errors import PlatformError, UsageError
 from loadstone.host.cgroup import Cgroup
 from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.control_group import ControlGroup, remove_groups
-from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting
+from loadstone.rig.rig import BrokeAtStart, LimitsDifferError, Setting, StartFailedError
 from support.control_groups import Version2Double
 
 MIB = 1024**2
@@ -119,16 +119,41 @@ def test_a_target_outside_of_the_group_is_refused(kernel: Version2Double):
         limits.confirm(77)
 
 
-def test_a_target_that_does_not_start_is_said_to_lack_memory_where_it_does(kernel: Version2Double):
-    rig = rig_on(kernel)
+def failed_start(kernel: Version2Double, *, kills: int = 0, throttled: int = 0) -> Exception:
+    """What a start that failed is told as, after so many kills, and throttled in so many periods of the next second."""
+
+    def second(_: float) -> None:
+        (folder_of(rig) / "cpu.stat").write_text(f"nr_periods 1010\nnr_throttled {900 + throttled}\nthrottled_usec 9\n")
+
+    rig = CgroupRig(proc=kernel.proc, root=kernel.root, sleep=second)
     rig.apply(SETTING, never)
-    broke = rig.target_limits().broke
-    error = broke(PlatformError("it ended"))
+    (folder_of(rig) / "cpu.stat").write_text("nr_periods 1000\nnr_throttled 900\nthrottled_usec 8\n")
+    (folder_of(rig) / "memory.events").write_text(f"oom {kills}\noom_kill {kills}\n")
+    assert rig.memory_kills() == kills
+    return rig.target_limits().broke(PlatformError("it ended", hint="see its log"))
+
+
+def test_memory_that_does_not_suffice_for_a_start_breaks_the_target(kernel: Version2Double):
+    error = failed_start(kernel, kills=2)
     assert isinstance(error, BrokeAtStart)
-    assert str(error) == "it does not start with 0.25 CPU and 256m x 1 replica: it ended"
-    (folder_of(rig) / "memory.events").write_text("oom 1\noom_kill 2\n")
-    assert rig.memory_kills() == 2
-    assert "the kernel killed it for want of memory (it ended)" in str(broke(PlatformError("it ended")))
+    assert str(error) == (
+        "it does not start with 0.25 CPU and 256m x 1 replica: the kernel killed it for want of memory (it ended)"
+    )
+
+
+def test_a_start_that_is_still_throttled_when_its_time_is_up_breaks_the_target(kernel: Version2Double):
+    error = failed_start(kernel, throttled=9)
+    assert isinstance(error, BrokeAtStart)
+    assert str(error).endswith("it was still throttled in 9 of 10 periods (it ended)")
+
+
+@pytest.mark.parametrize("throttled", [0, 8])
+def test_a_start_that_fails_for_no_such_reason_says_nothing_of_the_limits(kernel: Version2Double, throttled: int):
+    error = failed_start(kernel, throttled=throttled)
+    assert isinstance(error, StartFailedError)
+    told = "it did not start with 0.25 CPU and 256m x 1 replica, and neither limit explains why: it ended"
+    assert error.message == told
+    assert error.hint == "see its log"
 
 
 def test_a_group_that_could_be_made_only_in_part_is_removed_again(tmp_path: Path):

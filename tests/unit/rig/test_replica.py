@@ -42,22 +42,26 @@ def test_with_one_it_has_to_be_healthy(status: str):
 
 
 @pytest.mark.parametrize(
-    ("restarts", "state", "said"),
+    ("restarts", "state", "said", "killed"),
     [
-        (0, {"Status": "exited", "ExitCode": 3}, "shop-api-1 ended while it started (exit 3)"),
-        (0, {"Status": "exited", "ExitCode": 137}, "shop-api-1 ended while it started (exit 137, killed)"),
-        (2, {"ExitCode": 1}, "shop-api-1 ended while it started (exit 1, 2 restarts)"),
-        (1, {"OOMKilled": True, "ExitCode": 137}, "shop-api-1 ran out of memory while it started, 1 restart"),
+        (0, {"Status": "exited", "ExitCode": 3}, "shop-api-1 ended while it started (exit 3)", False),
+        (0, {"Status": "exited", "ExitCode": 137}, "shop-api-1 ended while it started (exit 137, killed)", True),
+        (2, {"ExitCode": 1}, "shop-api-1 ended while it started (exit 1, 2 restarts)", False),
+        (1, {"OOMKilled": True, "ExitCode": 137}, "shop-api-1 ran out of memory while it started, 1 restart", True),
         (
             0,
             {"Status": "exited", "ExitCode": 127, "Error": "no such file"},
             "shop-api-1 ended while it started (exit 127): no such file",
+            False,
         ),
     ],
     ids=["exit", "killed", "restarts", "memory", "error"],
 )
-def test_a_replica_that_ends_restarts_or_lacks_memory_broke(restarts: int, state: dict[str, object], said: str):
-    assert replica(restarts, **state).broke == said
+def test_a_replica_that_ends_restarts_or_lacks_memory_broke(
+    restarts: int, state: dict[str, object], said: str, *, killed: bool
+):
+    found = replica(restarts, **state)
+    assert (found.broke, found.was_killed) == (said, killed)
 
 
 def test_limits_are_told_as_people_write_them():

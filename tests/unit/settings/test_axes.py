@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from loadstone.settings import axes
@@ -20,6 +22,8 @@ MIB = 1024**2
         ("2..2", (2.0,)),
         ("1, 2, 4", (1.0, 2.0, 4.0)),
         ("1..2.5/.5", (1.0, 1.5, 2.0, 2.5)),
+        (".5..1", (0.5, 1.0)),
+        (".25,.5", (0.25, 0.5)),
     ],
 )
 def test_cores_are_a_range_with_its_upper_end_or_a_list(text: str, cores: tuple[float, ...]):
@@ -66,4 +70,21 @@ def test_a_range_upside_down_is_refused_with_the_cure(text: str):
 )
 def test_what_is_no_range_is_refused_with_what_is_allowed(parse, text: str):
     with pytest.raises(ValueError, match="such as"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "allowed"),
+    [
+        (axes.cores, "0.01..1000", "at most 201 steps, and these are 100,000: give a larger one behind a slash"),
+        (axes.memory, "1g..1t/1g", "at most 201 steps, and these are 1,024: give a larger one behind a slash"),
+        (axes.cores, "0.001..1", "at least 0.01 cores"),
+        (axes.cores, "1..9999", "at most 1,024 cores"),
+        (axes.memory, "1m..1g", "at least 6m of memory"),
+        (axes.replicas, "1..9999", "at most 1,000 replicas"),
+        (axes.replicas, "0..3", "at least 1 replica"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_with_the_bound(parse, text: str, allowed: str):
+    with pytest.raises(ValueError, match=f"such as .*, {re.escape(allowed)}$"):
         parse(text)
