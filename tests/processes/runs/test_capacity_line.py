@@ -96,7 +96,7 @@ def test_a_restore_that_fails_does_not_hide_the_answer(new_run, counting_server,
     files = ("--json", str(tmp_path / "study.json"))
     run = new_run("limited", "--host", counting_server.url, *ways, *ONE, *OBJECTIVES, *QUICK, *files, verb="capacity")
     assert run.start().finish(150) == 4, run.output
-    assert "1 replica of 1 CPU and 512m holds 5 users" in run.output.replace("\n", " ")
+    assert "1 replica with 1 CPU and 512m of memory is enough for 5 users" in run.output.replace("\n", " ")
     assert json.loads((tmp_path / "study.json").read_text())["answer"]["proved"] is True
     study = study_of(run)
     last = run.output.splitlines()[-1]
