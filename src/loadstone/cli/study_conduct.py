@@ -84,9 +84,11 @@ def _conduct(
 ) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     made.write()
+    answer = made.study.answer
     try:
-        laboratory.prepare(made, view.note, resumed=resumed)
-        _find(made)
+        if answer is None or not answer.proved:
+            laboratory.prepare(made, view.note, resumed=resumed)
+            _find(made)
     except Interrupted:
         if problem := _put_back(made, laboratory, view):
             raise problem from None

@@ -157,9 +157,7 @@ class Laboratory:
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
         self._made = made
-        question, answer = made.study.question, made.study.answer
-        if answer is not None and answer.proved:
-            return
+        question = made.study.question
         if resumed:
             self._runs.await_idle(self._settings)
             self._go_on()
