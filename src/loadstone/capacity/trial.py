@@ -61,7 +61,7 @@ _CORES_APART: Final = 0.01
 _PAGE_BYTES: Final = 4096
 _FOREIGN_SHARE: Final = 0.01
 _FOREIGN_REQUESTS: Final = 10
-"""A worker asks the target once what it is to send, before its users do."""
+"""Beside one for each worker: it asks the target what it is to send, before its users do."""
 _OWN_LIMITS: Final = frozenset({"cpu quota", "one core per process", "memory"})
 """Causes that lie in the replicas."""
 
@@ -188,8 +188,9 @@ def _flaws(record: RunRecord, users: int) -> Iterator[str]:
 def _foreign(record: RunRecord) -> Iterator[str]:
     """Requests that a balancer got and this run did not send, if they are more than an inaccuracy."""
     sent = record.ledgers.archive.produced + record.aborted + record.unreported
+    inaccuracy = max(_FOREIGN_SHARE * sent, _FOREIGN_REQUESTS + len(record.worker_health))
     for balancer in record.balancers.values():
-        if balancer.requests is not None and balancer.requests - sent > max(_FOREIGN_SHARE * sent, _FOREIGN_REQUESTS):
+        if balancer.requests is not None and balancer.requests - sent > inaccuracy:
             yield (
                 f"the balancer got {balancer.requests:,} requests and the run sent {sent:,}: somebody else's reach the"
                 " target, or the scenario sends requests that it does not report"

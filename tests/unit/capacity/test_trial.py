@@ -286,6 +286,21 @@ def test_a_balancer_that_got_no_more_than_the_run_sent_is_no_flaw(tmp_path: Path
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
 
 
+def test_what_each_worker_asks_before_its_users_is_no_request_of_somebody_else(tmp_path: Path):
+    workers = [IncarnationMaker(run="20260920-120000-aaaa", worker=number) for number in range(20)]
+    maker = run_of()
+    for worker in workers:
+        maker.add(worker.batch(samples(20, 0, 20), users=1))
+    balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=21)
+    for second in range(20):
+        maker.usage(second + 0.5, USED, balances=(balance,))
+    maker.stopped(20)
+    for worker in workers:
+        maker.add(worker.batch(at_s=20.1, final=True))
+    record = record_of(closed(tmp_path, maker.entries, 20), PLAN, "target")
+    assert (record.outcome, record.reasons) == ("holds", ())
+
+
 def without_figures_for_a_while(tmp_path: Path, objective: str) -> TrialRecord:
     """A run in which one of two replicas is not measured for three seconds."""
     batch = IncarnationMaker(run="20260920-120000-aaaa")
