@@ -223,7 +223,8 @@ class Laboratory:
             why = f"the target was another one: {other}"
             return structs.replace(trial, outcome="invalid", reasons=(why,), margin=None, broke=False, bottleneck=None)
         self._is_same = True
-        if self._made is not None and (study := self._made.study).identity.keys() < found.keys():
+        is_valid = trial.outcome != "invalid"
+        if is_valid and self._made is not None and (study := self._made.study).identity.keys() < found.keys():
             self._made.write(identity={**found, **study.identity})
         return trial
 
