@@ -46,14 +46,21 @@ def report_of_study(folder: StudyFolder, study: StudyRecord, results: Path) -> M
 def _served(study: StudyRecord, results: Path) -> ServedVersion | None:
     """The version that all trials ran on. Raises `PlatformError` where they ran on several."""
     runs = [trial.run for trial in study.trials if trial.run and trial.outcome != "invalid"]
-    found = {served_by(ClosedRun.open(RunFolder(results / run)).record): run for run in runs}
-    if len(found) > 1:
-        versions = ", ".join(sorted("an unknown one" if each is None else each.uri for each in found))
+    found = {served_by(ClosedRun.open(RunFolder(results / run)).record) for run in runs}
+    told = {each for each in found if each is not None and each.trained_by}
+    if len({each and each.uri for each in found}) > 1 or len(told) > 1:
+        versions = ", ".join(sorted(map(_version_text, found)))
         raise PlatformError(
             f"the trials of study {study.id} ran on several model versions ({versions}), so none was tagged",
             hint="Pin the version, for instance with MODEL_URI=models:/NAME/VERSION, and start a new study",
         )
-    return next(iter(found), None)
+    return next(iter(told or found), None)
+
+
+def _version_text(served: ServedVersion | None) -> str:
+    if served is None:
+        return "an unknown one"
+    return f"{served.uri} of the run {served.trained_by}" if served.trained_by else served.uri
 
 
 def _tags(study: StudyRecord) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,8 @@ A trial is *invalid* when the run says nothing about the target, and it never co
 7. The balancer got clearly more requests than the run sent: somebody else's reach the target.
 8. It holds, but its latency was still growing when the window ended: it might not hold for longer.
 
-Memory that runs out, and a target or a replica that exits under load, decide by themselves: it does not hold. So does
-an objective that is missed, although another could not be measured.
+Memory that runs out, and a target or a replica that exits under load, decide by themselves, except under requests of
+somebody else (7): it does not hold. So does an objective that is missed, although another could not be measured.
 
 Little's law (users = rate x (latency + think time)) is not checked: how long users think is code of the scenario, and
 nobody records it. What is checked instead: that all users ran (2), that they could send on time (3), and that none was
@@ -61,7 +61,7 @@ _CORES_APART: Final = 0.01
 _PAGE_BYTES: Final = 4096
 _FOREIGN_SHARE: Final = 0.01
 _FOREIGN_REQUESTS: Final = 10
-"""Beside one of each worker, which asks the target what it is to send before its users do."""
+"""Beside one for each worker: it asks the target what it is to send, before its users do."""
 _OWN_LIMITS: Final = frozenset({"cpu quota", "one core per process", "memory"})
 """Causes that lie in the replicas."""
 
@@ -149,11 +149,12 @@ class _Target:
 
 def _judged(run: ClosedRun, users: int, used: Used, target: _Target) -> _Trial:
     record = run.record
-    if broken := tuple(_broken(run, used, target)):
+    foreign = tuple(_foreign(record))
+    if not foreign and (broken := tuple(_broken(run, used, target))):
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
     where = (record, missed, used, target)
-    flaws = (*_flaws(record, users), *_foreign(record), *_unseen(used, target, missed))
+    flaws = (*_flaws(record, users), *foreign, *_unseen(used, target, missed))
     if flaws := (*flaws, *_starved(*where), *_retried(*where)):
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     if missed:

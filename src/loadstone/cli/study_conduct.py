@@ -58,7 +58,7 @@ def _study(line: StudyLine, resumed: StudyFolder | None, words: tuple[str, ...],
     folder = resumed or StudyFolder(settings.results / STUDIES / study.id)
     runs = LocalRuns(scenario, stop, starts_later=starts_later) if scenario else StackRuns(stop)
     settings = replace(settings, objective=study.objectives)
-    registry = registry_for(settings, scenario)
+    registry = registry_for(settings, scenario, rig)
     with ExitStack() as locks:
         for target in sorted({study.host, rig.name if rig else study.host}):
             locks.enter_context(only_study_of(target, str(folder.path.resolve())))
@@ -84,9 +84,11 @@ def _conduct(
 ) -> int:
     """The trials and the answer; what the rig found is put back, whatever happens."""
     made.write()
+    answer = made.study.answer
     try:
-        laboratory.prepare(made, view.note, resumed=resumed)
-        _find(made)
+        if answer is None or not answer.proved:
+            laboratory.prepare(made, view.note, resumed=resumed)
+            _find(made)
     except Interrupted:
         if problem := _put_back(made, laboratory, view):
             raise problem from None

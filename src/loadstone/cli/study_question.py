@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["asked", "new_study", "objectives_of", "question_of", "refuse_other_question"]
 
 _FEW_FAILURES: Final = "failures<=1%"
+_UNNAMED_BEFORE: Final = "as the scenario decides"
+"""What earlier versions said of the demo target, and of hosts that nobody names; the scenario tells them apart."""
 _OPTIONS: Final[Mapping[str, str]] = {
     "scenario": "--locustfile",
     "workload": "the scenario's files or options, --tags, --exclude-tags, --seed or --workers",
@@ -111,7 +113,7 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
         return
     if name == "scenario":  # which was kept as it was given before
         was = tuple(str(Path(file).absolute()) for file in was)
-    if was == now:
+    if was == now or (name == "host" and was == _UNNAMED_BEFORE):
         return
     option = "--find" if name == "question" else _OPTIONS.get(name, f"--{name.replace('_', '-')}")
     yield (

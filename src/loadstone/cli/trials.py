@@ -157,9 +157,7 @@ class Laboratory:
         Raises `Interrupted`, and `UsageError` where it makes no sense.
         """
         self._made = made
-        question, answer = made.study.question, made.study.answer
-        if answer is not None and answer.proved:
-            return
+        question = made.study.question
         if resumed:
             self._runs.await_idle(self._settings)
             self._go_on()
@@ -225,7 +223,8 @@ class Laboratory:
             why = f"the target was another one: {other}"
             return structs.replace(trial, outcome="invalid", reasons=(why,), margin=None, broke=False, bottleneck=None)
         self._is_same = True
-        if self._made is not None and (study := self._made.study).identity.keys() < found.keys():
+        is_valid = trial.outcome != "invalid"
+        if is_valid and self._made is not None and (study := self._made.study).identity.keys() < found.keys():
             self._made.write(identity={**found, **study.identity})
         return trial
 

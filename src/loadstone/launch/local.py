@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from loadstone.domain.masking import mask_values
 from loadstone.errors import PlatformError, UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
-from loadstone.launch.demo import DemoTarget, describe_target, is_demo_scenario
+from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target, is_demo_scenario
 from loadstone.launch.kept_logs import KeptLogs
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
@@ -335,10 +336,18 @@ class LocalStack:
         return _json(limits) if limits else None
 
     def _target_info(self) -> str | None:
-        """Ask only the demo target: others get nothing but the users' requests, so the counts of both sides agree."""
-        info = describe_target(self.host) if self.target else None
-        known = {**self._identity, **(msgspec.to_builtins(info) if info else {})}
+        info = self._described_target()
+        known = {**self._identity, **(mask_values(msgspec.to_builtins(info)) if info else {})}
         return _json(known) if known else None
+
+    def _described_target(self) -> TargetInfo | None:
+        """Ask the demo target, and any other one only for its model version, if that is to be tagged.
+
+        Others get nothing but the users' requests, so the counts of both sides agree.
+        """
+        settings, hosts = self.settings, [self.host] if self.host else list(self.scenario.hosts)
+        is_asked = self.target is not None or settings.tag_model or settings.tagged_model is not None
+        return describe_target(hosts[0]) if is_asked and len(hosts) == 1 else None
 
     def run_time(self) -> float | None:
         """The length of the run in seconds that the master enforces; None where something else ends it.

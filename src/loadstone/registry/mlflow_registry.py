@@ -41,6 +41,7 @@ class MlflowRegistry:
                 hint="Install it: pip install mlflow-skinny",
             ) from error
         self._uri, self._experiment_name = uri, experiment
+        self._named: ServedVersion | None = None
         with self._failing_as(UsageError):
             self._client: Any = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -49,7 +50,7 @@ class MlflowRegistry:
         with self._failing_as(UsageError):
             self._client.search_registered_models(max_results=1)
         if version is not None:
-            self.resolve(version)
+            self._named = self.resolve(version)
 
     def resolve(self, uri: str) -> ServedVersion:
         """The version that ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` names now. Raises `UsageError`."""
@@ -77,9 +78,12 @@ class MlflowRegistry:
         return f"{served.uri} in {self._shown} {tagged}; MLflow's run {run_id} has the figures"
 
     def _asked(self, report: ModelReport, version: str | None) -> ServedVersion:
-        if version is not None:
-            return self.resolve(version)
         served = report.served
+        if version is not None:
+            found = self._named_still(version)
+            if served is not None:
+                self._refuse_other(served, found)
+            return found
         if served is None:
             raise PlatformError(
                 "the target did not say which model version it serves, so none was tagged",
@@ -89,13 +93,32 @@ class MlflowRegistry:
             found = self.resolve(served.uri)
         except UsageError as error:
             raise PlatformError(f"{served.uri} was not tagged: {error}", hint=error.hint) from error
+        self._refuse_other(served, found)
+        return served
+
+    def _named_still(self, version: str) -> ServedVersion:
+        """The version that a URI names. Raises `PlatformError` where its alias was moved since `check`."""
+        found = self.resolve(version)
+        if self._named is not None and self._named != found:
+            raise PlatformError(
+                f"{version} was {self._named.uri} when the command began, and is {found.uri} now, so none was tagged",
+                hint="Name the version that was measured by its number",
+            )
+        return found
+
+    def _refuse_other(self, served: ServedVersion, found: ServedVersion) -> None:
+        """Raise `PlatformError` where a version in the registry is not the one that the target said it serves."""
+        if found.uri != served.uri:
+            raise PlatformError(
+                f"the target served {served.uri}, and not {found.uri}, so none was tagged",
+                hint="Leave --tagged-model out, or name the version that was measured",
+            )
         if served.trained_by and found.trained_by and served.trained_by != found.trained_by:
             raise PlatformError(
                 f"{served.uri} in {self._shown} is another model than the one that was measured: it comes from the"
                 f" run {found.trained_by}, and not from {served.trained_by}",
                 hint="Name the registry of the target in MLFLOW_TRACKING_URI",
             )
-        return served
 
     def _log(self, report: ModelReport, served: ServedVersion) -> str:
         client = self._client

@@ -82,7 +82,8 @@ def target_info(docker: Docker, replica: Replica) -> dict[str, Any]:
         info = msgspec.json.decode(body, type=TargetInfo)
     except (DockerError, msgspec.MsgspecError):
         return {}
-    known = {"model": info.model, "version": info.version, "alias": info.alias, "mode": info.mode}
+    names = ("model", "version", "alias", "run_id", "mode")
+    known = {name: getattr(info, name) for name in names}
     return {name: value for name, value in known.items() if value is not None}
 
 

@@ -94,6 +94,14 @@ def test_a_study_keeps_what_its_target_is(bench: Bench):
     assert bench.trial(made).outcome == "holds"
 
 
+def test_an_invalid_trial_does_not_tell_what_the_target_is(bench: Bench):
+    with pytest.raises(OutOfReach, match="only 5 of 6 users ran"):
+        bench.begun(NEW).valid(TrialPlan(users=USERS + 1, window_s=10.0, setting=TOP))
+    assert bench.study.read().identity == {}
+    bench.is_version(2)
+    assert bench.trial(bench.begun(bench.study.read())).outcome == "holds"
+
+
 def test_a_study_goes_on_with_the_same_target_only(bench: Bench):
     bench.trial(bench.begun(NEW))
     bench.is_version(2)

@@ -15,9 +15,11 @@ import pytest
 from msgspec.structs import replace
 
 from loadstone.capacity.study import STUDIES, StudyFolder
+from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.cli.study_question import asked, new_study
 from loadstone.errors import ExitCode
 from loadstone.rig.compose_project import ComposeRig
+from loadstone.rig.rig import Setting
 from loadstone.settings import CapacitySettings, load
 from support.docker_double import DockerDouble
 from support.environ import without_settings
@@ -64,14 +66,14 @@ def docker(tmp_path: Path) -> DockerDouble:
     return double
 
 
-def killed_study(docker: DockerDouble, results: Path, stack_url: str) -> StudyFolder:
+def killed_study(docker: DockerDouble, results: Path, stack_url: str, **changes: Any) -> StudyFolder:
     """A study that was killed while its limits held."""
     given = {**QUESTION, "stack": "yes", "stack_url": stack_url, "results": str(results)}
     rig = ComposeRig.of_stack(docker.docker)
     words = ("--users", "30", "--cpu", "0.5", "--memory", "256m", "--objective", "p95<1s", "--stack-url", stack_url)
     study = new_study(asked(load(CapacitySettings, given, environ={}), None, rig), words)
     folder = StudyFolder(results / STUDIES / study.id)
-    folder.write(replace(study, before=dict(rig.before())))
+    folder.write(replace(study, **{"before": dict(rig.before()), **changes}))
     return folder
 
 
@@ -94,6 +96,17 @@ def test_where_the_master_is_down_the_limits_are_put_back_all_the_same(docker: D
     assert "no compose stack answers at" in output
     assert AGAIN in " ".join(output.split())
     assert folder.read().before is None
+
+
+def test_a_study_with_a_proved_answer_tries_nothing_more(docker: DockerDouble, tmp_path: Path):
+    """Its trials may be those of an earlier version, which asked for others than this one would."""
+    answer = SettingAnswerRecord(setting=Setting(0.5, 256 * MIB, 1), proved=True, smaller_fails=True)
+    folder = killed_study(docker, tmp_path, f"http://127.0.0.1:{free_port()}", before=None, answer=answer)
+    with resumed(docker, tmp_path) as study:
+        output, _ = study.communicate(timeout=60)
+    assert study.returncode == ExitCode.PASS, output
+    assert docker.calls("up") == []
+    assert folder.read().answer == answer
 
 
 def test_an_interruption_while_a_run_is_awaited_starts_nothing_and_puts_the_limits_back(

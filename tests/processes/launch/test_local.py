@@ -219,6 +219,27 @@ def test_locust_gets_a_host_only_from_the_user(machine: FakeMachine):
     assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
 
 
+@pytest.mark.parametrize("option", [{"tag_model": "yes"}, {"tagged_model": "models:/diabetes/3"}])
+@pytest.mark.parametrize("names_host", [True, False], ids=["with --host", "of the scenario"])
+def test_a_target_is_asked_which_model_version_it_serves_where_that_is_to_be_tagged(
+    machine: FakeMachine, target: TargetDouble, option: dict[str, str], names_host: bool
+):
+    url = f"http://127.0.0.1:{target.server_address[1]}"
+    options = {"redis_url": REMOTE["redis_url"], **option, **({"host": url} if names_host else {})}
+    with stack_of(machine, options, scenario(hosts=() if names_host else (url,))) as stack:
+        stack.start(lambda: False)
+        told = json.loads(machine.processes["master"].env["LOADSTONE_TARGET"])
+    assert (told["model"], told["version"]) == ("diabetes", "3")
+
+
+def test_of_several_targets_none_is_asked_for_its_model(machine: FakeMachine, target: TargetDouble):
+    url = f"http://127.0.0.1:{target.server_address[1]}"
+    options = {"redis_url": REMOTE["redis_url"], "tag_model": "yes"}
+    with stack_of(machine, options, scenario(hosts=(url, "http://127.0.0.1:8"))) as stack:
+        stack.start(lambda: False)
+    assert "LOADSTONE_TARGET" not in machine.processes["master"].env
+
+
 @pytest.mark.parametrize(
     ("options", "shape", "interactive", "run_time_s"),
     [

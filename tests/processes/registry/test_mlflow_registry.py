@@ -91,10 +91,28 @@ def test_another_version_is_tagged_where_it_is_named_by_alias(client: Any, regis
     assert tags_of(client, "2")["loadstone.capacity.users"] == "120"
 
 
+def test_an_alias_that_was_moved_meanwhile_tags_nothing(client: Any, registry: MlflowRegistry):
+    client.set_registered_model_alias(MODEL, "moving", "1")
+    registry.check(f"models:/{MODEL}@moving")
+    client.set_registered_model_alias(MODEL, "moving", "2")
+    before = tags_of(client, "1"), tags_of(client, "2")
+    with pytest.raises(PlatformError, match=f"was models:/{MODEL}/1 when .* began, and is models:/{MODEL}/2 now"):
+        registry.write(report(None), f"models:/{MODEL}@moving")
+    assert (tags_of(client, "1"), tags_of(client, "2")) == before
+
+
+def test_another_version_than_the_target_says_is_not_tagged(client: Any, registry: MlflowRegistry):
+    before = tags_of(client, "2")
+    with pytest.raises(PlatformError, match=f"the target served models:/{MODEL}/1, and not models:/{MODEL}/2"):
+        registry.write(report("1"), f"models:/{MODEL}/2")
+    assert tags_of(client, "2") == before
+
+
 def test_a_version_that_another_run_trained_is_not_tagged(client: Any, registry: MlflowRegistry):
     before = tags_of(client, "2")
-    with pytest.raises(PlatformError, match="another model than the one that was measured"):
-        registry.write(report("2", trained_by="0" * 32), None)
+    for named in (None, f"models:/{MODEL}@champion"):
+        with pytest.raises(PlatformError, match="another model than the one that was measured"):
+            registry.write(report("2", trained_by="0" * 32), named)
     assert tags_of(client, "2") == before
 
 

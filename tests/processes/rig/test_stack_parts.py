@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.rig.docker import DockerError
-from loadstone.rig.stack_parts import balancer_requests
+from loadstone.rig.replica import replicas_of
+from loadstone.rig.stack_parts import balancer_requests, target_info
 from support.docker_double import DockerDouble
 
 if TYPE_CHECKING:
@@ -48,3 +49,11 @@ def test_what_is_no_answer_is_an_error(double: DockerDouble):
     double.answer("exec", "bash: connect: Connection refused")
     with pytest.raises(DockerError, match="no answer of an HTTP server"):
         balancer_requests(double.docker, "shop")
+
+
+def test_the_target_tells_its_model_and_which_run_trained_it(double: DockerDouble):
+    told = '{"model": "diabetes", "version": "3", "run_id": "ab12", "mode": "compiled", "signature": {}}'
+    double.answer("exec", PLAIN.format(rows=told))
+    (replica,) = replicas_of(double.docker, "shop", "target")
+    known = {"model": "diabetes", "version": "3", "run_id": "ab12", "mode": "compiled"}
+    assert target_info(double.docker, replica) == known

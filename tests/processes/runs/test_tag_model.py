@@ -33,3 +33,11 @@ def test_a_target_elsewhere_needs_a_registry_that_is_named(new_run, counting_ser
     assert run.run() == 2
     assert "MLFLOW_TRACKING_URI" in run.output
     assert not run.results.exists()
+
+
+def test_the_stack_does_not_tell_which_version_a_run_was_of(new_run):
+    run = new_run(None, "--stack", "-t", "1s", "--tag-model")
+    run.variables["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    assert run.run() == 2
+    assert "nobody asks the stack's target which model version it serves" in run.output
+    assert "--tagged-model models:/NAME/VERSION" in run.output

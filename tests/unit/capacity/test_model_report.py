@@ -81,7 +81,24 @@ def test_a_target_that_names_no_model_leaves_the_version_open(tmp_path: Path):
 def test_trials_of_two_versions_are_refused(tmp_path: Path):
     runs = made(tmp_path, FIRST), made(tmp_path, SECOND, {**SERVED, "version": "4"})
     trials = tuple(trial(number, TOP, 200, run=run) for number, run in enumerate(runs, 1))
-    with pytest.raises(PlatformError, match=r"models:/demand/3, models:/demand/4"):
+    with pytest.raises(PlatformError, match=r"models:/demand/3 of the run abc, models:/demand/4 of the run abc"):
+        reported(tmp_path, settings_study(trials=trials))
+
+
+def test_trials_of_which_only_some_tell_the_training_run_are_of_one_version(tmp_path: Path):
+    """The stack's target has told it since a later version of loadstone only."""
+    runs = made(tmp_path, FIRST, {"model": "demand", "version": "3"}), made(tmp_path, SECOND)
+    trials = tuple(trial(number, TOP, 200, run=run) for number, run in enumerate(runs, 1))
+    report = reported(tmp_path, settings_study(trials=trials))
+    assert report.served is not None
+    assert (report.served.uri, report.served.trained_by) == ("models:/demand/3", "abc")
+
+
+def test_trials_of_two_models_of_one_version_are_refused(tmp_path: Path):
+    """Registries number their versions each on their own."""
+    runs = made(tmp_path, FIRST), made(tmp_path, SECOND, {**SERVED, "run_id": "def"})
+    trials = tuple(trial(number, TOP, 200, run=run) for number, run in enumerate(runs, 1))
+    with pytest.raises(PlatformError, match=r"models:/demand/3 of the run abc, models:/demand/3 of the run def"):
         reported(tmp_path, settings_study(trials=trials))
 
 

@@ -276,10 +276,33 @@ def test_requests_that_the_run_did_not_send_make_a_trial_invalid(tmp_path: Path,
     assert reason.startswith("the balancer got 420 requests and the run sent 400: somebody else's reach the target, or")
 
 
+def test_memory_that_runs_out_under_requests_of_somebody_else_proves_nothing(tmp_path: Path):
+    balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=40)
+    killed = msgspec.structs.replace(USED, oom=1)
+    record = record_of(measured(tmp_path, killed, balance=balance), PLAN, "target")
+    assert (record.outcome, record.broke, record.bottleneck) == ("invalid", False, None)
+    assert record.reasons[0].startswith("the balancer got 800 requests and the run sent 400")
+
+
 @pytest.mark.parametrize("requests", [20, 3, None])
 def test_a_balancer_that_got_no_more_than_the_run_sent_is_no_flaw(tmp_path: Path, requests: int | None):
     balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=requests)
     assert record_of(measured(tmp_path, USED, balance=balance), PLAN, "target").outcome == "holds"
+
+
+def test_what_each_worker_asks_before_its_users_is_no_request_of_somebody_else(tmp_path: Path):
+    workers = [IncarnationMaker(run="20260920-120000-aaaa", worker=number) for number in range(20)]
+    maker = run_of()
+    for worker in workers:
+        maker.add(worker.batch(samples(20, 0, 20), users=1))
+    balance = Balance(service="target", queue=0, retries=0, redispatches=0, up=1, requests=21)
+    for second in range(20):
+        maker.usage(second + 0.5, USED, balances=(balance,))
+    maker.stopped(20)
+    for worker in workers:
+        maker.add(worker.batch(at_s=20.1, final=True))
+    record = record_of(closed(tmp_path, maker.entries, 20), PLAN, "target")
+    assert (record.outcome, record.reasons) == ("holds", ())
 
 
 def without_figures_for_a_while(tmp_path: Path, objective: str) -> TrialRecord:

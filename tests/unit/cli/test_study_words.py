@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,12 @@ def test_the_same_question_is_the_same_wherever_it_is_asked(tmp_path: Path, monk
 
 def test_a_study_of_an_older_version_with_a_relative_scenario_is_resumed():
     refuse_other_question(replace(new_study(fields(USERS), ()), scenario=("own.py",)), fields(USERS))
+
+
+def test_a_study_of_before_whose_target_had_no_name_goes_on():
+    unnamed = {name: value for name, value in USERS.items() if name != "host"}
+    now = fields(unnamed, scenario=replaced(OWN, hosts=()))
+    refuse_other_question(new_study({**now, "host": "as the scenario decides"}, ()), now)
 
 
 def test_the_option_that_differs_is_named_with_what_it_was_and_is():
