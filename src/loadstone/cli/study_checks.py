@@ -35,8 +35,8 @@ def check_question(settings: CapacitySettings) -> None:
     """Raise `UsageError` for settings that ask nothing, contradict each other, or would have no effect."""
     parse_objectives(settings.objective)
     if settings.find is None and (settings.cpu is None) != (settings.memory is None):
-        given, missing = ("--memory", "--cpu") if settings.cpu is None else ("--cpu", "--memory")
-        raise UsageError(f"{given} is given without {missing}", hint=f"Add {missing}; a single value will do")
+        present, missing = ("--memory", "--cpu") if settings.cpu is None else ("--cpu", "--memory")
+        raise UsageError(f"{present} is given without {missing}", hint=f"Add {missing}; a single value will do")
     if settings.find is None and settings.cpu is None:
         raise UsageError(
             "nothing says what to find",

@@ -47,7 +47,7 @@ _MOST_SPAWNED: Final = 200.0
 _START_AND_END_S: Final = 10.0
 _CALIBRATES_FOR_S: Final = 20.0
 _NOT_CALIBRATED: Final = (
-    "the load generator is not measured by itself here, as it is in the stack: the first trial shows how much CPU it needs"
+    "the load generator is not measured by itself here, as it is in the stack; the first trial shows what CPU it needs"
 )
 _NEW_LIMITS_S: Final = 20.0
 """What a trial takes beside its ramp and window, until one has shown it."""

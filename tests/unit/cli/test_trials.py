@@ -138,7 +138,7 @@ def test_a_start_that_was_interrupted_says_nothing(tmp_path: Path, error: Except
 
 
 NOBODY = (
-    "the load generator is not measured by itself here, as it is in the stack: the first trial shows how much CPU it needs"
+    "the load generator is not measured by itself here, as it is in the stack; the first trial shows what CPU it needs"
 )
 
 
