@@ -6,7 +6,7 @@ that was proved until then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.evidence import SettingObservation
 from loadstone.capacity.grid import grid_of
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from loadstone.rig.rig import Setting
 
 __all__ = ["find_setting"]
+
+_NOT_CLEAR: Final = (
+    "the trials had too few requests, or were too near the limits, to prove anything; a new study"
+    " with a longer --measure may decide it"
+)
 
 
 def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
@@ -68,7 +73,7 @@ def _did_not_start(study: StudyRecord, top: Setting) -> str:
 def _told(search: Cheapest, answer: Answer, left_open: str) -> SettingAnswerRecord:
     if answer.point is None:
         if not (answer.nothing_holds or left_open):
-            left_open = "no setting was clear enough of the limits to be proved"
+            left_open = _NOT_CLEAR
         return SettingAnswerRecord(setting=None, proved=answer.nothing_holds, open=left_open)
     margin, margin_se, _ = search.evidence.margin(answer.point) or (None, 0.0, 0)
     return SettingAnswerRecord(

@@ -126,7 +126,7 @@ _CELLS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
 def _figures(trial: TrialRecord) -> str:
     used = (
         "" if trial.throttled_pct is None else f", throttled in {trial.throttled_pct:.0f} % of periods",
-        "" if trial.peak_mem_bytes is None else f", at most {trial.peak_mem_bytes / MIB:,.0f}m held",
+        "" if trial.peak_mem_bytes is None else f", peak memory {trial.peak_mem_bytes / MIB:,.0f}m",
     )
     return f"p95 {_number(trial.p95_ms)} ms{''.join(used)}"
 

@@ -96,6 +96,11 @@ def _show(words: Sequence[str]) -> int:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_options(parser, CapacitySettings)
+    parser.add_argument(
+        "--resume",
+        metavar="STUDY",
+        help="go on with this study, by its id, a unique prefix of one, or `latest`, with the options that it has",
+    )
     add_study_files(parser)
 
 

@@ -34,9 +34,12 @@ _TARGET: Final = "target"
 def check_question(settings: CapacitySettings) -> None:
     """Raise `UsageError` for settings that ask nothing, contradict each other, or would have no effect."""
     parse_objectives(settings.objective)
-    if settings.find is None and (settings.cpu is None or settings.memory is None):
+    if settings.find is None and (settings.cpu is None) != (settings.memory is None):
+        present, missing = ("--memory", "--cpu") if settings.cpu is None else ("--cpu", "--memory")
+        raise UsageError(f"{present} is given without {missing}", hint=f"Add {missing}; a single value will do")
+    if settings.find is None and settings.cpu is None:
         raise UsageError(
-            "it is not said what to find",
+            "nothing says what to find",
             hint="Add --find users for the most users, or --users with --cpu and --memory for the cheapest limits",
         )
     if not settings.objective:

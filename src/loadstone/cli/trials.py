@@ -47,7 +47,7 @@ _MOST_SPAWNED: Final = 200.0
 _START_AND_END_S: Final = 10.0
 _CALIBRATES_FOR_S: Final = 20.0
 _NOT_CALIBRATED: Final = (
-    "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+    "the load generator is not measured by itself here, as it is in the stack; the first trial shows what CPU it needs"
 )
 _NEW_LIMITS_S: Final = 20.0
 """What a trial takes beside its ramp and window, until one has shown it."""

@@ -157,7 +157,7 @@ def test_an_influxdb_that_is_away_ends_no_study(new_run, counting_server):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "it is not said what to find. Add --find users"),
+        ((), "nothing says what to find. Add --find users"),
         (("--find", "users"), "a study needs an objective"),
         (("--find", "speed", "--objective", "p95<1s"), "--find"),
         (
@@ -169,7 +169,8 @@ def test_an_influxdb_that_is_away_ends_no_study(new_run, counting_server):
         (("--find", "users", "--objective", "p59<"), "p59<"),
         (("--resume", "nothing"), "there is no study in"),
         (("--cpu", "3..1", "--memory", "1g", "--apply", "x", "--objective", "p95<1s"), "the smallest first"),
-        (("--cpu", "1..2", "--apply", "x", "--objective", "p95<1s"), "it is not said what to find"),
+        (("--cpu", "1..2", "--apply", "x", "--objective", "p95<1s"), "--cpu is given without --memory. Add --memory"),
+        (("--memory", "1g", "--apply", "x", "--objective", "p95<1s"), "--memory is given without --cpu. Add --cpu"),
         (("--find", "users", "--cpu", "1..2", "--objective", "p95<1s"), "so --cpu has no use"),
         (
             ("--cpu", "1", "--memory", "1g", "--apply", "x", "--compose-file", "y", "--objective", "p95<1s"),

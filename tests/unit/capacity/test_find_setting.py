@@ -122,6 +122,16 @@ def test_when_the_largest_setting_fails_nothing_in_range_holds_and_that_is_prove
     assert {trial.setting for trial in study.trials} == {Setting(1.25, 768 * MIB, 2)}
 
 
+def test_where_nothing_is_clear_of_the_limits_the_answer_says_what_would_decide(tmp_path: Path):
+    study, answer = conducted(tmp_path, lambda plan: replace(Target()(plan), margin=-0.5, margin_se=1.0))
+    assert {trial.outcome for trial in study.trials} == {"holds"}
+    assert (answer.setting, answer.proved) == (None, False)
+    assert answer.open == (
+        "the trials had too few requests, or were too near the limits, to prove anything; a new study"
+        " with a longer --measure may decide it"
+    )
+
+
 def test_the_best_that_was_proved_is_answered_when_the_trials_are_used_up(tmp_path: Path):
     whole, found = conducted(tmp_path / "whole", Target())
     allowed = len(whole.trials) - 1

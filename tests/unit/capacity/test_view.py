@@ -92,7 +92,7 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
         ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
-        "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, at most 301m held",
+        "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, peak memory 301m",
     ]
 
 

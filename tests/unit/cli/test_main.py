@@ -57,6 +57,10 @@ def test_an_action_shows_only_its_own_options(help_of: Callable[..., str]):
     assert "--influx-url" in options_in(help_of("influx", "backfill"))
 
 
+def test_the_help_of_capacity_lists_how_a_study_is_resumed(help_of: Callable[..., str]):
+    assert "\n  --resume STUDY " in help_of("capacity")
+
+
 @pytest.mark.parametrize("group", [verb for verb in cli.verbs() if verb.actions], ids=lambda verb: verb.name)
 def test_a_group_without_an_action_names_the_help(capsys: pytest.CaptureFixture[str], group):
     line = refused(capsys, group.name)

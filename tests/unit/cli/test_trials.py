@@ -135,7 +135,7 @@ def test_a_start_that_was_interrupted_says_nothing(tmp_path: Path, error: Except
 
 
 NOBODY = (
-    "no cores are kept for the load generator: nothing here answers at no cost, so only a trial shows what it needs"
+    "the load generator is not measured by itself here, as it is in the stack; the first trial shows what CPU it needs"
 )
 
 
