@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.trial import TrialPlan
     from loadstone.rig.rig import Setting
 
-__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse"]
+__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse", "requests_to_tell"]
 
 _MOST_INVALID: Final = 3
 BEYOND: Final = 50
@@ -34,6 +34,10 @@ BEYOND: Final = 50
 LONGEST_S: Final = 600.0
 """However few requests there are."""
 _FAR: Final = 3.0
+_NONE_OF: Final = 6.0
+"""No failure where six were expected happens by chance once in 400 times."""
+_ALL: Final = 100.0
+"""Percent."""
 _OBSERVED: Final = frozenset({Outcome.HOLDS, Outcome.FAILS})
 Asked = TypeVar("Asked")
 Seen = TypeVar("Seen")
@@ -127,22 +131,28 @@ def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Se
         return found
 
 
-def _needed_s(study: StudyRecord, users: int) -> float:
-    """How long to measure at the rate of the nearest trial, if a percentile decided that; at most `LONGEST_S`.
+def requests_to_tell(objective: str) -> float:
+    """How many requests a trial needs near the limit of an objective; 0 where their number does not matter.
 
-    0 if another objective was nearest to its limit, or none was near: a percentile of few requests is uncertain, but
-    not by a factor of `_FAR`.
+    A percentile: until `BEYOND` are expected to be slower. A share of failures: until none at all is clearly fewer than
+    the limit allows, which takes as many as would have `_NONE_OF` failures at the limit.
+    """
+    judged = parse_objective(objective)
+    if judged.percent is not None and judged.percent < _ALL:
+        return BEYOND * _ALL / (_ALL - judged.percent)
+    if judged.metric == "failures" and judged.unit == "%" and judged.limit > 0:
+        return _NONE_OF * _ALL / judged.limit
+    return 0.0
+
+
+def _needed_s(study: StudyRecord, users: int) -> float:
+    """How long to measure at the rate of the nearest trial, for what decided that; at most `LONGEST_S`.
+
+    0 if that was not near its limit: few requests are uncertain, but not by a factor of `_FAR`.
     """
     tried = [trial for trial in study.trials if trial.margin is not None and trial.rps]
     nearest = min(reversed(tried), key=lambda trial: abs(log(trial.users / users)), default=None)
-    if nearest is None or abs(nearest.margin or 0.0) > log(_FAR):
+    if nearest is None or not nearest.objective or abs(nearest.margin or 0.0) > log(_FAR):
         return 0.0
     rate = (nearest.rps or 0.0) / nearest.users * users
-    beyond = _share_beyond(nearest.objective)
-    return min(ceil(BEYOND / (rate * beyond)), LONGEST_S) if beyond else 0.0
-
-
-def _share_beyond(objective: str) -> float:
-    """The share of requests that may be slower than a percentile; 0 for every other objective."""
-    percent = parse_objective(objective).percent if objective else None
-    return 0.0 if percent is None else 1 - percent / 100
+    return min(ceil(requests_to_tell(nearest.objective) / rate), LONGEST_S)

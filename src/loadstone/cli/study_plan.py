@@ -10,12 +10,11 @@ from loadstone.capacity.forecast import forecast_setting, forecast_users
 from loadstone.capacity.grid import Point, grid_of
 from loadstone.capacity.search import FIRST_LOOK_S
 from loadstone.capacity.study_record import UsersQuestion
-from loadstone.capacity.trials import BEYOND, LONGEST_S
+from loadstone.capacity.trials import LONGEST_S, requests_to_tell
 from loadstone.capacity.users import MEASURE_S, MostUsers
 from loadstone.cli.common import say
 from loadstone.cli.study_question import objectives_of, question_of
 from loadstone.cli.trials import calibration_takes_s, overhead_s
-from loadstone.domain.objective import parse_objectives
 from loadstone.errors import ExitCode, UsageError
 from loadstone.rig.rig import memory_text
 
@@ -99,14 +98,12 @@ def _forecast(settings: CapacitySettings) -> Forecast:
 
 def _longer(objectives: Sequence[str]) -> str:
     """Which trials last longer than the forecast has it; empty where none do."""
-    percents = [each.percent for each in parse_objectives(objectives) if each.percent is not None]
-    highest = max((percent for percent in percents if percent < _ALL), default=None)
-    if highest is None:
+    needed, text = max((requests_to_tell(each), each) for each in objectives)
+    if not needed:
         return ""
-    requests = BEYOND * _ALL / (_ALL - highest)
     return (
-        f"near its limit p{highest:g} needs {requests:,.0f} requests, so that {BEYOND} are beyond it: where they take"
-        f" longer, a trial lasts up to {_minutes(LONGEST_S)}"
+        f"near its limit {text} needs {needed:,.0f} requests to be decided: where they take longer, a trial lasts up to"
+        f" {_minutes(LONGEST_S)}"
     )
 
 

@@ -190,14 +190,15 @@ def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path)
         pytest.param("p99<100ms", 36.0, id="p99"),  # 50 beyond p99 are 5,000 requests, at 141.5/s
         pytest.param("p95<80ms", 30.0, id="p95"),  # 8 s would do
         pytest.param("failures<=1%", 30.0, id="failures"),
+        pytest.param("failures<=0.1%", 43.0, id="few-failures"),  # 6,000 requests
         pytest.param("mean<50ms", 30.0, id="mean"),
     ],
 )
-def test_a_trial_is_long_enough_for_the_percentile_that_is_nearest_to_its_limit(
+def test_a_trial_is_long_enough_for_the_objective_that_is_nearest_to_its_limit(
     tmp_path: Path, objective: str, window_s: float
 ):
     target = Target(323, objective=objective)
-    objectives = ("p99<100ms", "p95<80ms", "failures<=1%", "mean<50ms")
+    objectives = ("p99<100ms", "p95<80ms", "failures<=1%", "failures<=0.1%", "mean<50ms")
     conducted(tmp_path, target, replace(STUDY, objectives=objectives))
     assert [(plan.users, plan.window_s) for plan in target.asked[:4]] == [(50, 15), (100, 15), (200, 15), (400, 15)]
     assert (target.asked[4].users, target.asked[4].window_s) == (283, window_s)

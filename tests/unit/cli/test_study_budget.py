@@ -57,20 +57,24 @@ def test_a_plan_for_the_stack_counts_the_generator_too(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("objective", "text"),
+    ("objectives", "text"),
     [
-        ("p95<1s", "near its limit p95 needs 1,000 requests, so that 50 are beyond it: where they take longer, "),
-        ("p99.9<1s", "near its limit p99.9 needs 50,000 requests, "),
+        (["p95<1s"], "near its limit p95<1s needs 1,000 requests to be decided: where they take longer, "),
+        (["p99.9<1s"], "near its limit p99.9<1s needs 50,000 requests "),
+        (["p95<1s", "failures<=0.1%"], "near its limit failures<=0.1% needs 6,000 requests "),
+        (["mean<1s"], "near its limit failures<=1% needs 600 requests "),
     ],
 )
-def test_a_plan_says_which_trials_may_be_longer(capsys: pytest.CaptureFixture[str], objective: str, text: str):
-    print_plan(settings(apply="x", objective=[objective]))
+def test_a_plan_says_which_trials_may_be_longer(capsys: pytest.CaptureFixture[str], objectives: list[str], text: str):
+    print_plan(settings(apply="x", objective=objectives))
     assert text in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("objective", ["p100<1s", "mean<1s"])
-def test_a_plan_without_a_percentile_says_nothing_of_longer_trials(capsys: pytest.CaptureFixture[str], objective: str):
-    print_plan(settings(apply="x", objective=[objective]))
+def test_a_plan_whose_objectives_need_no_number_of_requests_says_nothing_of_longer_trials(
+    capsys: pytest.CaptureFixture[str], objective: str
+):
+    print_plan(settings(apply="x", objective=[objective, "failures<=10"]))
     assert "near its limit" not in capsys.readouterr().out
 
 
