@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = ["MlflowRegistry"]
 
 _LOCAL: Final = "sqlite:///"
 _URI: Final = "models:/"
+_LONGEST_CAUSE: Final = 300
 _LONGEST_TAG: Final = 5000
 """Characters that MLflow takes as the value of a tag or a parameter; it refuses more."""
 
@@ -33,6 +35,7 @@ class MlflowRegistry:
     def __init__(self, uri: str, experiment: str) -> None:
         """``experiment``: that of the runs that are logged. Raises `UsageError` without MLflow's client."""
         calm_mlflow()
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every try again
         try:
             mlflow = importlib.import_module("mlflow")
         except ImportError as error:
@@ -89,16 +92,19 @@ class MlflowRegistry:
                 "the target did not say which model version it serves, so none was tagged",
                 hint="Name it with --tagged-model models:/NAME/VERSION",
             )
-        try:
-            found = self.resolve(served.uri)
-        except UsageError as error:
-            raise PlatformError(f"{served.uri} was not tagged: {error}", hint=error.hint) from error
-        self._refuse_other(served, found)
+        self._refuse_other(served, self._found(served.uri))
         return served
 
+    def _found(self, uri: str) -> ServedVersion:
+        """The version that a URI names, at the end of a run. Raises `PlatformError`."""
+        try:
+            return self.resolve(uri)
+        except UsageError as error:
+            raise PlatformError(f"{uri} was not tagged: {error.message}", hint=error.hint) from error
+
     def _named_still(self, version: str) -> ServedVersion:
-        """The version that a URI names. Raises `PlatformError` where its alias was moved since `check`."""
-        found = self.resolve(version)
+        """The version that a URI names. Raises `PlatformError` where it has gone, or its alias moved since `check`."""
+        found = self._found(version)
         if self._named is not None and self._named != found:
             raise PlatformError(
                 f"{version} was {self._named.uri} when the command began, and is {found.uri} now, so none was tagged",
@@ -124,6 +130,16 @@ class MlflowRegistry:
         client = self._client
         tags = {"mlflow.runName": report.name, "loadstone.model": served.uri}
         run_id: str = client.create_run(self._experiment(), tags=tags | _short(report.tags)).info.run_id
+        try:
+            self._fill(run_id, report)
+        except BaseException:
+            client.set_terminated(run_id, status="FAILED")
+            raise
+        client.set_terminated(run_id)
+        return run_id
+
+    def _fill(self, run_id: str, report: ModelReport) -> None:
+        client = self._client
         for name, text in _short(report.params).items():
             client.log_param(run_id, name, text)
         now_ms = int(time.time() * MS_PER_S)
@@ -133,8 +149,6 @@ class MlflowRegistry:
                     client.log_metric(run_id, name, value, timestamp=now_ms, step=step)
         for file in report.files:
             client.log_artifact(run_id, str(file))
-        client.set_terminated(run_id)
-        return run_id
 
     def _experiment(self) -> str:
         """The experiment of such runs; it is made when it is missing."""
@@ -147,14 +161,12 @@ class MlflowRegistry:
         return str(self._client.create_experiment(name, artifact_location=location))
 
     def _tag(self, report: ModelReport, served: ServedVersion, run_id: str) -> None:
-        """Write all tags anew: one that is left over from an earlier report would say something of this one."""
+        """Write all tags anew, after the last of an earlier report has gone: nobody is to read some of each."""
         client = self._client
-        earlier = client.get_model_version(served.name, served.number).tags
-        tags = _short({**report.tags, f"{report.prefix}mlflow_run": run_id})
-        for name in sorted(set(earlier) - set(tags)):
+        for name in client.get_model_version(served.name, served.number).tags:
             if name.startswith(report.prefix):
                 client.delete_model_version_tag(served.name, served.number, name)
-        for name, value in tags.items():
+        for name, value in _short({**report.tags, f"{report.prefix}mlflow_run": run_id}).items():
             client.set_model_version_tag(served.name, served.number, name, value)
 
     @property
@@ -169,11 +181,20 @@ class MlflowRegistry:
         except (UsageError, PlatformError):
             raise
         except Exception as error:
-            cause = " ".join(mask_secrets(str(error)).split())[:300]
             raise kind(
-                f"the MLflow registry {self._shown} cannot be used: {cause}",
+                f"the MLflow registry {self._shown} cannot be used: {_cause(error)}",
                 hint="MLFLOW_TRACKING_URI names it; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
             ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """Why something failed, in one line: what the system said, where MLflow and its libraries only wrap that."""
+    root = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    if isinstance(root, OSError) and root.strerror:
+        return root.strerror
+    return " ".join(mask_secrets(str(error)).split())[:_LONGEST_CAUSE]
 
 
 def _short(texts: Any) -> dict[str, str]:

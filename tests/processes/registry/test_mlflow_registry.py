@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -11,9 +12,6 @@ from loadstone.errors import PlatformError, UsageError
 from loadstone.registry.mlflow_registry import MlflowRegistry
 from loadstone.registry.report import ModelReport, ServedVersion
 from support.processes import free_port
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # MLflow and its database library warn of what will change in them.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -140,5 +138,22 @@ def test_a_version_that_is_not_there_is_refused_before_a_run(registry: MlflowReg
 def test_a_registry_that_is_away_is_refused_before_a_run():
     with pytest.raises(UsageError) as caught:
         MlflowRegistry(f"http://someone:secret@127.0.0.1:{free_port()}", "loadstone").check(None)
-    assert "cannot be used" in str(caught.value)
+    assert "cannot be used: Connection refused" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_report_that_cannot_be_logged_leaves_the_tags_and_a_run_that_failed(client: Any, registry: MlflowRegistry):
+    registry.write(report(), None)
+    before = tags_of(client, "1")
+    with pytest.raises(PlatformError, match="No such file"):
+        registry.write(report(name="study-2", files=[Path("missing.json")]), None)
+    assert tags_of(client, "1") == before
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("loadstone").experiment_id], "attributes.run_name = 'study-2'"
+    )
+    assert run.info.status == "FAILED"
+
+
+def test_a_version_that_went_while_the_run_lasted_is_no_wrong_usage(client: Any, registry: MlflowRegistry):
+    with pytest.raises(PlatformError, match=f"models:/{MODEL}/9 was not tagged"):
+        registry.write(report("9"), None)
