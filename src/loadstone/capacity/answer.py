@@ -12,11 +12,12 @@ from loadstone.capacity.phrases import aims_text, counted, limits_phrase, margin
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion
 from loadstone.capacity.telling import valid_trials, why_text
 from loadstone.errors import ExitCode
+from loadstone.settings.capacity import FARGATE_CPU, FARGATE_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadstone.capacity.study_record import StudyRecord, UsersAnswerRecord
+    from loadstone.capacity.study_record import Question, StudyRecord, UsersAnswerRecord
     from loadstone.rig.rig import Setting
 
 __all__ = ["USUAL_RESULTS", "answer_sentences", "answer_text", "confidence_text", "exit_code", "question_text"]
@@ -87,7 +88,7 @@ def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Sequence[st
     if setting is None:
         return [f"No limits were proved to be enough for {users} ({aims}): {answer.open}."]
     are, they = ("are", "They") if setting.replicas > 1 else ("is", "It")
-    price = "" if answer.price is None else f", for a price of {answer.price:.3g} an hour"
+    price = "" if answer.price is None else f", for {_price(answer.price, question)}"
     sentences = [
         f"{limits_phrase(setting)} {are} enough for {users} ({aims}){price}.",
         f"{they} held in {_held(study, setting=setting)}.",
@@ -97,6 +98,16 @@ def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Sequence[st
     if not answer.proved:
         sentences.append(f"Whether less is enough too is open: {answer.open}.")
     return sentences
+
+
+def _price(price: float, question: Question) -> str:
+    """In which currency is known only of the usual prices."""
+    usual = (float(FARGATE_CPU), float(FARGATE_MEMORY), 0.0)
+    if isinstance(question, SettingQuestion):
+        prices = (question.price_cpu, question.price_memory, question.price_replica)
+        if prices == usual:
+            return f"{price:.3g} USD an hour at the prices of AWS Fargate"
+    return f"a price of {price:.3g} an hour"
 
 
 def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:

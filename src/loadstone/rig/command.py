@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandRig", "environment_of"]
 
+_CURES: Final = {
+    126: "The shell may not run it: make it executable, or name its interpreter",
+    127: "The shell does not find it: correct the name, or give its path, such as ./set-limits.sh",
+}
+"""By exit codes of a POSIX shell."""
 _BROKE_AT_START: Final = os.EX_UNAVAILABLE
 """69, "service unavailable" in sysexits.h: with this code ``--apply`` says that the target does not start."""
 _READ_BYTES: Final = 64 * 1024
@@ -91,7 +96,9 @@ class CommandRig:
         if done.code == _BROKE_AT_START:
             raise BrokeAtStart(f"it does not start with {setting}, says --apply: {done.shown()}")
         if done.code:
-            raise PlatformError(f"--apply failed with {setting} (exit {done.code}): {done.shown()}")
+            raise PlatformError(
+                f"--apply failed with {setting} (exit {done.code}): {done.shown()}", hint=_CURES.get(done.code, "")
+            )
         self._succeeded = True
         report = read_report(done.output)
         check_report(report, setting)

@@ -17,7 +17,7 @@ from loadstone.settings import size_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadstone.host.cgroup import Limits
+    from loadstone.host.cgroup import Cgroup, Limits
     from loadstone.rig.rig import Setting
 
 __all__ = ["Report", "check_groups", "check_limits", "check_report", "read_report"]
@@ -79,19 +79,24 @@ def check_report(report: Report, asked: Setting) -> None:
 def check_groups(pids: Sequence[int], asked: Setting) -> None:
     """Raise `LimitsDifferError` unless the control groups of these processes have the limits that were asked for.
 
-    Each replica has a group of its own; several processes of one replica share it.
+    Each replica has a group of its own. `UsageError` for two processes in one: each would be measured as a replica.
     """
-    groups = set()
+    groups: dict[Cgroup, int] = {}
     for pid in pids:
         group = cgroup_of(pid)
         if group is None:
             raise UsageError(f"the limits of process {pid}, which --apply reports, cannot be read: is it running here?")
         check_limits(group.limits(), asked, f"process {pid}")
-        groups.add(group)
+        if group in groups:
+            raise UsageError(
+                f"--apply reports the processes {groups[group]} and {pid} of one control group, which is one replica",
+                hint="Report the first process of each replica only: what it starts is measured with it",
+            )
+        groups[group] = pid
     if len(groups) != asked.replicas:
         raise LimitsDifferError(
             f"--apply was asked for {asked}, but the processes that it reports are in {len(groups)} control groups",
-            hint="Report the processes of every replica, each of which needs a group of its own",
+            hint="Report one process of every replica, each of which needs a group of its own",
         )
 
 

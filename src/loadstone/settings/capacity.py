@@ -9,7 +9,10 @@ from loadstone.settings import axes, parse
 from loadstone.settings.load import setting
 from loadstone.settings.records import RunSettings
 
-__all__ = ["CapacitySettings"]
+__all__ = ["FARGATE_CPU", "FARGATE_MEMORY", "CapacitySettings"]
+
+FARGATE_CPU, FARGATE_MEMORY = "0.04048", "0.004445"
+"""List prices of AWS Fargate in us-east-1, March 2026: of a core and of a GiB, in USD an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +87,13 @@ class CapacitySettings(RunSettings):
     price_cpu: float = setting(
         parse.number_from(0),
         "price of one core for an hour; the default is that of AWS Fargate in us-east-1, in USD, March 2026",
-        default="0.04048",
+        default=FARGATE_CPU,
         metavar="PRICE",
     )
     price_memory: float = setting(
         parse.number_from(0),
         "price of one GiB of memory for an hour; see --price-cpu",
-        default="0.004445",
+        default=FARGATE_MEMORY,
         metavar="PRICE",
     )
     price_replica: float = setting(

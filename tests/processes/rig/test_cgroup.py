@@ -234,3 +234,17 @@ def test_a_command_that_reports_its_processes_is_believed_only_if_the_kernel_agr
         with pytest.raises(LimitsDifferError, match=r"x 2 replicas, but .* are in 1 control groups"):
             command.apply(Setting(0.2, 64 * MIB, 2), never)
         target.communicate("\n")
+
+
+def test_two_processes_of_one_replica_are_not_measured_as_two(rig: CgroupRig):
+    rig.apply(SETTING, never)
+    waits = "import sys\nprint('up', flush=True)\nsys.stdin.readline()"
+    with target_of(rig, waits) as first, target_of(rig, waits) as second:
+        for target in (first, second):
+            assert target.stdout is not None
+            target.stdout.readline()
+        command = CommandRig(f"""echo '{{"pids": [{first.pid}, {second.pid}]}}'""")
+        with pytest.raises(UsageError, match=rf"processes {first.pid} and {second.pid} of one control group"):
+            command.apply(SETTING, never)
+        for target in (first, second):
+            target.communicate("\n")

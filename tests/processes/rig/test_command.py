@@ -97,6 +97,13 @@ def test_a_program_that_is_missing_is_named():
         CommandRig("no-such-program").apply(SETTING, never)
 
 
+@pytest.mark.parametrize(("apply", "cure"), [("./nobody.sh", "does not find it"), ("/etc", "may not run it")])
+def test_a_command_that_the_shell_cannot_run_is_told_with_what_to_do(apply: str, cure: str):
+    with pytest.raises(PlatformError) as caught:
+        CommandRig(apply).apply(SETTING, never)
+    assert cure in caught.value.hint
+
+
 def test_exit_code_69_says_that_the_target_does_not_start():
     with pytest.raises(BrokeAtStart, match=r"does not start with 0\.5 CPU and 512m x 2 replicas.*: pod is OOMKilled"):
         CommandRig("echo pod is OOMKilled >&2; exit 69").apply(SETTING, never)

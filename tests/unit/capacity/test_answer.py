@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
-from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord, UsersAnswerRecord
+from loadstone.capacity.study_record import NeighbourRecord, SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
 from loadstone.rig.command import CommandRig
 from support.studies import BEST, LESS_CPU, LESS_MEMORY, QUOTA, SETTINGS_STUDY, TOP, USERS_STUDY, settings_study, trial
 
@@ -174,3 +174,12 @@ def test_the_question_names_the_target_last(study: Any, words: str):
 def test_the_question_of_users_names_the_host():
     asked = "the most users that the target holds with p95<500ms and failures<=1%"
     assert question_text(USERS_STUDY) == f"{asked} (http://target)"
+
+
+def test_the_currency_is_told_of_the_usual_prices_only():
+    question = SETTINGS_STUDY.question
+    assert isinstance(question, SettingQuestion)
+    usual = replace(question, price_cpu=0.04048, price_memory=0.004445)
+    assert "for 0.07 USD an hour at the prices of AWS Fargate." in answer_text(settings_study(question=usual))
+    own = replace(usual, price_replica=0.05)
+    assert "for a price of 0.07 an hour." in answer_text(settings_study(question=own))
