@@ -7,7 +7,7 @@ are invalid, or too near a limit to tell, come on top.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
+from math import ceil, exp, inf, log
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.grid import Grid
     from loadstone.capacity.users import AskUsers, MostUsers
 
-__all__ = ["Forecast", "forecast_setting", "forecast_users"]
+__all__ = ["Forecast", "duration_text", "forecast_setting", "forecast_users"]
 
 _TARGETS: Final = 24
 _USABLE: Final = 0.85
@@ -29,6 +29,7 @@ _STEEP: Final = 3.0
 _MOST_MARGIN: Final = 2.0
 _SE: Final = 0.05
 _MEMORY_SHARE: Final = 0.4
+_MINUTE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,27 @@ class Forecast:
 
     trials: tuple[int, float, int]
     seconds: tuple[float, float, float]
+
+    def within(self, trials: int | None, seconds: float | None) -> Forecast:
+        """The same where no more trials, and no more time, are allowed than these."""
+        most, most_s = inf if trials is None else trials, inf if seconds is None else seconds
+        least, usual, high = self.trials
+        low_s, usual_s, high_s = self.seconds
+        return Forecast(
+            trials=(int(min(least, most)), min(usual, most), int(min(high, most))),
+            seconds=(min(low_s, most_s), min(usual_s, most_s), min(high_s, most_s)),
+        )
+
+    def left_text(self, made: int, spent_s: float) -> str:
+        """What is left after so many trials and seconds: usually, and at most; empty where it was taken for less."""
+        usual, most = ceil(self.trials[1]) - made, self.trials[2] - made
+        usual_s, most_s = self.seconds[1] - spent_s, self.seconds[2] - spent_s
+        if most < 1 or most_s <= 0:
+            return ""
+        at_most = f"at most {_trials(most)} and {duration_text(most_s)}"
+        if usual < 1 or usual_s <= 0 or usual == most:
+            return f"left: {at_most}"
+        return f"left: about {_trials(usual)} and {duration_text(usual_s)}, {at_most}"
 
 
 def forecast_setting(grid: Grid, first_look_s: float, overhead_s: float) -> Forecast:
@@ -96,6 +118,15 @@ def _users_observer(most: float, windows: list[float]) -> Callable[[AskUsers], O
 def _margin(load: float) -> float:
     """The margin of a target at this share of what it holds."""
     return min(max(_STEEP * log(load), -_MOST_MARGIN), _MOST_MARGIN) or -_SE
+
+
+def duration_text(seconds: float) -> str:
+    """Minutes, or seconds where it is less than one."""
+    return f"{seconds / _MINUTE_S:.0f} min" if seconds >= _MINUTE_S else f"{seconds:.0f} s"
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'' if count == 1 else 's'}"
 
 
 def _of(studies: list[list[float]], overhead_s: float) -> Forecast:

@@ -36,9 +36,13 @@ _ANY_WIDTH: Final = 1000
 
 
 class StudyView:
-    """Lines on standard output, one when a trial begins and one when it has ended."""
+    """Lines on standard output, one when a trial begins and one when it has ended.
 
-    def __init__(self, study: StudyRecord) -> None:
+    ``left``: what is left after so many trials, as far as anybody can tell.
+    """
+
+    def __init__(self, study: StudyRecord, left: Callable[[int], str] = lambda _made: "") -> None:
+        self._left = left
         self.note(f"study {study.id}: {question_text(study)}")
 
     def note(self, text: str) -> None:
@@ -48,7 +52,8 @@ class StudyView:
 
     def begins(self, number: int, plan: TrialPlan) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
-        self.note(f"trial {number}: {plan.what}, measured for {plan.window_s:g} s")
+        left = self._left(number - 1)
+        self.note(f"trial {number}: {plan.what}, measured for {plan.window_s:g} s{f' ({left})' if left else ''}")
 
     def ended(self, number: int, trial: TrialRecord) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""

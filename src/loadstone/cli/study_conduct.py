@@ -18,6 +18,7 @@ from loadstone.capacity.view import StudyView, print_study
 from loadstone.cli.common import warn
 from loadstone.cli.publishing import publisher
 from loadstone.cli.study_checks import fitting_rig
+from loadstone.cli.study_plan import forecast_of
 from loadstone.cli.study_question import asked, new_study, refuse_other_question
 from loadstone.cli.study_words import goes_on, kept_words
 from loadstone.cli.tagging import registry_for
@@ -67,10 +68,11 @@ def _study(line: StudyLine, resumed: StudyFolder | None, words: tuple[str, ...],
         locks.enter_context(folder.locked())
         if resumed:
             study = folder.read()  # another process may have gone on with it until now
-        view = StudyView(study)
+        laboratory = Laboratory(settings, runs, rig, stop, study)
+        expected = forecast_of(settings).within(settings.trials, settings.budget)
+        view = StudyView(study, lambda made: expected.left_text(made, laboratory.spent_s))
         for note in (*line.notes, *(scenario.notes if scenario else ())):
             view.note(note)
-        laboratory = Laboratory(settings, runs, rig, stop, study)
         made = Trials(folder, study, laboratory.run, view, laboratory.why_not, publisher(settings, view.note))
         code = _conduct(made, laboratory, view, line.options, resumed=resumed is not None)
         if registry is not None and code != ExitCode.INTERRUPTED:

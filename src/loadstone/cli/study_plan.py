@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import TYPE_CHECKING, Final
 
-from loadstone.capacity.forecast import forecast_setting, forecast_users
+from loadstone.capacity.forecast import duration_text, forecast_setting, forecast_users
 from loadstone.capacity.grid import Point, grid_of
 from loadstone.capacity.search import FIRST_LOOK_S
 from loadstone.capacity.study_record import UsersQuestion
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadstone.capacity.study_record import SettingQuestion
     from loadstone.settings import CapacitySettings
 
-__all__ = ["print_plan", "refuse_hopeless_budget"]
+__all__ = ["forecast_of", "print_plan", "refuse_hopeless_budget"]
 
 _ALL: Final = 100.0
 """Percent."""
@@ -35,7 +35,7 @@ def refuse_hopeless_budget(settings: CapacitySettings) -> None:
     """Raise `UsageError` when not even the easiest target could be decided in the trials or the time allowed."""
     if settings.budget is None and settings.trials is None:
         return
-    least = _forecast(settings)
+    least = forecast_of(settings)
     if settings.trials is not None and settings.trials < least.trials[0]:
         raise UsageError(
             f"{settings.trials} trial{'s' if settings.trials > 1 else ''} cannot decide this: it takes"
@@ -44,7 +44,7 @@ def refuse_hopeless_budget(settings: CapacitySettings) -> None:
         )
     if settings.budget is not None and settings.budget < least.seconds[0]:
         raise UsageError(
-            f"{_minutes(settings.budget)} cannot decide this: it takes {_minutes(least.seconds[0])} at least",
+            f"{duration_text(settings.budget)} cannot decide this: it takes {duration_text(least.seconds[0])} at least",
             hint="Give more time with --budget, shorten trials with --measure and --warmup, or narrow what is tried",
         )
 
@@ -52,7 +52,7 @@ def refuse_hopeless_budget(settings: CapacitySettings) -> None:
 def print_plan(settings: CapacitySettings) -> int:
     """Print what a study with these settings would try."""
     question = question_of(settings)
-    forecast = _forecast(settings)
+    forecast = forecast_of(settings)
     objectives = " and ".join(objectives_of(settings))
     if isinstance(question, UsersQuestion):
         say(f"to find: the most users, from {question.at_least:,} to {question.at_most:,}, with {objectives}")
@@ -61,7 +61,7 @@ def print_plan(settings: CapacitySettings) -> int:
         _print_settings(question, objectives)
     low, usual, high = forecast.trials
     say(f"trials: {_spread(f'{low}', f'{ceil(usual)}', f'{high}')}, if none has to be repeated")
-    say(f"time: {_spread(*map(_minutes, forecast.seconds))}")
+    say(f"time: {_spread(*map(duration_text, forecast.seconds))}")
     if longer := _longer(objectives_of(settings)):
         say(longer)
     return ExitCode.PASS
@@ -80,7 +80,7 @@ def _print_settings(question: SettingQuestion, objectives: str) -> None:
     say(f"first trial: {grid.setting(grid.top)}, the largest: if it does not hold, nothing does")
 
 
-def _forecast(settings: CapacitySettings) -> Forecast:
+def forecast_of(settings: CapacitySettings) -> Forecast:
     """Of the trials, and of the measurement of the generator that comes before them in the stack."""
     question = question_of(settings)
     if isinstance(question, UsersQuestion):
@@ -103,7 +103,7 @@ def _longer(objectives: Sequence[str]) -> str:
         return ""
     return (
         f"near its limit {text} needs {needed:,.0f} requests to be decided: where they take longer, a trial lasts up to"
-        f" {_minutes(LONGEST_S)}"
+        f" {duration_text(LONGEST_S)}"
     )
 
 
@@ -116,7 +116,3 @@ def _listed(values: Iterable[str]) -> str:
     found = list(values)
     few = 8
     return ", ".join(found) if len(found) <= few else f"{', '.join(found[:3])} ... {found[-1]} ({len(found)} steps)"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"  # noqa: PLR2004

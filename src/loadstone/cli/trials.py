@@ -141,12 +141,17 @@ class Laboratory:
         self._begun_s = time.monotonic() - used_s(study, settings)
         self._beside_window_s = overhead_s(settings, with_rig=rig is not None)
 
+    @property
+    def spent_s(self) -> float:
+        """How long the study has taken until now, earlier sessions included."""
+        return time.monotonic() - self._begun_s
+
     def why_not(self, plan: TrialPlan, made: int) -> str:
         """Why no further trial may begin; empty as long as one may."""
         settings = self._settings
         if settings.trials is not None and made >= settings.trials:
             return f"the limit of {counted(settings.trials, 'trial')} was reached"
-        ends_s = time.monotonic() - self._begun_s + self._beside_window_s + plan.window_s
+        ends_s = self.spent_s + self._beside_window_s + plan.window_s
         if settings.budget is not None and ends_s > settings.budget:
             return "there was no time left in the budget"
         return ""

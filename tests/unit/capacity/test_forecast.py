@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from loadstone.capacity.forecast import forecast_setting, forecast_users
+import pytest
+
+from loadstone.capacity.forecast import Forecast, forecast_setting, forecast_users
 from loadstone.capacity.grid import Grid, Prices
 from loadstone.capacity.users import MostUsers
 from loadstone.domain.units import MIB
@@ -35,3 +37,27 @@ def test_the_search_for_users_is_forecast_with_its_own_levels():
     one = forecast_users(lambda: MostUsers(fewest=40, most=40, first=40), 30)
     assert 5 < found.trials[1] < 20
     assert one.trials[2] < found.trials[0]
+
+
+EXPECTED = Forecast(trials=(9, 10.5, 16), seconds=(540.0, 660.0, 960.0))
+
+
+@pytest.mark.parametrize(
+    ("made", "spent_s", "text"),
+    [
+        pytest.param(0, 0, "left: about 11 trials and 11 min, at most 16 trials and 16 min", id="at-the-beginning"),
+        pytest.param(10, 630, "left: about 1 trial and 30 s, at most 6 trials and 6 min", id="near-the-usual-end"),
+        pytest.param(11, 660, "left: at most 5 trials and 5 min", id="longer-than-usual"),
+        pytest.param(16, 900, "", id="more-trials-than-expected"),
+        pytest.param(12, 960, "", id="more-time-than-expected"),
+    ],
+)
+def test_what_is_left_is_told_as_long_as_it_is_known(made: int, spent_s: float, text: str):
+    assert EXPECTED.left_text(made, spent_s) == text
+
+
+def test_no_more_is_left_than_is_allowed():
+    assert (
+        EXPECTED.within(12, 600.0).left_text(0, 0) == "left: about 11 trials and 10 min, at most 12 trials and 10 min"
+    )
+    assert EXPECTED.within(None, None) == EXPECTED

@@ -81,9 +81,10 @@ def test_trials_without_figures_have_dashes():
 
 
 def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
-    view = StudyView(SETTINGS_STUDY)
+    view = StudyView(SETTINGS_STUDY, lambda made: f"left: {3 - made} trials" if made else "")
     view.begins(1, TrialPlan(users=150, window_s=60.0, setting=LESS_CPU))
     view.ended(1, trial(1, LESS_CPU, 900, bottleneck=QUOTA))
+    view.begins(2, TrialPlan(users=150, window_s=120.0, setting=LESS_CPU))
     view.ended(2, trial(2, LESS_CPU, 300))
     assert capsys.readouterr().out.splitlines() == [
         (
@@ -92,6 +93,7 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
         ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
+        "trial 2: 0.5 CPU and 512m x 2 replicas, measured for 120 s (left: 2 trials)",
         "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, peak memory 301m",
     ]
 
