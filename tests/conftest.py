@@ -60,7 +60,10 @@ def _plain_environment() -> dict[str, str]:
 
 
 _ENVIRONMENT = _plain_environment()
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, by what tests start too
+# Under nohup, or in the background of a shell, these would be ignored, by what tests start too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -188,8 +188,7 @@ def test_a_plan_says_all_that_a_study_would_try(new_run):
     run = new_run("crowded", "--host", NOWHERE, *only, verb="capacity plan")
     assert run.run() == 0, run.output
     longer = (
-        "near its limit p95 needs 1,000 requests, so that 50 are beyond it: where they take longer, a trial lasts up to"
-        " 10 min"
+        "near its limit p95<1s needs 1,000 requests to be decided: where they take longer, a trial lasts up to 10 min"
     )
     assert run.output.splitlines() == [
         "to find: the most users, from 40 to 40, with p95<1s and failures<=1%",
