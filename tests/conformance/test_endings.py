@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from support.threefold import PRELUDE, Threefold
 
+if TYPE_CHECKING:
+    from support.threefold import Comparison
+
 LATER = "15s"
 """Long after these scenarios have ended their runs; where others are left, Locust waits for that."""
+_TRIES = 3
 CALLER = (
     PRELUDE
     + """
@@ -88,7 +94,21 @@ def end_later(environment, **_):
     gevent.spawn_later(4, environment.runner.quit)
 """
     )
-    threefold.compare(source, "-u", "4", "-t", LATER).equal(requests=16).passed()
+    with_last_report(threefold, source, "-u", "4", "-t", LATER).equal(requests=16).passed()
+
+
+def with_last_report(threefold: Threefold, source: str, *options: str) -> Comparison:
+    """Both runs, made again where Locust's own total lacks the worker's last report.
+
+    A master that quits waits half a second for it, and this worker quits at the same moment by a timer of its own: on a
+    machine that is busy for that long Locust itself counts less, and loadstone says so by its verdict.
+    """
+    for _ in range(_TRIES):
+        compared = threefold.compare(source, *options)
+        found = compared.run.run_json()
+        if found["locust"]["requests"] == found["requests"] == compared.locust.requests:
+            break
+    return compared
 
 
 @pytest.mark.conforms("`runner.stop()` by a timer that `test_start` sets", "equal: users stop, the run time goes on")
