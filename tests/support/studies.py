@@ -107,6 +107,18 @@ SETTINGS_STUDY = StudyRecord(
         proved=True,
     ),
 )
+BEGUN_USERS_STUDY = StudyRecord(
+    id="20261120-120000-aaaa",
+    started_at="2026-11-20T12:00:00.000000Z",
+    scenario=("scenario.py",),
+    workload="0",
+    host="http://target",
+    objectives=("p95<100ms",),
+    question=UsersQuestion(at_least=1, at_most=100_000, first=50),
+    measure_s=30.0,
+    warmup_s=10.0,
+)
+"""One that has asked nothing yet."""
 USERS_STUDY = replace(
     SETTINGS_STUDY,
     rig="",

@@ -193,7 +193,7 @@ def _cause(error: BaseException) -> str:
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
     if isinstance(root, OSError) and root.strerror:
-        return root.strerror
+        return f"{root.strerror}: {root.filename}" if root.filename else root.strerror
     return " ".join(mask_secrets(str(error)).split())[:_LONGEST_CAUSE]
 
 

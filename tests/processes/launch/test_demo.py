@@ -17,27 +17,15 @@ from loadstone.launch.target_limits import TargetLimits
 from loadstone.settings import RunSettings, load
 from support.launch_doubles import FakeMachine, FakeProcess, Script
 from support.loadstone_run import REPOSITORY
-from support.serving import serving
-from support.target_double import TargetDouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from support.target_double import TargetDouble
 
 SCENARIO = Scenario(
     files=(REPOSITORY / "locust-worker" / "locustfile.py",), user_classes=("User",), hosts=(), shape=None, arguments=()
 )
-
-
-@pytest.fixture
-def target() -> Iterator[TargetDouble]:
-    with serving(TargetDouble()) as server:
-        yield server
-
-
-@pytest.fixture
-def machine() -> FakeMachine:
-    return FakeMachine()
 
 
 class Demo:

@@ -27,25 +27,14 @@ from loadstone.launch.watched import WatchedProject
 from loadstone.settings import HookSettings, RunSettings, UsageSettings, WorkerSettings, load
 from support.launch_doubles import FakeMachine, FakePorts
 from support.loadstone_run import REPOSITORY
-from support.serving import serving
-from support.target_double import TargetDouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.target_double import TargetDouble
+
 DEMO = REPOSITORY / "locust-worker" / "locustfile.py"
 REMOTE = {"host": "http://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1/0"}
-
-
-@pytest.fixture
-def target() -> Iterator[TargetDouble]:
-    with serving(TargetDouble()) as server:
-        yield server
-
-
-@pytest.fixture
-def machine() -> FakeMachine:
-    return FakeMachine()
 
 
 def scenario(**changes) -> Scenario:

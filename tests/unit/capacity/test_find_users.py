@@ -15,6 +15,7 @@ from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import answer_text, exit_code, print_study
 from loadstone.errors import ExitCode
 from support.searching import Silent
+from support.studies import BEGUN_USERS_STUDY as STUDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
     from loadstone.capacity.trial import TrialPlan
 
 
-STUDY = StudyRecord(
-    id="20261120-120000-aaaa",
-    started_at="2026-11-20T12:00:00.000000Z",
-    scenario=("scenario.py",),
-    workload="0",
-    host="http://target",
-    objectives=("p95<100ms",),
-    question=UsersQuestion(at_least=1, at_most=100_000, first=50),
-    measure_s=30.0,
-    warmup_s=10.0,
-)
 AIM = "95 % of requests in less than 100 ms"
 
 

@@ -7,26 +7,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from loadstone.capacity.study_record import CalibrationRecord, StudyRecord, TrialRecord, UsersQuestion
+from loadstone.capacity.study_record import CalibrationRecord, TrialRecord
 from loadstone.cli.study_plan import print_plan, refuse_hopeless_budget
 from loadstone.cli.trials import calibration_takes_s, overhead_s, used_s
 from loadstone.errors import UsageError
 from loadstone.settings import CapacitySettings, load
+from support.studies import BEGUN_USERS_STUDY
 
 LIMITS = {"cpu": "0.5..1", "memory": "512m", "objective": ["p95<1s"], "users": "50"}
 TRIAL = TrialRecord(users=50, window_s=60.0, run="a", outcome="holds", margin=-1.0)
 CALIBRATION = CalibrationRecord(run="b", rps=9.0, p95_ms=1.0, worker_cpu_pct=5.0, ceiling_rps=180.0, cores=0.1)
-STUDY = StudyRecord(
-    id="20261120-120000-aaaa",
-    started_at="2026-11-20T12:00:00.000000Z",
-    scenario=("scenario.py",),
-    workload="0",
-    host="http://target",
-    objectives=("p95<100ms",),
-    question=UsersQuestion(at_least=1, at_most=100_000, first=50),
-    measure_s=60.0,
-    warmup_s=10.0,
-)
+STUDY = replace(BEGUN_USERS_STUDY, measure_s=60.0)
 
 
 def settings(**more: Any) -> CapacitySettings:
