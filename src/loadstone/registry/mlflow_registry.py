@@ -35,7 +35,6 @@ class MlflowRegistry:
     def __init__(self, uri: str, experiment: str) -> None:
         """``experiment``: that of the runs that are logged. Raises `UsageError` without MLflow's client."""
         calm_mlflow()
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every try again
         try:
             mlflow = importlib.import_module("mlflow")
         except ImportError as error:
@@ -43,6 +42,8 @@ class MlflowRegistry:
                 "--tag-model needs MLflow's client, which is not installed here",
                 hint="Install it: pip install mlflow-skinny",
             ) from error
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of every try again
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table of a new database
         self._uri, self._experiment_name = uri, experiment
         self._named: ServedVersion | None = None
         with self._failing_as(UsageError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,10 @@ def test_a_report_that_cannot_be_logged_leaves_the_tags_and_a_run_that_failed(cl
 def test_a_version_that_went_while_the_run_lasted_is_no_wrong_usage(client: Any, registry: MlflowRegistry):
     with pytest.raises(PlatformError, match=f"models:/{MODEL}/9 was not tagged"):
         registry.write(report("9"), None)
+
+
+def test_a_new_registry_is_made_without_a_word(tmp_path: Path):
+    made = f"MlflowRegistry('sqlite:///{tmp_path}/new.db', 'loadstone').check(None)"
+    code = f"from loadstone.registry.mlflow_registry import MlflowRegistry; {made}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
