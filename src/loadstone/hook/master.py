@@ -66,12 +66,14 @@ class MasterHook:
         self._ended_by: str | None = None
         self._watchers: list[gevent.Greenlet[..., Any]] = []
         self._timers: list[gevent.Greenlet[..., Any]] = []
-        self._anchor_ns = time.time_ns() - time.perf_counter_ns()
+        self._anchor_ns = 0
         self._resets = ResetWatch(environment.stats)
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         request, self._request = self._request, None
+        # Once for each run: a master may run for weeks, in which its machine's clock is set or its machine sleeps.
+        self._anchor_ns, self._clock_offset_ms = time.time_ns() - time.perf_counter_ns(), None
         self._settings = _with_request(self._process_settings, request)
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)

@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gevent
 import pytest
-from locust import User
-from locust.argument_parser import parse_options
-from locust.env import Environment
 from locust.rpc.protocol import Message
 
 from loadstone.domain.event import Interrupted
 from loadstone.hook import master
 from loadstone.hook.identity import RUN_OPTION, SECRET_OPTION, give_secret, take_secret
-from loadstone.hook.master import MasterHook
 from loadstone.hook.sender import EventPublisher
-from loadstone.settings import HookSettings, load
 from loadstone.stream.keys import EVENTS, inbox
 from loadstone.stream.proof import RunSecret, RunSecrets
+from support.begun_master import begun
 from support.processes import free_port, wait_in_greenlet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.redis_server import RedisServer
 
 pytestmark = pytest.mark.usefixtures("as_if_started_by_locust")
-
-
-class Idle(User):
-    """A user of no service."""
 
 
 def options_of(secret: RunSecret) -> Any:
     environment: Any = SimpleNamespace(parsed_options=SimpleNamespace())
     give_secret(environment, secret)
     return environment.parsed_options
-
-
-@contextmanager
-def begun(redis_url: str) -> Iterator[tuple[MasterHook, Environment]]:
-    """A real master in which a run has begun, with Locust's web UI."""
-    environment = Environment(user_classes=[Idle], parsed_options=parse_options(["-f", "-"]))
-    runner = environment.create_master_runner("127.0.0.1", free_port())
-    hook = MasterHook(environment, load(HookSettings, environ={}), redis_url)
-    try:
-        hook.begin()
-        yield hook, environment
-    finally:
-        hook.end()
-        context = runner.server.socket.context
-        runner.greenlet.kill()
-        runner.server.close()
-        context.destroy()
 
 
 def test_a_worker_gets_it_with_locusts_own_message():
