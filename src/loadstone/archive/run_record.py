@@ -133,6 +133,7 @@ class EndingRecord(Struct, frozen=True, kw_only=True):
     got_s: float = 0.0
     ended_by: Annotated[str | None, Meta(description="Null where it is not known.")] = None
     users_missing_s: Annotated[float, Meta(description="In the window, with fewer users than were wanted.")] = 0.0
+    users_surplus_s: Annotated[float, Meta(description="In the window, with more users than were wanted.")] = 0.0
 
 
 class Summary(Struct, frozen=True, kw_only=True):

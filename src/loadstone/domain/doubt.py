@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.objective import Objective
 
-__all__ = ["Doubt", "about", "any_request", "depends_on_workers", "time_text", "workers_text"]
+__all__ = ["Doubt", "about", "any_objective", "any_request", "depends_on_workers", "time_text", "workers_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Doubt:
 def about(reason: str, texts: Collection[str]) -> Doubt:
     """A doubt about the objectives with these texts."""
     return Doubt(reason, lambda objective: objective.text in texts)
+
+
+def any_objective(_objective: Objective) -> bool:
+    """Whatever is judged."""
+    return True
 
 
 def any_request(objective: Objective) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DELIBERATE", "WORKERS_QUIT", "Ending", "Shortfall"]
+__all__ = ["DELIBERATE", "WORKERS_QUIT", "Ending", "WrongUsers"]
 
 WORKERS_QUIT: Final = "workers quit"
 """All workers took leave: because the scenario ended them, which they say, or because they were told to terminate."""
@@ -16,8 +16,8 @@ _LEEWAY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shortfall:
-    """For how long in the window fewer users ran than were wanted, and how few at the worst moment."""
+class WrongUsers:
+    """For how long in the window fewer users ran than were wanted, or more, and how many at the worst moment."""
 
     seconds: float = 0.0
     users: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from loadstone.domain.ending import Ending, Shortfall
+from loadstone.domain.ending import Ending, WrongUsers
 from loadstone.domain.in_flight import InFlight
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
@@ -185,8 +185,8 @@ class RunFacts:
     did. ``master_gaps`` and ``usage_gaps``: when master and usage sampler missed their ticks, which come once a second.
     ``usage_problems``: why figures of containers are missing or doubtful in the window. ``master_offset_ms``: the
     master's clock minus the stream server's. ``queues``: of the balancer, by service. ``locust``: Locust's own totals
-    of the whole run. ``target``: what it did beside answering. ``ending`` and ``shortfall``: how long it was, and for
-    how long users were missing.
+    of the whole run. ``target``: what it did beside answering. ``ending``, ``shortfall`` and ``surplus``: how
+    long it was, and for how long it had too few users, or too many.
     ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended; ``exit_unknown``: nobody reported
     that of the master, which ended with the run. ``left_workers`` ended properly before the run did, and
     ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical samples, see `assuming`.
@@ -228,7 +228,8 @@ class RunFacts:
     queues: Mapping[str, QueueUse] = field(default_factory=dict)
     target: TargetFacts = field(default_factory=TargetFacts)
     ending: Ending = field(default_factory=Ending)
-    shortfall: Shortfall = field(default_factory=Shortfall)
+    shortfall: WrongUsers = field(default_factory=WrongUsers)
+    surplus: WrongUsers = field(default_factory=WrongUsers)
     orphaned: tuple[int, ...] = ()
     exits: tuple[ExitFacts, ...] = ()
     exit_unknown: bool = False

@@ -1,14 +1,15 @@
 """What a target that stops answering, and a run that was cut short, do to a verdict: doubts and notices.
 
 A target that pauses is asked less than was wanted, so what its users measured says too little. That never excuses a
-missed objective: the pause is the target's own. A run that was too short, or had too few users, got less load.
+missed objective: the pause is the target's own. A run that was too short, or had too few users, got less load; one that
+had too many users says nothing about those that were asked for.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadstone.domain.doubt import Doubt, about, depends_on_workers, workers_text
+from loadstone.domain.doubt import Doubt, about, any_objective, depends_on_workers, workers_text
 from loadstone.domain.objective import number_text
 from loadstone.domain.pause import longest_s, total_s
 from loadstone.domain.time import NS_PER_S
@@ -16,6 +17,7 @@ from loadstone.domain.time import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadstone.domain.ending import WrongUsers
     from loadstone.domain.facts import RunFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
     from loadstone.domain.pause import Pause
@@ -28,8 +30,9 @@ _PHRASES = {
     "steady state": " at the end of its steady state",
     "interrupt": " by an interrupt",
 }
-_SHORTFALL_SHARE = 0.01
-_SHORTFALL_S = 2.0
+_TWICE = "the scenario started them, or a worker that Locust took for lost went on while others had its users too"
+_WRONG_USERS_SHARE = 0.01
+_WRONG_USERS_S = 2.0
 
 
 def target_doubts(
@@ -54,16 +57,24 @@ def target_doubts(
 
 
 def _doubts_about_the_load(facts: RunFacts) -> Iterator[Doubt]:
-    ending, shortfall = facts.ending, facts.shortfall
+    ending = facts.ending
     if ending.is_cut_short and not facts.interrupted:
         by = f" ({ending.ended_by})" if ending.ended_by else ""
         yield Doubt(f"the run was cut short{by}: {_lengths(facts)}", depends_on_workers)
     if facts.orphaned:
         yield Doubt(f"{workers_text(facts.orphaned)} lost the master and left", depends_on_workers)
-    if shortfall.seconds > max(_SHORTFALL_S, _SHORTFALL_SHARE * facts.window.seconds):
-        share = f"{number_text(shortfall.seconds)} s of the window's {number_text(facts.window.seconds)} s"
-        worst = f"at the worst {shortfall.users} of {shortfall.wanted}"
-        yield Doubt(f"fewer users ran than were wanted for {share} ({worst})", depends_on_workers)
+    if text := _wrong_users(facts.shortfall, facts):
+        yield Doubt(f"fewer users ran than were wanted for {text}", depends_on_workers)
+    if text := _wrong_users(facts.surplus, facts):
+        yield Doubt(f"more users ran than were wanted for {text}: {_TWICE}", any_objective)
+
+
+def _wrong_users(wrong: WrongUsers, facts: RunFacts) -> str:
+    """For how long, if that matters, and the worst moment; empty otherwise."""
+    if wrong.seconds <= max(_WRONG_USERS_S, _WRONG_USERS_SHARE * facts.window.seconds):
+        return ""
+    share = f"{number_text(wrong.seconds)} s of the window's {number_text(facts.window.seconds)} s"
+    return f"{share} (at the worst {wrong.users} of {wrong.wanted})"
 
 
 def target_notices(facts: RunFacts) -> Iterator[str]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
-from loadstone.domain.doubt import Doubt, any_request, workers_text
+from loadstone.domain.doubt import Doubt, any_objective, any_request, workers_text
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.host_doubts import doubts_of_the_host, doubts_of_usage, usage_notices
 from loadstone.domain.objective import number_text
@@ -103,10 +103,6 @@ def _word(facts: RunFacts, *, clear_failure: bool, sound: bool) -> tuple[Verdict
     return (PASS, ExitCode.PASS) if sound else (INCONCLUSIVE, ExitCode.INCONCLUSIVE)
 
 
-def _any(_objective: Objective) -> bool:
-    return True
-
-
 def _early_ends(facts: RunFacts) -> Iterator[str]:
     if facts.interrupted:
         yield "the run was interrupted"
@@ -132,9 +128,11 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
 
 def _doubts_of_the_run(facts: RunFacts) -> Iterator[Doubt]:
     if facts.salvaged_from:
-        yield Doubt(f"salvaged from the damaged journal of run {facts.salvaged_from}, so parts are missing", _any)
+        yield Doubt(
+            f"salvaged from the damaged journal of run {facts.salvaged_from}, so parts are missing", any_objective
+        )
     if not facts.start_known:
-        yield Doubt(_NO_START, _any)
+        yield Doubt(_NO_START, any_objective)
     if not facts.window.opened:
         yield Doubt("the ramp-up never finished, so the run never reached its target load", any_request)
     if not facts.total.n and not facts.target.in_flight.names:

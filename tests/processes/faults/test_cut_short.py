@@ -1,4 +1,4 @@
-"""A run that is shorter, or has fewer users, than was asked for does not pass unless somebody wanted that."""
+"""A run that is shorter than was asked for, or has fewer users or more, does not pass unless somebody wanted that."""
 
 from __future__ import annotations
 
@@ -53,3 +53,20 @@ def test_a_run_without_all_its_users_is_no_sound_measurement(new_run, counting_s
     found = run.run_json()
     assert found["verdict"] == "inconclusive"
     assert any("fewer users ran than were wanted" in text and "3 of 5" in text for text in found["reasons"])
+
+
+@pytest.mark.fault(
+    "more users run than were asked for: the scenario starts them, or Locust gave users to two workers",
+    verdict="inconclusive",
+    shown="for how long there were too many, and how many ran at the worst moment",
+)
+def test_a_run_with_users_that_nobody_asked_for_is_no_sound_measurement(new_run, counting_server):
+    run = new_run("more_users", "--host", counting_server.url, *LOAD, "-t", "12s")
+    assert run.start().finish(200) == 3, run.output
+    found = run.run_json()
+    assert (found["verdict"], found["users_peak"]) == ("inconclusive", 8)
+    assert found["ending"]["users_surplus_s"] > 4
+    (reason,) = found["reasons"]
+    assert reason.startswith("more users ran than were wanted for ")
+    assert "(at the worst 8 of 5)" in reason
+    assert reason in " ".join(run.output.split())

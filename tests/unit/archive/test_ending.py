@@ -85,3 +85,25 @@ def test_users_of_a_lost_worker_are_not_missing_while_they_are_moved(tmp_path):
 def test_users_that_left_by_themselves_excuse_no_loss_after_they_were_replaced(tmp_path):
     replaced = [(second, 3 if 10 <= second < 13 or second >= 20 else 5, 5) for second in range(30)]
     assert ended(tmp_path, users=replaced, went_away=2).record.ending.users_missing_s == 10.0
+
+
+def test_users_that_are_too_many_are_counted_in_the_window_and_decide_nothing(tmp_path):
+    taken_for_lost = [(second, 5 if second < 10 or second >= 16 else 8, 5) for second in range(30)]
+    result = ended(tmp_path, users=taken_for_lost)
+    assert result.record.ending.users_surplus_s == 6.0
+    assert result.verdict.word == "inconclusive"
+    (reason,) = result.verdict.reasons
+    assert reason.startswith("more users ran than were wanted for 6 s of the window's 30 s (at the worst 8 of 5): ")
+
+
+def test_users_that_are_being_stopped_are_not_too_many_until_they_were_stopped_once(tmp_path):
+    down = [(second, 20 if second < 10 else max(5, 30 - second), 20 if second < 10 else 5) for second in range(30)]
+    assert ended(tmp_path, users=down).record.ending.users_surplus_s == 0
+    again = [*((second, users, wanted) for second, users, wanted in down if second < 26)]
+    again += [(second, 7, 5) for second in range(26, 30)]
+    assert ended(tmp_path, users=again).record.ending.users_surplus_s == 4.0
+
+
+def test_one_user_too_many_in_a_thousand_is_no_matter(tmp_path):
+    assert ended(tmp_path, users=[(0, 1001, 1000)]).record.ending.users_surplus_s == 0
+    assert ended(tmp_path, users=[(0, 1011, 1000)]).record.ending.users_surplus_s == 30.0

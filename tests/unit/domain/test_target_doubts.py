@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.ending import DELIBERATE, Ending, Shortfall
+from loadstone.domain.ending import DELIBERATE, Ending, WrongUsers
 from loadstone.domain.facts import TargetFacts
 from loadstone.domain.in_flight import InFlight, figure_us, percentiles_us
 from loadstone.domain.objective import parse_objectives
@@ -113,10 +113,22 @@ def test_a_run_as_long_as_was_asked_for_is_sound(asked_s, got_s):
 
 
 def test_users_missing_for_more_than_a_hundredth_of_the_window_are_a_doubt():
-    outcome = verdict("rps>=10", shortfall=Shortfall(seconds=4.0, users=7, wanted=10))
+    outcome = verdict("rps>=10", shortfall=WrongUsers(seconds=4.0, users=7, wanted=10))
     assert outcome.word == "inconclusive"
     assert outcome.reasons == ("fewer users ran than were wanted for 4 s of the window's 10 s (at the worst 7 of 10)",)
-    assert verdict(shortfall=Shortfall(seconds=1.0, users=7, wanted=10)).word == "pass"
+    assert verdict(shortfall=WrongUsers(seconds=1.0, users=7, wanted=10)).word == "pass"
+
+
+def test_users_too_many_for_more_than_a_hundredth_of_the_window_are_a_doubt_about_everything():
+    surplus = WrongUsers(seconds=4.0, users=15, wanted=10)
+    for objective in ("p95<500ms", "p95<1ms", "rps>=10", "failures==0", "cpu(target)<90%"):
+        outcome = verdict(objective, surplus=surplus)
+        assert outcome.word == "inconclusive", objective
+        assert any(
+            "more users ran than were wanted for 4 s of the window's 10 s (at the worst 15 of 10)" in reason
+            for reason in outcome.reasons
+        )
+    assert verdict(surplus=WrongUsers(seconds=1.0, users=15, wanted=10)).word == "pass"
 
 
 def test_orphaned_workers_are_a_doubt_that_excuses_no_failed_request():

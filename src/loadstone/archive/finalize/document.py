@@ -248,6 +248,7 @@ def _ending(facts: RunFacts) -> EndingRecord:
         got_s=ending.got_s,
         ended_by=ending.ended_by,
         users_missing_s=facts.shortfall.seconds,
+        users_surplus_s=facts.surplus.seconds,
     )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadstone.domain.ending import WORKERS_QUIT, Ending, Shortfall
+from loadstone.domain.ending import WORKERS_QUIT, Ending, WrongUsers
 from loadstone.domain.event import RampDone, Users, WorkerLost
 from loadstone.domain.time import NS_PER_S
 
@@ -24,14 +24,23 @@ _REPORTED_WITHIN_NS: Final = 2 * NS_PER_S
 """Workers tell within this time that users ended by themselves, and the master that a worker was lost."""
 _MOVED_WITHIN_NS: Final = 15 * NS_PER_S
 """The users of a lost worker run on others within this time; it is no loss of load if they do."""
+_SURPLUS: Final = 1.01
+"""Times as many users as are in order are too many."""
 
 
 class _Report(NamedTuple):
-    """From ``at_ns`` on so many users ran, where so many were wanted; nobody is missed while they are being started."""
+    """From ``at_ns`` on so many users ran, where so many were ``wanted``, and ``most`` were in order.
+
+    Nobody is missed while users are being started, and nobody is one too many while they are being stopped.
+    """
 
     at_ns: int
     users: int
     wanted: int
+    most: int
+
+
+_NOBODY: Final = _Report(0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -44,6 +53,7 @@ class UserReports:
     _went_away: dict[str, int] = field(default_factory=dict)
     _target: int = 0
     _settled: int | None = None
+    _stops_users: bool = False
 
     def take(self, event: Event) -> None:
         """Take in one event; those that do not tell of users change nothing."""
@@ -65,26 +75,39 @@ class UserReports:
         if report.target_users != self._target:
             known = self._settled is not None and self._settled >= report.target_users
             self._settled = report.target_users if known or report.users >= report.target_users else None
+            self._stops_users = report.target_users < self._target
             self._target = report.target_users
+        self._stops_users = self._stops_users and report.users > self._target
         wanted = 0 if self._settled is None else min(self._target, self._settled)
-        self.reports.append(_Report(at_ns, report.users, wanted))
+        most = report.users if self._stops_users else self._target
+        self.reports.append(_Report(at_ns, report.users, wanted, most))
 
-    def shortfall(self, window: Window) -> Shortfall:
+    def shortfall(self, window: Window) -> WrongUsers:
         """For how long users were missing in the window, apart from those who left by themselves or are being moved."""
         reports = sorted(self.reports)
-        ends_ns = [*(report.at_ns for report in reports[1:]), window.end_ns]
-        missing_ns, worst = 0, _Report(0, 0, 0)
-        for report, end_ns, gone in zip(reports, ends_ns, self._gone(reports), strict=False):
+        missing_ns, worst = 0, _NOBODY
+        for report, end_ns, gone in zip(reports, _ends_ns(reports, window), self._gone(reports), strict=False):
             start_ns = max(report.at_ns, window.start_ns, self._moving_until(report.at_ns, reports))
             length_ns = min(end_ns, window.end_ns) - start_ns
             if length_ns > 0 and report.wanted - report.users > gone:
                 missing_ns += length_ns
                 worst = max(worst, report, key=lambda each: each.wanted - each.users)
-        return Shortfall(seconds=missing_ns / NS_PER_S, users=worst.users, wanted=worst.wanted)
+        return WrongUsers(seconds=missing_ns / NS_PER_S, users=worst.users, wanted=worst.wanted)
+
+    def surplus(self, window: Window) -> WrongUsers:
+        """For how long there were users too many in the window, by more than a hundredth."""
+        reports = sorted(self.reports)
+        surplus_ns, worst = 0, _NOBODY
+        for report, end_ns in zip(reports, _ends_ns(reports, window), strict=True):
+            length_ns = min(end_ns, window.end_ns) - max(report.at_ns, window.start_ns)
+            if length_ns > 0 and report.users > report.most * _SURPLUS:
+                surplus_ns += length_ns
+                worst = max(worst, report, key=lambda each: each.users - each.most)
+        return WrongUsers(seconds=surplus_ns / NS_PER_S, users=worst.users, wanted=worst.most)
 
     def _gone(self, reports: list[_Report]) -> Iterator[int]:
         """For each report, how many users had ended by themselves and were not replaced since."""
-        left, before, gone = deque(sorted(self.went_away)), _Report(0, 0, 0), 0
+        left, before, gone = deque(sorted(self.went_away)), _NOBODY, 0
         for report in reports:
             while left and left[0][0] <= report.at_ns + _REPORTED_WITHIN_NS:
                 gone += left.popleft()[1]
@@ -99,6 +122,11 @@ class UserReports:
             return 0
         after = (each for each in reports if lost_ns < each.at_ns <= at_ns)
         return 0 if any(each.users >= each.wanted for each in after) else lost_ns + _MOVED_WITHIN_NS
+
+
+def _ends_ns(reports: list[_Report], window: Window) -> list[int]:
+    """Until when each of them holds."""
+    return [*(report.at_ns for report in reports[1:]), window.end_ns]
 
 
 def ending_of(lifecycle: Lifecycle, window: Window, ended_ns: int) -> Ending:

@@ -77,6 +77,7 @@ def facts_of(
         target=target,
         ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
         shortfall=first_pass.reports.shortfall(first_pass.window),
+        surplus=first_pass.reports.surplus(first_pass.window),
         orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
