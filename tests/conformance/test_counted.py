@@ -87,7 +87,7 @@ def work(user):
         assert response.status_code == 201, "not created"
 """)
     compared = threefold.compare(source, *LOAD, objectives=NO_EXCEPTIONS)
-    equal_counts(compared, requests=EACH).verdict("fail", plain=1, reason="exceptions is ")
+    equal_counts(compared, requests=EACH).verdict("fail", plain=1, reason="exceptions are ")
     assert compared.loadstone.exceptions == Counter({"not created": EACH})
     assert_unreported(compared, EACH)
     found = compared.run.run_json()
@@ -163,7 +163,7 @@ def work(user):
     stats.log_request("ERROR", "call", 40, 0)
 """)
     compared = threefold.compare(source, *LOAD)
-    equal_counts(compared, requests=3 * EACH).verdict("fail", plain=1, reason="failures is ")
+    equal_counts(compared, requests=3 * EACH).verdict("fail", plain=1, reason="failures are ")
     assert compared.loadstone.by_name() == {
         "GET /page": (EACH, EACH),
         "METRIC tokens": (EACH, 0),
@@ -187,7 +187,7 @@ def work(user):
     assert compared.locust.by_name() == {"GET /page": (EACH, 0), "DOC timer": (0, EACH)}
     assert compared.loadstone.by_name() == {"GET /page": (EACH, 0), "DOC timer": (EACH, EACH)}
     assert compared.loadstone.errors == compared.locust.errors
-    compared.verdict("fail", plain=1, reason="failures is ")
+    compared.verdict("fail", plain=1, reason="failures are ")
     found = compared.run.run_json()
     assert (found["locust"]["requests"], found["requests"], found["lone_errors"]) == (EACH, 2 * EACH, EACH)
     assert f"{EACH} errors were logged without a request" in notice_of(compared)
@@ -230,7 +230,7 @@ def work(user):
     equal_counts(compared, requests=EACH)
     assert compared.locust.exit_code == 1
     if judged:
-        compared.verdict("fail", plain=1, reason="exceptions is ")
+        compared.verdict("fail", plain=1, reason="exceptions are ")
         return
     found = compared.run.run_json()
     assert found["exceptions"] == EACH

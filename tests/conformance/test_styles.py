@@ -35,7 +35,7 @@ def test_chat_completions(threefold: Threefold):
     }
     assert {outcome.rows["TOKENS /v1/chat/completions"].mean_ms for outcome in compared.both} == {5}
     received(compared, **{"POST /v1/chat/completions": 8})
-    compared.verdict("fail", plain=1, reason="failures is")
+    compared.verdict("fail", plain=1, reason="failures are")
 
 
 @pytest.mark.conforms("TensorFlow Serving's REST API with `FastHttpUser.rest()`", "equal")
@@ -61,7 +61,7 @@ def test_grpc(threefold: Threefold):
     compared = compare(threefold, "grpc_unary", environ={"GRPC_TARGET": "127.0.0.1:{grpc}"}).equal(requests=20)
     received(compared, **{"grpc /iris.Classifier/Predict": 10, "grpc /iris.Classifier/Explain": 10})
     assert compared.loadstone.failures == 10, "the service has no Explain"
-    compared.verdict("fail", plain=1, reason="failures is")
+    compared.verdict("fail", plain=1, reason="failures are")
 
 
 @pytest.mark.conforms("a WebSocket for each user, with messages as request events", "equal")

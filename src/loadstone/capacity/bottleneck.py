@@ -80,7 +80,7 @@ def bottleneck_of(symptoms: Symptoms) -> BottleneckRecord:
         return BottleneckRecord(
             cause="unknown",
             evidence=f"{symptoms.missed}; CPU and memory of the target were not measured",
-            cure="Let its usage be recorded: --target-pid for a process, the service `usage` for containers",
+            cure="Let its usage be recorded: --target-pid for a process, the stack's usage service for containers",
         )
     found = (rule(symptoms, used) for rule in _RULES)
     return next((each for each in found if each is not None), _unknown(symptoms, used))

@@ -115,6 +115,7 @@ def _ask(record: type[Any], parser: argparse.ArgumentParser, split: _Words, *, w
     files = peek(record, "locustfile", vars(split.early), file=split.file) or ()
     timeout_s = peek(record, "import_timeout", vars(split.early), file=split.file)
     question = ScenarioQuestion(
+        command=parser.prog,
         files=tuple(map(str, files)),
         fallback=None if worker else str(default_locustfile()),
         words=split.before,

@@ -64,6 +64,7 @@ _SHAPE: Final = re.compile(
 _PERCENTILE: Final = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
 _PERCENT: Final = "%"
 _ALL: Final = 100.0
+_PLURALS: Final = frozenset({"failures", "exceptions"})
 _SHOWN: Final = 10
 _EXAMPLE: Final = "For example p95<500ms, failures<=0.1%, rps>=1000, p99[POST /predict]<300ms or cpu(target)<90%"
 
@@ -144,7 +145,8 @@ class Objective:
         ok = _OPERATORS[self.operator](measured, self.limit)
         value = number_text(measured, self.limit)
         limit = f"{number_text(self.limit)}{self._suffix}"
-        return self._result(measured, ok, f"{self.key} is {value}{self._suffix}, must be {self.operator} {limit}")
+        verb = "are" if self.metric in _PLURALS else "is"
+        return self._result(measured, ok, f"{self.key} {verb} {value}{self._suffix}, must be {self.operator} {limit}")
 
     @property
     def _suffix(self) -> str:

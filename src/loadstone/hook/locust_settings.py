@@ -90,7 +90,7 @@ def read_line(question: ScenarioQuestion, parser: Any, *, is_loaded: bool = True
     rest, passed = (*before.rest, *after.rest), (*before.passed, *after.passed)
     on_line = list(_given_on_line(parser, passed))
     _refuse(on_line, question)
-    options = _parsed(parser, _words_of(question, rest, passed), strict=is_loaded)
+    options = _parsed(parser, _words_of(question, rest, passed), question.command, strict=is_loaded)
     given = [*_given_before(parser), *on_line]
     _refuse([each for each in given if getattr(options, each.dest, None)], question)
     adopted = _ADOPTED_BY_WORKER if question.worker else _ADOPTED
@@ -154,7 +154,7 @@ def _words_of(question: ScenarioQuestion, rest: Sequence[str], passed: Sequence[
     return [*rest, *config, *(word for each in passed for word in each.words)]
 
 
-def _parsed(parser: Any, words: Sequence[str], *, strict: bool) -> Any:
+def _parsed(parser: Any, words: Sequence[str], command: str, *, strict: bool) -> Any:
     """Locust's options; unless ``strict``, words that it does not know are left out.
 
     Raises `UsageError` with what Locust says when it does not understand the words.
@@ -167,7 +167,7 @@ def _parsed(parser: Any, words: Sequence[str], *, strict: bool) -> Any:
         refuse_former_options(words)
         complaint = said.getvalue().strip().rpartition("error: ")[2] or "an argument is not understood"
         raise UsageError(
-            complaint, hint="`loadstone run --help` lists every option; the scenario may add its own"
+            complaint, hint=f"`{command} --help` lists every option; the scenario may add its own"
         ) from error
 
 

@@ -38,9 +38,11 @@ class ScenarioQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """What to find out about a scenario and the command line that names it.
 
     ``files`` may be empty: then it is the scenario that Locust would run, or ``fallback``, or with ``worker`` the
-    master's. ``words`` may hold options of loadstone (``own``); ``after`` are the words behind ``--``.
+    master's. ``words`` may hold options of loadstone (``own``); ``after`` are the words behind ``--``. ``command`` is
+    the one whose line it is.
     """
 
+    command: str = "loadstone run"
     files: tuple[str, ...] = ()
     fallback: str | None = None
     words: tuple[str, ...] = ()

@@ -80,7 +80,7 @@ def test_requests_that_are_never_answered_are_failures(new_run, target):
     hang_under_load(run, target)
     assert run.finish(200) == 1, run.output
     assert run.run_json()["verdict"] == "fail"
-    assert has(run, "failures is 5, must be == 0")
+    assert has(run, "failures are 5, must be == 0")
     assert has(run, "max is ")
 
 
@@ -128,7 +128,7 @@ def test_a_target_that_answers_one_in_ten_fails(new_run, target):
     assert run.finish(200) == 1, run.output
     found = run.run_json()
     assert (found["verdict"], found["in_flight"]["cut"]) == ("fail", 5)
-    assert has(run, "failures is 5, must be == 0")
+    assert has(run, "failures are 5, must be == 0")
 
 
 @pytest.mark.fault(

@@ -183,6 +183,15 @@ def test_a_plan_has_no_use_for_this(new_run, arguments, said):
     assert said in run.output
 
 
+@pytest.mark.parametrize("verb", ["run", "capacity", "capacity plan"])
+def test_an_option_that_nobody_knows_is_answered_with_the_help_of_the_command_that_was_typed(new_run, verb):
+    question = () if verb == "run" else ("--find", "users")
+    run = new_run("crowded", "--host", NOWHERE, *CALM, *question, "--bogus", verb=verb)
+    assert run.run() == 2, run.output
+    assert "--bogus" in run.output
+    assert f"`loadstone {verb} --help` lists every option" in " ".join(run.output.split())
+
+
 def test_a_plan_says_all_that_a_study_would_try(new_run):
     only = ("--find", "users", "--objective", "p95<1s", "--at-least", "40", "--at-most", "40", *QUICK)
     run = new_run("crowded", "--host", NOWHERE, *only, verb="capacity plan")

@@ -63,7 +63,7 @@ def test_exceptions_that_an_older_master_did_not_report_are_not_compared():
 def test_an_objective_limits_the_exceptions_of_tasks_in_the_window():
     outcome = verdict("exceptions==0", exceptions=2, exceptions_of_run=3)
     assert (outcome.word, outcome.exit_code) == ("fail", 1)
-    assert outcome.reasons == ("exceptions is 2, must be == 0",)
+    assert outcome.reasons == ("exceptions are 2, must be == 0",)
     assert outcome.notices == ("1 exception was raised by tasks outside the window",)
     assert verdict("exceptions<=2", exceptions=2, exceptions_of_run=2).word == "pass"
 

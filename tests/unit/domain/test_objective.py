@@ -211,8 +211,8 @@ def test_memory_without_a_limit_has_no_percentage():
         ("p100<20ms", "p100 is 100 ms, must be < 20 ms"),
         ("p100<1s", "p100 is 100 ms, must be < 1000 ms"),
         ("rps>=1000", "rps is 10/s, must be >= 1000/s"),
-        ("failures<=0.1%", "failures is 4 %, must be <= 0.1 %"),
-        ("failures<2", "failures is 4, must be < 2"),
+        ("failures<=0.1%", "failures are 4 %, must be <= 0.1 %"),
+        ("failures<2", "failures are 4, must be < 2"),
         ("cpu(target)<10%", "cpu(target) is 50 %, must be < 10 %"),
     ],
 )

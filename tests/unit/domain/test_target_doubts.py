@@ -48,7 +48,7 @@ def test_requests_in_flight_are_not_answered_ones():
 
 def test_requests_that_waited_longer_than_any_answer_count_as_failures():
     outcome = verdict("failures==0", in_flight=slow(10, failed=10))
-    assert (outcome.word, outcome.reasons[0]) == ("fail", "failures is 10, must be == 0")
+    assert (outcome.word, outcome.reasons[0]) == ("fail", "failures are 10, must be == 0")
     assert verdict("failures<9%", in_flight=slow(10, failed=10)).word == "fail"
     assert verdict("failures<10%", in_flight=slow(10, failed=10)).word == "pass"
 
