@@ -57,7 +57,8 @@ WANTED_FILES: Final = 65_536
 class ComposeStack:
     """One project. ``settings`` are those of the file `env`; what the machine demands is set by itself.
 
-    The workers run ``scenario``, which lies beside the shipped one and may import it.
+    The workers run ``scenario``, which lies beside the shipped one and may import it. ``files`` are further compose
+    files.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class ComposeStack:
         *,
         scenario: Path = CALM,
         project: str = PROJECT,
+        files: tuple[Path, ...] = (),
         **settings: str,
     ) -> None:
         self.engine = engine
         self.folder = folder
         self.project = project
+        self._files = (ROOT / "docker-compose.yaml", *(() if engine.has_registry else (STANDINS,)), *files)
         self.results = folder / "results"
         self.ports = {name: free_port() for name in ("LOCUST_PORT", "LIVE_PORT", "GRAFANA_PORT", "MLFLOW_PORT")}
         self.scenario = folder / "scenario"
@@ -87,8 +90,7 @@ class ComposeStack:
         """Run one compose command with these settings."""
         env = self.folder / "env"
         env.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
-        files = [ROOT / "docker-compose.yaml", *([] if self.engine.has_registry else [STANDINS])]
-        named = [part for file in files for part in ("-f", str(file))]
+        named = [part for file in self._files for part in ("-f", str(file))]
         options = ["--project-directory", str(ROOT), "--env-file", str(env), "-p", self.project]
         return self.engine.docker("compose", *options, *named, *arguments, timeout_s=timeout_s)
 
