@@ -1,8 +1,8 @@
 """The smallest server for 10,000 users: `loadstone capacity` in the stack, with the compiled and the naive target.
 
-It prints the answer and every trial of both studies. For 10,000 users the naive target would need twelve cores, so
-it is asked for 400 users, and for 1 % of failures: at their 33 requests/s, 0.1 % would need three minutes a trial. Without
-an engine, CI=true installs one.
+It prints the answer and every trial of both studies. For 10,000 users the naive target would need twelve cores, so it
+is asked for 400, and for 1 % of failures: at their 33 requests/s, 0.1 % would need three minutes a trial. Without an
+engine, CI=true installs one.
 """
 
 from __future__ import annotations
