@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
-from loadstone.hook import control_api, default_options, web_connections, web_guard, web_ui
+from loadstone.hook import control_api, default_options, living_users, web_connections, web_guard, web_ui
 from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
@@ -140,6 +140,7 @@ class _Hook:
             self._hooks.append(_attach_worker(environment, WorkerHook(environment, redis_url)))
         if isinstance(runner, WorkerRunner):
             default_options.install()
+            living_users.install(environment, runner)
         if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
             gevent.spawn(touch_heartbeat_file, runner, settings.heartbeat_file)
         if not isinstance(runner, WorkerRunner):

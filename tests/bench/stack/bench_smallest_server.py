@@ -61,7 +61,7 @@ class Asked:
             users=400,
             failures="failures<=1%",
             axes=("--cpu", "0.25,0.5,0.75,1", "--memory", "384m,512m,768m", "--replicas", "1,3"),
-            budget="20m",
+            budget="15m",
         ),
     ],
     ids=lambda asked: asked.mode,
