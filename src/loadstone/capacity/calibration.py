@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.study_record import CalibrationRecord
-from loadstone.domain.verdict import INCONCLUSIVE
+from loadstone.domain.verdict import FAIL, INCONCLUSIVE
 from loadstone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ _USERS_SHARE: Final = 0.99
 def calibrated(run: ClosedRun, users: int) -> CalibrationRecord:
     """What a calibration run of so many users shows; without a ceiling where it is inconclusive.
 
-    Raises `UsageError` when its users did not all run, or a worker was too busy: the generator is too small for them.
+    Raises `UsageError` when its users did not all run, a worker was too busy, or an objective on latency is missed even
+    then: the generator is too small for them.
     """
     record, figures = run.record, run.record.judged.total
     busiest = max(record.worker_health, key=lambda worker: worker.cpu_pct, default=None)
@@ -42,6 +43,12 @@ def calibrated(run: ClosedRun, users: int) -> CalibrationRecord:
             f" {busiest.worker} used {busy_pct:.0f} % of a core at {rps:,.0f} requests/s, and may use"
             f" {_MOST_BUSY_PCT:.0f} % (run {record.id})",
             hint="Add workers, on other machines where this one has no more free cores, or ask for fewer users",
+        )
+    if record.verdict == FAIL and (missed := [each.reason for each in record.objectives if each.ok is False]):
+        raise UsageError(
+            f"the generator does not carry {users:,} users: against an answer that costs nothing, {missed[0]} (run"
+            f" {record.id})",
+            hint="Give it cores of its own, add workers on other machines, or ask for fewer users",
         )
     doubts = record.reasons if record.verdict == INCONCLUSIVE else ()
     return CalibrationRecord(

@@ -20,9 +20,9 @@ SECONDS = 20
 PER_SECOND = 50
 
 
-def run_of(results: Path, *cpu_pct: float, ends: bool = True) -> ClosedRun:
+def run_of(results: Path, *cpu_pct: float, ends: bool = True, objectives: tuple[str, ...] = ()) -> ClosedRun:
     """A run of five users and one worker for each of these shares of a core; the master may not report its end."""
-    maker = RunMaker(run=RUN).started(users=5, objectives=[])
+    maker = RunMaker(run=RUN).started(users=5, objectives=list(objectives))
     workers = [IncarnationMaker(run=RUN, worker=number) for number in range(len(cpu_pct))]
     for second in range(SECONDS):
         for worker, busy in zip(workers, cpu_pct, strict=True):
@@ -57,6 +57,14 @@ def test_an_inconclusive_run_measures_no_ceiling_and_says_why(tmp_path: Path):
 def test_a_worker_that_is_too_busy_even_then_is_refused_with_the_cure(tmp_path: Path):
     with pytest.raises(UsageError, match=r"worker 1 used 85 % of a core at 10\d requests/s.*Add workers"):
         calibrated(run_of(tmp_path, 20.0, 85.0), users=5)
+
+
+def test_a_generator_that_misses_an_objective_by_itself_is_refused(tmp_path: Path):
+    assert calibrated(run_of(tmp_path / "held", 20.0, objectives=("p95<5s",)), users=5).ceiling_rps
+    with pytest.raises(
+        UsageError, match=r"against an answer that costs nothing, p95 is .* must be < 1 ms .*cores of its"
+    ):
+        calibrated(run_of(tmp_path / "missed", 20.0, objectives=("p95<1ms",)), users=5)
 
 
 def test_users_that_did_not_run_are_refused(tmp_path: Path):

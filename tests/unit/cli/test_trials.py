@@ -66,12 +66,14 @@ class RunsDouble:
     def __init__(self, results: Path, cpu_pct: float = 30.0, static_host: str | None = None) -> None:
         self.results, self.cpu_pct, self.static_host = results, cpu_pct, static_host
         self.made: list[str | None] = []
+        self.objectives: list[tuple[str, ...]] = []
 
     def await_idle(self, settings: CapacitySettings) -> None:
         pass
 
     def __call__(self, settings: CapacitySettings, applied: Applied | None) -> RunFolder:
         self.made.append(settings.host)
+        self.objectives.append(settings.objective)
         run = f"20260920-120000-{len(self.made):04x}"
         worker, maker = IncarnationMaker(run=run), RunMaker(run=run).started(users=5, objectives=settings.objective)
         for second in range(20):
@@ -80,8 +82,10 @@ class RunsDouble:
         return closed(self.results / run, maker.entries, 20)
 
 
-def laboratory(rig: RigDouble, runs: RunsDouble, stop: StopFlag | None = None) -> Laboratory:
-    settings = load(CapacitySettings, {"objective": "p95<500ms"}, environ={})
+def laboratory(
+    rig: RigDouble, runs: RunsDouble, stop: StopFlag | None = None, objective: tuple[str, ...] = ("p95<500ms",)
+) -> Laboratory:
+    settings = load(CapacitySettings, {"objective": "\n".join(objective)}, environ={})
     return Laboratory(settings, runs, rig, stop or StopFlag(), SETTINGS_STUDY)
 
 
@@ -168,6 +172,14 @@ def test_a_generator_that_was_measured_is_kept_free_and_not_judged_by_a_trial_ag
     assert notes[0].startswith("the generator alone: 20 requests/s")
     runs.cpu_pct = 60.0
     assert here.run(TrialPlan(users=5, window_s=20.0, setting=Setting(0.9, 256 * MIB, 2))).outcome == "holds"
+
+
+def test_a_generator_is_measured_with_the_objectives_that_also_limit_its_lag(tmp_path: Path):
+    runs = RunsDouble(tmp_path, static_host="http://static")
+    objective = ("p95<500ms", "failures<=1%", "cpu(target)<80%", "rps>=10", "max<60s")
+    here = laboratory(RigDouble(), runs, objective=objective)
+    here.prepare(study_of(tmp_path / "s", 0.5, 0.8), lambda _: None, resumed=False)
+    assert runs.objectives == [("p95<500ms", "max<60s")]
 
 
 def test_a_study_that_was_refused_beside_its_generator_is_so_when_it_is_resumed(tmp_path: Path):
