@@ -19,7 +19,7 @@ from loadstone.launch.watched import WatchedProject
 from loadstone.rig.compose_files import ComposeFiles
 from loadstone.rig.docker import Docker, DockerError
 from loadstone.rig.foreign_traffic import Received, check_quiet, packets_in
-from loadstone.rig.host_room import check_room
+from loadstone.rig.host_room import check_cpuset, check_room
 from loadstone.rig.override import IN_STUDY, MADE_FROM, Limits, override_text
 from loadstone.rig.replica import Replica, replicas_of
 from loadstone.rig.rig import Applied, BrokeAtStart, LimitsDifferError, Setting, StartFailedError, limits_text
@@ -130,6 +130,8 @@ class ComposeRig:
             raise UsageError("Docker gives a container no less than 6m of memory", hint="Begin with more")
         if max(setting.replicas for setting in settings) > 1:
             self._check_can_be_scaled()
+        if cpuset := self._config().get("cpuset"):
+            check_cpuset(settings, cpuset)
         host = self._docker.json("info", "--format", "{{json .}}")
         check_room(settings, host_cores=host["NCPU"], host_mem_bytes=host["MemTotal"], kept_cores=kept_cores)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loadstone.rig.rig import Setting
 
-__all__ = ["check_room", "check_room_here"]
+__all__ = ["check_cpuset", "check_room", "check_room_here"]
 
 
 def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_bytes: int, kept_cores: float) -> None:
@@ -30,8 +30,7 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
     if (needed := largest.cpu_cores * largest.replicas) > free:
         kept = f", of which {_cores(kept_cores)} kept for the load" if kept_cores else ""
         raise UsageError(
-            f"{largest.replicas} x {largest.cpu_cores:g} CPU are {needed:g} cores, and this machine has"
-            f" {host_cores:g}{kept}",
+            f"{_needs(largest, needed)}, and this machine has {host_cores:g}{kept}",
             hint=_what_fits(free, largest.replicas),
         )
     largest = max(settings, key=lambda each: each.mem_bytes * each.replicas)
@@ -43,10 +42,27 @@ def check_room(settings: Collection[Setting], *, host_cores: float, host_mem_byt
         )
 
 
+def check_cpuset(settings: Collection[Setting], cpuset: str) -> None:
+    """Raise `UsageError`, with what would fit, if a setting needs more than these CPUs, such as "0-2,5".
+
+    A target that may use no others would wait for them however large its limits are.
+    """
+    cores = sum(int(last or first) - int(first) + 1 for first, _, last in (p.partition("-") for p in cpuset.split(",")))
+    largest = max(settings, key=lambda each: each.cpu_cores * each.replicas)
+    if (needed := largest.cpu_cores * largest.replicas) > cores:
+        raise UsageError(
+            f"{_needs(largest, needed)}, and its cpuset {cpuset} has {cores}", hint=_what_fits(cores, largest.replicas)
+        )
+
+
 def check_room_here(settings: Collection[Setting], kept_cores: float) -> None:
-    """The same for this machine, as this process sees it."""
+    """Whether this machine has room for them, see `check_room`."""
     memory = psutil.virtual_memory().total
     check_room(settings, host_cores=os.cpu_count() or 1, host_mem_bytes=memory, kept_cores=kept_cores)
+
+
+def _needs(setting: Setting, cores: float) -> str:
+    return f"{setting.replicas} x {setting.cpu_cores:g} CPU are {cores:g} cores"
 
 
 def _what_fits(free: float, replicas: int) -> str:

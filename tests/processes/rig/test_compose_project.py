@@ -357,6 +357,13 @@ def test_limits_above_what_the_host_has_or_below_what_docker_gives_are_refused(r
         rig.check_fits([SMALL, Setting(0.25, 5 * MIB, 1)], 1)
 
 
+def test_limits_above_the_cpus_that_the_service_is_bound_to_are_refused(double: DockerDouble, rig: ComposeRig):
+    double.answer("config --format json", {"name": "shop", "services": {"api": {**API, "cpuset": "1"}}})
+    rig.check_fits([Setting(0.5, 128 * MIB, 2)], 1)
+    with pytest.raises(UsageError, match=r"2 x 0.75 CPU are 1.5 cores, and its cpuset 1 has 1. 0.5 CPU for each"):
+        rig.check_fits([Setting(0.75, 128 * MIB, 2)], 1)
+
+
 def test_without_docker_that_is_said(tmp_path: Path):
     with pytest.raises(UsageError, match=r"no-docker cannot be started: No such file or directory.*--apply"):
         ComposeRig.of_files([tmp_path / "a.yaml"], "api", Docker(str(tmp_path / "no-docker")))

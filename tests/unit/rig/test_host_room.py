@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadstone.errors import UsageError
-from loadstone.rig.host_room import check_room
+from loadstone.rig.host_room import check_cpuset, check_room
 from loadstone.rig.rig import Setting
 
 GIB = 1024**3
@@ -40,3 +40,13 @@ def test_a_machine_without_a_free_core_is_said_to_be_too_small():
 def test_memory_of_all_replicas_counts_too():
     said = refused(Setting(0.5, 3 * GIB, 3), mem_bytes=8 * GIB)
     assert said == "3 x 3g are 9g of memory, and this machine has 8192m. 2730m for each of 3 replicas would fit"
+
+
+@pytest.mark.parametrize(("cpuset", "cores"), [("1", 1), ("0-1", 2), ("0,2", 2), ("0-2,5", 4), ("3,5-6", 3)])
+def test_limits_above_the_cpus_that_a_target_may_use_are_refused(cpuset: str, cores: int):
+    check_cpuset([Setting(cores / 2, GIB, 2), Setting(0.1, GIB, 3)], cpuset)
+    with pytest.raises(UsageError) as raised:
+        check_cpuset([Setting(0.1, GIB, 1), Setting(cores / 2 + 0.1, GIB, 2)], cpuset)
+    assert f"cores, and its cpuset {cpuset} has {cores}. {cores / 2:g} CPU for each of 2 replicas would fit" in str(
+        raised.value
+    )
