@@ -86,7 +86,7 @@ class UserReports:
         """For how long users were missing in the window, apart from those who left by themselves or are being moved."""
         reports = sorted(self.reports)
         missing_ns, worst = 0, _NOBODY
-        for report, end_ns, gone in zip(reports, _ends_ns(reports, window), self._gone(reports), strict=False):
+        for report, end_ns, gone in zip(reports, _ends_ns(reports, window), self._gone(reports), strict=True):
             start_ns = max(report.at_ns, window.start_ns, self._moving_until(report.at_ns, reports))
             length_ns = min(end_ns, window.end_ns) - start_ns
             if length_ns > 0 and report.wanted - report.users > gone:
@@ -126,7 +126,7 @@ class UserReports:
 
 def _ends_ns(reports: list[_Report], window: Window) -> list[int]:
     """Until when each of them holds."""
-    return [*(report.at_ns for report in reports[1:]), window.end_ns]
+    return [*(report.at_ns for report in reports[1:]), window.end_ns] if reports else []
 
 
 def ending_of(lifecycle: Lifecycle, window: Window, ended_ns: int) -> Ending:
