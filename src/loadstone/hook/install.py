@@ -141,8 +141,8 @@ class _Hook:
         if isinstance(runner, WorkerRunner):
             default_options.install()
             living_users.install(environment, runner)
-        if isinstance(runner, WorkerRunner) and settings.heartbeat_file:
-            gevent.spawn(touch_heartbeat_file, runner, settings.heartbeat_file)
+            if settings.heartbeat_file:
+                gevent.spawn(touch_heartbeat_file, runner, settings.heartbeat_file)
         if not isinstance(runner, WorkerRunner):
             self._hooks.insert(0, _attach_master(environment, settings, MasterHook(environment, settings, redis_url)))
         if isinstance(runner, MasterRunner):

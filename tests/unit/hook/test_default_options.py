@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from locust import argument_parser
@@ -14,12 +14,9 @@ from locust.runners import WorkerRunner
 
 from loadstone.hook import default_options
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @pytest.fixture(autouse=True)
-def as_locust_has_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+def as_locust_has_it(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Locust's own function, and every parser that is made of its default options."""
     made: list[object] = []
     make = argument_parser.get_empty_argument_parser
