@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 from math import erfc, sqrt
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.less import sentences_on_less
 from loadstone.capacity.phrases import aims_text, counted, limits_phrase, margin_text
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion
 from loadstone.capacity.telling import valid_trials, why_text
+from loadstone.capacity.texts import number
 from loadstone.errors import ExitCode
 from loadstone.settings.capacity import FARGATE_CPU, FARGATE_MEMORY
 
@@ -131,9 +133,12 @@ def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:
 
 
 def _held(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> str:
-    """How many of the valid trials held: "3 of 3 trials"."""
+    """How many of the valid trials held, and what they answered: "3 of 3 trials, at 840 requests/s"."""
     valid = valid_trials(study, setting=setting, users=users)
-    return f"{sum(trial.outcome == _HOLDS for trial in valid)} of {counted(len(valid), 'trial')}"
+    held = [trial for trial in valid if trial.outcome == _HOLDS]
+    rates = [trial.rps for trial in held if trial.rps is not None]
+    rate = f", at {number(median(rates))} requests/s" if rates else ""
+    return f"{len(held)} of {counted(len(valid), 'trial')}{rate}"
 
 
 def _users(users: int) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from loadstone.capacity.evidence import Observation
 from loadstone.capacity.study_record import UsersAnswerRecord
 from loadstone.capacity.trial import TrialPlan
-from loadstone.capacity.trials import OutOfReach, converse
+from loadstone.capacity.trials import OutOfReach, OutOfTime, converse
 from loadstone.capacity.users import MostUsers
 
 if TYPE_CHECKING:
@@ -36,8 +36,13 @@ def find_users(trials: Trials, question: UsersQuestion) -> StudyRecord:
 
 
 def _searched(search: MostUsers, trials: Trials) -> UsersAnswer:
-    def observe(ask: AskUsers) -> Observation:
-        trial = trials.valid(TrialPlan(users=ask.users, window_s=ask.window_s))
+    def observe(ask: AskUsers) -> Observation | None:
+        try:
+            trial = trials.valid(TrialPlan(users=ask.users, window_s=ask.window_s, kept_s=ask.kept_s))
+        except OutOfTime:
+            if ask.kept_s:
+                return None
+            raise
         return Observation(margin=trial.margin, margin_se=trial.margin_se)
 
     return converse(search.steps(), observe)

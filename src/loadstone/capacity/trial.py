@@ -76,11 +76,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlan:
-    """A run with so many users, measured for so long after ramp and warm-up; under these limits, if any are given."""
+    """A run with so many users, measured for so long after ramp and warm-up; under these limits, if any are given.
+
+    ``kept_s``: how long later trials measure for which there has to be time when this one has ended.
+    """
 
     users: int
     window_s: float
     setting: Setting | None = None
+    kept_s: tuple[float, ...] = ()
 
     @property
     def what(self) -> str:

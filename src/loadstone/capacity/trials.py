@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from loadstone.capacity.trial import TrialPlan
     from loadstone.rig.rig import Setting
 
-__all__ = ["BEYOND", "LONGEST_S", "Interrupted", "OutOfReach", "StudyTeller", "Trials", "converse", "requests_to_tell"]
+__all__ = [
+    "BEYOND",
+    "LONGEST_S",
+    "Interrupted",
+    "OutOfReach",
+    "OutOfTime",
+    "StudyTeller",
+    "Trials",
+    "converse",
+    "requests_to_tell",
+]
 
 _MOST_INVALID: Final = 3
 BEYOND: Final = 50
@@ -53,6 +63,10 @@ class OutOfReach(Exception):  # noqa: N818  (not an error)
 
     def __init__(self, plan: TrialPlan, why: str) -> None:
         super().__init__(f"{plan.what} could not be measured: {why}")
+
+
+class OutOfTime(OutOfReach):
+    """What may not begin any more, whatever a trial of it would show."""
 
 
 class StudyTeller(Protocol):
@@ -90,7 +104,7 @@ class Trials:
             self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
 
     def valid(self, plan: TrialPlan) -> TrialRecord:
-        """A trial that says something about the target. Raises `OutOfReach`."""
+        """A trial that says something about the target. Raises `OutOfReach`, or `OutOfTime`."""
         for _ in range(_MOST_INVALID):
             trial = self._next(plan)
             if trial.outcome in _OBSERVED:
@@ -109,10 +123,12 @@ class Trials:
     def _next(self, plan: TrialPlan) -> TrialRecord:
         if past := self._past.get((plan.users, plan.setting)):
             return past.popleft()
-        plan = replace(plan, window_s=max(plan.window_s, _needed_s(self.study, plan.users)))
+        needed_s = _needed_s(self.study, plan.users)
+        kept_s = tuple(max(window_s, needed_s) for window_s in plan.kept_s)
+        plan = replace(plan, window_s=max(plan.window_s, needed_s), kept_s=kept_s)
         made = len(self.study.trials)
         if why_not := self._why_not(plan, made):
-            raise OutOfReach(plan, why_not)
+            raise OutOfTime(plan, why_not)
         self._teller.begins(made + 1, plan)
         trial = self._run_trial(plan)
         self.write(trials=(*self.study.trials, trial))

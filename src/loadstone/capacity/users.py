@@ -5,6 +5,9 @@ highest level that holds and the lowest that does not (on a logarithmic scale), 
 level is tried again until its margin is clear of zero: one that stays undecided never counts as held. Each trial is a
 run of its own, so nothing of a ramp and nothing of another level is in its figures: a percentile over all requests
 since the start overestimates, because it remembers the quiet beginning.
+
+Where time is limited, halving ends while enough is left for the proof: a wider distance that is proved says more than a
+narrow one that is not.
 """
 
 from __future__ import annotations
@@ -34,13 +37,18 @@ other trials have shown, so it may be less sure by itself."""
 
 @dataclass(frozen=True, slots=True)
 class AskUsers:
-    """Run a trial with so many users, and measure for so long after the ramp."""
+    """Run a trial with so many users, and measure for so long after the ramp.
+
+    One that narrows an answer is made only if afterwards there is time for trials that measure as long as those
+    ``kept_s``: the search is sent None where there is not.
+    """
 
     users: int
     window_s: float
+    kept_s: tuple[float, ...] = ()
 
 
-_Steps: TypeAlias = "Generator[AskUsers, Observation, T]"
+_Steps: TypeAlias = "Generator[AskUsers, Observation | None, T]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +84,7 @@ class MostUsers:
         """The whole search: yields trials, is sent what was observed, and returns the answer."""
         low, high = yield from self._bracket()
         while low is not None:
-            while high is not None and (middle := _middle(low, high)) is not None:
-                if (yield from self._holds(middle)):
-                    low = middle
-                else:
-                    high = middle
+            low, high = yield from self._narrowed(low, high)
             if (yield from self._held(low)):
                 break
             high, low = low, self._below(low)
@@ -124,23 +128,35 @@ class MostUsers:
                 high = users
         return low, high
 
-    def _holds(self, users: int, first_for: float = 1.0) -> _Steps[bool]:
+    def _narrowed(self, low: int, high: int | None) -> _Steps[tuple[int, int | None]]:
+        """Both levels, as near to each other as they have to be, or as time allows beside the proof."""
+        kept_s = (_HOLDS_FOR * self.measure_s,) * _PROOF_RULES.most_trials
+        while high is not None and (middle := _middle(low, high)) is not None:
+            while (finding := self.evidence.finding(middle)) is None:
+                observation = yield AskUsers(middle, self.measure_s, kept_s)
+                if observation is None:
+                    return low, high
+                self.evidence.add(middle, observation)
+            if finding is Finding.HOLDS:
+                low = middle
+            else:
+                high = middle
+        return low, high
+
+    def _holds(self, users: int, first_for: float) -> _Steps[bool]:
         """Try a level until it is decided, or as often as is allowed; the first trial may be shorter."""
         while (finding := self.evidence.finding(users)) is None:
-            yield from self._try(users, 1.0 if self.evidence.of(users) else first_for)
+            observation = yield AskUsers(users, (1.0 if self.evidence.of(users) else first_for) * self.measure_s)
+            self.evidence.add(users, _made(observation))
         return finding is Finding.HOLDS
 
     def _held(self, users: int) -> _Steps[bool]:
         """Whether the answer holds for longer too."""
         while (finding := self.proof.finding(users)) is None:
-            observation = yield AskUsers(users, _HOLDS_FOR * self.measure_s)
+            observation = _made((yield AskUsers(users, _HOLDS_FOR * self.measure_s)))
             self.evidence.add(users, observation)
             self.proof.add(users, observation)
         return finding is Finding.HOLDS
-
-    def _try(self, users: int, times: float) -> _Steps[None]:
-        observation = yield AskUsers(users, times * self.measure_s)
-        self.evidence.add(users, observation)
 
     def _below(self, users: int) -> int | None:
         """Where to go on below a level that did not hold after all: the next that did, or a small step down."""
@@ -155,6 +171,13 @@ class MostUsers:
 
     def _is_undecided(self, users: int) -> bool:
         return Finding.UNDECIDED in {self.evidence.finding(users), self.proof.finding(users)}
+
+
+def _made(observation: Observation | None) -> Observation:
+    """What was observed in a trial after which no time has to be kept."""
+    if observation is None:
+        raise ValueError("only a trial that narrows an answer may be left out")
+    return observation
 
 
 def _middle(low: int, high: int) -> int | None:

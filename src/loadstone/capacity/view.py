@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["StudyView", "answer_text", "exit_code", "print_study"]
 
 _STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
+_INVALID: Final = "invalid"
 _NOTHING: Final = "-"
 _TEXTS: Final = frozenset({"outcome", "run"})
 _IF_THERE_IS_ROOM: Final = ("failures", "peak memory", "throttled", "run", "users", "req/s", "p99 ms", "mean ms")
@@ -43,6 +44,7 @@ class StudyView:
 
     def __init__(self, study: StudyRecord, left: Callable[[int], str] = lambda _made: "") -> None:
         self._left = left
+        self._last = {_what(trial): (number, trial.outcome) for number, trial in enumerate(study.trials, 1)}
         self.note(f"study {study.id}: {question_text(study)}")
 
     def note(self, text: str) -> None:
@@ -52,14 +54,24 @@ class StudyView:
 
     def begins(self, number: int, plan: TrialPlan) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
-        left = self._left(number - 1)
-        self.note(f"trial {number}: {plan.what}, measured for {plan.window_s:g} s{f' ({left})' if left else ''}")
+        left, again = self._left(number - 1), ""
+        if plan.what in self._last:
+            last, outcome = self._last[plan.what]
+            again = f" again, as trial {last} was invalid" if outcome == _INVALID else " again, to be sure"
+        lasts = f"measured for {plan.window_s:g} s{f' ({left})' if left else ''}"
+        self.note(f"trial {number}: {plan.what}{again}, {lasts}")
 
     def ended(self, number: int, trial: TrialRecord) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
-        what = f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
+        what = _what(trial)
+        self._last[what] = number, trial.outcome
         cause = f" ({trial.bottleneck.cause})" if trial.bottleneck and trial.bottleneck.cause != "unknown" else ""
         self.note(f"trial {number}: {what}: {trial.outcome}: {trial.why or _figures(trial)}{cause}")
+
+
+def _what(trial: TrialRecord) -> str:
+    """What it tried, as its plan said."""
+    return f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
 
 
 def print_study(study: StudyRecord, console: Console | None = None, results: Path = USUAL_RESULTS) -> int:

@@ -149,9 +149,10 @@ class Laboratory:
     def why_not(self, plan: TrialPlan, made: int) -> str:
         """Why no further trial may begin; empty as long as one may."""
         settings = self._settings
-        if settings.trials is not None and made >= settings.trials:
+        windows_s = (plan.window_s, *plan.kept_s)
+        if settings.trials is not None and made + len(windows_s) > settings.trials:
             return f"the limit of {counted(settings.trials, 'trial')} was reached"
-        ends_s = self.spent_s + self._beside_window_s + plan.window_s
+        ends_s = self.spent_s + sum(self._beside_window_s + window_s for window_s in windows_s)
         if settings.budget is not None and ends_s > settings.budget:
             return "there was no time left in the budget"
         return ""

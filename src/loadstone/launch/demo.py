@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoTarget", "TargetInfo", "demo_registry", "describe_target", "is_demo_scenario", "target_folder"]
 
+_DATABASE: Final = "mlflow.db"
 _SCENARIO: Final = Path("locust-worker") / "locustfile.py"
 _READY_WITHIN_S: Final = 120.0
 _NOT_READY_FOR_S: Final = 5.0
@@ -31,6 +32,8 @@ _NOT_READY_FOR_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.05
 
 _BIND: Final = "127.0.0.1"
+_NO_DRAIN: Final = {"TARGET_DRAIN_SECONDS": "0"}
+"""No balancer has to notice that it ends."""
 _QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """No telemetry: it would talk to other hosts during a test, and onnxruntime would leave a file in /tmp."""
 
@@ -64,7 +67,7 @@ def demo_registry(settings: RunSettings) -> str:
     """The MLflow registry of the demo target. Raises `UsageError` where there is no demo target."""
     if settings.demo_model and settings.demo_registry:  # training never writes to a registry of the user
         return settings.demo_registry
-    return f"sqlite:///{_state_folder() / 'mlflow.db'}"
+    return f"sqlite:///{_state_folder() / _DATABASE}"
 
 
 def _state_folder() -> Path:
@@ -87,11 +90,15 @@ def _asks_for_info(file: Path) -> bool:
 
 @dataclass(slots=True)
 class DemoTarget:
-    """The processes of the demo target: ``train`` makes a model (None where one is named), ``serve`` serves it."""
+    """The processes of the demo target: ``train`` makes a model (None where there is one), ``serve`` serves it.
+
+    The file ``trained`` says that there is one: to find that out, training needs seconds for its libraries alone.
+    """
 
     train: ManagedProcess | None
     serve: ManagedProcess
     host: str
+    trained: Path
     clock: Clock = SYSTEM_CLOCK
     sleep: Callable[[float], None] = time.sleep
 
@@ -109,15 +116,18 @@ class DemoTarget:
         ``prefix``: words before the command line that serves; training runs without limits.
         """
         folder, state = target_folder(), _state_folder()
+        trained = state / "trained"
         port = settings.demo_port or ports.reserve(_BIND)
         state.mkdir(parents=True, exist_ok=True)
-        env = {**_QUIET, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
+        env = {**_QUIET, **_NO_DRAIN, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": demo_registry(settings)}
         env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
         argv, cwd = python_module("inference"), None if settings.demo_model else state
-        train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
+        training = [*argv, "train", "--mark", str(trained)]
+        train = make_process(name="train", argv=training, env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
-        return cls(None if settings.demo_model else train, serve, f"http://{_BIND}:{port}")
+        has_model = settings.demo_model or (trained.exists() and (state / _DATABASE).exists())
+        return cls(None if has_model else train, serve, f"http://{_BIND}:{port}", trained)
 
     def start(self, interrupted: Callable[[], bool]) -> None:
         """Train if necessary, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
@@ -138,6 +148,7 @@ class DemoTarget:
                 raise self._failure(self.serve)
             last_fine_s = last_fine_s if reason else now_s
             if now_s - last_fine_s > _NOT_READY_FOR_S:
+                self.trained.unlink(missing_ok=True)
                 raise UsageError(f"the demo target has no model: {reason}")
             self.sleep(_LOOK_EVERY_S)
 

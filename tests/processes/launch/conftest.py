@@ -12,6 +12,7 @@ from support.target_double import TargetDouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -21,5 +22,13 @@ def target() -> Iterator[TargetDouble]:
 
 
 @pytest.fixture
-def machine() -> FakeMachine:
+def machine(demo_state: Path) -> FakeMachine:
     return FakeMachine()
+
+
+@pytest.fixture
+def demo_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the demo of a test is kept between its runs: nothing is there yet."""
+    folder = tmp_path / "demo-state"
+    monkeypatch.setattr("loadstone.launch.demo._state_folder", lambda: folder)
+    return folder

@@ -50,6 +50,35 @@ def test_a_demo_target_is_trained_and_then_awaited(machine: FakeMachine, target:
     assert demo.script.passed_s == pytest.approx(2, abs=0.1)
 
 
+def test_a_model_that_was_made_before_is_not_looked_for_by_training_again(
+    machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
+):
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    assert machine.processes["train"].argv[-2:] == ["--mark", str(demo.target.trained)]
+    demo.target.trained.touch()
+    assert Demo(machine, tmp_path, target.server_address[1]).target.train, "its registry is not there"
+    (demo_state / "mlflow.db").touch()
+    Demo(machine, tmp_path, target.server_address[1]).start()
+    assert machine.started() == ["target"]
+
+
+def test_a_registry_without_the_model_that_was_made_for_it_gets_it_with_the_next_start(
+    machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
+):
+    target.status, target.why = 503, "models:/diabetes@champion is not in the registry"
+    demo_state.mkdir()
+    for name in ("trained", "mlflow.db"):
+        (demo_state / name).touch()
+    with pytest.raises(UsageError, match="the demo target has no model"):
+        Demo(machine, tmp_path, target.server_address[1]).start()
+    assert Demo(machine, tmp_path, target.server_address[1]).target.train
+
+
+def test_a_demo_target_ends_without_waiting_for_a_balancer(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
+    Demo(machine, tmp_path, target.server_address[1])
+    assert machine.processes["target"].env["TARGET_DRAIN_SECONDS"] == "0"
+
+
 def test_a_training_that_refuses_its_settings_is_wrong_use(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
     machine.ends_at_once["train"] = ExitCode.USAGE
     with pytest.raises(UsageError, match="the demo target refuses to start: last line of train"):

@@ -23,9 +23,9 @@ def answered(**changes: Any) -> Any:
 def test_an_answer_says_what_holds_what_it_costs_and_why_less_does_not():
     assert answer_text(SETTINGS_STUDY) == (
         "2 replicas with 0.75 CPU and 512m of memory each are enough for 150 users (95 % of requests in less than"
-        " 500 ms, at most 1 % failures), for a price of 0.07 an hour. They held in 3 of 3 trials. With 0.5 CPU each"
-        " they do not hold: the CPU quota of 0.5 CPU throttled it in 83 % of the periods. With 256m each they do not"
-        " hold: the kernel killed processes once."
+        " 500 ms, at most 1 % failures), for a price of 0.07 an hour. They held in 3 of 3 trials, at 148 requests/s."
+        " With 0.5 CPU each they do not hold: the CPU quota of 0.5 CPU throttled it in 83 % of the periods. With 256m"
+        " each they do not hold: the kernel killed processes once."
     )
     assert exit_code(SETTINGS_STUDY) == 0
 
@@ -40,8 +40,8 @@ def test_of_one_replica_the_sentence_is_in_the_singular():
     )
     assert answer_text(study) == (
         "1 replica with 0.75 CPU and 512m of memory is enough for 150 users (95 % of requests in less than 500 ms,"
-        " at most 1 % failures). It held in 1 of 1 trial. With 0.5 CPU it does not hold: p95 is 900 ms, must be"
-        " < 500 ms. With 256m it was not tried, as a replica held up to 301m."
+        " at most 1 % failures). It held in 1 of 1 trial, at 148 requests/s. With 0.5 CPU it does not hold: p95"
+        " is 900 ms, must be < 500 ms. With 256m it was not tried, as a replica held up to 301m."
     )
 
 
@@ -52,8 +52,8 @@ def replace_setting(setting: Any) -> Any:
 @pytest.mark.parametrize(
     ("finding", "words"),
     [
-        ("undecided", "3 trials. With 256m each the trials were too near the limit to tell."),
-        ("holds", "3 trials. With 256m each they held too, but without memory to spare."),
+        ("undecided", "3 trials, at 148 requests/s. With 256m each the trials were too near the limit to tell."),
+        ("holds", "3 trials, at 148 requests/s. With 256m each they held too, but without memory to spare."),
     ],
 )
 def test_a_neighbour_that_was_not_shown_to_fail_is_not_said_to(finding: Any, words: str):
@@ -64,8 +64,8 @@ def test_a_neighbour_that_was_not_shown_to_fail_is_not_said_to(finding: Any, wor
 def test_when_the_time_was_up_it_is_said_that_less_may_hold():
     study = answered(proved=False, smaller=(), open="0.5 CPU could not be measured: there was no time left")
     assert answer_text(study).endswith(
-        "3 trials. With 256m each they do not hold: the kernel killed processes once. Whether less is enough too is"
-        " open: 0.5 CPU could not be measured: there was no time left."
+        "3 trials, at 148 requests/s. With 256m each they do not hold: the kernel killed processes once. Whether"
+        " less is enough too is open: 0.5 CPU could not be measured: there was no time left."
     )
     assert exit_code(study) == 3
 
@@ -103,7 +103,7 @@ def test_the_confidence_is_how_seldom_chance_would_look_like_that():
         " a setting that only just holds would look as good in less than 1 of 1,000 cases."
     )
     assert confidence_text(answered(margin=-0.1, margin_se=0.1)).endswith("in about 159 of 1,000 cases.")
-    assert confidence_text(USERS_STUDY) == "With 140 users it held in 1 of 1 trial."
+    assert confidence_text(USERS_STUDY) == "With 140 users it held in 1 of 1 trial, at 148 requests/s."
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,21 @@ def test_when_the_time_is_up_the_most_that_held_is_answered_as_open(tmp_path: Pa
     assert len(target.asked) == 3
 
 
+@pytest.mark.parametrize(("budget_s", "holds", "not_held"), [(300.0, 200, 400), (390.0, 283, 336), (3_000.0, 308, 322)])
+def test_where_time_is_short_a_wider_distance_is_proved(tmp_path: Path, budget_s: float, holds: int, not_held: int):
+    target = Target(323)
+
+    def time_is_up(plan: TrialPlan) -> bool:
+        spent_s = sum(each.window_s for each in target.asked)
+        return spent_s + plan.window_s + sum(plan.kept_s) > budget_s
+
+    study = conduct_users(StudyFolder(tmp_path / "s"), STUDY, target, time_is_up)
+    assert users_answer(study).proved
+    assert (users_answer(study).holds, users_answer(study).not_held) == (holds, not_held)
+    assert sum(each.window_s for each in target.asked) <= budget_s
+    assert study.trials[-1].window_s == 120.0
+
+
 def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path):
     study = conducted(tmp_path, Target(10), between(40))
     assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (None, 40, True)

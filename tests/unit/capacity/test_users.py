@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def conduct(
-    search: MostUsers, observe: Callable[[AskUsers], Observation], told: list[Observation] | None = None
+    search: MostUsers, observe: Callable[[AskUsers], Observation | None], told: list[Observation] | None = None
 ) -> tuple[UsersAnswer, list[AskUsers]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
     return asked_and_answered(search.steps(), observe, told)
@@ -83,6 +83,17 @@ def test_short_trials_cannot_make_up_for_a_long_one_that_misses():
 
     answer, _ = conduct(MostUsers(fewest=50, most=100), leaks)
     assert answer.holds is None
+
+
+def test_halving_ends_where_no_time_would_be_left_for_the_proof():
+    def observe(ask: AskUsers) -> Observation | None:
+        return None if ask.kept_s and ask.users > 300 else holding(323)(ask)
+
+    answer, asked = conduct(MostUsers(), observe)
+    assert (answer.holds, answer.not_held) == (283, 400)
+    proofs = (120.0, 120.0)
+    tried = [(283, 30.0, proofs), (336, 30.0, proofs), (283, 120.0, ())]
+    assert [(ask.users, ask.window_s, ask.kept_s) for ask in asked[3:]] == tried
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.view import StudyView, print_study
-from support.studies import LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
 
 
 def printed(study, width: int = 160) -> tuple[str, int]:
@@ -81,11 +81,15 @@ def test_trials_without_figures_have_dashes():
 
 
 def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
-    view = StudyView(SETTINGS_STUDY, lambda made: f"left: {3 - made} trials" if made else "")
+    begun = replace(SETTINGS_STUDY, trials=(), answer=None)
+    view = StudyView(begun, lambda made: f"left: {4 - made} trials" if made else "")
     view.begins(1, TrialPlan(users=150, window_s=60.0, setting=LESS_CPU))
     view.ended(1, trial(1, LESS_CPU, 900, bottleneck=QUOTA))
     view.begins(2, TrialPlan(users=150, window_s=120.0, setting=LESS_CPU))
     view.ended(2, trial(2, LESS_CPU, 300))
+    view.begins(3, TrialPlan(users=150, window_s=60.0, setting=BEST))
+    view.ended(3, trial(3, BEST, 300, outcome="invalid", margin=None, reasons=("somebody else's",)))
+    view.begins(4, TrialPlan(users=150, window_s=60.0, setting=BEST))
     assert capsys.readouterr().out.splitlines() == [
         (
             "study 20261127-120000-aaaa: the cheapest limits that hold 150 users with p95<500ms and failures<=1%"
@@ -93,9 +97,17 @@ def test_lines_tell_how_each_trial_goes(capsys: pytest.CaptureFixture[str]):
         ),
         "trial 1: 0.5 CPU and 512m x 2 replicas, measured for 60 s",
         "trial 1: 0.5 CPU and 512m x 2 replicas: does not hold: p95 is 900 ms, must be < 500 ms (cpu quota)",
-        "trial 2: 0.5 CPU and 512m x 2 replicas, measured for 120 s (left: 2 trials)",
+        "trial 2: 0.5 CPU and 512m x 2 replicas again, to be sure, measured for 120 s (left: 3 trials)",
         "trial 2: 0.5 CPU and 512m x 2 replicas: holds: p95 300.0 ms, throttled in 3 % of periods, peak memory 301m",
+        "trial 3: 0.75 CPU and 512m x 2 replicas, measured for 60 s (left: 2 trials)",
+        "trial 3: 0.75 CPU and 512m x 2 replicas: invalid: somebody else's",
+        ("trial 4: 0.75 CPU and 512m x 2 replicas again, as trial 3 was invalid, measured for 60 s (left: 1 trials)"),
     ]
+
+
+def test_a_study_that_goes_on_knows_which_of_its_trials_it_repeats(capsys: pytest.CaptureFixture[str]):
+    StudyView(SETTINGS_STUDY).begins(9, TrialPlan(users=150, window_s=60.0, setting=LESS_CPU))
+    assert "2 replicas again, to be sure, measured for 60 s" in capsys.readouterr().out
 
 
 def test_names_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]):

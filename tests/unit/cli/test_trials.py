@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from loadstone.rig.rig import Applied, BrokeAtStart, Setting, StartFailedError
 from loadstone.settings import CapacitySettings, load
 from support.closed_runs import closed
 from support.run_maker import IncarnationMaker, RunMaker, samples
-from support.studies import SETTINGS_STUDY
+from support.studies import BEGUN_USERS_STUDY, SETTINGS_STUDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -136,6 +137,26 @@ def test_a_start_that_was_interrupted_says_nothing(tmp_path: Path, error: Except
     stop.count = 1
     with pytest.raises(Interrupted):
         failed_start(error, tmp_path, stop)
+
+
+@pytest.mark.parametrize(
+    ("limits", "made", "may"),
+    [
+        ({"trials": "4"}, 1, True),
+        ({"trials": "4"}, 2, False),
+        ({"budget": "296s", "warmup": "2s"}, 0, True),  # 30 s, two of 100 s, and 22 s beside each
+        ({"budget": "295s", "warmup": "2s"}, 0, False),
+    ],
+)
+def test_a_trial_may_begin_if_there_is_time_for_those_that_have_to_follow(
+    tmp_path: Path, limits: dict[str, str], made: int, may: bool
+):
+    settings = load(CapacitySettings, {"objective": "p95<1s", **limits}, environ={})
+    here = Laboratory(settings, RunsDouble(tmp_path), None, StopFlag(), BEGUN_USERS_STUDY)
+    here._begun_s += 0.5  # what this test itself takes
+    plan = TrialPlan(users=5, window_s=30.0, kept_s=(100.0, 100.0))
+    assert (here.why_not(plan, made) == "") is may
+    assert here.why_not(replace(plan, kept_s=()), made) == ""
 
 
 NOBODY = (
