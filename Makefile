@@ -99,7 +99,7 @@ bench: $(DEV_SET) servers ## Run the benchmarks and print their tables
 	PYTHONPATH=tests $(PY) -m pytest $(if $(filter tests/%,$(ARGS)),,tests/bench) -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: bench-capacity
-bench-capacity: $(DEV_SET) ## Find the smallest server for 10,000 users in the stack: over an hour
+bench-capacity: $(DEV_SET) ## Find the smallest server for 10,000 users in the stack: about an hour
 	PYTHONPATH=tests $(PY) -m pytest tests/bench/stack/bench_smallest_server.py -s --timeout 0 -o python_files='bench_*.py' -o python_functions='bench_*' $(ARGS)
 
 .PHONY: bench-dashboards

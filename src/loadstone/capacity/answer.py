@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.capacity.less import sentences_on_less
 from loadstone.capacity.phrases import aims_text, counted, limits_phrase, margin_text
 from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion
-from loadstone.capacity.telling import valid_trials, why_text
+from loadstone.capacity.telling import nearest_objective, valid_trials, why_text
 from loadstone.capacity.texts import number
 from loadstone.errors import ExitCode
 from loadstone.settings.capacity import FARGATE_CPU, FARGATE_MEMORY
@@ -69,9 +69,11 @@ def confidence_text(study: StudyRecord) -> str:
     answer = study.answer
     if isinstance(answer, SettingAnswerRecord) and answer.margin is not None and answer.margin_se:
         seldom = erfc(-answer.margin / answer.margin_se / sqrt(2)) / 2
+        nearest = nearest_objective(valid_trials(study, setting=answer.setting))
+        name = f", {nearest}," if nearest else ""
         cases = "less than 1 of 1,000 cases" if seldom < _SELDOM else f"about {1000 * seldom:.0f} of 1,000 cases"
         return (
-            f"Over {counted(answer.trials, 'trial')} the objective nearest to its limit was "
+            f"Over {counted(answer.trials, 'trial')} the objective nearest to its limit{name} was "
             f"{margin_text(answer.margin, answer.margin_se)}: a setting that only just holds would look as good in "
             f"{cases}."
         )

@@ -9,7 +9,7 @@ from loadstone.capacity.markup import Markup, section, table
 from loadstone.capacity.page_plots import tried_settings
 from loadstone.capacity.phrases import counted, margin_text, setting_text
 from loadstone.capacity.study_record import SettingAnswerRecord
-from loadstone.capacity.telling import OUTCOMES, telling_trial, tried
+from loadstone.capacity.telling import OUTCOMES, nearest_objective, telling_trial, tried
 from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, without_empty, word
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _row(
         found.cause if found else NOTHING,
         found.evidence if found else next((trial.why for trial in said if trial.why), NOTHING),
         (found.cure or NOTHING) if found else NOTHING,
-        nearest or NOTHING,
+        f"{nearest_objective(valid)} {nearest}".lstrip() if nearest else NOTHING,
         count_text(len(valid)),
         number(_middle(valid, "p95_ms")),
         number(_middle(valid, "cpu_cores")),

@@ -7,12 +7,12 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadstone.capacity.study_record import BottleneckRecord, StudyRecord, TrialRecord
     from loadstone.rig.rig import Setting
 
-__all__ = ["OUTCOMES", "telling_trial", "tried", "valid_trials", "why_text"]
+__all__ = ["OUTCOMES", "nearest_objective", "telling_trial", "tried", "valid_trials", "why_text"]
 
 OUTCOMES: Final[Mapping[str, str]] = {
     "holds": "holds",
@@ -41,6 +41,12 @@ def valid_trials(
 ) -> Sequence[TrialRecord]:
     """Those of them that say something about the target."""
     return [trial for trial in tried(study, setting=setting, users=users) if trial.outcome != _INVALID]
+
+
+def nearest_objective(trials: Iterable[TrialRecord]) -> str:
+    """The objective that was nearest to its limit in most of them; empty where none was measured."""
+    nearest = Counter(trial.objective for trial in trials if trial.objective)
+    return nearest.most_common(1)[0][0] if nearest else ""
 
 
 def telling_trial(

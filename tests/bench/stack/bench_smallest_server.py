@@ -1,8 +1,8 @@
 """The smallest server for 10,000 users: `loadstone capacity` in the stack, with the compiled and the naive target.
 
-It prints the answer and every trial of both studies. For 10,000 users the naive target would need twelve cores, so it
-is asked for 300, and for 1 % of failures: at their 25 requests/s, 0.1 % would need four minutes a trial. Without an
-engine, CI=true installs one.
+It prints the answer and every trial of both studies. For 10,000 users the naive target would need twelve cores or more,
+so it is asked for 120, and for 1 % of failures: at their 10 requests/s, 0.1 % would need ten minutes a trial. Without
+an engine, CI=true installs one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PACED = Path(__file__).with_name("pace.py")
 CORES = Path(__file__).with_name("cores.yaml")
-P95 = ("--objective", "p95<500ms", "--objective")
+P95 = ("--objective", "p95<1s", "--objective")
+"""A worker may lag by 5 % of it (p99). On two cores it lags by 30 ms, because the target may use both."""
 LENGTHS = ("--measure", "20s", "--warmup", "10s", "-r", "400")
 WORKERS = 2
 """Enough for 830 requests/s; more of them would only take turns on the machine's two cores."""
@@ -58,10 +59,10 @@ class Asked:
         ),
         Asked(
             mode="naive",
-            users=300,
+            users=120,
             failures="failures<=1%",
             axes=("--cpu", "0.2,0.3,0.4,0.5,0.6", "--memory", "384m,512m,768m", "--replicas", "1,3"),
-            budget="15m",
+            budget="22m",
         ),
     ],
     ids=lambda asked: asked.mode,

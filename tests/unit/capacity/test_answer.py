@@ -99,8 +99,8 @@ def test_without_an_answer_the_study_can_go_on():
 
 def test_the_confidence_is_how_seldom_chance_would_look_like_that():
     assert confidence_text(SETTINGS_STUDY) == (
-        "Over 3 trials the objective nearest to its limit was held with 33 % to spare (95 % interval: 26 to 39 %):"
-        " a setting that only just holds would look as good in less than 1 of 1,000 cases."
+        "Over 3 trials the objective nearest to its limit, p95<500ms, was held with 33 % to spare (95 % interval: 26"
+        " to 39 %): a setting that only just holds would look as good in less than 1 of 1,000 cases."
     )
     assert confidence_text(answered(margin=-0.1, margin_se=0.1)).endswith("in about 159 of 1,000 cases.")
     assert confidence_text(USERS_STUDY) == "With 140 users it held in 1 of 1 trial, at 148 requests/s."

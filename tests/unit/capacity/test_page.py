@@ -151,10 +151,11 @@ def test_a_trial_that_did_not_start_has_no_link():
 def test_the_evidence_is_that_of_the_answer_and_its_neighbours():
     rows = part(page_text(SETTINGS_STUDY), "evidence").findall(".//tbody/tr")
     assert [words(row)[:45] for row in rows] == [
-        "2 replicas of 0.75 CPU and 512m holds \N{EN DASH} \N{EN DASH} \N{EN DASH} h",
+        "2 replicas of 0.75 CPU and 512m holds \N{EN DASH} \N{EN DASH} \N{EN DASH} p",
         "2 replicas of 0.5 CPU and 512m does not hold ",
         "2 replicas of 0.75 CPU and 256m does not hold",
     ]
+    assert "p95<500ms held with 33 % to spare" in words(rows[0])
     assert QUOTA.evidence in words(rows[1])
     assert QUOTA.cure in words(rows[1])
 
