@@ -26,7 +26,7 @@ PACED = Path(__file__).with_name("pace.py")
 CORES = Path(__file__).with_name("cores.yaml")
 P95 = ("--objective", "p95<1s", "--objective")
 """A worker may lag by 5 % of it (p99). On two cores it lags by 30 ms, because the target may use both."""
-LENGTHS = ("--measure", "20s", "--warmup", "10s", "-r", "400")
+LENGTHS = ("--measure", "20s", "--warmup", "10s")
 WORKERS = 2
 """Enough for 830 requests/s; more of them would only take turns on the machine's two cores."""
 SEEDS_COLUMNS = (
@@ -42,6 +42,8 @@ class Asked:
 
     mode: str
     users: int
+    spawn_rate: str
+    """Users of one burst would ask together every 12 s: a ramp lasts at least nearly as long."""
     failures: str
     axes: tuple[str, ...]
     budget: str
@@ -53,6 +55,7 @@ class Asked:
         Asked(
             mode="compiled",
             users=10_000,
+            spawn_rate="400",
             failures="failures<=0.1%",
             axes=("--cpu", "0.1,0.2,0.3,0.4,0.6", "--memory", "128m,192m,256m,384m", "--replicas", "1,3"),
             budget="25m",
@@ -60,9 +63,10 @@ class Asked:
         Asked(
             mode="naive",
             users=120,
+            spawn_rate="10",
             failures="failures<=1%",
             axes=("--cpu", "0.2,0.3,0.4,0.5,0.6", "--memory", "384m,512m,768m", "--replicas", "1,3"),
-            budget="22m",
+            budget="30m",
         ),
     ],
     ids=lambda asked: asked.mode,
@@ -87,7 +91,8 @@ def bench_smallest_server(engine: DockerEngine, tmp_path: Path, asked: Asked) ->
 def study(stack: ComposeStack, asked: Asked) -> int:
     """The study, shown while it goes on, and its trials; the exit code."""
     where = ("--stack-url", stack.locust, "--results", str(stack.results))
-    words = ("-u", str(asked.users), *LENGTHS, *P95, asked.failures, *asked.axes, "--budget", asked.budget, *where)
+    load = ("-u", str(asked.users), "-r", asked.spawn_rate)
+    words = (*load, *LENGTHS, *P95, asked.failures, *asked.axes, "--budget", asked.budget, *where)
     print(f"\n{asked.mode}:", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "loadstone", "capacity", *words],
