@@ -45,7 +45,7 @@ test: $(DEV_SET) ## Run the tests that need only Python packages
 
 .PHONY: test-runs
 test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also needs nothing but Python packages
-	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig -n 2 $(ARGS)
+	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig -n 3 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
