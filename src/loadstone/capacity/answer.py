@@ -129,7 +129,9 @@ def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:
     elif answer.proved and more is not None:
         were = "was" if more == 1 else "were"
         sentences.append(f"{_users(more)} {were} too many{why_text(study, users=more)}.")
-    if answer.open:
+    if answer.open and answer.proved:
+        sentences.append(f"Which numbers between them it holds is open: {answer.open}.")
+    elif answer.open:
         sentences.append(f"Whether it holds {'more' if answer.holds is not None else 'any'} is open: {answer.open}.")
     return sentences
 

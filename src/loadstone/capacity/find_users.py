@@ -29,23 +29,28 @@ def find_users(trials: Trials, question: UsersQuestion) -> StudyRecord:
         fewest=question.at_least, most=question.at_most, first=question.first, measure_s=trials.study.measure_s
     )
     try:
-        known = _proved(_searched(search, trials))
+        known = _proved(*_searched(search, trials))
     except OutOfReach as limit:
         known = _open(_known_below(search, trials), limit)
     return trials.write(answer=known)
 
 
-def _searched(search: MostUsers, trials: Trials) -> UsersAnswer:
+def _searched(search: MostUsers, trials: Trials) -> tuple[UsersAnswer, str]:
+    """The answer, and what could not be tried to narrow it for want of time; empty where all could."""
+    left_out = ""
+
     def observe(ask: AskUsers) -> Observation | None:
         try:
             trial = trials.valid(TrialPlan(users=ask.users, window_s=ask.window_s, kept_s=ask.kept_s))
-        except OutOfTime:
-            if ask.kept_s:
-                return None
-            raise
+        except OutOfTime as limit:
+            if not ask.kept_s:
+                raise
+            nonlocal left_out
+            left_out = str(limit)
+            return None
         return Observation(margin=trial.margin, margin_se=trial.margin_se)
 
-    return converse(search.steps(), observe)
+    return converse(search.steps(), observe), left_out
 
 
 def _known_below(search: MostUsers, trials: Trials) -> UsersAnswer:
@@ -54,19 +59,19 @@ def _known_below(search: MostUsers, trials: Trials) -> UsersAnswer:
     if best.holds is None:
         return best
     try:
-        answer = _searched(search.below(best.holds), trials)
+        answer, _ = _searched(search.below(best.holds), trials)
     except OutOfReach:
         return search.best_known()
     return answer if answer.not_held is not None else best
 
 
-def _proved(answer: UsersAnswer) -> UsersAnswerRecord:
+def _proved(answer: UsersAnswer, left_out: str) -> UsersAnswerRecord:
     known = UsersAnswerRecord(
         holds=answer.holds, not_held=answer.not_held, not_held_undecided=answer.undecided, proved=True
     )
     if answer.holds is None and answer.undecided:
         return replace(known, proved=False, open=f"{answer.not_held:,} users are too near the limit to tell")
-    return known
+    return replace(known, open=left_out) if answer.is_wide else known
 
 
 def _open(best: UsersAnswer, limit: OutOfReach) -> UsersAnswerRecord:

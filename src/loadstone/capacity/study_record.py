@@ -116,8 +116,8 @@ class UsersAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", tag
     holds: Annotated[int | None, Meta(description="The most users that held; null if not even the fewest did.")]
     not_held: Annotated[int | None, Meta(description="The fewest above them that did not; null if none was found.")]
     not_held_undecided: Annotated[bool, Meta(description="Whether those were too near the limit to tell.")] = False
-    proved: Annotated[bool, Meta(description="Whether both are proved, so that there is nothing left to try.")]
-    open: Annotated[str, Meta(description="Why it is not proved; empty if it is.")] = ""
+    proved: Annotated[bool, Meta(description="Whether both were found by the rules of a proof.")]
+    open: Annotated[str, Meta(description="What there is left to try, and why; empty if there is nothing.")] = ""
 
 
 class NeighbourRecord(Struct, frozen=True, kw_only=True):

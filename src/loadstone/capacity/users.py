@@ -63,6 +63,11 @@ class UsersAnswer:
     not_held: int | None
     undecided: bool = False
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is a number between them that would be tried if there were time."""
+        return self.holds is not None and self.not_held is not None and _middle(self.holds, self.not_held) is not None
+
 
 @dataclass(slots=True)
 class MostUsers:

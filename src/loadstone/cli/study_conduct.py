@@ -88,7 +88,7 @@ def _conduct(
     made.write()
     answer = made.study.answer
     try:
-        if answer is None or not answer.proved:
+        if answer is None or not answer.proved or answer.open:
             laboratory.prepare(made, view.note, resumed=resumed)
             _find(made)
     except Interrupted:

@@ -153,6 +153,7 @@ class DemoTarget:
             self.sleep(_LOOK_EVERY_S)
 
     def _make_model(self, train: ManagedProcess, deadline_s: float, interrupted: Callable[[], bool]) -> None:
+        self.trained.unlink(missing_ok=True)  # of a registry that is gone: another run would not wait for this one
         train.start()
         try:
             while train.alive and self.clock.monotonic_s() < deadline_s and not interrupted():

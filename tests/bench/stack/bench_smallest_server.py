@@ -1,6 +1,6 @@
 """The smallest server for 10,000 users: `loadstone capacity` in the stack, with the compiled and the naive target.
 
-It prints the answer and every trial of both studies. For 10,000 users the naive target would need twelve cores or more,
+It prints the answer and every trial of both studies. For 10,000 users the naive target would need 25 cores or more,
 so it is asked for 120, and for 1 % of failures: at their 10 requests/s, 0.1 % would need ten minutes a trial. Without
 an engine, CI=true installs one.
 """
@@ -63,7 +63,7 @@ class Asked:
         Asked(
             mode="naive",
             users=120,
-            spawn_rate="10",
+            spawn_rate="12",
             failures="failures<=1%",
             axes=("--cpu", "0.2,0.3,0.4,0.5,0.6", "--memory", "384m,512m,768m", "--replicas", "1,3"),
             budget="30m",

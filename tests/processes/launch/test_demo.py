@@ -62,6 +62,17 @@ def test_a_model_that_was_made_before_is_not_looked_for_by_training_again(
     assert machine.started() == ["target"]
 
 
+def test_while_a_model_is_made_no_mark_says_that_there_is_one(
+    machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
+):
+    machine.ends_at_once["train"] = 1
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    demo.target.trained.touch()
+    with pytest.raises(PlatformError, match="did not start"):
+        demo.start()
+    assert not demo.target.trained.exists()
+
+
 def test_a_registry_without_the_model_that_was_made_for_it_gets_it_with_the_next_start(
     machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
 ):

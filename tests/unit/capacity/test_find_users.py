@@ -180,6 +180,19 @@ def test_where_time_is_short_a_wider_distance_is_proved(tmp_path: Path, budget_s
     assert (users_answer(study).holds, users_answer(study).not_held) == (holds, not_held)
     assert sum(each.window_s for each in target.asked) <= budget_s
     assert study.trials[-1].window_s == 120.0
+    is_cut = budget_s < 1_000
+    assert users_answer(study).open.endswith("could not be measured: there was no time left") is is_cut
+    assert ("Which numbers between them it holds is open" in answer_text(study)) is is_cut
+    assert exit_code(study) is ExitCode.PASS
+
+
+def test_an_answer_that_time_cut_short_is_narrowed_when_there_is_more(tmp_path: Path):
+    folder, target = StudyFolder(tmp_path / "s"), Target(323)
+    cut = conduct_users(folder, STUDY, target, lambda plan: bool(plan.kept_s))
+    assert (users_answer(cut).holds, users_answer(cut).not_held) == (200, 400)
+    whole = conduct_users(folder, folder.read(), target)
+    assert (users_answer(whole).holds, users_answer(whole).not_held, users_answer(whole).open) == (308, 322, "")
+    assert whole.trials[: len(cut.trials)] == cut.trials
 
 
 def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path):
