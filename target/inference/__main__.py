@@ -41,7 +41,7 @@ def _call(options: argparse.Namespace) -> Callable[[Settings], int]:
     if options.command == "train":
         from inference.training import train  # noqa: PLC0415
 
-        return partial(train, mark=options.mark)
+        return train
     if options.command == "compile":
         from inference.compiling import compile_command  # noqa: PLC0415
 
@@ -62,9 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     added = {name: commands.add_parser(name, help=text, description=text) for name, text in _COMMANDS.items()}
-    added["train"].add_argument(
-        "--mark", type=Path, metavar="FILE", help="write the registered version to this file when there is one"
-    )
     added["compile"].add_argument(
         "--into", type=Path, metavar="FOLDER", help="write the graph to this folder instead of the registry"
     )

@@ -26,10 +26,8 @@ _EXAMPLE_ROWS: Final = 20
 _TRUSTED: Final = ["sklearn.tree._tree.Tree"]
 
 
-def train(settings: Settings, mark: Path | None = None) -> int:
+def train(settings: Settings) -> int:
     """Register the sample model under MODEL_URI's name and alias unless it exists; print one line; return 0.
-
-    Afterwards its version is in the file ``mark``, if one is named.
 
     Raises:
         SettingsError: MODEL_URI names a version or stage, which only the registry can assign.
@@ -51,8 +49,6 @@ def train(settings: Settings, mark: Path | None = None) -> int:
             ) from missing
         version = register_sample(registry, uri)
         sys.stdout.write(f"registered {uri.text} as version {version.number}\n")
-    if mark is not None:
-        mark.write_text(f"{version}\n", "utf-8")
     return 0
 
 

@@ -11,7 +11,7 @@ TESTS = ROOT / "tests"
 
 def steps() -> list[str]:
     """The targets that CI makes, in order."""
-    return re.findall(r"^step make (\S+)(?: &)?$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    return re.findall(r"^step make (\S+)(?: > .*&)?$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
 
 
 def rows() -> dict[str, str]:
@@ -38,6 +38,11 @@ def test_every_file_of_tests_is_run_by_exactly_one_target():
 def test_every_place_that_a_target_names_exists():
     named = {place for target in tiers() for place in target.runs | target.leaves}
     assert {place for place in named if not (ROOT / place).exists()} == set()
+
+
+def test_ci_waits_for_the_servers_before_the_first_tier_that_needs_them():
+    text = (ROOT / ".ci" / "run").read_text()
+    assert text.index("step make servers ") < text.index('wait "$servers"') < text.index("step make test-services")
 
 
 def test_ci_runs_every_tier_once():

@@ -123,10 +123,10 @@ def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:
     elif answer.proved and more is not None:
         return [f"The target does not hold even {_users(more)} ({aims}){why_text(study, users=more)}."]
     else:
-        sentences = [f"The target was not proved to hold any number of users ({aims})."]
-    if answer.proved and more is not None and answer.not_held_undecided:
+        sentences, more = [f"The target was not proved to hold any number of users ({aims})."], None
+    if more is not None and answer.not_held_undecided:
         sentences.append(f"With {_users(more)} the trials were too near the limit to tell.")
-    elif answer.proved and more is not None:
+    elif more is not None:
         were = "was" if more == 1 else "were"
         sentences.append(f"{_users(more)} {were} too many{why_text(study, users=more)}.")
     if answer.open and answer.proved:

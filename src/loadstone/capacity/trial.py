@@ -78,13 +78,13 @@ class Outcome(StrEnum):
 class TrialPlan:
     """A run with so many users, measured for so long after ramp and warm-up; under these limits, if any are given.
 
-    ``kept_s``: how long later trials measure for which there has to be time when this one has ended.
+    It makes sense only if there is time for the trials that come ``then`` as well.
     """
 
     users: int
     window_s: float
     setting: Setting | None = None
-    kept_s: tuple[float, ...] = ()
+    then: tuple[TrialPlan, ...] = ()
 
     @property
     def what(self) -> str:

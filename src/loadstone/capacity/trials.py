@@ -31,7 +31,6 @@ __all__ = [
     "LONGEST_S",
     "Interrupted",
     "OutOfReach",
-    "OutOfTime",
     "StudyTeller",
     "Trials",
     "converse",
@@ -63,10 +62,6 @@ class OutOfReach(Exception):  # noqa: N818  (not an error)
 
     def __init__(self, plan: TrialPlan, why: str) -> None:
         super().__init__(f"{plan.what} could not be measured: {why}")
-
-
-class OutOfTime(OutOfReach):
-    """What may not begin any more, whatever a trial of it would show."""
 
 
 class StudyTeller(Protocol):
@@ -104,7 +99,7 @@ class Trials:
             self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
 
     def valid(self, plan: TrialPlan) -> TrialRecord:
-        """A trial that says something about the target. Raises `OutOfReach`, or `OutOfTime`."""
+        """A trial that says something about the target. Raises `OutOfReach`."""
         for _ in range(_MOST_INVALID):
             trial = self._next(plan)
             if trial.outcome in _OBSERVED:
@@ -123,17 +118,20 @@ class Trials:
     def _next(self, plan: TrialPlan) -> TrialRecord:
         if past := self._past.get((plan.users, plan.setting)):
             return past.popleft()
-        needed_s = _needed_s(self.study, plan.users)
-        kept_s = tuple(max(window_s, needed_s) for window_s in plan.kept_s)
-        plan = replace(plan, window_s=max(plan.window_s, needed_s), kept_s=kept_s)
+        plan = self._long_enough(plan)
         made = len(self.study.trials)
         if why_not := self._why_not(plan, made):
-            raise OutOfTime(plan, why_not)
+            raise OutOfReach(plan, why_not)
         self._teller.begins(made + 1, plan)
         trial = self._run_trial(plan)
         self.write(trials=(*self.study.trials, trial))
         self._teller.ended(made + 1, trial)
         return trial
+
+    def _long_enough(self, plan: TrialPlan) -> TrialPlan:
+        """With windows in which there are as many requests as it takes to decide."""
+        window_s = max(plan.window_s, _needed_s(self.study, plan.users))
+        return replace(plan, window_s=window_s, then=tuple(map(self._long_enough, plan.then)))
 
 
 def converse(steps: Generator[Asked, Seen, Found], observe: Callable[[Asked], Seen]) -> Found:

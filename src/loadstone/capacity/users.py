@@ -6,8 +6,8 @@ level is tried again until its margin is clear of zero: one that stays undecided
 run of its own, so nothing of a ramp and nothing of another level is in its figures: a percentile over all requests
 since the start overestimates, because it remembers the quiet beginning.
 
-Where time is limited, halving ends while enough is left for the proof: a wider distance that is proved says more than a
-narrow one that is not.
+Once a level holds, each trial of another one names those that would prove it: where time is limited, whoever makes the
+trials leaves off while there is enough for them, and proves what is `best_known`.
 """
 
 from __future__ import annotations
@@ -39,16 +39,15 @@ other trials have shown, so it may be less sure by itself."""
 class AskUsers:
     """Run a trial with so many users, and measure for so long after the ramp.
 
-    One that narrows an answer is made only if afterwards there is time for trials that measure as long as those
-    ``kept_s``: the search is sent None where there is not.
+    It makes sense only if there is time for the trials that come ``then`` as well.
     """
 
     users: int
     window_s: float
-    kept_s: tuple[float, ...] = ()
+    then: tuple[AskUsers, ...] = ()
 
 
-_Steps: TypeAlias = "Generator[AskUsers, Observation | None, T]"
+_Steps: TypeAlias = "Generator[AskUsers, Observation, T]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +61,6 @@ class UsersAnswer:
     holds: int | None
     not_held: int | None
     undecided: bool = False
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether there is a number between them that would be tried if there were time."""
-        return self.holds is not None and self.not_held is not None and _middle(self.holds, self.not_held) is not None
 
 
 @dataclass(slots=True)
@@ -89,11 +83,15 @@ class MostUsers:
         """The whole search: yields trials, is sent what was observed, and returns the answer."""
         low, high = yield from self._bracket()
         while low is not None:
-            low, high = yield from self._narrowed(low, high)
+            while high is not None and (middle := _middle(low, high)) is not None:
+                if (yield from self._holds(middle, then=self._proof_of(low))):
+                    low = middle
+                else:
+                    high = middle
             if (yield from self._held(low)):
                 break
             high, low = low, self._below(low)
-        return UsersAnswer(holds=low, not_held=high, undecided=high is not None and self._is_undecided(high))
+        return self._answer(low, high)
 
     def below(self, most: int) -> MostUsers:
         """A search that knows what this one knows, and goes up to ``most`` users only, beginning there."""
@@ -102,14 +100,18 @@ class MostUsers:
         return search
 
     def best_known(self) -> UsersAnswer:
-        """The most users that held so far and were not found not to when tried for longer, and the fewest above."""
-        held = [users for users in self.evidence.observations if self._is_held(users)]
-        holds = max(held, default=None)
-        above = [users for users in self.evidence.observations if users > (holds or 0)]
-        not_held = min(above, default=None)
-        return UsersAnswer(
-            holds=holds, not_held=not_held, undecided=not_held is not None and self._is_undecided(not_held)
-        )
+        """The most users that held so far and were not found not to when tried for longer, and the fewest above.
+
+        Those above were decided, or as near to the limit as can be told: one trial of a level says nothing.
+        """
+        found = {users: self._finding(users) for users in self.evidence.observations}
+        holds = max((users for users, finding in found.items() if finding is Finding.HOLDS), default=None)
+        above = (users for users, finding in found.items() if users > (holds or 0) and finding is not None)
+        return self._answer(holds, min(above, default=None))
+
+    def is_proved(self, users: int | None) -> bool:
+        """Whether so many users held for longer too."""
+        return users is not None and self.proof.finding(users) is Finding.HOLDS
 
     def _bracket(self) -> _Steps[tuple[int | None, int | None]]:
         """A level that holds and a higher one that does not; None for one that there is not within the range."""
@@ -119,7 +121,7 @@ class MostUsers:
             low = users
             while high is None and low < self.most:
                 users = min(ceil(low * _GROW), self.most)
-                if (yield from self._holds(users, _LOOKS_FOR)):
+                if (yield from self._holds(users, _LOOKS_FOR, self._proof_of(low))):
                     low = users
                 else:
                     high = users
@@ -133,56 +135,40 @@ class MostUsers:
                 high = users
         return low, high
 
-    def _narrowed(self, low: int, high: int | None) -> _Steps[tuple[int, int | None]]:
-        """Both levels, as near to each other as they have to be, or as time allows beside the proof."""
-        kept_s = (_HOLDS_FOR * self.measure_s,) * _PROOF_RULES.most_trials
-        while high is not None and (middle := _middle(low, high)) is not None:
-            while (finding := self.evidence.finding(middle)) is None:
-                observation = yield AskUsers(middle, self.measure_s, kept_s)
-                if observation is None:
-                    return low, high
-                self.evidence.add(middle, observation)
-            if finding is Finding.HOLDS:
-                low = middle
-            else:
-                high = middle
-        return low, high
-
-    def _holds(self, users: int, first_for: float) -> _Steps[bool]:
+    def _holds(self, users: int, first_for: float = 1.0, then: tuple[AskUsers, ...] = ()) -> _Steps[bool]:
         """Try a level until it is decided, or as often as is allowed; the first trial may be shorter."""
         while (finding := self.evidence.finding(users)) is None:
-            observation = yield AskUsers(users, (1.0 if self.evidence.of(users) else first_for) * self.measure_s)
-            self.evidence.add(users, _made(observation))
+            times = 1.0 if self.evidence.of(users) else first_for
+            self.evidence.add(users, (yield AskUsers(users, times * self.measure_s, then)))
         return finding is Finding.HOLDS
+
+    def _proof_of(self, users: int) -> tuple[AskUsers, ...]:
+        """The trials that prove a level, if none of them is clear by itself."""
+        return (AskUsers(users, _HOLDS_FOR * self.measure_s),) * _PROOF_RULES.most_trials
 
     def _held(self, users: int) -> _Steps[bool]:
         """Whether the answer holds for longer too."""
         while (finding := self.proof.finding(users)) is None:
-            observation = _made((yield AskUsers(users, _HOLDS_FOR * self.measure_s)))
+            observation = yield AskUsers(users, _HOLDS_FOR * self.measure_s)
             self.evidence.add(users, observation)
             self.proof.add(users, observation)
         return finding is Finding.HOLDS
 
     def _below(self, users: int) -> int | None:
         """Where to go on below a level that did not hold after all: the next that did, or a small step down."""
-        held = [each for each in self.evidence.observations if each < users and self._is_held(each)]
+        held = [each for each in self.evidence.observations if each < users and self._finding(each) is Finding.HOLDS]
         if held:
             return max(held)
         return max(self.fewest, floor(users / _RESOLUTION)) if users > self.fewest else None
 
-    def _is_held(self, users: int) -> bool:
-        is_held = self.evidence.finding(users) is Finding.HOLDS
-        return is_held and (not self.proof.of(users) or self.proof.finding(users) is Finding.HOLDS)
+    def _finding(self, users: int) -> Finding | None:
+        """Of all trials of a level; of the long ones, where there are any and all together hold."""
+        finding = self.evidence.finding(users)
+        return self.proof.finding(users) if finding is Finding.HOLDS and self.proof.of(users) else finding
 
-    def _is_undecided(self, users: int) -> bool:
-        return Finding.UNDECIDED in {self.evidence.finding(users), self.proof.finding(users)}
-
-
-def _made(observation: Observation | None) -> Observation:
-    """What was observed in a trial after which no time has to be kept."""
-    if observation is None:
-        raise ValueError("only a trial that narrows an answer may be left out")
-    return observation
+    def _answer(self, holds: int | None, not_held: int | None) -> UsersAnswer:
+        is_undecided = not_held is not None and self._finding(not_held) is Finding.UNDECIDED
+        return UsersAnswer(holds=holds, not_held=not_held, undecided=is_undecided)
 
 
 def _middle(low: int, high: int) -> int | None:

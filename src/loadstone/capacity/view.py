@@ -44,7 +44,7 @@ class StudyView:
 
     def __init__(self, study: StudyRecord, left: Callable[[int], str] = lambda _made: "") -> None:
         self._left = left
-        self._last = {_what(trial): (number, trial.outcome) for number, trial in enumerate(study.trials, 1)}
+        self._last = {(each.users, each.setting): (number, each.outcome) for number, each in enumerate(study.trials, 1)}
         self.note(f"study {study.id}: {question_text(study)}")
 
     def note(self, text: str) -> None:
@@ -55,23 +55,18 @@ class StudyView:
     def begins(self, number: int, plan: TrialPlan) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
         left, again = self._left(number - 1), ""
-        if plan.what in self._last:
-            last, outcome = self._last[plan.what]
+        if before := self._last.get((plan.users, plan.setting)):
+            last, outcome = before
             again = f" again, as trial {last} was invalid" if outcome == _INVALID else " again, to be sure"
         lasts = f"measured for {plan.window_s:g} s{f' ({left})' if left else ''}"
         self.note(f"trial {number}: {plan.what}{again}, {lasts}")
 
     def ended(self, number: int, trial: TrialRecord) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
-        what = _what(trial)
-        self._last[what] = number, trial.outcome
+        what = f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
+        self._last[trial.users, trial.setting] = number, trial.outcome
         cause = f" ({trial.bottleneck.cause})" if trial.bottleneck and trial.bottleneck.cause != "unknown" else ""
         self.note(f"trial {number}: {what}: {trial.outcome}: {trial.why or _figures(trial)}{cause}")
-
-
-def _what(trial: TrialRecord) -> str:
-    """What it tried, as its plan said."""
-    return f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
 
 
 def print_study(study: StudyRecord, console: Console | None = None, results: Path = USUAL_RESULTS) -> int:

@@ -149,7 +149,7 @@ class Laboratory:
     def why_not(self, plan: TrialPlan, made: int) -> str:
         """Why no further trial may begin; empty as long as one may."""
         settings = self._settings
-        windows_s = (plan.window_s, *plan.kept_s)
+        windows_s = (plan.window_s, *(each.window_s for each in plan.then))
         if settings.trials is not None and made + len(windows_s) > settings.trials:
             return f"the limit of {counted(settings.trials, 'trial')} was reached"
         ends_s = self.spent_s + sum(self._beside_window_s + window_s for window_s in windows_s)

@@ -92,13 +92,14 @@ def _asks_for_info(file: Path) -> bool:
 class DemoTarget:
     """The processes of the demo target: ``train`` makes a model (None where there is one), ``serve`` serves it.
 
-    The file ``trained`` says that there is one: to find that out, training needs seconds for its libraries alone.
+    The file ``trained`` says that there is one: to find that out, training needs seconds for its libraries alone. None
+    where a model is named.
     """
 
     train: ManagedProcess | None
     serve: ManagedProcess
     host: str
-    trained: Path
+    trained: Path | None
     clock: Clock = SYSTEM_CLOCK
     sleep: Callable[[float], None] = time.sleep
 
@@ -116,17 +117,16 @@ class DemoTarget:
         ``prefix``: words before the command line that serves; training runs without limits.
         """
         folder, state = target_folder(), _state_folder()
-        trained = state / "trained"
+        trained = None if settings.demo_model else state / "trained"
         port = settings.demo_port or ports.reserve(_BIND)
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, **_NO_DRAIN, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": demo_registry(settings)}
         env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
         argv, cwd = python_module("inference"), None if settings.demo_model else state
-        training = [*argv, "train", "--mark", str(trained)]
-        train = make_process(name="train", argv=training, env=env, log=logs / "train.log", cwd=cwd)
+        train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
-        has_model = settings.demo_model or (trained.exists() and (state / _DATABASE).exists())
+        has_model = trained is None or (trained.exists() and (state / _DATABASE).exists())
         return cls(None if has_model else train, serve, f"http://{_BIND}:{port}", trained)
 
     def start(self, interrupted: Callable[[], bool]) -> None:
@@ -148,12 +148,13 @@ class DemoTarget:
                 raise self._failure(self.serve)
             last_fine_s = last_fine_s if reason else now_s
             if now_s - last_fine_s > _NOT_READY_FOR_S:
-                self.trained.unlink(missing_ok=True)
-                raise UsageError(f"the demo target has no model: {reason}")
+                self._forget_model()
+                hint = "Start it again: then the model is made anew" if self.trained else ""
+                raise UsageError(f"the demo target has no model: {reason}", hint=hint)
             self.sleep(_LOOK_EVERY_S)
 
     def _make_model(self, train: ManagedProcess, deadline_s: float, interrupted: Callable[[], bool]) -> None:
-        self.trained.unlink(missing_ok=True)  # of a registry that is gone: another run would not wait for this one
+        self._forget_model()  # that of a registry which is gone: another run would not wait for this one
         train.start()
         try:
             while train.alive and self.clock.monotonic_s() < deadline_s and not interrupted():
@@ -162,6 +163,12 @@ class DemoTarget:
                 raise self._failure(train)
         finally:
             train.stop()
+        if self.trained and train.exit_code == 0:
+            self.trained.touch()
+
+    def _forget_model(self) -> None:
+        if self.trained:
+            self.trained.unlink(missing_ok=True)
 
     def _failure(self, process: ManagedProcess) -> UsageError | PlatformError:
         last_line = (process.tail() or "its log is empty").splitlines()[-1]

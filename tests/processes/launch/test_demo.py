@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from inference.settings import read_settings
 from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
 from loadstone.launch.local import LocalStack
@@ -53,24 +54,24 @@ def test_a_demo_target_is_trained_and_then_awaited(machine: FakeMachine, target:
 def test_a_model_that_was_made_before_is_not_looked_for_by_training_again(
     machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
 ):
-    demo = Demo(machine, tmp_path, target.server_address[1])
-    assert machine.processes["train"].argv[-2:] == ["--mark", str(demo.target.trained)]
-    demo.target.trained.touch()
-    assert Demo(machine, tmp_path, target.server_address[1]).target.train, "its registry is not there"
+    machine.ends_at_once["train"] = 0
+    Demo(machine, tmp_path, target.server_address[1]).start()
+    Demo(machine, tmp_path, target.server_address[1]).start()
+    assert machine.started() == ["train", "target", "train", "target"], "its registry is not there"
     (demo_state / "mlflow.db").touch()
     Demo(machine, tmp_path, target.server_address[1]).start()
-    assert machine.started() == ["target"]
+    assert machine.started()[4:] == ["target"]
 
 
 def test_while_a_model_is_made_no_mark_says_that_there_is_one(
     machine: FakeMachine, target: TargetDouble, demo_state: Path, tmp_path: Path
 ):
+    demo_state.mkdir()
+    (demo_state / "trained").touch()
     machine.ends_at_once["train"] = 1
-    demo = Demo(machine, tmp_path, target.server_address[1])
-    demo.target.trained.touch()
     with pytest.raises(PlatformError, match="did not start"):
-        demo.start()
-    assert not demo.target.trained.exists()
+        Demo(machine, tmp_path, target.server_address[1]).start()
+    assert not (demo_state / "trained").exists()
 
 
 def test_a_registry_without_the_model_that_was_made_for_it_gets_it_with_the_next_start(
@@ -80,14 +81,19 @@ def test_a_registry_without_the_model_that_was_made_for_it_gets_it_with_the_next
     demo_state.mkdir()
     for name in ("trained", "mlflow.db"):
         (demo_state / name).touch()
-    with pytest.raises(UsageError, match="the demo target has no model"):
+    with pytest.raises(UsageError, match="the demo target has no model") as refused:
+        Demo(machine, tmp_path, target.server_address[1], demo_model="models:/mine/1").start()
+    assert (demo_state / "trained").exists(), "it says nothing of another model"
+    assert not refused.value.hint
+    with pytest.raises(UsageError, match="the demo target has no model") as refused:
         Demo(machine, tmp_path, target.server_address[1]).start()
+    assert "Start it again" in refused.value.hint
     assert Demo(machine, tmp_path, target.server_address[1]).target.train
 
 
 def test_a_demo_target_ends_without_waiting_for_a_balancer(machine: FakeMachine, target: TargetDouble, tmp_path: Path):
     Demo(machine, tmp_path, target.server_address[1])
-    assert machine.processes["target"].env["TARGET_DRAIN_SECONDS"] == "0"
+    assert read_settings(machine.processes["target"].env).drain_s == 0
 
 
 def test_a_training_that_refuses_its_settings_is_wrong_use(machine: FakeMachine, target: TargetDouble, tmp_path: Path):

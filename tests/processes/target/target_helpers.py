@@ -39,9 +39,9 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def run_command(command: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of the target, with its options if it has any, and wait for it."""
+    """Run one command of the target and wait for it."""
     return subprocess.run(
-        [sys.executable, "-m", "inference", *command.split()],
+        [sys.executable, "-m", "inference", command],
         cwd=folder,
         env=environment(folder, **settings),
         capture_output=True,

@@ -35,6 +35,7 @@ class Target:
 
     def __init__(self, most: int, valid: int = 1_000_000, invalid_first: int = 0, objective: str = "p95<100ms") -> None:
         self.most, self.valid, self.invalid_first, self.objective = most, valid, invalid_first, objective
+        self.rps_per_user = 0.5
         self.asked: list[TrialPlan] = []
 
     def __call__(self, plan: TrialPlan) -> TrialRecord:
@@ -43,7 +44,7 @@ class Target:
         if plan.users > self.valid or len(self.asked) <= self.invalid_first:
             return replace(base, reasons=("worker 0 used 97 % of a core", "more"))
         margin = 3 * log(plan.users / (self.most + 0.5))
-        rps = plan.users / 2
+        rps = plan.users * self.rps_per_user
         outcome = "holds" if margin < 0 else "does not hold"
         return replace(base, outcome=outcome, margin=margin, margin_se=0.001, objective=self.objective, rps=rps)
 
@@ -173,13 +174,14 @@ def test_where_time_is_short_a_wider_distance_is_proved(tmp_path: Path, budget_s
 
     def time_is_up(plan: TrialPlan) -> bool:
         spent_s = sum(each.window_s for each in target.asked)
-        return spent_s + plan.window_s + sum(plan.kept_s) > budget_s
+        return spent_s + plan.window_s + sum(each.window_s for each in plan.then) > budget_s
 
     study = conduct_users(StudyFolder(tmp_path / "s"), STUDY, target, time_is_up)
     assert users_answer(study).proved
     assert (users_answer(study).holds, users_answer(study).not_held) == (holds, not_held)
-    assert sum(each.window_s for each in target.asked) <= budget_s
-    assert study.trials[-1].window_s == 120.0
+    *before, (users, window_s) = [(each.users, each.window_s) for each in target.asked]
+    assert (users, window_s) == (holds, 120.0)
+    assert sum(window_s for _, window_s in before) <= budget_s - 240, "the proof may take two trials"
     is_cut = budget_s < 1_000
     assert users_answer(study).open.endswith("could not be measured: there was no time left") is is_cut
     assert ("Which numbers between them it holds is open" in answer_text(study)) is is_cut
@@ -188,11 +190,58 @@ def test_where_time_is_short_a_wider_distance_is_proved(tmp_path: Path, budget_s
 
 def test_an_answer_that_time_cut_short_is_narrowed_when_there_is_more(tmp_path: Path):
     folder, target = StudyFolder(tmp_path / "s"), Target(323)
-    cut = conduct_users(folder, STUDY, target, lambda plan: bool(plan.kept_s))
+    cut = conduct_users(folder, STUDY, target, lambda plan: bool(plan.then) and plan.users not in {100, 200, 400})
     assert (users_answer(cut).holds, users_answer(cut).not_held) == (200, 400)
     whole = conduct_users(folder, folder.read(), target)
     assert (users_answer(whole).holds, users_answer(whole).not_held, users_answer(whole).open) == (308, 322, "")
     assert whole.trials[: len(cut.trials)] == cut.trials
+
+
+@pytest.mark.parametrize(("budget_s", "is_tried"), [(739.0, False), (740.0, True)])
+def test_the_time_that_is_kept_is_what_the_proof_takes_at_its_own_rate(tmp_path: Path, budget_s: float, is_tried: bool):
+    target = Target(323, objective="p99<100ms")
+    target.rps_per_user = 0.1  # 5,000 requests take 177 s with 283 users, and 149 s with 336
+
+    def time_is_up(plan: TrialPlan) -> bool:
+        spent_s = sum(each.window_s for each in target.asked)
+        return spent_s + plan.window_s + sum(each.window_s for each in plan.then) > budget_s
+
+    study = replace(STUDY, objectives=("p99<100ms",))
+    known = users_answer(conduct_users(StudyFolder(tmp_path / "s"), study, target, time_is_up))
+    assert (known.proved, known.holds, known.not_held) == (True, 283, 400)
+    asked = [(each.users, each.window_s) for each in target.asked]
+    assert asked[3:5] == [(400, 15.0), (283, 177)], "237 s of the budget are used"
+    assert asked[5:] == [*([(336, 149)] if is_tried else []), (283, 177)], "149 s, and twice 177 s, are left or not"
+
+
+def test_numbers_in_between_that_the_generator_cannot_measure_are_open(tmp_path: Path):
+    def invalid_between(plan: TrialPlan) -> TrialRecord:
+        return Target(323, valid=250 if 250 < plan.users < 400 else 1_000_000)(plan)
+
+    study = conducted(tmp_path, invalid_between)
+    known = users_answer(study)
+    assert (known.proved, known.holds, known.not_held) == (True, 200, 400)
+    assert "400 users were too many" in answer_text(study)
+    assert answer_text(study).endswith(
+        "Which numbers between them it holds is open: 283 users could not be measured: worker 0 used 97 % of a core"
+        " (and 1 more)."
+    )
+
+
+def test_a_number_that_one_trial_could_not_decide_is_not_said_to_be_too_many(tmp_path: Path):
+    def near(plan: TrialPlan) -> TrialRecord:
+        trial = Target(323)(plan)
+        return replace(trial, margin=0.05, margin_se=0.1, outcome="does not hold") if plan.users == 283 else trial
+
+    tried: list[int] = []
+
+    def time_is_up(plan: TrialPlan) -> bool:
+        tried.append(plan.users)
+        return tried.count(283) > 1 and bool(plan.then)
+
+    study = conduct_users(StudyFolder(tmp_path / "s"), STUDY, near, time_is_up)
+    assert [trial.users for trial in study.trials].count(283) == 1
+    assert (users_answer(study).holds, users_answer(study).not_held, users_answer(study).proved) == (200, 400, True)
 
 
 def test_a_target_that_does_not_hold_the_fewest_is_proof_of_that(tmp_path: Path):

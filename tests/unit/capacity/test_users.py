@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def conduct(
-    search: MostUsers, observe: Callable[[AskUsers], Observation | None], told: list[Observation] | None = None
+    search: MostUsers, observe: Callable[[AskUsers], Observation], told: list[Observation] | None = None
 ) -> tuple[UsersAnswer, list[AskUsers]]:
     """The answer, and all that was asked; what was ``told`` before is told again, and not observed."""
     return asked_and_answered(search.steps(), observe, told)
@@ -85,15 +85,13 @@ def test_short_trials_cannot_make_up_for_a_long_one_that_misses():
     assert answer.holds is None
 
 
-def test_halving_ends_where_no_time_would_be_left_for_the_proof():
-    def observe(ask: AskUsers) -> Observation | None:
-        return None if ask.kept_s and ask.users > 300 else holding(323)(ask)
-
-    answer, asked = conduct(MostUsers(), observe)
-    assert (answer.holds, answer.not_held) == (283, 400)
-    proofs = (120.0, 120.0)
-    tried = [(283, 30.0, proofs), (336, 30.0, proofs), (283, 120.0, ())]
-    assert [(ask.users, ask.window_s, ask.kept_s) for ask in asked[3:]] == tried
+def test_once_a_level_holds_each_trial_of_another_names_those_that_would_prove_it():
+    _, asked = conduct(MostUsers(), holding(323))
+    proofs = {users: (AskUsers(users, 120.0),) * 2 for users in (100, 200, 283)}
+    assert [(ask.users, ask.then) for ask in asked[:5]] == [
+        *((100, ()), (200, proofs[100]), (400, proofs[200]), (283, proofs[200]), (336, proofs[283])),
+    ]
+    assert (asked[-1].window_s, asked[-1].then) == (120.0, ())
 
 
 @settings(max_examples=200, deadline=None)

@@ -154,9 +154,9 @@ def test_a_trial_may_begin_if_there_is_time_for_those_that_have_to_follow(
     settings = load(CapacitySettings, {"objective": "p95<1s", **limits}, environ={})
     here = Laboratory(settings, RunsDouble(tmp_path), None, StopFlag(), BEGUN_USERS_STUDY)
     here._begun_s += 0.5  # what this test itself takes
-    plan = TrialPlan(users=5, window_s=30.0, kept_s=(100.0, 100.0))
+    plan = TrialPlan(users=5, window_s=30.0, then=(TrialPlan(users=4, window_s=100.0),) * 2)
     assert (here.why_not(plan, made) == "") is may
-    assert here.why_not(replace(plan, kept_s=()), made) == ""
+    assert here.why_not(replace(plan, then=()), made) == ""
 
 
 NOBODY = (
