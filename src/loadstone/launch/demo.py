@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +19,7 @@ from loadstone.launch.managed_process import ManagedProcess
 from loadstone.launch.python import python_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from loadstone.domain.time import Clock
     from loadstone.launch.managed_process import ReservedPorts
@@ -126,19 +129,37 @@ class DemoTarget:
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
-        has_model = trained is None or (trained.exists() and (state / _DATABASE).exists())
+        has_model = trained is None or _is_made(trained)
         return cls(None if has_model else train, serve, f"http://{_BIND}:{port}", trained)
 
     def start(self, interrupted: Callable[[], bool]) -> None:
         """Train if necessary, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
         deadline_s = self.clock.monotonic_s() + _READY_WITHIN_S
-        if self.train:
-            self._make_model(self.train, deadline_s, interrupted)
+        if self.train and self.trained:
+            with self._alone(self.trained.parent, deadline_s, interrupted):
+                if not interrupted() and not _is_made(self.trained):
+                    self._make_model(self.train, deadline_s, interrupted)
         if interrupted():
             return
         self.serve.start()
         with httpx.Client(base_url=self.host, timeout=1, trust_env=False) as client:
             self._await_ready(client, deadline_s, interrupted)
+
+    @contextmanager
+    def _alone(self, state: Path, deadline_s: float, interrupted: Callable[[], bool]) -> Iterator[None]:
+        """Wait until no other program makes the model: two would both make the tables of one registry.
+
+        Raises `PlatformError` when that takes too long.
+        """
+        handle = os.open(state, os.O_RDONLY)
+        try:
+            while not _locked(handle) and not interrupted():
+                if self.clock.monotonic_s() > deadline_s:
+                    raise PlatformError(f"another program has been making the demo's model in {state} for too long")
+                self.sleep(_LOOK_EVERY_S)
+            yield
+        finally:
+            os.close(handle)
 
     def _await_ready(self, client: httpx.Client, deadline_s: float, interrupted: Callable[[], bool]) -> None:
         last_fine_s = self.clock.monotonic_s()
@@ -175,6 +196,20 @@ class DemoTarget:
         if process.exit_code == ExitCode.USAGE:
             return UsageError(f"the demo target refuses to start: {last_line}")
         return PlatformError(f"the demo target did not start ({process.name}, exit {process.exit_code}): {last_line}")
+
+
+def _is_made(trained: Path) -> bool:
+    """Whether the registry beside this file has the model, as far as the file tells."""
+    return trained.exists() and (trained.parent / _DATABASE).exists()
+
+
+def _locked(handle: int) -> bool:
+    """Whether the folder is locked now (flock), until the handle is closed."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _not_ready_because(client: httpx.Client) -> str | None:

@@ -6,6 +6,7 @@ import importlib
 import logging
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +47,12 @@ class MlflowRegistry:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table of a new database
         self._uri, self._experiment_name = uri, experiment
         self._named: ServedVersion | None = None
-        with self._failing_as(UsageError):
-            self._client: Any = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._mlflow: Any = mlflow
+
+    @cached_property
+    def _client(self) -> Any:
+        """Made when it is needed: that makes the tables of a database which has none, and others may be at it."""
+        return self._mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def check(self, version: str | None) -> None:
         """Raise `UsageError` where the registry does not answer, or has no such version."""

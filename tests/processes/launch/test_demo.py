@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from support.launch_doubles import FakeMachine, FakeProcess, Script
 from support.loadstone_run import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.target_double import TargetDouble
@@ -72,6 +75,53 @@ def test_while_a_model_is_made_no_mark_says_that_there_is_one(
     with pytest.raises(PlatformError, match="did not start"):
         Demo(machine, tmp_path, target.server_address[1]).start()
     assert not (demo_state / "trained").exists()
+
+
+@pytest.fixture
+def other_program(demo_state: Path) -> Iterator[int]:
+    """It makes a model: its lock on the demo's folder."""
+    demo_state.mkdir()
+    handle = os.open(demo_state, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    yield handle
+    with contextlib.suppress(OSError):
+        os.close(handle)
+
+
+def test_a_model_that_another_program_makes_is_waited_for_and_not_made_twice(
+    machine: FakeMachine, target: TargetDouble, demo_state: Path, other_program: int, tmp_path: Path
+):
+    def is_made() -> None:
+        for name in ("trained", "mlflow.db"):
+            (demo_state / name).touch()
+        os.close(other_program)
+
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    demo.script.at(2, is_made)
+    demo.start()
+    assert machine.started() == ["target"]
+    assert demo.script.passed_s == pytest.approx(2, abs=0.1)
+
+
+def test_a_model_that_another_program_did_not_make_after_all_is_made(
+    machine: FakeMachine, target: TargetDouble, other_program: int, tmp_path: Path
+):
+    machine.ends_at_once["train"] = 0
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    demo.script.at(2, lambda: os.close(other_program))
+    demo.start()
+    assert machine.started() == ["train", "target"]
+
+
+def test_a_program_that_makes_a_model_for_ever_is_named(
+    machine: FakeMachine, target: TargetDouble, demo_state: Path, other_program: int, tmp_path: Path
+):
+    demo = Demo(machine, tmp_path, target.server_address[1])
+    demo.script.at(1, lambda: machine.clock.advance(120))
+    with pytest.raises(PlatformError, match="another program has been making") as refused:
+        demo.start()
+    assert str(demo_state) in refused.value.message
+    assert machine.started() == []
 
 
 def test_a_registry_without_the_model_that_was_made_for_it_gets_it_with_the_next_start(

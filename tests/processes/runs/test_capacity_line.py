@@ -96,7 +96,7 @@ def test_a_restore_that_fails_does_not_hide_the_answer(new_run, counting_server,
     files = ("--json", str(tmp_path / "study.json"))
     run = new_run("limited", "--host", counting_server.url, *ways, *ONE, *OBJECTIVES, *QUICK, *files, verb="capacity")
     assert run.start().finish(150) == 4, run.output
-    assert "1 replica with 1 CPU and 512m of memory is enough for 5 users" in run.output.replace("\n", " ")
+    assert "1 replica with 1 CPU and 512m of memory is enough for 5 users" in " ".join(run.output.split())
     assert json.loads((tmp_path / "study.json").read_text())["answer"]["proved"] is True
     study = study_of(run)
     last = run.output.splitlines()[-1]
@@ -148,7 +148,7 @@ def test_the_time_of_earlier_sessions_counts_for_the_budget(new_run, counting_se
     made = len(study_of(run)["trials"])
     again = resumed(new_run, run, "--budget", "40s")
     assert again.start().finish(60) == 3, again.output
-    assert "there was no time left in the budget" in again.output.replace("\n", " ")
+    assert "there was no time left in the budget" in " ".join(again.output.split())
     assert len(study_of(run)["trials"]) == made
 
 

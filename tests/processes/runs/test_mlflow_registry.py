@@ -51,6 +51,13 @@ def report(number: str | None = "1", trained_by: str | None = None, **how: Any) 
     return ModelReport(**{**usual, **how}, served=served)
 
 
+def test_a_database_gets_no_tables_before_it_is_asked(tmp_path: Path):
+    registry = MlflowRegistry(f"sqlite:///{tmp_path}/demo.db", "loadstone")
+    assert not (tmp_path / "demo.db").exists(), "the demo target may be making them"
+    registry.check(None)
+    assert (tmp_path / "demo.db").exists()
+
+
 def test_a_report_becomes_tags_and_a_run_with_figures_and_files(client: Any, registry: MlflowRegistry, tmp_path: Path):
     (tmp_path / "study.json").write_text("{}")
     given = report(
