@@ -9,7 +9,7 @@ import numpy as np
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
-from loadstone.domain.batch import NO_ERROR, Columns
+from loadstone.domain.batch import NO_ERROR, Columns, no_intents
 from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.usage_tick import Usage
@@ -85,6 +85,7 @@ class MadeRun:
             status=np.where(failed, 503, 200).astype(np.int32),
             name=(np.arange(n) % max(1, len(self.names))).astype(np.int32),
             error=np.where(failed, 0, NO_ERROR).astype(np.int32),
+            late_us=no_intents(n),
         )
 
     def _add_samples(self, maker: RunMaker) -> None:

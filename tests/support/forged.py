@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from loadstone.archive.journal.frame import Entry, EntryKind
-from loadstone.domain.batch import COLUMNS, encode_batch
+from loadstone.domain.batch import COLUMNS_OF, encode_batch
 from loadstone.domain.limits import LAST_NS
 from support.run_maker import SECOND, START, IncarnationMaker, samples
 
-__all__ = ["FORGED", "batch_blob", "columns_blob", "envelope", "event_blob", "forged", "raw_batch", "usage_blob"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "FORGED",
+    "batch_blob",
+    "columns_blob",
+    "envelope",
+    "event_blob",
+    "forged",
+    "open_blob",
+    "raw_batch",
+    "usage_blob",
+]
 
 _BATCH: Final = encode_batch(IncarnationMaker(worker=7, incarnation="forged").batch(samples(5, 0, 1)))
 _LENGTH: Final = struct.unpack_from("<I", _BATCH, 4)[0]
@@ -35,11 +48,16 @@ def raw_batch(header: bytes, columns: bytes | None = None) -> bytes:
     return b"LSB1" + struct.pack("<I", len(header)) + header + (_COLUMNS if columns is None else columns)
 
 
+def open_blob(late_us: Iterable[int], **changes: Any) -> bytes:
+    """A batch of version 2, whose five samples are this late."""
+    return batch_blob(_COLUMNS + np.array(late_us, "<i8").tobytes(), **({"v": 2} | changes))
+
+
 def columns_blob(**changes: Any) -> bytes:
     """The columns of five samples, or of as many as are given for each column."""
     offset, found = 0, []
     n = max((len(values) for values in changes.values()), default=5)
-    for name, dtype in COLUMNS.items():
+    for name, dtype in COLUMNS_OF[1].items():
         known = np.frombuffer(_COLUMNS, dtype, 5, offset)
         offset += 5 * dtype.itemsize
         values = changes.get(name)
@@ -150,7 +168,24 @@ _BATCHES: Final[dict[str, Any]] = {
     "header longer than the blob": lambda: b"LSB1" + struct.pack("<I", 2**32 - 1) + b"{}",
     "header nested 100,000 deep": lambda: raw_batch(b"[" * 100_000),
     "header is not UTF-8": lambda: raw_batch(_BATCH[8 : 8 + _LENGTH].replace(b"forged", b"\xff\xfe\xfd123"[:6])),
-    "another version": lambda: batch_blob(v=2),
+    "another version": lambda: batch_blob(v=3),
+    "version 2 without its column": lambda: batch_blob(v=2),
+    "version 1 with the column of version 2": lambda: open_blob([0] * 5, v=1),
+    "lateness of 300,000 years": lambda: open_blob([2**63 - 1] * 5),
+    "lateness below -1": lambda: open_blob([-(2**63)] * 5),
+    "lateness of 76 hours in 1970": lambda: batch_blob(
+        columns_blob(duration_us=[2**38 - 1] * 5, end_ns=range(5)) + np.full(5, 2**38 - 1, "<i8").tobytes(), v=2
+    ),
+    "lateness of requests without a duration": lambda: batch_blob(
+        columns_blob(duration_us=[-1] * 5) + np.arange(5, dtype="<i8").tobytes(), v=2
+    ),
+    "arrivals negative": lambda: open_blob([0] * 5, arrivals=[-1, 0, 0]),
+    "arrivals 10^12": lambda: open_blob([0] * 5, arrivals=[10**12] * 3),
+    "arrivals without a lateness": lambda: batch_blob(arrivals=[7, 5, 2]),
+    "arrivals that do not add up": lambda: open_blob([0] * 5, arrivals=[5, 10**12, 10**12]),
+    "arrivals going backwards": lambda: [open_blob([0] * 5, arrivals=[10**12, 0, 10**12]), open_blob([0] * 5, seq=1)],
+    "arrivals of three texts": lambda: open_blob([0] * 5, arrivals=["1", "2", "3"]),
+    "arrivals are four": lambda: open_blob([0] * 5, arrivals=[1, 2, 3, 4]),
     "columns are cut": lambda: batch_blob(_COLUMNS[:-1]),
     "columns go on": lambda: batch_blob(_COLUMNS + b"\x00"),
     "a second in 1970": lambda: batch_blob(columns_blob(end_ns=[0, *range(START, START + 4)])),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from loadstone.domain.batch import Batch, Columns
+from loadstone.domain.batch import Batch, Columns, no_intents
 from loadstone.domain.request_name import RequestName
 from support import run_maker
 from support.run_maker import SECOND, IncarnationMaker
@@ -45,6 +45,7 @@ class Load:
             status=np.full(n, 200, np.int32),
             name=self.random.integers(0, 1 if name else _NAMES, n, np.int32),
             error=np.where(self.random.random(n) < 0.01, 0, -1).astype(np.int32),
+            late_us=no_intents(n),
         )
         values = {field: getattr(base, field) for field in Batch.__slots__}
         errors = ("HTTPError('503 Server Error')",)

@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from hypothesis import strategies as st
 
 from loadstone.archive.closed_run import ClosedRun
@@ -102,9 +103,11 @@ _SMALL: Final = cache(_small)
 @st.composite
 def _batches(draw: st.DrawFn) -> bytes:
     keys = ("users", "cpu_pct", "rss_bytes", "seq", "produced", "dropped", "buffered", "sent_ns", "final", "worker")
-    more = ("loop_lag_us", "stalls", "cut", "names", "errors", "aborted", "odd", "odd_example", "clock_offset_ms")
+    more = ("loop_lag_us", "stalls", "cut", "names", "errors", "aborted", "odd", "odd_example", "arrivals")
     changes = draw(
-        st.dictionaries(st.sampled_from([*keys, *more, "boot", "stuck", "went_away", "n"]), _ODD, max_size=3)
+        st.dictionaries(
+            st.sampled_from([*keys, *more, "clock_offset_ms", "boot", "stuck", "went_away", "n"]), _ODD, max_size=3
+        )
     )
     if draw(st.booleans()):
         return batch_blob(**changes)
@@ -112,7 +115,10 @@ def _batches(draw: st.DrawFn) -> bytes:
     ends = st.lists(st.integers(0, 9_214_646_399_999_999_999), min_size=5, max_size=5)
     columns = {"duration_us": draw(wide), "bytes": draw(wide), "end_ns": draw(ends)}
     chosen = {name: columns[name] for name in draw(st.sets(st.sampled_from(sorted(columns))))}
-    return batch_blob(columns_blob(**chosen), **changes)
+    if draw(st.booleans()):
+        return batch_blob(columns_blob(**chosen), **changes)
+    late = np.array(draw(wide), "<i8").tobytes()
+    return batch_blob(columns_blob(**chosen) + late, **({"v": 2, "arrivals": [9, 7, 2]} | changes))
 
 
 @st.composite

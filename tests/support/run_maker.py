@@ -9,7 +9,7 @@ import numpy as np
 
 from loadstone.archive.journal.frame import Entry, EntryKind
 from loadstone.archive.journal.writer import JournalWriter
-from loadstone.domain.batch import NO_ERROR, Batch, Columns, encode_batch
+from loadstone.domain.batch import NO_ERROR, NO_INTENT, Batch, Columns, encode_batch
 from loadstone.domain.event import Event, EventKind, encode_event, payload_of
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.usage_tick import Balance, Usage, UsageTick, encode_usage
@@ -35,6 +35,7 @@ class Sample:
     status: int = 200
     bytes: int = 10
     ttfb_us: int = -1
+    late_us: int = NO_INTENT
 
     @property
     def end_ns(self) -> int:
@@ -58,6 +59,7 @@ def columns_of(taken: Sequence[Sample]) -> tuple[Columns, tuple[RequestName, ...
         status=np.array([s.status for s in taken], np.int32),
         name=np.array([names.index(s.name) for s in taken], np.int32),
         error=np.array([NO_ERROR if s.error is None else errors.index(s.error) for s in taken], np.int32),
+        late_us=np.array([s.late_us for s in taken], np.int64),
     )
     return columns, tuple(RequestName(*name) for name in names), tuple(errors)
 

@@ -3,6 +3,9 @@
 A batch is one blob: magic ``LSB1``, the length of a JSON header (u32), the header, then the columns, little-endian,
 one after the other in the order of `COLUMNS`. Everything needed to read it is inside: request names and error texts
 travel as two tables, so a batch can be decoded without any other batch. numpy decodes the columns; there is no loop.
+
+Version 1 has no column ``late_us``. A batch of which no request has an intended start is still sent as version 1, byte
+for byte as the versions of loadstone before the open model sent it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from loadstone.domain.arrival_counts import ArrivalCounts  # noqa: TC001  (msgspec resolves it at run time)
 from loadstone.domain.cut import MOST_CUT, CutRequest
 from loadstone.domain.limits import (
     LAST_NS,
@@ -48,22 +52,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
-    "FORMAT_VERSION",
+    "COLUMNS_OF",
     "MOST_TEXTS",
     "NO_ERROR",
+    "NO_INTENT",
     "UNTIMED",
     "Batch",
     "Columns",
     "decode_batch",
     "encode_batch",
+    "no_intents",
     "seconds_of",
 ]
 
-FORMAT_VERSION: Final = 1
 NO_ERROR: Final = -1
 """Value of the error column for a request that succeeded."""
 UNTIMED: Final = -1
 """Value of the duration column for a request that was reported without a response time."""
+NO_INTENT: Final = -1
+"""Value of the lateness column for a request without an intended start of its own."""
 
 COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "end_ns": np.dtype("<i8"),
@@ -73,7 +80,15 @@ COLUMNS: Final[Mapping[str, np.dtype[Any]]] = {
     "status": np.dtype("<i4"),
     "name": np.dtype("<i4"),
     "error": np.dtype("<i4"),
+    "late_us": np.dtype("<i8"),
 }
+_CLOSED, _OPEN = 1, 2
+COLUMNS_OF: Final[Mapping[int, Mapping[str, np.dtype[Any]]]] = {
+    _CLOSED: {name: dtype for name, dtype in COLUMNS.items() if name != "late_us"},
+    _OPEN: COLUMNS,
+}
+"""The columns on the wire of each format version that can be read."""
+_VERSIONS: Final = tuple(COLUMNS_OF)
 _request_name = lru_cache(maxsize=8192)(RequestName)  # a run has few names and many batches
 MOST_TEXTS: Final = 100_000
 """Request names, or error texts, in one batch: as many as it has samples if every URL is a name of its own."""
@@ -91,7 +106,8 @@ class Columns:
     ``end_ns``: wall clock at the end, ns since 1970, strictly increasing within an incarnation. ``duration_us``:
     microseconds, -1 if the request has none. ``ttfb_us``: time to first byte in microseconds, -1 if unknown.
     ``bytes``: length of the response body. ``status``: HTTP status, 0 if there was none. ``name`` and ``error``:
-    indexes into the batch's tables, error -1 is success.
+    indexes into the batch's tables, error -1 is success. ``late_us``: how long after its intended start the iteration
+    began whose first request this is, microseconds; `NO_INTENT` for all other requests, and under the closed model.
     """
 
     end_ns: NDArray[np.int64]
@@ -101,6 +117,7 @@ class Columns:
     status: NDArray[np.int32]
     name: NDArray[np.int32]
     error: NDArray[np.int32]
+    late_us: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.end_ns)
@@ -113,6 +130,16 @@ class Columns:
     def empty(cls) -> Columns:
         """No samples."""
         return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()})
+
+    @property
+    def have_intents(self) -> bool:
+        """Whether any of the requests has an intended start of its own."""
+        return bool(len(self)) and int(self.late_us.max()) > NO_INTENT
+
+
+def no_intents(n: int) -> NDArray[np.int64]:
+    """The lateness column of n requests without an intended start."""
+    return np.full(n, NO_INTENT, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +159,9 @@ class Batch:
     since then, percent, None where it does not tell: ``host_busy_pct`` and ``host_stolen_pct`` of the time of its CPUs
     (stolen: given to other virtual machines), ``host_waiting_pct`` of the time some task waited for a CPU.
     ``target_offset_ms``: how far the worker's clock is at least ahead of the target's, None without a reading.
-    ``own_stream``: the stream server runs on the worker's machine, so it has the same clock. ``final`` marks the last
-    batch of an incarnation.
+    ``own_stream``: the stream server runs on the worker's machine, so it has the same clock. ``arrivals``: running
+    totals of the incarnation under the open model, None under the closed one. ``final`` marks the last batch of an
+    incarnation.
     """
 
     run: str
@@ -169,6 +197,7 @@ class Batch:
     went_away: int = 0
     unreported: int = 0
     lone_errors: int = 0
+    arrivals: ArrivalCounts | None = None
 
     @property
     def loop_lag_p99_ms(self) -> float:
@@ -190,7 +219,7 @@ class _Version(msgspec.Struct):
 
 
 class _Header(msgspec.Struct, frozen=True, gc=False):
-    """The header of version 1; the fields are those of `Batch`. Method and name of a request may be any JSON.
+    """The header of all versions; the fields are those of `Batch`. Method and name of a request may be any JSON.
 
     The first batches of version 1 did not have the fields with a default.
     """
@@ -229,6 +258,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     went_away: Count = 0
     unreported: Count = 0
     lone_errors: Count = 0
+    arrivals: ArrivalCounts | None = None
 
 
 _HEADER: Final = msgspec.json.Decoder(_Header)
@@ -237,11 +267,14 @@ _VERSION: Final = msgspec.json.Decoder(_Version)
 
 def encode_batch(batch: Batch) -> bytes:
     """The blob of a batch. Encoding an equal batch again gives identical bytes."""
+    version = _OPEN if batch.columns.have_intents else _CLOSED
     header: dict[str, Any] = {key: getattr(batch, name) for name, key in _KEYS.items()}
-    header["v"] = FORMAT_VERSION
+    if batch.arrivals is None:
+        del header["arrivals"]
+    header["v"] = version
     header["n"] = len(batch.columns)
     head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    columns = (np.ascontiguousarray(getattr(batch.columns, name), dtype) for name, dtype in COLUMNS.items())
+    columns = (np.ascontiguousarray(getattr(batch.columns, name), dtype) for name, dtype in COLUMNS_OF[version].items())
     return b"".join((_MAGIC, _LENGTH.pack(len(head)), head, *(column.tobytes() for column in columns)))
 
 
@@ -255,11 +288,11 @@ def decode_batch(blob: bytes) -> Batch:
     head, body = _split(blob)
     try:
         header = _HEADER.decode(head)
-        columns = _decode_columns(body, header.n)
+        columns = _decode_columns(body, header.n, COLUMNS_OF.get(header.v, COLUMNS))
     except (ValueError, RecursionError) as error:
         _check_version(head)
         raise FormatError(f"batch header or columns are damaged: {error}") from error
-    if header.v != FORMAT_VERSION:
+    if header.v not in _VERSIONS:
         raise _unknown_version(header.v)
     batch = Batch(columns=columns, **_typed(header))
     _check_columns(batch)
@@ -272,12 +305,12 @@ def _check_version(head: memoryview) -> None:
         version = _VERSION.decode(head).v
     except (ValueError, RecursionError):
         return
-    if version != FORMAT_VERSION:
+    if version not in _VERSIONS:
         raise _unknown_version(version)
 
 
 def _unknown_version(version: Any) -> FormatError:
-    return FormatError(f"batch has format version {version!r}; this version reads {FORMAT_VERSION}")
+    return FormatError(f"batch has format version {version!r}; this version reads {_CLOSED} and {_OPEN}")
 
 
 def _split(blob: bytes) -> tuple[memoryview, memoryview]:
@@ -302,17 +335,18 @@ def _text(value: Any) -> str:
     return shortened(value if isinstance(value, str) else str(value))
 
 
-def _decode_columns(body: memoryview, n: int) -> Columns:
-    expected = n * sum(dtype.itemsize for dtype in COLUMNS.values())
+def _decode_columns(body: memoryview, n: int, wire: Mapping[str, np.dtype[Any]]) -> Columns:
+    expected = n * sum(dtype.itemsize for dtype in wire.values())
     if len(body) != expected:
         raise ValueError(f"{len(body)} bytes of columns where {n} samples take {expected}")
-    arrays, offset = {}, 0
-    for name, dtype in COLUMNS.items():
+    arrays, offset = {"late_us": no_intents(n)}, 0
+    for name, dtype in wire.items():
         arrays[name] = np.frombuffer(body, dtype, n, offset)
         offset += n * dtype.itemsize
     if n:
         arrays["duration_us"] = _within(arrays["duration_us"], UNTIMED, MAX_DURATION_US)
         arrays["bytes"] = _within(arrays["bytes"], -MAX_BYTES, MAX_BYTES)
+        arrays["late_us"] = _within(arrays["late_us"], NO_INTENT, MAX_DURATION_US)
     return Columns(**arrays)
 
 

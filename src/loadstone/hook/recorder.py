@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import gevent.monkey
 import numpy as np
 
-from loadstone.domain.batch import NO_ERROR, UNTIMED, Columns
+from loadstone.domain.batch import NO_ERROR, UNTIMED, Columns, no_intents
 from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.domain.time import US_PER_S
 from loadstone.hook.logged_error import LoggedError, requests_of_errors
@@ -189,6 +189,7 @@ class Recorder:
             status=np.array(self._status, np.int32),
             name=name,
             error=np.array(self._error, np.int32),
+            late_us=no_intents(len(name)),
         )
         if unsorted:
             columns = columns.at(np.argsort(columns.end_ns, kind="stable"))

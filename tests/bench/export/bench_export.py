@@ -12,6 +12,7 @@ import pytest
 
 from loadstone.archive.finalize.blocks import Block
 from loadstone.archive.finalize.tables import RequestTable
+from loadstone.domain.batch import no_intents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ def block(rng: np.random.Generator, begin: int, n: int, pairs: list[tuple[str, s
         ttfb_us=np.full(n, -1, np.int32),
         bytes=np.full(n, 100, np.int64),
         status=np.full(n, 200, np.int32),
+        late_us=no_intents(n),
         pair=name,
         error=np.where(rng.random(n) < 0.01, 0, -1),
         incarnation=np.zeros(n, np.int64),

@@ -15,7 +15,7 @@ from loadstone.archive.events_file import event_line
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.run_state import RunState
-from loadstone.domain.batch import COLUMNS, decode_batch, encode_batch
+from loadstone.domain.batch import COLUMNS, COLUMNS_OF, decode_batch, encode_batch
 from loadstone.domain.cut import CutRequest
 from loadstone.domain.event import EventKind
 from loadstone.domain.limits import LAST_NS, MAX_DURATION_US
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BATCH = encode_batch(IncarnationMaker().batch(samples(5, 0, 1)))
 BEGINNING = RunMaker().started().add(IncarnationMaker().batch(samples(5, 0, 1))).entries
-KEYS = sorted(key for key in json.loads(BATCH[8 : 8 + struct.unpack_from("<I", BATCH, 4)[0]]) if key != "n")
+KEYS = sorted({*json.loads(BATCH[8 : 8 + struct.unpack_from("<I", BATCH, 4)[0]]), "arrivals"} - {"n"})
 WIDTHS = (63, 63, 31, 63, 31)
 """Bits of the columns that are no indexes."""
 AWKWARD = (
@@ -105,11 +105,19 @@ def test_a_batch_sent_at_any_time(sent_ns: Any):
 
 @given(st.tuples(*(st.lists(st.integers(-(2**bits), 2**bits - 1), min_size=5, max_size=5) for bits in WIDTHS)))
 def test_a_batch_with_any_columns(columns: tuple[list[int], ...]):
-    values = [np.array(each, dtype) for each, dtype in zip(columns, COLUMNS.values(), strict=False)]
+    values = [np.array(each, dtype) for each, dtype in zip(columns, COLUMNS_OF[1].values(), strict=False)]
     ends = START + np.arange(5, dtype=np.int64)
     rest = b"".join(each.tobytes() for each in values[1:])
     apply(EntryKind.SAMPLES, batch_blob(ends.tobytes() + rest + np.array([0] * 5 + [-1] * 5, "<i4").tobytes()))
     apply(EntryKind.SAMPLES, batch_blob(values[0].tobytes() + rest + bytes(40)), near=False)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-1, 0, 2**38]), min_size=5, max_size=5), AWKWARD)
+def test_a_batch_with_any_lateness_and_arrivals(late_us: list[int], arrivals: Any):
+    (length,) = struct.unpack_from("<I", BATCH, 4)
+    columns = BATCH[8 + length :] + np.array(late_us, "<i8").tobytes()
+    apply(EntryKind.SAMPLES, batch_blob(columns, v=2, arrivals=arrivals))
+    apply(EntryKind.SAMPLES, batch_blob(columns, v=2, arrivals=[arrivals, 0, 1]))
 
 
 @pytest.mark.parametrize(
@@ -175,8 +183,8 @@ def test_a_batch_with_a_value_of_the_wrong_kind_is_refused(changes: dict[str, An
 
 
 def test_a_batch_of_a_later_version_is_refused_for_its_version_whatever_it_holds():
-    with pytest.raises(FormatError, match="format version 2; this version reads 1"):
-        decode_batch(batch_blob(v=2, seq="a new kind of number"))
+    with pytest.raises(FormatError, match="format version 3; this version reads 1 and 2"):
+        decode_batch(batch_blob(v=3, seq="a new kind of number"))
 
 
 def test_names_that_are_no_texts_cost_no_batch():

@@ -35,7 +35,7 @@ def batch(seq, n, produced, *, sent_s, dropped=0, buffered=0, final=False, users
         final=final,
         names=(("GET", "/"),),
         errors=(),
-        columns=Columns(ends, zeros, small, zeros, small, small, small - 1),
+        columns=Columns(ends, zeros, small, zeros, small, small, small - 1, zeros - 1),
     )
 
 

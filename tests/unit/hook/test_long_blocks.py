@@ -129,6 +129,7 @@ def test_parts_hold_what_the_batch_held(rows: list[tuple[int, int, int]], most_b
         end_ns=np.cumsum([after * 100 * NS_PER_S + 1 for after, _, _ in rows]) + whole.columns.end_ns[0],
         error=np.array([error for _, error, _ in rows], np.int32),
         name=np.array([name for _, _, name in rows], np.int32),
+        late_us=np.array([after - 1 for after, _, _ in rows], np.int64),
     )
     named = tuple(replace_name(whole, number) for number in range(5))
     whole = replace(

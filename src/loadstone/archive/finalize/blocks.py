@@ -43,6 +43,7 @@ class Block(NamedTuple):
     ttfb_us: NDArray[np.int32]
     bytes: NDArray[np.int64]
     status: NDArray[np.int32]
+    late_us: NDArray[np.int64]
     pair: NDArray[np.int64]
     error: NDArray[np.int64]
     incarnation: NDArray[np.int64]
