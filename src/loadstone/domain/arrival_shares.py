@@ -1,9 +1,9 @@
 """Who owns which arrivals: the master's rules by which a schedule is shared out among workers that come and go.
 
 The master asks its workers a few times a second whether they are there, and lets all of them go on until `LEASE_S`
-after the last answer of the one it has not heard from for the longest. Past that moment nobody begins anything. So when
-a worker does not answer any more, whether it is dead or only stands still, a new epoch can begin there, and none of its
-arrivals has two owners: a worker that wakes up sends what was due before it, late. A worker that joins gets its share in
+after the last answer of the one it has not heard from for the longest. Nothing that is due later may begin. So when a
+worker does not answer any more, whether it is dead or only stands still, a new epoch can begin there, and none of its
+arrivals has two owners: a worker that wakes up sends what was due before, late. A worker that joins gets its share in
 the same way.
 """
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
 from loadstone.domain.arrival_rate import Stage
 from loadstone.domain.arrivals import Epoch, Schedule, Spread
+from loadstone.domain.time import NS_PER_MS
 
 if TYPE_CHECKING:
     from locust.rpc.protocol import Message
 
-__all__ = ["ANSWER", "PLAN", "ArrivalAnswer", "ArrivalPlan"]
+__all__ = ["ANSWER", "PLAN", "ArrivalAnswer", "ArrivalPlan", "ahead_ns"]
 
 PLAN: Final = "loadstone_arrivals"
 """From the master, several times a second: the plan as a whole, so that none of these messages matters by itself."""
 ANSWER: Final = "loadstone_arrivals_answer"
 """From a worker, for each of them."""
+_NOISE_NS: Final = 5 * NS_PER_MS
+
+
+def ahead_ns(offset_ms: float | None) -> int:
+    """How far a clock is ahead of the stream server's; 0 where that is unknown, or no more than measuring it errs."""
+    offset_ns = int((offset_ms or 0.0) * NS_PER_MS)
+    return offset_ns if abs(offset_ns) > _NOISE_NS else 0
 
 
 class ArrivalPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +48,8 @@ class ArrivalPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def schedule(self) -> Schedule:
         """The arrivals of the run."""
-        return Schedule([Stage(first, last, *(() if s is None else (s,))) for first, last, s in self.stages],
-                        self.spread, self.seed)
+        stages = [Stage(first, last, inf if over_s is None else over_s) for first, last, over_s in self.stages]
+        return Schedule(stages, self.spread, self.seed)
 
     def share(self) -> Epoch:
         """The epoch."""

@@ -1,16 +1,16 @@
-"""Arrivals in a worker: one greenlet that wakes a waiting user at each moment of this worker's share of the schedule."""
+"""Arrivals in a worker: one greenlet that wakes a waiting user at each moment of the worker's share of the schedule."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 
 from loadstone.domain.arrival_counts import ArrivalCounts
-from loadstone.domain.time import NS_PER_MS, NS_PER_S
-from loadstone.hook.arrival_plan import ANSWER, PLAN, ArrivalAnswer, ArrivalPlan
+from loadstone.domain.time import NS_PER_S
+from loadstone.hook.arrival_plan import ANSWER, ArrivalAnswer, ArrivalPlan, ahead_ns
 from loadstone.hook.waiting_users import WaitingUsers, make_users_wait
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from locust.env import Environment
-    from locust.rpc.protocol import Message
 
 __all__ = ["ArrivalWorker"]
 
@@ -27,8 +26,6 @@ _LOOK_EVERY_S: Final = 0.05
 _YIELD_AFTER: Final = 16
 """Iterations that begin one after the other before users get their turn."""
 _NEVER_NS: Final = 1 << 62
-_NOISE_NS: Final = 5 * NS_PER_MS
-"""Clocks that differ by less are taken for one: the difference is not measured better than that."""
 
 
 class _Share:
@@ -94,7 +91,7 @@ class ArrivalWorker:
         if plan.zero_ns is None:
             return
         if self._zero_ns is None:
-            self._zero_ns = time.perf_counter_ns() + plan.zero_ns + self._ahead_ns() - self._now_ns()
+            self._zero_ns = time.perf_counter_ns() + plan.zero_ns + ahead_ns(self._offset_ms()) - self._now_ns()
         newest = self._following or self._share
         if newest is None:
             self._share = _Share(plan, self._own_id, self._zero_ns)
@@ -141,7 +138,3 @@ class ArrivalWorker:
         else:
             self._not_sent += 1
         share.advance()
-
-    def _ahead_ns(self) -> int:
-        ahead_ns = int((self._offset_ms() or 0.0) * NS_PER_MS)
-        return ahead_ns if abs(ahead_ns) > _NOISE_NS else 0

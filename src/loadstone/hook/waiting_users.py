@@ -42,7 +42,7 @@ def make_users_wait(users: WaitingUsers | None, user_classes: Iterable[type[User
             kind.wait = _waiting_in_loop(kind.wait)  # type: ignore[method-assign]
     for user_class in user_classes if users else ():
         if not getattr(user_class.run, "waits_for_arrivals", False):
-            user_class.on_start = _waiting_at_start(user_class.on_start)  # type: ignore[method-assign]
+            user_class.on_start = _waiting_at_start(user_class.on_start)  # type: ignore[assignment, method-assign]
             user_class.run = _counted(user_class.run)  # type: ignore[method-assign, misc]
 
 
