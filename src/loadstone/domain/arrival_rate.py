@@ -25,7 +25,7 @@ __all__ = ["MOST_PER_S", "RateCurve", "Stage", "parse_stage", "parse_stages"]
 MOST_PER_S: Final = 1_000_000.0
 """Arrivals per second; no test on few machines gets near it, and a slip of the keyboard does."""
 _PER_S: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_RATE: Final = r"(?P<{0}>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*/\s*(?P<{0}_unit>s|min|m|h)"
+_RATE: Final = r"(?P<{0}>[0-9]+(?:\.[0-9]+)?)\s*/\s*(?P<{0}_unit>s|min|m|h)"
 _SHAPE: Final = re.compile(
     rf"\s*{_RATE.format('first')}\s*(?:\.\.\s*{_RATE.format('last')})?\s*(?:\bover\b\s*(?P<over>.+?))?\s*"
 )

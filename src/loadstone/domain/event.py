@@ -136,8 +136,8 @@ class Started(Payload, frozen=True, kw_only=True):
 
     ``rate``: the stages of the rate of arrivals, and ``arrivals`` how they are spread, see `loadstone.domain.arrivals`;
     empty and None under the closed model. ``target`` and ``limits`` are JSON objects of the target's or the user's own.
-    ``launch`` says which start of loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after the run: the process itself,
-    or the command that started it; None where it goes on to other runs.
+    ``launch`` says which start of loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after
+    the run: the process itself, or the command that started it; None where it goes on to other runs.
     """
 
     kind = EventKind.STARTED

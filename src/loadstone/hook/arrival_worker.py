@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from loadstone.domain.arrival_counts import ArrivalCounts
-from loadstone.domain.time import NS_PER_S
+from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.hook.arrival_plan import ANSWER, ArrivalAnswer, ArrivalPlan, ahead_ns
+from loadstone.hook.precise_timer import PreciseTimer
 from loadstone.hook.waiting_users import WaitingUsers, make_users_wait
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrivalWorker"]
 
-_LOOK_EVERY_S: Final = 0.05
+_LOOK_EVERY_NS: Final = 50 * NS_PER_MS
 """A plan that ends an epoch early must be seen before what would have come next."""
 _YIELD_AFTER: Final = 16
 """Iterations that begin one after the other before users get their turn."""
@@ -109,25 +110,26 @@ class ArrivalWorker:
         make_users_wait(None)
 
     def _begin_iterations(self) -> None:
-        while True:
-            for _ in range(_YIELD_AFTER):
-                wait_s = self._wait_s()
-                if wait_s > 0:
-                    break
-                self._begin_one()
-            gevent.sleep(min(max(0.0, wait_s), _LOOK_EVERY_S))
+        with PreciseTimer() as timer:
+            while True:
+                for _ in range(_YIELD_AFTER):
+                    until_ns = self._due_ns()
+                    if until_ns > (now_ns := time.perf_counter_ns()):
+                        timer.sleep_until(min(until_ns, now_ns + _LOOK_EVERY_NS))
+                        break
+                    self._begin_one()
+                else:
+                    gevent.sleep(0)
 
-    def _wait_s(self) -> float:
-        """Seconds until the next arrival of this worker; 0 when it is due, and may begin."""
+    def _due_ns(self) -> int:
+        """When the next arrival of this worker is due and may begin; never, as long as that is not known."""
         share, following = self._share, self._following
         if share is None:
-            return _LOOK_EVERY_S
+            return _NEVER_NS
         if following is not None and share.next_ns >= following.begins_ns:
             self._share, self._following = following, None
-            return self._wait_s()
-        if share.next_ns >= self._until_ns:
-            return _LOOK_EVERY_S
-        return max(0.0, (share.next_ns - time.perf_counter_ns()) / NS_PER_S)
+            return self._due_ns()
+        return share.next_ns if share.next_ns < self._until_ns else _NEVER_NS
 
     def _begin_one(self) -> None:
         share = self._share

@@ -1,0 +1,61 @@
+"""``--rate``: what the open model makes of the settings of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, inf
+from typing import TYPE_CHECKING, Final
+
+from loadstone.domain.arrival_rate import RateCurve, parse_stages
+from loadstone.errors import UsageError
+from loadstone.settings import RunSettings, load
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T", bound=RunSettings)
+
+__all__ = ["with_arrivals"]
+
+_USERS_FOR_S: Final = 2.0
+"""Without ``--max-users`` there are as many users as arrive in this time."""
+_FEWEST, _MOST = 10, 10_000
+_SPAWNED_IN_S: Final = 5.0
+_MOST_SPAWNED: Final = 500.0
+"""Users started per second, who wait to be woken and so cost little at first."""
+
+
+def with_arrivals(settings: T) -> T:
+    """The settings with the users that the rate needs, and the time that it lasts; unchanged without a rate.
+
+    Raises `UsageError` and `SettingsError` for what does not go together.
+    """
+    usual = load(RunSettings, environ={})
+    if not settings.rate:
+        for name, value in (("--over", settings.over), ("--max-users", settings.max_users)):
+            if value is not None:
+                raise UsageError(f"{name} belongs to --rate", hint="Name a rate: --rate 500/s")
+        return settings
+    if settings.users != usual.users:
+        raise UsageError(
+            f"--users {settings.users} and --rate are two models: with a rate, users wait for arrivals",
+            hint="Write --max-users for how many may be busy at once",
+        )
+    lines = _with_duration(settings)
+    curve = RateCurve(parse_stages(lines))
+    users = settings.max_users or min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST), _MOST)
+    spawn_rate = settings.spawn_rate
+    if spawn_rate == usual.spawn_rate:
+        spawn_rate = min(max(spawn_rate, users / _SPAWNED_IN_S), _MOST_SPAWNED)
+    run_time = settings.run_time
+    if run_time is None and settings.steady_state is None and curve.ends_s < inf:
+        run_time = curve.ends_s
+    return replace(settings, rate=lines, over=None, users=users, spawn_rate=spawn_rate, run_time=run_time)
+
+
+def _with_duration(settings: RunSettings) -> tuple[str, ...]:
+    if settings.over is None:
+        return settings.rate
+    if len(settings.rate) > 1:
+        raise UsageError("--over belongs to one --rate", hint="Give each of them its own: '100/s..1000/s over 5m'")
+    return (f"{settings.rate[0]} over {settings.over:g}s",)
