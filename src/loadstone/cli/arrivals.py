@@ -11,11 +11,14 @@ from loadstone.errors import UsageError
 from loadstone.settings import RunSettings, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TypeVar
+
+    from loadstone.launch.scenario import Scenario
 
     T = TypeVar("T", bound=RunSettings)
 
-__all__ = ["with_arrivals"]
+__all__ = ["notes_of_arrivals", "with_arrivals"]
 
 _USERS_FOR_S: Final = 2.0
 """Without ``--max-users`` there are as many users as arrive in this time."""
@@ -59,3 +62,21 @@ def _with_duration(settings: RunSettings) -> tuple[str, ...]:
     if len(settings.rate) > 1:
         raise UsageError("--over belongs to one --rate", hint="Give each of them its own: '100/s..1000/s over 5m'")
     return (f"{settings.rate[0]} over {settings.over:g}s",)
+
+
+def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str]:
+    """What has no effect under a rate. Raises `UsageError` for a scenario that cannot run under one."""
+    if not settings.rate:
+        return
+    if scenario.shape:
+        raise UsageError(
+            f"the load shape {scenario.shape} decides how many users there are, and --rate how many arrive",
+            hint="Leave --rate out, or run a scenario without a load shape",
+        )
+    if alone := [user.name for user in scenario.users if user.own_loop]:
+        raise UsageError(
+            f"users of {', '.join(alone)} run their tasks in a way of their own, so no arrival can begin them",
+            hint="Leave --rate out, or name other user classes of the scenario",
+        )
+    if any(user.own_waits for user in scenario.users):
+        yield "users wait for arrivals, so the wait times of the scenario have no effect"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.arrivals import with_arrivals
+from loadstone.cli.arrivals import notes_of_arrivals, with_arrivals
 from loadstone.cli.common import StopFlag, Verb, add_options, recover_command, say
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.cli.tagging import registry_for
@@ -82,7 +82,8 @@ def _line(arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag)
     try:
         with stop.interrupting():
             line = read_line(RunSettings, arguments, words, check=_check)
-            return replace(line, settings=with_arrivals(line.settings))
+            notes = (*line.notes, *notes_of_arrivals(line.settings, line.scenario))
+            return replace(line, settings=with_arrivals(line.settings), notes=notes)
     except KeyboardInterrupt:
         return None
 

@@ -40,7 +40,15 @@ def _report(user: Any, given: str | None) -> UserReport:
         http=is_http,
         needs_host=is_http and host is None and own is None and not decides and not _is_own(user, "host"),
         own_way=decides or bool(getattr(user, "proxy_host", None)),
+        own_loop=_has_own_loop(user),
+        own_waits=_is_own(user, "wait_time"),
     )
+
+
+def _has_own_loop(user: Any) -> bool:
+    from locust.user.users import PytestUser  # noqa: PLC0415  (only in a process that has loaded Locust)
+
+    return issubclass(user, PytestUser) or _is_own(user, "run")
 
 
 def is_http_user(user: Any) -> bool:

@@ -42,7 +42,7 @@ class UserReport(msgspec.Struct, frozen=True, kw_only=True):
     ``http``: its client is one of Locust's HTTP clients or `LeanHttpUser`'s. ``needs_host``: it stops the test when it
     is started without a host, and neither it nor a listener of the scenario can give it one before that.
     ``own_way``: a proxy, or what a listener does before the first request, may let it reach a host that nobody reaches
-    now.
+    now. ``own_loop``: it runs tasks in another way than Locust's users do. ``own_waits``: it has a wait time.
     """
 
     name: str
@@ -50,6 +50,8 @@ class UserReport(msgspec.Struct, frozen=True, kw_only=True):
     http: bool = False
     needs_host: bool = False
     own_way: bool = False
+    own_loop: bool = False
+    own_waits: bool = False
 
 
 class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,151 @@
+"""The open model from end to end: a rate of arrivals, whatever scenario, and workers that come and go."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from itertools import takewhile
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from loadstone.domain.arrival_rate import parse_stages
+from loadstone.domain.arrivals import Epoch, Schedule, Spread
+from support.loadstone_run import CALM
+
+if TYPE_CHECKING:
+    from support.loadstone_run import LoadstoneRun
+
+NS = 1_000_000_000
+SOON = ("-r", "500", "--seed", "7", *CALM)
+
+
+def events_of(run: LoadstoneRun, kind: str) -> list[dict[str, Any]]:
+    lines = (run.run_folder() / "events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+def begun_ns(run: LoadstoneRun) -> np.ndarray:
+    """When iterations began, ascending: the starts of requests that have an intended start."""
+    table = pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
+    first = table[table["late_us"].notna()]
+    return np.sort(first["start"].astype("int64").to_numpy())
+
+
+def due_ns(run: LoadstoneRun) -> np.ndarray:
+    """When they should have begun, computed from what the run has recorded of its schedule."""
+    found = run.run_json()
+    schedule = Schedule(parse_stages(found["rate"]), Spread(found["arrivals_spread"]), found["seed"])
+    shares = [event["data"] for event in events_of(run, "arrivals_shared")]
+    end_s = (found["window"]["end_ns"] - shares[0]["zero_ns"]) / NS
+    due_s: list[float] = []
+    for share, following in zip(shares, [*shares[1:], {"begins_s": end_s}], strict=True):
+        epoch = Epoch(share["number"], share["begins_s"], len(share["workers"]))
+        for place in range(epoch.workers):
+            until_s = min(following["begins_s"], end_s)
+            due_s += takewhile(lambda each, until_s=until_s: each < until_s, schedule.arrivals(epoch, place))
+    return np.sort(np.array(due_s) * NS + shares[0]["zero_ns"])
+
+
+@pytest.mark.parametrize("spread", list(Spread))
+def test_what_arrives_is_what_anybody_computes_from_the_record(new_run, counting_server, spread: Spread):
+    run = new_run("arrives", "--host", counting_server.url, "--rate", "100/s", "-t", "6s", "--arrivals", spread, *SOON)
+    assert run.run() == 0, run.output
+    begun, due = begun_ns(run), due_ns(run)
+    assert len(begun) == counting_server.count().total == run.run_json()["requests"]
+    assert len(due) == pytest.approx(600, abs=2 if spread is Spread.CONSTANT else 4 * sqrt(600))
+    assert abs(len(begun) - len(due)) <= 2 + 0.002 * len(due), "those at the very end may be on either side of it"
+    late_ms = (begun[: len(due)] - due[: len(begun)]) / 1e6
+    assert np.median(late_ms) < 2
+    assert (late_ms > -0.1).all(), "nothing begins before it is due"
+
+
+def test_every_kind_of_task_runs_once_for_each_arrival(new_run, counting_server):
+    load = ("--rate", "100/s", "--max-users", "80", "-t", "8s", "--exit-code-on-error", "0")
+    run = new_run("arriving", "--host", counting_server.url, *load, *SOON)
+    run.run()
+    counts = Counter(counting_server.count().requests)
+    found = run.run_json()
+    assert found["requests"] == counts.total()
+    assert {f"GET /{each}" for each in ("first", "second", "inner", "leave", "follows", "again", "thought")} <= set(
+        counts
+    )
+    assert counts["GET /last"] == 1, "StopUser ends the only user of its class"
+    assert counts["GET /follows"] == counts["GET /fragile"]
+    assert found["exceptions"] == counts["GET /broken"], "no assertion of the scenario has failed"
+    sent = found["arrivals"]["run"]["sent"]
+    first_requests = len(begun_ns(run))
+    assert first_requests == sent
+    share = (counts["GET /first"] + counts["GET /second"]) / sent
+    assert share == pytest.approx(2 / 9, abs=0.07), "classes are chosen by their weights"
+    table = pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
+    followers = table[table["name"].isin(["/follows", "/thought", "/login"])]
+    assert followers["late_us"].isna().all(), "only the first request of an iteration has an intended start"
+    login = table[table["name"] == "/login"]["end"].astype("int64")
+    assert login.max() < found["window"]["start_ns"], "the schedule begins when all users have started"
+
+
+def test_arrivals_that_find_no_user_are_counted_and_not_sent_late(new_run, counting_server):
+    counting_server.configure(latency_ms=200)
+    load = ("--rate", "50/s", "--max-users", "2", "-t", "5s", "--arrivals", "constant")
+    run = new_run("arrives", "--host", counting_server.url, *load, *SOON)
+    assert run.run() == 3, run.output
+    arrivals = run.run_json()["arrivals"]["window"]
+    assert arrivals["planned"] == pytest.approx(250, abs=2)
+    assert arrivals["sent"] == pytest.approx(2 * 5 / 0.2, abs=6)
+    assert arrivals["planned"] == arrivals["sent"] + arrivals["not_sent"]
+    assert "--max-users" in " ".join(run.output.split())
+
+
+def test_the_rate_of_stages_is_followed_and_ends_the_run(new_run, counting_server):
+    load = ("--rate", "20/s..100/s over 4s", "--rate", "100/s over 2s", "--arrivals", "constant")
+    run = new_run("arrives", "--host", counting_server.url, *load, *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["window"]["seconds"] == pytest.approx(6, abs=0.2)
+    assert found["requests"] == pytest.approx(440, abs=12)
+    assert found["rate"] == ["20/s..100/s over 4s", "100/s over 2s"]
+
+
+def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_run, counting_server):
+    load = ("--rate", "200/s", "--arrivals", "constant", "-t", "14s", "--workers", "3")
+    run = new_run("arrives", "--host", counting_server.url, *load, *SOON).start()
+    run.wait_for(lambda: counting_server.count().total > 600 or None)
+    run.part("--worker ").send_signal(signal.SIGKILL)
+    run.finish()
+    per_s = np.bincount((begun_ns(run) - run.run_json()["window"]["start_ns"]) // (NS // 4))[:52] * 4
+    disturbed = np.flatnonzero(np.abs(per_s - 200) > 20) / 4
+    assert disturbed.size, "a third of the arrivals is missing until it is noticed"
+    assert disturbed.max() - disturbed.min() < 2
+    shares = [event["data"] for event in events_of(run, "arrivals_shared")]
+    assert [len(share["workers"]) for share in shares][:2] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rate", "fast"), "rate 'fast' is not NUMBER/s, /m or /h"),
+        (("--rate", "100/s..500/s"), "does not say in which time it changes"),
+        (("--rate", "5/s", "--users", "20"), "--users 20 and --rate are two models"),
+        (("--over", "5m"), "--over belongs to --rate"),
+        (("--max-users", "5"), "--max-users belongs to --rate"),
+        (("--rate", "5/s over 1m", "--rate", "9/s", "--over", "5m"), "--over belongs to one --rate"),
+        (("--rate", "5/s", "--rate", "9/s over 1m"), "rate 5/s has no duration"),
+        (("--rate", "5/s", "--arrivals", "uniform"), "poisson or constant"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_starts(new_run, arguments: tuple[str, ...], said: str):
+    run = new_run("arrives", "--host", "http://127.0.0.1:9", *arguments)
+    assert run.run() == 2, run.output
+    assert said in " ".join(run.output.split())
+    assert not run.results.exists()
+
+
+def test_a_load_shape_and_a_rate_exclude_each_other(new_run):
+    run = new_run("shaped", "--host", "http://127.0.0.1:9", "--rate", "5/s")
+    assert run.run() == 2, run.output
+    assert "decides how many users there are, and --rate" in " ".join(run.output.split())
