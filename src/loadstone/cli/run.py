@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.cli.arrivals import with_arrivals
 from loadstone.cli.common import StopFlag, Verb, add_options, recover_command, say
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.cli.tagging import registry_for
@@ -46,6 +48,7 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     stop = StopFlag.install()
     if in_stack := read_line_of_stack(RunSettings, arguments, words):
         settings, options, rest = in_stack
+        settings = with_arrivals(settings)
         check_gate_options(options)
         registry = registry_for(settings, None)
         folder = _run_in_stack(settings, rest, stop)
@@ -78,13 +81,15 @@ def _line(arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag)
     """Load the scenario and read the line; None when that was interrupted."""
     try:
         with stop.interrupting():
-            return read_line(RunSettings, arguments, words, check=_check)
+            line = read_line(RunSettings, arguments, words, check=_check)
+            return replace(line, settings=with_arrivals(line.settings))
     except KeyboardInterrupt:
         return None
 
 
 def _check(settings: RunSettings) -> None:
     parse_objectives(settings.objective)
+    with_arrivals(settings)
 
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:

@@ -225,6 +225,8 @@ class StackRun:
             warmup=settings.warmup,
             objective=settings.objective,
             seed=settings.seed,
+            rate=settings.rate,
+            arrivals=settings.arrivals,
             exit_code_on_error=self._exit_code_on_error,
             launch=uuid.uuid4().hex,
             limits=self._limits,

@@ -36,6 +36,7 @@ from loadstone.errors import FormatError
 
 __all__ = [
     "LONGEST_TRACEBACK",
+    "ArrivalsShared",
     "Crashed",
     "Event",
     "EventKind",
@@ -96,6 +97,7 @@ class EventKind(StrEnum):
     NAMES_CAPPED = "names_capped"
     EXITED = "exited"
     STORAGE_FAILED = "storage_failed"
+    ARRIVALS_SHARED = "arrivals_shared"
 
 
 class Payload(Struct, frozen=True, kw_only=True):
@@ -132,8 +134,9 @@ class ScenarioIdentity(Struct, frozen=True, kw_only=True):
 class Started(Payload, frozen=True, kw_only=True):
     """The master started the run: its identity, as far as the master knows it. ``spawn_rate`` is in users per second.
 
-    ``target`` and ``limits`` are JSON objects of the target's or the user's own. ``launch`` says which start of
-    loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after the run: the process itself,
+    ``rate``: the stages of the rate of arrivals, and ``arrivals`` how they are spread, see `loadstone.domain.arrivals`;
+    empty and None under the closed model. ``target`` and ``limits`` are JSON objects of the target's or the user's own.
+    ``launch`` says which start of loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after the run: the process itself,
     or the command that started it; None where it goes on to other runs.
     """
 
@@ -147,6 +150,8 @@ class Started(Payload, frozen=True, kw_only=True):
     warmup_s: Warmup = 0.0
     stop_timeout_s: Figure | None = None
     seed: int | None = None
+    rate: _Lines = ()
+    arrivals: Line | None = None
     tags: _Lines = ()
     exclude_tags: _Lines = ()
     objectives: _Lines = ()
@@ -321,6 +326,19 @@ class StorageFailed(Payload, frozen=True, kw_only=True):
     kind = EventKind.STORAGE_FAILED
     text: str = ""
     lasted_s: Figure = 0.0
+
+
+class ArrivalsShared(Payload, frozen=True, kw_only=True):
+    """The epoch with this ``number`` begins: ``workers`` own its arrivals in this order, `loadstone.domain.arrivals`.
+
+    It begins ``begins_s`` after the schedule did, at ``zero_ns`` (wall clock of the stream server, ns).
+    """
+
+    kind = EventKind.ARRIVALS_SHARED
+    number: Number = 0
+    begins_s: Figure = 0.0
+    zero_ns: Moment = 0
+    workers: Annotated[tuple[WorkerIndex, ...], Meta(max_length=_MOST_WORKERS)] = ()
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):

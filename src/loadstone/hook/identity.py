@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from loadstone.settings import HookSettings
 
 __all__ = [
+    "ARRIVALS_OPTION",
     "ONLY_RUN_OPTION",
     "RUN_OPTION",
     "SECRET_OPTION",
@@ -57,6 +58,10 @@ SEED_OPTION: Final = "loadstone_seed"
 
 ONLY_RUN_OPTION: Final = "loadstone_only_run"
 """The same for whether the processes end with the run."""
+
+
+ARRIVALS_OPTION: Final = "loadstone_arrivals"
+"""The same for whether users wait for arrivals (open model)."""
 
 
 class _Unsaid(str):
@@ -109,6 +114,8 @@ def identity_of(environment: Environment, settings: HookSettings, files: Scenari
         seed=settings.seed,
         tags=tuple(getattr(options, "tags", None) or ()),
         exclude_tags=tuple(getattr(options, "exclude_tags", None) or ()),
+        rate=settings.rate,
+        arrivals=settings.arrivals if settings.rate else None,
         objectives=settings.objective,
         workers=getattr(runner, "worker_count", 1),
         target=dict(settings.target) if settings.target else None,

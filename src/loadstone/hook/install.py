@@ -15,6 +15,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
 from loadstone.hook import control_api, default_options, living_users, web_connections, web_guard, web_ui
+from loadstone.hook.arrival_plan import ANSWER, PLAN
 from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
 from loadstone.hook.locust_settings import use_options_only
@@ -168,6 +169,8 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
     events = environment.events
     events.spawning_complete.add_listener(lambda user_count, **_: hook.ramp_done(user_count))
     events.test_stopping.add_listener(lambda **_: hook.stopping())
+    if environment.runner is not None:
+        environment.runner.register_message(ANSWER, lambda msg, **_: hook.take_answer(msg))
     if environment.runner is not None and environment.shape_class is not None:
         end_shape_on_sigterm(environment.runner, hook.signalled)
     if environment.web_ui is not None:
@@ -182,6 +185,8 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
 
 def _attach_worker(environment: Environment, hook: WorkerHook) -> WorkerHook:
     events = environment.events
+    if environment.runner is not None:
+        environment.runner.register_message(PLAN, lambda msg, **_: hook.take_plan(msg))
     hook.watch_users()
     events.test_stopping.add_listener(lambda **_: hook.stopping())
     events.user_error.add_listener(lambda exception, tb, **_: hook.user_error(exception, tb))

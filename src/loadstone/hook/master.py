@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import sys
 import time
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.rpc.protocol import Message
 
+from loadstone.domain.arrival_rate import parse_stages
+from loadstone.domain.arrivals import Spread
 from loadstone.domain.event import (
+    ArrivalsShared,
     Interrupted,
     RampDone,
     Stopped,
     Stopping,
     Users,
 )
+from loadstone.hook.arrival_master import ArrivalMaster
+from loadstone.hook.arrival_plan import ArrivalAnswer, ArrivalPlan
 from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import (
+    ARRIVALS_OPTION,
     ONLY_RUN_OPTION,
     SEED_OPTION,
     files_of,
@@ -47,6 +55,7 @@ __all__ = ["MasterHook", "ResetWatch"]
 
 _FLUSH_TIMEOUT_S: Final = 10.0
 _CLOCK_EVERY_S: Final = 10.0
+_SEEDS: Final = 1_000_000
 log = logging.getLogger("loadstone.master")
 
 
@@ -68,16 +77,18 @@ class MasterHook:
         self._timers: list[gevent.Greenlet[..., Any]] = []
         self._anchor_ns = 0
         self._resets = ResetWatch(environment.stats)
+        self._arrivals: ArrivalMaster | None = None
 
     def begin(self) -> None:
         """A test starts: give it an id, which travels to the workers with Locust's own options."""
         request, self._request = self._request, None
         # Once for each run: a master may run for weeks, in which its machine's clock is set or its machine sleeps.
         self._anchor_ns, self._clock_offset_ms = time.time_ns() - time.perf_counter_ns(), None
-        self._settings = _with_request(self._process_settings, request)
+        self._settings = _with_seed(_with_request(self._process_settings, request))
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
         give_secret(self._environment, secret)
+        setattr(self._environment.parsed_options, ARRIVALS_OPTION, bool(self._settings.rate))
         setattr(self._environment.parsed_options, SEED_OPTION, self._settings.seed)
         setattr(self._environment.parsed_options, ONLY_RUN_OPTION, is_only_run(self._environment))
         self.outcome.begin(
@@ -87,7 +98,9 @@ class MasterHook:
         self._publisher.publish(identity_of(self._environment, self._settings, self._files))
         log.info("run=%s state=started", secret.run)
         self._watchers, self._timers = [gevent.spawn(self._watch), gevent.spawn(self._watch_clock)], []
-        if self._settings.run_time is not None:
+        if self._settings.rate:
+            self._arrivals = self._begin_arrivals(secret.run)
+        elif self._settings.run_time is not None:
             self._timers.append(_spawn_later(self._settings.run_time, self._finish))
 
     def expect(self, request: RunRequest) -> None:
@@ -105,16 +118,29 @@ class MasterHook:
         self._ended_by = self._ended_by or "signal"
 
     def ramp_done(self, user_count: int) -> None:
-        """All users run. With a load shape this happens after every stage; the first one opens the window."""
+        """All users run. With a load shape this happens after every stage; the first one opens the window.
+
+        Under the open model the window opens when the schedule begins, with users that have come to wait for it.
+        """
         if self._publisher is None:
+            return
+        if self._arrivals is not None:
+            self._arrivals.spawned()
             return
         self._publisher.publish(RampDone(users=user_count))
         if self._settings.steady_state is not None and self._settings.run_time is None:
             wait_s = self._settings.warmup + self._settings.steady_state
             self._timers.append(_spawn_later(wait_s, self._finish))
 
+    def take_answer(self, message: Message) -> None:
+        """A worker has answered to a plan of arrivals."""
+        if self._arrivals is not None:
+            self._arrivals.take(ArrivalAnswer.of(message), message.node_id)
+
     def stopping(self) -> None:
         """Users are being stopped."""
+        if self._arrivals is not None:
+            self._arrivals.stop()
         if self._publisher is not None:
             self._publisher.publish(Stopping(ended_by=self._ended_by or who_stops(sys._getframe())))  # noqa: SLF001
 
@@ -148,6 +174,40 @@ class MasterHook:
             publisher = EventPublisher(self._redis_url, self._secret, self._now_ns, opens=True)
             publisher.publish(self.outcome.at_exit(exit_code))
             publisher.finish(_FLUSH_TIMEOUT_S)
+
+    def _begin_arrivals(self, run: str) -> ArrivalMaster:
+        settings, runner = self._settings, self._environment.runner
+        if runner is None or settings.seed is None:
+            raise TypeError("arrivals need a runner of Locust, and a seed")
+        stages = [(each.first, each.last, each.over_s) for each in parse_stages(settings.rate)]
+        plan = ArrivalPlan(
+            run=run,
+            stages=tuple((first, last, None if over_s == inf else over_s) for first, last, over_s in stages),
+            spread=Spread(settings.arrivals),
+            seed=settings.seed,
+        )
+        return ArrivalMaster(
+            runner, plan, self._now_ns, lambda: self._clock_offset_ms, self._schedule_begins, self._publish_share
+        )
+
+    def _schedule_begins(self, users: int) -> None:
+        """The first arrivals are due: the window opens, and what is to end the run counts from now."""
+        settings = self._settings
+        if self._publisher is None:
+            return
+        self._publisher.publish(RampDone(users=users))
+        length_s = settings.run_time
+        if length_s is None and settings.steady_state is not None:
+            length_s = settings.warmup + settings.steady_state
+        if length_s is not None:
+            self._timers.append(_spawn_later(length_s, self._finish))
+
+    def _publish_share(self, plan: ArrivalPlan) -> None:
+        index_of = getattr(self._environment.runner, "get_worker_index", lambda _: 0)
+        if self._publisher is not None and plan.zero_ns is not None:
+            workers = tuple(index_of(each) for each in plan.roster)
+            share = ArrivalsShared(number=plan.epoch, begins_s=plan.begins_s, zero_ns=plan.zero_ns, workers=workers)
+            self._publisher.publish(share)
 
     def _now_ns(self) -> int:
         return self._anchor_ns + time.perf_counter_ns()
@@ -233,10 +293,18 @@ def _with_request(settings: HookSettings, request: RunRequest | None) -> HookSet
         warmup=request.warmup,
         objective=request.objective,
         seed=request.seed,
+        rate=request.rate,
+        arrivals=request.arrivals,
         launch=request.launch,
         limits=settings.limits if request.limits is None else request.limits,
         target=settings.target if request.target is None else request.target,
     )
+
+
+def _with_seed(settings: HookSettings) -> HookSettings:
+    """The settings, with a seed where arrivals need one: it is recorded, so they can be computed again."""
+    is_needed = settings.rate and settings.seed is None
+    return replace(settings, seed=secrets.randbelow(_SEEDS)) if is_needed else settings
 
 
 def quit_gracefully(runner: Any) -> None:

@@ -189,7 +189,7 @@ class Recorder:
             status=np.array(self._status, np.int32),
             name=name,
             error=np.array(self._error, np.int32),
-            late_us=no_intents(len(name)),
+            late_us=self._lateness(len(name)),
         )
         if unsorted:
             columns = columns.at(np.argsort(columns.end_ns, kind="stable"))
@@ -197,6 +197,10 @@ class Recorder:
         taken = Recording(columns, names, tuple(self._errors), self._odd, self._odd_example, lone_errors)
         self._clear()
         return taken
+
+    def _lateness(self, n: int) -> NDArray[np.int64]:
+        """How late the iterations began whose first requests are among the n samples, in the order of recording."""
+        return no_intents(n)
 
     def _take_events_of_threads(self) -> bool:
         """Record what native threads have fired; True if that was anything, because its ends are older than others."""

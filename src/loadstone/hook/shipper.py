@@ -26,6 +26,7 @@ from loadstone.stream.keys import SAMPLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.arrival_counts import ArrivalCounts
     from loadstone.hook.aborted import UserEnd
     from loadstone.hook.recorder import Recorder, Recording
     from loadstone.hook.target_clock import TargetClock
@@ -50,6 +51,7 @@ class Shipper:
         worker: int,
         users: Callable[[], int],
         target_clock: TargetClock | None = None,
+        arrivals: Callable[[], ArrivalCounts | None] = lambda: None,
     ) -> None:
         self.incarnation = uuid.uuid4().hex
         self._aborted = self._stuck = self._went_away = 0
@@ -64,7 +66,9 @@ class Shipper:
         self._lone_errors = 0
         self._unreported_before = unreported()
         self._opened_before = connections.opened()
-        self._clock_offset_ms: float | None = None
+        self.clock_offset_ms: float | None = None
+        """How far this process's clock is ahead of the stream server's, as last measured."""
+        self._arrivals = arrivals
         self._target_clock = target_clock
         self._own_stream = is_local(redis_url)
         self._monitor = ProcessMonitor()
@@ -103,7 +107,7 @@ class Shipper:
     def _work(self) -> None:
         while True:
             if self._seq % _CLOCK_EVERY_BATCHES == 0:
-                self._clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns)
+                self.clock_offset_ms = self._sender.clock_offset_ms(self._recorder.now_ns)
             self._ship(final=False)
             gevent.sleep(_INTERVAL_S)
 
@@ -136,7 +140,7 @@ class Shipper:
             cpu_pct=stats.cpu_pct,
             rss_bytes=stats.rss_bytes,
             new_connections=connections.opened() - self._opened_before,
-            clock_offset_ms=self._clock_offset_ms,
+            clock_offset_ms=self.clock_offset_ms,
             throttled_us=stats.throttled_us,
             aborted=self._aborted,
             loop_lag_us=self._lag.take(),
@@ -157,6 +161,7 @@ class Shipper:
             stuck=self._stuck,
             went_away=self._went_away,
             lone_errors=self._lone_errors,
+            arrivals=self._arrivals(),
             unreported=max(0, unreported() - self._unreported_before),
         )
 

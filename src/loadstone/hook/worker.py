@@ -15,9 +15,12 @@ from msgspec.structs import replace
 from loadstone.domain.event import Orphaned, WorkerQuit
 from loadstone.hook import unreported
 from loadstone.hook.aborted import watch_ends
+from loadstone.hook.arrival_plan import ArrivalPlan
+from loadstone.hook.arrival_recorder import ArrivalRecorder
+from loadstone.hook.arrival_worker import ArrivalWorker
 from loadstone.hook.ending import who_stops
 from loadstone.hook.exception_log import ExceptionLog
-from loadstone.hook.identity import ONLY_RUN_OPTION, SEED_OPTION, take_secret
+from loadstone.hook.identity import ARRIVALS_OPTION, ONLY_RUN_OPTION, SEED_OPTION, take_secret
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.recorder import Recorder
 from loadstone.hook.sender import EventPublisher
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from locust.env import Environment
+    from locust.rpc.protocol import Message
 
+    from loadstone.domain.arrival_counts import ArrivalCounts
     from loadstone.hook.aborted import UserEnd
     from loadstone.stream.proof import RunSecret
 
@@ -58,6 +63,7 @@ class WorkerHook:
         self._recorder: Recorder | None = None
         self._secret: RunSecret | None = None
         self._shipper: Shipper | None = None
+        self._arrivals: ArrivalWorker | None = None
         self._orphaned = False
         self._publisher: EventPublisher | None = None
         self._exceptions = ExceptionLog()
@@ -71,12 +77,14 @@ class WorkerHook:
             return
         if self._shipper is not None:
             self.end()
-        self._recorder, self._secret = Recorder(), secret
+        self._secret, self._recorder = secret, self._begin_arrivals(secret.run)
         self.outcome.begin(only_run=self._is_only_run())
         self._seed()
         target_clock = TargetClock(self._environment.events.request, self._recorder.now_ns)
         worker = self._worker_index()
-        self._shipper = Shipper(self._recorder, self._redis_url, secret, worker, self._user_count, target_clock)
+        self._shipper = Shipper(
+            self._recorder, self._redis_url, secret, worker, self._user_count, target_clock, self._arrival_counts
+        )
         self._publisher = EventPublisher(self._redis_url, secret, self._recorder.now_ns)
         self._stats_log.start(self._recorder)
         self._greenlets = [gevent.spawn(self._publish_exceptions_forever)]
@@ -89,6 +97,8 @@ class WorkerHook:
         by_scenario = isinstance(runner, WorkerRunner) and who_stops(sys._getframe()) == "scenario"  # noqa: SLF001
         if by_scenario and self._publisher is not None:
             self._publisher.publish(WorkerQuit(worker=self._worker_index()))
+        if self._arrivals is not None:
+            self._arrivals.stop()
         gevent.killall(self._greenlets)
 
     def end(self) -> None:
@@ -96,6 +106,8 @@ class WorkerHook:
         if self._shipper is None or self._recorder is None or self._publisher is None:
             return
         gevent.killall(self._greenlets)
+        if self._arrivals is not None:
+            self._arrivals.end()
         self._stats_log.stop()
         shipper, publisher, self._shipper = self._shipper, self._publisher, None
         self._publish_exceptions(publisher)
@@ -104,6 +116,11 @@ class WorkerHook:
         shipper.finish(_FLUSH_TIMEOUT_S)
         publisher.finish(_FLUSH_TIMEOUT_S)
         self._report_to_master()
+
+    def take_plan(self, message: Message) -> None:
+        """The master has sent a plan of arrivals."""
+        if self._arrivals is not None:
+            self._arrivals.take(ArrivalPlan.of(message))
 
     @property
     def is_recording(self) -> bool:
@@ -132,6 +149,24 @@ class WorkerHook:
         """A task raised an exception: count it with equal ones, as Locust does."""
         if self._shipper is not None and self._recorder is not None:
             self._exceptions.add(exception, tb, self._recorder.now_ns())
+
+    def _begin_arrivals(self, run: str) -> Recorder:
+        """Begin what the model of the run needs; the recorder that fits to it."""
+        if not getattr(self._environment.parsed_options, ARRIVALS_OPTION, False):
+            self._arrivals = None
+            return Recorder()
+        own_id = getattr(self._environment.runner, "client_id", "")
+        self._arrivals = ArrivalWorker(self._environment, run, own_id, self._now_ns, self._clock_offset_ms)
+        return ArrivalRecorder(self._arrivals.users.lateness_us)
+
+    def _arrival_counts(self) -> ArrivalCounts | None:
+        return self._arrivals.counts if self._arrivals else None
+
+    def _now_ns(self) -> int:
+        return self._recorder.now_ns() if self._recorder else time.time_ns()
+
+    def _clock_offset_ms(self) -> float | None:
+        return self._shipper.clock_offset_ms if self._shipper else None
 
     def _is_only_run(self) -> bool:
         return bool(getattr(self._environment.parsed_options, ONLY_RUN_OPTION, False))

@@ -316,6 +316,8 @@ class LocalStack:
                 "warmup": settings.warmup,
                 "objective": "\n".join(settings.objective),
                 "seed": settings.seed,
+                "rate": "\n".join(settings.rate),
+                "arrivals": settings.arrivals,
                 "limits": self._known_limits(),
                 "target": self._target_info(),
                 "launch": self.launch,

@@ -45,6 +45,8 @@ class RunRequest:
     warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
     objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    rate: tuple[str, ...] = setting(parse.lines, "stages of the rate of arrivals (open model)", repeatable=True)
+    arrivals: str = setting(parse.choice("poisson", "constant"), "how arrivals are spread in time", default="poisson")
     exit_code_on_error: int | None = setting(
         parse.whole_number(0, 255), "exit code of a run in which requests failed, in place of Locust's own option"
     )
@@ -113,6 +115,8 @@ class HookSettings(HookOnlySettings):
     warmup: float = setting(parse.duration_s, "time after the ramp that objectives do not cover", default="0")
     objective: tuple[str, ...] = setting(parse.lines, "objectives for the measurement window", repeatable=True)
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
+    rate: tuple[str, ...] = setting(parse.lines, "stages of the rate of arrivals (open model)", repeatable=True)
+    arrivals: str = setting(parse.choice("poisson", "constant"), "how arrivals are spread in time", default="poisson")
     launch: str | None = setting(
         parse.text, "id of the command that started these processes, by which it finds the run"
     )

@@ -137,6 +137,25 @@ class RunSettings(InfluxSettings):
     spawn_rate: float = setting(
         parse.number_above(0), "users started per second", default="10", metavar="N", short="-r"
     )
+    rate: tuple[str, ...] = setting(
+        parse.lines,
+        "open model: how many iterations arrive, such as 500/s, 30000/m or, with --over, 100/s..1000/s; repeated, each"
+        " with its duration: '100/s..1000/s over 5m'",
+        metavar="RATE",
+        repeatable=True,
+    )
+    over: float | None = setting(parse.positive_duration_s, "how long the one --rate lasts or changes", metavar="TIME")
+    arrivals: str = setting(
+        parse.choice("poisson", "constant"),
+        "how arrivals are spread in time: poisson, as those of independent callers, or constant",
+        default="poisson",
+        metavar="SPREAD",
+    )
+    max_users: int | None = setting(
+        parse.whole_number(1),
+        "with --rate, in place of --users: how many iterations may go on at once (as many as arrive in two seconds)",
+        metavar="N",
+    )
     run_time: float | None = setting(
         parse.duration_s,
         "length of the run, ramp included (60s; a load shape decides by itself)",
