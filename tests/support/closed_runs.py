@@ -9,6 +9,7 @@ import numpy as np
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
+from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.batch import NO_ERROR, Columns, no_intents
 from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import RequestName
@@ -38,7 +39,8 @@ def closed(path: Path, entries: Sequence[Entry], seconds: float) -> RunFolder:
 class MadeRun:
     """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``.
 
-    Each second comes in ``batches_a_second`` batches.
+    Each second comes in ``batches_a_second`` batches. With ``late_ms`` it is one of the open model: each request is the
+    first one of an iteration that began so late, and ``not_sent`` further arrivals were not sent.
     """
 
     run: str = "20260920-120000-aaaa"
@@ -54,6 +56,8 @@ class MadeRun:
     seed: int = 1
     usage: bool = True
     users: int = 5
+    late_ms: float | None = None
+    not_sent: int = 0
     identity: dict[str, Any] = field(default_factory=dict)
     objectives: Sequence[str] = ("p95<500ms", "failures<=5%")
 
@@ -85,7 +89,7 @@ class MadeRun:
             status=np.where(failed, 503, 200).astype(np.int32),
             name=(np.arange(n) % max(1, len(self.names))).astype(np.int32),
             error=np.where(failed, 0, NO_ERROR).astype(np.int32),
-            late_us=no_intents(n),
+            late_us=no_intents(n) if self.late_ms is None else np.full(n, round(self.late_ms * 1000), np.int64),
         )
 
     def _add_samples(self, maker: RunMaker) -> None:
@@ -99,9 +103,13 @@ class MadeRun:
                 maker.usage(second + 0.5, _usage(second))
         maker.add(incarnation.batch(at_s=self.seconds + 0.1, final=True))
 
+    def _arrivals(self, sent: int) -> ArrivalCounts | None:
+        return None if self.late_ms is None else ArrivalCounts(sent + self.not_sent, sent, self.not_sent)
+
     def _batch(self, incarnation: IncarnationMaker, columns: Columns, second: int) -> Batch:
         return replace(
             incarnation.batch(at_s=second + 1),
+            arrivals=self._arrivals(incarnation.produced),
             columns=columns,
             names=tuple(RequestName(*name) for name in self.names),
             errors=(self.error,),

@@ -1,4 +1,4 @@
-"""What a reader of figures has to know beside them: of what they are, and that they come from a closed model."""
+"""What a reader of figures has to know beside them: of what they are, and which model of users they come from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,25 @@ from loadstone.domain.objective import number_text
 if TYPE_CHECKING:
     from loadstone.archive.run_record import RunRecord
 
-__all__ = ["CLOSED_MODEL", "WHOLE_RUN", "figure_notes", "in_flight_text", "influx_notes", "scope_of"]
+__all__ = [
+    "CLOSED_MODEL",
+    "OPEN_MODEL",
+    "WHOLE_RUN",
+    "arrivals_text",
+    "figure_notes",
+    "in_flight_text",
+    "influx_notes",
+    "model_text",
+    "scope_of",
+]
 
 CLOSED_MODEL: Final = (
     "Closed model: a user waits for its answer before it sends the next request, so a target that slows down is asked "
     "less, and percentiles show too few of its slow answers"
+)
+OPEN_MODEL: Final = (
+    "Open model: iterations begin when the schedule says so, whatever the target does. Latencies are response times, "
+    "from the intended start to the answer; service times are from sent to answered"
 )
 WHOLE_RUN: Final = "the whole run"
 
@@ -34,9 +48,28 @@ def in_flight_text(run: RunRecord) -> str:
     )
 
 
+def model_text(run: RunRecord) -> str:
+    """Which model of users the figures come from, and what follows."""
+    return CLOSED_MODEL if run.judged.arrivals is None else OPEN_MODEL
+
+
+def arrivals_text(run: RunRecord) -> str:
+    """What the generator of an open model did, in the part that objectives judge; empty under the closed model."""
+    arrivals = run.judged.arrivals
+    if arrivals is None:
+        return ""
+    late = "no iteration began"
+    if arrivals.lateness_p99_ms is not None and arrivals.lateness_max_ms is not None:
+        p99, most = number_text(arrivals.lateness_p99_ms), number_text(arrivals.lateness_max_ms)
+        late = f"lateness p99 {p99} ms, max {most} ms"
+    counts = f"{arrivals.planned:,} planned, {arrivals.sent:,} sent, {arrivals.not_sent:,} not sent"
+    return f"arrivals in {scope_of(run)}: {counts}; {late}"
+
+
 def figure_notes(run: RunRecord) -> list[str]:
-    """A sentence on the scope of the figures that objectives judge, and one on the model."""
-    return [f"Figures are of {scope_of(run)}; {in_flight_text(run)}", CLOSED_MODEL]
+    """A sentence on the scope of the figures that objectives judge, one on arrivals if any, and one on the model."""
+    scope = f"Figures are of {scope_of(run)}; {in_flight_text(run)}"
+    return [note for note in (scope, arrivals_text(run), model_text(run)) if note]
 
 
 def influx_notes(run: RunRecord) -> list[str]:

@@ -22,11 +22,13 @@ from loadstone.domain.verdict import VerdictWord  # noqa: TC001  (msgspec resolv
 __all__ = [
     "FORMAT_VERSION",
     "ArchiveLedger",
+    "ArrivalsRecord",
     "BalancerRecord",
     "Figures",
     "InFlightRecord",
     "IncarnationRecord",
     "InfluxLedgerRecord",
+    "Latencies",
     "Ledgers",
     "LocustTotals",
     "NameFigures",
@@ -57,9 +59,24 @@ class WindowRecord(Struct, frozen=True, kw_only=True):
     opened: Annotated[bool, Meta(description="False if the ramp-up never finished; the window is then the whole run.")]
 
 
+class Latencies(Struct, frozen=True, kw_only=True):
+    """Durations of some requests in ms, None without a request; percentiles are at most 0.4 % off."""
+
+    mean_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     """The figures of some requests. Latencies in ms, None without a request; percentiles are at most 0.4 % off.
 
+    They are response times. Under the open model these begin at the intended start, and ``service`` is from sent to
+    answered; under the closed model both are the same, and ``service`` is None.
     ``in_flight`` further requests had not been answered in the window: they can raise its latencies, and lower none.
     ``method`` and ``name`` are set for the figures of one request name only.
     """
@@ -83,6 +100,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     p95_ms: float | None
     p99_ms: float | None
     p999_ms: float | None
+    service: Annotated[Latencies | None, Meta(description="Service times; null under the closed model.")] = None
 
 
 class NameFigures(Figures, frozen=True, kw_only=True):
@@ -97,11 +115,24 @@ class NameFigures(Figures, frozen=True, kw_only=True):
         return RequestName(self.method, self.name)
 
 
+class ArrivalsRecord(Struct, frozen=True, kw_only=True):
+    """What the generator did under the open model: iterations that the schedule asked for, and how late they began."""
+
+    planned: Annotated[_Count, Meta(description="Arrivals whose intended start had passed.")]
+    sent: Annotated[_Count, Meta(description="Those of them for which an iteration began.")]
+    not_sent: Annotated[_Count, Meta(description="Those of them that found no free user.")]
+    lateness_p99_ms: Annotated[
+        float | None, Meta(description="99th percentile of how late iterations began; null if none began.")
+    ]
+    lateness_max_ms: Annotated[float | None, Meta(description="How late the latest one began; null if none began.")]
+
+
 class PartRecord(Struct, frozen=True, kw_only=True):
     """The figures of the window or of the whole run: all requests together, and by name."""
 
     total: Figures
     names: tuple[NameFigures, ...]
+    arrivals: Annotated[ArrivalsRecord | None, Meta(description="Null under the closed model.")] = None
 
 
 class PauseRecord(Struct, frozen=True, kw_only=True):

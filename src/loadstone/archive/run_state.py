@@ -274,7 +274,8 @@ class BatchAggregate:
         """The rollup of each (second, name id). `LiveRollups` keeps and extends them: others keep copies."""
         columns = self.batch.columns
         failed = columns.error != NO_ERROR
-        return roll_up(columns.end_ns // NS_PER_S, self.name_ids, columns.duration_us, columns.bytes, failed)
+        values = (columns.duration_us, columns.bytes, failed, columns.late_us)
+        return roll_up(columns.end_ns // NS_PER_S, self.name_ids, *values)
 
 
 class LiveRollups:

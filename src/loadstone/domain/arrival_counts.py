@@ -24,9 +24,9 @@ class ArrivalCounts(NamedTuple):
         """Both together."""
         return ArrivalCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
-    def minus(self, before: ArrivalCounts) -> ArrivalCounts:
-        """What these running totals have grown by since ``before``."""
-        return ArrivalCounts(*(now - then for now, then in zip(self, before, strict=True)))
+    def since(self, before: ArrivalCounts) -> ArrivalCounts:
+        """What these running totals have grown by since ``before``; never negative."""
+        return ArrivalCounts(*(max(0, now - then) for now, then in zip(self, before, strict=True)))
 
 
 NO_ARRIVALS: Final = ArrivalCounts(0, 0, 0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loadstone.domain.stall import Span, Stall
 
 __all__ = [
+    "ArrivalFacts",
     "ExitFacts",
     "LocustCounts",
     "QueueUse",
@@ -29,6 +30,20 @@ __all__ = [
     "Window",
     "WorkerFacts",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalFacts:
+    """Arrivals of the open model, see `loadstone.domain.arrival_counts`, and how late their iterations began.
+
+    Milliseconds after the intended start, 99th percentile (at most 0.4 % off) and highest; None where none began.
+    """
+
+    planned: int
+    sent: int
+    not_sent: int
+    lateness_p99_ms: float | None = None
+    lateness_max_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +204,8 @@ class RunFacts:
     long it was, and for how long it had too few users, or too many.
     ``orphaned`` workers lost their master. ``exits``: how processes of Locust ended; ``exit_unknown``: nobody reported
     that of the master, which ended with the run. ``left_workers`` ended properly before the run did, and
-    ``silent_workers`` took part in it without ever sending a batch. ``assumed``: hypothetical samples, see `assuming`.
+    ``silent_workers`` took part in it without ever sending a batch. ``arrivals``: of the window, None under the closed
+    model. ``assumed``: hypothetical samples, see `assuming`.
     """
 
     window: Window
@@ -235,6 +251,7 @@ class RunFacts:
     exit_unknown: bool = False
     left_workers: tuple[int, ...] = ()
     silent_workers: tuple[int, ...] = ()
+    arrivals: ArrivalFacts | None = None
     assumed: Rollup | None = None
 
     def select(self, name: str | None) -> Rollup:
@@ -252,6 +269,25 @@ class RunFacts:
         return self.assuming(Rollup.of_one(0, count, failed=count))
 
     @property
+    def quickest(self) -> RunFacts:
+        """These facts as they could have been at best if no worker had ever stood still."""
+        if self.undisturbed is None:
+            return self
+        target = replace(self.target, in_flight=self.target.undisturbed or self.target.in_flight)
+        return replace(self, names=self.undisturbed, total=merged(self.undisturbed.values()), target=target)
+
+    @property
+    def on_time(self) -> RunFacts:
+        """These facts as if every iteration had begun at its intended start: response times are service times then."""
+        in_flight = replace(self.target.in_flight, names=_by_service(self.target.in_flight.names))
+        return replace(
+            self,
+            names=_by_service(self.names),
+            total=self.total.by_service,
+            target=replace(self.target, in_flight=in_flight),
+        )
+
+    @property
     def raised(self) -> int:
         """How many exceptions tasks raised in the window; each hypothetical sample that failed may stand for one."""
         return self.exceptions + (self.assumed.err if self.assumed else 0)
@@ -259,6 +295,10 @@ class RunFacts:
     def assuming(self, extra: Rollup) -> RunFacts:
         """These facts as if the samples ``extra`` had ended in the window too, under any name that is selected."""
         return replace(self, assumed=extra)
+
+
+def _by_service(names: Mapping[RequestName, Rollup]) -> dict[RequestName, Rollup]:
+    return {name: rollup.by_service for name, rollup in names.items()}
 
 
 def _selects(text: str, name: RequestName) -> bool:

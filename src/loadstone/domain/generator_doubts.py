@@ -13,14 +13,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.doubt import Doubt, about, any_request, depends_on_workers, time_text
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.objective import number_text
-from loadstone.domain.rollup import Rollup, merged
+from loadstone.domain.rollup import Rollup
 from loadstone.domain.stall import FAILING_STALL_US, Span, common_spans, spans_of
 from loadstone.domain.standstill import standstills
 from loadstone.domain.time import NS_PER_S, US_PER_S
@@ -31,7 +30,15 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import RunFacts, WorkerFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["BUSY_PCT", "LAG_FLOOR_MS", "doubts_of_the_generator", "lag_limit_ms", "pauses", "stall_notices"]
+__all__ = [
+    "BUSY_PCT",
+    "LAG_FLOOR_MS",
+    "doubts_of_the_generator",
+    "lag_limit_ms",
+    "pauses",
+    "stall_notices",
+    "tightest_ms",
+]
 
 LAG_FLOOR_MS: Final = 10.0
 _LAG_SHARE: Final = 0.05
@@ -47,8 +54,13 @@ this percentage of all CPUs, its machine does."""
 
 def lag_limit_ms(objectives: Sequence[Objective]) -> float:
     """How far a worker's event loop may lag (p99, ms): 10, or 5 % of the tightest latency objective if that is more."""
+    return max(LAG_FLOOR_MS, _LAG_SHARE * tightest_ms(objectives))
+
+
+def tightest_ms(objectives: Sequence[Objective]) -> float:
+    """The lowest upper limit of any latency, ms; 0 without one."""
     limits = [objective.limit for objective in objectives if objective.is_latency and objective.operator[0] == "<"]
-    return max(LAG_FLOOR_MS, _LAG_SHARE * min(limits, default=0.0))
+    return min(limits, default=0.0)
 
 
 def doubts_of_the_generator(
@@ -140,13 +152,11 @@ def _disturbed(objectives: Sequence[Objective], results: Sequence[ObjectiveResul
     """The objectives that fail and would not have failed without stalls."""
     if facts.undisturbed is None:
         return []
-    target = replace(facts.target, in_flight=facts.target.undisturbed or facts.target.in_flight)
-    quicker = replace(facts, names=facts.undisturbed, total=merged(facts.undisturbed.values()), target=target)
-    share = _stalled_share(facts)
+    quickest, share = facts.quickest, _stalled_share(facts)
     texts = []
     for objective, result in zip(objectives, results, strict=True):
         if result.ok is False and not objective.is_usage:
-            best = _going_on(objective, facts, share) if objective.metric in {"rps", "count"} else quicker
+            best = _going_on(objective, facts, share) if objective.metric in {"rps", "count"} else quickest
             if objective.evaluate(best).ok is not False:
                 texts.append(objective.text)
     return texts

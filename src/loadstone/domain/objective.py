@@ -2,14 +2,17 @@
 
     OBJECTIVE = METRIC [ "[" NAME "]" | "(" SERVICE ")" ] OPERATOR LIMIT
     p50 ... p99.9, mean, min, max   < <= > >=      latency with a unit: us, ms, s, min
+    service.p95, service.mean ...   < <= > >=      the same of service times
     failures                        < <= > >= ==   percent of the requests (0.1%), or how many (10)
     rps, count                      < <= > >= ==   requests per second of the window, requests
     exceptions                      < <= > >= ==   how many exceptions tasks raised in the window
     cpu(SERVICE)                    < <= > >=      mean over the window: percent of its limit (90%), or cores (1.5)
     mem(SERVICE)                    < <= > >=      highest in the window: percent of its limit, or B, KB ... GiB
 
-``[POST /predict]`` or ``[/predict]`` selects one request name; without it all requests count. Users read the
-same in docs/reference/objectives.md.
+Under the open model latencies are response times, from the intended start to the answer, and those with ``service.``
+are service times, from sent to answered; under the closed model both are the same. ``[POST /predict]`` or
+``[/predict]`` selects one request name; without it all requests count. Users read the same in
+docs/reference/objectives.md.
 """
 
 from __future__ import annotations
@@ -58,10 +61,13 @@ _OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "==": operator.eq,
 }
 _SHAPE: Final = re.compile(
-    r"\s*(?P<metric>[A-Za-z]+[0-9.]*)\s*(?:\[(?P<name>.*)\]|\((?P<service>.*)\))?\s*"
+    r"\s*(?P<metric>(?:[A-Za-z]+\.)?[A-Za-z]+[0-9.]*)\s*(?:\[(?P<name>.*)\]|\((?P<service>.*)\))?\s*"
     r"(?P<op><=|>=|==|<|>)\s*(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>[A-Za-z%]*(?:/s)?)\s*"
 )
 _PERCENTILE: Final = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
+_SERVICE: Final = "service."
+"""Begins the metrics of service times."""
+_EXACT: Final = frozenset({"mean", "min", "max"})
 _PERCENT: Final = "%"
 _ALL: Final = 100.0
 _PLURALS: Final = frozenset({"failures", "exceptions"})
@@ -122,9 +128,19 @@ class Objective:
         return f"{self.metric}({self.service})" if self.service is not None else self.metric
 
     @property
+    def figure(self) -> str:
+        """The metric without what says that it is one of service times."""
+        return self.metric.removeprefix(_SERVICE)
+
+    @property
+    def of_service_times(self) -> bool:
+        """Whether it judges service times, and not response times."""
+        return self.metric.startswith(_SERVICE)
+
+    @property
     def percent(self) -> float | None:
         """The percentile, 0 to 100, of a metric such as ``p95``; None for other metrics."""
-        found = _PERCENTILE.fullmatch(self.metric)
+        found = _PERCENTILE.fullmatch(self.figure)
         return float(found[1]) if found else None
 
     @property
@@ -146,7 +162,14 @@ class Objective:
         value = number_text(measured, self.limit)
         limit = f"{number_text(self.limit)}{self._suffix}"
         verb = "are" if self.metric in _PLURALS else "is"
-        return self._result(measured, ok, f"{self.key} {verb} {value}{self._suffix}, must be {self.operator} {limit}")
+        what = self._what(facts)
+        return self._result(measured, ok, f"{what} {verb} {value}{self._suffix}, must be {self.operator} {limit}")
+
+    def _what(self, facts: RunFacts) -> str:
+        """The key; under the open model it says in words which time a latency is of."""
+        if facts.arrivals is None or not self.is_latency:
+            return self.key
+        return f"{'service' if self.of_service_times else 'response'} time {self.key.removeprefix(_SERVICE)}"
 
     @property
     def _suffix(self) -> str:
@@ -178,6 +201,8 @@ class Objective:
             return failed if self.unit != _PERCENT else _ALL * failed / of_all if of_all else 0.0
         if self.metric == "count":
             return float(rollup.n)
+        if self.of_service_times:
+            rollup, in_flight = rollup.by_service, in_flight.by_service
         if not rollup.timed and not in_flight.timed:
             return "none of the requests has a response time"
         return figure_us(rollup, in_flight, self._latency_us) / US_PER_MS
@@ -186,7 +211,7 @@ class Objective:
         if self.percent is not None:
             return rollup.percentile_us(self.percent)
         exact = {"mean": rollup.mean_us, "min": rollup.rt_min_us, "max": rollup.rt_max_us}
-        return exact[self.metric]
+        return exact[self.figure]
 
     def _usage(self, facts: RunFacts) -> float | str:
         usage = facts.usage.get(self.service or "")
@@ -269,6 +294,8 @@ def _selection(text: str | None) -> str | None:
 def _limit(shape: re.Match[str]) -> tuple[float, str]:
     """The limit in the unit of results, and that unit. Raises `ValueError` with one sentence."""
     metric, unit, number = shape["metric"].lower(), shape["unit"], float(shape["number"])
+    if metric.startswith(_SERVICE) and not _is_latency(metric.removeprefix(_SERVICE)):
+        raise ValueError(f"{_SERVICE} goes before latencies only: p50 ... p99.9, mean, min and max")
     _check_selection(metric, shape)
     if metric in {"failures", "rps", "count", EXCEPTIONS}:
         return _count_limit(metric, unit, number)
@@ -276,10 +303,10 @@ def _limit(shape: re.Match[str]) -> tuple[float, str]:
         raise ValueError(f"== works with failures, rps, count and exceptions only; {metric} takes <, <=, > or >=")
     if metric in {"cpu", "mem"}:
         return _usage_limit(metric, unit, number)
-    if metric in {"mean", "min", "max"} or _is_percentile(metric):
+    if _is_latency(metric.removeprefix(_SERVICE)):
         return _latency_limit(metric, unit, number)
-    raise ValueError(f"unknown metric {metric!r}; allowed are p50 ... p99.9, mean, min, max, failures, rps, count, "
-                     "exceptions, cpu(SERVICE), mem(SERVICE)")  # fmt: skip
+    raise ValueError(f"unknown metric {metric!r}; allowed are p50 ... p99.9, mean, min, max, service.p50 ..., "
+                     "failures, rps, count, exceptions, cpu(SERVICE), mem(SERVICE)")  # fmt: skip
 
 
 def _check_decides(shape: re.Match[str], limit: float, unit: str) -> None:
@@ -314,6 +341,10 @@ def _check_selection(metric: str, shape: re.Match[str]) -> None:
         raise ValueError(f"{metric} takes a request name in square brackets, such as {metric}[POST /predict]")
     elif shape["name"] is not None and not shape["name"].strip():
         raise ValueError("the request name in square brackets is empty")
+
+
+def _is_latency(figure: str) -> bool:
+    return figure in _EXACT or _is_percentile(figure)
 
 
 def _is_percentile(metric: str) -> bool:

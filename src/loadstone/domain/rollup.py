@@ -3,6 +3,9 @@
 A sample belongs to the second in which it **ended** (``end_ns // 10**9``). Rollups of different workers, seconds and
 names may be merged in any order; the result equals the rollup of all their samples. Means and percentiles are always
 derived from a merged rollup, never averaged.
+
+Under the open model a sample has two durations: its *service time*, from sent to answered, and its *response time*,
+which begins at the intended start. Where no sample was late, both are the same, and there is one set of figures.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BUCKETS", "MAX_DURATION_US", "Rollup", "merged", "roll_up"]
+__all__ = ["BUCKETS", "MAX_DURATION_US", "Rollup", "merged", "response_us", "roll_up"]
 
 
 BUCKETS: Final = 4096
@@ -33,10 +36,12 @@ class Rollup:
     """Counts, sums and histogram of some samples.
 
     ``n`` samples, ``err`` of them failed and ``untimed`` of them without a duration; ``rt_sum_us``, ``rt_min_us``,
-    ``rt_max_us`` of the durations in microseconds (0 without any); ``bytes`` received; ``histogram`` of the durations.
+    ``rt_max_us`` of the response times in microseconds (0 without any); ``bytes`` received; ``histogram`` of the
+    response times. ``service``: the same samples by their service times; None where these equal the response times, as
+    always under the closed model.
     """
 
-    __slots__ = ("bytes", "err", "histogram", "n", "rt_max_us", "rt_min_us", "rt_sum_us", "untimed")
+    __slots__ = ("bytes", "err", "histogram", "n", "rt_max_us", "rt_min_us", "rt_sum_us", "service", "untimed")
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Rollup:
         bytes: int = 0,  # noqa: A002 (the glossary's word)
         histogram: Histogram | None = None,
         untimed: int = 0,
+        service: Rollup | None = None,
     ) -> None:
         self.n = n
         self.err = err
@@ -57,6 +63,7 @@ class Rollup:
         self.bytes = bytes
         self.histogram = Histogram() if histogram is None else histogram
         self.untimed = untimed
+        self.service = service
 
     @classmethod
     def of_one(cls, duration_us: int, count: int, *, failed: int) -> Rollup:
@@ -71,6 +78,11 @@ class Rollup:
 
     def __repr__(self) -> str:
         return f"Rollup(n={self.n}, err={self.err}, rt_sum_us={self.rt_sum_us}, bytes={self.bytes})"
+
+    @property
+    def by_service(self) -> Rollup:
+        """The same samples by their service times: this rollup itself where these equal the response times."""
+        return self if self.service is None else self.service
 
     @property
     def timed(self) -> int:
@@ -100,6 +112,8 @@ class Rollup:
         """Add the samples of another rollup."""
         if not other.n:
             return
+        if self.service is not None or other.service is not None:
+            self._merge_service(other.by_service)
         if other.timed:
             self.rt_min_us = min(self.rt_min_us, other.rt_min_us) if self.timed else other.rt_min_us
             self.rt_max_us = max(self.rt_max_us, other.rt_max_us)
@@ -109,6 +123,12 @@ class Rollup:
         self.rt_sum_us += other.rt_sum_us
         self.bytes += other.bytes
         self.histogram.merge(other.histogram)
+
+    def _merge_service(self, other: Rollup) -> None:
+        """Add samples by their service times; up to now those of this rollup may have been its response times."""
+        if self.service is None:
+            self.service = merged((self,))
+        self.service.merge(other)
 
 
 def merged(rollups: Iterable[Rollup]) -> Rollup:
@@ -130,19 +150,49 @@ class _Groups(NamedTuple):
     bytes: NDArray[np.int64]
 
 
+def response_us(duration_us: NDArray[np.int64], late_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The response time of each sample, shape (n,): its service time and how late its iteration began, microseconds.
+
+    A negative ``late_us`` adds nothing; a negative ``duration_us`` stays, because the sample has no duration.
+    """
+    together = np.minimum(np.minimum(duration_us, MAX_DURATION_US) + np.maximum(late_us, 0), MAX_DURATION_US)
+    return np.where(duration_us < 0, duration_us, together)
+
+
 def roll_up(
     seconds: NDArray[np.int64],
     names: NDArray[np.int64],
     duration_us: NDArray[np.int64],
     size_bytes: NDArray[np.int64],
     failed: NDArray[np.bool_],
+    late_us: NDArray[np.int64] | None = None,
 ) -> dict[tuple[int, int], Rollup]:
     """The rollup of each ``(second, name id)`` that occurs, in ascending order of that key.
 
     All arrays have shape (n,), n up to four million: second of the end since 1970, id of the request name (>= 0),
-    duration in microseconds (at most `MAX_DURATION_US` of it count; negative without one), response bytes, and whether
-    the request failed.
+    service time in microseconds (at most `MAX_DURATION_US` of it count; negative without one), response bytes, whether
+    the request failed, and how late its iteration began in microseconds (nothing is added where that is negative).
     """
+    # A sample that began exactly on time has one duration, so `> 0` loses nothing, and only lateness costs time.
+    if late_us is None or not len(seconds) or int(late_us.max()) <= 0:
+        return _roll_up(seconds, names, duration_us, size_bytes, failed)
+    by_service = _roll_up(seconds, names, duration_us, size_bytes, failed)
+    rollups = _roll_up(seconds, names, response_us(duration_us, late_us), size_bytes, failed)
+    for key, rollup in rollups.items():
+        # No response time is shorter than its service time, so equal sums mean that all of them are equal.
+        if rollup.rt_sum_us != by_service[key].rt_sum_us:
+            rollup.service = by_service[key]
+    return rollups
+
+
+def _roll_up(
+    seconds: NDArray[np.int64],
+    names: NDArray[np.int64],
+    duration_us: NDArray[np.int64],
+    size_bytes: NDArray[np.int64],
+    failed: NDArray[np.bool_],
+) -> dict[tuple[int, int], Rollup]:
+    """As `roll_up`, by one duration."""
     if not len(seconds):
         return {}
     if int(duration_us.min()) < 0:
@@ -157,11 +207,11 @@ def _roll_up_untimed(
     size_bytes: NDArray[np.int64],
     failed: NDArray[np.bool_],
 ) -> dict[tuple[int, int], Rollup]:
-    """As `roll_up`, where some samples have no duration: those are rolled up by themselves."""
+    """As `_roll_up`, where some samples have no duration: those are rolled up by themselves."""
     timed = duration_us >= 0
     total = {key: Rollup() for key in sorted(set(zip(seconds.tolist(), names.tolist(), strict=True)))}
     for rows in (timed, ~timed):
-        part = roll_up(seconds[rows], names[rows], np.maximum(duration_us[rows], 0), size_bytes[rows], failed[rows])
+        part = _roll_up(seconds[rows], names[rows], np.maximum(duration_us[rows], 0), size_bytes[rows], failed[rows])
         for key, rollup in part.items():
             total[key].merge(rollup if rows is timed else _without_durations(rollup))
     return total

@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from loadstone.domain.arrival_doubts import arrival_doubts
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_objective, any_request, workers_text
@@ -120,6 +121,7 @@ def _doubts(objectives: Sequence[Objective], results: Sequence[ObjectiveResult],
     yield from _doubts_of_the_run(facts)
     yield from doubts_of_the_clocks(facts)
     yield from doubts_of_the_generator(objectives, results, facts)
+    yield from arrival_doubts(objectives, results, facts)
     yield from doubts_of_the_host(objectives, results, facts)
     yield from _doubts_of_the_ledger(objectives, results, facts)
     yield from target_doubts(objectives, results, facts)

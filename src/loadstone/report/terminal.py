@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.archive.figure_notes import CLOSED_MODEL, in_flight_text, influx_notes
+from loadstone.archive.figure_notes import CLOSED_MODEL, arrivals_text, in_flight_text, influx_notes, model_text
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loadstone.archive.folder import RunFolder
-    from loadstone.archive.run_record import Figures, ObjectiveRecord, RunRecord
+    from loadstone.archive.run_record import Figures, Latencies, ObjectiveRecord, RunRecord
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
@@ -158,12 +158,14 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
         console.print(Text(f"  {reason}"))
     for notice in run.notices:
         console.print(Text(f"  note: {notice}", "dim"))
+    if arrivals := arrivals_text(run):
+        console.print(Text(arrivals))
     if run.exceptions:
         console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
     console.print(Text(_ledger(run), "dim"))
     for note in influx_notes(run):
         console.print(Text(note, "yellow"))
-    console.print(Text(f"{in_flight_text(run)}\n{CLOSED_MODEL}", "dim"))
+    console.print(Text(f"{in_flight_text(run)}\n{model_text(run)}", "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
     return run.exit_code
 
@@ -179,26 +181,37 @@ def _requests(run: RunRecord, console: Console) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in run.summary.run.names:
         table.add_row(Text(row.request_name.label), *_figures(row, columns))
-    table.add_row("all", *_figures(run.summary.run.total, columns), style="bold")
+    parts = [("all", run.summary.run.total)]
     if run.window.opened:
-        judged = f"all in the window, {number_text(run.window.seconds)} s"
-        table.add_row(judged, *_figures(run.summary.window.total, columns), style="bold")
+        parts.append((f"all in the window, {number_text(run.window.seconds)} s", run.summary.window.total))
+    for label, total in parts:
+        table.add_row(label, *_figures(total, columns), style="bold")
+        if total.service is not None:
+            table.add_row("  service time", *_latencies(total.service, columns), style="dim")
     return table
 
 
 def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
     share = f" ({figures.failures_pct:.1f}%)" if figures.failures else ""
-    cells = {
+    counts = {
         "requests": f"{figures.requests:,}",
         "failures": f"{figures.failures:,}{share}",
         "req/s": _number(figures.rps),
-        "mean ms": _ms(figures.mean_ms),
-        "p50 ms": _ms(figures.p50_ms),
-        "p95 ms": _ms(figures.p95_ms),
-        "p99 ms": _ms(figures.p99_ms),
-        "max ms": _ms(figures.max_ms),
     }
-    return [cells[column] for column in columns]
+    times = dict(zip(columns, _latencies(figures, columns), strict=True))
+    return [(times | counts)[column] for column in columns]
+
+
+def _latencies(times: Figures | Latencies, columns: Sequence[str]) -> list[str]:
+    """A row of durations; columns of anything else stay empty."""
+    cells = {
+        "mean ms": times.mean_ms,
+        "p50 ms": times.p50_ms,
+        "p95 ms": times.p95_ms,
+        "p99 ms": times.p99_ms,
+        "max ms": times.max_ms,
+    }
+    return [_ms(cells[column]) if column in cells else "" for column in columns]
 
 
 def _objectives(run: RunRecord, console: Console) -> Table:

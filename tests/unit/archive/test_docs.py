@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadstone.archive.finalize.tables import REQUESTS, ROLLUPS, USAGE
+from loadstone.archive.finalize.tables import OPEN_REQUESTS, OPEN_ROLLUPS, REQUESTS, ROLLUPS, USAGE
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_schema import run_schema, schema_text
 from loadstone.domain.objective import parse_objectives
@@ -22,7 +22,8 @@ def table_of(text, heading):
 
 
 @pytest.mark.parametrize(
-    ("file", "schema"), [("requests.parquet", REQUESTS), ("rollups.parquet", ROLLUPS), ("usage.parquet", USAGE)]
+    ("file", "schema"),
+    [("requests.parquet", OPEN_REQUESTS), ("rollups.parquet", OPEN_ROLLUPS), ("usage.parquet", USAGE)],
 )
 def test_every_column_is_described_in_order_with_its_type(file, schema):
     kinds = {"timestamp": "timestamp", "dictionary": "text", "double": "float64", "bool": "bool", "list": "list of "}
@@ -32,6 +33,12 @@ def test_every_column_is_described_in_order_with_its_type(file, schema):
         word = re.match(r"\w+", str(field.type))[0]
         inner = str(field.type.value_type) if word == "list" else ""
         assert kind == kinds.get(word, word) + inner
+
+
+@pytest.mark.parametrize(("closed", "opened"), [(REQUESTS, OPEN_REQUESTS), (ROLLUPS, OPEN_ROLLUPS)])
+def test_the_columns_that_only_the_open_model_has_come_last_and_are_described_as_such(closed, opened):
+    assert list(opened)[: len(closed)] == list(closed)
+    assert f"| `{opened.names[len(closed)]}` | int64 | µs | open model only" in ARCHIVE
 
 
 def test_the_schema_of_run_json_is_the_one_that_its_records_give():

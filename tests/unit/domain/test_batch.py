@@ -97,5 +97,6 @@ def test_a_batch_of_any_other_version_is_refused_for_its_version(version: object
 
 def test_counts_of_arrivals_add_up_and_tell_what_was_added():
     before, now = ArrivalCounts(10, 9, 1), ArrivalCounts(25, 22, 3)
-    assert now.minus(before) == ArrivalCounts(15, 13, 2)
-    assert before.plus(now.minus(before)) == now
+    assert now.since(before) == ArrivalCounts(15, 13, 2)
+    assert before.plus(now.since(before)) == now
+    assert before.since(now) == (0, 0, 0)

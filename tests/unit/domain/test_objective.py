@@ -51,6 +51,8 @@ def test_a_line_is_understood_with_any_white_space(text, metric, op, limit, unit
         ("p95[POST /predict]<300ms", "p95[POST /predict]"),
         ("failures[/items/[id]?a<b]<1%", "failures[/items/[id]?a<b]"),
         ("cpu(target)<90%", "cpu(target)"),
+        ("service.p95<1s", "service.p95"),
+        (" Service.MEAN [/a] < 1s", "service.mean[/a]"),
     ],
 )
 def test_the_key_says_what_is_measured_on_what(text, key):
@@ -83,6 +85,13 @@ def test_the_key_says_what_is_measured_on_what(text, key):
         ("mem(target)<90", "bytes with a unit, not ''; allowed units are B, KB"),
         ("p95(target)<5ms", r"square brackets, such as p95\[POST /predict\]"),
         ("p95[]<5ms", "square brackets is empty"),
+        ("service.rps<5", "service. goes before latencies only: p50 ... p99.9, mean, min and max"),
+        ("service.cpu(target)<5", "service. goes before latencies only"),
+        ("service.p0<5ms", "allowed are p0.1 to p100"),
+        ("service.p95==5ms", "service.p95 takes <, <=, > or >="),
+        ("service.p95<500", "service.p95 is a latency, so its limit needs a unit"),
+        ("service.service.p95<5ms", "is not METRIC OPERATOR LIMIT"),
+        ("response.p95<5ms", "unknown metric 'response.p95'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_text_and_an_example(text, problem):
@@ -161,6 +170,13 @@ def test_values_are_measured_in_the_window(text, value, ok):
     result = evaluate(text, failed=4)
     assert result.value == pytest.approx(value, rel=0.004)
     assert result.ok is ok
+
+
+@pytest.mark.parametrize("figure", ["p50", "p95", "p99.9", "mean", "min", "max"])
+def test_under_the_closed_model_service_times_are_the_response_times(figure):
+    service, response = evaluate(f"service.{figure}<50ms"), evaluate(f"{figure}<50ms")
+    assert (service.value, service.ok) == (response.value, response.ok)
+    assert service.reason == f"service.{response.reason}"
 
 
 def test_a_name_is_selected_with_or_without_its_method():

@@ -1,13 +1,15 @@
 """Rollups equal what one would count by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.batch import UNTIMED
+from loadstone.domain.batch import NO_INTENT, UNTIMED
 from loadstone.domain.histogram import Histogram
 from loadstone.domain.request_name import OTHER, NameTable
-from loadstone.domain.rollup import MAX_DURATION_US, Rollup, merged, roll_up
+from loadstone.domain.rollup import MAX_DURATION_US, Rollup, merged, response_us, roll_up
 
 sample = st.tuples(
     st.integers(1_700_000_000, 1_700_000_000 + 50) | st.integers(0, 4_000_000_000),
@@ -18,8 +20,18 @@ sample = st.tuples(
 )
 
 
+late_sample = st.tuples(
+    st.integers(1_700_000_000, 1_700_000_003),
+    st.integers(0, 2),
+    st.integers(0, 10**7) | st.just(UNTIMED) | st.just(MAX_DURATION_US),
+    st.integers(0, 10**9),
+    st.booleans(),
+    st.integers(0, 10**6) | st.sampled_from([NO_INTENT, 0]),
+)
+
+
 def columns(samples):
-    types = (np.int64, np.int64, np.int64, np.int64, np.bool_)
+    types = (np.int64, np.int64, np.int64, np.int64, np.bool_, np.int64)[: len(samples[0]) if samples else 5]
     return [np.array([s[at] for s in samples], dtype) for at, dtype in enumerate(types)]
 
 
@@ -54,6 +66,58 @@ def test_merging_the_rollups_of_two_blocks_equals_the_rollups_of_one(left, right
     for key, rollup in roll_up(*columns(right)).items():
         both.setdefault(key, Rollup()).merge(rollup)
     assert both == by_hand(left + right)
+
+
+def response_of(sample):
+    second, name, duration_us, size, failed, late_us = sample
+    waited_us = duration_us if duration_us < 0 else min(duration_us + max(late_us, 0), MAX_DURATION_US)
+    return second, name, waited_us, size, failed
+
+
+def of_both_durations(samples):
+    """Rolled up twice: once by response time, and once by service time where that is another one."""
+    rollups = roll_up(*columns([response_of(each) for each in samples]))
+    for key, service in roll_up(*columns([each[:5] for each in samples])).items():
+        rollups[key].service = None if service == rollups[key] else service
+    return rollups
+
+
+@given(st.lists(late_sample, max_size=60))
+def test_rolling_up_late_samples_equals_rolling_up_response_times_and_service_times(samples):
+    assert roll_up(*columns(samples)) == of_both_durations(samples)
+
+
+@given(st.lists(late_sample, max_size=40), st.lists(st.integers(0, 39), max_size=5), st.randoms())
+def test_late_samples_may_be_rolled_up_in_any_parts_and_merged_in_any_order(samples, cuts, random):
+    edges = [0, *sorted(cut for cut in cuts if cut < len(samples)), len(samples)]
+    parts = [samples[begin:end] for begin, end in pairwise(edges)]
+    random.shuffle(parts)
+    total = {}
+    for part in parts:
+        for key, rollup in roll_up(*columns(part)).items():
+            total.setdefault(key, Rollup()).merge(rollup)
+    assert total == of_both_durations(samples)
+
+
+def test_merging_changes_none_of_the_merged_rollups():
+    late = roll_up(*columns([(1, 0, 10, 1, False, 5)]))[1, 0]
+    on_time = roll_up(*columns([(1, 0, 20, 1, False, 0)]))[1, 0]
+    assert on_time.by_service is on_time
+    total = merged([on_time, late, late])
+    assert (total.rt_sum_us, total.by_service.rt_sum_us, total.rt_max_us, total.by_service.rt_min_us) == (
+        50,
+        40,
+        20,
+        10,
+    )
+    assert (on_time.service, late.rt_sum_us, late.by_service.rt_sum_us) == (None, 15, 10)
+
+
+def test_a_response_time_is_never_shorter_than_its_service_time():
+    duration_us = np.array([UNTIMED, 0, 10, 10, MAX_DURATION_US, 2**62])
+    late_us = np.array([5, 5, NO_INTENT, 7, 1, 2**38])
+    limit = MAX_DURATION_US
+    assert response_us(duration_us, late_us).tolist() == [UNTIMED, 5, 10, 17, limit, limit]
 
 
 def test_a_large_block_keeps_every_sample():

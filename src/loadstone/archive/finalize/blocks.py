@@ -35,7 +35,8 @@ class Block(NamedTuple):
     """Samples of several batches; all arrays have shape (n,), in the order of the journal.
 
     ``pair``, ``error`` and ``incarnation`` index the block's own tables ``pairs`` (method and name, secrets masked),
-    ``errors`` (masked) and ``incarnations``; ``name_id`` is the run-wide id of the name, see `NameTable`.
+    ``errors`` (masked) and ``incarnations``; ``name_id`` is the run-wide id of the name, see `NameTable`. The others
+    are those of `loadstone.domain.batch.Columns`.
     """
 
     end_ns: NDArray[np.int64]
@@ -147,7 +148,7 @@ class Seconds:
     def take(self, block: Block) -> None:
         """Roll up the samples of a block."""
         for (second, name), rollup in roll_up(
-            block.second, block.name_id, block.duration_us, block.bytes, block.failed
+            block.second, block.name_id, block.duration_us, block.bytes, block.failed, block.late_us
         ).items():
             names = self._open.setdefault(second, {})
             if name in names:
@@ -172,6 +173,6 @@ class Seconds:
         """The seconds in which the window begins and ends are cut to the nanosecond."""
         inside = (block.end_ns >= self._window.start_ns) & (block.end_ns < self._window.end_ns)
         at = np.flatnonzero(inside & np.isin(block.second, list(self._edges)))
-        cut = (block.duration_us[at], block.bytes[at], block.failed[at])
+        cut = (block.duration_us[at], block.bytes[at], block.failed[at], block.late_us[at])
         for (_, name), rollup in roll_up(np.zeros(len(at), np.int64), block.name_id[at], *cut).items():
             self.window_totals.setdefault(name, Rollup()).merge(rollup)

@@ -2,6 +2,7 @@
 
 Headers, order of rows, units and line ends are those of ``locust.stats.StatsCSVFileWriter`` (Locust 2.47; a test
 compares). Milliseconds; percentiles are whole ones, as Locust's, but come from histograms that are at most 0.4 % off.
+Under the open model further columns at the end of each row tell service times; all others are of response times.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ _STATS: Final = (
     "Failures/s",
     *PERCENTS,
 )
+_SERVICE_TIMES: Final = ("Median Service Time", "Average Service Time", "Min Service Time", "Max Service Time")
+_SERVICE_PERCENTS: Final = tuple(f"Service {percent}" for percent in PERCENTS)
 _FAILURES: Final = ("Method", "Name", "Error", "Occurrences", "First Seen", "Last Seen")
 _EXCEPTIONS: Final = ("Count", "Message", "Traceback", "Nodes")
 
@@ -82,13 +85,19 @@ def csv_rows(path: Path) -> Iterator[Any]:
         yield csv.writer(file)
 
 
-def write_stats(path: Path, totals: Mapping[RequestName, Rollup], duration_s: float) -> None:
+def write_stats(
+    path: Path, totals: Mapping[RequestName, Rollup], duration_s: float, *, open_model: bool = False
+) -> None:
     """stats.csv: totals per request name; rates are over ``duration_s``, from the start to the last request."""
     with csv_rows(path) as rows:
-        rows.writerow(_STATS)
+        rows.writerow([*_STATS, *((*_SERVICE_TIMES, *_SERVICE_PERCENTS) if open_model else ())])
         for name, rollup in [*_in_order(totals), (AGGREGATED, merged(totals.values()))]:
             rates = [count / duration_s if duration_s > 0 else 0.0 for count in (rollup.n, rollup.err)]
-            rows.writerow([*name, *figures(rollup, rollup.percentile_us(50)), *rates, *_percentiles(rollup)])
+            row = [*name, *figures(rollup, rollup.percentile_us(50)), *rates, *_percentiles(rollup)]
+            if open_model:
+                service = rollup.by_service
+                row += [*_times(service, service.percentile_us(50)), *_percentiles(service)]
+            rows.writerow(row)
 
 
 def write_failures(path: Path, failures: Mapping[tuple[RequestName, str], Failure]) -> None:
@@ -115,15 +124,17 @@ def _in_order(totals: Mapping[RequestName, Rollup]) -> list[tuple[RequestName, R
 
 def figures(rollup: Rollup, median_us: float) -> list[float]:
     """Requests, failures, then median, mean, minimum and maximum (ms), then mean size (bytes)."""
+    return [rollup.n, rollup.err, *_times(rollup, median_us), rollup.bytes / rollup.n if rollup.n else 0]
+
+
+def _times(rollup: Rollup, median_us: float) -> list[float]:
+    """Median, mean, minimum and maximum, ms."""
     low_ms, high_ms = rollup.rt_min_us / US_PER_MS, rollup.rt_max_us / US_PER_MS
     return [
-        rollup.n,
-        rollup.err,
         max(min(round(median_us / US_PER_MS), high_ms), low_ms) or 0,  # whole, but never outside the exact extremes
         rollup.mean_us / US_PER_MS,
         low_ms or 0,
         high_ms or 0,
-        rollup.bytes / rollup.n if rollup.n else 0,
     ]
 
 
@@ -158,6 +169,7 @@ _HISTORY: Final = (
     "Total Max Response Time",
     "Total Average Content Size",
 )
+_SERVICE_HISTORY: Final = (*_SERVICE_PERCENTS, *(f"Total {column}" for column in _SERVICE_TIMES))
 _CURRENT_S: Final = 10
 """Seconds over which Locust computes its current rates and percentiles."""
 _LONGEST_GAP_S: Final = 60
@@ -165,9 +177,10 @@ _LONGEST_GAP_S: Final = 60
 
 
 class _Series:
-    """One request name, or all of them: its totals so far and its last ten seconds."""
+    """One request name, or all of them: its totals so far and its last ten seconds, by service time too if told so."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_service: bool = False) -> None:
+        self._service = _Series() if with_service else None
         self.total = Rollup()  # counts and sums only: its histogram is `_all`
         self._all = DenseHistogram(BUCKETS)
         self._current = DenseHistogram(BUCKETS)
@@ -175,6 +188,8 @@ class _Series:
 
     def add(self, second: int, rollup: Rollup) -> None:
         """Add one second of samples."""
+        if self._service is not None:
+            self._service.add(second, rollup.by_service)
         extremes = (rollup.rt_min_us, rollup.rt_max_us)
         self.total.merge(
             Rollup(rollup.n, rollup.err, rollup.rt_sum_us, *extremes, rollup.bytes, untimed=rollup.untimed)
@@ -185,6 +200,8 @@ class _Series:
 
     def forget(self, before_second: int) -> None:
         """Remove the seconds before ``before_second`` from the current ones."""
+        if self._service is not None:
+            self._service.forget(before_second)
         while self._recent and self._recent[0][0] < before_second:
             self._current.subtract(self._recent.popleft()[1].histogram)
 
@@ -193,8 +210,15 @@ class _Series:
         n = sum(rollup.n for _, rollup in self._recent)
         err = sum(rollup.err for _, rollup in self._recent)
         rates = [f"{count / seconds:2f}" for count in (n, err)]
-        (median_us,) = self._all.percentiles_us((50,))
-        return [*rates, *self._percentiles_ms(), *figures(self.total, median_us)]
+        row = [*rates, *self._percentiles_ms(), *figures(self.total, self._median_us())]
+        return row if self._service is None else [*row, *self._service.times()]
+
+    def times(self) -> list[Any]:
+        """Percentiles of the current seconds, then median, mean, minimum and maximum of all, ms."""
+        return [*self._percentiles_ms(), *_times(self.total, self._median_us())]
+
+    def _median_us(self) -> float:
+        return self._all.percentiles_us((50,))[0]
 
     def _percentiles_ms(self) -> list[int]:
         timed = [rollup for _, rollup in self._recent if rollup.timed]
@@ -207,23 +231,28 @@ class _Series:
 class HistoryCsv:
     """For every second the last ten seconds and the totals so far, of every name and of all of them."""
 
-    def __init__(self, rows: Any, names: NameTable, users_at: Callable[[int], int]) -> None:
+    def __init__(
+        self, rows: Any, names: NameTable, users_at: Callable[[int], int], *, open_model: bool = False
+    ) -> None:
         self._rows = rows
         self._names = names
         self._users_at = users_at
         self._series: dict[int, _Series] = {}
-        self._total = _Series()
+        self._open_model = open_model
+        self._total = _Series(with_service=open_model)
         self._order: list[int] = []
         self._begun: int | None = None
         self._next = 0
-        rows.writerow(_HISTORY)
+        rows.writerow([*_HISTORY, *(_SERVICE_HISTORY if open_model else ())])
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, names: NameTable, users_at: Callable[[int], int]) -> Iterator[HistoryCsv]:
+    def open(
+        cls, path: Path, names: NameTable, users_at: Callable[[int], int], *, open_model: bool = False
+    ) -> Iterator[HistoryCsv]:
         """A history at ``path``; ``users_at`` gives the number of users in a second."""
         with csv_rows(path) as rows:
-            yield cls(rows, names, users_at)
+            yield cls(rows, names, users_at, open_model=open_model)
 
     def write(self, second: int, rollups: dict[int, Rollup]) -> None:
         """Add one complete second; seconds must ascend. Seconds without a sample in between get their rows too."""
@@ -239,7 +268,7 @@ class HistoryCsv:
 
     def _series_of(self, name_id: int) -> _Series:
         if name_id not in self._series:
-            self._series[name_id] = _Series()
+            self._series[name_id] = _Series(with_service=self._open_model)
             self._order = sorted(self._series, key=lambda name_id: self._names[name_id][::-1])
         return self._series[name_id]
 

@@ -10,12 +10,14 @@ import msgspec
 from loadstone.archive.run_record import (
     FORMAT_VERSION,
     ArchiveLedger,
+    ArrivalsRecord,
     BalancerRecord,
     EndingRecord,
     Figures,
     IncarnationRecord,
     InFlightRecord,
     InfluxLedgerRecord,
+    Latencies,
     Ledgers,
     LocustTotals,
     NameFigures,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.integrity import SalvageRecord
     from loadstone.domain.event import Started
-    from loadstone.domain.facts import QueueUse, RunFacts, Window
+    from loadstone.domain.facts import ArrivalFacts, QueueUse, RunFacts, Window
     from loadstone.domain.in_flight import InFlight
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.pause import Pause
@@ -75,13 +77,14 @@ _Kind = TypeVar("_Kind", bound=Figures)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """Everything that run.json is made of. ``totals`` and ``facts`` are of the whole run and of its window."""
+    """Everything that run.json is made of: ``facts`` of the window, ``totals`` and ``arrivals`` of the whole run."""
 
     run: str
     first_pass: FirstPass
     facts: RunFacts
     verdict: Verdict
     totals: Mapping[RequestName, Rollup]
+    arrivals: ArrivalFacts | None
     closed_at_ns: int
     bound_ns: int
     influx: InfluxLedgerRecord | None
@@ -116,8 +119,8 @@ def run_record(closing: Closing) -> RunRecord:
         odd=facts.odd,
         odd_example=facts.odd_example,
         summary=Summary(
-            window=_part(facts.names, facts.target.in_flight.names, facts.window.seconds),
-            run=_part(closing.totals, {}, (ended_ns - started_ns) / NS_PER_S),
+            window=_part(facts.names, facts.target.in_flight.names, facts.window.seconds, facts.arrivals),
+            run=_part(closing.totals, {}, (ended_ns - started_ns) / NS_PER_S, closing.arrivals),
         ),
         usage=msgspec.convert(dict(facts.usage), dict[str, ServiceRecord], from_attributes=True),
         balancers={name: _balancer(use) for name, use in facts.queues.items()},
@@ -170,24 +173,34 @@ def _identity(started: Started) -> Mapping[str, Any]:
     return {field: getattr(started, field) for field in _IDENTITY}
 
 
-def _part(names: Mapping[RequestName, Rollup], in_flight: Mapping[RequestName, Rollup], seconds: float) -> PartRecord:
+def _part(
+    names: Mapping[RequestName, Rollup],
+    in_flight: Mapping[RequestName, Rollup],
+    seconds: float,
+    arrivals: ArrivalFacts | None,
+) -> PartRecord:
+    open_model = arrivals is not None
     return PartRecord(
-        total=_figures(Figures, merged(names.values()), merged(in_flight.values()), seconds),
+        total=_figures(Figures, merged(names.values()), merged(in_flight.values()), seconds, open_model=open_model),
         names=tuple(
             _figures(
                 NameFigures,
                 names.get(name, Rollup()),
                 in_flight.get(name, Rollup()),
                 seconds,
+                open_model=open_model,
                 method=name.method,
                 name=name.name,
             )
             for name in sorted({*names, *in_flight})
         ),
+        arrivals=None if arrivals is None else msgspec.convert(arrivals, ArrivalsRecord, from_attributes=True),
     )
 
 
-def _figures(kind: type[_Kind], rollup: Rollup, in_flight: Rollup, seconds: float, **name: Any) -> _Kind:
+def _figures(
+    kind: type[_Kind], rollup: Rollup, in_flight: Rollup, seconds: float, *, open_model: bool, **name: Any
+) -> _Kind:
     return kind(
         **name,
         requests=rollup.n,
@@ -198,6 +211,7 @@ def _figures(kind: type[_Kind], rollup: Rollup, in_flight: Rollup, seconds: floa
         rps=rollup.n / seconds if seconds > 0 else None,
         bytes=rollup.bytes,
         **_latencies_ms(rollup, in_flight),
+        service=Latencies(**_latencies_ms(rollup.by_service, in_flight.by_service)) if open_model else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.archive.finalize.arrivals import ArrivalTotals
 from loadstone.archive.finalize.ending import ending_of
 from loadstone.archive.finalize.losses import damage_texts
 from loadstone.domain.facts import ExitFacts, RunFacts, WorkerFacts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Exited
-    from loadstone.domain.facts import QueueUse, ServiceUsage, TargetFacts, UsageProblem, Window
+    from loadstone.domain.facts import ArrivalFacts, QueueUse, ServiceUsage, TargetFacts, UsageProblem, Window
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
@@ -52,6 +53,7 @@ def facts_of(
     target: TargetFacts,
     names_capped: bool,
     failures: int,
+    arrivals: ArrivalFacts | None,
     bound_ns: int,
     salvage: SalvageRecord | None,
 ) -> RunFacts:
@@ -82,6 +84,7 @@ def facts_of(
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
         failures=failures,
+        arrivals=arrivals,
         exceptions=lifecycle.exceptions_in(first_pass.window),
         exceptions_of_run=lifecycle.all_exceptions,
         start_known=lifecycle.started_ns is not None,
@@ -221,22 +224,25 @@ class WorkersInWindow:
 
     That one is about the end of the ramp-up or the warm-up too, unless a worker that stood still sent it late. A loop
     is late beyond ``lag_limit_ms``. ``ahead_ms``: how far the master's clock, which dates the window, is ahead of the
-    stream server's.
+    stream server's. ``arrivals``: those of the open model.
     """
 
     def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS, ahead_ms: float | None = None) -> None:
         self._window = window
         self._ahead_ms = ahead_ms or 0.0
         self._lag_limit_ms = lag_limit_ms
+        self.arrivals = ArrivalTotals()
         self._workers: dict[int, _Worker] = {}
         self._sent_ns: dict[str, int] = {}
 
     def take(self, batch: Batch) -> None:
         """Take in one batch that was not taken in before."""
         worker = self._workers.setdefault(batch.worker, _Worker())
-        if self._is_early(batch):
+        early, inside = self._is_early(batch), batch.sent_ns in self._window
+        self.arrivals.take(batch, early=early, inside=inside and not early)
+        if early:
             _raise_to(worker.throttled_before_us, batch)
-        elif batch.sent_ns in self._window:
+        elif inside:
             _raise_to(worker.throttled_after_us, batch)
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct

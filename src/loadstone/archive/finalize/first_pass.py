@@ -42,7 +42,7 @@ class FirstPass:
     ``users``: number of users by second since 1970; ``reports``: how many were wanted. ``answers``: when requests
     ended. ``stalls``: of each incarnation that ever stood still. ``stuck``: users that were cut off inside a task.
     ``unread``: entries whose blob was not what their kind says. ``events``, ``usage_ticks`` and ``usage_rows``: how
-    many different ones there are.
+    many different ones there are. ``has_arrivals``: a worker has told of any.
     """
 
     state: RunState = field(default_factory=lambda: RunState(rollups=False))
@@ -55,6 +55,7 @@ class FirstPass:
     events: int = 0
     usage_ticks: int = 0
     usage_rows: int = 0
+    has_arrivals: bool = False
     stalls: dict[str, list[Stall]] = field(default_factory=dict)
     stuck: list[StuckUsers] = field(default_factory=list)
     _stuck: dict[str, int] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class FirstPass:
         if isinstance(content, Batch):
             self._note_extent(content)
             self._note_stuck(content)
+            self.has_arrivals |= content.arrivals is not None or content.columns.have_intents
             self.reports.take_batch(content)
             if content.stalls:
                 self.stalls.setdefault(content.incarnation, []).extend(content.stalls)
@@ -91,6 +93,11 @@ class FirstPass:
         for at in range(len(self._first_seconds) - 1, -1, -1):
             lowest = min(lowest, self._first_seconds[at])
             self._first_seconds[at] = lowest
+
+    @property
+    def open_model(self) -> bool:
+        """Whether a schedule asked for the iterations, so that response times begin at their intended starts."""
+        return self.has_arrivals or bool(self.state.lifecycle.identity.rate)
 
     @property
     def contents(self) -> ContentsRecord:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loadstone.archive.finalize.undisturbed import Best
 from loadstone.domain.in_flight import InFlight
 from loadstone.domain.request_name import NAME_LIMIT, OTHER, RequestName
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup, merged, roll_up
@@ -49,16 +50,13 @@ class InFlightAtEnd:
         at = np.flatnonzero((block.end_ns >= end_ns) & (start_ns < end_ns))
         if len(at):
             names = block.name_id[at]
-            self._add(self.later, names, block.duration_us[at], block.failed[at])
-            duration_us, failed = self._undisturbed.best(block)
-            self._add(self.quicker, names, duration_us[at], failed[at])
+            for to, samples in ((self.later, block), (self.quicker, self._undisturbed.best(block))):
+                self._add(to, names, Best(samples.duration_us[at], samples.late_us[at], samples.failed[at]))
 
-    def _add(
-        self, to: LaterByName, names: NDArray[np.int64], duration_us: NDArray[np.int64], failed: NDArray[np.bool_]
-    ) -> None:
-        failed = failed & (duration_us >= max(1, self._stop_timeout_us))
+    def _add(self, to: LaterByName, names: NDArray[np.int64], samples: Best) -> None:
+        failed = samples.failed & (samples.duration_us >= max(1, self._stop_timeout_us))
         zeros = np.zeros(len(names), np.int64)
-        for (_, name), rollup in roll_up(zeros, names, duration_us, zeros, failed).items():
+        for (_, name), rollup in roll_up(zeros, names, samples.duration_us, zeros, failed, samples.late_us).items():
             to.setdefault(name, Rollup()).merge(rollup)
 
     def take_cut(self, cut: Iterable[CutRequest]) -> None:
@@ -84,7 +82,7 @@ def in_flight_of(
             name = OTHER
         age_us = min(each.age_us, MAX_DURATION_US)
         gave_up = 0 < patience_us <= age_us
-        known = name in answered and age_us <= answered[name].rt_max_us
+        known = name in answered and age_us <= answered[name].by_service.rt_max_us
         undecided += gave_up and known
         names.setdefault(name, []).append(Rollup.of_one(age_us, 1, failed=int(gave_up and not known)))
     return InFlight(

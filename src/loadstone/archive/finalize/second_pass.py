@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from loadstone.archive.finalize.arrivals import Lateness
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
 from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
@@ -49,6 +50,7 @@ class SecondPass:
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
         stop_timeout_s = found.state.lifecycle.identity.stop_timeout_s or 0.0
+        self.lateness = Lateness(window)
         self.in_flight = InFlightAtEnd(window, stop_timeout_s, self.undisturbed)
         self.silences = Waiting(found.answers.silences(window))
         self.lulls = Waiting(found.answers.lulls(window))
@@ -59,19 +61,24 @@ class SecondPass:
 
     def run(self, journal: Iterable[Entry]) -> None:
         """Read the journal and write every file under its temporary name."""
-        folder = self._folder
+        folder, open_model = self._folder, self.first_pass.open_model
         with ExitStack() as files:
-            requests = files.enter_context(RequestTable(temporary_name(folder.requests)))
-            rollups = files.enter_context(RollupTable(temporary_name(folder.rollups), self.names))
+            requests = files.enter_context(RequestTable(temporary_name(folder.requests), open_model=open_model))
+            rollup_path = temporary_name(folder.rollups)
+            rollups = files.enter_context(RollupTable(rollup_path, self.names, open_model=open_model))
             usage = files.enter_context(UsageTable(temporary_name(folder.usage)))
             history_path = temporary_name(folder.stats_history_csv)
-            history = files.enter_context(HistoryCsv.open(history_path, self.names, self._users_at()))
+            history = files.enter_context(
+                HistoryCsv.open(history_path, self.names, self._users_at(), open_model=open_model)
+            )
             self.seconds = Seconds(self._window, (rollups.write, history.write))
             for block, batches in blocks(self._batches(journal, usage), self.names):
                 requests.write(block)
                 self.failures.count(block)
                 for gathering in (self.seconds, self.undisturbed, self.in_flight, self.silences, self.lulls):
                     gathering.take(block)
+                if open_model:
+                    self.lateness.take(block)
                 self.seconds.complete(self.first_pass.watermark_after(batches))
         for waiting in (self.silences, self.lulls):
             waiting.take_cut(self.in_flight.cut, self.names)
@@ -84,7 +91,8 @@ class SecondPass:
     def _write_csv(self) -> None:
         folder, lifecycle = self._folder, self.first_pass.state.lifecycle
         duration_s = max(0, self.first_pass.last_end_ns - self.first_pass.started_ns) / NS_PER_S
-        write_stats(temporary_name(folder.stats_csv), self.by_name(self.seconds.totals), duration_s)
+        totals, open_model = self.by_name(self.seconds.totals), self.first_pass.open_model
+        write_stats(temporary_name(folder.stats_csv), totals, duration_s, open_model=open_model)
         write_failures(temporary_name(folder.failures_csv), self.failures.failures)
         write_exceptions(temporary_name(folder.exceptions_csv), lifecycle.exceptions)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadstone.domain.rollup import response_us
 from loadstone.domain.time import MS_PER_S, NS_PER_US
 
 if TYPE_CHECKING:
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import UsageTick
 
-__all__ = ["REQUESTS", "ROLLUPS", "ROLLUP_PERCENTS", "USAGE", "RequestTable", "RollupTable", "UsageTable"]
+__all__ = [
+    "OPEN_REQUESTS",
+    "OPEN_ROLLUPS",
+    "REQUESTS",
+    "ROLLUPS",
+    "ROLLUP_PERCENTS",
+    "USAGE",
+    "RequestTable",
+    "RollupTable",
+    "UsageTable",
+]
 
 ROLLUP_PERCENTS: Final[Mapping[str, float]] = {
     "p50_us": 50.0,
@@ -72,6 +83,19 @@ ROLLUPS: Final = pa.schema(
         ("bucket_n", pa.list_(pa.int64())),
     ]
 )
+OPEN_REQUESTS: Final = pa.schema([*REQUESTS, ("service_us", pa.int64()), ("late_us", pa.int64())])
+OPEN_ROLLUPS: Final = pa.schema(
+    [
+        *ROLLUPS,
+        ("service_sum_us", pa.int64()),
+        ("service_min_us", pa.int64()),
+        ("service_max_us", pa.int64()),
+        *((f"service_{column}", pa.float64()) for column in ROLLUP_PERCENTS),
+        ("service_bucket", pa.list_(pa.int32())),
+        ("service_bucket_n", pa.list_(pa.int64())),
+    ]
+)
+"""Under the open model there are these columns too."""
 USAGE: Final = pa.schema(
     [
         ("at", _TIME),
@@ -123,24 +147,28 @@ class _Table:
 class RequestTable(_Table):
     """requests.parquet: one row per sample, one row group per block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, open_model: bool = False) -> None:
         plain = ("start", "end", "rt_us", "ttfb_us", "bytes")
         super().__init__(
             path,
-            REQUESTS,
+            OPEN_REQUESTS if open_model else REQUESTS,
             use_dictionary=[name for name in REQUESTS.names if name not in {*plain, "ok"}],
             column_encoding={"start": "DELTA_BINARY_PACKED", "end": "DELTA_BINARY_PACKED"},
         )
+        self._open_model = open_model
 
     def write(self, block: Block) -> None:
         """Add the samples of a block."""
         methods, names = zip(*block.pairs, strict=True)
         incarnations, workers = zip(*block.incarnations, strict=True)
+        untimed = block.duration_us < 0
+        rt_us = response_us(block.duration_us, block.late_us) if self._open_model else block.duration_us
+        service = pa.array(block.duration_us, mask=untimed), pa.array(block.late_us, mask=block.late_us < 0)
         self._write(
             [
                 pa.array(block.end_ns - np.maximum(block.duration_us, 0) * NS_PER_US, _TIME),
                 pa.array(block.end_ns, _TIME),
-                pa.array(block.duration_us, mask=block.duration_us < 0),
+                pa.array(rt_us, mask=untimed),
                 pa.array(block.ttfb_us, mask=block.ttfb_us < 0),
                 _words(block.pair, methods),
                 _words(block.pair, names),
@@ -150,6 +178,7 @@ class RequestTable(_Table):
                 pa.array(block.bytes),
                 pa.array(np.array(workers, np.int32)[block.incarnation]),
                 _words(block.incarnation, incarnations),
+                *(service if self._open_model else ()),
             ]
         )
 
@@ -157,24 +186,28 @@ class RequestTable(_Table):
 class RollupTable(_Table):
     """rollups.parquet: one row per second and request name, ascending by second, method and name."""
 
-    def __init__(self, path: Path, names: NameTable) -> None:
-        super().__init__(path, ROLLUPS, use_dictionary=["method", "name", "bucket"])
+    def __init__(self, path: Path, names: NameTable, *, open_model: bool = False) -> None:
+        words = ["method", "name", "bucket", *(["service_bucket"] if open_model else [])]
+        super().__init__(path, OPEN_ROLLUPS if open_model else ROLLUPS, use_dictionary=words)
         self._names = names
+        self._open_model = open_model
         self._rows: list[tuple[Any, ...]] = []
         self._buckets = 0
 
     def write(self, second: int, rollups: Mapping[int, Rollup]) -> None:
         """Add one second that is complete."""
         for name_id in sorted(rollups, key=self._names.__getitem__):
-            self._rows.append(_rollup_row(second, self._names[name_id], rollups[name_id]))
-            self._buckets += len(rollups[name_id].histogram.counts)
+            rollup = rollups[name_id]
+            service = _durations(rollup.by_service) if self._open_model else ()
+            self._rows.append((*_rollup_row(second, self._names[name_id], rollup), *service))
+            self._buckets += len(rollup.histogram.counts)
         if len(self._rows) >= _ROWS or self._buckets >= _BUCKETS:
             self._finish()
 
     def _finish(self) -> None:
         if self._rows:
             columns = zip(*self._rows, strict=True)
-            self._write([_array(column, field.type) for column, field in zip(columns, ROLLUPS, strict=True)])
+            self._write([_array(column, field.type) for column, field in zip(columns, self._schema, strict=True)])
             self._rows.clear()
             self._buckets = 0
 
@@ -196,21 +229,22 @@ class UsageTable(_Table):
     def _finish(self) -> None:
         if self._rows:
             columns = zip(*self._rows, strict=True)
-            self._write([_array(column, field.type) for column, field in zip(columns, USAGE, strict=True)])
+            self._write([_array(column, field.type) for column, field in zip(columns, self._schema, strict=True)])
             self._rows.clear()
 
 
 def _rollup_row(second: int, name: RequestName, rollup: Rollup) -> tuple[Any, ...]:
+    sum_us, min_us, max_us, *shape = _durations(rollup)
+    return second * MS_PER_S, *name, rollup.n, rollup.err, sum_us, min_us, max_us, rollup.bytes, *shape
+
+
+def _durations(rollup: Rollup) -> tuple[Any, ...]:
+    """Sum and extremes, percentiles, and the histogram."""
     buckets = sorted(rollup.histogram.counts)
     return (
-        second * MS_PER_S,
-        *name,
-        rollup.n,
-        rollup.err,
         rollup.rt_sum_us,
         rollup.rt_min_us,
         rollup.rt_max_us,
-        rollup.bytes,
         *rollup.percentiles_us(ROLLUP_PERCENTS.values()),
         buckets,
         [rollup.histogram.counts[bucket] for bucket in buckets],

@@ -25,7 +25,10 @@ def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFa
     found, window = second.first_pass, second.first_pass.window
     stuck = sum(incarnation.ledger.stuck for incarnation in found.state.incarnations.values())
     totals = second.seconds.window_totals
-    users, usual_us = UserSeconds(found.users), {name: rollup.percentile_us(_MEDIAN) for name, rollup in totals.items()}
+    users, usual_us = (
+        UserSeconds(found.users),
+        {name: rollup.by_service.percentile_us(_MEDIAN) for name, rollup in totals.items()},
+    )
     answered = sum(rollup.n for rollup in totals.values())
     still = standstills(workers)
     silences, lulls = (
