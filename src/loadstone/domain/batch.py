@@ -339,7 +339,8 @@ def _decode_columns(body: memoryview, n: int, wire: Mapping[str, np.dtype[Any]])
     expected = n * sum(dtype.itemsize for dtype in wire.values())
     if len(body) != expected:
         raise ValueError(f"{len(body)} bytes of columns where {n} samples take {expected}")
-    arrays, offset = {"late_us": no_intents(n)}, 0
+    arrays: dict[str, NDArray[Any]] = {"late_us": no_intents(n)}
+    offset = 0
     for name, dtype in wire.items():
         arrays[name] = np.frombuffer(body, dtype, n, offset)
         offset += n * dtype.itemsize

@@ -39,7 +39,7 @@ def begun_ns(run: LoadstoneRun) -> np.ndarray:
 def due_ns(run: LoadstoneRun) -> np.ndarray:
     """When they should have begun, computed from what the run has recorded of its schedule."""
     found = run.run_json()
-    schedule = Schedule(parse_stages(found["rate"]), Spread(found["arrivals_spread"]), found["seed"])
+    schedule = Schedule(parse_stages(found["rate"]), Spread(found["spread"]), found["seed"])
     shares = [event["data"] for event in events_of(run, "arrivals_shared")]
     end_s = (found["window"]["end_ns"] - shares[0]["zero_ns"]) / NS
     due_s: list[float] = []
@@ -77,7 +77,7 @@ def test_every_kind_of_task_runs_once_for_each_arrival(new_run, counting_server)
     assert counts["GET /last"] == 1, "StopUser ends the only user of its class"
     assert counts["GET /follows"] == counts["GET /fragile"]
     assert found["exceptions"] == counts["GET /broken"], "no assertion of the scenario has failed"
-    sent = found["arrivals"]["run"]["sent"]
+    sent = found["summary"]["run"]["arrivals"]["sent"]
     first_requests = len(begun_ns(run))
     assert first_requests == sent
     share = (counts["GET /first"] + counts["GET /second"]) / sent
@@ -94,7 +94,7 @@ def test_arrivals_that_find_no_user_are_counted_and_not_sent_late(new_run, count
     load = ("--rate", "50/s", "--max-users", "2", "-t", "5s", "--arrivals", "constant")
     run = new_run("arrives", "--host", counting_server.url, *load, *SOON)
     assert run.run() == 3, run.output
-    arrivals = run.run_json()["arrivals"]["window"]
+    arrivals = run.run_json()["summary"]["window"]["arrivals"]
     assert arrivals["planned"] == pytest.approx(250, abs=2)
     assert arrivals["sent"] == pytest.approx(2 * 5 / 0.2, abs=6)
     assert arrivals["planned"] == arrivals["sent"] + arrivals["not_sent"]
@@ -117,7 +117,8 @@ def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_ru
     run.wait_for(lambda: counting_server.count().total > 600 or None)
     run.part("--worker ").send_signal(signal.SIGKILL)
     run.finish()
-    per_s = np.bincount((begun_ns(run) - run.run_json()["window"]["start_ns"]) // (NS // 4))[:52] * 4
+    begun = begun_ns(run) - events_of(run, "arrivals_shared")[0]["data"]["zero_ns"]
+    per_s = np.bincount(begun // (NS // 4))[:52] * 4
     disturbed = np.flatnonzero(np.abs(per_s - 200) > 20) / 4
     assert disturbed.size, "a third of the arrivals is missing until it is noticed"
     assert disturbed.max() - disturbed.min() < 2
@@ -135,7 +136,7 @@ def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_ru
         (("--max-users", "5"), "--max-users belongs to --rate"),
         (("--rate", "5/s over 1m", "--rate", "9/s", "--over", "5m"), "--over belongs to one --rate"),
         (("--rate", "5/s", "--rate", "9/s over 1m"), "rate 5/s has no duration"),
-        (("--rate", "5/s", "--arrivals", "uniform"), "poisson or constant"),
+        (("--rate", "5/s", "--arrivals", "uniform"), "must be one of poisson, constant"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_starts(new_run, arguments: tuple[str, ...], said: str):

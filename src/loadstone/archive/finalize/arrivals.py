@@ -28,19 +28,19 @@ __all__ = ["ArrivalTotals", "Late", "Lateness"]
 class ArrivalTotals:
     """The arrivals of the window and of the run, from the running totals of each incarnation.
 
-    As with all running totals, those of the window are its newest batch's less those of the newest batch before it.
+    Those of the window are all but those of the newest batch before it: nothing arrives after the window, which ends
+    when users are stopped.
     """
 
     def __init__(self) -> None:
         self._before: dict[str, ArrivalCounts] = {}
-        self._within: dict[str, ArrivalCounts] = {}
         self._newest: dict[str, ArrivalCounts] = {}
 
-    def take(self, batch: Batch, *, early: bool, inside: bool) -> None:
-        """Take in a batch, which is about the time before the window, inside it, or neither."""
+    def take(self, batch: Batch, *, early: bool) -> None:
+        """Take in a batch; ``early``: it is about the time before the window."""
         if batch.arrivals is None:
             return
-        for totals, belongs in ((self._before, early), (self._within, inside), (self._newest, True)):
+        for totals, belongs in ((self._before, early), (self._newest, True)):
             if belongs:
                 totals[batch.incarnation] = max(totals.get(batch.incarnation, NO_ARRIVALS), batch.arrivals)
 
@@ -48,7 +48,7 @@ class ArrivalTotals:
     def window(self) -> ArrivalCounts:
         """Those of the window."""
         return _sum(
-            after.since(self._before.get(incarnation, NO_ARRIVALS)) for incarnation, after in self._within.items()
+            newest.since(self._before.get(incarnation, NO_ARRIVALS)) for incarnation, newest in self._newest.items()
         )
 
     @property

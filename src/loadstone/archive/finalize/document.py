@@ -63,6 +63,8 @@ _IDENTITY: Final = (
     "stop_timeout_s",
     "workers",
     "seed",
+    "rate",
+    "spread",
     "tags",
     "exclude_tags",
     "target",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.archive.finalize.arrivals import ArrivalTotals
 from loadstone.archive.finalize.ending import ending_of
 from loadstone.archive.finalize.losses import damage_texts
+from loadstone.domain.ending import WrongUsers
 from loadstone.domain.facts import ExitFacts, RunFacts, WorkerFacts
 from loadstone.domain.generator_doubts import LAG_FLOOR_MS
 from loadstone.domain.objective import parse_objectives
@@ -37,6 +38,8 @@ __all__ = ["WorkersInWindow", "facts_of", "objectives_of"]
 _WORKER_PART = "worker"
 _LATE_BATCH_NS: Final = NS_PER_S
 """Workers send twice a second: a batch that came this long after the start of the window is mostly about the window."""
+_WAITING: Final = WrongUsers()
+"""Under the open model users only wait for arrivals: whether they were enough is told by those that were not sent."""
 _HOST_SHARES: Final = ("host_busy_pct", "host_stolen_pct", "host_waiting_pct")
 
 
@@ -78,8 +81,8 @@ def facts_of(
         workers=workers,
         target=target,
         ending=ending_of(lifecycle, first_pass.window, first_pass.ended_ns),
-        shortfall=first_pass.reports.shortfall(first_pass.window),
-        surplus=first_pass.reports.surplus(first_pass.window),
+        shortfall=_WAITING if first_pass.open_model else first_pass.reports.shortfall(first_pass.window),
+        surplus=_WAITING if first_pass.open_model else first_pass.reports.surplus(first_pass.window),
         orphaned=tuple(sorted(lifecycle.orphaned)),
         lost_workers=_lost_workers(first_pass),
         users_moved=lifecycle.users_moved,
@@ -239,7 +242,7 @@ class WorkersInWindow:
         """Take in one batch that was not taken in before."""
         worker = self._workers.setdefault(batch.worker, _Worker())
         early, inside = self._is_early(batch), batch.sent_ns in self._window
-        self.arrivals.take(batch, early=early, inside=inside and not early)
+        self.arrivals.take(batch, early=early)
         if early:
             _raise_to(worker.throttled_before_us, batch)
         elif inside:
