@@ -335,6 +335,12 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     stop_timeout_s: float | None
     workers: Annotated[int | None, Meta(description="Workers at the start.")]
     seed: int | str | None
+    rate: Annotated[
+        tuple[str, ...], Meta(description="Stages of the rate of arrivals, as given; empty under the closed model.")
+    ] = ()
+    arrivals_spread: Annotated[
+        str | None, Meta(description="How arrivals are spread over time; null under the closed model.")
+    ] = None
     tags: tuple[str, ...]
     exclude_tags: tuple[str, ...]
     target: Annotated[
