@@ -200,6 +200,11 @@ class Batch:
     arrivals: ArrivalCounts | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether a schedule asked for its iterations, which is the open model."""
+        return self.arrivals is not None or self.columns.have_intents
+
+    @property
     def loop_lag_p99_ms(self) -> float:
         """The 99th percentile (nearest rank) of this batch's event-loop lag, ms; 0 without a measurement."""
         return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS
@@ -339,7 +344,8 @@ def _decode_columns(body: memoryview, n: int, wire: Mapping[str, np.dtype[Any]])
     expected = n * sum(dtype.itemsize for dtype in wire.values())
     if len(body) != expected:
         raise ValueError(f"{len(body)} bytes of columns where {n} samples take {expected}")
-    arrays, offset = {"late_us": no_intents(n)}, 0
+    arrays: dict[str, NDArray[Any]] = {"late_us": no_intents(n)}
+    offset = 0
     for name, dtype in wire.items():
         arrays[name] = np.frombuffer(body, dtype, n, offset)
         offset += n * dtype.itemsize
