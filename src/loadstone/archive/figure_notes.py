@@ -48,9 +48,9 @@ def in_flight_text(run: RunRecord) -> str:
     )
 
 
-def model_text(run: RunRecord) -> str:
-    """Which model of users the figures come from, and what follows."""
-    return CLOSED_MODEL if run.judged.arrivals is None else OPEN_MODEL
+def model_text(*runs: RunRecord) -> str:
+    """Which model of users the figures of these runs come from, and what follows."""
+    return ". ".join(dict.fromkeys(CLOSED_MODEL if run.judged.arrivals is None else OPEN_MODEL for run in runs))
 
 
 def arrivals_text(run: RunRecord) -> str:

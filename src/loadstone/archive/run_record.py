@@ -335,6 +335,12 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     stop_timeout_s: float | None
     workers: Annotated[int | None, Meta(description="Workers at the start.")]
     seed: int | str | None
+    rate: Annotated[
+        tuple[str, ...], Meta(description="Stages of the rate of arrivals, as given; empty under the closed model.")
+    ] = ()
+    arrivals_spread: Annotated[
+        str | None, Meta(description="How arrivals are spread over time; null under the closed model.")
+    ] = None
     tags: tuple[str, ...]
     exclude_tags: tuple[str, ...]
     target: Annotated[
@@ -350,12 +356,6 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     requests: Annotated[_Count, Meta(description="Requests of the whole run: rows of requests.parquet.")]
     failures: Annotated[_Count, Meta(description="Those of them that failed.")]
     aborted: Annotated[_Count, Meta(description="Requests cut off in flight; they are not among `requests`.")]
-    rate: Annotated[
-        tuple[str, ...], Meta(description="Stages of the rate of arrivals; empty under the closed model.")
-    ] = ()
-    spread: Annotated[
-        str | None, Meta(description="How arrivals were spread, poisson or constant; null under the closed model.")
-    ] = None
     in_flight: InFlightRecord = InFlightRecord()
     silences: Annotated[
         tuple[PauseRecord, ...], Meta(description="When nobody was answered while users waited, in the window.")

@@ -111,7 +111,7 @@ def _draws(objective: Objective, seconds: RunSeconds) -> NDArray[np.float64] | N
     resampled = Resampled(seconds, stream=_STREAM, draws=_DRAWS)
     if objective.percent is not None:
         return resampled.percentiles_us(objective.percent)
-    if objective.metric == "mean":
+    if objective.figure == "mean":
         return resampled.means_us()
     return resampled.rates() if objective.metric == "rps" else None
 

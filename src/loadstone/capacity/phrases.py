@@ -51,7 +51,7 @@ def _aim(objective: Objective) -> str:
     at, limit = _AT[objective.operator], f"{number_text(objective.limit)} {objective.unit}".rstrip()
     if objective.is_latency and objective.limit >= _MS_PER_S:
         limit = f"{number_text(objective.limit / _MS_PER_S)} s"
-    if objective.percent is not None and objective.operator[0] == "<":
+    if objective.percent is not None and objective.operator[0] == "<" and not objective.of_service_times:
         name = "" if objective.name is None else f" {objective.name}"
         return f"{objective.percent:g} % of requests{name} in {at} {limit}"
     if objective.name is not None:

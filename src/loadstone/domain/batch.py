@@ -200,6 +200,11 @@ class Batch:
     arrivals: ArrivalCounts | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether a schedule asked for its iterations, which is the open model."""
+        return self.arrivals is not None or self.columns.have_intents
+
+    @property
     def loop_lag_p99_ms(self) -> float:
         """The 99th percentile (nearest rank) of this batch's event-loop lag, ms; 0 without a measurement."""
         return (percentile_of(self.loop_lag_us, 99) or 0) / US_PER_MS

@@ -134,7 +134,7 @@ class ScenarioIdentity(Struct, frozen=True, kw_only=True):
 class Started(Payload, frozen=True, kw_only=True):
     """The master started the run: its identity, as far as the master knows it. ``spawn_rate`` is in users per second.
 
-    ``rate``: the stages of the rate of arrivals, and ``spread`` how they are spread, see `loadstone.domain.arrivals`;
+    ``rate``: the stages of the rate of arrivals, and ``arrivals`` how they are spread, see `loadstone.domain.arrivals`;
     empty and None under the closed model. ``target`` and ``limits`` are JSON objects of the target's or the user's own.
     ``launch`` says which start of loadstone the run belongs to. ``exit_from`` says who reports Locust's exit code after
     the run: the process itself, or the command that started it; None where it goes on to other runs.
@@ -151,7 +151,7 @@ class Started(Payload, frozen=True, kw_only=True):
     stop_timeout_s: Figure | None = None
     seed: int | None = None
     rate: _Lines = ()
-    spread: Line | None = None
+    arrivals: Line | None = None
     tags: _Lines = ()
     exclude_tags: _Lines = ()
     objectives: _Lines = ()

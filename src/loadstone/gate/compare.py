@@ -274,6 +274,8 @@ def _load_differences(base: RunRecord, run: RunRecord) -> list[str]:
     settings = (
         ("number of users", base.users, run.users),
         ("spawn rate", base.spawn_rate, run.spawn_rate),
+        ("rate of arrivals", ", ".join(base.rate), ", ".join(run.rate)),
+        ("spread of arrivals", base.arrivals_spread, run.arrivals_spread),
         ("tags", ", ".join(base.tags), ", ".join(run.tags)),
         ("excluded tags", ", ".join(base.exclude_tags), ", ".join(run.exclude_tags)),
         ("limits", base.limits, run.limits),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.figure_notes import CLOSED_MODEL, figure_notes
+from loadstone.archive.figure_notes import figure_notes, model_text
 from loadstone.domain.objective import number_text
 from loadstone.domain.verdict import INCONCLUSIVE
 from loadstone.gate.compare import change_texts
@@ -78,12 +78,13 @@ def report_of_run(run: RunRecord) -> VerdictReport:
 def report_of_comparison(comparison: Comparison) -> VerdictReport:
     """The report of a comparison. Its first check is whether the measurements are sound, where that decides."""
     results = [Check(name=each.text, ok=each.ok, reason=each.reason) for each in comparison.results]
+    scope = f"Figures are of both windows. {model_text(comparison.base, comparison.run)}"
     return VerdictReport(
         title=f"loadstone compare {comparison.base.id} {comparison.run.id}",
         verdict=comparison.verdict,
         seconds=comparison.run.window.seconds,
         checks=[*_soundness_of_both(comparison), *results],
-        notes=[*comparison.setup_differences, *comparison.doubts, f"Figures are of both windows. {CLOSED_MODEL}"],
+        notes=[*comparison.setup_differences, *comparison.doubts, scope],
         header=CHANGE_HEADER,
         rows=[change_row(change) for change in comparison.changes],
     )

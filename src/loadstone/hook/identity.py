@@ -115,7 +115,7 @@ def identity_of(environment: Environment, settings: HookSettings, files: Scenari
         tags=tuple(getattr(options, "tags", None) or ()),
         exclude_tags=tuple(getattr(options, "exclude_tags", None) or ()),
         rate=settings.rate,
-        spread=settings.arrivals if settings.rate else None,
+        arrivals=settings.arrivals if settings.rate else None,
         objectives=settings.objective,
         workers=getattr(runner, "worker_count", 1),
         target=dict(settings.target) if settings.target else None,

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from msgspec import to_builtins
 
-from loadstone.domain.batch import UNTIMED
+from loadstone.domain.batch import NO_INTENT, UNTIMED
+from loadstone.domain.rollup import response_us
 from loadstone.influx.line_protocol import FieldValue, point, quoted, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event
@@ -52,7 +55,8 @@ def request_lines(batch: Batch, names: Sequence[RequestName]) -> list[str]:
     """One line per sample, in the order of the batch. ``names`` are those to write for ``batch.names``.
 
     Fields: ``rt_ms`` float and ``ttfb_ms`` float where it is known, ``bytes`` int, ``status`` int, ``error`` text where
-    the request failed. The timestamp is the end of the request.
+    the request failed; under the open model ``service_ms`` float too, and ``late_ms`` float where the request is the
+    first of an iteration. The timestamp is the end of the request.
     """
     # One prefix per name and outcome: what is left to format for a sample costs about a microsecond.
     passed = [_series(batch, name, "t") for name in names]
@@ -61,7 +65,7 @@ def request_lines(batch: Batch, names: Sequence[RequestName]) -> list[str]:
     columns = batch.columns
     rows = zip(
         columns.end_ns.tolist(),
-        (columns.duration_us / 1000).tolist(),
+        (_response_us(batch) / 1000).tolist(),
         (columns.ttfb_us / 1000).tolist(),
         columns.bytes.tolist(),
         columns.status.tolist(),
@@ -76,7 +80,23 @@ def request_lines(batch: Batch, names: Sequence[RequestName]) -> list[str]:
     ]
     for row in np.flatnonzero(columns.duration_us == UNTIMED).tolist():
         lines[row] = lines[row].replace(" rt_ms=-0.001,", " ", 1)  # spaces in tags are escaped: this is the field
-    return lines
+    return _with_service(batch, lines) if batch.is_open else lines
+
+
+def _response_us(batch: Batch) -> NDArray[np.int64]:
+    columns = batch.columns
+    return response_us(columns.duration_us, columns.late_us) if batch.is_open else columns.duration_us
+
+
+def _with_service(batch: Batch, lines: Iterable[str]) -> list[str]:
+    """The lines with service times and lateness, where there are any, as their last fields."""
+    columns, found = batch.columns, []
+    for line, service_us, late_us in zip(lines, columns.duration_us.tolist(), columns.late_us.tolist(), strict=True):
+        fields, _, time = line.rpartition(" ")
+        service = "" if service_us == UNTIMED else f",service_ms={service_us / 1000}"
+        late = "" if late_us == NO_INTENT else f",late_ms={late_us / 1000}"
+        found.append(f"{fields}{service}{late} {time}")
+    return found
 
 
 def _series(batch: Batch, name: RequestName, ok: str) -> str:

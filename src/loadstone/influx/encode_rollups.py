@@ -17,7 +17,7 @@ from loadstone.influx.line_protocol import FieldValue, point, tags
 from loadstone.influx.time_buckets import ALIGNED, RESOLUTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from loadstone.domain.event import Users
     from loadstone.domain.request_name import RequestName
@@ -37,8 +37,11 @@ _LIMIT_BUCKETS: Final = bucket_indexes(np.array(LIMITS_MS, np.int64) * 1000).tol
 _RUN: Final = "run"
 
 
-def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
-    """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most each limit (ms)."""
+def rollup_fields(rollup: Rollup, *, open_model: bool = False) -> dict[str, FieldValue]:
+    """Counts, sums (ms, bytes), extremes and percentiles (ms), and how many took at most each limit (ms).
+
+    Under the open model these are of response times, and there are further ones of service times.
+    """
     counted: dict[str, FieldValue] = {
         "n": rollup.n,
         "err": rollup.err,
@@ -47,10 +50,20 @@ def rollup_fields(rollup: Rollup) -> dict[str, FieldValue]:
     }
     if not rollup.timed:
         return counted
-    times = {"rt_sum": rollup.rt_sum_us, "rt_min": rollup.rt_min_us, "rt_max": rollup.rt_max_us}
-    percentiles = dict(zip(PERCENTS, rollup.percentiles_us(PERCENTS.values()), strict=True))
-    in_ms = {key: value / 1000 for key, value in (times | percentiles).items()}
-    return {**counted, **in_ms, **_at_most(rollup)}
+    service = _times(rollup.by_service, "service_", "service_") if open_model else {}
+    return {**counted, **_times(rollup, "rt_", ""), **_at_most(rollup), **service}
+
+
+def _times(rollup: Rollup, times: str, percentiles: str) -> dict[str, FieldValue]:
+    """Sum, extremes and percentiles, ms; their names begin with ``times`` and ``percentiles``."""
+    found: dict[str, float] = {
+        f"{times}sum": rollup.rt_sum_us,
+        f"{times}min": rollup.rt_min_us,
+        f"{times}max": rollup.rt_max_us,
+    }
+    for name, value_us in zip(PERCENTS, rollup.percentiles_us(PERCENTS.values()), strict=True):
+        found[f"{percentiles}{name}"] = value_us
+    return {key: value / 1000 for key, value in found.items()}
 
 
 def _at_most(rollup: Rollup) -> dict[str, FieldValue]:
@@ -61,9 +74,13 @@ def _at_most(rollup: Rollup) -> dict[str, FieldValue]:
 
 
 class RollupLines:
-    """Formats time buckets, with the users and the target's usage at the end of each."""
+    """Formats time buckets, with the users and the target's usage at the end of each.
+
+    ``open_model``: whether there are service times beside response times.
+    """
 
     def __init__(self, run: str) -> None:
+        self.open_model = False
         self._run = run
         self._users: Timeline[dict[str, FieldValue]] = Timeline()
         self._target: Timeline[dict[str, FieldValue]] = Timeline()
@@ -99,7 +116,7 @@ class RollupLines:
         """The rollups of the whole run, at its start."""
         start_s = buckets.start_second or buckets.first_second
         lines = [self._rollup(buckets.names[name], _RUN, rollup, start_s) for name, rollup in buckets.totals.items()]
-        everything = rollup_fields(merged(buckets.totals.values()))
+        everything = self._fields(buckets.totals.values())
         return [*lines, point("rollup_all" + tags({"run": self._run, "res": _RUN}), everything, start_s * NS_PER_S)]
 
     def _bucket(self, buckets: TimeBuckets, res: str, start: int, bucket: Bucket) -> Iterator[str]:
@@ -113,15 +130,18 @@ class RollupLines:
 
     def _rollup(self, name: RequestName, res: str, rollup: Rollup, start: int) -> str:
         series = "rollup" + tags({"run": self._run, "name": name.name, "method": name.method, "res": res})
-        return point(series, rollup_fields(rollup), start * NS_PER_S)
+        return point(series, rollup_fields(rollup, open_model=self.open_model), start * NS_PER_S)
+
+    def _fields(self, rollups: Iterable[Rollup]) -> dict[str, FieldValue]:
+        return rollup_fields(merged(rollups), open_model=self.open_model)
 
     def _all(self, series: str, buckets: TimeBuckets, start: int, width_s: int, bucket: Bucket) -> str:
         elapsed_s = None if buckets.start_second is None else float(start - buckets.start_second)
-        fields = rollup_fields(merged(bucket.rollups.values())) | {"elapsed_s": elapsed_s}
+        fields = self._fields(bucket.rollups.values()) | {"elapsed_s": elapsed_s}
         return point(series, fields | self._around(start + width_s), start * NS_PER_S)
 
     def _aligned(self, start_second: int, elapsed_s: int, bucket: Bucket) -> str:
-        fields = rollup_fields(merged(bucket.rollups.values())) | {"elapsed_s": float(elapsed_s)}
+        fields = self._fields(bucket.rollups.values()) | {"elapsed_s": float(elapsed_s)}
         around = self._around(start_second + elapsed_s + RESOLUTIONS["10s"])
         return point(
             "rollup_aligned" + tags({"run": self._run}), fields | around, (ALIGNED_EPOCH_S + elapsed_s) * NS_PER_S

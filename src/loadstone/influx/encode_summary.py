@@ -13,13 +13,15 @@ from loadstone.influx.encode_rollups import TARGET_SERVICE
 from loadstone.influx.line_protocol import FieldValue, point, tags
 
 if TYPE_CHECKING:
-    from loadstone.archive.run_record import RunRecord, ServiceRecord
+    from loadstone.archive.run_record import PartRecord, RunRecord, ServiceRecord
     from loadstone.domain.event import Started
     from loadstone.domain.objective import Objective
 
 __all__ = ["announced_objectives", "summary_lines"]
 
 _FIGURES: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "rps", "failures_pct")
+_SERVICE: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms")
+_ARRIVALS: Final = ("planned", "sent", "not_sent")
 _COUNTS: Final = ("requests", "failures", "aborted", "users", "users_peak", "workers", "exit_code")
 _LEDGER: Final = ("produced", "stored", "dropped", "unknown")
 _MODEL: Final = ("name", "version", "alias")
@@ -78,9 +80,23 @@ def _summary(record: RunRecord, start_ms: int) -> dict[str, FieldValue]:
         "host": record.host,
         **{key: getattr(record, key) for key in _COUNTS},
         **{key: _float(getattr(total, key)) for key in _FIGURES},
+        **_open_model(record.summary.window),
         **{key: getattr(ledger, key) for key in _LEDGER},
         **_target(record.usage.get(TARGET_SERVICE)),
         **{f"model_{key}": str(value) for key in _MODEL if (value := (record.target or {}).get(key)) is not None},
+    }
+
+
+def _open_model(window: PartRecord) -> dict[str, FieldValue]:
+    """Service times and arrivals, which there are under the open model."""
+    service, arrivals = window.total.service, window.arrivals
+    if service is None or arrivals is None:
+        return {}
+    return {
+        **{f"service_{key}": _float(getattr(service, key)) for key in _SERVICE},
+        **{f"arrivals_{key}": getattr(arrivals, key) for key in _ARRIVALS},
+        "lateness_p99_ms": _float(arrivals.lateness_p99_ms),
+        "lateness_max_ms": _float(arrivals.lateness_max_ms),
     }
 
 

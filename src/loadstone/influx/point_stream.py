@@ -58,6 +58,7 @@ class PointStream:
     def apply_batch(self, aggregate: BatchAggregate, stream_id: str, state: RunState) -> None:
         """Count a batch that ``state`` has just counted."""
         batch = aggregate.batch
+        self._rollups.open_model |= batch.is_open
         if len(batch.columns):
             self.time_buckets.add(aggregate)
             self._newest_s = max(self._newest_s, int(batch.columns.end_ns[-1]) // NS_PER_S)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from loadstone.domain.batch import NO_ERROR
-from loadstone.domain.rollup import Rollup, merged
+from loadstone.domain.rollup import Rollup, merged, response_us
 from loadstone.domain.time import NS_PER_S
 from loadstone.influx.encode import Slow
 
@@ -274,21 +274,21 @@ def failures(batch: Batch, ids: NDArray[np.int64]) -> Iterator[Failed]:
 
 
 def slowest(batch: Batch, ids: NDArray[np.int64]) -> Iterator[tuple[int, Slow]]:
-    """The ten slowest samples of each ten seconds, with the second in which these begin."""
+    """The ten slowest samples of each ten seconds by response time, with the second in which these begin."""
     columns = batch.columns
+    rt_us = response_us(columns.duration_us, columns.late_us) if columns.have_intents else columns.duration_us
     timed = np.flatnonzero(columns.duration_us >= 0)
     span = columns.end_ns[timed] // (SLOW_SPAN_S * NS_PER_S)
     for number in np.unique(span).tolist():
         rows = timed[span == number]
         if len(rows) > SLOWEST:
-            rows = rows[np.argpartition(columns.duration_us[rows], -SLOWEST)[-SLOWEST:]]
+            rows = rows[np.argpartition(rt_us[rows], -SLOWEST)[-SLOWEST:]]
         for row in rows.tolist():
-            yield number * SLOW_SPAN_S, _slow(batch, row, int(ids[row]))
+            yield number * SLOW_SPAN_S, _slow(batch, row, int(ids[row]), int(rt_us[row]))
 
 
-def _slow(batch: Batch, row: int, name: int) -> Slow:
+def _slow(batch: Batch, row: int, name: int, rt_us: int) -> Slow:
     columns = batch.columns
     error = int(columns.error[row])
     text = None if error == NO_ERROR else batch.errors[error]
-    end_ns, duration_us = int(columns.end_ns[row]), int(columns.duration_us[row])
-    return Slow(duration_us, end_ns, batch.worker, name, int(columns.status[row]), text)
+    return Slow(rt_us, int(columns.end_ns[row]), batch.worker, name, int(columns.status[row]), text)

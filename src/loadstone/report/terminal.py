@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.archive.figure_notes import CLOSED_MODEL, arrivals_text, in_flight_text, influx_notes, model_text
+from loadstone.archive.figure_notes import arrivals_text, in_flight_text, influx_notes, model_text
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -249,7 +249,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console = console or make_console()
     console.print(_changes(comparison, console))
     console.print(f"interval: {CONFIDENCE:.0%} confidence interval of the change", style="dim")
-    console.print(Text(f"figures of both windows. {CLOSED_MODEL}", "dim"))
+    console.print(Text(f"figures of both windows. {model_text(comparison.base, comparison.run)}", "dim"))
     for note in (*comparison.setup_differences, *comparison.doubts):
         console.print(Text(f"  note: {note}", "dim"))
     for result in comparison.results:

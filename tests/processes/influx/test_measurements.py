@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.capacity.influx_points import study_lines
+from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.event import EventKind
 from loadstone.domain.usage_tick import Balance, Usage
 from loadstone.influx.encode import request_lines
@@ -75,7 +77,9 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
         run.usage(second + 0.2, used, balances=(balance,))
         broken = {"error": "HTTPError('x')", "duration_us": 9000} if second == 5 else {}
         taken = samples(20, second, second + 0.9, ttfb_us=500, **broken)
-        run.add(batch := worker.batch(taken, at_s=second + 1, **host))
+        taken[0] = replace(taken[0], late_us=500)
+        arrivals = ArrivalCounts(second + 1, second + 1, 0)
+        run.add(batch := worker.batch(taken, at_s=second + 1, arrivals=arrivals, **host))
     run.add(worker.batch([], at_s=13, final=True)).stopped(13, requests=240)
     archived = RunFolder(folder / "r").create()
     write_journal(archived.journal, run.entries)

@@ -39,7 +39,7 @@ def begun_ns(run: LoadstoneRun) -> np.ndarray:
 def due_ns(run: LoadstoneRun) -> np.ndarray:
     """When they should have begun, computed from what the run has recorded of its schedule."""
     found = run.run_json()
-    schedule = Schedule(parse_stages(found["rate"]), Spread(found["spread"]), found["seed"])
+    schedule = Schedule(parse_stages(found["rate"]), Spread(found["arrivals_spread"]), found["seed"])
     shares = [event["data"] for event in events_of(run, "arrivals_shared")]
     end_s = (found["window"]["end_ns"] - shares[0]["zero_ns"]) / NS
     due_s: list[float] = []

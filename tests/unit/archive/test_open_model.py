@@ -184,3 +184,32 @@ def test_objectives_judge_the_time_that_they_name(tmp_path: Path):
     assert [result.ok for result in verdict.objectives] == [False, True]
     assert verdict.objectives[0].reason == "response time max is 53 ms, must be < 30 ms"
     assert verdict.word == "inconclusive", "the response times are too long because of lateness alone"
+
+
+def test_every_row_of_the_rollups_is_what_numpy_counts(result: RunResult, raw: list[dict[str, Any]]):
+    """Sums and extremes exactly, percentiles by the nearest rank and within the error of the histogram."""
+    percents = {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "p999": 99.9}
+    for found in rows(result.folder.rollups):
+        mine = [row for row in timed(raw) if (row["end"] // SECOND, row["name"]) == (_second(found), found["name"])]
+        for kind, prefix, column in (("rt", "", "rt_us"), ("service", "service_", "service_us")):
+            values = np.array([row[column] for row in mine])
+            sums = [found[f"{kind}_{figure}_us"] for figure in ("sum", "min", "max")]
+            assert sums == [values.sum(), values.min(), values.max()]
+            for name, percent in percents.items():
+                expected = np.percentile(values, percent, method="inverted_cdf")
+                assert found[f"{prefix}{name}_us"] == pytest.approx(expected, rel=0.004)
+            assert sum(found[f"{prefix}bucket_n"]) == len(values)
+
+
+def _second(row: dict[str, Any]) -> int:
+    return int(row["second"]) // 1000
+
+
+def test_the_record_says_which_rate_was_asked_for(tmp_path: Path):
+    batch = IncarnationMaker().batch([Sample(1)], at_s=1.5, final=True)
+    made = RunMaker().started(rate=["100/s for 1m", "200/s"], arrivals="poisson").add(batch).stopped(2)
+    record = closed(tmp_path / "open", made.entries).record
+    assert (record.rate, record.arrivals_spread) == (("100/s for 1m", "200/s"), "poisson")
+    assert record.summary.run.total.service is not None
+    plain = closed(tmp_path / "closed", RunMaker().started().add(batch).stopped(2).entries).record
+    assert (plain.rate, plain.arrivals_spread) == ((), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,12 @@ def test_one_request_name_is_judged_alone(tmp_path: Path):
     run = made(tmp_path, "p95[POST /predict]<50ms")
     assert margin_of(run).objective == "p95[POST /predict]<50ms"
     assert margin_of(run).se > margin_of(made(tmp_path, "p95<50ms", run="20260920-120000-bbbb")).se
+
+
+@pytest.mark.parametrize("objective", ["p95<1s", "mean<10ms"])
+def test_service_times_have_the_margin_of_response_times_under_the_closed_model(tmp_path: Path, objective: str):
+    margin = margin_of(made(tmp_path, f"service.{objective}", run="20260920-120000-bbbb"))
+    assert margin == replace(margin_of(made(tmp_path, objective)), objective=f"service.{objective}")
 
 
 def test_what_was_not_measured_has_no_margin(tmp_path: Path):

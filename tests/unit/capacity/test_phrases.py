@@ -36,6 +36,7 @@ def test_limits_are_short_in_tables_and_whole_in_sentences():
         ("rps>=1000", "at least 1000 requests a second"),
         ("count>=100", "at least 100 requests"),
         ("p95>500ms", "p95>500ms"),
+        ("service.p95<500ms", "service.p95<500ms"),
         ("failures[GET /]<=1%", "failures[GET /]<=1%"),
         ("cpu(target)<90%", "cpu(target)<90%"),
     ],

@@ -9,14 +9,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.figure_notes import CLOSED_MODEL, OPEN_MODEL
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.cli.main import main
 from loadstone.domain.cut import CutRequest
-from loadstone.errors import SettingsError
+from loadstone.errors import SettingsError, UsageError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import Comparison, compare_runs
 from loadstone.gate.files import junit_xml
+from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import report_of_comparison
 from support.closed_runs import HOSTILE, MadeRun
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal
@@ -48,6 +50,27 @@ def test_a_slower_run_is_marked_and_misses_its_objective(results: Path, capsys):
     said = capsys.readouterr().out
     assert "p95<=+5%: missed (p95 changed by +" in said
     assert "verdict: fail" in said
+
+
+def test_runs_of_the_open_model_are_compared_by_response_times_and_not_with_runs_of_another_rate(tmp_path: Path):
+    """Of two targets that answer equally fast, the one that was asked 40 ms late answers 40 ms later."""
+    usual = {"seconds": 60, "rate": 100}
+    open_model = {"identity": {"rate": ["100/s"], "arrivals": "poisson"}, "late_ms": 1.0}
+    folders = [
+        MadeRun(run="closed", **usual).close(tmp_path),
+        MadeRun(run="open", **usual, **open_model).close(tmp_path),
+        MadeRun(run="late", **usual, **(open_model | {"late_ms": 41.0})).close(tmp_path),
+    ]
+    closed, prompt, late = map(ClosedRun.open, folders)
+    with pytest.raises(UsageError, match=r"different rate of arrivals \(none and 100/s\)"):
+        compare_runs(closed, prompt)
+    comparison = compare_runs(prompt, late)
+    mean = next(each for each in comparison.changes if each.metric == "mean" and each.name == ALL)
+    assert mean.base is not None
+    assert mean.run == pytest.approx(mean.base + 40)
+    (scope,) = report_of_comparison(comparison).notes[-1:]
+    assert OPEN_MODEL in scope
+    assert CLOSED_MODEL not in scope
 
 
 def test_an_equal_run_holds_a_wide_objective(results: Path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.batch import NO_ERROR
 from loadstone.domain.text import TEXT_LIMIT, clean_text
 from loadstone.influx.encode import request_lines
@@ -97,6 +98,24 @@ def test_every_sample_becomes_one_valid_point_with_its_own_values(taken: list[Sa
         assert (fields["bytes"], fields["status"]) == (sample.bytes, sample.status)
         assert fields.get("ttfb_ms") == (None if sample.ttfb_us < 0 else sample.ttfb_us / 1000)
         assert fields.get("error") == (None if sample.error is None else clean_text(sample.error))
+
+
+@given(st.lists(st.tuples(st.integers(-1, 10**7), st.integers(-1, 10**7), st.none() | HOSTILE), min_size=1, max_size=9))
+def test_under_the_open_model_a_point_has_both_times_and_the_lateness_of_its_iteration(
+    rows: list[tuple[int, int, str | None]],
+):
+    taken = [
+        Sample(at, duration_us, ("GET", ",service_ms=1 2"), error, late_us=late_us)
+        for at, (duration_us, late_us, error) in enumerate(rows)
+    ]
+    batch = IncarnationMaker().batch(taken, arrivals=ArrivalCounts(9, 9, 0))
+    for line, (duration_us, late_us, error) in zip(request_lines(batch, batch.names), rows, strict=True):
+        _, fields = parse_line(line.encode())
+        timed = duration_us >= 0
+        assert fields.get("rt_ms") == ((duration_us + max(0, late_us)) / 1000 if timed else None)
+        assert fields.get("service_ms") == (duration_us / 1000 if timed else None)
+        assert fields.get("late_ms") == (late_us / 1000 if late_us >= 0 else None)
+        assert fields.get("error") == (None if error is None else clean_text(error))
 
 
 def test_a_batch_gives_the_same_lines_however_often_it_is_formatted():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loadstone.archive import run_state
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
+from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import NameTable
 from loadstone.domain.usage_tick import Usage
@@ -101,6 +102,27 @@ def test_rollup_all_merges_names_and_workers_before_it_takes_percentiles():
     assert second["n"] == 100
     assert second["p99"] == pytest.approx(1.0, rel=0.004)
     assert second["rt_max"] == 900.0
+
+
+def test_under_the_open_model_rollups_have_service_times_too_and_the_slowest_are_those_of_response_times():
+    first = [Sample(0.5 + at / 100, 10_000, ("GET", "/first"), late_us=at * 1000) for at in range(11)]
+    later = [Sample(0.7, 10_500, ("GET", "/later"))]
+    batch = IncarnationMaker().batch([*first, *later], at_s=1, final=True, arrivals=ArrivalCounts(11, 11, 0))
+    stored = folded(RunMaker().started().add(batch).stopped(2).entries)
+    found = of(stored, "rollup", res="1s", name="/first")[0]
+    assert (found["rt_sum"], found["rt_max"], found["service_sum"], found["service_max"]) == (165, 20, 110, 10)
+    assert found["service_p95"] == 10 < found["p95"]
+    on_time = of(stored, "rollup", res="1s", name="/later")[0]
+    assert on_time["service_p50"] == on_time["p50"] == 10.5
+    total = of(stored, "rollup_all", res="run")[0]
+    assert (total["service_max"], total["rt_max"]) == (10.5, 20)
+    slow = sorted(fields["rt_ms"] for key, fields in stored.items() if key.measurement == "slow")
+    assert slow == [*range(11, 21)]
+
+
+def test_under_the_closed_model_rollups_have_no_service_times():
+    stored = folded(RunMaker().started().add(IncarnationMaker().batch([Sample(1)], final=True)).stopped(2).entries)
+    assert not any(name.startswith("service") for fields in stored.values() for name in fields)
 
 
 def test_a_second_is_written_once_all_live_workers_are_past_it_and_not_before():

@@ -53,6 +53,16 @@ def test_durations_in_csv_are_those_of_the_archive(folder):
     assert [int(row["rt_us"]) for row in rows_of_csv(folder, What.REQUESTS)] == archived
 
 
+@pytest.mark.parametrize("what", [What.REQUESTS, What.ROLLUPS])
+def test_a_run_of_the_open_model_is_exported_with_its_further_columns(tmp_path: Path, what: What):
+    made = MadeRun(late_ms=3.0).close(tmp_path)
+    archived = pq.read_table(getattr(made, what.value))
+    column = "service_us" if what is What.REQUESTS else "service_sum_us"
+    assert [int(row[column]) for row in rows_of_csv(made, what)] == archived[column].to_pylist()
+    lines = exported(made, what, FormatName.JSONL).splitlines()
+    assert [json.loads(line)[column] for line in lines] == archived[column].to_pylist()
+
+
 def test_moments_are_iso_8601_to_the_nanosecond(folder):
     row = rows_of_csv(folder, What.REQUESTS)[1]
     assert row["end"] == "2026-09-21T14:13:20.025000000Z"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,33 +28,55 @@ __all__ = ["ArrivalTotals", "Late", "Lateness"]
 class ArrivalTotals:
     """The arrivals of the window and of the run, from the running totals of each incarnation.
 
-    Those of the window are all but those of the newest batch before it: nothing arrives after the window, which ends
-    when users are stopped.
+    Nothing arrives after the window, which ends when users are stopped. Where it ``begins_first``, nothing arrives before
+    it either; after a warm-up, those between two batches are divided where the window begins.
     """
 
-    def __init__(self) -> None:
-        self._before: dict[str, ArrivalCounts] = {}
+    def __init__(self, window_start_ns: int, *, begins_first: bool) -> None:
+        self._start_ns = window_start_ns
+        self._begins_first = begins_first
+        self._before: dict[str, _Total] = {}
+        self._after: dict[str, _Total] = {}
         self._newest: dict[str, ArrivalCounts] = {}
 
-    def take(self, batch: Batch, *, early: bool) -> None:
-        """Take in a batch; ``early``: it is about the time before the window."""
+    def take(self, batch: Batch) -> None:
+        """Take in a batch."""
         if batch.arrivals is None:
             return
-        for totals, belongs in ((self._before, early), (self._newest, True)):
-            if belongs:
-                totals[batch.incarnation] = max(totals.get(batch.incarnation, NO_ARRIVALS), batch.arrivals)
+        incarnation, total = batch.incarnation, _Total(batch.sent_ns, batch.arrivals)
+        self._newest[incarnation] = max(self._newest.get(incarnation, NO_ARRIVALS), batch.arrivals)
+        if batch.sent_ns < self._start_ns:
+            self._before[incarnation] = max(self._before.get(incarnation, total), total)
+        else:
+            self._after[incarnation] = min(self._after.get(incarnation, total), total)
 
     @property
     def window(self) -> ArrivalCounts:
         """Those of the window."""
-        return _sum(
-            newest.since(self._before.get(incarnation, NO_ARRIVALS)) for incarnation, newest in self._newest.items()
-        )
+        return _sum(newest.since(self._before_window(incarnation)) for incarnation, newest in self._newest.items())
 
     @property
     def run(self) -> ArrivalCounts:
         """Those of the whole run, as far as workers could tell."""
         return _sum(self._newest.values())
+
+    def _before_window(self, incarnation: str) -> ArrivalCounts:
+        before, after = self._before.get(incarnation), self._after.get(incarnation)
+        if before is None or self._begins_first:
+            return NO_ARRIVALS
+        if after is None:
+            return before.counts
+        share = (self._start_ns - before.sent_ns) / (after.sent_ns - before.sent_ns)
+        sent, not_sent = (
+            early + round(share * (late - early))
+            for early, late in zip(before.counts[1:], after.counts[1:], strict=True)
+        )
+        return ArrivalCounts(sent + not_sent, sent, not_sent)
+
+
+class _Total(NamedTuple):
+    sent_ns: int
+    counts: ArrivalCounts
 
 
 def _sum(counts: Iterable[ArrivalCounts]) -> ArrivalCounts:

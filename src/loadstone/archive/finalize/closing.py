@@ -261,7 +261,7 @@ def _closing(
         target=target_facts(second, workers),
         names_capped=second.names.capped,
         failures=sum(rollup.err for rollup in totals.values()),
-        arrivals=second.lateness.window.facts(second.workers.arrivals.window) if found.open_model else None,
+        arrivals=second.lateness.window.facts(second.arrivals.window) if found.open_model else None,
         bound_ns=bound_ns,
         salvage=salvage,
     )
@@ -272,7 +272,7 @@ def _closing(
         facts=facts,
         verdict=judge(objectives, facts, problems),
         totals=totals,
-        arrivals=second.lateness.run.facts(second.workers.arrivals.run) if found.open_model else None,
+        arrivals=second.lateness.run.facts(second.arrivals.run) if found.open_model else None,
         closed_at_ns=closed_at_ns,
         bound_ns=bound_ns,
         influx=known.ledgers.influx if known else None,

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from loadstone.archive.finalize.arrivals import ArrivalTotals
 from loadstone.archive.finalize.ending import ending_of
 from loadstone.archive.finalize.losses import damage_texts
 from loadstone.domain.ending import WrongUsers
@@ -227,25 +226,22 @@ class WorkersInWindow:
 
     That one is about the end of the ramp-up or the warm-up too, unless a worker that stood still sent it late. A loop
     is late beyond ``lag_limit_ms``. ``ahead_ms``: how far the master's clock, which dates the window, is ahead of the
-    stream server's. ``arrivals``: those of the open model.
+    stream server's.
     """
 
     def __init__(self, window: Window, lag_limit_ms: float = LAG_FLOOR_MS, ahead_ms: float | None = None) -> None:
         self._window = window
         self._ahead_ms = ahead_ms or 0.0
         self._lag_limit_ms = lag_limit_ms
-        self.arrivals = ArrivalTotals()
         self._workers: dict[int, _Worker] = {}
         self._sent_ns: dict[str, int] = {}
 
     def take(self, batch: Batch) -> None:
         """Take in one batch that was not taken in before."""
         worker = self._workers.setdefault(batch.worker, _Worker())
-        early, inside = self._is_early(batch), batch.sent_ns in self._window
-        self.arrivals.take(batch, early=early)
-        if early:
+        if self._is_early(batch):
             _raise_to(worker.throttled_before_us, batch)
-        elif inside:
+        elif batch.sent_ns in self._window:
             _raise_to(worker.throttled_after_us, batch)
             worker.lags_us.update(batch.loop_lag_us)
             worker.cpu_pct_sum += batch.cpu_pct

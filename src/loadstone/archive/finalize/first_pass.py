@@ -73,7 +73,7 @@ class FirstPass:
         if isinstance(content, Batch):
             self._note_extent(content)
             self._note_stuck(content)
-            self.has_arrivals |= content.arrivals is not None or content.columns.have_intents
+            self.has_arrivals |= content.is_open
             self.reports.take_batch(content)
             if content.stalls:
                 self.stalls.setdefault(content.incarnation, []).extend(content.stalls)

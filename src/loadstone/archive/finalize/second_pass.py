@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from loadstone.archive.finalize.arrivals import Lateness
+from loadstone.archive.finalize.arrivals import ArrivalTotals, Lateness
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
 from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
@@ -47,6 +47,7 @@ class SecondPass:
         window = found.window
         ahead_ms = found.state.lifecycle.clock_offsets.value
         self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]), ahead_ms)
+        self.arrivals = ArrivalTotals(window.start_ns, begins_first=not found.state.lifecycle.warmup_ns)
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
         stop_timeout_s = found.state.lifecycle.identity.stop_timeout_s or 0.0
@@ -102,6 +103,7 @@ class SecondPass:
             if isinstance(content, Batch):
                 if self._seen.add((EntryKind.SAMPLES, content.incarnation), content.seq):
                     self.workers.take(content)
+                    self.arrivals.take(content)
                     self.in_flight.take_cut(content.cut)
                     yield content
             elif self._seen.add((EntryKind.USAGE, content.source), content.seq):
