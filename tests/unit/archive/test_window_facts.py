@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadstone.archive.finalize.arrivals import ArrivalTotals
 from loadstone.archive.finalize.facts import WorkersInWindow
 from loadstone.archive.finalize.services import ServicesInWindow
 from loadstone.domain.arrival_counts import ArrivalCounts
@@ -92,31 +93,39 @@ def test_a_clock_that_is_an_hour_ahead_is_told_although_it_dates_every_batch_aft
     assert worker.clock_offset_ms == 3_600_000.0
 
 
-def arrivals_of(*batches):
-    gathered = WorkersInWindow(WINDOW)
+def arrivals_of(*batches, begins_first=False):
+    gathered = ArrivalTotals(WINDOW.start_ns, begins_first=begins_first)
     for batch in batches:
         gathered.take(batch)
-    return gathered.arrivals.window, gathered.arrivals.run
+    return gathered.window, gathered.run
 
 
-def test_arrivals_are_those_that_came_on_top_within_the_window_for_each_incarnation():
+def test_arrivals_are_those_since_the_window_began_for_each_incarnation():
     first, second, new = IncarnationMaker(0), IncarnationMaker(1), IncarnationMaker(1, "again")
-    window, run = arrivals_of(
+    batches = [
         first.batch(at_s=9, arrivals=ArrivalCounts(100, 90, 10)),
-        first.batch(at_s=15, arrivals=ArrivalCounts(160, 145, 15)),
+        first.batch(at_s=11, arrivals=ArrivalCounts(120, 106, 14)),  # half of it was before
         second.batch(at_s=9.8, arrivals=ArrivalCounts(50, 50, 0)),
-        second.batch(at_s=10.2, arrivals=ArrivalCounts(60, 60, 0)),  # mostly about the ramp-up
+        second.batch(at_s=10.2, arrivals=ArrivalCounts(60, 60, 0)),
         second.batch(at_s=19.5, arrivals=ArrivalCounts(90, 90, 0)),
         new.batch(at_s=19, arrivals=ArrivalCounts(7, 6, 1)),
-        first.batch(at_s=25, arrivals=ArrivalCounts(200, 180, 20)),
-    )
-    assert window == ArrivalCounts(60 + 30 + 7, 55 + 30 + 6, 5 + 0 + 1)
+        first.batch(at_s=25, arrivals=ArrivalCounts(200, 180, 20)),  # none came when users were being stopped
+    ]
+    window, run = arrivals_of(*batches)
     assert run == ArrivalCounts(200 + 90 + 7, 180 + 90 + 6, 20 + 0 + 1)
+    assert window == ArrivalCounts(90 + 35 + 7, 82 + 35 + 6, 8 + 0 + 1)
+    assert arrivals_of(*batches, begins_first=True) == (run, run), "without a warm-up all of them are in the window"
 
 
-def test_totals_that_arrive_in_any_order_and_without_arrivals_count_as_what_they_are():
+def test_an_incarnation_that_ended_before_the_window_has_no_arrivals_in_it():
     one = IncarnationMaker(0)
-    batches = [one.batch(at_s=11 + at, arrivals=ArrivalCounts(10 * at, 10 * at, 0)) for at in range(5)]
+    batches = [one.batch(at_s=at, arrivals=ArrivalCounts(at, at, 0)) for at in (7, 8, 9)]
+    assert arrivals_of(*batches) == ((0, 0, 0), (9, 9, 0))
+
+
+def test_totals_that_come_in_any_order_and_without_arrivals_count_as_what_they_are():
+    one = IncarnationMaker(0)
+    batches = [one.batch(at_s=8 + at, arrivals=ArrivalCounts(10 * at, 10 * at, 0)) for at in range(5)]
     assert arrivals_of(*reversed(batches), one.batch(at_s=16)) == arrivals_of(*batches)
     assert arrivals_of(one.batch(at_s=12)) == ((0, 0, 0), (0, 0, 0))
 

@@ -28,8 +28,8 @@ __all__ = ["ArrivalTotals", "Late", "Lateness"]
 class ArrivalTotals:
     """The arrivals of the window and of the run, from the running totals of each incarnation.
 
-    Nothing arrives after the window, which ends when users are stopped. Where it ``begins_first``, nothing arrives before
-    it either; after a warm-up, those between two batches are divided where the window begins.
+    Nothing arrives after the window, which ends when users are stopped. Where it ``begins_first``, nothing arrives
+    before it either; after a warm-up, those between two batches are divided where the window begins.
     """
 
     def __init__(self, window_start_ns: int, *, begins_first: bool) -> None:
