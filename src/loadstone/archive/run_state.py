@@ -8,12 +8,13 @@ incarnations and open seconds, not by the length of the run.
 from __future__ import annotations
 
 from collections import Counter, deque
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.lifecycle import Lifecycle
+from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.batch import NO_ERROR, Batch
 from loadstone.domain.event import Event, EventKind
 from loadstone.domain.ledger import IncarnationLedger, Ledger, SourceSeqs, ledger_of
@@ -161,6 +162,13 @@ class RunState:
     def totals(self) -> dict[int, Rollup]:
         """Name id to rollup of the whole run."""
         return self._live.totals if self._live else {}
+
+    @property
+    def arrivals(self) -> ArrivalCounts | None:
+        """Arrivals of the open model, as the newest batch of each incarnation tells; None under the closed model."""
+        newest = [each.newest.arrivals for each in self.incarnations.values() if each.newest is not None]
+        found = [counts for counts in newest if counts is not None]
+        return reduce(ArrivalCounts.plus, found) if found else None
 
     @property
     def master_lost(self) -> bool:

@@ -15,6 +15,7 @@ from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
     OTHER_NAMES,
+    SERVICE_TIMES,
     TARGET_USERS,
     catalogue,
     event_name,
@@ -40,7 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from loadstone.archive.closed_run import ClosedRun, FailureRow
-    from loadstone.archive.run_record import Figures, IncarnationRecord, NameFigures, RunRecord, WorkerHealth
+    from loadstone.archive.run_record import (
+        Figures,
+        IncarnationRecord,
+        Latencies,
+        NameFigures,
+        PartRecord,
+        RunRecord,
+        WorkerHealth,
+    )
     from loadstone.charts.page_data import Row, Series
     from loadstone.domain.event import Payload
 
@@ -170,8 +179,20 @@ def _tiles(record: RunRecord) -> list[Tile]:
         Tile(title="p50 ms", kind="number", value=total.p50_ms),
         Tile(title="p95 ms", kind="number", value=total.p95_ms),
         Tile(title="p99 ms", kind="number", value=total.p99_ms),
+        *_open_tiles(record.judged),
         Tile(title="users", kind="count", value=record.users_peak),
         *([Tile(title="exceptions", kind="count", value=record.exceptions_in_window)] if record.exceptions else []),
+    ]
+
+
+def _open_tiles(part: PartRecord) -> list[Tile]:
+    """What there is to tell under the open model only."""
+    if part.arrivals is None or part.total.service is None:
+        return []
+    return [
+        Tile(title="service p95 ms", kind="number", value=part.total.service.p95_ms),
+        Tile(title="arrivals not sent", kind="count", value=part.arrivals.not_sent, of=f"{part.arrivals.planned:,}"),
+        Tile(title="lateness p99 ms", kind="number", value=part.arrivals.lateness_p99_ms),
     ]
 
 
@@ -179,7 +200,7 @@ def _tables(
     run: ClosedRun, names: Sequence[NameFigures], marks: Sequence[EventMark], baseline: Sequence[Sequence[str]]
 ) -> ReportTables:
     record = run.record
-    total = [_name_row("all requests", record.summary.run.total)] if names else []
+    total = _total_rows(record.summary.run.total) if names else []
     return ReportTables(
         objectives=[(each.text, each.value, each.unit, Outcome.of(each.ok), each.reason) for each in record.objectives],
         baseline=[tuple(row) for row in baseline],
@@ -195,8 +216,16 @@ def _tables(
     )
 
 
-def _name_row(label: str, of: Figures) -> Row:
-    latencies = (of.mean_ms, of.p50_ms, of.p95_ms, of.p99_ms, of.max_ms)
+def _total_rows(total: Figures) -> list[Row]:
+    """All requests together; under the open model by service time too."""
+    rows = [_name_row("all requests", total)]
+    return rows if total.service is None else [*rows, _name_row(SERVICE_TIMES, total, total.service)]
+
+
+def _name_row(label: str, of: Figures, times: Latencies | None = None) -> Row:
+    """Counts and latencies, which are response times unless others are given."""
+    shown = times or of
+    latencies = (shown.mean_ms, shown.p50_ms, shown.p95_ms, shown.p99_ms, shown.max_ms)
     return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies)
 
 

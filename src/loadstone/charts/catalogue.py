@@ -40,6 +40,7 @@ __all__ = [
     "MOST_SERIES",
     "OTHER_CONTAINERS",
     "OTHER_NAMES",
+    "SERVICE_TIMES",
     "TABLES",
     "TARGET_USERS",
     "Catalogue",
@@ -91,6 +92,8 @@ class TableSpec:
     empty: str
 
 
+SERVICE_TIMES: Final = "all requests, service times"
+"""Label of the row of all requests by service time, which there is under the open model."""
 CHARTS: Final = (
     ChartSpec(id="users", title="Users", unit="users"),
     ChartSpec(id="rate", title="Requests per second", unit="1/s"),

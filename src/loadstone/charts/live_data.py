@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from loadstone.archive.figure_notes import CLOSED_MODEL
+from loadstone.archive.figure_notes import CLOSED_MODEL, OPEN_MODEL
 from loadstone.charts.binned import heat_rows
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
     MOST_SERIES,
     OTHER_NAMES,
+    SERVICE_TIMES,
     TARGET_USERS,
     event_name,
     event_words,
@@ -113,14 +114,26 @@ def _tiles(live: LiveSnapshot) -> list[Tile]:
         Tile(title="requests/s", kind="number", value=live.rps),
         Tile(title="failed", kind="percent", value=100 * live.failure_share),
         *(Tile(title=title, kind="number", value=value if live.rps else None) for title, value in latencies.items()),
+        *_open_tiles(live),
         Tile(title="requests", kind="count", value=live.ledger.produced if live.ledger else live.requests),
         Tile(title="workers", kind="count", value=live.workers),
     ]
 
 
+def _open_tiles(live: LiveSnapshot) -> list[Tile]:
+    """What there is to tell under the open model only."""
+    if live.arrivals is None:
+        return []
+    return [
+        Tile(title="service p95 ms", kind="number", value=live.service_p95_ms if live.rps else None),
+        Tile(title="arrivals not sent", kind="count", value=live.arrivals.not_sent, of=f"{live.arrivals.planned:,}"),
+    ]
+
+
 def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
     """Of what the tiles are, the model, and for how long nobody has been answered, if that is long."""
-    notes = ["Rate, failures and latencies are of the last ten full seconds, requests of the whole run", CLOSED_MODEL]
+    model = CLOSED_MODEL if live.arrivals is None else OPEN_MODEL
+    notes = ["Rate, failures and latencies are of the last ten full seconds, requests of the whole run", model]
     newest_ns = max((each.last_end_ns for each in state.ledgers()), default=0)
     silent_s = (live.now_ns - newest_ns) / NS_PER_S if newest_ns else 0.0
     if live.users and live.phase in {"ramping up", "running"} and silent_s >= _SILENT_S:
@@ -143,7 +156,11 @@ def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
     seconds = max(1.0, _measured_s(live, state))
     rows = [_name_row(state.names[name_id].label, rollup, seconds) for name_id, rollup in state.totals.items()]
     rows.sort(key=lambda row: (-row.requests, row.label))
-    return [_name_row("all requests", merged(state.totals.values()), seconds), *rows] if rows else []
+    if not rows:
+        return []
+    total = merged(state.totals.values())
+    service = [_name_row(SERVICE_TIMES, total.by_service, seconds)] if live.arrivals is not None else []
+    return [_name_row("all requests", total, seconds), *service, *rows]
 
 
 def _name_row(label: str, rollup: Rollup, seconds: float) -> NameRow:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from loadstone.domain.arrival_counts import ArrivalCounts  # noqa: TC001  (msgspec resolves it at run time)
 from loadstone.domain.time import NS_PER_S
 
 __all__ = [
@@ -105,6 +106,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     ``requests`` and ``failures`` count the whole run. ``launch`` names the start of loadstone that it belongs to.
     ``host`` is the target. ``exited``: how Locust's master ended is known. ``closing``: its files are being made;
     ``closed``: they are in ``folder``. ``troubles``: what is wrong with the platform now; it goes when it is over.
+    Under the open model the percentiles are of response times, ``service_p95_ms`` is one of service times, and
+    ``arrivals`` are those of the whole run; both are None under the closed model.
     """
 
     run: str
@@ -135,6 +138,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     closed: bool = False
     folder: str | None = None
     troubles: tuple[Trouble, ...] = ()
+    service_p95_ms: float | None = None
+    arrivals: ArrivalCounts | None = None
 
     @property
     def phase(self) -> Phase:

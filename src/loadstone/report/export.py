@@ -23,6 +23,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.run_record import Latencies
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import ArchiveError, UsageError
 
@@ -142,7 +143,10 @@ def _source(run: ClosedRun, what: What) -> tuple[int, pa.Schema, Iterator[pa.Rec
 
 
 def _stats(run: RunRecord) -> pa.Table:
-    """The figures of the whole run per request name; the last row is the total, with empty method and name."""
+    """The figures of the whole run per request name; the last row is the total, with empty method and name.
+
+    Under the open model the last columns are of service times.
+    """
     part = run.summary.run
     names = [*(figures.request_name for figures in part.names), RequestName("", "")]
     rows = [*part.names, part.total]
@@ -152,6 +156,9 @@ def _stats(run: RunRecord) -> pa.Table:
     for field in _FIGURES:
         kind = pa.int64() if field in _COUNTS else pa.float64()
         columns[field] = pa.array([getattr(row, field) for row in rows], kind)
+    if part.total.service is not None:
+        for field in Latencies.__struct_fields__:
+            columns[f"service_{field}"] = pa.array([getattr(row.service, field) for row in rows], pa.float64())
     return pa.table(columns)
 
 

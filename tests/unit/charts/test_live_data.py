@@ -69,6 +69,18 @@ def test_a_live_page_says_of_what_its_figures_are_and_for_how_long_nobody_was_an
     assert silent[2:] == ["Nobody has been answered for 7 s, with 5 users running"]
 
 
+def test_a_live_page_of_the_open_model_shows_both_times_and_what_became_of_the_arrivals():
+    entries = MadeRun(run="r", late_ms=2.5, not_sent=3, sigma=0, objectives=["p95<1ms"]).entries()[:-STOP_AND_FINAL]
+    shown = head(entries, 20.5)
+    tiles = {tile.title: (tile.value, tile.of) for tile in shown.tiles}
+    assert (tiles["p95 ms"][0], tiles["service p95 ms"][0]) == pytest.approx((22.5, 20), rel=1e-3)
+    assert tiles["arrivals not sent"] == (3, "803")
+    assert shown.notes[1].startswith("Open model: ")
+    assert [row.label for row in shown.tables.names[:2]] == ["all requests", "all requests, service times"]
+    assert [row.max_ms for row in shown.tables.names[:2]] == pytest.approx([22.5, 20], rel=1e-3)
+    assert shown.tables.objectives[0].reason == "response time p95 is 22.5 ms, must be < 1 ms"
+
+
 def test_what_is_in_trouble_stands_on_the_page_with_its_age():
     state = RunState()
     live = snapshot("r", state, now_ns=START + 27 * SECOND)

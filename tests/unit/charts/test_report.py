@@ -127,6 +127,26 @@ def test_a_baseline_that_is_not_comparable_is_refused(tmp_path: Path, capsys):
     assert "--allow-unlike" in capsys.readouterr().err
 
 
+def test_a_report_of_the_open_model_shows_both_times_and_what_became_of_the_arrivals(tmp_path: Path):
+    _, _, data = report(tmp_path, late_ms=2.5, not_sent=3, sigma=0)
+    tiles = {tile["title"]: tile["value"] for tile in data["tiles"]}
+    assert (tiles["p95 ms"], tiles["service p95 ms"], tiles["lateness p99 ms"]) == pytest.approx(
+        (22.5, 20, 2.5), rel=1e-3
+    )
+    assert tiles["arrivals not sent"] == 3
+    response, service = data["tables"]["names"][:2]
+    assert (response[0], service[0]) == ("all requests", "all requests, service times")
+    assert service[1:5] == response[1:5]
+    assert (response[-1], service[-1]) == pytest.approx((22.5, 20), rel=1e-3)
+    assert data["notes"][1].startswith("arrivals in the window of 20 s: 763 planned, 760 sent, 3 not sent")
+    assert data["notes"][2].startswith("Open model: ")
+
+
+def test_a_report_of_the_closed_model_has_nothing_about_service_times(tmp_path: Path):
+    _, _, data = report(tmp_path)
+    assert "service" not in json.dumps([data["tiles"], data["tables"]["names"]])
+
+
 def test_a_report_says_that_its_tiles_are_of_the_window_and_its_table_of_the_whole_run(tmp_path: Path):
     _, _, data = report(tmp_path)
     assert data["notes"][0].startswith("Figures are of the window of 20 s; latencies of the window include")

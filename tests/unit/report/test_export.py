@@ -189,3 +189,11 @@ def test_an_unknown_run_is_reported_with_those_that_exist(folder, capsys):
 def test_a_failed_export_leaves_no_file(folder, tmp_path: Path, capsys):
     assert main(["export", "latest", "--results", str(folder.path.parent), "-o", str(tmp_path / "no" / "x.csv")]) == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_statistics_of_the_open_model_have_service_times_in_columns_of_their_own(tmp_path: Path):
+    made = MadeRun(late_ms=2.5, sigma=0).close(tmp_path)
+    *_, total = rows_of_csv(made, What.STATS)
+    assert (total["name"], float(total["max_ms"])) == ("", pytest.approx(22.5, rel=1e-3))
+    assert float(total["service_max_ms"]) == pytest.approx(20, rel=1e-3)
+    assert list(total)[-8:] == [f"service_{key}" for key in list(total)[-16:-8]]

@@ -163,7 +163,6 @@ class RequestTable(_Table):
         incarnations, workers = zip(*block.incarnations, strict=True)
         untimed = block.duration_us < 0
         rt_us = response_us(block.duration_us, block.late_us) if self._open_model else block.duration_us
-        service = pa.array(block.duration_us, mask=untimed), pa.array(block.late_us, mask=block.late_us < 0)
         self._write(
             [
                 pa.array(block.end_ns - np.maximum(block.duration_us, 0) * NS_PER_US, _TIME),
@@ -178,9 +177,15 @@ class RequestTable(_Table):
                 pa.array(block.bytes),
                 pa.array(np.array(workers, np.int32)[block.incarnation]),
                 _words(block.incarnation, incarnations),
-                *(service if self._open_model else ()),
+                *(self._service(block) if self._open_model else ()),
             ]
         )
+
+    @staticmethod
+    def _service(block: Block) -> tuple[Any, Any]:
+        """Service times and lateness, microseconds."""
+        service_us = pa.array(block.duration_us, mask=block.duration_us < 0)
+        return service_us, pa.array(block.late_us, mask=block.late_us < 0)
 
 
 class RollupTable(_Table):
@@ -201,6 +206,8 @@ class RollupTable(_Table):
             service = _durations(rollup.by_service) if self._open_model else ()
             self._rows.append((*_rollup_row(second, self._names[name_id], rollup), *service))
             self._buckets += len(rollup.histogram.counts)
+            if self._open_model:
+                self._buckets += len(rollup.by_service.histogram.counts)
         if len(self._rows) >= _ROWS or self._buckets >= _BUCKETS:
             self._finish()
 

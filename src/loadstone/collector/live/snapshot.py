@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from loadstone.domain.facts import RunFacts, Window
+from loadstone.domain.facts import ArrivalFacts, RunFacts, Window
 from loadstone.domain.live import (
     LiveLedger,
     LiveObjective,
@@ -44,6 +44,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
     """The newest state of a run; ``closing`` says that its files are being made."""
     lifecycle, total, (recent, seconds) = state.lifecycle, merged(state.totals.values()), _recent(state)
     p50_us, p95_us, p99_us = recent.percentiles_us((50, 95, 99))
+    arrivals = state.arrivals
     return LiveSnapshot(
         run=run,
         now_ns=now_ns,
@@ -65,6 +66,8 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         p50_ms=p50_us / 1000,
         p95_ms=p95_us / 1000,
         p99_ms=p99_us / 1000,
+        service_p95_ms=None if arrivals is None else recent.by_service.percentile_us(95) / 1000,
+        arrivals=arrivals,
         objectives=tuple(_objectives(state)),
         usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
@@ -141,6 +144,7 @@ def _newest_minute(state: RunState) -> RunFacts:
         total=merged(names.values()),
         ledger=state.ledger(end * NS_PER_S),
         exceptions=lifecycle.exceptions_in(window),
+        arrivals=None if (arrivals := state.arrivals) is None else ArrivalFacts(*arrivals),
     )
 
 
