@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from loadstone.domain.event import (
+    ArrivalsShared,
     Crashed,
     Event,
     EventKind,
@@ -54,6 +55,7 @@ _FROM_MASTER: Final = frozenset(
         EventKind.WORKER_LOST,
         EventKind.STOPPING,
         EventKind.STOPPED,
+        EventKind.ARRIVALS_SHARED,
     }
 )
 
@@ -95,7 +97,8 @@ class Lifecycle:
     ``lost_at_ns``: when the master reported a worker lost. ``exceptions``: by message and traceback. ``crashed``: the
     exit code of each process of the platform that ended by itself and was not started again. ``gaps``: when the master
     missed its ticks, the newest 1000. ``clock_offsets``: of the master's clock, ms. ``exit_observed``: how the command
-    that started Locust's master saw it end.
+    that started Locust's master saw it end. ``schedule_ns``: when the schedule of arrivals began, by the clock of the
+    stream server; ``arrival_workers``: how many workers shared it, at most.
     """
 
     def __init__(self) -> None:
@@ -128,6 +131,8 @@ class Lifecycle:
         self._exits: dict[int | None, Exited] = {}
         self.exit_observed: Exited | None = None
         self._raised: Counter[int] = Counter()
+        self.schedule_ns: int | None = None
+        self.arrival_workers = 0
 
     def apply(self, event: Event) -> None:
         """Take in one event that was not seen before."""
@@ -229,6 +234,11 @@ class Lifecycle:
     def _worker_lost(self, lost: WorkerLost, at_ns: int) -> None:
         self.lost_at_ns[lost.worker] = at_ns
         self.users_moved = False
+
+    @_apply.register
+    def _arrivals_shared(self, shared: ArrivalsShared, _at_ns: int) -> None:
+        self.schedule_ns = shared.zero_ns
+        self.arrival_workers = max(self.arrival_workers, len(shared.workers))
 
     @_apply.register
     def _stopping(self, stopping: Stopping, at_ns: int) -> None:

@@ -2,11 +2,14 @@
 
 1. *Late.* The 99th percentile of the lateness is above the limit (`lateness_limit_ms`).
 2. *Not sent.* More than 0.1 % of the planned arrivals found no free user.
-3. *Lateness that matters.* An objective fails, and would hold if every iteration had begun at its intended start.
+3. *Lost.* There were fewer arrivals, or more, than a sound run of that rate has (`loadstone.domain.expected_arrivals`),
+   as when a worker was killed.
+4. *Lateness that matters.* An objective fails, and would hold if every iteration had begun at its intended start.
 
-A target that gets fewer requests, or gets them later, looks better than it is. So 1 and 2 make a run inconclusive that
+A target that gets fewer requests, or gets them later, looks better than it is. So 1 to 3 make a run inconclusive that
 would pass, and an objective with an upper limit that fails all the same stays failed. One with a lower limit, such as
-``rps>=1000``, may have failed because of them. Lateness is part of a response time, so 3 may be its only cause.
+``rps>=1000``, may have failed because of them. More arrivals than the rate asks for are the other way round. Lateness
+is part of a response time, so 4 may be its only cause.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ def arrival_doubts(
     for reason in (_late(facts.arrivals, lateness_limit_ms(objectives)), _not_sent(facts.arrivals)):
         if reason:
             yield Doubt(reason, _has_a_lower_limit)
+    if surplus := _surplus(facts.arrivals):
+        yield Doubt(_shares(facts.arrivals), _has_an_upper_limit if surplus > 0 else _has_a_lower_limit)
     lengthened = [
         objective.text
         for objective, result in zip(objectives, results, strict=True)
@@ -75,8 +80,26 @@ def _not_sent(arrivals: ArrivalFacts) -> str:
     )
 
 
+def _surplus(arrivals: ArrivalFacts) -> float:
+    """How many arrivals there were more than the rate asks for, negative if fewer; 0 within the tolerance."""
+    if arrivals.expected is None:
+        return 0.0
+    surplus = arrivals.planned - arrivals.expected.arrivals
+    return surplus if abs(surplus) > arrivals.expected.tolerance else 0.0
+
+
+def _shares(arrivals: ArrivalFacts) -> str:
+    asked = arrivals.expected.arrivals if arrivals.expected else 0.0
+    counts = f"there were {arrivals.planned:,} arrivals, and the rate asks for {asked:,.0f}"
+    return f"{counts} ({number_text(100 * arrivals.planned / asked, 100)} % of them)" if asked else counts
+
+
 def _has_a_lower_limit(objective: Objective) -> bool:
     return not objective.is_usage and objective.operator[0] != "<"
+
+
+def _has_an_upper_limit(objective: Objective) -> bool:
+    return not objective.is_usage and objective.operator[0] != ">"
 
 
 def _holds_on_time(objective: Objective, facts: RunFacts) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from loadstone.archive.finalize.arrivals import ArrivalTotals
 from loadstone.archive.finalize.facts import WorkersInWindow
 from loadstone.archive.finalize.services import ServicesInWindow
-from loadstone.domain.arrival_counts import ArrivalCounts
+from loadstone.domain.arrival_counts import NO_ARRIVALS, ArrivalCounts
 from loadstone.domain.facts import QueueUse, UsageProblem, Window
 from loadstone.domain.stall import Span, Stall
 from loadstone.domain.usage_tick import Balance, Usage, UsageTick
@@ -93,8 +93,8 @@ def test_a_clock_that_is_an_hour_ahead_is_told_although_it_dates_every_batch_aft
     assert worker.clock_offset_ms == 3_600_000.0
 
 
-def arrivals_of(*batches, begins_first=False):
-    gathered = ArrivalTotals(WINDOW.start_ns, begins_first=begins_first)
+def arrivals_of(*batches, schedule_ns=None):
+    gathered = ArrivalTotals(WINDOW.start_ns, schedule_ns)
     for batch in batches:
         gathered.take(batch)
     return gathered.window, gathered.run
@@ -114,7 +114,13 @@ def test_arrivals_are_those_since_the_window_began_for_each_incarnation():
     window, run = arrivals_of(*batches)
     assert run == ArrivalCounts(200 + 90 + 7, 180 + 90 + 6, 20 + 0 + 1)
     assert window == ArrivalCounts(90 + 35 + 7, 82 + 35 + 6, 8 + 0 + 1)
-    assert arrivals_of(*batches, begins_first=True) == (run, run), "without a warm-up all of them are in the window"
+
+
+def test_nothing_arrives_before_the_schedule_begins():
+    one = IncarnationMaker(0)
+    batches = [one.batch(at_s=9.8, arrivals=NO_ARRIVALS), one.batch(at_s=10.3, arrivals=ArrivalCounts(30, 30, 0))]
+    assert arrivals_of(*batches, schedule_ns=WINDOW.start_ns)[0] == (30, 30, 0)
+    assert arrivals_of(*batches)[0] == (18, 18, 0)
 
 
 def test_an_incarnation_that_ended_before_the_window_has_no_arrivals_in_it():

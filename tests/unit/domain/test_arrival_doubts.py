@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from loadstone.domain.arrival_doubts import lateness_limit_ms
+from loadstone.domain.expected_arrivals import Expected
 from loadstone.domain.facts import ArrivalFacts, TargetFacts
 from loadstone.domain.in_flight import InFlight
 from loadstone.domain.objective import parse_objectives
@@ -169,3 +170,23 @@ def test_a_stall_that_explains_a_miss_alone_is_told_alone():
 )
 def test_a_reason_says_which_time_it_is_about(text, reason):
     assert late_run(text, service_ms=80, late_ms=40).objectives[0].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("planned", "texts", "word"),
+    [
+        (990, ("p95<500ms",), "pass"),
+        (880, ("p95<500ms",), "inconclusive"),
+        (1120, ("p95<500ms",), "inconclusive"),
+        (880, ("p95<50ms",), "fail"),
+        (1120, ("p95<50ms",), "inconclusive"),
+        (880, ("rps>=1000",), "inconclusive"),
+        (1120, ("rps>=1000",), "fail"),
+    ],
+)
+def test_a_load_that_is_not_what_the_rate_asks_for_is_doubted(planned, texts, word):
+    arrivals = ArrivalFacts(planned, planned, 0, 0.1, 0.2, Expected(1000.0, 100.0))
+    found = verdict(*texts, arrivals=arrivals, names={PREDICT: late_rollup([100_000] * 100, [0] * 100)})
+    assert found.word == word
+    said = any(f"there were {planned:,} arrivals, and the rate asks for 1,000" in each for each in found.reasons)
+    assert said is (planned != 990)

@@ -9,9 +9,11 @@ import numpy as np
 
 from loadstone.domain.arrival_counts import NO_ARRIVALS, ArrivalCounts
 from loadstone.domain.batch import NO_INTENT
+from loadstone.domain.expected_arrivals import expected_arrivals
 from loadstone.domain.facts import ArrivalFacts
 from loadstone.domain.histogram import Histogram
-from loadstone.domain.time import NS_PER_US, US_PER_MS
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US, US_PER_MS
+from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,22 +21,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loadstone.archive.finalize.blocks import Block
+    from loadstone.archive.lifecycle import Lifecycle
     from loadstone.domain.batch import Batch
+    from loadstone.domain.expected_arrivals import Expected
     from loadstone.domain.facts import Window
 
-__all__ = ["ArrivalTotals", "Late", "Lateness"]
+__all__ = ["ArrivalTotals", "Late", "Lateness", "expected_in"]
 
 
 class ArrivalTotals:
     """The arrivals of the window and of the run, from the running totals of each incarnation.
 
-    Nothing arrives after the window, which ends when users are stopped. Where it ``begins_first``, nothing arrives
-    before it either; after a warm-up, those between two batches are divided where the window begins.
+    Nothing arrives before the schedule begins, at ``schedule_ns``, nor after the window, which ends when users are
+    stopped. After a warm-up, those between two batches are divided where the window begins. Clocks are the stream
+    server's.
     """
 
-    def __init__(self, window_start_ns: int, *, begins_first: bool) -> None:
+    def __init__(self, window_start_ns: int, schedule_ns: int | None) -> None:
         self._start_ns = window_start_ns
-        self._begins_first = begins_first
+        self._schedule_ns = schedule_ns or 0
         self._before: dict[str, _Total] = {}
         self._after: dict[str, _Total] = {}
         self._newest: dict[str, ArrivalCounts] = {}
@@ -43,9 +48,10 @@ class ArrivalTotals:
         """Take in a batch."""
         if batch.arrivals is None:
             return
-        incarnation, total = batch.incarnation, _Total(batch.sent_ns, batch.arrivals)
+        at_ns = batch.sent_ns - round((batch.clock_offset_ms or 0.0) * NS_PER_MS)
+        incarnation, total = batch.incarnation, _Total(at_ns, batch.arrivals)
         self._newest[incarnation] = max(self._newest.get(incarnation, NO_ARRIVALS), batch.arrivals)
-        if batch.sent_ns < self._start_ns:
+        if at_ns < self._start_ns:
             self._before[incarnation] = max(self._before.get(incarnation, total), total)
         else:
             self._after[incarnation] = min(self._after.get(incarnation, total), total)
@@ -62,11 +68,12 @@ class ArrivalTotals:
 
     def _before_window(self, incarnation: str) -> ArrivalCounts:
         before, after = self._before.get(incarnation), self._after.get(incarnation)
-        if before is None or self._begins_first:
+        if before is None:
             return NO_ARRIVALS
         if after is None:
             return before.counts
-        share = (self._start_ns - before.sent_ns) / (after.sent_ns - before.sent_ns)
+        since_ns = max(before.at_ns, self._schedule_ns)
+        share = max(0, self._start_ns - since_ns) / max(1, after.at_ns - since_ns)
         sent, not_sent = (
             early + round(share * (late - early))
             for early, late in zip(before.counts[1:], after.counts[1:], strict=True)
@@ -75,7 +82,7 @@ class ArrivalTotals:
 
 
 class _Total(NamedTuple):
-    sent_ns: int
+    at_ns: int
     counts: ArrivalCounts
 
 
@@ -99,7 +106,7 @@ class Late:
             self.histogram.merge(Histogram.of(late_us))
             self.max_us = max(self.max_us, int(late_us.max()))
 
-    def facts(self, counts: ArrivalCounts) -> ArrivalFacts:
+    def facts(self, counts: ArrivalCounts, expected: Expected | None = None) -> ArrivalFacts:
         """Together with how many arrivals there were; None for lateness where no iteration began."""
         known = bool(self.histogram.counts)
         p99_us = min(self.histogram.percentile_us(99), self.max_us)
@@ -107,6 +114,7 @@ class Late:
             *counts,
             lateness_p99_ms=p99_us / US_PER_MS if known else None,
             lateness_max_ms=self.max_us / US_PER_MS if known else None,
+            expected=expected,
         )
 
 
@@ -130,3 +138,16 @@ class Lateness:
         self.window.add(
             block.late_us[first & (block.end_ns >= self._window.start_ns) & (sent_ns < self._window.end_ns)]
         )
+
+
+def expected_in(window: Window, lifecycle: Lifecycle) -> Expected | None:
+    """How many arrivals the rate comes to in the window; None where rate or schedule are not known."""
+    zero_ns, started = lifecycle.schedule_ns, lifecycle.identity
+    if zero_ns is None or not started.rate:
+        return None
+    ahead_ns = round((lifecycle.clock_offsets.value or 0.0) * NS_PER_MS)  # the master's clock dates the window
+    from_s, to_s = ((at_ns - ahead_ns - zero_ns) / NS_PER_S for at_ns in (window.start_ns, window.end_ns))
+    try:
+        return expected_arrivals(started.rate, started.arrivals, lifecycle.arrival_workers, from_s, to_s)
+    except SettingsError:  # a master of another version, whose stages are written in another way
+        return None

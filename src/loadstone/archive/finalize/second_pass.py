@@ -22,7 +22,7 @@ from loadstone.domain.event import Event
 from loadstone.domain.generator_doubts import lag_limit_ms
 from loadstone.domain.ledger import SourceSeqs
 from loadstone.domain.request_name import NameTable, RequestName
-from loadstone.domain.time import NS_PER_S
+from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.errors import FormatError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class SecondPass:
         window = found.window
         ahead_ms = found.state.lifecycle.clock_offsets.value
         self.workers = WorkersInWindow(window, lag_limit_ms(objectives_of(found)[0]), ahead_ms)
-        self.arrivals = ArrivalTotals(window.start_ns, begins_first=not found.state.lifecycle.warmup_ns)
+        start_ns = window.start_ns - round((ahead_ms or 0.0) * NS_PER_MS)
+        self.arrivals = ArrivalTotals(start_ns, found.state.lifecycle.schedule_ns)
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
         stop_timeout_s = found.state.lifecycle.identity.stop_timeout_s or 0.0
