@@ -29,6 +29,7 @@ PURE = {
         "math",
         "numbers",
         "operator",
+        "random.Random",
         "re",
         "statistics",
         "string",

@@ -13,9 +13,9 @@ anybody can compute them again, and no arrival has two owners.
 
 from __future__ import annotations
 
-import random
 from enum import StrEnum
 from math import ceil
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from loadstone.domain.arrival_rate import RateCurve
@@ -59,7 +59,7 @@ class Schedule:
                 return
             yield due_s
 
-    def choices(self, epoch: Epoch, place: int) -> random.Random:
+    def choices(self, epoch: Epoch, place: int) -> Random:
         """What decides which class of users begins each of these iterations."""
         return self._random(epoch, place, "classes")
 
@@ -81,5 +81,5 @@ class Schedule:
             total += step * gap(1.0)
             yield when(total)
 
-    def _random(self, epoch: Epoch, place: int, purpose: str) -> random.Random:
-        return random.Random(f"{self._seed}:{epoch.number}:{place}:{purpose}")  # noqa: S311  (no secret)
+    def _random(self, epoch: Epoch, place: int, purpose: str) -> Random:
+        return Random(f"{self._seed}:{epoch.number}:{place}:{purpose}")  # noqa: S311  (no secret)
