@@ -121,13 +121,13 @@ class ArrivalsRecord(Struct, frozen=True, kw_only=True):
     planned: Annotated[_Count, Meta(description="Arrivals whose intended start had passed.")]
     sent: Annotated[_Count, Meta(description="Those of them for which an iteration began.")]
     not_sent: Annotated[_Count, Meta(description="Those of them that found no free user.")]
-    expected: Annotated[
-        float | None, Meta(description="Arrivals that the rate comes to; of the window, and null where it is unknown.")
-    ] = None
     lateness_p99_ms: Annotated[
         float | None, Meta(description="99th percentile of how late iterations began; null if none began.")
     ]
     lateness_max_ms: Annotated[float | None, Meta(description="How late the latest one began; null if none began.")]
+    expected: Annotated[
+        float | None, Meta(description="How many arrivals the rate comes to; null where that is unknown.")
+    ] = None
 
 
 class PartRecord(Struct, frozen=True, kw_only=True):

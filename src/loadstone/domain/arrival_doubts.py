@@ -2,21 +2,22 @@
 
 1. *Late.* The 99th percentile of the lateness is above the limit (`lateness_limit_ms`).
 2. *Not sent.* More than 0.1 % of the planned arrivals found no free user.
-3. *Lost.* There were fewer arrivals, or more, than a sound run of that rate has (`loadstone.domain.expected_arrivals`),
-   as when a worker was killed.
-4. *Lateness that matters.* An objective fails, and would hold if every iteration had begun at its intended start.
+3. *Lateness that matters.* An objective fails, and would hold if every iteration had begun at its intended start.
+4. *Lost, or too many.* The planned arrivals are further from what the rate comes to than those of a sound run
+   (`loadstone.domain.expected_arrivals`), as when a worker was killed: what it was to begin then, nobody counted.
+5. *None.* No arrival was due in the window.
 
-A target that gets fewer requests, or gets them later, looks better than it is. So 1 to 3 make a run inconclusive that
-would pass, and an objective with an upper limit that fails all the same stays failed. One with a lower limit, such as
-``rps>=1000``, may have failed because of them. More arrivals than the rate asks for are the other way round. Lateness
-is part of a response time, so 4 may be its only cause.
+A target that gets fewer requests, or gets them later, looks better than it is. So 1, 2 and lost arrivals make a run
+inconclusive that would pass, and an objective with an upper limit that fails all the same stays failed. One with a
+lower limit, such as ``rps>=1000``, may have failed because of them. Too many arrivals are the other way round. Lateness
+is part of a response time, so 3 may be its only cause.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loadstone.domain.doubt import Doubt, about
+from loadstone.domain.doubt import Doubt, about, any_request
 from loadstone.domain.generator_doubts import tightest_ms
 from loadstone.domain.objective import number_text
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from loadstone.domain.facts import ArrivalFacts, RunFacts
     from loadstone.domain.objective import Objective, ObjectiveResult
 
-__all__ = ["LATENESS_FLOOR_MS", "arrival_doubts", "lateness_limit_ms"]
+__all__ = ["LATENESS_FLOOR_MS", "arrival_doubts", "arrival_notices", "lateness_limit_ms"]
 
 LATENESS_FLOOR_MS: Final = 5.0
 _LATENESS_SHARE: Final = 0.05
@@ -47,8 +48,8 @@ def arrival_doubts(
     for reason in (_late(facts.arrivals, lateness_limit_ms(objectives)), _not_sent(facts.arrivals)):
         if reason:
             yield Doubt(reason, _has_a_lower_limit)
-    if surplus := _surplus(facts.arrivals):
-        yield Doubt(_shares(facts.arrivals), _has_an_upper_limit if surplus > 0 else _has_a_lower_limit)
+    if facts.window.opened:
+        yield from _other_load(facts.arrivals)
     lengthened = [
         objective.text
         for objective, result in zip(objectives, results, strict=True)
@@ -58,6 +59,25 @@ def arrival_doubts(
         latest = number_text(facts.arrivals.lateness_max_ms or 0.0)
         could_hold = ", ".join(lengthened)
         yield about(f"iterations began up to {latest} ms late: without that, {could_hold} could have held", lengthened)
+
+
+def arrival_notices(facts: RunFacts) -> Iterator[str]:
+    """Arrivals that were not sent, where they are too few to matter."""
+    arrivals = facts.arrivals
+    if arrivals is not None and arrivals.not_sent and not _not_sent(arrivals):
+        share = number_text(100 * arrivals.not_sent / max(1, arrivals.planned))
+        yield f"{arrivals.not_sent:,} of {arrivals.planned:,} planned arrivals were not sent ({share} %)"
+
+
+def _other_load(arrivals: ArrivalFacts) -> Iterator[Doubt]:
+    """Whether other arrivals were due than the rate asks for. Those that found no free user were due, too."""
+    expected, planned = arrivals.expected, arrivals.planned
+    if not planned:
+        yield Doubt("no arrival was due in the window", any_request)
+    elif expected is not None and abs(planned - expected) > arrivals.tolerance:
+        share = f" ({number_text(100 * arrivals.sent / expected, 100)} %)" if expected else ""
+        reason = f"{arrivals.sent:,} arrivals were sent, where the rate asks for {expected:,.0f}{share}"
+        yield Doubt(reason, _has_a_lower_limit if planned < expected else _has_an_upper_limit)
 
 
 def _late(arrivals: ArrivalFacts, limit_ms: float) -> str:
@@ -78,20 +98,6 @@ def _not_sent(arrivals: ArrivalFacts) -> str:
         f"{arrivals.not_sent:,} of {arrivals.planned:,} planned arrivals were not sent, because every user was busy "
         f"({number_text(missing_pct, _NOT_SENT_PCT)} %, at most {_NOT_SENT_PCT} % may be missing): raise --max-users"
     )
-
-
-def _surplus(arrivals: ArrivalFacts) -> float:
-    """How many arrivals there were more than the rate asks for, negative if fewer; 0 within the tolerance."""
-    if arrivals.expected is None:
-        return 0.0
-    surplus = arrivals.planned - arrivals.expected.arrivals
-    return surplus if abs(surplus) > arrivals.expected.tolerance else 0.0
-
-
-def _shares(arrivals: ArrivalFacts) -> str:
-    asked = arrivals.expected.arrivals if arrivals.expected else 0.0
-    counts = f"there were {arrivals.planned:,} arrivals, and the rate asks for {asked:,.0f}"
-    return f"{counts} ({number_text(100 * arrivals.planned / asked, 100)} % of them)" if asked else counts
 
 
 def _has_a_lower_limit(objective: Objective) -> bool:

@@ -13,7 +13,6 @@ from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadstone.domain.expected_arrivals import Expected
     from loadstone.domain.ledger import Ledger
     from loadstone.domain.pause import Pause
     from loadstone.domain.request_name import RequestName
@@ -38,7 +37,8 @@ class ArrivalFacts:
     """Arrivals of the open model, see `loadstone.domain.arrival_counts`, and how late their iterations began.
 
     Milliseconds after the intended start, 99th percentile (at most 0.4 % off) and highest; None where none began.
-    ``expected``: how many arrivals the rate comes to, and by how many a sound run may differ; None where unknown.
+    ``expected``: how many arrivals the rate comes to, None where that is unknown; ``tolerance``: by how much
+    ``planned`` may differ from it in a sound run.
     """
 
     planned: int
@@ -46,7 +46,8 @@ class ArrivalFacts:
     not_sent: int
     lateness_p99_ms: float | None = None
     lateness_max_ms: float | None = None
-    expected: Expected | None = None
+    expected: float | None = None
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from loadstone.domain.arrival_doubts import arrival_doubts
+from loadstone.domain.arrival_doubts import arrival_doubts, arrival_notices
 from loadstone.domain.clock_doubts import MAX_CLOCK_SPREAD_MS, clock_notices, doubts_of_the_clocks
 from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_objective, any_request, workers_text
@@ -213,6 +213,7 @@ def _notices_of_processes(facts: RunFacts) -> Iterator[str]:
 def _notices_of_requests(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[str]:
     if facts.ledger.unknown or facts.ledger.dropped:
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
+    yield from arrival_notices(facts)
     yield from target_notices(facts)
     if facts.aborted and not facts.target.in_flight.cut:
         yield f"{facts.aborted} requests were cut off in flight when users stopped"

@@ -1,4 +1,8 @@
-"""Gathers what the generator of an open model did: how many arrivals it sent, and how late their iterations began."""
+"""Gathers what the generator of an open model did: how many arrivals it sent, and how late their iterations began.
+
+No worker counts what it was to begin when it was killed, nor what was due between its end and the next epoch. So what
+all of them counted is compared with what the rate comes to.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from loadstone.domain.expected_arrivals import Expected
     from loadstone.domain.facts import Window
 
-__all__ = ["ArrivalTotals", "Late", "Lateness", "expected_in"]
+__all__ = ["ArrivalTotals", "Late", "Lateness", "expected_until"]
 
 
 class ArrivalTotals:
@@ -81,6 +85,23 @@ class ArrivalTotals:
         return ArrivalCounts(sent + not_sent, sent, not_sent)
 
 
+def expected_until(end_ns: int, lifecycle: Lifecycle, start_ns: int | None = None) -> Expected | None:
+    """What the rate comes to between two times of the master's clock (ns), or since the schedule began.
+
+    None where rate or schedule are not known.
+    """
+    identity, zero_ns = lifecycle.identity, lifecycle.schedule_ns
+    if zero_ns is None or not identity.rate:
+        return None
+    zero_ns += round((lifecycle.clock_offsets.value or 0.0) * NS_PER_MS)
+    from_s = 0.0 if start_ns is None else (start_ns - zero_ns) / NS_PER_S
+    to_s = (end_ns - zero_ns) / NS_PER_S
+    try:
+        return expected_arrivals(identity.rate, identity.arrivals, lifecycle.arrival_workers, from_s, to_s)
+    except SettingsError:  # of a master of another version, where stages are written in another way
+        return None
+
+
 class _Total(NamedTuple):
     at_ns: int
     counts: ArrivalCounts
@@ -106,15 +127,16 @@ class Late:
             self.histogram.merge(Histogram.of(late_us))
             self.max_us = max(self.max_us, int(late_us.max()))
 
-    def facts(self, counts: ArrivalCounts, expected: Expected | None = None) -> ArrivalFacts:
-        """Together with how many arrivals there were; None for lateness where no iteration began."""
+    def facts(self, counts: ArrivalCounts, expected: Expected | None) -> ArrivalFacts:
+        """Together with how many arrivals there were, and were expected; no lateness where no iteration began."""
         known = bool(self.histogram.counts)
         p99_us = min(self.histogram.percentile_us(99), self.max_us)
         return ArrivalFacts(
             *counts,
             lateness_p99_ms=p99_us / US_PER_MS if known else None,
             lateness_max_ms=self.max_us / US_PER_MS if known else None,
-            expected=expected,
+            expected=expected.arrivals if expected else None,
+            tolerance=expected.tolerance if expected else 0.0,
         )
 
 
@@ -138,16 +160,3 @@ class Lateness:
         self.window.add(
             block.late_us[first & (block.end_ns >= self._window.start_ns) & (sent_ns < self._window.end_ns)]
         )
-
-
-def expected_in(window: Window, lifecycle: Lifecycle) -> Expected | None:
-    """How many arrivals the rate comes to in the window; None where rate or schedule are not known."""
-    zero_ns, started = lifecycle.schedule_ns, lifecycle.identity
-    if zero_ns is None or not started.rate:
-        return None
-    ahead_ns = round((lifecycle.clock_offsets.value or 0.0) * NS_PER_MS)  # the master's clock dates the window
-    from_s, to_s = ((at_ns - ahead_ns - zero_ns) / NS_PER_S for at_ns in (window.start_ns, window.end_ns))
-    try:
-        return expected_arrivals(started.rate, started.arrivals, lifecycle.arrival_workers, from_s, to_s)
-    except SettingsError:  # a master of another version, whose stages are written in another way
-        return None

@@ -24,7 +24,6 @@ from msgspec.structs import replace
 
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.digests import digest_of
-from loadstone.archive.finalize.arrivals import expected_in
 from loadstone.archive.finalize.document import Closing, run_record, verdict_of
 from loadstone.archive.finalize.facts import facts_of, objectives_of
 from loadstone.archive.finalize.first_pass import FirstPass, first_pass
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from loadstone.archive.integrity import FileDigest, SalvageRecord
     from loadstone.archive.journal.frame import Entry
     from loadstone.archive.run_record import InfluxLedgerRecord, RunRecord
-    from loadstone.domain.facts import ArrivalFacts
     from loadstone.domain.verdict import Verdict
 
 __all__ = ["RunResult", "close_run", "recover_run", "salvage_run", "set_influx_ledger"]
@@ -263,7 +261,7 @@ def _closing(
         target=target_facts(second, workers),
         names_capped=second.names.capped,
         failures=sum(rollup.err for rollup in totals.values()),
-        arrivals=_arrivals(second) if found.open_model else None,
+        arrivals=second.arrivals_of_window,
         bound_ns=bound_ns,
         salvage=salvage,
     )
@@ -274,18 +272,12 @@ def _closing(
         facts=facts,
         verdict=judge(objectives, facts, problems),
         totals=totals,
-        arrivals=second.lateness.run.facts(second.arrivals.run) if found.open_model else None,
+        arrivals=second.arrivals_of_run,
         closed_at_ns=closed_at_ns,
         bound_ns=bound_ns,
         influx=known.ledgers.influx if known else None,
         salvage=salvage,
     )
-
-
-def _arrivals(second: SecondPass) -> ArrivalFacts:
-    """Those of the window."""
-    found = second.first_pass
-    return second.lateness.window.facts(second.arrivals.window, expected_in(found.window, found.state.lifecycle))
 
 
 def _bound_ns(found: FirstPass, closed_at_ns: int) -> int:

@@ -196,18 +196,7 @@ def _part(
             )
             for name in sorted({*names, *in_flight})
         ),
-        arrivals=None if arrivals is None else _arrivals(arrivals),
-    )
-
-
-def _arrivals(arrivals: ArrivalFacts) -> ArrivalsRecord:
-    return ArrivalsRecord(
-        planned=arrivals.planned,
-        sent=arrivals.sent,
-        not_sent=arrivals.not_sent,
-        expected=arrivals.expected.arrivals if arrivals.expected else None,
-        lateness_p99_ms=arrivals.lateness_p99_ms,
-        lateness_max_ms=arrivals.lateness_max_ms,
+        arrivals=None if arrivals is None else msgspec.convert(arrivals, ArrivalsRecord, from_attributes=True),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from loadstone.archive.finalize.arrivals import ArrivalTotals, Lateness
+from loadstone.archive.finalize.arrivals import ArrivalTotals, Lateness, expected_until
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
 from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from loadstone.archive.finalize.first_pass import FirstPass
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.journal.frame import Entry
+    from loadstone.domain.facts import ArrivalFacts
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import UsageTick
 
@@ -85,6 +86,22 @@ class SecondPass:
         for waiting in (self.silences, self.lulls):
             waiting.take_cut(self.in_flight.cut, self.names)
         self._write_csv()
+
+    @property
+    def arrivals_of_window(self) -> ArrivalFacts | None:
+        """None under the closed model."""
+        if not self.first_pass.open_model:
+            return None
+        expected = expected_until(self._window.end_ns, self.first_pass.state.lifecycle, self._window.start_ns)
+        return self.lateness.window.facts(self.arrivals.window, expected)
+
+    @property
+    def arrivals_of_run(self) -> ArrivalFacts | None:
+        """None under the closed model."""
+        if not self.first_pass.open_model:
+            return None
+        expected = expected_until(self._window.end_ns, self.first_pass.state.lifecycle)
+        return self.lateness.run.facts(self.arrivals.run, expected)
 
     def by_name(self, rollups: Mapping[int, Rollup]) -> dict[RequestName, Rollup]:
         """Rollups by request name instead of name id."""
