@@ -138,7 +138,7 @@ def test_a_report_of_the_open_model_shows_both_times_and_what_became_of_the_arri
     assert (response[0], service[0]) == ("all requests", "all requests, service times")
     assert service[1:5] == response[1:5]
     assert (response[-1], service[-1]) == pytest.approx((22.5, 20), rel=1e-3)
-    assert data["notes"][1].startswith("arrivals in the window of 20 s: 763 planned, 760 sent, 3 not sent")
+    assert data["notes"][1].startswith("arrivals in the window of 20 s: 803 planned, 800 sent, 3 not sent")
     assert data["notes"][2].startswith("Open model: ")
 
 

@@ -101,7 +101,7 @@ def test_a_run_of_the_open_model_shows_both_times_and_what_became_of_its_arrival
     assert main(["show", "latest", "--results", str(tmp_path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert shown.count("service time") == 3, "below both rows of totals, and in the sentence on the model"
-    assert "arrivals in the window of 20 s: 763 planned, 760 sent, 3 not sent; lateness p99 2.5 ms, max 2.5 ms" in shown
-    assert "3 of 763 planned arrivals were not sent" in shown
+    assert "arrivals in the window of 20 s: 803 planned, 800 sent, 3 not sent; lateness p99 2.5 ms, max 2.5 ms" in shown
+    assert "3 of 803 planned arrivals were not sent" in shown
     assert "Open model: iterations begin when the schedule says so" in shown
     assert "Closed model" not in shown
