@@ -76,6 +76,10 @@ class _ControlApi:
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")
+        if requested.rate and self._environment.shape_class:
+            return _refused(
+                HTTPStatus.BAD_REQUEST, "the scenario's load shape and a rate of arrivals exclude each other"
+            )
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
         self._begin(runner, requested)

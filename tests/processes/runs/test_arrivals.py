@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections import Counter
 from itertools import takewhile
 from math import sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +18,16 @@ import pytest
 from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.arrivals import Epoch, Schedule, Spread
 from support.loadstone_run import CALM
+from support.processes import ServerProcess, free_port, port_answers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.loadstone_run import LoadstoneRun
 
 NS = 1_000_000_000
+STALLING = Path(__file__).with_name("stalling_server.py")
+PERIOD_S, STALL_S = 5.0, 1.0
 SOON = ("-r", "500", "--seed", "7", *CALM)
 
 
@@ -49,6 +56,29 @@ def due_ns(run: LoadstoneRun) -> np.ndarray:
             until_s = min(following["begins_s"], end_s)
             due_s += takewhile(lambda each, until_s=until_s: each < until_s, schedule.arrivals(epoch, place))
     return np.sort(np.array(due_s) * NS + shares[0]["zero_ns"])
+
+
+@pytest.fixture
+def stalling_server(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that answers nobody for one second of five."""
+    port = free_port()
+    command = [sys.executable, STALLING, str(port), str(PERIOD_S), str(STALL_S)]
+    server = ServerProcess(command, log=tmp_path / "stalling.log", ready=lambda: port_answers(port)).start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+def test_percentiles_of_a_server_that_stalls_are_those_that_callers_feel(new_run, stalling_server: str):
+    load = ("--rate", "200/s", "-t", "15s", *SOON)
+    run = new_run("arrives", "--host", stalling_server, *load)
+    assert run.run() == 0, run.output
+    figures = run.run_json()["summary"]["window"]["total"]
+    due_s = due_ns(run) / NS
+    felt_ms = 1000 * np.maximum(0, STALL_S - due_s % PERIOD_S)
+    for percent, figure in ((90, "p90_ms"), (95, "p95_ms"), (99, "p99_ms")):
+        assert figures[figure] == pytest.approx(np.percentile(felt_ms, percent), rel=0.03)
+    assert figures["mean_ms"] == pytest.approx(felt_ms.mean(), rel=0.03)
+    assert figures["service"]["p99_ms"] == pytest.approx(figures["p99_ms"], rel=0.02), "the generator kept up"
 
 
 @pytest.mark.parametrize("spread", list(Spread))
@@ -123,7 +153,7 @@ def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_ru
     assert disturbed.size, "a third of the arrivals is missing until it is noticed"
     assert disturbed.max() - disturbed.min() < 2
     shares = [event["data"] for event in events_of(run, "arrivals_shared")]
-    assert [len(share["workers"]) for share in shares][:2] == [3, 2]
+    assert [len(share["workers"]) for share in shares] == [3, 2, 3], "another one took its place"
 
 
 @pytest.mark.parametrize(
