@@ -61,7 +61,7 @@ def _with_duration(settings: RunSettings) -> tuple[str, ...]:
         return settings.rate
     if len(settings.rate) > 1:
         raise UsageError("--over belongs to one --rate", hint="Give each of them its own: '100/s..1000/s over 5m'")
-    return (f"{settings.rate[0]} over {settings.over:g}s",)
+    return (f"{settings.rate[0]} over {f'{settings.over:f}'.rstrip('0').rstrip('.')}s",)
 
 
 def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str]:

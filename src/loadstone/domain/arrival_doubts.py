@@ -75,8 +75,8 @@ def _other_load(arrivals: ArrivalFacts) -> Iterator[Doubt]:
     if not planned:
         yield Doubt("no arrival was due in the window", any_request)
     elif expected is not None and abs(planned - expected) > arrivals.tolerance:
-        share = f" ({number_text(100 * arrivals.sent / expected, 100)} %)" if expected else ""
-        reason = f"{arrivals.sent:,} arrivals were sent, where the rate asks for {expected:,.0f}{share}"
+        share = f" ({number_text(100 * planned / expected, 100)} %)" if expected else ""
+        reason = f"{planned:,} arrivals are accounted for, where the rate asks for {expected:,.0f}{share}"
         yield Doubt(reason, _has_a_lower_limit if planned < expected else _has_an_upper_limit)
 
 

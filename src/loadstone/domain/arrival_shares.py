@@ -63,8 +63,9 @@ class Shares:
 
     def are_settled(self, workers: int, now_s: float) -> bool:
         """Whether so many workers answer, and all of their users have settled."""
-        there = [self._workers[each].answer for each in self._present(now_s)]
-        return len(there) >= workers and all(each.settled >= each.users > 0 for each in there)
+        there = [each.answer for each in self._workers.values() if _is_present(each, now_s)]
+        has_users = any(each.users for each in there)
+        return len(there) >= workers and has_users and all(each.settled >= each.users for each in there)
 
     def begin(self, now_s: float) -> Grant | None:
         """The first epoch, which begins in a moment; None while no worker with users answers."""
@@ -94,9 +95,7 @@ class Shares:
     def _present(self, now_s: float) -> tuple[str, ...]:
         """The workers that have users and were heard of just now, in the order of their first answers."""
         return tuple(
-            worker
-            for worker, known in self._workers.items()
-            if known.answer.users > 0 and now_s - known.heard_s <= _SILENT_AFTER_S
+            worker for worker, known in self._workers.items() if known.answer.users > 0 and _is_present(known, now_s)
         )
 
     def _lease_s(self, roster: tuple[str, ...]) -> float:
@@ -104,3 +103,7 @@ class Shares:
 
     def _elapsed_s(self, now_s: float) -> float:
         return now_s - (self.begun_s or 0.0)
+
+
+def _is_present(worker: _Worker, now_s: float) -> bool:
+    return now_s - worker.heard_s <= _SILENT_AFTER_S

@@ -352,7 +352,8 @@ def _decode_columns(body: memoryview, n: int, wire: Mapping[str, np.dtype[Any]])
     if n:
         arrays["duration_us"] = _within(arrays["duration_us"], UNTIMED, MAX_DURATION_US)
         arrays["bytes"] = _within(arrays["bytes"], -MAX_BYTES, MAX_BYTES)
-        arrays["late_us"] = _within(arrays["late_us"], NO_INTENT, MAX_DURATION_US)
+        if "late_us" in wire:
+            arrays["late_us"] = _within(arrays["late_us"], NO_INTENT, MAX_DURATION_US)
     return Columns(**arrays)
 
 

@@ -43,5 +43,6 @@ def expected_arrivals(rate: Iterable[str], spread: str | None, workers: int, fro
     from_s, to_s = max(0.0, from_s), max(0.0, to_s)
     arrivals = max(0.0, curve.total(to_s) - curve.total(from_s))
     chance = workers if spread == Spread.CONSTANT else _DEVIATIONS * sqrt(arrivals)
-    edges = _EDGES_S * max(curve.rate(from_s), curve.rate(to_s))
+    near = (at_s + side_s for at_s in (from_s, to_s) for side_s in (-_EDGES_S, _EDGES_S))
+    edges = _EDGES_S * max(curve.rate(max(0.0, each)) for each in near)
     return Expected(arrivals, max(_SHARE * arrivals, chance + edges))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from msgspec.structs import replace
@@ -27,8 +27,10 @@ log = logging.getLogger("loadstone.master")
 
 
 class ArrivalMaster:
-    """The arrivals of one run. ``begins`` is called when the schedule does, with the number of users.
+    """The arrivals of one run.
 
+    ``begins`` is called when the schedule does, with the number of users; ``gives_up`` where it never can, because no
+    user has come to wait for an arrival.
     ``now_ns``: wall clock of this process; ``offset_ms``: how far it is ahead of the stream server's, if known.
     ``shared`` is called with the plan of every new epoch.
     """
@@ -39,15 +41,19 @@ class ArrivalMaster:
         plan: ArrivalPlan,
         now_ns: Callable[[], int],
         offset_ms: Callable[[], float | None],
+        *,
         begins: Callable[[int], object],
+        gives_up: Callable[[], object],
         shared: Callable[[ArrivalPlan], object] = lambda _: None,
     ) -> None:
-        self._runner, self._plan, self._begins, self._shared = runner, plan, begins, shared
+        self._runner, self._plan = runner, plan
+        self._begins, self._gives_up, self._shared = begins, gives_up, shared
         self._now_ns, self._offset_ms = now_ns, offset_ms
         self._shares = Shares()
         self._spawned_s: float | None = None
         self._epoch = -1
-        self._greenlet = gevent.spawn(self._ask_forever)
+        self._has_given_up = False
+        self._greenlets: list[gevent.Greenlet[..., Any]] = [gevent.spawn(self._ask_forever)]
 
     def take(self, answer: ArrivalAnswer, worker: str) -> None:
         """A worker has answered."""
@@ -60,18 +66,25 @@ class ArrivalMaster:
 
     def stop(self) -> None:
         """Ask no more: workers go on for as long as they may."""
-        self._greenlet.kill()
+        gevent.killall(self._greenlets, block=False)
 
     def _ask_forever(self) -> None:
         while True:
-            self._ask()
+            try:
+                self._ask()
+            except Exception:
+                log.exception("arrivals=not_asked action='ask again'")
             gevent.sleep(ASK_EVERY_S)
 
     def _ask(self) -> None:
         now_s = time.monotonic()
         shares = self._shares
-        if shares.begun_s is None and self._may_begin(now_s) and shares.begin(now_s) and shares.begun_s is not None:
-            self._begin(shares.begun_s - now_s)
+        if shares.begun_s is None and self._may_begin(now_s):
+            shares.begin(now_s)
+            if shares.begun_s is None:
+                self._give_up()
+            else:
+                self._begin(shares.begun_s - now_s)
         if grant := shares.grant(now_s):
             epoch = grant.epoch
             self._plan = replace(
@@ -92,15 +105,16 @@ class ArrivalMaster:
         workers = getattr(self._runner, "worker_count", 1)
         if self._shares.are_settled(workers, now_s):
             return True
-        is_late = now_s - self._spawned_s > _SETTLES_WITHIN_S
-        if is_late:
-            log.warning(
-                "arrivals=begin cause='not all users have come to an end of on_start in %d s'", _SETTLES_WITHIN_S
-            )
-        return is_late
+        return now_s - self._spawned_s > _SETTLES_WITHIN_S
+
+    def _give_up(self) -> None:
+        if not self._has_given_up:
+            self._has_given_up = True
+            log.error("arrivals=none cause='no user waits for one: all have ended, or are still in on_start'")
+            self._greenlets.append(gevent.spawn(self._gives_up))
 
     def _begin(self, in_s: float) -> None:
         zero_ns = self._now_ns() + int(in_s * NS_PER_S) - ahead_ns(self._offset_ms())
         self._plan = replace(self._plan, zero_ns=zero_ns)
         gevent.get_hub().loop.update_now()
-        gevent.spawn_later(in_s, self._begins, self._runner.user_count)
+        self._greenlets.append(gevent.spawn_later(in_s, self._begins, self._runner.user_count))

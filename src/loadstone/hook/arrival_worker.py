@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import gevent
@@ -27,14 +28,20 @@ _LOOK_EVERY_NS: Final = 50 * NS_PER_MS
 _YIELD_AFTER: Final = 16
 """Iterations that begin one after the other before users get their turn."""
 _NEVER_NS: Final = 1 << 62
+_MEASURED_WITHIN_NS: Final = 5 * NS_PER_S
+"""How long to wait for the offset of this process's clock, where the stream server does not answer."""
 
 
 class _Share:
-    """What this worker owns of one epoch: ``next_ns`` is when its next arrival is due (perf_counter, ns)."""
+    """What this worker owns of one epoch: ``next_ns`` is when its next arrival is due (perf_counter, ns).
+
+    ``ends_ns``: what is due then or later belongs to another epoch.
+    """
 
     def __init__(self, plan: ArrivalPlan, own_id: str, zero_ns: int) -> None:
         epoch = plan.share()
         self.epoch = plan.epoch
+        self.ends_ns = _NEVER_NS
         self.begins_ns = zero_ns + int(plan.begins_s * NS_PER_S)
         self._zero_ns = zero_ns
         self._times: Iterator[float] = iter(())
@@ -69,10 +76,10 @@ class ArrivalWorker:
         self._environment = environment
         self._run, self._own_id = run, own_id
         self._now_ns, self._offset_ms = now_ns, offset_ms
-        self._zero_ns: int | None = None
+        self._zero_ns = self._asked_ns = 0
         self._until_ns = 0
         self._share: _Share | None = None
-        self._following: _Share | None = None
+        self._following: deque[_Share] = deque()
         self._sent = self._not_sent = 0
         make_users_wait(self.users, environment.user_classes)
         self._greenlet = gevent.spawn(self._begin_iterations)
@@ -80,7 +87,8 @@ class ArrivalWorker:
     @property
     def counts(self) -> ArrivalCounts:
         """How many arrivals have been due so far, for how many an iteration began, and for how many none did."""
-        return ArrivalCounts(self._sent + self._not_sent, self._sent, self._not_sent)
+        missed = self.users.missed
+        return ArrivalCounts(self._sent + self._not_sent, self._sent - missed, self._not_sent + missed)
 
     def take(self, plan: ArrivalPlan) -> None:
         """The master has sent a plan: answer, and go by it."""
@@ -89,16 +97,32 @@ class ArrivalWorker:
             return
         answer = ArrivalAnswer(run=self._run, users=runner.user_count, settled=self.users.settled)
         runner.send_message(ANSWER, answer.data())
-        if plan.zero_ns is None:
+        if plan.zero_ns is None or not self._knows_time(plan.zero_ns):
             return
-        if self._zero_ns is None:
-            self._zero_ns = time.perf_counter_ns() + plan.zero_ns + ahead_ns(self._offset_ms()) - self._now_ns()
-        newest = self._following or self._share
+        newest = self._following[-1] if self._following else self._share
         if newest is None:
-            self._share = _Share(plan, self._own_id, self._zero_ns)
+            self._share = self._share_of(plan)
         elif plan.epoch > newest.epoch:
-            self._following = _Share(plan, self._own_id, self._zero_ns)
+            following = self._share_of(plan)
+            # An epoch that this worker has not heard of began when the lease that it knows had ended.
+            missed = plan.epoch > newest.epoch + 1
+            newest.ends_ns = min(following.begins_ns, self._until_ns) if missed else following.begins_ns
+            self._following.append(following)
         self._until_ns = self._zero_ns + int(plan.until_s * NS_PER_S)
+
+    def _share_of(self, plan: ArrivalPlan) -> _Share:
+        return _Share(plan, self._own_id, self._zero_ns)
+
+    def _knows_time(self, zero_ns: int) -> bool:
+        """Find out when the schedule began, by this process's clocks; False while its offset is being measured."""
+        if self._zero_ns:
+            return True
+        now_ns = time.perf_counter_ns()
+        self._asked_ns = self._asked_ns or now_ns
+        if self._offset_ms() is None and now_ns - self._asked_ns < _MEASURED_WITHIN_NS:
+            return False
+        self._zero_ns = now_ns + zero_ns + ahead_ns(self._offset_ms()) - self._now_ns()
+        return True
 
     def stop(self) -> None:
         """Begin no more iterations."""
@@ -123,13 +147,13 @@ class ArrivalWorker:
 
     def _due_ns(self) -> int:
         """When the next arrival of this worker is due and may begin; never, as long as that is not known."""
-        share, following = self._share, self._following
+        share = self._share
         if share is None:
             return _NEVER_NS
-        if following is not None and share.next_ns >= following.begins_ns:
-            self._share, self._following = following, None
+        if share.next_ns >= share.ends_ns and self._following:
+            self._share = self._following.popleft()
             return self._due_ns()
-        return share.next_ns if share.next_ns < self._until_ns else _NEVER_NS
+        return share.next_ns if share.next_ns < min(self._until_ns, share.ends_ns) else _NEVER_NS
 
     def _begin_one(self) -> None:
         share = self._share

@@ -17,6 +17,7 @@ import msgspec
 from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
+from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.limits import check_depth
 from loadstone.domain.live import RunStatus
 from loadstone.domain.masking import mask_secrets
@@ -71,15 +72,14 @@ class _ControlApi:
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
         try:
             requested = load(RunRequest, _texts(request.get_json()), environ={})
+            parse_stages(requested.rate)
         except SettingsError as error:
             return _refused(HTTPStatus.BAD_REQUEST, *map(mask_secrets, error.problems))
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")
         if requested.rate and self._environment.shape_class:
-            return _refused(
-                HTTPStatus.BAD_REQUEST, "the scenario's load shape and a rate of arrivals exclude each other"
-            )
+            return _refused(HTTPStatus.BAD_REQUEST, "the load shape of the scenario decides how many users there are")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
         self._begin(runner, requested)

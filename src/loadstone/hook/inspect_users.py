@@ -48,7 +48,7 @@ def _report(user: Any, given: str | None) -> UserReport:
 def _has_own_loop(user: Any) -> bool:
     from locust.user.users import PytestUser  # noqa: PLC0415  (only in a process that has loaded Locust)
 
-    return issubclass(user, PytestUser) or _is_own(user, "run")
+    return issubclass(user, PytestUser) or _is_own(user, "run") or _is_own(user, "wait")
 
 
 def is_http_user(user: Any) -> bool:

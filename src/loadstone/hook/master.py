@@ -84,6 +84,7 @@ class MasterHook:
         request, self._request = self._request, None
         # Once for each run: a master may run for weeks, in which its machine's clock is set or its machine sleeps.
         self._anchor_ns, self._clock_offset_ms = time.time_ns() - time.perf_counter_ns(), None
+        self._arrivals = None
         self._settings = _with_seed(_with_request(self._process_settings, request))
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
@@ -187,7 +188,13 @@ class MasterHook:
             seed=settings.seed,
         )
         return ArrivalMaster(
-            runner, plan, self._now_ns, lambda: self._clock_offset_ms, self._schedule_begins, self._publish_share
+            runner,
+            plan,
+            self._now_ns,
+            lambda: self._clock_offset_ms,
+            begins=self._schedule_begins,
+            gives_up=self._finish,
+            shared=self._publish_share,
         )
 
     def _schedule_begins(self, users: int) -> None:

@@ -11,6 +11,7 @@ import functools
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -41,9 +42,10 @@ def make_users_wait(users: WaitingUsers | None, user_classes: Iterable[type[User
         if not hasattr(kind.wait, "__wrapped__"):
             kind.wait = _waiting_in_loop(kind.wait)  # type: ignore[method-assign]
     for user_class in user_classes if users else ():
-        if not getattr(user_class.run, "waits_for_arrivals", False):
-            user_class.on_start = _waiting_at_start(user_class.on_start)  # type: ignore[assignment, method-assign]
-            user_class.run = _counted(user_class.run)  # type: ignore[method-assign, misc]
+        if "_waits_for_arrivals" not in vars(user_class):  # one of its bases may have it
+            user_class._waits_for_arrivals = True  # type: ignore[attr-defined]  # noqa: SLF001
+            user_class.on_start = _waiting_at_start(user_class)  # type: ignore[assignment, method-assign]
+            user_class.run = _counted(user_class)  # type: ignore[method-assign, misc]
 
 
 def _waiting_in_loop(wait: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -57,17 +59,24 @@ def _waiting_in_loop(wait: Callable[[Any], None]) -> Callable[[Any], None]:
     return waiting
 
 
-def _waiting_at_start(on_start: Callable[[Any], None]) -> Callable[[Any], None]:
+def _waiting_at_start(user_class: type[User]) -> Callable[[Any], None]:
+    """Its ``on_start``, after which its users wait; those of a class that inherits it, after their own."""
+    on_start = user_class.on_start
+
     @functools.wraps(on_start)
     def waiting(user: User) -> None:
         on_start(user)
-        if _open is not None:
-            _open.wait(user)
+        if _open is not None and type(user) is user_class:
+            with suppress(StopUser):  # Locust looks before the first task, too, and says nothing of it there
+                _open.wait(user)
 
     return waiting
 
 
-def _counted(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _counted(user_class: type[User]) -> Callable[[Any], Any]:
+    """Its ``run``, after which its users are no longer counted."""
+    run: Callable[[Any], Any] = user_class.run
+
     @functools.wraps(run)
     def counted(user: User) -> Any:
         users = _open
@@ -77,7 +86,6 @@ def _counted(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
             if users is not None:
                 users.ends(user)
 
-    counted.waits_for_arrivals = True  # type: ignore[attr-defined]
     return counted
 
 
@@ -85,9 +93,11 @@ class WaitingUsers:
     """The users of this process that wait for an arrival, by class: whoever has waited longest is woken first.
 
     ``lateness_us``: by greenlet, how late the iteration began whose first request has not been recorded yet.
+    ``missed``: how many were killed when they had been chosen and not begun.
     """
 
     def __init__(self) -> None:
+        self.missed = 0
         self.lateness_us: dict[Any, int] = {}
         self._waiting: dict[type[User], deque[Any]] = {}
         self._settled: dict[type[User], set[Any]] = {}
@@ -106,7 +116,7 @@ class WaitingUsers:
         while waiting:
             greenlet = waiting.popleft()
             if greenlet in settled:
-                self._run_soon(greenlet.switch, due_ns)
+                self._run_soon(self._resume, chosen, greenlet, due_ns)
                 return True
         return False
 
@@ -119,11 +129,22 @@ class WaitingUsers:
         self._settled.setdefault(kind, set()).add(greenlet)
         self._waiting.setdefault(kind, deque()).append(greenlet)
         user._state = LOCUST_STATE_WAITING  # noqa: SLF001
-        due_ns = self._hub.switch()
+        try:
+            due_ns = self._hub.switch()
+        except BaseException:
+            self._settled[kind].discard(greenlet)  # it may still be busy in on_stop, where nobody may wake it
+            raise
         if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
             raise StopUser
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
         self.lateness_us[greenlet] = max(0, time.perf_counter_ns() - due_ns) // NS_PER_US
+
+    def _resume(self, kind: type[User], greenlet: Any, due_ns: int) -> None:
+        """Wake it, unless it has been killed since it was chosen."""
+        if greenlet in self._settled[kind]:
+            greenlet.switch(due_ns)
+        else:
+            self.missed += 1
 
     def ends(self, user: User) -> None:
         """A user has ended, here in its own greenlet; if it waits, nobody wakes it any more."""

@@ -49,6 +49,8 @@ things fail"): seven missed heartbeats leave three seconds for stopping users.""
 _ORPHAN_EXIT_CODE: Final = 3
 _TOUCH_EVERY_S: Final = 2.0
 _HEARD_WITHIN_S: Final = 7.0
+_LOCAL_ID: Final = "local"
+"""What Locust calls the sender of messages within a process without workers."""
 log = logging.getLogger("loadstone.worker")
 
 
@@ -155,7 +157,8 @@ class WorkerHook:
         if not getattr(self._environment.parsed_options, ARRIVALS_OPTION, False):
             self._arrivals = None
             return Recorder()
-        own_id = getattr(self._environment.runner, "client_id", "")
+        runner = self._environment.runner
+        own_id = runner.client_id if isinstance(runner, WorkerRunner) else _LOCAL_ID
         self._arrivals = ArrivalWorker(self._environment, run, own_id, self._now_ns, self._clock_offset_ms)
         return ArrivalRecorder(self._arrivals.users.lateness_us)
 

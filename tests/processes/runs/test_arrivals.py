@@ -111,12 +111,13 @@ def test_every_kind_of_task_runs_once_for_each_arrival(new_run, counting_server)
     first_requests = len(begun_ns(run))
     assert first_requests == sent
     share = (counts["GET /first"] + counts["GET /second"]) / sent
-    assert share == pytest.approx(2 / 9, abs=0.07), "classes are chosen by their weights"
+    assert share == pytest.approx(2 / 10, abs=0.07), "classes are chosen by their weights"
     table = pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
-    followers = table[table["name"].isin(["/follows", "/thought", "/login"])]
+    followers = table[table["name"].isin(["/follows", "/thought", "/login", "/heir-begins"])]
     assert followers["late_us"].isna().all(), "only the first request of an iteration has an intended start"
-    login = table[table["name"] == "/login"]["end"].astype("int64")
-    assert login.max() < found["window"]["start_ns"], "the schedule begins when all users have started"
+    started = table[table["name"].isin(["/login", "/heir-begins"])]["end"].astype("int64")
+    assert counts["GET /heir-begins"] > 1 < counts["GET /inherits"]
+    assert started.max() < found["window"]["start_ns"], "the schedule begins when all users have started"
 
 
 def test_arrivals_that_find_no_user_are_counted_and_not_sent_late(new_run, counting_server):

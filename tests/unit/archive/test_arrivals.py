@@ -73,7 +73,7 @@ def test_a_worker_that_was_killed_leaves_arrivals_that_nobody_sent_or_counted(tm
     result = arrivals_of(tmp_path, killed_at_s=25)
     assert result.record.summary.window.arrivals.sent == 5500
     assert result.verdict.word == "inconclusive"
-    assert "5,500 arrivals were sent, where the rate asks for 6,000 (91.67 %)" in result.verdict.reasons
+    assert "5,500 arrivals are accounted for, where the rate asks for 6,000 (91.67 %)" in result.verdict.reasons
 
 
 def test_a_missed_latency_stays_missed_although_arrivals_were_lost(tmp_path):

@@ -194,7 +194,7 @@ def test_arrivals_that_nobody_counted_excuse_only_what_less_load_can_have_caused
 
 def test_the_reason_says_how_many_arrivals_the_rate_asks_for():
     (reason,) = verdict(arrivals=planned(9620)).reasons
-    assert reason == "9,620 arrivals were sent, where the rate asks for 10,000 (96.2 %)"
+    assert reason == "9,620 arrivals are accounted for, where the rate asks for 10,000 (96.2 %)"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_reason_says_how_many_arrivals_the_rate_asks_for():
 def test_too_many_arrivals_excuse_only_what_more_load_can_have_caused(text, expected):
     outcome = verdict(text, arrivals=planned(10_120))
     assert outcome.word == expected
-    assert outcome.reasons[-1] == "10,120 arrivals were sent, where the rate asks for 10,000 (101.2 %)"
+    assert outcome.reasons[-1] == "10,120 arrivals are accounted for, where the rate asks for 10,000 (101.2 %)"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_sound_number_of_arrivals_is_not_doubted(arrivals):
 
 def test_arrivals_where_the_rate_asks_for_none_are_too_many():
     (reason,) = verdict(arrivals=planned(500, expected=0.0)).reasons
-    assert reason == "500 arrivals were sent, where the rate asks for 0"
+    assert reason == "500 arrivals are accounted for, where the rate asks for 0"
 
 
 def test_arrivals_that_found_no_free_user_were_due_all_the_same():

@@ -58,13 +58,20 @@ def test_it_does_not_begin_without_a_worker_that_has_users():
 
 @pytest.mark.parametrize(
     ("answer", "workers", "settled"),
-    [(READY, 2, True), (READY, 3, False), (Answer(5, 4), 2, False), (Answer(0, 0), 2, False)],
+    [(READY, 2, True), (READY, 3, False), (Answer(5, 4), 2, False), (Answer(0, 0), 2, True)],
 )
 def test_users_have_settled_when_all_of_all_workers_wait(answer: Answer, workers: int, settled: bool):
     there = Deployment("a", "b")
     there.answers["b"] = answer
     there.ask()
     assert there.shares.are_settled(workers, there.now_s) is settled
+
+
+def test_workers_without_users_do_not_settle_by_themselves():
+    there = Deployment("a", "b")
+    there.answers = dict.fromkeys("ab", Answer(0, 0))
+    there.ask()
+    assert not there.shares.are_settled(2, there.now_s)
 
 
 def test_as_long_as_all_answer_the_epoch_goes_on():

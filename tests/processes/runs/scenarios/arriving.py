@@ -85,6 +85,20 @@ class Lean(LeanHttpUser):
         self.wait()
 
 
+class Heir(Lean):
+    """Its start and its tasks are those of its base, and more."""
+
+    weight = 1
+
+    def on_start(self):
+        super().on_start()
+        self.client.get("/heir-begins")
+
+    @task(9)
+    def inherits(self):
+        self.client.get("/inherits")
+
+
 class Single(LeanHttpUser):
     fixed_count = 1
 

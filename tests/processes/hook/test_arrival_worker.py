@@ -1,0 +1,163 @@
+"""ArrivalWorker and WaitingUsers: who is woken when, with users that end while they wait; the runner is a double."""
+
+from __future__ import annotations
+
+import random
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from locust import User, constant, task
+from locust.env import Environment
+
+from loadstone.domain.arrivals import Spread
+from loadstone.hook.arrival_plan import ArrivalPlan
+from loadstone.hook.arrival_worker import ArrivalWorker
+from loadstone.hook.waiting_users import WaitingUsers, make_users_wait
+
+NS = 1_000_000_000
+CHOICES = random.Random(1)
+
+
+def plan(**changes: Any) -> ArrivalPlan:
+    known = {"run": "r", "stages": ((100.0, 100.0, None),), "spread": Spread.CONSTANT, "seed": 1, "roster": ("a", "b")}
+    return ArrivalPlan(**{**known, "zero_ns": time.time_ns(), "until_s": 60.0, **changes})
+
+
+class Noting(WaitingUsers):
+    """Everybody is there at once; it notes when arrivals are due."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due_ns: list[int] = []
+
+    def wake(self, due_ns: int, choices: random.Random) -> bool:
+        self.due_ns.append(due_ns)
+        return True
+
+
+@pytest.fixture
+def worker():
+    runner = SimpleNamespace(user_count=3, send_message=lambda *_: None)
+    environment: Any = SimpleNamespace(runner=runner, user_classes=[])
+    made = ArrivalWorker(environment, "r", "a", time.time_ns, lambda: 0.0)
+    made.users = Noting()
+    yield made
+    made.end()
+
+
+def due_s(worker: ArrivalWorker, begun_ns: int) -> list[float]:
+    return [round((each - begun_ns) / NS, 2) for each in worker.users.due_ns]
+
+
+def test_each_epoch_ends_where_the_next_begins_however_late_they_are_heard_of(worker: ArrivalWorker):
+    zero_ns, begun_ns = time.time_ns() - 2 * NS, time.perf_counter_ns() - 2 * NS
+    worker.take(plan(zero_ns=zero_ns, until_s=0.5))
+    worker.take(plan(zero_ns=zero_ns, epoch=1, begins_s=0.5, until_s=1.0, roster=("b",)))
+    worker.take(plan(zero_ns=zero_ns, epoch=2, begins_s=1.0, until_s=1.5, roster=("b", "a")))
+    gevent.sleep(0.3)
+    expected = [*(at / 100 for at in range(0, 50, 2)), *(at / 100 for at in range(101, 150, 2))]
+    assert due_s(worker, begun_ns) == pytest.approx(expected, abs=0.011)
+
+
+def test_after_an_epoch_that_it_has_not_heard_of_a_worker_keeps_to_the_lease_that_it_knew(worker: ArrivalWorker):
+    zero_ns, begun_ns = time.time_ns() - 2 * NS, time.perf_counter_ns() - 2 * NS
+    worker.take(plan(zero_ns=zero_ns, until_s=0.5))
+    worker.take(plan(zero_ns=zero_ns, epoch=2, begins_s=1.0, until_s=1.2, roster=("b", "a")))
+    gevent.sleep(0.3)
+    assert [each for each in due_s(worker, begun_ns) if 0.51 < each < 0.99] == []
+    assert max(due_s(worker, begun_ns)) == pytest.approx(1.19, abs=0.02)
+
+
+def test_nothing_that_is_due_after_the_lease_begins_until_it_is_renewed(worker: ArrivalWorker):
+    zero_ns = time.time_ns() - NS
+    worker.take(plan(zero_ns=zero_ns, until_s=0.5))
+    gevent.sleep(0.3)
+    assert worker.counts == (25, 25, 0)
+    worker.take(plan(zero_ns=zero_ns, until_s=1.0))
+    gevent.sleep(0.3)
+    assert worker.counts == (50, 50, 0)
+
+
+class Waiter(User):
+    wait_time = constant(1000)
+    log: list[str]
+
+    @task
+    def work(self) -> None:
+        self.log.append("work")
+
+    def on_stop(self) -> None:
+        gevent.sleep(0.2)
+        self.log.append("stopped")
+
+
+class Heir(Waiter):
+    def on_start(self) -> None:
+        super().on_start()
+        self.log.append("heir")
+
+
+@pytest.fixture
+def users():
+    environment = Environment(user_classes=[Waiter, Heir])
+    waiting = WaitingUsers()
+    make_users_wait(waiting, environment.user_classes)
+    group = gevent.pool.Group()
+
+    def start(kind: type[Waiter]) -> Waiter:
+        user = kind(environment)
+        user.log = []
+        user.start(group)
+        gevent.sleep(0)
+        return user
+
+    yield waiting, start
+    group.kill()
+    make_users_wait(None)
+
+
+def test_a_user_runs_one_task_for_each_arrival(users):
+    waiting, start = users
+    user = start(Waiter)
+    gevent.sleep(0.05)
+    assert (user.log, waiting.settled) == ([], 1)
+    for _ in range(3):
+        assert waiting.wake(time.perf_counter_ns(), CHOICES)
+        assert not waiting.wake(time.perf_counter_ns(), CHOICES), "nobody else waits"
+        gevent.sleep(0.02)
+    assert user.log == ["work"] * 3
+
+
+def test_users_of_a_class_that_inherits_another_one_wait_once_after_all_of_their_start(users):
+    waiting, start = users
+    user = start(Heir)
+    gevent.sleep(0.05)
+    assert user.log == ["heir"]
+    assert waiting.wake(time.perf_counter_ns(), CHOICES)
+    gevent.sleep(0.02)
+    assert user.log == ["heir", "work"]
+
+
+def test_a_user_that_is_killed_while_it_waits_is_not_woken_in_its_on_stop(users):
+    waiting, start = users
+    user, other = start(Waiter), start(Waiter)
+    gevent.sleep(0.05)
+    user.stop(force=True)
+    gevent.sleep(0.05)
+    assert waiting.wake(time.perf_counter_ns(), CHOICES)
+    gevent.sleep(0.3)
+    assert (user.log, other.log) == (["stopped"], ["work"])
+    assert waiting.settled == 1
+
+
+def test_a_user_that_is_killed_when_it_has_been_chosen_counts_as_missed(users):
+    waiting, start = users
+    user = start(Waiter)
+    gevent.sleep(0.05)
+    user.greenlet.kill(block=False)
+    assert waiting.wake(time.perf_counter_ns(), CHOICES)
+    gevent.sleep(0.3)
+    assert (waiting.missed, user.log) == (1, ["stopped"])
