@@ -115,6 +115,17 @@ def test_a_request_replaces_the_masters_own_settings_for_one_run():
     assert _with_request(given, None) is given
 
 
+def test_a_rate_of_a_request_is_that_of_one_run_and_one_that_is_none_is_refused():
+    given = load(HookSettings, environ={"LOADSTONE_RATE": "9/s"})
+    wanted = load(RunRequest, control_api._texts({"rate": ["5/s over 10s", "7/s"], "arrivals": "constant"}), environ={})
+    assert _with_request(given, wanted).rate == ("5/s over 10s", "7/s")
+    assert _with_request(given, load(RunRequest, {}, environ={})).rate == (), "it is a run with a number of users"
+    with controlled() as (_, client):
+        answer = client.post("/loadstone/runs", json={"rate": ["fast"]})
+        assert answer.status_code == 400
+        assert "rate 'fast' is not NUMBER/s" in answer.get_json()["problems"][0]
+
+
 def test_limits_and_target_of_a_request_take_the_place_of_the_masters_own_for_one_run():
     given = load(HookSettings, environ={"LOADSTONE_TARGET": '{"mode": "auto"}', "LOADSTONE_LIMITS": '{"a": 1}'})
     body = {"limits": {"target": {"cpu_cores": 0.5}}, "target": {"image": "sha256:ab", "mode": None}}

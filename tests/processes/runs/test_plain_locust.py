@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from loadstone.stream.keys import DEAD_LETTERS
 from support.loadstone_run import REPOSITORY, SCENARIOS, run_records
@@ -32,24 +33,36 @@ def locust(host: str, *arguments: str, redis_url: str = "", **settings: str) -> 
     )
 
 
-def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_server, valkey, tmp_path: Path):
-    results = tmp_path / "results"
+def recorded(host: str, redis_url: str, results: Path, **settings: str) -> dict[str, Any]:
+    """The record of a run of plain ``locust`` for four seconds."""
     collector = subprocess.Popen(
-        [sys.executable, "-m", "loadstone", "collector", "--redis-url", valkey.url, "--results", str(results)]
+        [sys.executable, "-m", "loadstone", "collector", "--redis-url", redis_url, "--results", str(results)]
     )
     try:
-        done = locust(counting_server.url, "-t", "4s", "--stop-timeout", "5", redis_url=valkey.url)
+        done = locust(host, "-t", "4s", "--stop-timeout", "5", redis_url=redis_url, **settings)
         wait_until(lambda: bool(run_records(results)), "the run is closed", timeout_s=30)
     finally:
         collector.send_signal(signal.SIGTERM)
         assert collector.wait(20) == 0
     assert done.returncode == 0, done.stderr
-    assert not valkey.client().exists(DEAD_LETTERS), "nothing of an ordinary run is refused"
     (run,) = run_records(results)
+    return run
+
+
+def test_a_plain_locust_process_is_recorded_like_a_distributed_run(counting_server, valkey, tmp_path: Path):
+    run = recorded(counting_server.url, valkey.url, tmp_path)
+    assert not valkey.client().exists(DEAD_LETTERS), "nothing of an ordinary run is refused"
     received = counting_server.count().total
     assert received > 50
     assert run["requests"] == run["locust"]["requests"] == received
-    assert pq.read_metadata(next(results.glob("*/requests.parquet"))).num_rows == received
+    assert pq.read_metadata(next(tmp_path.glob("*/requests.parquet"))).num_rows == received
+
+
+def test_arrivals_come_to_a_plain_locust_process_too(counting_server, valkey, tmp_path: Path):
+    run = recorded(counting_server.url, valkey.url, tmp_path, LOADSTONE_RATE="50/s", LOADSTONE_ARRIVALS="constant")
+    arrivals = run["summary"]["run"]["arrivals"]
+    assert arrivals["sent"] == counting_server.count().total > 100
+    assert arrivals["sent"] == pytest.approx(50 * run["window"]["seconds"], abs=10)
 
 
 def test_without_a_stream_the_hook_warns_once_and_the_test_runs_as_ever(counting_server):
