@@ -44,13 +44,21 @@ def check_question(settings: CapacitySettings) -> None:
         )
     if not settings.objective:
         raise UsageError("a study needs an objective", hint="Add one, such as --objective 'p95<500ms'")
-    for name, given in (("--run-time", settings.run_time), ("--steady-state", settings.steady_state)):
-        if given is not None:
-            raise UsageError(f"{name} cannot be used in a study", hint="--measure says how long a trial measures")
+    _check_load(settings)
     if settings.find is not None:
         _check_users(settings)
     else:
         _check_limits(settings)
+
+
+def _check_load(settings: CapacitySettings) -> None:
+    """Of each trial, which the study decides."""
+    for name, given in (("--run-time", settings.run_time), ("--steady-state", settings.steady_state)):
+        if given is not None:
+            raise UsageError(f"{name} cannot be used in a study", hint="--measure says how long a trial measures")
+    rate = (("--rate", settings.rate), ("--over", settings.over), ("--max-users", settings.max_users))
+    if name := next((name for name, given in rate if given), None):
+        raise UsageError(f"{name} cannot be used in a study, whose trials have a number of users", hint="Leave it out")
 
 
 def _check_users(settings: CapacitySettings) -> None:
