@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from support.processes import ServerProcess, free_port
+from support.processes import ServerProcess, free_port, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +74,17 @@ class RedisServer(ServerProcess):
     def fill(self) -> None:
         """Let the running server hold more than it may: it refuses all that may need memory until something is cut."""
         with redis.Redis(host="127.0.0.1", port=self.port) as client:
-            self.set_maxmemory(str(int(client.info("memory")["used_memory"]) - 50_000))
-            with contextlib.suppress(redis.OutOfMemoryError):
-                client.set("more", "x")
-                raise AssertionError("the server is not full")
+            wait_until(lambda: self._refuses_more(client), "the server is full", timeout_s=5)
+
+    def _refuses_more(self, client: redis.Redis) -> bool:
+        """Lower the limit below what it holds now; it may still free what its last commands needed."""
+        self.set_maxmemory(str(int(client.info("memory")["used_memory"]) - 50_000))
+        try:
+            client.set("more", "x")
+        except redis.OutOfMemoryError:
+            return True
+        client.delete("more")
+        return False
 
     def close(self) -> None:
         """Stop the server and close every client that it gave out."""

@@ -56,9 +56,11 @@ def _check_load(settings: CapacitySettings) -> None:
     for name, given in (("--run-time", settings.run_time), ("--steady-state", settings.steady_state)):
         if given is not None:
             raise UsageError(f"{name} cannot be used in a study", hint="--measure says how long a trial measures")
-    rate = (("--rate", settings.rate), ("--over", settings.over), ("--max-users", settings.max_users))
-    if name := next((name for name, given in rate if given), None):
-        raise UsageError(f"{name} cannot be used in a study, whose trials have a number of users", hint="Leave it out")
+    of_rates = {"--rate": settings.rate, "--over": settings.over, "--max-users": settings.max_users}
+    if option := next((option for option, given in of_rates.items() if given), None):
+        raise UsageError(
+            f"{option} cannot be used in a study, whose trials have a number of users", hint="Leave it out"
+        )
 
 
 def _check_users(settings: CapacitySettings) -> None:
