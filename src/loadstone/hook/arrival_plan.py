@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from loadstone.domain.arrival_rate import Stage
+from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.arrivals import Epoch, Schedule, Spread
 from loadstone.domain.time import NS_PER_MS
 
@@ -29,15 +28,30 @@ def ahead_ns(offset_ms: float | None) -> int:
     return offset_ns if abs(offset_ns) > _NOISE_NS else 0
 
 
-class ArrivalPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The schedule, and the epoch that holds now or soon. ``run``: the id of the run that it is of.
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message of Locust's carries; ``run`` is the id of the run that it is of."""
+
+    run: str
+
+    def data(self) -> dict[str, Any]:
+        """As Locust sends it."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """What was sent."""
+        return msgspec.convert(message.data, cls)
+
+
+class ArrivalPlan(_Told, frozen=True, kw_only=True):
+    """The schedule, and the epoch that holds now or soon. ``rate``: its stages, as people write them.
 
     ``zero_ns``: when the schedule begins, wall clock of the stream server. ``roster``: the workers' ids in Locust.
     ``until_s``: nothing that is due later may begin. Without an epoch (``zero_ns`` None) only an answer is wanted.
     """
 
-    run: str
-    stages: tuple[tuple[float, float, float | None], ...]
+    rate: tuple[str, ...]
     spread: Spread
     seed: int
     zero_ns: int | None = None
@@ -48,37 +62,15 @@ class ArrivalPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def schedule(self) -> Schedule:
         """The arrivals of the run."""
-        stages = [Stage(first, last, inf if over_s is None else over_s) for first, last, over_s in self.stages]
-        return Schedule(stages, self.spread, self.seed)
+        return Schedule(parse_stages(self.rate), self.spread, self.seed)
 
     def share(self) -> Epoch:
         """The epoch."""
         return Epoch(self.epoch, self.begins_s, len(self.roster))
 
-    def data(self) -> dict[str, Any]:
-        """As Locust sends it."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        """What was sent."""
-        return msgspec.convert(message.data, cls)
+class ArrivalAnswer(_Told, frozen=True, kw_only=True):
+    """How many users a worker has, and how many of them have waited for an arrival."""
 
-
-class ArrivalAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How many users a worker has in a run, and how many of them have waited for an arrival."""
-
-    run: str
     users: int
     settled: int
-
-    def data(self) -> dict[str, Any]:
-        """As Locust sends it."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
-
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        """What was sent."""
-        return msgspec.convert(message.data, cls)

@@ -7,7 +7,6 @@ import secrets
 import sys
 import time
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -180,13 +179,8 @@ class MasterHook:
         settings, runner = self._settings, self._environment.runner
         if runner is None or settings.seed is None:
             raise TypeError("arrivals need a runner of Locust, and a seed")
-        stages = [(each.first, each.last, each.over_s) for each in parse_stages(settings.rate)]
-        plan = ArrivalPlan(
-            run=run,
-            stages=tuple((first, last, None if over_s == inf else over_s) for first, last, over_s in stages),
-            spread=Spread(settings.arrivals),
-            seed=settings.seed,
-        )
+        parse_stages(settings.rate)  # a rate that is none is for the master to refuse, and not for each worker
+        plan = ArrivalPlan(run=run, rate=settings.rate, spread=Spread(settings.arrivals), seed=settings.seed)
         return ArrivalMaster(
             runner,
             plan,

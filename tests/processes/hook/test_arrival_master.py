@@ -18,7 +18,7 @@ from loadstone.hook.arrival_plan import ArrivalAnswer, ArrivalPlan
 from loadstone.hook.master import MasterHook
 from loadstone.settings import HookSettings, load
 
-PLAN = ArrivalPlan(run="r", stages=((5.0, 5.0, None),), spread=Spread.POISSON, seed=1)
+PLAN = ArrivalPlan(run="r", rate=("5/s",), spread=Spread.POISSON, seed=1)
 
 
 class Deployment:

@@ -22,7 +22,7 @@ CHOICES = random.Random(1)
 
 
 def plan(**changes: Any) -> ArrivalPlan:
-    known = {"run": "r", "stages": ((100.0, 100.0, None),), "spread": Spread.CONSTANT, "seed": 1, "roster": ("a", "b")}
+    known = {"run": "r", "rate": ("100/s",), "spread": Spread.CONSTANT, "seed": 1, "roster": ("a", "b")}
     return ArrivalPlan(**{**known, "zero_ns": time.time_ns(), "until_s": 60.0, **changes})
 
 
