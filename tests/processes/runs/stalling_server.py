@@ -1,6 +1,7 @@
-"""A server that answers at once, but for the first STALL_S of every PERIOD_S, in which it answers nobody.
+"""A server that answers at once, but for the last STALL_S of the first half of each PERIOD_S, where it answers nobody.
 
-The program's arguments are port, PERIOD_S and STALL_S. Requests that come in a stall are answered at its end.
+Its time begins with the first request. Requests that come in a stall are answered at its end. The program's arguments
+are port, PERIOD_S and STALL_S.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ import time
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def left_s(now_s: float, period_s: float, stall_s: float) -> float:
-    """How long a request that comes now waits for its answer."""
-    return max(0.0, stall_s - now_s % period_s)
+def wait_s(elapsed_s: float, period_s: float, stall_s: float) -> float:
+    """How long a request waits for its answer that comes so long after the first one."""
+    left_s = period_s / 2 - elapsed_s % period_s
+    return left_s if 0 < left_s <= stall_s else 0.0
 
 
 async def serve(port: int, period_s: float, stall_s: float) -> None:
     """Serve until killed."""
+    begun_s = 0.0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun_s
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
-                if (wait_s := left_s(time.time(), period_s, stall_s)) > 0:
-                    await asyncio.sleep(wait_s)
+                now_s = time.monotonic()
+                begun_s = begun_s or now_s
+                if pause_s := wait_s(now_s - begun_s, period_s, stall_s):
+                    await asyncio.sleep(pause_s)
                 writer.write(ANSWER)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
