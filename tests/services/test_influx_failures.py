@@ -56,13 +56,7 @@ class FallingRun:
         """Kill a worker and wait until the master has missed it and its users run again."""
         worker: psutil.Process = self.run.part("--worker ")
         worker.kill()
-        client = self.valkey.client()
-        self.run.wait_for(lambda: self._has_lost_a_worker() or None)
-        self.run.wait_for(lambda: self.run.live(client)["users"] == 20 or None)
-
-    def _has_lost_a_worker(self) -> bool:
-        """Whether the journal tells of it; its users may be back before a snapshot shows that they were gone."""
-        return any(b"worker_lost" in segment.read_bytes() for segment in (self.run.run_folder() / "journal").iterdir())
+        self.run.wait_for_moved_users(20)
 
     def stop_influxdb(self, meanwhile: Callable[[FallingRun], None] = lambda _: None) -> None:
         """Make InfluxDB unavailable for half a minute during the run."""

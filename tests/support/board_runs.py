@@ -12,9 +12,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from loadstone.archive.journal.frame import EntryKind
-from loadstone.archive.journal.reader import read_journal
-from loadstone.domain.event import WorkerLost, decode_event
 from loadstone.domain.usage_tick import Usage, UsageTick, encode_usage
 from loadstone.stream.inbox import send_usage
 from support.loadstone_run import SCENARIOS, LoadstoneRun
@@ -136,13 +133,5 @@ def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer, ste
     run.wait_for(lambda: users() == USERS or None)
     received(100)
     run.part("--worker ").send_signal(signal.SIGKILL)
-    # Its users may run elsewhere a second later, so that no live snapshot ever shows that they were missing.
-    run.wait_for(lambda: _has_lost_a_worker(run) or None)
-    run.wait_for(lambda: users() == USERS or None)
+    run.wait_for_moved_users(USERS)
     received(steady)
-
-
-def _has_lost_a_worker(run: LoadstoneRun) -> bool:
-    (journal,) = run.results.glob("*/journal")
-    events = (decode_event(entry.blob) for entry in read_journal(journal) if entry.kind is EntryKind.EVENTS)
-    return any(isinstance(event.payload, WorkerLost) for event in events)

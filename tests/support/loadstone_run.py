@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import pyarrow.parquet as pq
 
+from loadstone.archive.journal.frame import EntryKind
+from loadstone.archive.journal.reader import read_journal
+from loadstone.domain.event import Users, WorkerLost, decode_event
 from support.environ import without_settings
 from support.processes import port_answers
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from redis import Redis
+
+    from loadstone.domain.event import Event
 
 SCENARIOS = Path(__file__).parents[1] / "processes" / "runs" / "scenarios"
 CALM = ("--objective", "p99<60s")
@@ -170,6 +175,22 @@ class LoadstoneRun:
         """The newest live snapshot of the one run on a stream server of the test's own."""
         found = [json.loads(text) for key in client.scan_iter(match="live:*") if (text := client.get(key))]
         return dict(found[0]) if found else None
+
+    def events_so_far(self) -> list[Event]:
+        """What the journal of its one run tells while it goes on."""
+        entries = read_journal(self.run_folder() / "journal")
+        return [decode_event(entry.blob) for entry in entries if entry.kind is EntryKind.EVENTS]
+
+    def wait_for_moved_users(self, users: int) -> None:
+        """Until a worker is lost and so many users run again, which a live snapshot may still show from before."""
+
+        def moved() -> bool | None:
+            found = self.events_so_far()
+            lost_ns = next((each.at_ns for each in found if isinstance(each.payload, WorkerLost)), None)
+            back_ns = [each.at_ns for each in found if isinstance(each.payload, Users) and each.payload.users == users]
+            return (lost_ns is not None and any(at_ns > lost_ns for at_ns in back_ns)) or None
+
+        self.wait_for(moved)
 
     def events(self) -> list[dict[str, Any]]:
         """The run's events."""

@@ -65,9 +65,10 @@ class RefusedError(Exception):
 
 
 class Admission:
-    """Decides about one entry after another. ``waiting``: runs whose secrets are not there yet, and since when.
+    """Decides about one entry after another. Methods raise `loadstone.stream.client.FAILURES`.
 
-    Methods raise `loadstone.stream.client.FAILURES`; ``refused`` counts the dead letters of this Aggregator.
+    ``waiting``: runs of which an entry came before their secret, and since when, until that entry can be read again.
+    ``refused``: the dead letters of this Aggregator.
     """
 
     def __init__(self, client: Redis, results: Path, clock: Clock) -> None:
@@ -123,9 +124,10 @@ class Admission:
             return False
         self._looked_at_s = now_s
         late = {run: now_s for run, since_s in self.waiting.items() if now_s - since_s >= _PATIENCE_S}
-        self.waiting = {run: since_s for run, since_s in self.waiting.items() if run not in late}
+        decided = {run for run in self.waiting if run in late or self._secrets.find(run)}
+        self.waiting = {run: since_s for run, since_s in self.waiting.items() if run not in decided}
         self._given_up = {run: at_s for run, at_s in self._given_up.items() if now_s - at_s < _FORGOTTEN_AFTER_S} | late
-        return bool(late) or any(self._secrets.find(run) for run in self.waiting)
+        return bool(decided)
 
     def opened(self, run: str) -> None:
         """A run is open, for the first time or again: its secret is needed until it is closed."""
@@ -156,7 +158,6 @@ class Admission:
         if secret is None:
             self._wait(entry.run)
             return False
-        self.waiting.pop(entry.run, None)
         if not secret.proves(entry):
             raise RefusedError("it does not prove that it belongs to its run and stream")
         return True

@@ -188,6 +188,27 @@ def test_entries_that_come_before_the_secret_of_their_run_are_not_lost(deploymen
     assert reasons(deployment) == []
 
 
+def test_entries_that_came_just_before_the_secret_are_not_left_behind_by_those_just_after_it(deployment: Deployment):
+    """On a busy machine a worker's first batch overtakes its master's first event."""
+    aggregator, entries = deployment.start(), whole_run().entries
+    early = next(entry for entry in entries if entry.kind is EntryKind.SAMPLES)
+    send_blob(deployment.client, SAMPLES, early.blob)
+    for _ in range(3):
+        step(aggregator)
+    assert aggregator.admission.waiting
+    deployment.send([entry for entry in entries if entry is not early])
+    wait_until(lambda: step(aggregator) or bool(aggregator.runs), "the run is open")
+    deployment.time.monotonic_s += 0.5
+    step(aggregator)
+    assert not aggregator.closing
+    assert not deployment.results.joinpath("r", "run.json").exists(), "nothing closes a run of which an entry waits"
+    deployment.time.monotonic_s += 1
+    work(aggregator, deployment)
+    assert deployment.ledger() == (60, 60, 0, 0)
+    assert reasons(deployment) == []
+    assert not aggregator.admission.waiting
+
+
 def test_entries_of_many_runs_that_nobody_opened_wait_in_a_bounded_table(deployment: Deployment):
     aggregator = deployment.start()
     for number in range(300):

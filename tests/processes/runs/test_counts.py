@@ -37,7 +37,7 @@ def assert_all_counts_are(run, requests: int, failures: int) -> None:
         "stats.csv": int(aggregated(run)["Request Count"]),
         "locust": found["locust"]["requests"],
     }
-    assert totals == dict.fromkeys(totals, requests)
+    assert totals == dict.fromkeys(totals, requests), found["reasons"]
     assert (found["failures"], int(aggregated(run)["Failure Count"]), found["locust"]["failures"]) == (failures,) * 3
     ledger = found["ledgers"]["archive"]
     assert (ledger["produced"], ledger["dropped"], ledger["unknown"]) == (requests, 0, 0)

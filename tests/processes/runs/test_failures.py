@@ -22,11 +22,6 @@ def users_of(run, client) -> int:
     return (run.live(client) or {"users": 0})["users"]
 
 
-def has_lost_a_worker(run) -> bool:
-    """Whether the run's journal tells of it; its users may be back before a snapshot shows that they were gone."""
-    return any(b"worker_lost" in segment.read_bytes() for segment in (run.run_folder() / "journal").iterdir())
-
-
 def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_run, counting_server, valkey):
     load = (*BUSY, "--workers", "3", "--redis-url", valkey.url)
     run = new_run("mixed", "--host", counting_server.url, *load).start()
@@ -34,8 +29,7 @@ def test_a_killed_worker_is_bounded_its_users_move_and_the_others_are_exact(new_
     run.wait_for(lambda: users_of(run, client) == 20 or None)
     run.wait_for(received(counting_server, 400))
     run.part("--worker ").send_signal(signal.SIGKILL)
-    run.wait_for(lambda: has_lost_a_worker(run) or None)
-    run.wait_for(lambda: users_of(run, client) == 20 or None)
+    run.wait_for_moved_users(20)
     run.wait_for(received(counting_server, 1000, since=counting_server.count().total))
     run.send(signal.SIGINT)
     assert run.finish() == 130, run.output
