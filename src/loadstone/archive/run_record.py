@@ -33,6 +33,7 @@ __all__ = [
     "LocustTotals",
     "NameFigures",
     "ObjectiveRecord",
+    "OmissionRecord",
     "PartRecord",
     "PauseRecord",
     "RunRecord",
@@ -147,6 +148,19 @@ class PauseRecord(Struct, frozen=True, kw_only=True):
     answered: _Count
     expected: Annotated[float, Meta(description="Answers that as many users had in that time otherwise.")]
     doubtful: Annotated[bool, Meta(description="Whether the schedule of the users cannot be the reason.")]
+
+
+class OmissionRecord(Struct, frozen=True, kw_only=True):
+    """What users of a closed run did not send while they waited for a slow target, and percentiles with it."""
+
+    requests: Annotated[_Count, Meta(description="About so many.")]
+    seconds: Annotated[float, Meta(description="In so many seconds of the window.")]
+    rate: Annotated[float, Meta(description="Requests a second that users send while nothing holds them up.")]
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    p999_ms: float
 
 
 class InFlightRecord(Struct, frozen=True, kw_only=True):
@@ -366,6 +380,10 @@ class RunRecord(Struct, frozen=True, kw_only=True, rename={"incarnations": "boot
     lulls: Annotated[
         tuple[PauseRecord, ...], Meta(description="When hardly anybody was, which may be around silences.")
     ] = ()
+    omission: Annotated[
+        OmissionRecord | None,
+        Meta(description="Null where nothing lacks, or it cannot be told, and under the open model."),
+    ] = None
     ending: EndingRecord = EndingRecord()
     unreported: Annotated[
         _Count, Meta(description="Requests that were sent, but reported to nobody; they are not among `requests`.")

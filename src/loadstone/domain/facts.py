@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadstone.domain.ledger import Ledger
+    from loadstone.domain.omission import Omission
     from loadstone.domain.pause import Pause
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.stall import Span, Stall
@@ -138,13 +139,15 @@ class TargetFacts:
     """What users got from the target in the window beside answers.
 
     ``in_flight``: requests that it had not answered. ``silences``: when it answered nobody while users waited;
-    ``lulls``: when it answered hardly anybody, which may be around silences. ``undisturbed``: what ``in_flight`` could
+    ``lulls``: when it answered hardly anybody, which may be around silences. ``omission``: what users did not send
+    because they waited, None under the open model and where nothing lacks. ``undisturbed``: what ``in_flight`` could
     have been if no worker had ever stood still; None where that is the same.
     """
 
     in_flight: InFlight = field(default_factory=InFlight)
     silences: tuple[Pause, ...] = ()
     lulls: tuple[Pause, ...] = ()
+    omission: Omission | None = None
     undisturbed: InFlight | None = None
 
 

@@ -29,6 +29,7 @@ from loadstone.domain.counted import difference_from_locust, notices_of_counts
 from loadstone.domain.doubt import Doubt, any_objective, any_request, workers_text
 from loadstone.domain.generator_doubts import doubts_of_the_generator, lag_limit_ms, stall_notices
 from loadstone.domain.host_doubts import doubts_of_the_host, doubts_of_usage, usage_notices
+from loadstone.domain.kept_pace import pace_notices
 from loadstone.domain.objective import number_text
 from loadstone.domain.rollup import MAX_DURATION_US, Rollup
 from loadstone.domain.scenario_exit import exit_doubts, exit_notices, exit_reasons
@@ -215,6 +216,7 @@ def _notices_of_requests(objectives: Sequence[Objective], facts: RunFacts) -> It
         yield f"{facts.ledger.dropped} requests were dropped, and at most {facts.ledger.unknown} are unknown"
     yield from arrival_notices(facts)
     yield from target_notices(facts)
+    yield from pace_notices(objectives, facts)
     if facts.aborted and not facts.target.in_flight.cut:
         yield f"{facts.aborted} requests were cut off in flight when users stopped"
     if facts.total.err and not any(objective.metric == "failures" for objective in objectives):

@@ -70,10 +70,10 @@ def due_ns(run: LoadstoneRun) -> np.ndarray:
 
 
 @pytest.fixture
-def stalling_server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server that answers nobody for three seconds of eight."""
+def stalling_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that answers nobody for three seconds of eight, or for as many as a test wants."""
     port = free_port()
-    command = [sys.executable, STALLING, str(port), str(PERIOD_S), str(STALL_S)]
+    command = [sys.executable, STALLING, str(port), str(PERIOD_S), str(getattr(request, "param", STALL_S))]
     server = ServerProcess(command, log=tmp_path / "stalling.log", ready=lambda: port_answers(port)).start()
     yield f"http://127.0.0.1:{port}"
     server.stop()
@@ -84,15 +84,42 @@ def test_percentiles_of_a_server_that_stalls_are_those_that_callers_feel(new_run
     run = new_run("arrives", "--host", stalling_server, *load)
     assert run.run() == 0, run.output
     figures = run.run_json()["summary"]["window"]["total"]
-    due_s = due_ns(run) / NS
-    left_s = PERIOD_S / 2 - (due_s - begun_ns(run)[0] / NS) % PERIOD_S
-    felt_ms = 1000 * np.where((left_s > 0) & (left_s <= STALL_S), left_s, 0)
+    felt_ms = felt_at(due_ns(run), begun_ns(run)[0])
     assert figures["p99_ms"] == pytest.approx(np.percentile(felt_ms, 99), rel=0.03)
     felt = {"p90_ms": np.percentile(felt_ms, 90), "p95_ms": np.percentile(felt_ms, 95), "mean_ms": felt_ms.mean()}
     for figure, least_ms in felt.items():
         # Who came last in a stall stands behind all the others when they are answered.
         assert 0.99 * least_ms < figures[figure] < 1.15 * least_ms
     assert figures["service"]["p99_ms"] == pytest.approx(figures["p99_ms"], rel=0.02), "the generator kept up"
+
+
+def felt_at(at_ns: np.ndarray, first_ns: int, stall_s: float = STALL_S) -> np.ndarray:
+    """How long callers of the stalling server wait who come at these moments; its first request came at another, ms."""
+    left_s = PERIOD_S / 2 - (at_ns - first_ns) / NS % PERIOD_S
+    return 1000 * np.where((left_s > 0) & (left_s <= stall_s), left_s, 0)
+
+
+@pytest.mark.parametrize("stalling_server", [2.0], indirect=True)
+def test_a_closed_run_says_what_its_percentiles_hide(new_run, stalling_server: str):
+    """Ten users that ask ten times a second, if the server lets them, are callers of the rate above."""
+    load = ("-u", "10", "-r", "100", "-t", "17s", "--objective", "p95<500ms")
+    run = new_run("paced", "--host", stalling_server, *load)
+    assert run.run() == 0, run.output
+    found, table = run.run_json(), pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
+    first_ns = table["start"].astype("int64").min()
+    felt_ms = felt_at(np.linspace(found["window"]["start_ns"], found["window"]["end_ns"], 100_000), first_ns, 2.0)
+    kept, measured = found["omission"], found["summary"]["window"]["total"]
+    assert measured["p95_ms"] < 100, "four of 17 seconds in which nobody was answered are hidden"
+    for percent in (90, 95, 99):
+        assert kept[f"p{percent}_ms"] == pytest.approx(np.percentile(felt_ms, percent), rel=0.1)
+    assert kept["rate"] == pytest.approx(100, rel=0.05)
+    assert 0.6 < kept["requests"] / (100 * 2.0 * 2) < 1.05, (
+        "those that wait were sent, and edges of stalls are not told"
+    )
+    (notice,) = (each for each in found["notices"] if "kept their pace" in each)
+    assert f"p95 would be {kept['p95_ms']:.4g} ms" in notice
+    assert "p95<500ms would be missed" in notice
+    assert "kept their pace" in run.output
 
 
 @pytest.mark.parametrize("spread", list(Spread))

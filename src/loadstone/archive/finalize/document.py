@@ -22,6 +22,7 @@ from loadstone.archive.run_record import (
     LocustTotals,
     NameFigures,
     ObjectiveRecord,
+    OmissionRecord,
     PartRecord,
     PauseRecord,
     RunRecord,
@@ -31,6 +32,7 @@ from loadstone.archive.run_record import (
     WorkerHealth,
 )
 from loadstone.domain.in_flight import figure_us, percentiles_us
+from loadstone.domain.kept_pace import kept_pace_ms
 from loadstone.domain.objective import ObjectiveResult
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S, US_PER_MS, iso
@@ -113,6 +115,7 @@ def run_record(closing: Closing) -> RunRecord:
         in_flight=_in_flight(facts.target.in_flight),
         silences=_pauses(facts.target.silences, facts.window),
         lulls=_pauses(facts.target.lulls, facts.window),
+        omission=_omission(facts),
         ending=_ending(facts),
         unreported=facts.unreported,
         lone_errors=facts.lone_errors,
@@ -254,6 +257,14 @@ def _pauses(pauses: Iterable[Pause], window: Window) -> tuple[PauseRecord, ...]:
         )
         for pause in sorted(longest, key=lambda pause: pause.start_ns)
     )
+
+
+def _omission(facts: RunFacts) -> OmissionRecord | None:
+    found = facts.target.omission
+    if found is None:
+        return None
+    kept = dict(zip(_PERCENTS, kept_pace_ms(facts, tuple(_PERCENTS.values())), strict=True))
+    return OmissionRecord(requests=found.rollup.n, seconds=found.seconds, rate=found.rate, **kept)
 
 
 def _ending(facts: RunFacts) -> EndingRecord:

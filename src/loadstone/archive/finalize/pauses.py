@@ -49,6 +49,15 @@ class UserSeconds:
             return (end_ns - start_ns) / NS_PER_S
         return self._up_to(end_ns / NS_PER_S) - self._up_to(start_ns / NS_PER_S)
 
+    def until(self, at_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Users times seconds up to each moment, shape (n,)."""
+        seconds = at_ns / NS_PER_S
+        if not self._seconds:
+            return seconds
+        at = np.searchsorted(self._seconds, seconds, "right") - 1
+        area, users, since = (np.array(each)[at] for each in (self._area, self._users, self._seconds))
+        return np.where(at >= 0, area + users * (seconds - since), 0.0)
+
     def _up_to(self, second: float) -> float:
         at = bisect_right(self._seconds, second) - 1
         return self._area[at] + self._users[at] * (second - self._seconds[at]) if at >= 0 else 0.0

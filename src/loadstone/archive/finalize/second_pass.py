@@ -12,6 +12,7 @@ from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
 from loadstone.archive.finalize.in_flight import InFlightAtEnd
 from loadstone.archive.finalize.pauses import Waiting
 from loadstone.archive.finalize.services import ServicesInWindow
+from loadstone.archive.finalize.starts import StartsInWindow
 from loadstone.archive.finalize.tables import RequestTable, RollupTable, UsageTable
 from loadstone.archive.finalize.undisturbed import Undisturbed
 from loadstone.archive.folder import temporary_name
@@ -57,6 +58,7 @@ class SecondPass:
         self.in_flight = InFlightAtEnd(window, stop_timeout_s, self.undisturbed)
         self.silences = Waiting(found.answers.silences(window))
         self.lulls = Waiting(found.answers.lulls(window))
+        self.starts = StartsInWindow(window)
         self.seconds = Seconds(window, ())
         self._window = window
         self._folder = folder
@@ -80,8 +82,7 @@ class SecondPass:
                 self.failures.count(block)
                 for gathering in (self.seconds, self.undisturbed, self.in_flight, self.silences, self.lulls):
                     gathering.take(block)
-                if open_model:
-                    self.lateness.take(block)
+                (self.lateness if open_model else self.starts).take(block)
                 self.seconds.complete(self.first_pass.watermark_after(batches))
         for waiting in (self.silences, self.lulls):
             waiting.take_cut(self.in_flight.cut, self.names)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.finalize.second_pass import SecondPass
     from loadstone.domain.facts import WorkerFacts
+    from loadstone.domain.omission import Omission
 
 __all__ = ["target_facts"]
 
@@ -21,7 +22,7 @@ _MEDIAN = 50.0
 
 
 def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFacts:
-    """Requests in flight, silences and lulls of the window, in which its ``workers`` may have stood still."""
+    """Requests in flight, silences, lulls and omission of the window, in which its ``workers`` may have stood still."""
     found, window = second.first_pass, second.first_pass.window
     stuck = sum(incarnation.ledger.stuck for incarnation in found.state.incarnations.values())
     totals = second.seconds.window_totals
@@ -45,4 +46,17 @@ def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFa
         )
         for later in (second.in_flight.later, second.in_flight.quicker)
     )
-    return TargetFacts(in_flight=in_flight, undisturbed=quicker, silences=silences, lulls=lulls)
+    return TargetFacts(
+        in_flight=in_flight,
+        undisturbed=quicker,
+        silences=silences,
+        lulls=lulls,
+        omission=_omission(second, users, workers),
+    )
+
+
+def _omission(second: SecondPass, users: UserSeconds, workers: Sequence[WorkerFacts]) -> Omission | None:
+    if second.first_pass.open_model:
+        return None
+    second.starts.take_cut(second.in_flight.cut)
+    return second.starts.omission(users, (stall for worker in workers for stall in worker.stalls))
