@@ -34,12 +34,13 @@ def pace_notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[s
     omission, measured = facts.target.omission, percentiles_us(facts.total, facts.target.in_flight.total, _SHOWN)
     if omission is None:
         return
+    both_ms = zip(_SHOWN, kept_pace_ms(facts, _SHOWN), [each / US_PER_MS for each in measured], strict=True)
     higher = [
-        (f"p{percent:g}", number_text(kept_ms), number_text(us / US_PER_MS))
-        for percent, kept_ms, us in zip(_SHOWN, kept_pace_ms(facts, _SHOWN), measured, strict=True)
-        if kept_ms > max(_MATTERS * us / US_PER_MS, us / US_PER_MS + _MATTERS_MS)
+        f"p{percent:g} would be {number_text(kept_ms)} ms instead of {number_text(found_ms)} ms"
+        for percent, kept_ms, found_ms in both_ms
+        if kept_ms > max(_MATTERS * found_ms, found_ms + _MATTERS_MS)
     ]
-    would = [", ".join(f"{p} would be {kept} ms instead of {found} ms" for p, kept, found in higher)] if higher else []
+    would = [", ".join(higher)] if higher else []
     missed = [each.text for each in objectives if _is_missed_only_then(each, facts)]
     would += [f"{', '.join(missed)} would be missed"] if missed else []
     if would:

@@ -40,8 +40,8 @@ LONG_TICKS: Final = 2
 """A request that takes so many ticks keeps its user from sending in at least one of them."""
 _WAITING: Final = 4
 _SHARE: Final = 0.5
-_MOST_POINTS: Final = 20
-"""The lacking requests of a part stand at so many moments at most, which is often enough for how a stall ends."""
+_POINTS: Final = (np.arange(20) + 0.5) / 20
+"""Where in its part the lacking requests of a slow part stand, which is often enough for how a stall ends."""
 _HIGH: Final = 0.9
 """A target that is slow for less than 90 % of the time shows the pace of its users in the rest of it."""
 
@@ -93,17 +93,18 @@ def omission(starts: Starts, user_seconds: NDArray[np.float64], tick_ns: int) ->
     if held_up[some].all():
         return None
     pace = float(sent[~held_up].sum() / users[~held_up].sum())
-    slow = np.flatnonzero(_held_up(pace * users, sent, long, most))
-    lacking = pace * users[slow] - sent[slow]
-    at_ns, weights = _moments(slow, lacking, size * tick_ns)
+    slow = np.flatnonzero(_with_neighbours(_held_up(pace * users, sent, long, most)))
+    at_ns = (slow[:, np.newaxis] + _POINTS) * (size * tick_ns)
     values_us, waited = _durations_us(at_ns, starts)
-    kept = waited & judged[np.minimum((at_ns // tick_ns).astype(np.int64), len(judged) - 1)]
-    if weights[kept].sum() < 1:
+    waited &= judged[np.minimum((at_ns // tick_ns).astype(np.int64), len(judged) - 1)]
+    lacking = np.maximum(pace * users[slow] - sent[slow], 0.0) / np.maximum(np.count_nonzero(waited, axis=1), 1)
+    weights = np.broadcast_to(lacking[:, np.newaxis], waited.shape)[waited]
+    if weights.sum() < 1:
         return None
     return Omission(
-        seconds=len(np.unique(at_ns[kept] // (size * tick_ns))) * size * tick_s,
+        seconds=float(np.count_nonzero(waited) * size * tick_s / len(_POINTS)),
         rate=pace * float(users.sum() / (np.count_nonzero(judged) * tick_s)),
-        rollup=_rollup(values_us[kept], weights[kept]),
+        rollup=_rollup(values_us[waited], weights),
     )
 
 
@@ -127,19 +128,16 @@ def _held_up(
     return few
 
 
-def _moments(
-    slow: NDArray[np.int64], lacking: NDArray[np.float64], length_ns: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """When lacking requests would have been sent, evenly in each slow part, and for how many each moment stands."""
-    points = np.minimum(np.ceil(lacking), _MOST_POINTS).astype(np.int64)
-    part = np.repeat(slow, points)
-    first = np.repeat(np.cumsum(points) - points, points)
-    within = (np.arange(len(part)) - first + 0.5) / np.repeat(points, points)
-    return (part + within) * length_ns, np.repeat(lacking / np.maximum(points, 1), points)
+def _with_neighbours(held_up: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A stall begins in the part before the first one with few requests, and ends in the part after the last one."""
+    around = held_up.copy()
+    around[:-1] |= held_up[1:]
+    around[1:] |= held_up[:-1]
+    return around
 
 
 def _durations_us(at_ns: NDArray[np.float64], starts: Starts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """How long a request that is sent at each of these moments takes, and whether the one before it is in flight."""
+    """How long a request takes that is sent at each of these moments, and whether the one before it is in flight."""
     some = np.flatnonzero(starts.n)
     sent_ns = np.column_stack((starts.first_ns[some], starts.last_ns[some])).ravel()
     took_us = np.column_stack((starts.first_us[some], starts.last_us[some])).ravel()
