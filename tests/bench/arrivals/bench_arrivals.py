@@ -23,6 +23,7 @@ from support.loadstone_run import SCENARIOS, LoadstoneRun
 from support.nginx_server import NginxServer
 from support.processes import ServerProcess, free_port, port_answers
 from support.servers import server_binary
+from support.stall_picture import Panel, picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,10 @@ COST_RATE, COST_USERS, COST_SECONDS = 1_000, 100, 15
 CLOSED: Final = Path(__file__).with_name("closed.py")
 STALLING: Final = SCENARIOS.parent / "stalling_server.py"
 PERIOD_S, STALL_S, STALL_RATE = 10.0, 1.0, 200
+TITLES: Final = {
+    "open": f"Open model: {STALL_RATE} arrivals a second",
+    "closed": f"Closed model: 20 users, {STALL_RATE // 20} requests a second each",
+}
 PERCENTS: Final = (50, 90, 95, 99)
 
 
@@ -168,6 +173,7 @@ def bench_a_server_that_stalls(tmp_path: Path):
         "open": (SCENARIOS / "arrives.py", ("--rate", f"{STALL_RATE}/s", "--max-users", "1000"), {}),
         "closed": (CLOSED, ("-u", "20", "-r", "500"), {"BENCH_PER_USER": str(STALL_RATE / 20)}),
     }
+    panels: list[Panel] = []
     print(f"\n\n{STALL_S:g} s of {PERIOD_S:g} s nobody is answered, {STALL_RATE}/s, {SECONDS} s\n")
     print("| ms | p50 | p90 | p95 | p99 |\n|---|---|---|---|---|")
     for name, (scenario, model, variables) in models.items():
@@ -180,6 +186,20 @@ def bench_a_server_that_stalls(tmp_path: Path):
         finally:
             server.stop()
         print_stalls(name, run)
+        panels.append(panel_of(name, run))
+    if folder := os.environ.get("LOADSTONE_BENCH_PICTURES"):
+        (Path(folder) / "stall.svg").write_text(picture(panels, seconds=8, most_ms=1000 * STALL_S))
+
+
+def panel_of(name: str, run: LoadstoneRun) -> Panel:
+    """The requests of a run by when they were to begin, from a second before its second stall on."""
+    table = pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
+    start_s = table["start"].astype("int64").to_numpy() / 1e9
+    late_us = table["late_us"].fillna(0).to_numpy() if "late_us" in table else 0
+    figures = run.run_json()["summary"]["window"]["total"]
+    below = f"p95 {figures['p95_ms']:,.0f} ms, p99 {figures['p99_ms']:,.0f} ms"
+    begin_s = start_s.min() + PERIOD_S * 1.5 - STALL_S - 1
+    return Panel(TITLES[name], below, start_s - late_us / 1e6 - begin_s, (table["rt_us"].to_numpy() + late_us) / 1000)
 
 
 def print_stalls(name: str, run: LoadstoneRun) -> None:

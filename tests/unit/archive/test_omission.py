@@ -144,9 +144,9 @@ def test_what_users_measured_says_too_little_and_the_notice_tells_what_it_would_
     (notice,) = pace_notices(objectives, found)
     assert found.total.percentile_us(99) == pytest.approx(5000, rel=0.005)
     assert notice == (
-        "closed model: while the target was slow, users waited, and sent about 4,749 requests fewer than usual in 6.072 "
-        "s of the window. Had they kept their pace, p95 would be 494.6 ms instead of 5.008 ms, p99 would be 895 ms "
-        "instead of 5.008 ms, and p95<100ms would be missed. With `--rate 799.6/s` nobody waits for answers"
+        "closed model: while the target was slow, users waited, and sent about 4,749 requests fewer than usual in "
+        "6.072 s of the window. Had they kept their pace, p95 would be 494.6 ms instead of 5.008 ms, p99 would be 895 "
+        "ms instead of 5.008 ms, and p95<100ms would be missed. With `--rate 799.6/s` nobody waits for answers"
     )
 
 
