@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "picture"]
 
-WIDTH, HEIGHT, GAP = 440, 230, 40
-LEFT, TOP = 60, 60
+WIDTH, HEIGHT, GAP = 420, 230, 80
+LEFT, TOP = 70, 60
 STEP_MS: Final = 250
 STYLE: Final = """
 text { font: 13px system-ui, sans-serif; fill: #1f2937 } .title { font-weight: 600; font-size: 15px }
@@ -36,7 +36,7 @@ class Panel(NamedTuple):
 
 def picture(panels: Sequence[Panel], seconds: float, most_ms: float) -> str:
     """An SVG of the first ``seconds`` of each panel, up to ``most_ms``."""
-    size = f"{LEFT + len(panels) * (WIDTH + GAP)} {TOP + HEIGHT + 50}"
+    size = f"{LEFT + len(panels) * (WIDTH + GAP) - GAP // 2} {TOP + HEIGHT + 50}"
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">', f"<style>{STYLE}</style>"]
     for number, panel in enumerate(panels):
         place = f'<g transform="translate({LEFT + number * (WIDTH + GAP)},{TOP})">'

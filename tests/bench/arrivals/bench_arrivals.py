@@ -196,10 +196,16 @@ def panel_of(name: str, run: LoadstoneRun) -> Panel:
     table = pq.read_table(run.run_folder() / "requests.parquet").to_pandas()
     start_s = table["start"].astype("int64").to_numpy() / 1e9
     late_us = table["late_us"].fillna(0).to_numpy() if "late_us" in table else 0
-    figures = run.run_json()["summary"]["window"]["total"]
-    below = f"p95 {figures['p95_ms']:,.0f} ms, p99 {figures['p99_ms']:,.0f} ms"
+    found = run.run_json()
+    below = f"measured: {two_percentiles(found['summary']['window']['total'])}"
+    if found["omission"]:
+        below += f"; had users kept their pace: {two_percentiles(found['omission'])}"
     begin_s = start_s.min() + PERIOD_S * 1.5 - STALL_S - 1
     return Panel(TITLES[name], below, start_s - late_us / 1e6 - begin_s, (table["rt_us"].to_numpy() + late_us) / 1000)
+
+
+def two_percentiles(figures: dict[str, Any]) -> str:
+    return f"p95 {figures['p95_ms']:,.0f} ms, p99 {figures['p99_ms']:,.0f} ms"
 
 
 def print_stalls(name: str, run: LoadstoneRun) -> None:
