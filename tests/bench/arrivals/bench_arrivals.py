@@ -120,9 +120,9 @@ def gap_lines(rate: int, run: LoadstoneRun) -> list[str]:
 def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path):
     """CPU of the one worker in its window, as it measures itself, for each request."""
     load = ("--host", nginx.url, "-t", f"{COST_SECONDS}s", "--workers", "1")
-    paced = {"BENCH_PER_USER": str(COST_RATE / COST_USERS)}
+    rest = {"BENCH_REST_S": str(COST_USERS / COST_RATE)}
     runs = {
-        "closed, 100 users at 10/s each": (CLOSED, ("-u", str(COST_USERS), "-r", "500"), paced),
+        BASE: (CLOSED, ("-u", str(COST_USERS), "-r", "500"), rest),
         "open, Poisson": (SCENARIOS / "arrives.py", ("--rate", f"{COST_RATE}/s"), {}),
         "open, constant": (SCENARIOS / "arrives.py", ("--rate", f"{COST_RATE}/s", "--arrivals", "constant"), {}),
         "closed, 20 users without a rest": (CLOSED, ("-u", "20", "-r", "500"), {}),
@@ -135,7 +135,7 @@ def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path):
             costs[name].append(1e4 * found["worker_health"][0]["cpu_pct"] / per_second)
         if vegeta():
             costs[VEGETA].append(vegeta_cost(nginx.url))
-    base = costs["closed, 100 users at 10/s each"]
+    base = costs[BASE]
     print(f"\n\n{COST_RATE:,} requests/s on one worker with everything recorded, {ROUNDS} interleaved rounds\n")
     print("| generator | us of CPU per request | x closed at the same rate |\n|---|---|---|")
     for name, mine in costs.items():
@@ -143,6 +143,7 @@ def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path):
         print(f"| {name} | {spread(mine, 1)} | {spread(ratios)} |")
 
 
+BASE: Final = f"closed, {COST_USERS} users that rest for 50 to 150 ms"
 VEGETA: Final = "vegeta (Go), constant"
 
 
@@ -171,7 +172,7 @@ def bench_a_server_that_stalls(tmp_path: Path):
     load = ("-t", f"{SECONDS}s", "--workers", "2")
     models = {
         "open": (SCENARIOS / "arrives.py", ("--rate", f"{STALL_RATE}/s", "--max-users", "1000"), {}),
-        "closed": (CLOSED, ("-u", "20", "-r", "500"), {"BENCH_PER_USER": str(STALL_RATE / 20)}),
+        "closed": (CLOSED, ("-u", "20", "-r", "500"), {"BENCH_PACE_S": str(20 / STALL_RATE)}),
     }
     panels: list[Panel] = []
     print(f"\n\n{STALL_S:g} s of {PERIOD_S:g} s nobody is answered, {STALL_RATE}/s, {SECONDS} s\n")

@@ -1,16 +1,19 @@
-"""Closed counterparts of one quick request per arrival: users that keep a pace, and users that never rest."""
+"""Closed counterparts of one quick request per arrival: users that keep a pace, that rest for as long, or not at all."""
 
 import os
 
-from locust import constant, constant_throughput, task
+from locust import between, constant, constant_throughput, task
 
 from loadstone.lean import LeanHttpUser
 
-PER_SECOND = float(os.environ.get("BENCH_PER_USER", "0"))
+PACE_S = float(os.environ.get("BENCH_PACE_S", "0"))
+REST_S = float(os.environ.get("BENCH_REST_S", "0"))
 
 
 class Caller(LeanHttpUser):
-    wait_time = constant_throughput(PER_SECOND) if PER_SECOND else constant(0)
+    wait_time = (
+        constant_throughput(1 / PACE_S) if PACE_S else between(0.5 * REST_S, 1.5 * REST_S) if REST_S else constant(0)
+    )
 
     @task
     def call(self):
