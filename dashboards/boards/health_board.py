@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, RES, RUN, TIME_RANGE, series, table
-from boards.shared import help_text
+from boards.shared import DASHED, OPEN_ONLY, help_text
 
 __all__ = ["HEALTH_BOARD"]
 
@@ -18,6 +18,8 @@ _HELP: Final = (
 )
 _LAG_MS: Final = 10
 """From this lag on a verdict is inconclusive; tight objectives lower the bound (docs/reference/objectives.md)."""
+_RATES_OVER: Final = "5s"
+"""Workers report about once a second, so shorter intervals would show the jitter of their reports."""
 _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {TIME_RANGE}'
 
 
@@ -88,6 +90,42 @@ def _delivered(title: str, description: str, field: str, during: str, unit: str 
     return panels.stat(title, description, unit, series(query), **more)
 
 
+def _arrivals() -> Any:
+    rates = ", ".join(
+        f'non_negative_derivative(max("arrivals_{what}"), 1s) AS "{what}"' for what in ("planned", "sent")
+    )
+    inner = f'SELECT {rates} {_WORKERS} GROUP BY time({_RATES_OVER}), "worker"'
+    return panels.timeseries(
+        "Arrivals per second",
+        f"Arrivals that the rate asks for, and those that were sent, of all workers together. {OPEN_ONLY}",
+        "reqps",
+        series(
+            f'SELECT sum("planned") AS "planned", sum("sent") AS "sent" FROM ({inner}) WHERE {TIME_RANGE} '
+            f"GROUP BY time({_RATES_OVER}) fill(none)"
+        ),
+        columns={"planned": DASHED},
+    )
+
+
+def _not_sent() -> Any:
+    return _sum(
+        "Arrivals not sent",
+        f"Arrivals that found no free user; more than 0.1 % make a run inconclusive. {OPEN_ONLY}",
+        "arrivals_not_sent",
+        steps=((None, panels.GOOD), (1, panels.BAD)),
+    )
+
+
+def _lateness() -> Any:
+    return _per_worker(
+        "Lateness of arrivals",
+        "99th percentile of how late iterations began. Above 5 ms, or 5 % of the tightest latency objective if that is "
+        f"more, a run is inconclusive. {OPEN_ONLY}",
+        "ms",
+        '"lateness_p99_ms"',
+    )
+
+
 def _lost() -> Any:
     return panels.table(
         "Workers that joined, were lost or restarted",
@@ -140,6 +178,7 @@ HEALTH_BOARD: Final = Board(
                 (3, _missing()),
             ),
         ),
+        Row(8, ((9, _arrivals()), (6, _not_sent()), (9, _lateness()))),
         Row(
             8,
             (
