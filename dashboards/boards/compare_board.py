@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import ALIGNED_RANGE, Board, Row
 from boards.influx import LAST_YEAR, TIME_RANGE, series, table
-from boards.shared import EITHER_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import EITHER_MODEL, LATENCY, NO_RATE, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["COMPARE_BOARD"]
 
@@ -22,9 +22,9 @@ _PER_SECOND: Final = "/ 10"
 """``rollup_aligned`` has time buckets of ten seconds."""
 
 
-def _overlay(title: str, description: str, unit: str, select: str) -> Any:
+def _overlay(title: str, description: str, unit: str, select: str, **more: Any) -> Any:
     query = f'SELECT {select} FROM "rollup_aligned" WHERE {_CHOSEN} AND {TIME_RANGE} GROUP BY "run"'
-    return panels.timeseries(title, description, unit, series(query, "$tag_run"))
+    return panels.timeseries(title, description, unit, series(query, "$tag_run"), **more)
 
 
 def _percent(field: str, base: str, title: str) -> str:
@@ -146,6 +146,7 @@ COMPARE_BOARD: Final = Board(
                         "Runs without a rate have no line.",
                         LATENCY,
                         '"service_p95"',
+                        empty=NO_RATE,
                     ),
                 ),
             ),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, RES, RUN, TIME_RANGE, series, table
-from boards.shared import DASHED, OPEN_ONLY, help_text
+from boards.shared import DASHED, NO_RATE, OPEN_ONLY, help_text
 
 __all__ = ["HEALTH_BOARD"]
 
@@ -59,10 +59,9 @@ def _largest(title: str, description: str, field: str, unit: str) -> Any:
     return panels.stat(title, description, unit, series(f'SELECT max("{field}") AS "{title}" {_WORKERS}'))
 
 
-def _per_worker(title: str, description: str, unit: str, select: str, *, group: str = "") -> Any:
-    return panels.timeseries(
-        title, description, unit, series(f'SELECT {select} {_WORKERS} GROUP BY {group}"worker"', "worker $tag_worker")
-    )
+def _per_worker(title: str, description: str, unit: str, select: str, *, group: str = "", **more: Any) -> Any:
+    query = series(f'SELECT {select} {_WORKERS} GROUP BY {group}"worker"', "worker $tag_worker")
+    return panels.timeseries(title, description, unit, query, **more)
 
 
 def _workers() -> Any:
@@ -104,6 +103,7 @@ def _arrivals() -> Any:
             f"GROUP BY time({_RATES_OVER}) fill(none)"
         ),
         columns={"planned": DASHED},
+        empty=NO_RATE,
     )
 
 
@@ -113,6 +113,7 @@ def _not_sent() -> Any:
         f"Arrivals that found no free user; more than 0.1 % make a run inconclusive. {OPEN_ONLY}",
         "arrivals_not_sent",
         steps=((None, panels.GOOD), (1, panels.BAD)),
+        empty=NO_RATE,
     )
 
 
@@ -123,6 +124,7 @@ def _lateness() -> Any:
         f"more, a run is inconclusive. {OPEN_ONLY}",
         "ms",
         '"lateness_p99_ms"',
+        empty=NO_RATE,
     )
 
 
@@ -178,7 +180,6 @@ HEALTH_BOARD: Final = Board(
                 (3, _missing()),
             ),
         ),
-        Row(8, ((9, _arrivals()), (6, _not_sent()), (9, _lateness()))),
         Row(
             8,
             (
@@ -282,6 +283,7 @@ HEALTH_BOARD: Final = Board(
                 (16, _lost()),
             ),
         ),
+        Row(8, ((9, _arrivals()), (6, _not_sent()), (9, _lateness()))),
         Row(
             4,
             (

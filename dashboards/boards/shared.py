@@ -17,6 +17,7 @@ __all__ = [
     "EITHER_MODEL",
     "FAILED_STEPS",
     "LATENCY",
+    "NO_RATE",
     "OPEN_ONLY",
     "TO_RUN",
     "VERDICT_COLORS",
@@ -42,6 +43,8 @@ EITHER_MODEL: Final = (
 )
 """The same where a run may have one."""
 OPEN_ONLY: Final = "Empty for runs without a rate."
+NO_RATE: Final = "no rate of arrivals: closed model"
+"""What a panel of the open model shows for the other runs."""
 FAILED_STEPS: Final = ((None, panels.GOOD), (0.1, panels.WARNING), (1.0, panels.BAD))
 """Thresholds of the percentage of failed requests."""
 VERDICT_COLORS: Final = {"pass": panels.GOOD, "fail": panels.BAD, "inconclusive": panels.WARNING}
