@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, PER_SECOND, RES, RUN, SERVICES, TIME_RANGE, series, table
-from boards.shared import CLOSED_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, containers, cpu, help_text, memory, throttling
+from boards.shared import EITHER_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, containers, cpu, help_text, memory, throttling
 
 __all__ = ["CAPACITY_BOARD"]
 
@@ -119,7 +119,7 @@ CAPACITY_BOARD: Final = Board(
                     _knee(
                         "Latency against requests per second",
                         "Each point is one time bucket. At the knee, p95 rises but requests per second no longer do. "
-                        f"{CLOSED_MODEL}",
+                        f"{EITHER_MODEL}",
                         "requests/s",
                         f'"n" {PER_SECOND}',
                         "reqps",
@@ -129,7 +129,7 @@ CAPACITY_BOARD: Final = Board(
                     12,
                     _knee(
                         "Latency against users",
-                        f"Each point is one time bucket: p95 by number of users. {CLOSED_MODEL}",
+                        f"Each point is one time bucket: p95 by number of users. {EITHER_MODEL}",
                         "users",
                         '"users"',
                         "short",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import ALIGNED_RANGE, Board, Row
 from boards.influx import LAST_YEAR, TIME_RANGE, series, table
-from boards.shared import CLOSED_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import EITHER_MODEL, LATENCY, NO_RATE, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["COMPARE_BOARD"]
 
@@ -22,9 +22,9 @@ _PER_SECOND: Final = "/ 10"
 """``rollup_aligned`` has time buckets of ten seconds."""
 
 
-def _overlay(title: str, description: str, unit: str, select: str) -> Any:
+def _overlay(title: str, description: str, unit: str, select: str, **more: Any) -> Any:
     query = f'SELECT {select} FROM "rollup_aligned" WHERE {_CHOSEN} AND {TIME_RANGE} GROUP BY "run"'
-    return panels.timeseries(title, description, unit, series(query, "$tag_run"))
+    return panels.timeseries(title, description, unit, series(query, "$tag_run"), **more)
 
 
 def _percent(field: str, base: str, title: str) -> str:
@@ -83,10 +83,11 @@ def _colored(low: str, high: str, limit: float = _WORSE) -> dict[str, Any]:
 def _figures() -> Any:
     return panels.table(
         "Figures",
-        "Verdict, load, latency and usage of each selected run.",
+        "Verdict, load, latency and usage of each selected run; the service time is that of runs with a rate.",
         table(
             'SELECT "verdict" AS "verdict", "users_peak" AS "users", "rps" AS "requests/s", '
             '"failures_pct" AS "failed", "mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99", '
+            '"service_p95_ms" AS "service p95", '
             '"target_cpu_cores" AS "CPU", "target_mem_bytes" AS "memory", '
             '"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" '
             f'FROM "run_summary" WHERE {_CHOSEN} AND {LAST_YEAR} GROUP BY "run"'
@@ -96,7 +97,7 @@ def _figures() -> Any:
             "verdict": {"mappings": [each.to_json() for each in VERDICT_WORDS]},
             "failed": {"unit": "percent"},
             "memory": {"unit": "bytes"},
-            **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "p50", "p95", "p99")},
+            **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "p50", "p95", "p99", "service p95")},
         },
         hidden=("Time", "from_ms", "to_ms"),
     )
@@ -130,11 +131,22 @@ COMPARE_BOARD: Final = Board(
         Row(
             9,
             (
-                (12, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "timed" AS "mean"')),
+                (8, _overlay("Mean", "Mean response time in each run.", LATENCY, '"rt_sum" / "timed" AS "mean"')),
                 (
-                    12,
+                    8,
                     _overlay(
-                        "p95", f"95th percentile of the response time in each run. {CLOSED_MODEL}", LATENCY, '"p95"'
+                        "p95", f"95th percentile of the response time in each run. {EITHER_MODEL}", LATENCY, '"p95"'
+                    ),
+                ),
+                (
+                    8,
+                    _overlay(
+                        "Service p95",
+                        "95th percentile of the service time, from sent to answered, in each run. "
+                        "Runs without a rate have no line.",
+                        LATENCY,
+                        '"service_p95"',
+                        empty=NO_RATE,
                     ),
                 ),
             ),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_MINUTE, NAMES, PER_SECOND, RES, RUN, SECONDS, TIME_RANGE, series, table
-from boards.shared import CLOSED_MODEL, LATENCY, endpoints, help_text, objective_line
+from boards.shared import DOTTED, EITHER_MODEL, LATENCY, endpoints, help_text, objective_line
 
 __all__ = ["BUCKETS_MS", "ENDPOINT_BOARD"]
 
@@ -40,10 +40,13 @@ def _heatmap() -> Any:
 def _percentiles() -> Any:
     return panels.timeseries(
         "Percentiles by name",
-        f"Percentiles of the response time by request name, and the objective. {CLOSED_MODEL}",
+        "Percentiles of the response time by request name, and the objective; dotted, for runs with a rate, p95 of the "
+        f"service time. {EITHER_MODEL}",
         LATENCY,
         series(f'SELECT "p50", "p95", "p99" {_BY_NAME}', "$tag_method $tag_name $col"),
         objective_line("B"),
+        series(f'SELECT "service_p95" AS "service p95" {_BY_NAME}', "$tag_method $tag_name $col", "C"),
+        columns={"/ service p95$/": DOTTED},
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, RES, RUN, TIME_RANGE, series, table
-from boards.shared import help_text
+from boards.shared import DASHED, NO_RATE, OPEN_ONLY, help_text
 
 __all__ = ["HEALTH_BOARD"]
 
@@ -18,6 +18,8 @@ _HELP: Final = (
 )
 _LAG_MS: Final = 10
 """From this lag on a verdict is inconclusive; tight objectives lower the bound (docs/reference/objectives.md)."""
+_RATES_OVER: Final = "5s"
+"""Workers report about once a second, so shorter intervals would show the jitter of their reports."""
 _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {TIME_RANGE}'
 
 
@@ -57,10 +59,9 @@ def _largest(title: str, description: str, field: str, unit: str) -> Any:
     return panels.stat(title, description, unit, series(f'SELECT max("{field}") AS "{title}" {_WORKERS}'))
 
 
-def _per_worker(title: str, description: str, unit: str, select: str, *, group: str = "") -> Any:
-    return panels.timeseries(
-        title, description, unit, series(f'SELECT {select} {_WORKERS} GROUP BY {group}"worker"', "worker $tag_worker")
-    )
+def _per_worker(title: str, description: str, unit: str, select: str, *, group: str = "", **more: Any) -> Any:
+    query = series(f'SELECT {select} {_WORKERS} GROUP BY {group}"worker"', "worker $tag_worker")
+    return panels.timeseries(title, description, unit, query, **more)
 
 
 def _workers() -> Any:
@@ -86,6 +87,45 @@ def _ledger() -> Any:
 def _delivered(title: str, description: str, field: str, during: str, unit: str = "short", **more: Any) -> Any:
     query = f'SELECT max("{field}") AS "{title}" FROM "delivery" WHERE {RUN} AND {during}'
     return panels.stat(title, description, unit, series(query), **more)
+
+
+def _arrivals() -> Any:
+    rates = ", ".join(
+        f'non_negative_derivative(max("arrivals_{what}"), 1s) AS "{what}"' for what in ("planned", "sent")
+    )
+    inner = f'SELECT {rates} {_WORKERS} GROUP BY time({_RATES_OVER}), "worker"'
+    return panels.timeseries(
+        "Arrivals per second",
+        f"Arrivals that the rate asks for, and those that were sent, of all workers together. {OPEN_ONLY}",
+        "reqps",
+        series(
+            f'SELECT sum("planned") AS "planned", sum("sent") AS "sent" FROM ({inner}) WHERE {TIME_RANGE} '
+            f"GROUP BY time({_RATES_OVER}) fill(none)"
+        ),
+        columns={"planned": DASHED},
+        empty=NO_RATE,
+    )
+
+
+def _not_sent() -> Any:
+    return _sum(
+        "Arrivals not sent",
+        f"Arrivals that found no free user; more than 0.1 % make a run inconclusive. {OPEN_ONLY}",
+        "arrivals_not_sent",
+        steps=((None, panels.GOOD), (1, panels.BAD)),
+        empty=NO_RATE,
+    )
+
+
+def _lateness() -> Any:
+    return _per_worker(
+        "Lateness of arrivals",
+        "99th percentile of how late iterations began. Above 5 ms, or 5 % of the tightest latency objective if that is "
+        f"more, a run is inconclusive. {OPEN_ONLY}",
+        "ms",
+        '"lateness_p99_ms"',
+        empty=NO_RATE,
+    )
 
 
 def _lost() -> Any:
@@ -243,6 +283,7 @@ HEALTH_BOARD: Final = Board(
                 (16, _lost()),
             ),
         ),
+        Row(8, ((9, _arrivals()), (6, _not_sent()), (9, _lateness()))),
         Row(
             4,
             (

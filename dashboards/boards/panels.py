@@ -36,9 +36,15 @@ def timeseries(
     points: bool = False,
     low: float | None = 0,
     high: float | None = None,
+    empty: str = "",
 ) -> sdk.timeseries.Panel:
-    """Draw values over time. ``points`` is for unconnected values, such as those of different runs."""
+    """Draw values over time. ``points`` is for unconnected values, such as those of different runs.
+
+    ``empty`` is shown instead of "No data".
+    """
     panel = _configure(sdk.timeseries.Panel(), title, description, unit, queries, columns, low, high)
+    if empty:
+        panel.no_value(empty)
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
     panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).show_legend(True).calcs([]))
     panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))

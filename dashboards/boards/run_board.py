@@ -8,7 +8,7 @@ from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, NAMES, RUN, SECONDS, TIME_RANGE, series, table
 from boards.shared import (
-    CLOSED_MODEL,
+    EITHER_MODEL,
     FAILED_STEPS,
     LATENCY,
     TO_RUN,
@@ -58,7 +58,7 @@ def _figure(title: str, description: str, unit: str, select: str, **more: Any) -
 def _whole_run_p95() -> Any:
     return panels.stat(
         "p95 of the run",
-        f"95th percentile of the response time over the whole run; appears when the run has ended. {CLOSED_MODEL}",
+        f"95th percentile of the response time over the whole run; appears when the run has ended. {EITHER_MODEL}",
         LATENCY,
         series(f'SELECT "p95" FROM "rollup_all" WHERE {RUN} AND "res" = \'run\' AND {LAST_YEAR}', "p95"),
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import panels
 from boards.board import Board, Row
 from boards.influx import TIME_RANGE, series, table
-from boards.shared import CLOSED_MODEL, FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import EITHER_MODEL, FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["RUNS_BOARD"]
 
@@ -28,10 +28,12 @@ def _table() -> Any:
     failed = {"unit": "percent", "custom.cellOptions": {"type": "color-text"}}
     return panels.table(
         "All runs",
-        "One row per run: load, results, verdict, and the limits of the target.",
+        "One row per run: load, results, verdict, and the limits of the target. Service times, and arrivals not sent, "
+        "are those of runs with a rate.",
         table(
             'SELECT "verdict" AS "verdict", "users_peak" AS "users", "requests" AS "requests", "rps" AS "requests/s", '
-            '"failures_pct" AS "failed", "mean_ms" AS "mean", "p95_ms" AS "p95", "target_cpu_limit" AS "CPU limit", '
+            '"failures_pct" AS "failed", "mean_ms" AS "mean", "p95_ms" AS "p95", "service_p95_ms" AS "service p95", '
+            '"arrivals_not_sent" AS "not sent", "target_cpu_limit" AS "CPU limit", '
             '"target_mem_limit" AS "memory limit", "duration_s" AS "duration", "host" AS "target", '
             f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_SHOWN} GROUP BY "run"'
         ),
@@ -42,6 +44,7 @@ def _table() -> Any:
             "requests/s": {"unit": "reqps", "decimals": 1},
             "mean": {"unit": LATENCY, "decimals": 1},
             "p95": {"unit": LATENCY, "decimals": 1},
+            "service p95": {"unit": LATENCY, "decimals": 1},
             "memory limit": {"unit": "bytes"},
             "duration": {"unit": "s"},
         },
@@ -50,8 +53,9 @@ def _table() -> Any:
     )
 
 
-def _trend(title: str, description: str, unit: str, select: str) -> Any:
-    return panels.timeseries(title, description, unit, series(f"SELECT {select} {_SHOWN}"), points=True)
+def _trend(title: str, description: str, unit: str, *selects: str) -> Any:
+    queries = (series(f"SELECT {select} {_SHOWN}", ref=ref) for ref, select in zip("AB", selects, strict=False))
+    return panels.timeseries(title, description, unit, *queries, points=True)
 
 
 RUNS_BOARD: Final = Board(
@@ -84,9 +88,11 @@ RUNS_BOARD: Final = Board(
                     12,
                     _trend(
                         "Latency by run",
-                        f"Mean and percentiles of the response time in each run's window. {CLOSED_MODEL}",
+                        "Mean and percentiles of the response time in each run's window, and of runs with a rate p95 "
+                        f"of the service time. {EITHER_MODEL}",
                         LATENCY,
                         '"mean_ms" AS "mean", "p50_ms" AS "p50", "p95_ms" AS "p95", "p99_ms" AS "p99"',
+                        '"service_p95_ms" AS "service p95"',
                     ),
                 ),
                 (

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSED_MODEL",
+    "DASHED",
+    "DOTTED",
+    "EITHER_MODEL",
     "FAILED_STEPS",
     "LATENCY",
+    "NO_RATE",
+    "OPEN_ONLY",
     "TO_RUN",
     "VERDICT_COLORS",
     "VERDICT_WORDS",
@@ -31,7 +36,15 @@ __all__ = [
 
 LATENCY: Final = "ms"
 CLOSED_MODEL: Final = "Closed model: users wait for answers, so percentiles show too few of the slow ones."
-"""What a reader of any percentile has to know."""
+"""What a reader of a percentile has to know, where no run has a rate of arrivals."""
+EITHER_MODEL: Final = (
+    "Without a rate, users wait for answers (closed model), so percentiles show too few of the slow ones; with a rate "
+    "(open model), times count from the intended start."
+)
+"""The same where a run may have one."""
+OPEN_ONLY: Final = "Empty for runs without a rate."
+NO_RATE: Final = "no rate of arrivals: closed model"
+"""What a panel of the open model shows for the other runs."""
 FAILED_STEPS: Final = ((None, panels.GOOD), (0.1, panels.WARNING), (1.0, panels.BAD))
 """Thresholds of the percentage of failed requests."""
 VERDICT_COLORS: Final = {"pass": panels.GOOD, "fail": panels.BAD, "inconclusive": panels.WARNING}
@@ -47,6 +60,10 @@ TO_RUN: Final[Column] = {
 }
 DASHED: Final[Column] = {
     "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+    "custom.fillOpacity": 0,
+}
+DOTTED: Final[Column] = {
+    "custom.lineStyle": {"fill": "dot", "dash": [2, 6]},
     "custom.fillOpacity": 0,
 }
 
@@ -96,14 +113,23 @@ def latency() -> Any:
     """Mean and percentiles, with the objective as a line."""
     return panels.timeseries(
         "Latency",
-        f"Mean and percentiles of the response time, failed requests included, and the objective. {CLOSED_MODEL}",
+        "Mean and percentiles of the response time, failed requests included, and the objective; dotted, for runs with "
+        f"a rate, percentiles of the service time, from sent to answered. {EITHER_MODEL}",
         LATENCY,
         series(
             'SELECT "rt_sum" / "timed" AS "mean", "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" '
             f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}'
         ),
         objective_line("B"),
-        columns={"objective": {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}}},
+        series(
+            'SELECT "service_p95" AS "service p95", "service_p99" AS "service p99" '
+            f'FROM "rollup_all" WHERE {RUN} AND {RES} AND {TIME_RANGE}',
+            ref="C",
+        ),
+        columns={
+            "objective": {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}},
+            "/^service /": DOTTED,
+        },
     )
 
 
@@ -160,16 +186,20 @@ def endpoints() -> Any:
     return panels.table(
         "Requests by name",
         "Statistics of each request name in the selected time range; percentiles cover the whole, finished run. "
-        f"{CLOSED_MODEL}",
+        f"Service times are those of a run with a rate. {EITHER_MODEL}",
         table(
             'SELECT sum("n") AS "requests", sum("err") AS "failures", 100 * sum("err") / sum("n") AS "failed", '
             f'sum("rt_sum") / sum("timed") AS "mean", max("rt_max") AS "longest" {shown}'
         ),
         table(f'SELECT "p50" AS "p50", "p95" AS "p95", "p99" AS "p99" {whole}', "B"),
+        table(f'SELECT "service_p95" AS "service p95" {whole}', "C"),
         columns={
             "name": {"links": [{"title": "Open this endpoint", "url": to_endpoint}]},
             "failed": {"unit": "percent", "custom.cellOptions": {"type": "color-text"}, "thresholds": _steps()},
-            **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "longest", "p50", "p95", "p99")},
+            **{
+                name: {"unit": LATENCY, "decimals": 1}
+                for name in ("mean", "longest", "p50", "p95", "p99", "service p95")
+            },
         },
         sort=("requests", True),
         merged=True,

@@ -28,9 +28,10 @@ SEEN = "(window.loadstone.view.page ? window.loadstone.view.page.t.length : 0)"
 VERDICT = "document.querySelector('.verdict') && document.querySelector('.verdict').textContent === 'pass'"
 
 
-def start(new_run: Callable[..., LoadstoneRun], target: str, seconds: int) -> tuple[LoadstoneRun, str]:
+def start(new_run: Callable[..., LoadstoneRun], target: str, seconds: int, *model: str) -> tuple[LoadstoneRun, str]:
     port = free_port()
-    load = ("--host", target, "--users", "6", "--spawn-rate", "20", "--workers", "2", "--run-time", f"{seconds}s")
+    model = model or ("--users", "6")
+    load = ("--host", target, *model, "--spawn-rate", "50", "--workers", "2", "--run-time", f"{seconds}s")
     run = new_run("mixed", *load, "--live-port", str(port), "--objective", "p95<5s")
     run.start()
     run.wait_for(lambda: port_answers(port) or None)
@@ -53,6 +54,7 @@ def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
     with browser.page() as page:
         page.open(address, f"window.loadstone && {SEEN} > 4")
         assert fits(page, 1280)
+        assert page.evaluate(HEADINGS)[-1] == "max ms"
         assert_accessible(page, axe)
         assert "No request failed" not in page.evaluate("document.body.innerText")  # nobody knows that yet
         page.wait_for(VERDICT, within_s=60)
@@ -80,6 +82,27 @@ def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
         assert_accessible(page, axe)
         assert "Requests, whole run, table" in "\n".join(tabbed(page, 50))
         assert_quiet(page, address)
+    assert run.finish() == 0, run.output
+
+
+HEADINGS = "[...document.querySelectorAll('#table-names thead th')].map((cell) => cell.textContent)"
+TOO_WIDE = """[...document.querySelectorAll('.tile')].filter((tile) => tile.scrollWidth > tile.clientWidth)
+  .map((tile) => tile.textContent)"""
+
+
+def test_a_live_page_of_the_open_model_shows_both_times_of_each_name_and_its_rates(
+    browser: Browser, axe: str, new_run, counting_server
+):
+    run, address = start(new_run, counting_server.url, 8, "--rate", "100/s")
+    with browser.page() as page:
+        page.open(address, f"window.loadstone && {SEEN} > 4")
+        page.wait_for("window.loadstone.view.charts.has('latency')")
+        assert page.evaluate(HEADINGS)[-1] == "service p95 ms"
+        assert "service p95" in drawn(page, "latency")
+        assert "arrivals/s" in page.evaluate("document.getElementById('figures').innerText")
+        assert page.evaluate(TOO_WIDE) == []
+        assert_accessible(page, axe)
+        page.wait_for(VERDICT, within_s=60)
     assert run.finish() == 0, run.output
 
 

@@ -93,7 +93,7 @@ def _page(title: str, body: str, data: list[dict[str, Any]]) -> str:
 def _chart(
     panel: dict[str, Any], answers: list[tuple[dict[str, Any], Rows]], events: Rows, start_ns: int, step_s: int
 ) -> dict[str, Any] | None:
-    if panel["type"] == "timeseries":
+    if panel["type"] == "timeseries" and any(rows for _, rows in answers):
         unit = panel["fieldConfig"]["defaults"]["unit"]
         return _lines(answers, events, start_ns, 2**20 if unit == "bytes" else 1)
     if panel["type"] == "heatmap":
@@ -157,6 +157,8 @@ def _words(panel: dict[str, Any], answers: list[tuple[dict[str, Any], Rows]]) ->
         field = panel["options"]["reduceOptions"]["fields"].strip("/^$")
         row = {key: value for key, value in (rows[0] if rows else {}).items() if key != "time"}
         value = row.get(field, next(iter(row.values()), None))
+        if value is None:
+            return f'<p class="say">{_no_value(panel)}</p>'
         return f'<p class="figure">{html.escape(_mapped(panel, value) or _shown(value, unit))}</p>'
     return _table(panel, rows, unit)
 
@@ -176,7 +178,11 @@ def _table(panel: dict[str, Any], rows: Rows, unit: str) -> str:
         for row in rows[:_MOST_ROWS]
     )
     more = f'<p class="say">and {len(rows) - _MOST_ROWS} more rows</p>' if len(rows) > _MOST_ROWS else ""
-    return f"<table><tr>{head}</tr>{body}</table>{more}" if rows else '<p class="say">No data</p>'
+    return f"<table><tr>{head}</tr>{body}</table>{more}" if rows else f'<p class="say">{_no_value(panel)}</p>'
+
+
+def _no_value(panel: dict[str, Any]) -> str:
+    return html.escape(panel["fieldConfig"]["defaults"].get("noValue", "No data"))
 
 
 def _joined(answers: list[tuple[dict[str, Any], Rows]]) -> Rows:

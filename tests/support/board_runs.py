@@ -1,4 +1,7 @@
-"""Two real runs in one InfluxDB for the boards: a quiet one, and one with failures, two services and a lost worker.
+"""Three real runs in one InfluxDB for the boards: a quiet one, one with a rate, and one with failures.
+
+The last one also has two services and a lost worker. The one with a rate has too few users, so that some arrivals are
+not sent.
 
 The service `target` is measured as it is. Limits, throttling, network and out-of-memory kills need root to be had, so
 the service `balancer` is a double: two containers whose usage a thread publishes each second on the real stream.
@@ -36,10 +39,11 @@ OBJECTIVES = ("--objective", "p95<500ms", "--objective", "failures<=1%", "--obje
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardRuns:
-    """The folders of both runs, and the InfluxDB that contains them."""
+    """The folders of the runs, and the InfluxDB that contains them."""
 
     influx: InfluxServer
     quiet: Path
+    paced: Path
     eventful: Path
 
 
@@ -90,17 +94,22 @@ def run_for_boards(
     steady: int = 250,
     quiet_s: int = 5,
 ) -> BoardRuns:
-    """Run both runs one after the other, which takes about 40 s.
+    """Run the runs one after the other, which takes about a minute.
 
     ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run.
     """
     target.configure(latency_ms=3, failures={"/fragile": 0.3})
-    common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-u", str(USERS), "-r", "10", "--plain",
+    common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-r", "10", "--plain",
               "--influx-url", influx.url, "--redis-url", valkey.url, *OBJECTIVES)  # fmt: skip
-    quiet = LoadstoneRun(folder / "quiet", (*common, "-t", f"{quiet_s}s", "--workers", "2"))
+    rate = ("--rate", "60/s", "--max-users", "4", "-t", "11s", "--workers", "2", "--seed", "7")
+    paced = LoadstoneRun(folder / "paced", (*common, *rate))
+    users = ("-u", str(USERS))
+    quiet = LoadstoneRun(folder / "quiet", (*common, *users, "-t", f"{quiet_s}s", "--workers", "2"))
     pids = ("--target-pid", str(target.pid))
-    eventful = LoadstoneRun(folder / "eventful", (*common, *pids, "-t", "120s", "--workers", "3"))
+    eventful = LoadstoneRun(folder / "eventful", (*common, *users, *pids, "-t", "120s", "--workers", "3"))
+    runs = (paced, quiet, eventful)
     try:
+        paced.run()
         quiet.run()
         client = valkey.client()
         client.delete(*client.scan_iter(match="live:*"))  # so that the next live snapshot belongs to the next run
@@ -113,13 +122,13 @@ def run_for_boards(
             eventful.send(signal.SIGINT)
         assert eventful.finish() == 130, eventful.output
     finally:
-        for run in (quiet, eventful):
+        for run in runs:
             if run.process is not None:
                 run.kill_leftovers()
-    for run in (quiet, eventful):
+    for run in runs:
         ledger = run.run_json()["ledgers"]["influx"]
         assert ledger == {"stored": run.rows(), "rejected": 0, "pending": 0}
-    return BoardRuns(influx=influx, quiet=quiet.run_folder(), eventful=eventful.run_folder())
+    return BoardRuns(influx=influx, quiet=quiet.run_folder(), paced=paced.run_folder(), eventful=eventful.run_folder())
 
 
 def _lose_a_worker(run: LoadstoneRun, client: Redis, target: CountingServer, steady: int) -> None:

@@ -40,7 +40,8 @@ class MadeRun:
     """What a run is to be: ``rate`` samples a second for ``seconds``, log-normal around ``median_ms``.
 
     Each second comes in ``batches_a_second`` batches. With ``late_ms`` it is one of the open model: each request is the
-    first one of an iteration that began so late, and ``not_sent`` further arrivals were not sent.
+    first one of an iteration that began so late, and ``not_sent`` further arrivals were not sent. ``shared`` is what
+    the event says that shares arrivals out.
     """
 
     run: str = "20260920-120000-aaaa"
@@ -58,6 +59,7 @@ class MadeRun:
     users: int = 5
     late_ms: float | None = None
     not_sent: int = 0
+    shared: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
     objectives: Sequence[str] = ("p95<500ms", "failures<=5%")
 
@@ -70,6 +72,8 @@ class MadeRun:
         maker = RunMaker(run=self.run)
         identity: dict[str, Any] = {"scenario": SCENARIO, "limits": None, "target": None, "users": self.users}
         maker.started(objectives=list(self.objectives), **(identity | self.identity))
+        if self.shared:
+            maker.event(EventKind.ARRIVALS_SHARED, 0, **self.shared)
         self._add_samples(maker)
         requests = self.seconds * self.rate
         maker.event(EventKind.STAGE, self.seconds / 2, users=self.users, before=1)
@@ -101,7 +105,8 @@ class MadeRun:
                     maker.add(self._batch(incarnation, columns, second))
             if self.usage:
                 maker.usage(second + 0.5, _usage(second))
-        maker.add(incarnation.batch(at_s=self.seconds + 0.1, final=True))
+        arrivals = self._arrivals(incarnation.produced)
+        maker.add(incarnation.batch(at_s=self.seconds + 0.1, final=True, arrivals=arrivals))
 
     def _arrivals(self, sent: int) -> ArrivalCounts | None:
         return None if self.late_ms is None else ArrivalCounts(sent + self.not_sent, sent, self.not_sent)

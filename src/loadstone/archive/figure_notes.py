@@ -18,6 +18,7 @@ __all__ = [
     "in_flight_text",
     "influx_notes",
     "model_text",
+    "rate_text",
     "scope_of",
 ]
 
@@ -51,6 +52,11 @@ def in_flight_text(run: RunRecord) -> str:
 def model_text(*runs: RunRecord) -> str:
     """Which model of users the figures of these runs come from, and what follows."""
     return ". ".join(dict.fromkeys(CLOSED_MODEL if run.judged.arrivals is None else OPEN_MODEL for run in runs))
+
+
+def rate_text(run: RunRecord) -> str:
+    """The stages of the rate of arrivals; empty under the closed model."""
+    return ", then ".join(run.rate)
 
 
 def arrivals_text(run: RunRecord) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.journal.frame import EntryKind
 from loadstone.archive.lifecycle import Lifecycle
+from loadstone.archive.recent_arrivals import RecentArrivals
 from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.batch import NO_ERROR, Batch
 from loadstone.domain.event import Event, EventKind
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.journal.entry import Content
     from loadstone.archive.journal.frame import Entry
+    from loadstone.archive.recent_arrivals import ArrivalRates
     from loadstone.domain.usage_tick import Usage, UsageTick
 
 __all__ = [
@@ -87,6 +89,7 @@ class RunState:
         self.recent_events: deque[Event] = deque(maxlen=_RECENT_EVENTS)
         self.newest_ns = 0
         self._live = LiveRollups() if rollups else None
+        self._recent_arrivals = RecentArrivals()
         self._seen = SourceSeqs()
 
     def apply(self, entry: Entry) -> bool:
@@ -112,6 +115,8 @@ class RunState:
         self.newest_ns = max(self.newest_ns, batch.sent_ns)
         if self._live is not None:
             self._live.apply(aggregate or BatchAggregate(batch, self.names))
+            if self.incarnations[batch.incarnation].newest is batch:
+                self._recent_arrivals.apply(batch)
         return True
 
     def apply_event(self, event: Event) -> bool:
@@ -169,6 +174,12 @@ class RunState:
         newest = [each.newest.arrivals for each in self.incarnations.values() if each.newest is not None]
         found = [counts for counts in newest if counts is not None]
         return reduce(ArrivalCounts.plus, found) if found else None
+
+    @property
+    def recent_arrivals(self) -> ArrivalRates | None:
+        """Those of the last ten seconds; None under the closed model."""
+        live = {name for name, incarnation in self.incarnations.items() if incarnation.ledger.is_live}
+        return self._recent_arrivals.rates(live, self.lifecycle.schedule_ns or 0)
 
     @property
     def master_lost(self) -> bool:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from loadstone.archive.figure_notes import figure_notes, influx_notes
-from loadstone.charts.binned import Binned, Bins, step_for
+from loadstone.archive.figure_notes import figure_notes, influx_notes, rate_text
+from loadstone.charts.binned import SERVICE, Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
     OTHER_NAMES,
+    SERVICE_P95,
     SERVICE_TIMES,
     TARGET_USERS,
     catalogue,
@@ -130,7 +131,7 @@ def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happ
     return ReportCharts(
         users=_users(events, bins),
         rate={"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
-        latency=_latency(binned),
+        latency={**_latency(binned), **_service_latency(run, bins)},
         failures={"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
         heat=Heat(counts=binned.heat()),
         names_rate={label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
@@ -158,6 +159,15 @@ def _latency(binned: Binned) -> Series:
     counts, high_us = binned.sums["n"][0], binned.high_us[0]
     highest = [us / _US_PER_MS if n else None for n, us in zip(counts.tolist(), high_us.tolist(), strict=True)]
     return {**dict(zip(LATENCY_PERCENTS, percentiles, strict=True)), "max": highest}
+
+
+def _service_latency(run: ClosedRun, bins: Bins) -> Series:
+    """What there is to draw of service times: nothing under the closed model."""
+    if run.record.judged.arrivals is None:
+        return {}
+    groups = {figures.request_name: 0 for figures in run.record.summary.run.names}
+    binned = Binned(groups, bins, of=SERVICE).add(run.rollups())
+    return {SERVICE_P95: binned.percentiles_ms(0, (95.0,))[0]}
 
 
 def _rates(binned: Binned, row: int, field: str) -> list[float | None]:
@@ -226,7 +236,8 @@ def _name_row(label: str, of: Figures, times: Latencies | None = None) -> Row:
     """Counts and latencies, which are response times unless others are given."""
     shown = times or of
     latencies = (shown.mean_ms, shown.p50_ms, shown.p95_ms, shown.p99_ms, shown.max_ms)
-    return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies)
+    service_p95_ms = of.service.p95_ms if of.service else None
+    return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies, service_p95_ms)
 
 
 def _errors(run: ClosedRun) -> list[Row]:
@@ -292,6 +303,8 @@ def _identity(record: RunRecord) -> list[tuple[str, str]]:
         ("host", record.host),
         ("users", _text(record.users)),
         ("spawn rate", _text(record.spawn_rate, " users/s")),
+        ("rate", rate_text(record)),
+        ("arrivals", record.arrivals_spread),
         ("run time", _text(record.run_time_s, " s")),
         ("steady state", _text(record.steady_state_s, " s")),
         ("warm-up", _text(record.warmup_s, " s")),

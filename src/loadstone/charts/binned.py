@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,26 @@ if TYPE_CHECKING:
 
     from loadstone.archive.closed_run import RunTable
 
-__all__ = ["Binned", "Bins", "heat_row", "heat_rows", "step_for"]
+__all__ = ["SERVICE", "Binned", "Bins", "Durations", "heat_row", "heat_rows", "step_for"]
 
 _MOST_BINS: Final = 600
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _ROWS_PER_DECADE: Final = 10
-_SUMS: Final = ("n", "err", "rt_sum_us")
-_COLUMNS: Final = ("second", "method", "name", *_SUMS, "rt_min_us", "rt_max_us", "bucket", "bucket_n")
+_SUMS: Final = ("n", "err")
+
+
+class Durations(NamedTuple):
+    """The columns of rollups that hold one kind of durations."""
+
+    min_us: str
+    max_us: str
+    bucket: str
+    bucket_n: str
+
+
+RESPONSE: Final = Durations("rt_min_us", "rt_max_us", "bucket", "bucket_n")
+SERVICE: Final = Durations("service_min_us", "service_max_us", "service_bucket", "service_bucket_n")
+"""These there are under the open model only."""
 
 
 def step_for(seconds: int) -> int:
@@ -53,12 +66,13 @@ class Bins:
 class Binned:
     """``sums`` and extremes have shape (1 + groups, bins): row 0 is all requests, row 1 + g the g-th group.
 
-    ``groups`` maps each request name to its group.
+    ``groups`` maps each request name to its group. Percentiles are ``of`` response times, or of service times.
     """
 
-    def __init__(self, groups: Mapping[RequestName, int], bins: Bins) -> None:
+    def __init__(self, groups: Mapping[RequestName, int], bins: Bins, *, of: Durations = RESPONSE) -> None:
         self.bins = bins
         self._groups = groups
+        self._of = of
         shape = (2 + max(groups.values(), default=-1), bins.count)
         self.sums = {name: np.zeros(shape, np.int64) for name in _SUMS}
         self.low_us = np.full(shape, np.iinfo(np.int64).max)
@@ -68,7 +82,7 @@ class Binned:
 
     def add(self, rollups: RunTable) -> Self:
         """Add every row of a run's rollups."""
-        for batch in rollups.batches(_COLUMNS):
+        for batch in rollups.batches(("second", "method", "name", *_SUMS, *self._of)):
             self._add(batch)
         self._compact()
         return self
@@ -106,7 +120,7 @@ class Binned:
         at = (seconds - self.bins.begin) // self.bins.step_s
         methods, names = (batch.column(field).to_pylist() for field in ("method", "name"))
         group = np.array([1 + self._groups[RequestName(*key)] for key in zip(methods, names, strict=True)], np.int64)
-        indexes, lengths, counts = _lists(batch)
+        indexes, lengths, counts = self._lists(batch)
         for row in (np.zeros_like(group), group):
             self._add_sums(batch, row, at)
             keys = np.repeat((row * self.bins.count + at) * BUCKETS, lengths) + indexes
@@ -117,8 +131,14 @@ class Binned:
     def _add_sums(self, batch: Any, row: NDArray[np.int64], at: NDArray[np.int64]) -> None:
         for name, sums in self.sums.items():
             np.add.at(sums, (row, at), np.asarray(batch.column(name)))
-        np.minimum.at(self.low_us, (row, at), np.asarray(batch.column("rt_min_us")))
-        np.maximum.at(self.high_us, (row, at), np.asarray(batch.column("rt_max_us")))
+        np.minimum.at(self.low_us, (row, at), np.asarray(batch.column(self._of.min_us)))
+        np.maximum.at(self.high_us, (row, at), np.asarray(batch.column(self._of.max_us)))
+
+    def _lists(self, batch: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The buckets of all rows, how many of them each row has, and their counts."""
+        buckets, counts = batch.column(self._of.bucket), batch.column(self._of.bucket_n)
+        lengths = np.diff(np.asarray(buckets.offsets)).astype(np.int64)
+        return np.asarray(buckets.flatten(), np.int64), lengths, np.asarray(counts.flatten(), np.int64)
 
     def _compact(self) -> None:
         """Add up the counts of equal keys."""
@@ -127,13 +147,6 @@ class Binned:
         unique, place = np.unique(keys, return_inverse=True)
         self._keys = [unique]
         self._counts = [np.bincount(place, counts, len(unique)).astype(np.int64)]
-
-
-def _lists(batch: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The buckets of all rows, how many of them each row has, and their counts."""
-    buckets, counts = batch.column("bucket"), batch.column("bucket_n")
-    lengths = np.diff(np.asarray(buckets.offsets)).astype(np.int64)
-    return np.asarray(buckets.flatten(), np.int64), lengths, np.asarray(counts.flatten(), np.int64)
 
 
 def heat_row(bucket: int) -> int:

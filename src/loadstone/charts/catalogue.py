@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.event import (
+    ArrivalsShared,
     Crashed,
     EventKind,
     NamesCapped,
@@ -40,6 +41,7 @@ __all__ = [
     "MOST_SERIES",
     "OTHER_CONTAINERS",
     "OTHER_NAMES",
+    "SERVICE_P95",
     "SERVICE_TIMES",
     "TABLES",
     "TARGET_USERS",
@@ -76,10 +78,14 @@ class ChartSpec:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; its kind says how a value is formatted (see `format` in page.js)."""
+    """One column; its kind says how a value is formatted (see `format` in page.js).
+
+    One that is ``optional`` is left out where no row has a value in it.
+    """
 
     title: str
     kind: str = "text"
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,8 @@ class TableSpec:
 
 SERVICE_TIMES: Final = "all requests, service times"
 """Label of the row of all requests by service time, which there is under the open model."""
+SERVICE_P95: Final = "service p95"
+"""Label of the 95th percentile of service times, which there is under the open model."""
 CHARTS: Final = (
     ChartSpec(id="users", title="Users", unit="users"),
     ChartSpec(id="rate", title="Requests per second", unit="1/s"),
@@ -116,6 +124,7 @@ _FIGURES: Final = (
     Column("p95 ms", "number"),
     Column("p99 ms", "number"),
     Column("max ms", "number"),
+    Column(f"{SERVICE_P95} ms", "number", optional=True),
 )
 TABLES: Final = (
     TableSpec(
@@ -267,6 +276,8 @@ def event_words(payload: Payload) -> str:  # noqa: C901, PLR0911  (one line per 
             | WorkerQuit(worker=worker)
         ):
             return f"worker {worker}"
+        case ArrivalsShared(workers=workers):
+            return f"{len(workers)} worker{'s' if len(workers) != 1 else ''}"
         case Stopped(requests=requests):
             return f"Locust counted {requests} requests"
         case TargetExited(code=code):

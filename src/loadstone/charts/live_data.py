@@ -16,6 +16,7 @@ from loadstone.charts.catalogue import (
     MARKED,
     MOST_SERIES,
     OTHER_NAMES,
+    SERVICE_P95,
     SERVICE_TIMES,
     TARGET_USERS,
     event_name,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
 _SILENT_S: Final = 3.0
+_THOUSAND: Final = 1000
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
 _NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
@@ -126,8 +128,15 @@ def _open_tiles(live: LiveSnapshot) -> list[Tile]:
         return []
     return [
         Tile(title="service p95 ms", kind="number", value=live.service_p95_ms if live.rps else None),
+        Tile(title="arrivals/s", kind="number", value=live.sent_rps, of=_rate(live.planned_rps)),
         Tile(title="arrivals not sent", kind="count", value=live.arrivals.not_sent, of=f"{live.arrivals.planned:,}"),
+        Tile(title="lateness p99 ms", kind="number", value=live.lateness_p99_ms),
     ]
+
+
+def _rate(per_s: float | None) -> str | None:
+    """As the page writes numbers: without decimals from a thousand on."""
+    return None if per_s is None else f"{per_s:,.0f}" if per_s >= _THOUSAND else f"{per_s:,.1f}"
 
 
 def _notes(live: LiveSnapshot, state: RunState) -> list[str]:
@@ -154,19 +163,20 @@ def _objective(objective: LiveObjective) -> ObjectiveRow:
 
 def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
     seconds = max(1.0, _measured_s(live, state))
-    rows = [_name_row(state.names[name_id].label, rollup, seconds) for name_id, rollup in state.totals.items()]
+    is_open = live.arrivals is not None
+
+    def row(label: str, rollup: Rollup) -> NameRow:
+        values_us = (rollup.mean_us, *rollup.percentiles_us((50, 95, 99)), rollup.rt_max_us)
+        latencies = [us / 1000 if rollup.timed else None for us in values_us]
+        latencies.append(rollup.by_service.percentile_us(95) / 1000 if is_open and rollup.timed else None)
+        return NameRow(label, rollup.n, rollup.err, 100 * rollup.err_ratio, rollup.n / seconds, *latencies)
+
+    rows = [row(state.names[name_id].label, rollup) for name_id, rollup in state.totals.items()]
     rows.sort(key=lambda row: (-row.requests, row.label))
     if not rows:
         return []
     total = merged(state.totals.values())
-    service = [_name_row(SERVICE_TIMES, total.by_service, seconds)] if live.arrivals is not None else []
-    return [_name_row("all requests", total, seconds), *service, *rows]
-
-
-def _name_row(label: str, rollup: Rollup, seconds: float) -> NameRow:
-    values_us = (rollup.mean_us, *rollup.percentiles_us((50, 95, 99)), rollup.rt_max_us)
-    latencies = [us / 1000 if rollup.timed else None for us in values_us]
-    return NameRow(label, rollup.n, rollup.err, 100 * rollup.err_ratio, rollup.n / seconds, *latencies)
+    return [row("all requests", total), *([row(SERVICE_TIMES, total.by_service)] if is_open else []), *rows]
 
 
 def _usage(usage: LiveUsage) -> UsageRow:
@@ -282,7 +292,7 @@ class LivePoints:
         by_label = self._by_label(state, rollups)
         return {
             "rate": rate,
-            **({"latency": _latency(total)} if total.timed else {}),
+            **({"latency": _latency(total, open_model=state.arrivals is not None)} if total.timed else {}),
             "failures": {"failed": round(100 * total.err_ratio, 4)},
             "names_rate": {label: rollup.n for label, rollup in by_label.items()},
             "names_p95": {label: rollup.percentile_us(95) / 1000 for label, rollup in by_label.items() if rollup.timed},
@@ -304,6 +314,7 @@ class LivePoints:
                 del kept[second]
 
 
-def _latency(rollup: Rollup) -> dict[str, float]:
+def _latency(rollup: Rollup, *, open_model: bool) -> dict[str, float]:
     values_us = (*rollup.percentiles_us(LATENCY_PERCENTS.values()), rollup.rt_max_us)
-    return {name: us / 1000 for name, us in zip((*LATENCY_PERCENTS, "max"), values_us, strict=True)}
+    times = {name: us / 1000 for name, us in zip((*LATENCY_PERCENTS, "max"), values_us, strict=True)}
+    return {**times, SERVICE_P95: rollup.by_service.percentile_us(95) / 1000} if open_model else times

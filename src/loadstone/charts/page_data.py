@@ -163,7 +163,10 @@ class ObjectiveRow(Struct, frozen=True, array_like=True):
 
 
 class NameRow(Struct, frozen=True, array_like=True):
-    """The figures of one request name since the run started; latencies in ms, None where no request has one."""
+    """The figures of one request name since the run started; latencies in ms, None where no request has one.
+
+    ``service_p95_ms`` is None under the closed model.
+    """
 
     label: str
     requests: int
@@ -175,6 +178,7 @@ class NameRow(Struct, frozen=True, array_like=True):
     p95_ms: float | None
     p99_ms: float | None
     max_ms: float | None
+    service_p95_ms: float | None
 
 
 class UsageRow(Struct, frozen=True, array_like=True):

@@ -107,7 +107,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     ``host`` is the target. ``exited``: how Locust's master ended is known. ``closing``: its files are being made;
     ``closed``: they are in ``folder``. ``troubles``: what is wrong with the platform now; it goes when it is over.
     Under the open model the percentiles are of response times, ``service_p95_ms`` is one of service times, and
-    ``arrivals`` are those of the whole run; both are None under the closed model.
+    ``arrivals`` are those of the whole run; ``planned_rps``, ``sent_rps`` and ``lateness_p99_ms`` are of arrivals in
+    the last ten seconds. All of these are None under the closed model, and the lateness where no iteration began.
     """
 
     run: str
@@ -140,6 +141,9 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...] = ()
     service_p95_ms: float | None = None
     arrivals: ArrivalCounts | None = None
+    planned_rps: float | None = None
+    sent_rps: float | None = None
+    lateness_p99_ms: float | None = None
 
     @property
     def phase(self) -> Phase:

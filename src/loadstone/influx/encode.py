@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.batch import Batch
     from loadstone.domain.event import Event
+    from loadstone.domain.lateness import Lateness
     from loadstone.domain.ledger import IncarnationLedger
     from loadstone.domain.request_name import RequestName
     from loadstone.domain.usage_tick import Balance, Usage
@@ -104,8 +105,12 @@ def _series(batch: Batch, name: RequestName, ok: str) -> str:
     return f"{MEASUREMENT}{series} rt_ms="
 
 
-def worker_line(batch: Batch, ledger: IncarnationLedger, lag_s: float) -> str:
-    """The state of one worker; ``lag_s`` is the time from packing the batch to its arrival in the stream."""
+def worker_line(batch: Batch, ledger: IncarnationLedger, lag_s: float, lateness: Lateness) -> str:
+    """The state of one worker, and under the open model its arrivals.
+
+    ``lag_s`` is the time from packing the batch to its arrival in the stream, ``lateness`` that of the iterations since
+    the line before.
+    """
     fields: dict[str, FieldValue] = {
         "users": batch.users,
         "cpu_pct": float(batch.cpu_pct),
@@ -122,6 +127,9 @@ def worker_line(batch: Batch, ledger: IncarnationLedger, lag_s: float) -> str:
         "host_stolen_pct": batch.host_stolen_pct,
         "host_waiting_pct": batch.host_waiting_pct,
     }
+    if batch.arrivals is not None:
+        fields |= {f"arrivals_{name}": count for name, count in batch.arrivals._asdict().items()}
+        fields |= {"lateness_p99_ms": lateness.p99_ms, "lateness_max_ms": lateness.max_ms}
     return point("worker" + tags({"run": batch.run, "worker": batch.worker}), fields, batch.sent_ns)
 
 

@@ -7,12 +7,14 @@ begun; later data for it makes it be written again. Memory is bounded by the sec
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import BatchAggregate, RunState
 from loadstone.domain.batch import Batch
 from loadstone.domain.event import Event, Started, Users
+from loadstone.domain.lateness import Lateness
 from loadstone.domain.request_name import NameTable
 from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.errors import FormatError
@@ -49,6 +51,7 @@ class PointStream:
         self._newest_s = 0
         self._event_ns: dict[str, int] = {}
         self._worker_second: dict[str, int] = {}
+        self._lateness: defaultdict[str, Lateness] = defaultdict(Lateness)
 
     @property
     def names(self) -> NameTable:
@@ -116,13 +119,15 @@ class PointStream:
 
     def _note_worker(self, batch: Batch, stream_id: str, state: RunState) -> None:
         """At most one point a second for each incarnation, and its last one."""
+        self._lateness[batch.incarnation].merge(Lateness.of_requests(batch.columns.late_us))
         second = batch.sent_ns // NS_PER_S
         if batch.final or self._worker_second.get(batch.incarnation) != second:
             self._worker_second[batch.incarnation] = second
             milliseconds = stream_id.partition("-")[0]
             arrived_ms = int(milliseconds) if milliseconds.isdecimal() else batch.sent_ns // NS_PER_MS
             lag_s = (arrived_ms - batch.sent_ns / NS_PER_MS) / 1000
-            self._add(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s))
+            lateness = self._lateness.pop(batch.incarnation)
+            self._add(worker_line(batch, state.incarnations[batch.incarnation].ledger, lag_s, lateness))
 
 
 def replay_points(points: PointStream, entries: Iterable[Entry]) -> Iterator[list[str]]:

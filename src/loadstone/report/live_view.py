@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loadstone.domain.arrival_doubts import LATENESS_FLOOR_MS
 from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
 from loadstone.domain.units import MIB
@@ -29,6 +30,10 @@ __all__ = ["PlainView", "QuietView", "RichView", "View", "open_view"]
 
 _PLAIN_EVERY_S: Final = 5
 _MOST_NOTES: Final = 5
+_GAP: Final = 3
+"""Columns between two figures of the panel."""
+_BORDERS: Final = 4
+"""Columns that the border of the panel takes, with the space inside of it."""
 _TELL_AGAIN_S: Final = 60.0
 _COUNTED: Final = re.compile(r"\b[\d,]+(?= (?:of|requests|other points|entries)\b)")
 """What grows every second in the text of a trouble that lasts."""
@@ -162,20 +167,42 @@ class RichView:
             self._live.update(notes)
             return
         live, ends_in_s = self._newest
-        grid = Table.grid(padding=(0, 3))
-        facts = _facts(live, ends_in_s)
-        for _ in facts:
-            grid.add_column(justify="right")
-        grid.add_row(*(Text(name, style="dim") for name, _ in facts))
-        grid.add_row(*(Text(value, style="bold") for _, value in facts))
-        panel = Panel(grid, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
+        lines = _lines_of(_facts(live, ends_in_s), self._live.console.width - _BORDERS)
+        shown = Group(*(_grid(line) for line in lines))
+        panel = Panel(shown, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
         self._live.update(Group(panel, notes))
+
+
+def _lines_of(facts: Sequence[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
+    """The facts in as few lines as their texts leave room for."""
+    lines: list[list[tuple[str, str]]] = []
+    left = 0
+    for fact in facts:
+        needed = max(map(len, fact))
+        if not lines or needed + _GAP > left:
+            lines.append([fact])
+            left = width - needed
+        else:
+            lines[-1].append(fact)
+            left -= needed + _GAP
+    return lines
+
+
+def _grid(facts: Sequence[tuple[str, str]]) -> Table:
+    """The facts beside each other, their names above them."""
+    grid = Table.grid(padding=(0, _GAP))
+    for _ in facts:
+        grid.add_column(justify="right")
+    grid.add_row(*(Text(name, style="dim") for name, _ in facts))
+    grid.add_row(*(Text(value, style="bold") for _, value in facts))
+    return grid
 
 
 def _facts(live: LiveSnapshot, ends_in_s: float | None) -> list[tuple[str, str]]:
     facts = [
         ("time", _clock(live.elapsed_s)),
         ("users", f"{live.users}/{live.target_users}"),
+        *_arrivals(live),
         ("requests/s", f"{live.rps:,.1f}"),
         ("requests", f"{live.requests:,}"),
         ("failures", f"{live.failures:,} ({live.failure_share:.1%} now)"),
@@ -184,6 +211,17 @@ def _facts(live: LiveSnapshot, ends_in_s: float | None) -> list[tuple[str, str]]
         *((usage.service, _usage(usage)) for usage in live.usage),
     ]
     return [*facts, ("left", _clock(ends_in_s))] if ends_in_s is not None else facts
+
+
+def _arrivals(live: LiveSnapshot) -> Iterator[tuple[str, str]]:
+    """At which rate iterations begin and should, under the open model; and which did not, or did late, if any."""
+    if live.planned_rps is None or live.sent_rps is None:
+        return
+    yield "arrivals/s", f"{live.sent_rps:,.1f}/{live.planned_rps:,.1f}"
+    if live.arrivals and live.arrivals.not_sent:
+        yield "not sent", f"{live.arrivals.not_sent:,}"
+    if (late_ms := live.lateness_p99_ms) is not None and late_ms > LATENESS_FLOOR_MS:
+        yield "late p99", f"{late_ms:,.1f} ms"
 
 
 def _usage(usage: LiveUsage) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
-from loadstone.archive.figure_notes import arrivals_text, in_flight_text, influx_notes, model_text
+from loadstone.archive.figure_notes import arrivals_text, in_flight_text, influx_notes, model_text, rate_text
 from loadstone.domain.objective import Outcome, number_text
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -172,9 +172,7 @@ def print_summary(folder: RunFolder, console: Console | None = None) -> int:
 
 def _requests(run: RunRecord, console: Console) -> Table:
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
-    title = Text(
-        f"run {run.id}: {_number(run.users, ',d')} users on {run.host or 'an unknown target'}, whole run", "table.title"
-    )
+    title = Text(f"run {run.id}: {_load(run)}, whole run", "table.title")
     table, columns = new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
     table.add_column("request", overflow="fold")
     for name in columns:
@@ -189,6 +187,11 @@ def _requests(run: RunRecord, console: Console) -> Table:
         if total.service is not None:
             table.add_row("  service time", *_latencies(total.service, columns), style="dim")
     return table
+
+
+def _load(run: RunRecord) -> str:
+    users, host = f"{_number(run.users, ',d')} users", run.host or "an unknown target"
+    return f"{rate_text(run)} on {host}, up to {users}" if run.rate else f"{users} on {host}"
 
 
 def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:

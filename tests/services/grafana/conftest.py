@@ -1,4 +1,4 @@
-"""Two real runs in a real InfluxDB, made once for all tests of the boards."""
+"""Three real runs in a real InfluxDB, made once for all tests of the boards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def board_runs(
     influxd_binary: Path, nginx_binary: Path, valkey_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BoardRuns]:
-    """The folders of two runs and the InfluxDB that holds them."""
+    """The folders of the runs and the InfluxDB that holds them."""
     folder = tmp_path_factory.mktemp("boards")
     influx = InfluxServer(influxd_binary, nginx_binary, folder / "influxdb")
     valkey = RedisServer(valkey_binary, folder / "valkey")
@@ -40,5 +40,5 @@ def board_runs(
 
 @pytest.fixture(scope="session")
 def facts(board_runs: BoardRuns) -> dict[str, Facts]:
-    """Both runs by id."""
-    return {each.id: each for each in (Facts(board_runs.quiet), Facts(board_runs.eventful))}
+    """The runs by id."""
+    return {each.id: each for each in map(Facts, (board_runs.quiet, board_runs.paced, board_runs.eventful))}

@@ -32,14 +32,18 @@ EMPTY: dict[tuple[str, str, str], str] = {}
 
 def whole(facts: dict[str, Facts], run: str) -> Shown:
     """A viewer who came by the verdict's link: ten seconds before the start to five after the end, all chosen."""
-    document = facts[run].document
     others = tuple(each for each in facts if each != run)
     variables = {
         "run": run, "baseline": others[0], "runs": (run, *others), "name": ALL, "service": ALL, "res": "1",
         "objective": "500", "study": limits_study(facts[run]), "replicas": "2",
     }  # fmt: skip
-    start_ms, end_ms = epoch_ms(document["started_at"]), epoch_ms(document["ended_at"])
-    return Shown(from_ms=start_ms - 10_000, to_ms=end_ms + 5_000, variables=variables)
+    from_ms, to_ms = span_ms(facts[run])
+    return Shown(from_ms=from_ms, to_ms=to_ms, variables=variables)
+
+
+def span_ms(run: Facts) -> tuple[int, int]:
+    """Ten seconds before the start of a run, and five after its end."""
+    return epoch_ms(run.document["started_at"]) - 10_000, epoch_ms(run.document["ended_at"]) + 5_000
 
 
 def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
@@ -68,16 +72,30 @@ def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
     }
 
 
-def aligned(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
+def of_paced(facts: dict[str, Facts], run: str, paced: str) -> Shown:
+    """The viewer of everything, of the run with a rate."""
+    shown, (from_ms, to_ms) = whole(facts, run), span_ms(facts[paced])
+    return replace(shown, from_ms=from_ms, to_ms=to_ms, variables={**shown.variables, "run": paced})
+
+
+def aligned(facts: dict[str, Facts], run: str, paced: str) -> dict[str, Shown]:
     """What the tests look at on a board whose time counts from the beginning of each run."""
     shown = whole(facts, run)
     begin = replace(shown, from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 1_800_000)
-    (other,) = (each for each in facts if each != run)
-    alone = {**shown.variables, "baseline": run, "runs": (other,)}
+    alone = {**shown.variables, "baseline": run, "runs": (paced,)}
     return {
-        "both": begin,
+        "all of them": begin,
         "the other way round, without the beginning": replace(begin, from_ms=ALIGNED_MS + 1, variables=alone),
     }
+
+
+def seen(board: str, facts: dict[str, Facts], runs: BoardRuns) -> dict[str, Shown]:
+    """What the tests look at on a board; studies have no rate."""
+    run, paced = runs.eventful.name, runs.paced.name
+    if board == "compare":
+        return aligned(facts, run, paced)
+    found = viewers(facts, run)
+    return found if board == "study" else {**found, "a run with a rate": of_paced(facts, run, paced)}
 
 
 def answer(board_runs: BoardRuns, facts: dict[str, Facts], query: BoardQuery, shown: Shown) -> list[dict[str, Any]]:
@@ -102,8 +120,7 @@ def test_a_query_returns_what_the_archive_gives(board_runs: BoardRuns, facts: di
     board, owner, ref = query.key
     expected = EXPECTED[board][owner, ref]
     wrong, found_any = {}, False
-    seen = aligned if board == "compare" else viewers
-    for name, shown in seen(facts, board_runs.eventful.name).items():
+    for name, shown in seen(board, facts, board_runs).items():
         view = View(facts, shown)
         rows = answer(board_runs, facts, query, shown)
         found_any = found_any or bool(rows)

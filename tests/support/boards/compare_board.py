@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from support.boards import run_board
-from support.boards.facts import NS, Figures
+from support.boards.facts import NS, Figures, by_service
 from support.boards.runs_board import Summary
 from support.boards.values import BUCKET_WIDTH, Between, Near, OneOf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from support.boards.facts import Facts, Request
     from support.boards.values import Rows
@@ -28,8 +28,11 @@ def chosen_runs(view: View) -> list[Facts]:
     return [view.runs[each] for each in sorted({str(view.shown.variables["baseline"]), *runs})]
 
 
-def overlay(columns: Callable[[Figures, Callable[[str], OneOf]], dict[str, Any]]) -> Callable[[View], Rows]:
-    """Rows of ten seconds from the beginning of each run on, at 2100."""
+def overlay(
+    columns: Callable[[Figures, Callable[[str], OneOf]], dict[str, Any]],
+    of: Callable[[Iterable[Request]], Iterable[Request]] = iter,
+) -> Callable[[View], Rows]:
+    """Rows of ten seconds from the beginning of each run on, at 2100; ``of`` may change the requests."""
 
     def found(view: View) -> Rows:
         rows = []
@@ -37,7 +40,7 @@ def overlay(columns: Callable[[Figures, Callable[[str], OneOf]], dict[str, Any]]
             started_ns = next(each["at_ns"] for each in facts.events if each["kind"] == "started")
             start_ns = started_ns - started_ns % NS
             spans: dict[int, list[Request]] = defaultdict(list)
-            for each in facts.requests:
+            for each in of(facts.requests):
                 spans[(each.end_ns - start_ns) // (10 * NS) * 10 * NS].append(each)
             here = view.of(facts)
             for elapsed_ns, requests in spans.items():
@@ -97,6 +100,7 @@ def figures_of_runs(view: View) -> Rows:
             "failed": each.figures.failed_pct,
             "mean": each.figures.mean,
             **each.figures.percentiles(50, 95, 99),
+            "service p95": each.service_p95,
             "CPU": each.usage.get("cpu_cores"),
             "memory": each.usage.get("mem_bytes"),
             **each.range,
@@ -121,6 +125,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Requests per second", "A"): overlay(lambda figures, _: {"requests/s": figures.n / 10}),
     ("Mean", "A"): overlay(lambda figures, _: {"mean": figures.mean}),
     ("p95", "A"): overlay(lambda figures, _: figures.percentiles(95)),
+    ("Service p95", "A"): overlay(lambda figures, _: {"service_p95": figures.percentile(95)}, by_service),
     ("Failed", "A"): overlay(lambda figures, _: {"failed": figures.failed_pct}),
     ("CPU", "A"): overlay(lambda _, sampled: {"target_cpu_cores": sampled("target_cpu_cores")}),
     ("Memory", "A"): overlay(lambda _, sampled: {"target_mem_bytes": sampled("target_mem_bytes")}),

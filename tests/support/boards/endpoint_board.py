@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from support.boards import run_board
-from support.boards.facts import MS, NS, Figures
+from support.boards.facts import MS, NS, Figures, by_service
 from support.boards.run_board import mean_of
 from support.boards.values import BUCKET_WIDTH, Between
 
@@ -40,6 +40,10 @@ def heatmap(view: View) -> Rows:
         return {str(first): between(figures, None, first), **middle, "+Inf": between(figures, last, None)}
 
     return view.spans(row, requests=view.requests(named=True))
+
+
+def service_by_name(view: View) -> Rows:
+    return view.named_spans(lambda figures: {"service p95": figures.percentile(95)}, by_service)
 
 
 def last_minute(view: View) -> list[Request]:
@@ -106,6 +110,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Latency heatmap", "A"): heatmap,
     ("Percentiles by name", "A"): lambda view: view.named_spans(lambda figures: figures.percentiles(50, 95, 99)),
     ("Percentiles by name", "B"): run_board.objective_line,
+    ("Percentiles by name", "C"): service_by_name,
     ("Requests per second by name", "A"): lambda view: view.named_spans(lambda f: {"requests/s": f.n / view.res}),
     ("Failed requests by name", "A"): lambda view: view.named_spans(lambda f: {"failed": f.failed_pct}),
     ("Latency of successful and failed requests, last minute", "A"): ok_against_failed,
@@ -115,7 +120,8 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     **{
         key: run_board.EXPECTED[key]
         for key in (
-            ("Requests by name", "A"), ("Requests by name", "B"), ("annotation Run", "A"), ("annotation Workers", "A"),
+            ("Requests by name", "A"), ("Requests by name", "B"), ("Requests by name", "C"),
+            ("annotation Run", "A"), ("annotation Workers", "A"),
             ("annotation Problems", "A"), ("variable run", "A"), ("variable name", "A"), ("variable objective", "A"),
         )
     },

@@ -17,17 +17,17 @@ from support.archive_reader import rows
 from support.boards.values import Near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["MS", "NS", "Facts", "Figures", "FiguresOfWindow", "Request", "Tick", "kind_of"]
+__all__ = ["MS", "NS", "Facts", "Figures", "FiguresOfWindow", "Request", "Tick", "by_service", "kind_of"]
 
 NS: Final = 1_000_000_000
 MS: Final = 1_000_000
 
 
 class Request(NamedTuple):
-    """One row of requests.parquet."""
+    """One row of requests.parquet; ``service_ms`` is None under the closed model."""
 
     end_ns: int
     rt_ms: float
@@ -39,6 +39,12 @@ class Request(NamedTuple):
     name: str
     worker: str
     ttfb_ms: float | None
+    service_ms: float | None
+
+    @property
+    def sent_ns(self) -> int:
+        """When it was sent, which under the open model may be after its intended start."""
+        return self.end_ns - round((self.rt_ms if self.service_ms is None else self.service_ms) * MS)
 
 
 class Tick(NamedTuple):
@@ -60,13 +66,17 @@ class Tick(NamedTuple):
 
 
 class WorkerPoint(NamedTuple):
-    """A worker's own statistics in one batch, and the number of its samples stored by then."""
+    """A worker's own statistics in one batch, the number of its samples stored by then, and how late iterations began.
+
+    ``late_us`` are those since the point before.
+    """
 
     at_ns: int
     worker: str
     batch: Batch
     stored: int
     arrived_ms: int
+    late_us: tuple[int, ...]
 
 
 class Figures:
@@ -151,6 +161,7 @@ class Facts:
                 row["name"],
                 str(row["worker"]),
                 None if row["ttfb_us"] is None else row["ttfb_us"] / 1000,
+                row["service_us"] / 1000 if "service_us" in row else None,
             )
             for row in rows(self.folder / "requests.parquet")
         ]
@@ -189,6 +200,7 @@ class Facts:
         seen: set[tuple[str, int]] = set()
         stored: dict[str, int] = defaultdict(int)
         newest: dict[str, int] = {}
+        late: dict[str, list[int]] = defaultdict(list)
         found = []
         for entry in read_journal(RunFolder(self.folder).journal):
             if entry.kind is not EntryKind.SAMPLES:
@@ -198,17 +210,22 @@ class Facts:
                 continue
             seen.add((batch.incarnation, batch.seq))
             stored[batch.incarnation] += len(batch.columns)
+            late[batch.incarnation] += [each for each in batch.columns.late_us.tolist() if each >= 0]
             if batch.final or newest.get(batch.incarnation) != batch.sent_ns // NS:
                 newest[batch.incarnation] = batch.sent_ns // NS
                 arrived_ms = int(entry.stream_id.partition("-")[0])
-                found.append(
-                    WorkerPoint(batch.sent_ns, str(batch.worker), batch, stored[batch.incarnation], arrived_ms)
-                )
+                counted = stored[batch.incarnation], arrived_ms, tuple(late.pop(batch.incarnation))
+                found.append(WorkerPoint(batch.sent_ns, str(batch.worker), batch, *counted))
         return found
 
-    def in_flight_ms(self, start_ns: int, end_ns: int) -> list[float]:
-        """How long those requests took that were in flight at the end of a window or cut off in it, at least."""
-        later = [each.rt_ms for each in self.requests if each.end_ns - each.rt_ms * MS < end_ns <= each.end_ns]
+    def in_flight_ms(
+        self, start_ns: int, end_ns: int, of: Callable[[Iterable[Request]], Iterable[Request]] = iter
+    ) -> list[float]:
+        """How long those requests took that were in flight at the end of a window or cut off in it, at least.
+
+        ``of`` may change the requests.
+        """
+        later = [each.rt_ms for each in of(self.requests) if each.sent_ns < end_ns <= each.end_ns]
         entries = (each for each in read_journal(RunFolder(self.folder).journal) if each.kind is EntryKind.SAMPLES)
         batches = {(batch.incarnation, batch.seq): batch for batch in (decode_batch(each.blob) for each in entries)}
         cut = [each for batch in batches.values() for each in batch.cut]
@@ -221,6 +238,11 @@ class Facts:
         for each in requests:
             found[each.end_ns - each.end_ns % width_ns].append(each)
         return found
+
+
+def by_service(requests: Iterable[Request]) -> list[Request]:
+    """The same requests with their service times as durations: none under the closed model."""
+    return [each._replace(rt_ms=each.service_ms) for each in requests if each.service_ms is not None]
 
 
 def kind_of(request: Request) -> str:

@@ -6,20 +6,25 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from loadstone.domain.arrival_counts import NO_ARRIVALS
 from support.boards import run_board
 from support.boards.facts import MS, NS
 from support.boards.run_board import event_text
-from support.boards.values import Between, OneOf
+from support.boards.values import Between, Near, OneOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadstone.domain.arrival_counts import ArrivalCounts
     from support.boards.facts import WorkerPoint
     from support.boards.values import Rows
     from support.boards.view import View
 
 __all__ = ["EXPECTED"]
 
+RATES_OVER_S: Final = 5
 VISIBLE_S: Final = 30.0
 """The longest time until a request is visible, with a worker that is killed and on a busy machine."""
 
@@ -43,7 +48,7 @@ def largest(column: str, value: Callable[[WorkerPoint], float]) -> Callable[[Vie
     return lambda view: [{column: max(map(value, points(view)))}]
 
 
-def per_worker(column: str, value: Callable[[WorkerPoint], float | None]) -> Callable[[View], Rows]:
+def per_worker(column: str, value: Callable[[WorkerPoint], Near | float | None]) -> Callable[[View], Rows]:
     def rows(view: View) -> Rows:
         values = [(each, value(each)) for each in points(view)]
         return [
@@ -90,6 +95,35 @@ def new_connections(view: View) -> Rows:
     ]
 
 
+def arrivals(view: View) -> Rows:
+    """Rises of the workers' running totals over five seconds, added up; InfluxDB also looks at the interval before."""
+    width_ns = RATES_OVER_S * NS
+    from_ns, to_ns = view.shown.from_ms * MS, view.shown.to_ms * MS
+    highest: dict[str, dict[int, ArrivalCounts]] = defaultdict(dict)
+    for each in sorted(view.run.workers):
+        at_ns = each.at_ns - each.at_ns % width_ns
+        if each.batch.arrivals is not None and from_ns - width_ns <= each.at_ns <= to_ns:
+            highest[each.worker][at_ns] = max(highest[each.worker].get(at_ns, NO_ARRIVALS), each.batch.arrivals)
+    sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for mine in highest.values():
+        for (before_ns, before), (at_ns, after) in pairwise(sorted(mine.items())):
+            grown, seconds = after.since(before), (at_ns - before_ns) / NS
+            for place, count in enumerate((grown.planned, grown.sent)):
+                sums[at_ns][place] += count / seconds
+    return [{"time": at_ns, "planned": planned, "sent": sent} for at_ns, (planned, sent) in sums.items()]
+
+
+def not_sent(view: View) -> Rows:
+    told = [mine[-1].batch.arrivals for mine in by_worker(view).values()]
+    known = [each.not_sent for each in told if each is not None]
+    return [{"Arrivals not sent": sum(known)}] if known else []
+
+
+def lateness_p99_ms(point: WorkerPoint) -> Near | None:
+    late_us = point.late_us
+    return Near(float(np.percentile(late_us, 99, method="inverted_cdf")) / 1000) if late_us else None
+
+
 def worker_events(view: View) -> Rows:
     kinds = ("worker_joined", "worker_lost", "orphaned", "restarted", "crashed")
     told = view.events(*kinds)
@@ -111,6 +145,9 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Largest buffer", "A"): largest("Largest buffer", lambda point: point.batch.buffered),
     ("Longest lag", "A"): largest("Longest lag", lag_s),
     ("Workers missing", "A"): missing,
+    ("Arrivals per second", "A"): arrivals,
+    ("Arrivals not sent", "A"): not_sent,
+    ("Lateness of arrivals", "A"): per_worker("lateness_p99_ms", lateness_p99_ms),
     ("CPU of each worker", "A"): per_worker("cpu_pct", lambda point: point.batch.cpu_pct),
     ("Event loop lag", "A"): per_worker("loop_lag_ms", loop_lag_ms),
     ("CPU of each worker's host", "A"): per_worker("host_busy_pct", lambda point: point.batch.host_busy_pct),

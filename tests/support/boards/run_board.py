@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from support.boards.facts import NS, Figures, kind_of
+from support.boards.facts import NS, Figures, by_service, kind_of
 from support.boards.values import OneOf
 
 if TYPE_CHECKING:
@@ -66,6 +66,13 @@ def latency(view: View) -> Rows:
     return view.spans(lambda figures: {"mean": figures.mean, **figures.percentiles(50, 95, 99)})
 
 
+def service_latency(view: View) -> Rows:
+    return view.spans(
+        lambda figures: {"service p95": figures.percentile(95), "service p99": figures.percentile(99)},
+        requests=by_service(view.requests(view.res)),
+    )
+
+
 def objective_line(view: View) -> Rows:
     limit = float(str(view.shown.variables["objective"]) or 0)
     return view.spans(lambda _: {"objective": limit}) if limit else []
@@ -84,6 +91,14 @@ def endpoint_percentiles(view: View) -> Rows:
     named = view.by_name(each for each in view.run.requests if view.chosen("name", each.name))
     return [
         {"method": method, "name": name, **Figures(each).percentiles(50, 95, 99)}
+        for (method, name), each in named.items()
+    ]
+
+
+def endpoint_service(view: View) -> Rows:
+    named = view.by_name(each for each in by_service(view.run.requests) if view.chosen("name", each.name))
+    return [
+        {"method": method, "name": name, "service p95": Figures(each).percentile(95)}
         for (method, name), each in named.items()
     ]
 
@@ -175,6 +190,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Failed requests", "A"): lambda view: view.spans(lambda figures: {"failed": figures.failed_pct}),
     ("Latency", "A"): latency,
     ("Latency", "B"): objective_line,
+    ("Latency", "C"): service_latency,
     ("CPU of each container", "A"): lambda view: view.usage("cpu_cores", "mean", mean_of),
     ("CPU of each container", "B"): lambda view: view.usage("cpu_limit", "max", max),
     ("CPU throttling of each container", "A"): lambda view: view.usage("throttled_pct", "max", max),
@@ -182,6 +198,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Memory of each container", "B"): lambda view: view.usage("mem_limit", "max", max),
     ("Requests by name", "A"): endpoint_totals,
     ("Requests by name", "B"): endpoint_percentiles,
+    ("Requests by name", "C"): endpoint_service,
     ("Errors", "A"): errors,
     ("Errors by kind", "A"): errors_over_time,
     ("Objectives", "A"): objectives,

@@ -73,9 +73,13 @@ class View:
             found[each.method, each.name].append(each)
         return found
 
-    def named_spans(self, columns: Callable[[Figures], dict[str, Any]]) -> Rows:
-        """Return one row per time bucket and selected name."""
-        named = self.by_name(self.requests(self.res, named=True))
+    def named_spans(
+        self,
+        columns: Callable[[Figures], dict[str, Any]],
+        of: Callable[[Iterable[Request]], Iterable[Request]] = iter,
+    ) -> Rows:
+        """Return one row per time bucket and selected name; ``of`` may change the requests."""
+        named = self.by_name(of(self.requests(self.res, named=True)))
         return [
             {"method": method, "name": name, **row}
             for (method, name), requests in named.items()

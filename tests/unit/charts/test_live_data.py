@@ -10,7 +10,7 @@ import pytest
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_state import RunState
-from loadstone.charts.live_data import live_head
+from loadstone.charts.live_data import LivePoints, live_head
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.live import Trouble
 from support.closed_runs import MadeRun
@@ -75,10 +75,31 @@ def test_a_live_page_of_the_open_model_shows_both_times_and_what_became_of_the_a
     tiles = {tile.title: (tile.value, tile.of) for tile in shown.tiles}
     assert (tiles["p95 ms"][0], tiles["service p95 ms"][0]) == pytest.approx((22.5, 20), rel=1e-3)
     assert tiles["arrivals not sent"] == (3, "803")
+    assert tiles["arrivals/s"] == (pytest.approx(40), "40.0")
+    assert tiles["lateness p99 ms"] == (pytest.approx(2.5, rel=1e-3), None)
     assert shown.notes[1].startswith("Open model: ")
     assert [row.label for row in shown.tables.names[:2]] == ["all requests", "all requests, service times"]
     assert [row.max_ms for row in shown.tables.names[:2]] == pytest.approx([22.5, 20], rel=1e-3)
+    assert [row.service_p95_ms for row in shown.tables.names] == pytest.approx([20] * 4, rel=1e-3)
     assert shown.tables.objectives[0].reason == "response time p95 is 22.5 ms, must be < 1 ms"
+
+
+def test_the_names_of_a_closed_model_have_no_service_times():
+    shown = head(MadeRun(run="r").entries(), 20.5)
+    assert {row.service_p95_ms for row in shown.tables.names} == {None}
+
+
+def test_the_points_of_the_open_model_draw_both_times():
+    latencies = []
+    for late_ms in (2.5, None):
+        state, points = RunState(), LivePoints()
+        for entry in MadeRun(run="r", late_ms=late_ms, sigma=0).entries():
+            state.apply(entry)
+        points.update(state)
+        latencies.append(points.since(0)[10][1]["latency"])
+    both, alone = latencies
+    assert (both["p95"], both["service p95"]) == pytest.approx((22.5, 20), rel=1e-3)
+    assert "service p95" not in alone
 
 
 def test_what_is_in_trouble_stands_on_the_page_with_its_age():

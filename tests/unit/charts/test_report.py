@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from loadstone.charts.catalogue import TABLES
 from loadstone.charts.page import live_page, write_report
 from loadstone.cli.main import main
 from support.closed_runs import HOSTILE, MadeRun, names
+from support.run_maker import START
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,16 @@ def data_of(text: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found
     return dict(json.loads(found[1]))
+
+
+def column(title: str) -> int:
+    """Where it stands in the table of names."""
+    (names_table,) = (each for each in TABLES if each.id == "names")
+    return [each.title for each in names_table.columns].index(title)
+
+
+def max_ms(row: list[Any]) -> float:
+    return float(row[column("max ms")])
 
 
 def report(tmp_path: Path, **made: Any) -> tuple[Any, str, dict[str, Any]]:
@@ -137,14 +149,30 @@ def test_a_report_of_the_open_model_shows_both_times_and_what_became_of_the_arri
     response, service = data["tables"]["names"][:2]
     assert (response[0], service[0]) == ("all requests", "all requests, service times")
     assert service[1:5] == response[1:5]
-    assert (response[-1], service[-1]) == pytest.approx((22.5, 20), rel=1e-3)
+    assert (max_ms(response), max_ms(service)) == pytest.approx((22.5, 20), rel=1e-3)
+    for row in data["tables"]["names"]:
+        assert row[column("service p95 ms")] == pytest.approx(20, rel=1e-3), row[0]
+    latency = data["charts"]["latency"]
+    assert latency["p95"] == pytest.approx([22.5] * 20, rel=1e-3)
+    assert latency["service p95"] == pytest.approx([20] * 20, rel=1e-3)
     assert data["notes"][1].startswith("arrivals in the window of 20 s: 803 planned, 800 sent, 3 not sent")
     assert data["notes"][2].startswith("Open model: ")
 
 
 def test_a_report_of_the_closed_model_has_nothing_about_service_times(tmp_path: Path):
     _, _, data = report(tmp_path)
-    assert "service" not in json.dumps([data["tiles"], data["tables"]["names"]])
+    assert "service" not in json.dumps([data["tiles"], data["tables"]["names"], data["charts"]["latency"]])
+    assert {row[column("service p95 ms")] for row in data["tables"]["names"]} == {None}, "the page leaves it out"
+    assert not {"rate", "arrivals"} & dict(data["identity"]).keys()
+
+
+def test_a_report_of_the_open_model_says_at_which_rate_and_among_whom_iterations_arrived(tmp_path: Path):
+    identity = {"rate": ["20/s..40/s over 5s", "40/s"], "arrivals": "poisson"}
+    shared = {"number": 0, "begins_s": 0.0, "zero_ns": START, "workers": [0, 1]}
+    _, _, data = report(tmp_path, late_ms=2.5, identity=identity, shared=shared)
+    rows = dict(data["identity"])
+    assert (rows["rate"], rows["arrivals"]) == ("20/s..40/s over 5s, then 40/s", "poisson")
+    assert [0, "arrivals shared", "2 workers"] in data["tables"]["events"]
 
 
 def test_a_report_says_that_its_tiles_are_of_the_window_and_its_table_of_the_whole_run(tmp_path: Path):

@@ -141,6 +141,15 @@ def test_queries_read_raw_requests_over_at_most_one_minute(board: dict[str, Any]
             assert "time > ${__to}ms - 60s AND time <= ${__to}ms" in query
 
 
+def test_a_panel_of_the_open_model_alone_says_why_it_is_empty_for_other_runs(board: dict[str, Any]):
+    only = re.compile(r'"(arrivals_|lateness_|service_)[a-z0-9_]+"')
+    for panel in board["panels"]:
+        asked = [target["query"] for target in panel.get("targets", [])]
+        if panel["type"] != "table" and asked and all(only.search(query) for query in asked):
+            assert "without a rate" in panel["description"], panel["title"]
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "no rate of arrivals: closed model", panel["title"]
+
+
 def test_boards_link_to_each_other(board: dict[str, Any]):
     targets = {link["url"]: link for link in board["links"]}
     assert set(targets) == {f"/d/{each.uid}" for each in BOARDS} - {f"/d/{board['uid']}"}

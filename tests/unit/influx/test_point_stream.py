@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from loadstone.archive import run_state
 from loadstone.archive.journal.entry import decode_entry
 from loadstone.archive.run_state import RunState
-from loadstone.domain.arrival_counts import ArrivalCounts
+from loadstone.domain.arrival_counts import NO_ARRIVALS, ArrivalCounts
+from loadstone.domain.batch import NO_INTENT
 from loadstone.domain.event import EventKind
 from loadstone.domain.request_name import NameTable
 from loadstone.domain.usage_tick import Usage
@@ -303,6 +305,29 @@ def test_a_worker_point_a_second_carries_the_ledger():
     worker = of(stored, "worker", worker="1")
     assert [fields["produced"] for fields in worker.values()] == [fields["stored"] for fields in worker.values()]
     assert worker[max(worker)]["produced"] == 60
+
+
+def test_worker_points_of_the_open_model_carry_its_arrivals_and_how_late_those_since_the_point_before_were():
+    run, maker = RunMaker().started(0, workers=[1]), IncarnationMaker(worker=1)
+    for half, late_us in enumerate((100, 9000, 200, 50, 300)):
+        taken = samples(10, half / 2, half / 2 + 0.4, late_us=late_us)
+        taken[0] = replace(taken[0], late_us=NO_INTENT)
+        counts = ArrivalCounts(10 * half + 12, 10 * half + 9, 3)
+        run.add(maker.batch(taken, at_s=half / 2 + 0.4, arrivals=counts, final=half == 4))
+    points = list(of(folded(run.entries), "worker", worker="1").values())
+    names = ("arrivals_planned", "arrivals_sent", "arrivals_not_sent")
+    assert [tuple(each[name] for name in names) for each in points] == [(12, 9, 3), (32, 29, 3), (52, 49, 3)]
+    assert [each["lateness_max_ms"] for each in points] == [0.1, 9.0, 0.3]
+    assert [each["lateness_p99_ms"] for each in points] == pytest.approx([0.1, 9.0, 0.3], rel=0.004)
+
+
+def test_worker_points_without_an_iteration_have_no_lateness_and_those_of_the_closed_model_no_arrivals():
+    idle = RunMaker().started(0).add(IncarnationMaker().batch(at_s=1, arrivals=NO_ARRIVALS))
+    closed = RunMaker().started(0).add(IncarnationMaker().batch(samples(3, 0, 1)))
+    (waits,), (asks,) = (of(folded(run.entries), "worker").values() for run in (idle, closed))
+    assert waits["arrivals_planned"] == 0
+    assert not {name for name in waits if name.startswith("lateness")}
+    assert not {name for name in asks if name.startswith(("arrivals", "lateness"))}
 
 
 def test_memory_is_bounded_by_the_buckets_kept_not_by_the_length_of_the_run():

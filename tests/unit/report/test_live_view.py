@@ -62,6 +62,32 @@ def test_a_plain_line_holds_everything_that_matters(capsys: pytest.CaptureFixtur
     ]
 
 
+OPEN = {
+    "arrivals": [9000, 9000, 0],
+    "planned_rps": 500.04,
+    "sent_rps": 499.96,
+    "lateness_p99_ms": 0.8,
+}
+
+
+def facts_in(line: str) -> list[str]:
+    return re.split(r"  +", line.strip())
+
+
+def test_a_plain_line_of_the_open_model_shows_at_which_rate_iterations_begin_and_should(
+    capsys: pytest.CaptureFixture[str],
+):
+    PlainView().show(live(**OPEN), 55)
+    assert facts_in(capsys.readouterr().out)[1:4] == ["users 40/50", "arrivals/s 500.0/500.0", "requests/s 1,234.6"]
+
+
+def test_arrivals_that_were_late_or_not_sent_are_told_as_soon_as_there_are_any(capsys: pytest.CaptureFixture[str]):
+    arrivals = [9012, 9000, 12]
+    PlainView().show(live(**OPEN | {"arrivals": arrivals, "sent_rps": 488.0, "lateness_p99_ms": 31.25}), 55)
+    shown = ["arrivals/s 488.0/500.0", "not sent 12", "late p99 31.2 ms", "requests/s 1,234.6"]
+    assert facts_in(capsys.readouterr().out)[2:6] == shown
+
+
 def test_a_target_without_limits_is_shown_without_them(capsys: pytest.CaptureFixture[str]):
     PlainView().show(live(usage=[USAGE | {"cpu_limit": None, "mem_limit": None}]), None)
     line = capsys.readouterr().out
@@ -117,6 +143,20 @@ def test_the_panel_names_the_run_its_phase_and_its_figures(
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
     for word in ("run 20261123-101500-beef", phase, "40/50", "1,234.6", "12,345", "20.2 ms", "1.25/2 CPU", "0:55"):
         assert word in shown
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_panel_that_does_not_fit_into_a_line_takes_more_of_them_and_keeps_each_figure_in_one_piece(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with RichView() as view:
+        view.show(live(**OPEN | {"arrivals": [9012, 9000, 12], "lateness_p99_ms": 31.25}), 55)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
+    assert max(map(len, shown.splitlines())) <= width
+    for words in ("500.0/500.0", "67 (1.2% now)", "31.2 ms", "1.25/2 CPU, 300/512 MiB", "requests/s", "not sent"):
+        assert words in shown
 
 
 @pytest.mark.usefixtures("terminal")

@@ -97,9 +97,11 @@ def test_a_table_fits_a_terminal_of_80_columns_and_cuts_no_figure(
 
 
 def test_a_run_of_the_open_model_shows_both_times_and_what_became_of_its_arrivals(tmp_path: Path, capsys):
-    MadeRun(run="20260923-120000-open", late_ms=2.5, not_sent=3, sigma=0).close(tmp_path)
+    identity = {"rate": ["20/s..40/s over 5s", "40/s"], "host": "http://h"}
+    MadeRun(run="20260923-120000-open", late_ms=2.5, not_sent=3, sigma=0, identity=identity).close(tmp_path)
     assert main(["show", "latest", "--results", str(tmp_path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
+    assert "run 20260923-120000-open: 20/s..40/s over 5s, then 40/s on http://h, up to 5 users, whole run" in shown
     assert shown.count("service time") == 3, "below both rows of totals, and in the sentence on the model"
     assert "arrivals in the window of 20 s: 803 planned, 800 sent, 3 not sent; lateness p99 2.5 ms, max 2.5 ms" in shown
     assert "3 of 803 planned arrivals were not sent" in shown

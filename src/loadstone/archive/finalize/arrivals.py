@@ -6,7 +6,6 @@ all of them counted is compared with what the rate comes to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,15 +13,12 @@ import numpy as np
 from loadstone.domain.arrival_counts import NO_ARRIVALS, ArrivalCounts
 from loadstone.domain.batch import NO_INTENT
 from loadstone.domain.expected_arrivals import expected_arrivals
-from loadstone.domain.facts import ArrivalFacts
-from loadstone.domain.histogram import Histogram
-from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US, US_PER_MS
+from loadstone.domain.lateness import Lateness
+from loadstone.domain.time import NS_PER_MS, NS_PER_S, NS_PER_US
 from loadstone.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
     from loadstone.archive.finalize.blocks import Block
     from loadstone.archive.lifecycle import Lifecycle
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
     from loadstone.domain.expected_arrivals import Expected
     from loadstone.domain.facts import Window
 
-__all__ = ["ArrivalTotals", "Late", "Lateness", "expected_until"]
+__all__ = ["ArrivalTotals", "WindowLateness", "expected_until"]
 
 
 class ArrivalTotals:
@@ -114,33 +110,7 @@ def _sum(counts: Iterable[ArrivalCounts]) -> ArrivalCounts:
     return total
 
 
-@dataclass(slots=True)
-class Late:
-    """How late some iterations began."""
-
-    histogram: Histogram = field(default_factory=Histogram)
-    max_us: int = 0
-
-    def add(self, late_us: NDArray[np.int64]) -> None:
-        """Count in iterations that began so late, microseconds."""
-        if len(late_us):
-            self.histogram.merge(Histogram.of(late_us))
-            self.max_us = max(self.max_us, int(late_us.max()))
-
-    def facts(self, counts: ArrivalCounts, expected: Expected | None) -> ArrivalFacts:
-        """Together with how many arrivals there were, and were expected; no lateness where no iteration began."""
-        known = bool(self.histogram.counts)
-        p99_us = min(self.histogram.percentile_us(99), self.max_us)
-        return ArrivalFacts(
-            *counts,
-            lateness_p99_ms=p99_us / US_PER_MS if known else None,
-            lateness_max_ms=self.max_us / US_PER_MS if known else None,
-            expected=expected.arrivals if expected else None,
-            tolerance=expected.tolerance if expected else 0.0,
-        )
-
-
-class Lateness:
+class WindowLateness:
     """How late iterations began: ``run`` of all of them, ``window`` of those that objectives judge.
 
     These are the ones whose first request was sent before the end of the window and ended after its beginning: their
@@ -148,8 +118,8 @@ class Lateness:
     """
 
     def __init__(self, window: Window) -> None:
-        self.window = Late()
-        self.run = Late()
+        self.window = Lateness()
+        self.run = Lateness()
         self._window = window
 
     def take(self, block: Block) -> None:

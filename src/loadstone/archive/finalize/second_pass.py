@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from loadstone.archive.finalize.arrivals import ArrivalTotals, Lateness, expected_until
+from loadstone.archive.finalize.arrivals import ArrivalTotals, WindowLateness, expected_until
 from loadstone.archive.finalize.blocks import Seconds, blocks
 from loadstone.archive.finalize.csv import FailureTable, HistoryCsv, write_exceptions, write_failures, write_stats
 from loadstone.archive.finalize.facts import WorkersInWindow, objectives_of
@@ -54,7 +54,7 @@ class SecondPass:
         self.services = ServicesInWindow(window)
         self.undisturbed = Undisturbed(window, found.stalls)
         stop_timeout_s = found.state.lifecycle.identity.stop_timeout_s or 0.0
-        self.lateness = Lateness(window)
+        self.lateness = WindowLateness(window)
         self.in_flight = InFlightAtEnd(window, stop_timeout_s, self.undisturbed)
         self.silences = Waiting(found.answers.silences(window))
         self.lulls = Waiting(found.answers.lulls(window))

@@ -103,7 +103,7 @@ const Charts = (() => {
     const rows = columns.flatMap((column) => column.filter((_, at) => at % 2 === 0));
     const low = rows.reduce((a, b) => Math.min(a, b), 99), high = rows.reduce((a, b) => Math.max(a, b), 0) + 1;
     const counted = columns.map((column) => column.reduce((sum, value, at) => (at % 2 ? sum + value : sum), 0));
-    const ticks = () => Array.from({ length: Math.ceil((high - low) / 5) + 1 }, (_, at) => (Math.floor(low / 5) + at) * 5);
+    const ticks = () => Array.from({ length: Math.ceil((high - low) / 5) + 1 }, (_, at) => (Math.ceil(low / 5) + at) * 5).filter((row) => row <= high);
     const extra = {
       series: [
         { label: "time", value: (_, value) => (value === null ? "–" : elapsed(value)) },

@@ -60,7 +60,7 @@
 
   function tiles(page) {
     const items = page.tiles.flatMap((tile) => element("div", { class: "tile" },
-      element("dt", {}, tile.title), element("dd", { "data-value": JSON.stringify(tile.value) }, format(tile.kind, tile.value) + (tile.of ? " / " + tile.of : ""))));
+      element("dt", {}, tile.title), element("dd", { "data-value": JSON.stringify(tile.value) }, format(tile.kind, tile.value), tile.of ? element("span", {}, " / " + tile.of) : null)));
     const notes = (page.notes || []).map((text) => element("p", { class: "muted" }, text + "."));
     return element("div", { id: "figures" }, element("dl", { class: "tiles" }, ...items), ...notes);
   }
@@ -75,7 +75,14 @@
       word ? element("span", { class: "word" }, shown) : shown);
   }
 
+  // Optional columns without any value are left out, with their cells.
+  function withoutEmpty(spec, rows) {
+    const kept = spec.columns.map((_, at) => at).filter((at) => !spec.columns[at].optional || rows.some((row) => row[at] !== null));
+    return [{ ...spec, columns: kept.map((at) => spec.columns[at]) }, rows.map((row) => kept.map((at) => row[at]))];
+  }
+
   function table(spec, rows) {
+    [spec, rows] = withoutEmpty(spec, rows);
     const header = element("tr", {}, ...spec.columns.map((column) =>
       element("th", { scope: "col", class: NUMBERS.has(column.kind) ? "number" : null }, column.title)));
     const body = rows.map((row) => element("tr", {}, ...row.map((value, at) => cell(spec.columns[at], value, at === 0))));

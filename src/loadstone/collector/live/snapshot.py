@@ -68,6 +68,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         p99_ms=p99_us / 1000,
         service_p95_ms=None if arrivals is None else recent.by_service.percentile_us(95) / 1000,
         arrivals=arrivals,
+        **(state.recent_arrivals._asdict() if state.recent_arrivals else {}),
         objectives=tuple(_objectives(state)),
         usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
