@@ -9,6 +9,7 @@ falls steadily. Only the last stage may go without a duration. After the last on
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf, isfinite, sqrt
@@ -124,9 +125,7 @@ class RateCurve:
 
     def when(self, total: float) -> float:
         """The first time at which there are so many arrivals; inf if there never are."""
-        at = len(self.stages) - 1
-        while at > 0 and self._totals[at] >= total:
-            at -= 1
+        at = max(0, bisect_left(self._totals, total) - 1)
         stage, missing = self.stages[at], max(0.0, total - self._totals[at])
         slope = _slope(stage)
         # The root of first * t + slope * t^2 / 2 = missing, in the form that keeps its digits for a slope near zero.
@@ -136,10 +135,7 @@ class RateCurve:
         return min(self._starts_s[at] + 2 * missing / divisor, self._starts_s[at] + stage.over_s)
 
     def _stage_at(self, elapsed_s: float) -> int:
-        at = len(self._starts_s) - 1
-        while at > 0 and self._starts_s[at] > elapsed_s:
-            at -= 1
-        return at
+        return max(0, bisect_right(self._starts_s, elapsed_s) - 1)
 
 
 def _slope(stage: Stage) -> float:
