@@ -12,7 +12,7 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from math import inf, isfinite, sqrt
+from math import ceil, inf, isfinite, sqrt
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import SettingsError, UsageError
@@ -21,10 +21,15 @@ from loadstone.settings import parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MOST_PER_S", "RateCurve", "Stage", "parse_stage", "parse_stages"]
+__all__ = ["MOST_PER_S", "RateCurve", "Stage", "parse_stage", "parse_stages", "spawn_rate_for", "users_for"]
 
 MOST_PER_S: Final = 1_000_000.0
 """Arrivals per second; no test on few machines gets near it, and a slip of the keyboard does."""
+_USERS_FOR_S: Final = 2.0
+_FEWEST_USERS, _MOST_USERS = 10, 10_000
+_SPAWNED_IN_S: Final = 5.0
+_SLOWEST_SPAWN, _FASTEST_SPAWN = 10.0, 500.0
+"""Users started per second, who wait to be woken and so cost little at first."""
 _PER_S: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE: Final = r"(?P<{0}>[0-9]+(?:\.[0-9]+)?)\s*/\s*(?P<{0}_unit>s|min|m|h)"
 _SHAPE: Final = re.compile(
@@ -136,6 +141,16 @@ class RateCurve:
 
     def _stage_at(self, elapsed_s: float) -> int:
         return max(0, bisect_right(self._starts_s, elapsed_s) - 1)
+
+
+def users_for(curve: RateCurve) -> int:
+    """How many users a rate gets: as many as arrive in two seconds, at least 10 and at most 10,000."""
+    return min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST_USERS), _MOST_USERS)
+
+
+def spawn_rate_for(users: int) -> float:
+    """How many of so many users are started per second: all in five seconds, as far as that is from 10 to 500."""
+    return min(max(users / _SPAWNED_IN_S, _SLOWEST_SPAWN), _FASTEST_SPAWN)
 
 
 def _slope(stage: Stage) -> float:

@@ -24,6 +24,7 @@ from loadstone.domain.event import (
 )
 from loadstone.hook.arrival_master import ArrivalMaster
 from loadstone.hook.arrival_plan import ArrivalAnswer, ArrivalPlan
+from loadstone.hook.arrival_shapes import with_shape
 from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import (
     ARRIVALS_OPTION,
@@ -84,7 +85,7 @@ class MasterHook:
         # Once for each run: a master may run for weeks, in which its machine's clock is set or its machine sleeps.
         self._anchor_ns, self._clock_offset_ms = time.time_ns() - time.perf_counter_ns(), None
         self._arrivals = None
-        self._settings = _with_seed(_with_request(self._process_settings, request))
+        self._settings = _with_seed(with_shape(self._environment, _with_request(self._process_settings, request)))
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
         give_secret(self._environment, secret)

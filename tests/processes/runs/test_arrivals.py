@@ -17,7 +17,7 @@ import pytest
 
 from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.arrivals import Epoch, Schedule, Spread
-from support.loadstone_run import CALM
+from support.loadstone_run import CALM, SCENARIOS
 from support.processes import ServerProcess, free_port, port_answers
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_ru
         (("--rate", "fast"), "rate 'fast' is not NUMBER/s, /m or /h"),
         (("--rate", "100/s..500/s"), "does not say in which time it changes"),
         (("--rate", "5/s", "--users", "20"), "--users 20 and --rate are two models"),
+        (("--rate", "5/s", "--users", "50"), "--users 50 and --rate are two models"),
         (("--over", "5m"), "--over belongs to --rate"),
         (("--max-users", "5"), "--max-users belongs to --rate"),
         (("--rate", "5/s over 1m", "--rate", "9/s", "--over", "5m"), "--over belongs to one --rate"),
@@ -195,3 +196,52 @@ def test_a_load_shape_and_a_rate_exclude_each_other(new_run):
     run = new_run("shaped", "--host", "http://127.0.0.1:9", "--rate", "5/s")
     assert run.run() == 2, run.output
     assert "decides how many users there are, and --rate" in " ".join(run.output.split())
+
+
+def test_a_function_gives_the_rate_and_ends_the_run_and_anybody_computes_it_from_the_record(new_run, counting_server):
+    run = new_run("surging", "--host", counting_server.url, "--max-users", "300", "--arrivals", "constant", *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["40/s over 2s", "120/s..80/s over 4s"]
+    assert found["window"]["seconds"] == pytest.approx(6, abs=0.2)
+    assert found["users"] == 300
+    assert "two models" not in run.output
+    begun, due = begun_ns(run), due_ns(run)
+    assert len(begun) == counting_server.count().total == pytest.approx(480, abs=3)
+    late_ms = (begun[: len(due)] - due[: len(begun)]) / 1e6
+    assert np.median(late_ms) < 2
+    assert (late_ms > -0.1).all(), "nothing begins before it is due"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "arguments", "said"),
+    [
+        (
+            "surging",
+            ("--rate", "5/s"),
+            "the arrival shape Surge decides how many iterations arrive, and so does --rate",
+        ),
+        ("surging", ("--users", "50"), "--users 50 and the arrival shape Surge are two models"),
+        ("surging,shaped", (), "the load shape Stages decides how many users there are, and the arrival shape Surge"),
+        ("surging,endless", ("-t", "10s"), "the scenario has 2 arrival shapes: Endless, Surge"),
+        ("endless", (), "the arrival shape Endless never ends. Let rate() return None"),
+        ("broken_rate", ("-t", "30s"), "the arrival shape Listed raises IndexError: tuple index out of range at 2 s"),
+    ],
+)
+def test_an_arrival_shape_that_cannot_be_used_is_refused_before_anything_starts(
+    new_run, scenario: str, arguments: tuple[str, ...], said: str
+):
+    first, *more = scenario.split(",")
+    files = tuple(word for each in more for word in ("-f", str(SCENARIOS / f"{each}.py")))
+    run = new_run(first, *files, "--host", "http://127.0.0.1:9", *arguments)
+    assert run.run() == 2, run.output
+    assert said in " ".join(run.output.split())
+    assert not run.results.exists()
+
+
+def test_an_arrival_shape_without_an_end_runs_for_the_run_time(new_run, counting_server):
+    run = new_run("endless", "--host", counting_server.url, "-t", "3s", "--arrivals", "constant", *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["20/s..17/s over 3s"]
+    assert found["requests"] == pytest.approx(55, abs=3)
