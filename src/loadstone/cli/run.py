@@ -48,7 +48,8 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     stop = StopFlag.install()
     if in_stack := read_line_of_stack(RunSettings, arguments, words):
         settings, options, rest = in_stack
-        settings = with_arrivals(settings)
+        check_arrivals(settings)
+        settings = with_arrivals(settings) if settings.rate else settings
         check_gate_options(options)
         registry = registry_for(settings, None)
         folder = _run_in_stack(settings, rest, stop)

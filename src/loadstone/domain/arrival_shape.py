@@ -211,7 +211,7 @@ def _lines(points: _Points, off: float) -> Iterator[str]:
 
 
 def _line(first: float, last: float, over_us: int) -> str:
-    """A stage; its rates have six digits, as the end of a run is found to the microsecond, and so is not quite round."""
+    """A stage; its rates have six digits, as the end of a run is found to the microsecond and so is not round."""
     one, other = (_decimal(float(f"{each:.6g}")) for each in (first, last))
     rate = f"{one}/s" if one == other else f"{one}/s..{other}/s"
     return f"{rate} over {_decimal(over_us / _US_PER_S)}s"
