@@ -80,15 +80,19 @@ class ArrivalWorker:
         self._until_ns = 0
         self._share: _Share | None = None
         self._following: deque[_Share] = deque()
-        self._sent = self._not_sent = 0
+        self._sent = self._not_sent = self._cut_off = 0
+        self._missed_before_end: int | None = None
         make_users_wait(self.users, environment.user_classes)
         self._greenlet = gevent.spawn(self._begin_iterations)
 
     @property
     def counts(self) -> ArrivalCounts:
-        """How many arrivals have been due so far, for how many an iteration began, and for how many none did."""
+        """How many arrivals have been due so far, and what became of them."""
         missed = self.users.missed
-        return ArrivalCounts(self._sent + self._not_sent, self._sent - missed, self._not_sent + missed)
+        before_end = missed if self._missed_before_end is None else self._missed_before_end
+        sent, not_sent = self._sent - missed, self._not_sent + before_end
+        cut_off = self._cut_off + missed - before_end
+        return ArrivalCounts(sent + not_sent + cut_off, sent, not_sent, cut_off)
 
     def take(self, plan: ArrivalPlan) -> None:
         """The master has sent a plan: answer, and go by it."""
@@ -125,8 +129,14 @@ class ArrivalWorker:
         return True
 
     def stop(self) -> None:
-        """Begin no more iterations."""
+        """Begin no more iterations; those that are due by now, and have not begun, are cut off."""
         self._greenlet.kill()
+        if self._missed_before_end is None:
+            self._missed_before_end = self.users.missed
+            now_ns = time.perf_counter_ns()
+            while self._due_ns() <= now_ns and self._share is not None:
+                self._cut_off += 1
+                self._share.advance()
 
     def end(self) -> None:
         """All users have ended."""

@@ -51,7 +51,8 @@ def has_own_loop(user: Any) -> bool:
 
     if issubclass(user, PytestUser):
         return True
-    return any(_is_own(each, name) for each in _with_task_sets(user) for name in ("run", "wait"))
+    loops = (inspect.unwrap(getattr(each, name)) for each in _with_task_sets(user) for name in ("run", "wait"))
+    return any(each.__module__.partition(".")[0] not in _STOCK for each in loops)
 
 
 def _with_task_sets(user: Any) -> set[Any]:

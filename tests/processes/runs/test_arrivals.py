@@ -102,6 +102,10 @@ def test_what_arrives_is_what_anybody_computes_from_the_record(new_run, counting
     begun, due = begun_ns(run), due_ns(run)
     assert len(begun) == counting_server.count().total == run.run_json()["requests"]
     assert len(due) == pytest.approx(600, abs=2 if spread is Spread.CONSTANT else 4 * sqrt(600))
+    arrivals = run.run_json()["summary"]["run"]["arrivals"]
+    assert arrivals["planned"] == arrivals["sent"] + arrivals["not_sent"] + arrivals["cut_off"]
+    print(arrivals, len(due), len(begun))
+    assert arrivals["planned"] == pytest.approx(len(due), abs=3), "the master says a moment earlier that it stops"
     assert abs(len(begun) - len(due)) <= 2 + 0.002 * len(due), "those at the very end may be on either side of it"
     late_ms = (begun[: len(due)] - due[: len(begun)]) / 1e6
     assert np.median(late_ms) < 2
@@ -156,6 +160,17 @@ def test_the_rate_of_stages_is_followed_and_ends_the_run(new_run, counting_serve
     assert found["rate"] == ["20/s..100/s over 4s", "100/s over 2s"]
 
 
+def test_a_settings_file_holds_a_list_of_stages(new_run, counting_server, tmp_path: Path):
+    settings = tmp_path / "loadstone.toml"
+    settings.write_text('rate = ["0/s..80/s over 2s", "80/s over 3s"]\narrivals = "constant"\nmax_users = 100\n')
+    run = new_run("arrives", "--host", counting_server.url, "--config", str(settings), *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["0/s..80/s over 2s", "80/s over 3s"]
+    assert (found["users"], found["arrivals_spread"]) == (100, "constant")
+    assert found["requests"] == pytest.approx(320, abs=10)
+
+
 def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_run, counting_server):
     load = ("--rate", "200/s", "--arrivals", "constant", "-t", "14s", "--workers", "3")
     run = new_run("arrives", "--host", counting_server.url, *load, *SOON).start()
@@ -190,6 +205,12 @@ def test_what_does_not_go_together_is_refused_before_anything_starts(new_run, ar
     assert run.run() == 2, run.output
     assert said in " ".join(run.output.split())
     assert not run.results.exists()
+
+
+def test_a_task_set_that_waits_in_its_own_way_is_refused(new_run):
+    run = new_run("own_waiting", "--host", "http://127.0.0.1:9", "--rate", "5/s")
+    assert run.run() == 2, run.output
+    assert "users of Visitor run their tasks in a way of their own" in " ".join(run.output.split())
 
 
 def test_a_load_shape_and_a_rate_exclude_each_other(new_run):

@@ -78,11 +78,11 @@ class ArrivalTotals:
             return before.counts
         since_ns = max(before.at_ns, self._schedule_ns)
         share = max(0, self._start_ns - since_ns) / max(1, after.at_ns - since_ns)
-        sent, not_sent = (
+        counts = [
             early + round(share * (late - early))
             for early, late in zip(before.counts[1:], after.counts[1:], strict=True)
-        )
-        return ArrivalCounts(sent + not_sent, sent, not_sent)
+        ]
+        return ArrivalCounts(sum(counts), *counts)
 
 
 def expected_until(end_ns: int, lifecycle: Lifecycle, start_ns: int | None = None) -> Expected | None:
@@ -132,7 +132,7 @@ class Late:
         known = bool(self.histogram.counts)
         p99_us = min(self.histogram.percentile_us(99), self.max_us)
         return ArrivalFacts(
-            *counts,
+            **counts._asdict(),
             lateness_p99_ms=p99_us / US_PER_MS if known else None,
             lateness_max_ms=self.max_us / US_PER_MS if known else None,
             expected=expected.arrivals if expected else None,
