@@ -78,6 +78,7 @@ class ArrivalWorker:
         self._now_ns, self._offset_ms = now_ns, offset_ms
         self._zero_ns = self._asked_ns = 0
         self._until_ns = 0
+        self._ends_ns = _NEVER_NS
         self._share: _Share | None = None
         self._following: deque[_Share] = deque()
         self._sent = self._not_sent = self._cut_off = 0
@@ -113,6 +114,8 @@ class ArrivalWorker:
             newest.ends_ns = min(following.begins_ns, self._until_ns) if missed else following.begins_ns
             self._following.append(following)
         self._until_ns = self._zero_ns + int(plan.until_s * NS_PER_S)
+        if plan.ends_s is not None:
+            self._ends_ns = self._zero_ns + int(plan.ends_s * NS_PER_S)
 
     def _share_of(self, plan: ArrivalPlan) -> _Share:
         return _Share(plan, self._own_id, self._zero_ns)
@@ -133,8 +136,8 @@ class ArrivalWorker:
         self._greenlet.kill()
         if self._missed_before_end is None:
             self._missed_before_end = self.users.missed
-            now_ns = time.perf_counter_ns()
-            while self._due_ns() <= now_ns and self._share is not None:
+            last_ns = min(time.perf_counter_ns(), self._ends_ns)
+            while self._due_ns() <= last_ns and self._share is not None:
                 self._cut_off += 1
                 self._share.advance()
 

@@ -91,6 +91,14 @@ def test_what_is_due_and_not_begun_when_users_are_stopped_is_cut_off(worker: Arr
     assert worker.counts == (45, 0, 0, 45)
 
 
+def test_what_is_due_after_the_master_has_stopped_the_run_is_not_cut_off(worker: ArrivalWorker):
+    zero_ns = time.time_ns() - NS
+    worker.take(plan(zero_ns=zero_ns, until_s=0.9))
+    worker.take(plan(zero_ns=zero_ns, until_s=0.4, ends_s=0.4))
+    worker.stop()
+    assert worker.counts == (20, 0, 0, 20)
+
+
 class Waiter(User):
     wait_time = constant(1000)
     log: list[str]

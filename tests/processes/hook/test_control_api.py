@@ -12,7 +12,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 from locust.util.load_locustfile import load_locustfile
 
-from loadstone.hook import control_api
+from loadstone.hook import control_api, web_form
 from loadstone.hook.master import MasterHook, _with_request
 from loadstone.hook.worker import touch_heartbeat_file
 from loadstone.settings import HookSettings, RunRequest, load
@@ -44,6 +44,7 @@ def controlled(
     environment = Environment(user_classes=list(user_classes), host=host, parsed_locustfiles=files)
     runner = environment.create_master_runner("127.0.0.1", free_port())
     ui = environment.create_web_ui("127.0.0.1", free_port(), delayed_start=True)
+    web_form.install(ui)
     control_api.install(ui, MasterHook(environment, load(HookSettings, environ={}), REDIS), None)
     try:
         yield runner, ui.app.test_client()
@@ -163,6 +164,23 @@ def test_an_arrival_shape_of_the_masters_scenario_decides_how_many_users_there_a
         assert client.get("/loadstone/runs").get_json()["arrival_shape"] is None
         answer = client.post("/loadstone/runs", json={"max_users": 9})
         assert "max_users belongs to a rate of arrivals" in answer.get_json()["problems"][0]
+
+
+def test_locusts_form_starts_an_arrival_shape_with_its_users_or_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch):
+    started: list[tuple[int, float]] = []
+    monkeypatch.setattr(MasterRunner, "start", lambda _, users, spawn_rate: started.append((users, spawn_rate)))
+    form = {"user_count": "1", "spawn_rate": "1", "rate_of_arrivals": ""}
+    with controlled(shape="surging") as (_, client):
+        assert client.post("/swarm", data=form).get_json()["success"]
+        gevent.sleep(0)
+        assert started == [(240, 48.0)]
+        answer = client.post("/swarm", data=form | {"rate_of_arrivals": "5/s"}).get_json()
+        assert "the arrival shape Surge decides how many iterations arrive" in answer["message"]
+    with controlled(shape="endless") as (_, client):
+        answer = client.post("/swarm", data=form).get_json()
+        assert (answer["success"], len(started)) == (False, 1)
+        assert "the arrival shape Endless never ends" in answer["message"]
+        assert client.post("/swarm", data=form | {"run_time": "30s"}).get_json()["success"]
 
 
 def test_limits_and_target_of_a_request_take_the_place_of_the_masters_own_for_one_run():
