@@ -129,6 +129,9 @@ class ArrivalsRecord(Struct, frozen=True, kw_only=True):
     expected: Annotated[
         float | None, Meta(description="How many arrivals the rate comes to; null where that is unknown.")
     ] = None
+    cut_off: Annotated[
+        _Count, Meta(description="Those of the planned that were due but had not begun when users were stopped.")
+    ] = 0
 
 
 class PartRecord(Struct, frozen=True, kw_only=True):

@@ -1,59 +1,75 @@
-"""``--rate``: what the open model makes of the settings of a run."""
+"""``--rate`` and arrival shapes: what the open model makes of the settings of a run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, inf
-from typing import TYPE_CHECKING, Final
+from math import inf
+from typing import TYPE_CHECKING
 
-from loadstone.domain.arrival_rate import RateCurve, parse_stages
+from loadstone.domain.arrival_rate import RateCurve, parse_stages, spawn_rate_for, users_for
 from loadstone.errors import UsageError
-from loadstone.settings import RunSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeVar
 
     from loadstone.launch.scenario import Scenario
+    from loadstone.settings import RunSettings
 
     T = TypeVar("T", bound=RunSettings)
 
-__all__ = ["notes_of_arrivals", "with_arrivals"]
-
-_USERS_FOR_S: Final = 2.0
-"""Without ``--max-users`` there are as many users as arrive in this time."""
-_FEWEST, _MOST = 10, 10_000
-_SPAWNED_IN_S: Final = 5.0
-_MOST_SPAWNED: Final = 500.0
-"""Users started per second, who wait to be woken and so cost little at first."""
+__all__ = ["check_arrivals", "notes_of_arrivals", "with_arrivals"]
 
 
-def with_arrivals(settings: T) -> T:
+def check_arrivals(settings: RunSettings) -> None:
+    """Raise `UsageError` or `SettingsError` for what does not go together, whatever the scenario is."""
+    if settings.rate:
+        with_arrivals(settings)
+    elif settings.over is not None:
+        raise _needs_rate("--over")
+
+
+def with_arrivals(settings: T, scenario: Scenario | None = None) -> T:
     """The settings with the users that the rate needs, and the time that it lasts; unchanged without a rate.
 
-    Raises `UsageError` and `SettingsError` for what does not go together.
+    The rate may be that of the scenario's arrival shape, which the master finds for itself. Raises `UsageError` and
+    `SettingsError` for what does not go together.
     """
-    usual = load(RunSettings, environ={})
-    if not settings.rate:
-        for name, value in (("--over", settings.over), ("--max-users", settings.max_users)):
-            if value is not None:
-                raise UsageError(f"{name} belongs to --rate", hint="Name a rate: --rate 500/s")
-        return settings
-    if settings.users != usual.users:
+    shape = scenario.arrival_shape if scenario else None
+    if shape and settings.rate:
         raise UsageError(
-            f"--users {settings.users} and --rate are two models: with a rate, users wait for arrivals",
+            f"the arrival shape {shape} decides how many iterations arrive, and so does --rate",
+            hint="Leave --rate out, or run a scenario without an arrival shape",
+        )
+    if settings.rate:
+        settings = replace(settings, rate=_with_duration(settings), over=None)
+    elif settings.over is not None:
+        raise _needs_rate("--over")
+    if not settings.rate and not shape:
+        if settings.max_users is not None:
+            raise _needs_rate("--max-users")
+        return settings
+    if "users" in settings.given:
+        source = f"the arrival shape {shape}" if shape else "--rate"
+        raise UsageError(
+            f"--users {settings.users} and {source} are two models: with a rate, users wait for arrivals",
             hint="Write --max-users for how many may be busy at once",
         )
-    lines = _with_duration(settings)
-    curve = RateCurve(parse_stages(lines))
-    users = settings.max_users or min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST), _MOST)
-    spawn_rate = settings.spawn_rate
-    if spawn_rate == usual.spawn_rate:
-        spawn_rate = min(max(spawn_rate, users / _SPAWNED_IN_S), _MOST_SPAWNED)
-    run_time = settings.run_time
-    if run_time is None and settings.steady_state is None and curve.ends_s < inf:
-        run_time = curve.ends_s
-    return replace(settings, rate=lines, over=None, users=users, spawn_rate=spawn_rate, run_time=run_time)
+    stages = settings.rate or (scenario.arrival_stages if scenario else ())
+    return _with_users(settings, RateCurve(parse_stages(stages))) if stages else settings
+
+
+def _needs_rate(option: str) -> UsageError:
+    return UsageError(f"{option} belongs to --rate", hint="Name a rate: --rate 500/s")
+
+
+def _with_users(settings: T, curve: RateCurve) -> T:
+    users = settings.max_users or users_for(curve)
+    spawn_rate = settings.spawn_rate if "spawn_rate" in settings.given else spawn_rate_for(users)
+    length_s = settings.steady_after_ramp if settings.run_time is None else settings.run_time
+    if curve.ends_s < inf and (length_s is None or (not settings.rate and curve.ends_s < length_s)):
+        settings = replace(settings, run_time=curve.ends_s, steady_state=None)
+    return replace(settings, users=users, spawn_rate=spawn_rate)
 
 
 def _with_duration(settings: RunSettings) -> tuple[str, ...]:
@@ -66,8 +82,9 @@ def _with_duration(settings: RunSettings) -> tuple[str, ...]:
 
 def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str]:
     """What has no effect under a rate. Raises `UsageError` for a scenario that cannot run under one."""
-    if not settings.rate:
+    if not settings.rate and not scenario.arrival_shape:
         return
+    source = f"the arrival shape {scenario.arrival_shape}" if scenario.arrival_shape else "--rate"
     if scenario.shape:
         raise UsageError(
             f"the load shape {scenario.shape} decides how many users there are, and --rate how many arrive",
@@ -76,7 +93,7 @@ def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str
     if alone := [user.name for user in scenario.users if user.own_loop]:
         raise UsageError(
             f"users of {', '.join(alone)} run their tasks in a way of their own, so no arrival can begin them",
-            hint="Leave --rate out, or name other user classes of the scenario",
+            hint=f"Leave {source} out, or name other user classes of the scenario",
         )
     if any(user.own_waits for user in scenario.users):
         yield "users wait for arrivals, so the wait times of the scenario have no effect"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loadstone.archive.closed_run import ClosedRun
-from loadstone.cli.arrivals import notes_of_arrivals, with_arrivals
+from loadstone.cli.arrivals import check_arrivals, notes_of_arrivals, with_arrivals
 from loadstone.cli.common import StopFlag, Verb, add_options, recover_command, say
 from loadstone.cli.scenario_line import read_line, read_line_of_stack
 from loadstone.cli.tagging import registry_for
@@ -48,12 +48,13 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     stop = StopFlag.install()
     if in_stack := read_line_of_stack(RunSettings, arguments, words):
         settings, options, rest = in_stack
-        settings = with_arrivals(settings)
+        check_arrivals(settings)
+        settings = with_arrivals(settings) if settings.rate else settings
         check_gate_options(options)
         registry = registry_for(settings, None)
         folder = _run_in_stack(settings, rest, stop)
     else:
-        line = _line(arguments, words, stop)
+        line = _line(arguments, words, stop, is_one_run=True)
         if line is None:
             return ExitCode.INTERRUPTED
         options, settings = line.options, line.settings
@@ -77,20 +78,22 @@ def _run(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     return code
 
 
-def _line(arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag) -> ScenarioLine[RunSettings] | None:
+def _line(
+    arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag, *, is_one_run: bool
+) -> ScenarioLine[RunSettings] | None:
     """Load the scenario and read the line; None when that was interrupted."""
     try:
         with stop.interrupting():
-            line = read_line(RunSettings, arguments, words, check=_check)
+            line = read_line(RunSettings, arguments, words, samples_shape=is_one_run, check=_check)
             notes = (*line.notes, *notes_of_arrivals(line.settings, line.scenario))
-            return replace(line, settings=with_arrivals(line.settings), notes=notes)
+            return replace(line, settings=with_arrivals(line.settings, line.scenario), notes=notes)
     except KeyboardInterrupt:
         return None
 
 
 def _check(settings: RunSettings) -> None:
     parse_objectives(settings.objective)
-    with_arrivals(settings)
+    check_arrivals(settings)
 
 
 def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) -> RunFolder | None:
@@ -127,7 +130,7 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
 def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
     """Serve until asked to stop; a run in progress then is ended and archived."""
     stop = StopFlag.install()
-    line = _line(arguments, words, stop)
+    line = _line(arguments, words, stop, is_one_run=False)
     if line is None:
         return ExitCode.INTERRUPTED
     settings = line.settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from loadstone.cli.common import Parser
 from loadstone.errors import SettingsError, UsageError
 from loadstone.launch.scenario import ask, default_locustfile, scenario_of
-from loadstone.settings import FILE_RECORDS, describe, load, peek, read_config_file, short_text
+from loadstone.settings import FILE_RECORDS, RunSettings, describe, load, peek, read_config_file, short_text
 from loadstone.settings.command_line import OWN_PREFIX, LineReport, OptionForm, ScenarioQuestion
 
 if TYPE_CHECKING:
@@ -65,15 +65,18 @@ def read_line(
     words: Sequence[str],
     *,
     worker: bool = False,
+    samples_shape: bool = False,
     check: Callable[[T], None] = lambda _: None,
 ) -> ScenarioLine[T]:
     """Load the scenario and take the command line apart. Raises `UsageError` for what is wrong.
 
+    With ``samples_shape`` the rate of an arrival shape is wanted, if there is one.
     ``check`` raises it for settings that cannot be used; they are checked before the scenario is loaded, too.
     """
     split = _split(arguments.parser, words)
     _check_early(record, arguments, split, check)
-    report = _ask(record, arguments.parser, split, worker=worker)
+    length_s = _length_s(arguments, split) if samples_shape else None
+    report = _ask(record, arguments.parser, split, worker=worker, samples_shape=samples_shape, length_s=length_s)
     line = report.line
     by_name = {name: action.dest for action in arguments.parser._actions for name in action.option_strings}  # noqa: SLF001
     _refuse_guesses(line, by_name, ", ".join(report.files))
@@ -111,20 +114,32 @@ def _is_usable(record: type[Any], arguments: argparse.Namespace, split: _Words) 
     return True
 
 
-def _ask(record: type[Any], parser: argparse.ArgumentParser, split: _Words, *, worker: bool) -> ScenarioReport:
+def _ask(record: type[Any], parser: argparse.ArgumentParser, split: _Words, **more: Any) -> ScenarioReport:
     files = peek(record, "locustfile", vars(split.early), file=split.file) or ()
     timeout_s = peek(record, "import_timeout", vars(split.early), file=split.file)
     question = ScenarioQuestion(
         command=parser.prog,
         files=tuple(map(str, files)),
-        fallback=None if worker else str(default_locustfile()),
+        fallback=None if more["worker"] else str(default_locustfile()),
         words=split.before,
         after=split.after,
         own=tuple(_own_forms(parser)),
         locust_config=split.locust_config,
-        worker=worker,
+        **more,
     )
     return ask(question) if timeout_s is None else ask(question, timeout_s)
+
+
+def _length_s(arguments: argparse.Namespace, split: _Words) -> float | None:
+    """How long the run is to be, as far as that is known before the scenario is."""
+    try:
+        options = _known_options(arguments, split)
+    except UsageError:  # an option without its value may be a flag of the scenario
+        options = arguments
+    names = ("run_time", "steady_state", "warmup")
+    run_time, steady_s, warmup_s = (peek(RunSettings, name, vars(options), file=split.file) for name in names)
+    found: float | None = run_time if run_time is not None or steady_s is None else (warmup_s or 0.0) + steady_s
+    return found
 
 
 def read_line_of_stack(
@@ -146,9 +161,15 @@ def peek_line(
 ) -> tuple[object, ...]:
     """Some settings before the scenario is known; None for one that is not given, or not valid."""
     split = _split(arguments.parser, words)
-    known = argparse.Namespace(**vars(arguments))
-    options, _ = arguments.parser.parse_known_args(_without_prefix(split.before), known)
+    options = _known_options(arguments, split)
     return tuple(peek(record, name, vars(options), file=split.file) for name in names)
+
+
+def _known_options(arguments: argparse.Namespace, split: _Words) -> argparse.Namespace:
+    """Loadstone's options. Raises `UsageError` for one without its value, which may be a flag of the scenario."""
+    known = argparse.Namespace(**vars(arguments))
+    options: argparse.Namespace = arguments.parser.parse_known_args(_without_prefix(split.before), known)[0]
+    return options
 
 
 def _split(parser: argparse.ArgumentParser, words: Sequence[str]) -> _Words:

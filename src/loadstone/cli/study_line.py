@@ -54,6 +54,12 @@ def read_study_line(arguments: argparse.Namespace, words: tuple[str, ...]) -> St
             f"the load shape {line.scenario.shape} decides how many users run, so there is nothing to find",
             hint="Name a scenario without it",
         )
+    if line.scenario.arrival_shape:
+        raise UsageError(
+            f"the arrival shape {line.scenario.arrival_shape} decides how many iterations arrive, where a study varies"
+            " the number of users",
+            hint="Name a scenario without it",
+        )
     return StudyLine(settings=line.settings, options=line.options, scenario=line.scenario, notes=line.notes)
 
 

@@ -121,6 +121,8 @@ class StackRun:
         self._answered_at_s = clock.monotonic_s()
         self._shown_at_s: float | None = None
         self._seen_in_progress = False
+        self._shape: str | None = None
+        """The arrival shape of the stack's scenario, which then decides how long the run is unless settings do."""
 
     def drive(self) -> RunFolder | None:
         """Start the run, follow it and wait for its archive; None when the user does not want to wait for that.
@@ -154,7 +156,9 @@ class StackRun:
                 status = self._status()
 
     def _drive(self) -> RunFolder:
-        earlier = self._first_status().run
+        first = self._first_status()
+        earlier, self._shape = first.run, first.arrival_shape
+        self._refuse_two_models()
         self._start()
         folder = RunFolder(self._settings.results / self._run_after(earlier))
         self._view.note(mask_secrets(f"run {folder.run} in the stack at {self._settings.stack_url}"))
@@ -220,18 +224,33 @@ class StackRun:
             users=settings.users,
             spawn_rate=settings.spawn_rate,
             host=settings.host,
-            run_time=settings.planned_run_time,
+            run_time=self._run_time_s,
             steady_state=settings.steady_state,
             warmup=settings.warmup,
             objective=settings.objective,
             seed=settings.seed,
             rate=settings.rate,
             arrivals=settings.arrivals,
+            max_users=settings.max_users if self._shape else None,
             exit_code_on_error=self._exit_code_on_error,
             launch=uuid.uuid4().hex,
             limits=self._limits,
             target=self._target,
         )
+
+    @property
+    def _run_time_s(self) -> float | None:
+        return self._settings.run_time if self._shape else self._settings.planned_run_time
+
+    def _refuse_two_models(self) -> None:
+        settings = self._settings
+        if self._shape is None and settings.max_users is not None and not settings.rate:
+            raise UsageError("--max-users belongs to --rate", hint="Name a rate: --rate 500/s")
+        if self._shape is not None and "users" in settings.given:
+            raise UsageError(
+                f"--users {settings.users} and the arrival shape {self._shape} of the stack's scenario are two models",
+                hint="Write --max-users for how many may be busy at once",
+            )
 
     def _run_after(self, earlier: str | None) -> str:
         deadline_s = self._clock.monotonic_s() + _FOLDER_WITHIN_S
@@ -324,7 +343,7 @@ class StackRun:
         settings = self._settings
         if status.live and status.live.run == status.run:
             self._view.warn(status.live.troubles)
-            self._view.show(status.live, status.live.left_s(settings.planned_run_time, settings.steady_after_ramp))
+            self._view.show(status.live, status.live.left_s(self._run_time_s, settings.steady_after_ramp))
             return
         now_s = self._clock.monotonic_s()
         if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:

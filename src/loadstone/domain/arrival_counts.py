@@ -12,13 +12,15 @@ __all__ = ["NO_ARRIVALS", "ArrivalCounts"]
 class ArrivalCounts(NamedTuple):
     """Arrivals whose intended start has passed.
 
-    ``planned`` is all of them: those for which an iteration has begun (``sent``), on time or late, and those that found
-    no free user when they were due (``not_sent``).
+    ``planned`` is all of them: those for which an iteration has begun (``sent``), on time or late, those that found no
+    free user when they were due (``not_sent``), and those that were due but had not begun when users were stopped
+    (``cut_off``).
     """
 
     planned: Count
     sent: Count
     not_sent: Count
+    cut_off: Count = 0
 
     def plus(self, other: ArrivalCounts) -> ArrivalCounts:
         """Both together."""

@@ -9,9 +9,10 @@ falls steadily. Only the last stage may go without a duration. After the last on
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from math import inf, isfinite, sqrt
+from math import ceil, inf, isfinite, sqrt
 from typing import TYPE_CHECKING, Final
 
 from loadstone.errors import SettingsError, UsageError
@@ -20,10 +21,15 @@ from loadstone.settings import parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MOST_PER_S", "RateCurve", "Stage", "parse_stage", "parse_stages"]
+__all__ = ["MOST_PER_S", "RateCurve", "Stage", "parse_stage", "parse_stages", "spawn_rate_for", "users_for"]
 
 MOST_PER_S: Final = 1_000_000.0
 """Arrivals per second; no test on few machines gets near it, and a slip of the keyboard does."""
+_USERS_FOR_S: Final = 2.0
+_FEWEST_USERS, _MOST_USERS = 10, 10_000
+_SPAWNED_IN_S: Final = 5.0
+_SLOWEST_SPAWN, _FASTEST_SPAWN = 10.0, 500.0
+"""Users started per second, who wait to be woken and so cost little at first."""
 _PER_S: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE: Final = r"(?P<{0}>[0-9]+(?:\.[0-9]+)?)\s*/\s*(?P<{0}_unit>s|min|m|h)"
 _SHAPE: Final = re.compile(
@@ -124,9 +130,7 @@ class RateCurve:
 
     def when(self, total: float) -> float:
         """The first time at which there are so many arrivals; inf if there never are."""
-        at = len(self.stages) - 1
-        while at > 0 and self._totals[at] >= total:
-            at -= 1
+        at = max(0, bisect_left(self._totals, total) - 1)
         stage, missing = self.stages[at], max(0.0, total - self._totals[at])
         slope = _slope(stage)
         # The root of first * t + slope * t^2 / 2 = missing, in the form that keeps its digits for a slope near zero.
@@ -136,10 +140,17 @@ class RateCurve:
         return min(self._starts_s[at] + 2 * missing / divisor, self._starts_s[at] + stage.over_s)
 
     def _stage_at(self, elapsed_s: float) -> int:
-        at = len(self._starts_s) - 1
-        while at > 0 and self._starts_s[at] > elapsed_s:
-            at -= 1
-        return at
+        return max(0, bisect_right(self._starts_s, elapsed_s) - 1)
+
+
+def users_for(curve: RateCurve) -> int:
+    """How many users a rate gets: as many as arrive in two seconds, at least 10 and at most 10,000."""
+    return min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST_USERS), _MOST_USERS)
+
+
+def spawn_rate_for(users: int) -> float:
+    """How many of so many users are started per second: all in five seconds, as far as that is from 10 to 500."""
+    return min(max(users / _SPAWNED_IN_S, _SLOWEST_SPAWN), _FASTEST_SPAWN)
 
 
 def _slope(stage: Stage) -> float:

@@ -49,6 +49,7 @@ class ArrivalFacts:
     lateness_max_ms: float | None = None
     expected: float | None = None
     tolerance: float = 0.0
+    cut_off: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class Lateness:
     def facts(self, counts: ArrivalCounts, expected: Expected | None) -> ArrivalFacts:
         """Together with how many arrivals there were, and were expected."""
         return ArrivalFacts(
-            *counts,
+            **counts._asdict(),
             lateness_p99_ms=self.p99_ms,
             lateness_max_ms=self.max_ms,
             expected=expected.arrivals if expected else None,

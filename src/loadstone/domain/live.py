@@ -173,13 +173,17 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Struct, frozen=True, kw_only=True):
-    """What a master says about its run, the current one or the last: Locust's state, and any snapshot."""
+    """What a master says about its run, the current one or the last: Locust's state, and any snapshot.
+
+    ``arrival_shape``: the name of the one in its scenario, which gives every run its rate.
+    """
 
     run: str | None
     state: str
     users: int
     workers: int
     live: LiveSnapshot | None = None
+    arrival_shape: str | None = None
 
 
 def encode_live(live: LiveSnapshot) -> bytes:

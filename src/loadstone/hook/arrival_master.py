@@ -65,8 +65,12 @@ class ArrivalMaster:
         self._spawned_s = self._spawned_s or time.monotonic()
 
     def stop(self) -> None:
-        """Ask no more: workers go on for as long as they may."""
+        """Users are being stopped: workers hear when that was, since it takes them a moment, and are asked no more."""
         gevent.killall(self._greenlets, block=False)
+        if self._shares.begun_s is not None and self._plan.ends_s is None:
+            ends_s = max(0.0, time.monotonic() - self._shares.begun_s)
+            self._plan = replace(self._plan, ends_s=ends_s, until_s=min(self._plan.until_s, ends_s))
+            self._runner.send_message(PLAN, self._plan.data())
 
     def _ask_forever(self) -> None:
         while True:

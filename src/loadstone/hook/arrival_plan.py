@@ -48,7 +48,8 @@ class ArrivalPlan(_Told, frozen=True, kw_only=True):
     """The schedule, and the epoch that holds now or soon. ``rate``: its stages, as people write them.
 
     ``zero_ns``: when the schedule begins, wall clock of the stream server. ``roster``: the workers' ids in Locust.
-    ``until_s``: nothing that is due later may begin. Without an epoch (``zero_ns`` None) only an answer is wanted.
+    ``until_s``: nothing that is due later may begin. ``ends_s``: when users are stopped, once that is known. Without an
+    epoch (``zero_ns`` None) only an answer is wanted.
     """
 
     rate: tuple[str, ...]
@@ -58,6 +59,7 @@ class ArrivalPlan(_Told, frozen=True, kw_only=True):
     epoch: int = 0
     begins_s: float = 0.0
     until_s: float = 0.0
+    ends_s: float | None = None
     roster: tuple[str, ...] = ()
 
     def schedule(self) -> Schedule:

@@ -78,17 +78,22 @@ class ArrivalWorker:
         self._now_ns, self._offset_ms = now_ns, offset_ms
         self._zero_ns = self._asked_ns = 0
         self._until_ns = 0
+        self._ends_ns = _NEVER_NS
         self._share: _Share | None = None
         self._following: deque[_Share] = deque()
-        self._sent = self._not_sent = 0
+        self._sent = self._not_sent = self._cut_off = 0
+        self._missed_before_end: int | None = None
         make_users_wait(self.users, environment.user_classes)
         self._greenlet = gevent.spawn(self._begin_iterations)
 
     @property
     def counts(self) -> ArrivalCounts:
-        """How many arrivals have been due so far, for how many an iteration began, and for how many none did."""
+        """How many arrivals have been due so far, and what became of them."""
         missed = self.users.missed
-        return ArrivalCounts(self._sent + self._not_sent, self._sent - missed, self._not_sent + missed)
+        before_end = missed if self._missed_before_end is None else self._missed_before_end
+        sent, not_sent = self._sent - missed, self._not_sent + before_end
+        cut_off = self._cut_off + missed - before_end
+        return ArrivalCounts(sent + not_sent + cut_off, sent, not_sent, cut_off)
 
     def take(self, plan: ArrivalPlan) -> None:
         """The master has sent a plan: answer, and go by it."""
@@ -109,6 +114,8 @@ class ArrivalWorker:
             newest.ends_ns = min(following.begins_ns, self._until_ns) if missed else following.begins_ns
             self._following.append(following)
         self._until_ns = self._zero_ns + int(plan.until_s * NS_PER_S)
+        if plan.ends_s is not None:
+            self._ends_ns = self._zero_ns + int(plan.ends_s * NS_PER_S)
 
     def _share_of(self, plan: ArrivalPlan) -> _Share:
         return _Share(plan, self._own_id, self._zero_ns)
@@ -125,8 +132,14 @@ class ArrivalWorker:
         return True
 
     def stop(self) -> None:
-        """Begin no more iterations."""
+        """Begin no more iterations; those that are due by now, and have not begun, are cut off."""
         self._greenlet.kill()
+        if self._missed_before_end is None:
+            self._missed_before_end = self.users.missed
+            last_ns = min(time.perf_counter_ns(), self._ends_ns)
+            while self._due_ns() <= last_ns and self._share is not None:
+                self._cut_off += 1
+                self._share.advance()
 
     def end(self) -> None:
         """All users have ended."""

@@ -17,20 +17,23 @@ import msgspec
 from flask import Response, jsonify, request
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 
-from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.limits import check_depth
 from loadstone.domain.live import RunStatus
 from loadstone.domain.masking import mask_secrets
-from loadstone.errors import SettingsError
+from loadstone.errors import SettingsError, UsageError
+from loadstone.hook.arrival_shapes import shape_of
+from loadstone.hook.open_load import open_load
 from loadstone.hook.web_guard import guarded_view
 from loadstone.settings import RunRequest, describe, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from locust.env import Environment
     from locust.web import WebUI
 
     from loadstone.hook.master import MasterHook
+    from loadstone.hook.open_load import OpenLoad
     from loadstone.hook.web_ui import LiveSource
 
 __all__ = ["install"]
@@ -58,12 +61,14 @@ class _ControlApi:
 
     def status(self) -> Response:
         runner = self._runner()
+        shape = _name_of_shape(self._environment)
         status = RunStatus(
             run=self._hook.run,
             state=runner.state,
             users=runner.user_count,
             workers=runner.worker_count,
             live=self._source() if self._source else None,
+            arrival_shape=shape,
         )
         return Response(msgspec.json.encode(status), mimetype="application/json")
 
@@ -72,17 +77,17 @@ class _ControlApi:
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the request is not JSON")
         try:
             requested = load(RunRequest, _texts(request.get_json()), environ={})
-            parse_stages(requested.rate)
+            open_model = self._open_load(requested)
         except SettingsError as error:
             return _refused(HTTPStatus.BAD_REQUEST, *map(mask_secrets, error.problems))
+        except UsageError as error:
+            return _refused(HTTPStatus.BAD_REQUEST, mask_secrets(str(error)))
         runner = self._runner()
         if runner.state not in _IDLE:
             return _refused(HTTPStatus.CONFLICT, f"run {self._hook.run} is still going on; stop it first")
-        if requested.rate and self._environment.shape_class:
-            return _refused(HTTPStatus.BAD_REQUEST, "the load shape of the scenario decides how many users there are")
         if not runner.worker_count:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "no worker has joined yet")
-        self._begin(runner, requested)
+        self._begin(runner, requested, open_model)
         return jsonify({"launch": requested.launch}), HTTPStatus.ACCEPTED
 
     def stop(self) -> Response:
@@ -90,19 +95,41 @@ class _ControlApi:
         gevent.spawn(self._runner().stop)
         return jsonify({"run": self._hook.run})
 
-    def _begin(self, runner: MasterRunner, requested: RunRequest) -> None:
+    def _open_load(self, requested: RunRequest) -> OpenLoad | None:
+        length_s = requested.run_time
+        if length_s is None and requested.steady_state is not None:
+            length_s = requested.warmup + requested.steady_state
+        found = open_load(self._environment, requested.rate, max_users=requested.max_users, length_s=length_s)
+        if found is None and requested.max_users is not None:
+            raise UsageError("max_users belongs to a rate of arrivals", hint="Give one, such as 500/s")
+        return found
+
+    def _begin(self, runner: MasterRunner, requested: RunRequest, open_model: OpenLoad | None) -> None:
         self._hook.expect(requested)
         self._environment.host = requested.host or self._host
+        if self._environment.parsed_options is not None:
+            self._environment.parsed_options.run_time = None  # of an earlier run that the web UI has started
         if self._environment.shape_class:
             gevent.spawn(runner.start_shape)
         else:
-            gevent.spawn(runner.start, requested.users, requested.spawn_rate)
+            # Whoever names a rate knows how many users it needs; that of an arrival shape only the master knows.
+            from_shape = None if requested.rate else open_model
+            users, spawn_rate = from_shape or (requested.users, requested.spawn_rate)
+            gevent.spawn(runner.start, users, spawn_rate)
 
     def _runner(self) -> MasterRunner:
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
             raise TypeError(f"the control API needs a Locust master, not {type(runner).__name__}")
         return runner
+
+
+def _name_of_shape(environment: Environment) -> str | None:
+    try:
+        shape = shape_of(environment)
+    except UsageError:  # said to whoever starts a run
+        return None
+    return type(shape).__name__ if shape else None
 
 
 def _texts(body: Any) -> Mapping[str, str | list[str]]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from loadstone.domain.arrival_shape import sampled
 from loadstone.errors import UsageError
+from loadstone.hook.arrival_shapes import find_arrival_shape
 from loadstone.hook.inspect_users import has_absolute_urls, report_users
 from loadstone.hook.locust_settings import read_line
 from loadstone.settings import ScenarioReport, parse
@@ -20,6 +22,8 @@ from loadstone.settings.command_line import ScenarioQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from loadstone.settings.command_line import LineReport
 
 __all__ = ["PLUGIN_FILE", "inspect_scenario", "scenario_files", "write_report"]
 
@@ -62,6 +66,8 @@ def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:
     try:
         line, options = read_line(question, _parser_of(names), is_loaded=bool(files))
         chosen = _chosen(users, options.user_classes) if files else {}
+        arrivals = None if question.worker else find_arrival_shape(_expanded(files), shape)
+        stages = sampled(arrivals, _length_s(question, line)) if arrivals and question.samples_shape else ()
     except UsageError as error:
         return _bad(error.message, error.hint)
     reports = report_users(chosen, options)
@@ -72,6 +78,8 @@ def inspect_scenario(question: ScenarioQuestion) -> ScenarioReport:
         hosts=tuple(sorted({user.host for user in reports if user.host})),
         shape=shape,
         shape_takes_options=takes_options,
+        arrival_shape=type(arrivals).__name__ if arrivals else None,
+        arrival_stages=stages,
         users=reports,
         has_absolute_urls=has_absolute_urls(chosen.values()),
     )
@@ -125,8 +133,7 @@ def _load(files: Sequence[str]) -> tuple[dict[str, Any], str | None, bool]:
 
     patched: Any = main
     patched.load_locustfile_pytest = _none_unless_collected(patched.load_locustfile_pytest)
-    expanded = [found for file in files for found in _expand(Path(file))]
-    users, _, _, shape = main.merge_locustfiles_content(expanded)
+    users, _, _, shape = main.merge_locustfiles_content(_expanded(files))
     return users, type(shape).__name__ if shape else None, bool(shape and shape.use_common_options)
 
 
@@ -141,6 +148,21 @@ def _none_unless_collected(load: Callable[[str], dict[str, Any]]) -> Callable[[s
             return {}
 
     return loaded
+
+
+def _length_s(question: ScenarioQuestion, line: LineReport) -> float | None:
+    """How long the run is to be; a variable or a file of Locust's may say it as well."""
+    if question.length_s is not None:
+        return question.length_s
+    given = [each.value for each in line.adopted if each.setting == "run_time"]
+    try:
+        return parse.duration_s(given[0]) if given else None
+    except ValueError:  # said when the settings are loaded
+        return None
+
+
+def _expanded(files: Iterable[str]) -> list[str]:
+    return [found for file in files for found in _expand(Path(file))]
 
 
 def _expand(file: Path) -> list[str]:

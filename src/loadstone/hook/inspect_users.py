@@ -14,7 +14,7 @@ from loadstone.settings import UserReport
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["has_absolute_urls", "is_http_user", "report_users"]
+__all__ = ["has_absolute_urls", "has_own_loop", "is_http_user", "report_users"]
 
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 _STOCK: Final = frozenset({"locust", "loadstone"})
@@ -40,15 +40,31 @@ def _report(user: Any, given: str | None) -> UserReport:
         http=is_http,
         needs_host=is_http and host is None and own is None and not decides and not _is_own(user, "host"),
         own_way=decides or bool(getattr(user, "proxy_host", None)),
-        own_loop=_has_own_loop(user),
-        own_waits=_is_own(user, "wait_time"),
+        own_loop=has_own_loop(user),
+        own_waits=any(_is_own(each, "wait_time") for each in _with_task_sets(user)),
     )
 
 
-def _has_own_loop(user: Any) -> bool:
+def has_own_loop(user: Any) -> bool:
+    """Whether the users of a class, or one of its task sets, do not wait between tasks as Locust's do."""
     from locust.user.users import PytestUser  # noqa: PLC0415  (only in a process that has loaded Locust)
 
-    return issubclass(user, PytestUser) or _is_own(user, "run") or _is_own(user, "wait")
+    if issubclass(user, PytestUser):
+        return True
+    loops = (inspect.unwrap(getattr(each, name)) for each in _with_task_sets(user) for name in ("run", "wait"))
+    return any(each.__module__.partition(".")[0] not in _STOCK for each in loops)
+
+
+def _with_task_sets(user: Any) -> set[Any]:
+    """A user class and the task sets among its tasks, and those in them."""
+    from locust import TaskSet  # noqa: PLC0415  (only in a process that has loaded Locust)
+
+    found, new = set(), {user}
+    while new:
+        found |= new
+        tasks = {task for owner in new for task in owner.tasks or ()}
+        new = {task for task in tasks if isinstance(task, type) and issubclass(task, TaskSet)} - found
+    return found
 
 
 def is_http_user(user: Any) -> bool:

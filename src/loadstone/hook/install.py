@@ -14,7 +14,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadstone.domain.masking import keep_secrets, mask_secrets
 from loadstone.errors import ExitCode, LoadstoneError, SettingsError
-from loadstone.hook import control_api, default_options, living_users, web_connections, web_guard, web_ui
+from loadstone.hook import control_api, default_options, living_users, web_connections, web_form, web_guard, web_ui
 from loadstone.hook.arrival_plan import ANSWER, PLAN
 from loadstone.hook.default_host import ClassHosts, give_default_host
 from loadstone.hook.inspect_scenario import PLUGIN_FILE, scenario_files
@@ -42,6 +42,7 @@ def install(events: Events) -> None:
     gevent.get_hub().loop.update_now()  # it stands still during imports, and Locust's first timers would end early
     hook = _Hook()
     events.init_command_line_parser.add_listener(_read_options_only)
+    events.init_command_line_parser.add_listener(_add_form_fields)
     events.init.add_listener(lambda environment, **_: hook.initialise(environment))
     _listen_first(events.test_start, lambda environment, **_: hook.begin(environment))
     events.quit.add_listener(lambda exit_code, **_: hook.quit(exit_code))
@@ -53,6 +54,13 @@ def _read_options_only(parser: Any) -> None:
         words = load(HookSettings).locust_words
         if words is not None:
             use_options_only(parser, words)
+
+
+def _add_form_fields(parser: Any) -> None:
+    with suppress(SettingsError):
+        settings = load(HookSettings)
+        if settings.redis_url is not None:
+            web_form.add_fields(parser, settings)
 
 
 def _hide_from_pytest() -> None:
@@ -177,6 +185,7 @@ def _attach_master(environment: Environment, settings: HookSettings, hook: Maste
         web_guard.install(environment.web_ui, settings)
         if settings.web_guard == "all":
             web_connections.install()
+        web_form.install(environment.web_ui)
         live = web_ui.install(environment.web_ui, settings)
         if isinstance(environment.runner, MasterRunner):
             control_api.install(environment.web_ui, hook, live)

@@ -24,6 +24,7 @@ from loadstone.domain.event import (
 )
 from loadstone.hook.arrival_master import ArrivalMaster
 from loadstone.hook.arrival_plan import ArrivalAnswer, ArrivalPlan
+from loadstone.hook.arrival_shapes import with_shape
 from loadstone.hook.ending import who_stops
 from loadstone.hook.identity import (
     ARRIVALS_OPTION,
@@ -37,8 +38,10 @@ from loadstone.hook.identity import (
     target_users,
 )
 from loadstone.hook.observer import Observer
+from loadstone.hook.open_load import refuse_own_loops
 from loadstone.hook.outcome import RunOutcome
 from loadstone.hook.sender import EventPublisher
+from loadstone.hook.web_form import rate_given
 from loadstone.stream.proof import RunSecret
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ class MasterHook:
         # Once for each run: a master may run for weeks, in which its machine's clock is set or its machine sleeps.
         self._anchor_ns, self._clock_offset_ms = time.time_ns() - time.perf_counter_ns(), None
         self._arrivals = None
-        self._settings = _with_seed(_with_request(self._process_settings, request))
+        self._settings = _with_seed(with_shape(self._environment, self._asked_for(request)))
         self._secret = secret = RunSecret.new(new_run_id())
         self._ended_by, self._resets = None, ResetWatch(self._environment.stats)
         give_secret(self._environment, secret)
@@ -102,6 +105,13 @@ class MasterHook:
             self._arrivals = self._begin_arrivals(secret.run)
         elif self._settings.run_time is not None:
             self._timers.append(_spawn_later(self._settings.run_time, self._finish))
+
+    def _asked_for(self, request: RunRequest | None) -> HookSettings:
+        """The settings of one run: those of the process, replaced by a request, or by the form of Locust's web UI."""
+        if request is not None:
+            return _with_request(self._process_settings, request)
+        settings = self._process_settings
+        return replace(settings, rate=rate_given(self._environment.parsed_options, settings))
 
     def expect(self, request: RunRequest) -> None:
         """Use this request for the next run, and for no other."""
@@ -179,6 +189,7 @@ class MasterHook:
         settings, runner = self._settings, self._environment.runner
         if runner is None or settings.seed is None:
             raise TypeError("arrivals need a runner of Locust, and a seed")
+        refuse_own_loops(self._environment.user_classes)
         parse_stages(settings.rate)  # a rate that is none is for the master to refuse, and not for each worker
         plan = ArrivalPlan(run=run, rate=settings.rate, spread=Spread(settings.arrivals), seed=settings.seed)
         return ArrivalMaster(

@@ -32,20 +32,32 @@ __all__ = ["WaitingUsers", "make_users_wait"]
 _LOOP: Final = TaskSet.run.__code__
 _open: WaitingUsers | None = None
 """Those of the run in progress; None under the closed model."""
+_replaced: list[tuple[type[Any], str, Any]] = []
+"""Functions that are replaced for this run: class, name, and what the class itself had there; None: it inherits it."""
 
 
 def make_users_wait(users: WaitingUsers | None, user_classes: Iterable[type[User]] = ()) -> None:
     """Let all users of this process wait for arrivals from now on; None: for times again, as Locust has it."""
     global _open  # noqa: PLW0603  (Locust's classes are global too)
     _open = users
-    for kind in (TaskSet, LeanTaskSet) if users else ():
-        if not hasattr(kind.wait, "__wrapped__"):
-            kind.wait = _waiting_in_loop(kind.wait)  # type: ignore[method-assign]
-    for user_class in user_classes if users else ():
-        if "_waits_for_arrivals" not in vars(user_class):  # one of its bases may have it
-            user_class._waits_for_arrivals = True  # type: ignore[attr-defined]  # noqa: SLF001
-            user_class.on_start = _waiting_at_start(user_class)  # type: ignore[assignment, method-assign]
-            user_class.run = _counted(user_class)  # type: ignore[method-assign, misc]
+    while _replaced:
+        owner, name, before = _replaced.pop()
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+    if users is not None:
+        for kind in (TaskSet, LeanTaskSet):
+            _replace(kind, "wait", _waiting_in_loop)
+        for user_class in user_classes:
+            _replace(user_class, "on_start", functools.partial(_waiting_at_start, user_class))
+            _replace(user_class, "run", _counted)
+
+
+def _replace(owner: type[Any], name: str, replaced: Callable[[Any], Any]) -> None:
+    """Replace a function of a class, which may inherit it, until the run is over."""
+    _replaced.append((owner, name, vars(owner).get(name)))
+    setattr(owner, name, replaced(getattr(owner, name)))
 
 
 def _waiting_in_loop(wait: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -59,9 +71,8 @@ def _waiting_in_loop(wait: Callable[[Any], None]) -> Callable[[Any], None]:
     return waiting
 
 
-def _waiting_at_start(user_class: type[User]) -> Callable[[Any], None]:
-    """Its ``on_start``, after which its users wait; those of a class that inherits it, after their own."""
-    on_start = user_class.on_start
+def _waiting_at_start(user_class: type[User], on_start: Callable[[Any], None]) -> Callable[[Any], None]:
+    """``on_start``, after which users wait; those of a class that inherits it, after their own."""
 
     @functools.wraps(on_start)
     def waiting(user: User) -> None:
@@ -73,9 +84,8 @@ def _waiting_at_start(user_class: type[User]) -> Callable[[Any], None]:
     return waiting
 
 
-def _counted(user_class: type[User]) -> Callable[[Any], Any]:
-    """Its ``run``, after which its users are no longer counted."""
-    run: Callable[[Any], Any] = user_class.run
+def _counted(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``run``, after which users are no longer counted."""
 
     @functools.wraps(run)
     def counted(user: User) -> Any:
@@ -93,7 +103,7 @@ class WaitingUsers:
     """The users of this process that wait for an arrival, by class: whoever has waited longest is woken first.
 
     ``lateness_us``: by greenlet, how late the iteration began whose first request has not been recorded yet.
-    ``missed``: how many were killed when they had been chosen and not begun.
+    ``missed``: how many were killed or stopped when they had been chosen and not begun.
     """
 
     def __init__(self) -> None:
@@ -135,6 +145,7 @@ class WaitingUsers:
             self._settled[kind].discard(greenlet)  # it may still be busy in on_stop, where nobody may wake it
             raise
         if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
+            self.missed += 1
             raise StopUser
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
         self.lateness_us[greenlet] = max(0, time.perf_counter_ns() - due_ns) // NS_PER_US

@@ -318,6 +318,7 @@ class LocalStack:
                 "seed": settings.seed,
                 "rate": "\n".join(settings.rate),
                 "arrivals": settings.arrivals,
+                "max_users": settings.max_users,
                 "limits": self._known_limits(),
                 "target": self._target_info(),
                 "launch": self.launch,

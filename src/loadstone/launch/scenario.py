@@ -47,6 +47,9 @@ class Scenario:
     shape_takes_options: bool = False
     unlisted_arguments: tuple[str, ...] = ()
     master_arguments: tuple[str, ...] = ()
+    arrival_shape: str | None = None
+    arrival_stages: tuple[str, ...] = ()
+    """What that gives, as stages of a rate; see `loadstone.domain.arrival_shape`."""
     users: tuple[UserReport, ...] = ()
     """Those of the classes that would run."""
     has_absolute_urls: bool = False
@@ -90,6 +93,8 @@ def scenario_of(report: ScenarioReport) -> Scenario:
         hosts=report.hosts,
         shape=report.shape,
         shape_takes_options=report.shape_takes_options,
+        arrival_shape=report.arrival_shape,
+        arrival_stages=report.arrival_stages,
         arguments=report.line.arguments,
         unlisted_arguments=report.line.unlisted,
         master_arguments=report.line.master_arguments,

@@ -30,11 +30,10 @@ from loadstone.settings.records import (
     InfluxSettings,
     InfluxSetupSettings,
     RunSettings,
-    ScenarioReport,
     UsageSettings,
-    UserReport,
     WorkerSettings,
 )
+from loadstone.settings.scenario_report import ScenarioReport, UserReport
 from loadstone.settings.stack import StackSettings
 
 __all__ = [

@@ -39,7 +39,8 @@ class ScenarioQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
     ``files`` may be empty: then it is the scenario that Locust would run, or ``fallback``, or with ``worker`` the
     master's. ``words`` may hold options of loadstone (``own``); ``after`` are the words behind ``--``. ``command`` is
-    the one whose line it is.
+    the one whose line it is. With ``samples_shape`` the rate of an arrival shape is wanted, until it ends the run or
+    for ``length_s`` seconds.
     """
 
     command: str = "loadstone run"
@@ -50,6 +51,8 @@ class ScenarioQuestion(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[OptionForm, ...] = ()
     locust_config: str | None = None
     worker: bool = False
+    length_s: float | None = None
+    samples_shape: bool = False
 
 
 class Adopted(msgspec.Struct, frozen=True):

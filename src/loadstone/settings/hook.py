@@ -47,6 +47,9 @@ class RunRequest:
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
     rate: tuple[str, ...] = setting(parse.lines, "stages of the rate of arrivals (open model)", repeatable=True)
     arrivals: str = setting(parse.choice("poisson", "constant"), "how arrivals are spread in time", default="poisson")
+    max_users: int | None = setting(
+        parse.whole_number(1), "in place of users, how many may be busy at once where an arrival shape gives the rate"
+    )
     exit_code_on_error: int | None = setting(
         parse.whole_number(0, 255), "exit code of a run in which requests failed, in place of Locust's own option"
     )
@@ -117,6 +120,9 @@ class HookSettings(HookOnlySettings):
     seed: int | None = setting(parse.whole_number(0), "seed of each worker's random numbers")
     rate: tuple[str, ...] = setting(parse.lines, "stages of the rate of arrivals (open model)", repeatable=True)
     arrivals: str = setting(parse.choice("poisson", "constant"), "how arrivals are spread in time", default="poisson")
+    max_users: int | None = setting(
+        parse.whole_number(1), "how many users may be busy at once in runs with a rate that Locust's web UI starts"
+    )
     launch: str | None = setting(
         parse.text, "id of the command that started these processes, by which it finds the run"
     )

@@ -7,7 +7,7 @@ import os
 import tomllib
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from loadstone.errors import SettingsError, UsageError
 
@@ -22,6 +22,7 @@ __all__ = [
     "child_environment",
     "compose_project_name",
     "describe",
+    "given_names",
     "inherited_environment",
     "load",
     "peek",
@@ -35,6 +36,7 @@ __all__ = [
 
 ENV_PREFIX: Final = "LOADSTONE_"
 _REPEATED: Final = "\n"
+_GIVEN: Final = "given"
 _MODEL: Final = "models:/"
 FORMER_NAMES: Final = {"model": "demo_model", "registry": "demo_registry", "target_port": "demo_port"}
 """Settings that were renamed, so that their options are free for scenarios."""
@@ -91,10 +93,16 @@ def setting(
     return field(metadata={**shown, "repeatable": repeatable, "flag": flag, "short": short, "variable": variable})
 
 
+def given_names() -> Any:
+    """The field ``given`` of a settings record: the names of those that have not just their defaults."""
+    return field(default=frozenset(), compare=False)
+
+
 def describe(record: type[Any]) -> Iterator[Setting]:
     """The settings of a record, in the order of its fields."""
     for each in fields(record):
-        yield _setting_of(each)
+        if each.name != _GIVEN:
+            yield _setting_of(each)
 
 
 def load(
@@ -115,23 +123,27 @@ def load(
     values: dict[str, Any] = {}
     names = {each.name for each in describe(record)}
     problems = [*_unknown_keys(file or {}, {*shared, *names}), *_former_variables(names, sources[1])]
+    given = set()
     for each in describe(record):
-        raw, origin = _raw_value(each, *sources, adopted or {})
+        raw, origin, is_given = _raw_value(each, *sources, adopted or {})
+        given |= {each.name} if is_given else set()
         try:
             values[each.name] = _parsed(each, raw)
         except ValueError as error:
             problems.append(f"{origin} is {_shown(raw)}, it must be {error}")
     if problems:
         raise SettingsError(problems)
+    if hasattr(record, _GIVEN):
+        values[_GIVEN] = frozenset(given)
     return record(**values)
 
 
 def peek(record: type[Any], name: str, options: Mapping[str, Any], *, file: Mapping[str, object] | None = None) -> Any:
     """One setting before all options are known; None when it is invalid, which `load` will say."""
     each = next(each for each in describe(record) if each.name == name)
-    raw, _ = _raw_value(each, options, os.environ, file or {}, {})
+    raw = _raw_value(each, options, os.environ, file or {}, {})
     try:
-        return _parsed(each, raw)
+        return _parsed(each, raw.text)
     except ValueError:
         return None
 
@@ -239,25 +251,32 @@ def _former_variables(names: Collection[str], environ: Mapping[str, str]) -> lis
     return [f"{old} is now {new}" for old, new in renamed if old in environ]
 
 
+class _Raw(NamedTuple):
+    text: str | None
+    origin: str
+    is_given: bool = True
+
+
 def _raw_value(
     each: Setting,
     options: Mapping[str, str | list[str] | None],
     environ: Mapping[str, str],
     file: Mapping[str, object],
     adopted: Mapping[str, tuple[str, str]],
-) -> tuple[str | None, str]:
+) -> _Raw:
     if (given := options.get(each.name)) is not None:
-        return (_REPEATED.join(given) if isinstance(given, list) else given), each.option
+        return _Raw(_REPEATED.join(given) if isinstance(given, list) else given, each.option)
     if environ.get(each.env):
-        return environ[each.env], each.env
+        return _Raw(environ[each.env], each.env)
     if file_name := environ.get(each.env + _FILE_SUFFIX):
-        return _content_of(file_name, each.env + _FILE_SUFFIX), each.env + _FILE_SUFFIX
+        return _Raw(_content_of(file_name, each.env + _FILE_SUFFIX), each.env + _FILE_SUFFIX)
     if each.name in file:
         value = file[each.name]
-        return (_REPEATED.join(map(str, value)) if isinstance(value, list) else str(value)), f"{each.name} in the file"
+        text = _REPEATED.join(map(str, value)) if isinstance(value, list) else str(value)
+        return _Raw(text, f"{each.name} in the file")
     if each.name in adopted:
-        return adopted[each.name]
-    return each.default, each.option
+        return _Raw(*adopted[each.name])
+    return _Raw(each.default, each.option, is_given=False)
 
 
 def _shown(raw: str | None) -> str:

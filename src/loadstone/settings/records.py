@@ -6,11 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from loadstone.settings import parse
-from loadstone.settings.command_line import LineReport
-from loadstone.settings.load import setting
+from loadstone.settings.load import given_names, setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +21,7 @@ __all__ = [
     "InfluxSettings",
     "InfluxSetupSettings",
     "RunSettings",
-    "ScenarioReport",
     "UsageSettings",
-    "UserReport",
     "WorkerSettings",
 ]
 
@@ -34,41 +29,6 @@ _LEAST_WORKERS = 2
 _HIGHEST_PORT = 65535
 _DEFAULT_RUN_TIME_S = 60.0
 _WORKERS = str(max(_LEAST_WORKERS, os.cpu_count() or 1))
-
-
-class UserReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One user class of a scenario, and what is known of its target before a run.
-
-    ``http``: its client is one of Locust's HTTP clients or `LeanHttpUser`'s. ``needs_host``: it stops the test when it
-    is started without a host, and neither it nor a listener of the scenario can give it one before that.
-    ``own_way``: a proxy, or what a listener does before the first request, may let it reach a host that nobody reaches
-    now. ``own_loop``: it runs tasks in another way than Locust's users do. ``own_waits``: it has a wait time.
-    """
-
-    name: str
-    host: str | None = None
-    http: bool = False
-    needs_host: bool = False
-    own_way: bool = False
-    own_loop: bool = False
-    own_waits: bool = False
-
-
-class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario defines, or why it cannot be used: ``error`` and what to do about it (``hint``)."""
-
-    error: str = ""
-    hint: str = ""
-    files: tuple[str, ...] = ()
-    line: LineReport = LineReport()
-    user_classes: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    shape: str | None = None
-    shape_takes_options: bool = False
-    users: tuple[UserReport, ...] = ()
-    """The classes that would run."""
-    has_absolute_urls: bool = False
-    """Whether the scenario's code contains an http(s) URL that is no host of a class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +78,7 @@ class InfluxSetupSettings(InfluxSettings):
 class RunSettings(InfluxSettings):
     """Settings of ``loadstone run`` and ``loadstone up``."""
 
+    given: frozenset[str] = given_names()
     locustfile: tuple[Path, ...] = setting(
         parse.paths,
         "scenario: Locust files, or folders that contain them, separated by commas; without it ./locustfile.py",

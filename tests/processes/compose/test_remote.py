@@ -79,7 +79,12 @@ def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench:
     assert request.pop("launch")
     load_asked = {"users": 500, "spawn_rate": 50.0, "host": None, "seed": 7, "rate": [], "arrivals": "poisson"}
     window_asked = {"run_time": None, "steady_state": 120.0, "warmup": 0.0, "objective": ["p95<500ms"]}
-    assert request == load_asked | window_asked | {"limits": None, "target": None, "exit_code_on_error": None}
+    assert request == load_asked | window_asked | {
+        "limits": None,
+        "target": None,
+        "exit_code_on_error": None,
+        "max_users": None,
+    }
 
 
 def test_the_end_of_a_run_that_goes_on_is_waited_for(bench: Bench):

@@ -9,13 +9,14 @@ from typing import Any
 
 import gevent
 import pytest
-from locust import User, constant, task
+from locust import TaskSet, User, constant, task
 from locust.env import Environment
 
 from loadstone.domain.arrivals import Spread
 from loadstone.hook.arrival_plan import ArrivalPlan
 from loadstone.hook.arrival_worker import ArrivalWorker
 from loadstone.hook.waiting_users import WaitingUsers, make_users_wait
+from loadstone.lean.user import LeanTaskSet
 
 NS = 1_000_000_000
 CHOICES = random.Random(1)
@@ -75,10 +76,27 @@ def test_nothing_that_is_due_after_the_lease_begins_until_it_is_renewed(worker: 
     zero_ns = time.time_ns() - NS
     worker.take(plan(zero_ns=zero_ns, until_s=0.5))
     gevent.sleep(0.3)
-    assert worker.counts == (25, 25, 0)
+    assert worker.counts == (25, 25, 0, 0)
     worker.take(plan(zero_ns=zero_ns, until_s=1.0))
     gevent.sleep(0.3)
-    assert worker.counts == (50, 50, 0)
+    assert worker.counts == (50, 50, 0, 0)
+
+
+def test_what_is_due_and_not_begun_when_users_are_stopped_is_cut_off(worker: ArrivalWorker):
+    worker.take(plan(zero_ns=time.time_ns() - NS, until_s=0.5))
+    worker.take(plan(zero_ns=time.time_ns() - NS, epoch=1, begins_s=0.5, until_s=0.7, roster=("a",)))
+    worker.stop()
+    assert worker.counts == (45, 0, 0, 45), "no greenlet has had its turn yet"
+    worker.stop()
+    assert worker.counts == (45, 0, 0, 45)
+
+
+def test_what_is_due_after_the_master_has_stopped_the_run_is_not_cut_off(worker: ArrivalWorker):
+    zero_ns = time.time_ns() - NS
+    worker.take(plan(zero_ns=zero_ns, until_s=0.9))
+    worker.take(plan(zero_ns=zero_ns, until_s=0.4, ends_s=0.4))
+    worker.stop()
+    assert worker.counts == (20, 0, 0, 20)
 
 
 class Waiter(User):
@@ -117,6 +135,16 @@ def users():
     yield waiting, start
     group.kill()
     make_users_wait(None)
+
+
+def test_after_a_run_locusts_classes_and_the_scenarios_are_as_before():
+    kinds = (TaskSet, LeanTaskSet, User, Waiter, Heir)
+    before = [dict(vars(kind)) for kind in kinds]
+    for _ in range(2):
+        make_users_wait(WaitingUsers(), [Waiter, Heir])
+        assert [dict(vars(kind)) for kind in kinds] != before
+        make_users_wait(None)
+        assert [dict(vars(kind)) for kind in kinds] == before
 
 
 def test_a_user_runs_one_task_for_each_arrival(users):

@@ -5,19 +5,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import pytest
 from locust import User
 from locust.env import Environment
 from locust.runners import MasterRunner
+from locust.util.load_locustfile import load_locustfile
 
-from loadstone.hook import control_api
+from loadstone.hook import control_api, web_form
 from loadstone.hook.master import MasterHook, _with_request
 from loadstone.hook.worker import touch_heartbeat_file
 from loadstone.settings import HookSettings, RunRequest, load
+from support.loadstone_run import SCENARIOS
 from support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from flask.testing import FlaskClient
@@ -31,11 +34,17 @@ class Idle(User):
 
 
 @contextmanager
-def controlled(host: str | None = None) -> Iterator[tuple[Any, FlaskClient]]:
-    """A real master without workers, and its HTTP API."""
-    environment = Environment(user_classes=[Idle], host=host)
+def controlled(
+    host: str | None = None, user_classes: Sequence[type[User]] = (Idle,), shape: str | None = None
+) -> Iterator[tuple[Any, FlaskClient]]:
+    """A real master without workers, and its HTTP API; ``shape``: a scenario with an arrival shape."""
+    files = [str(SCENARIOS / f"{shape}.py")] if shape else []
+    for file in files:
+        load_locustfile(file)
+    environment = Environment(user_classes=list(user_classes), host=host, parsed_locustfiles=files)
     runner = environment.create_master_runner("127.0.0.1", free_port())
     ui = environment.create_web_ui("127.0.0.1", free_port(), delayed_start=True)
+    web_form.install(ui)
     control_api.install(ui, MasterHook(environment, load(HookSettings, environ={}), REDIS), None)
     try:
         yield runner, ui.app.test_client()
@@ -124,6 +133,54 @@ def test_a_rate_of_a_request_is_that_of_one_run_and_one_that_is_none_is_refused(
         answer = client.post("/loadstone/runs", json={"rate": ["fast"]})
         assert answer.status_code == 400
         assert "rate 'fast' is not NUMBER/s" in answer.get_json()["problems"][0]
+
+
+class Loner(User):
+    def run(self) -> None:
+        """Runs no task of Locust's."""
+
+
+def test_users_whom_no_arrival_can_wake_are_refused():
+    with controlled(user_classes=[Idle, Loner]) as (_, client):
+        answer = client.post("/loadstone/runs", json={"rate": ["5/s"]})
+        assert answer.status_code == 400
+        assert "users of Loner run their tasks in a way of their own" in answer.get_json()["problems"][0]
+
+
+def test_an_arrival_shape_of_the_masters_scenario_decides_how_many_users_there_are(monkeypatch: pytest.MonkeyPatch):
+    started: list[tuple[int, float]] = []
+    monkeypatch.setattr(MasterRunner, "worker_count", 1)
+    monkeypatch.setattr(MasterRunner, "start", lambda _, users, spawn_rate: started.append((users, spawn_rate)))
+    with controlled(shape="surging") as (_, client):
+        assert client.get("/loadstone/runs").get_json()["arrival_shape"] == "Surge"
+        for body in ({"users": 50}, {"max_users": 9}):
+            assert client.post("/loadstone/runs", json=body).status_code == 202
+            gevent.sleep(0)
+        assert started == [(240, 48.0), (9, 10.0)]
+        answer = client.post("/loadstone/runs", json={"rate": ["5/s"]})
+        assert (answer.status_code, len(started)) == (400, 2)
+        assert "the arrival shape Surge decides how many iterations arrive" in answer.get_json()["problems"][0]
+    with controlled() as (_, client):
+        assert client.get("/loadstone/runs").get_json()["arrival_shape"] is None
+        answer = client.post("/loadstone/runs", json={"max_users": 9})
+        assert "max_users belongs to a rate of arrivals" in answer.get_json()["problems"][0]
+
+
+def test_locusts_form_starts_an_arrival_shape_with_its_users_or_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch):
+    started: list[tuple[int, float]] = []
+    monkeypatch.setattr(MasterRunner, "start", lambda _, users, spawn_rate: started.append((users, spawn_rate)))
+    form = {"user_count": "1", "spawn_rate": "1", "rate_of_arrivals": ""}
+    with controlled(shape="surging") as (_, client):
+        assert client.post("/swarm", data=form).get_json()["success"]
+        gevent.sleep(0)
+        assert started == [(240, 48.0)]
+        answer = client.post("/swarm", data=form | {"rate_of_arrivals": "5/s"}).get_json()
+        assert "the arrival shape Surge decides how many iterations arrive" in answer["message"]
+    with controlled(shape="endless") as (_, client):
+        answer = client.post("/swarm", data=form).get_json()
+        assert (answer["success"], len(started)) == (False, 1)
+        assert "the arrival shape Endless never ends" in answer["message"]
+        assert client.post("/swarm", data=form | {"run_time": "30s"}).get_json()["success"]
 
 
 def test_limits_and_target_of_a_request_take_the_place_of_the_masters_own_for_one_run():

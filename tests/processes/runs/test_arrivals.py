@@ -17,7 +17,7 @@ import pytest
 
 from loadstone.domain.arrival_rate import parse_stages
 from loadstone.domain.arrivals import Epoch, Schedule, Spread
-from support.loadstone_run import CALM
+from support.loadstone_run import CALM, SCENARIOS
 from support.processes import ServerProcess, free_port, port_answers
 
 if TYPE_CHECKING:
@@ -129,6 +129,9 @@ def test_what_arrives_is_what_anybody_computes_from_the_record(new_run, counting
     begun, due = begun_ns(run), due_ns(run)
     assert len(begun) == counting_server.count().total == run.run_json()["requests"]
     assert len(due) == pytest.approx(600, abs=2 if spread is Spread.CONSTANT else 4 * sqrt(600))
+    arrivals = run.run_json()["summary"]["run"]["arrivals"]
+    assert arrivals["planned"] == arrivals["sent"] + arrivals["not_sent"] + arrivals["cut_off"]
+    assert arrivals["planned"] == pytest.approx(len(due), abs=3)
     assert abs(len(begun) - len(due)) <= 2 + 0.002 * len(due), "those at the very end may be on either side of it"
     late_ms = (begun[: len(due)] - due[: len(begun)]) / 1e6
     assert np.median(late_ms) < 2
@@ -183,6 +186,17 @@ def test_the_rate_of_stages_is_followed_and_ends_the_run(new_run, counting_serve
     assert found["rate"] == ["20/s..100/s over 4s", "100/s over 2s"]
 
 
+def test_a_settings_file_holds_a_list_of_stages(new_run, counting_server, tmp_path: Path):
+    settings = tmp_path / "loadstone.toml"
+    settings.write_text('rate = ["0/s..80/s over 2s", "80/s over 3s"]\narrivals = "constant"\nmax_users = 100\n')
+    run = new_run("arrives", "--host", counting_server.url, "--config", str(settings), *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["0/s..80/s over 2s", "80/s over 3s"]
+    assert (found["users"], found["arrivals_spread"]) == (100, "constant")
+    assert found["requests"] == pytest.approx(320, abs=10)
+
+
 def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_run, counting_server):
     load = ("--rate", "200/s", "--arrivals", "constant", "-t", "14s", "--workers", "3")
     run = new_run("arrives", "--host", counting_server.url, *load, *SOON).start()
@@ -204,6 +218,7 @@ def test_a_worker_that_is_killed_changes_the_rate_for_two_seconds_at_most(new_ru
         (("--rate", "fast"), "rate 'fast' is not NUMBER/s, /m or /h"),
         (("--rate", "100/s..500/s"), "does not say in which time it changes"),
         (("--rate", "5/s", "--users", "20"), "--users 20 and --rate are two models"),
+        (("--rate", "5/s", "--users", "50"), "--users 50 and --rate are two models"),
         (("--over", "5m"), "--over belongs to --rate"),
         (("--max-users", "5"), "--max-users belongs to --rate"),
         (("--rate", "5/s over 1m", "--rate", "9/s", "--over", "5m"), "--over belongs to one --rate"),
@@ -218,7 +233,62 @@ def test_what_does_not_go_together_is_refused_before_anything_starts(new_run, ar
     assert not run.results.exists()
 
 
+def test_a_task_set_that_waits_in_its_own_way_is_refused(new_run):
+    run = new_run("own_waiting", "--host", "http://127.0.0.1:9", "--rate", "5/s")
+    assert run.run() == 2, run.output
+    assert "users of Visitor run their tasks in a way of their own" in " ".join(run.output.split())
+
+
 def test_a_load_shape_and_a_rate_exclude_each_other(new_run):
     run = new_run("shaped", "--host", "http://127.0.0.1:9", "--rate", "5/s")
     assert run.run() == 2, run.output
     assert "decides how many users there are, and --rate" in " ".join(run.output.split())
+
+
+def test_a_function_gives_the_rate_and_ends_the_run_and_anybody_computes_it_from_the_record(new_run, counting_server):
+    run = new_run("surging", "--host", counting_server.url, "--max-users", "300", "--arrivals", "constant", *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["40/s over 2s", "120/s..80/s over 4s"]
+    assert found["window"]["seconds"] == pytest.approx(6, abs=0.2)
+    assert found["users"] == 300
+    assert "two models" not in run.output
+    begun, due = begun_ns(run), due_ns(run)
+    assert len(begun) == counting_server.count().total == pytest.approx(480, abs=3)
+    late_ms = (begun[: len(due)] - due[: len(begun)]) / 1e6
+    assert np.median(late_ms) < 2
+    assert (late_ms > -0.1).all(), "nothing begins before it is due"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "arguments", "said"),
+    [
+        (
+            "surging",
+            ("--rate", "5/s"),
+            "the arrival shape Surge decides how many iterations arrive, and so does --rate",
+        ),
+        ("surging", ("--users", "50"), "--users 50 and the arrival shape Surge are two models"),
+        ("surging,shaped", (), "the load shape Stages decides how many users there are, and the arrival shape Surge"),
+        ("surging,endless", ("-t", "10s"), "the scenario has 2 arrival shapes: Endless, Surge"),
+        ("endless", (), "the arrival shape Endless never ends. Let rate() return None"),
+        ("broken_rate", ("-t", "30s"), "the arrival shape Listed raises IndexError: tuple index out of range at 2 s"),
+    ],
+)
+def test_an_arrival_shape_that_cannot_be_used_is_refused_before_anything_starts(
+    new_run, scenario: str, arguments: tuple[str, ...], said: str
+):
+    first, *more = scenario.split(",")
+    files = tuple(word for each in more for word in ("-f", str(SCENARIOS / f"{each}.py")))
+    run = new_run(first, *files, "--host", "http://127.0.0.1:9", *arguments)
+    assert run.run() == 2, run.output
+    assert said in " ".join(run.output.split())
+    assert not run.results.exists()
+
+
+def test_an_arrival_shape_without_an_end_runs_for_the_run_time(new_run, counting_server):
+    run = new_run("endless", "--host", counting_server.url, "-t", "3s", "--arrivals", "constant", *SOON)
+    assert run.run() == 0, run.output
+    found = run.run_json()
+    assert found["rate"] == ["20/s..17/s over 3s"]
+    assert found["requests"] == pytest.approx(55, abs=3)

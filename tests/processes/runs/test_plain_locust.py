@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 HOOK = REPOSITORY / "src" / "loadstone" / "hook" / "plugin" / "loadstone_hook.py"
 
 
-def locust(host: str, *arguments: str, redis_url: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    files = f"{HOOK},{SCENARIOS / 'mixed.py'}"
+def locust(
+    host: str, *arguments: str, scenario: str = "mixed", redis_url: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    files = f"{HOOK},{SCENARIOS / f'{scenario}.py'}"
     return subprocess.run(
         [sys.executable, "-m", "locust", "-f", files, "--headless", "--host", host, "-u", "4", "-r", "10", *arguments],
         env={**os.environ, "LOADSTONE_REDIS_URL": redis_url, **settings},
@@ -33,13 +35,14 @@ def locust(host: str, *arguments: str, redis_url: str = "", **settings: str) -> 
     )
 
 
-def recorded(host: str, redis_url: str, results: Path, **settings: str) -> dict[str, Any]:
-    """The record of a run of plain ``locust`` for four seconds."""
+def recorded(host: str, redis_url: str, results: Path, scenario: str = "mixed", **settings: str) -> dict[str, Any]:
+    """The record of a run of plain ``locust``: for four seconds, or as long as an arrival shape goes on."""
     collector = subprocess.Popen(
         [sys.executable, "-m", "loadstone", "collector", "--redis-url", redis_url, "--results", str(results)]
     )
     try:
-        done = locust(host, "-t", "4s", "--stop-timeout", "5", redis_url=redis_url, **settings)
+        length = ("-t", "4s") if scenario == "mixed" else ("-u", "200", "-r", "500")
+        done = locust(host, *length, "--stop-timeout", "5", scenario=scenario, redis_url=redis_url, **settings)
         wait_until(lambda: bool(run_records(results)), "the run is closed", timeout_s=30)
     finally:
         collector.send_signal(signal.SIGTERM)
@@ -63,6 +66,19 @@ def test_arrivals_come_to_a_plain_locust_process_too(counting_server, valkey, tm
     arrivals = run["summary"]["run"]["arrivals"]
     assert arrivals["sent"] == counting_server.count().total > 100
     assert arrivals["sent"] == pytest.approx(50 * run["window"]["seconds"], abs=10)
+
+
+def test_an_arrival_shape_gives_a_plain_locust_process_its_rate_and_its_end(counting_server, valkey, tmp_path: Path):
+    run = recorded(counting_server.url, valkey.url, tmp_path, "surging", LOADSTONE_ARRIVALS="constant")
+    assert run["rate"] == ["40/s over 2s", "120/s..80/s over 4s"]
+    assert run["summary"]["run"]["arrivals"]["sent"] == counting_server.count().total == pytest.approx(480, abs=5)
+
+
+def test_an_arrival_shape_that_cannot_be_used_ends_a_plain_locust_process_with_the_reason(counting_server, valkey):
+    done = locust(counting_server.url, scenario="broken_rate", redis_url=valkey.url)
+    assert done.returncode == 2, done.stderr
+    assert "the arrival shape Listed raises IndexError: tuple index out of range at 2 s" in done.stderr
+    assert counting_server.count().total == 0
 
 
 def test_without_a_stream_the_hook_warns_once_and_the_test_runs_as_ever(counting_server):

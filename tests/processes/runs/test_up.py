@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 
 import httpx
+import pytest
 
 from support.loadstone_run import run_records
 from support.processes import free_port, wait_until
 
 
-def swarm(url: str, *, users: int) -> None:
-    load = {"user_count": users, "spawn_rate": 50}
+def swarm(url: str, *, users: int, **more: str) -> None:
+    load = {"user_count": users, "spawn_rate": 50, **more}
     answer = httpx.post(f"{url}/swarm", data=load, headers={"Origin": url}, trust_env=False, timeout=30)
     assert answer.json()["success"], answer.text
 
@@ -38,6 +39,28 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
     up.send(signal.SIGINT)
     assert up.finish() == 0, up.output
     assert not up.left_behind()
+
+
+def test_a_rate_in_the_form_starts_an_open_model_and_an_empty_one_a_closed_model(new_run, counting_server):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    up = new_run("arrives", "--host", counting_server.url, "--web-port", str(port), "--arrivals", "constant", verb="up")
+    up.start()
+    for number, rate in enumerate(("50/s", ""), start=1):
+        up.wait_for(lambda: ready(url))
+        counting_server.reset()
+        swarm(url, users=2, rate_of_arrivals=rate)
+        up.wait_for(lambda: counting_server.count().total > 100 or None)
+        httpx.post(f"{url}/stop", headers={"Origin": url}, trust_env=False, timeout=90).raise_for_status()
+        wait_until_closed(up.results, number)
+    opened, closed = sorted(run_records(up.results), key=lambda run: run["id"])
+    assert (opened["rate"], opened["arrivals_spread"], opened["users"]) == (["50/s"], "constant", 100)
+    arrivals = opened["summary"]["run"]["arrivals"]
+    assert arrivals["sent"] == opened["requests"] == pytest.approx(50 * opened["window"]["seconds"], abs=10)
+    assert (closed["rate"], closed["arrivals_spread"], closed["users"]) == ([], None, 2)
+    assert closed["requests"] == counting_server.count().total
+    up.send(signal.SIGINT)
+    assert up.finish() == 0, up.output
 
 
 def ready(url: str) -> bool | None:

@@ -68,7 +68,7 @@ def test_a_batch_of_the_closed_model_has_the_bytes_that_it_always_had():
 def test_arrivals_alone_are_a_key_of_version_1_which_the_version_before_ignores():
     header, body = header_and_columns(encode_batch(batch_of([NO_INTENT] * 3, ArrivalCounts(5, 3, 2))))
     closed_header, closed_body = header_and_columns(encode_batch(batch_of([NO_INTENT] * 3)))
-    assert header == closed_header | {"arrivals": [5, 3, 2]}
+    assert header == closed_header | {"arrivals": [5, 3, 2, 0]}
     assert body == closed_body
 
 
@@ -99,4 +99,4 @@ def test_counts_of_arrivals_add_up_and_tell_what_was_added():
     before, now = ArrivalCounts(10, 9, 1), ArrivalCounts(25, 22, 3)
     assert now.since(before) == ArrivalCounts(15, 13, 2)
     assert before.plus(now.since(before)) == now
-    assert before.since(now) == (0, 0, 0)
+    assert before.since(now) == (0, 0, 0, 0)

@@ -39,6 +39,15 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file_and_that_ove
     assert run_settings().users == 50
 
 
+def test_a_record_knows_which_of_its_settings_were_given_even_if_their_values_are_the_defaults():
+    settings = run_settings({"users": "50", "host": None}, {"LOADSTONE_SPAWN_RATE": "10"}, {"warmup": "0s"})
+    assert settings.given == {"users", "spawn_rate", "warmup"}
+    assert run_settings().given == frozenset()
+    assert settings == run_settings(), "which is no part of what they are"
+    adopted = load(RunSettings, environ={}, adopted={"users": ("50", "users in locust.conf")})
+    assert adopted.given == {"users"}
+
+
 def test_an_empty_environment_variable_counts_as_not_set():
     assert run_settings(environ={"LOADSTONE_USERS": ""}).users == 50
 

@@ -74,11 +74,11 @@ class ArrivalTotals:
             return before.counts
         since_ns = max(before.at_ns, self._schedule_ns)
         share = max(0, self._start_ns - since_ns) / max(1, after.at_ns - since_ns)
-        sent, not_sent = (
+        counts = [
             early + round(share * (late - early))
             for early, late in zip(before.counts[1:], after.counts[1:], strict=True)
-        )
-        return ArrivalCounts(sent + not_sent, sent, not_sent)
+        ]
+        return ArrivalCounts(sum(counts), *counts)
 
 
 def expected_until(end_ns: int, lifecycle: Lifecycle, start_ns: int | None = None) -> Expected | None:

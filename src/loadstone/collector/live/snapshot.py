@@ -145,7 +145,7 @@ def _newest_minute(state: RunState) -> RunFacts:
         total=merged(names.values()),
         ledger=state.ledger(end * NS_PER_S),
         exceptions=lifecycle.exceptions_in(window),
-        arrivals=None if (arrivals := state.arrivals) is None else ArrivalFacts(*arrivals),
+        arrivals=None if (arrivals := state.arrivals) is None else ArrivalFacts(**arrivals._asdict()),
     )
 
 
