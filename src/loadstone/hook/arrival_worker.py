@@ -1,4 +1,4 @@
-"""Arrivals in a worker: one greenlet that wakes a waiting user at each moment of the worker's share of the schedule."""
+"""Arrivals in a worker: one alarm that wakes a waiting user at each moment of the worker's share of the schedule."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import gevent
-
 from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.time import NS_PER_MS, NS_PER_S
 from loadstone.hook.arrival_plan import ANSWER, ArrivalAnswer, ArrivalPlan, ahead_ns
-from loadstone.hook.precise_timer import PreciseTimer
+from loadstone.hook.precise_alarm import PreciseAlarm
 from loadstone.hook.waiting_users import WaitingUsers, make_users_wait
 
 if TYPE_CHECKING:
@@ -84,7 +82,8 @@ class ArrivalWorker:
         self._sent = self._not_sent = self._cut_off = 0
         self._missed_before_end: int | None = None
         make_users_wait(self.users, environment.user_classes)
-        self._greenlet = gevent.spawn(self._begin_iterations)
+        self._alarm = PreciseAlarm(self._begin_iterations)
+        self._alarm.set(time.perf_counter_ns())
 
     @property
     def counts(self) -> ArrivalCounts:
@@ -133,7 +132,7 @@ class ArrivalWorker:
 
     def stop(self) -> None:
         """Begin no more iterations; those that are due by now, and have not begun, are cut off."""
-        self._greenlet.kill()
+        self._alarm.close()
         if self._missed_before_end is None:
             self._missed_before_end = self.users.missed
             last_ns = min(time.perf_counter_ns(), self._ends_ns)
@@ -147,16 +146,21 @@ class ArrivalWorker:
         make_users_wait(None)
 
     def _begin_iterations(self) -> None:
-        with PreciseTimer() as timer:
-            while True:
-                for _ in range(_YIELD_AFTER):
-                    until_ns = self._due_ns()
-                    if until_ns > (now_ns := time.perf_counter_ns()):
-                        timer.sleep_until(min(until_ns, now_ns + _LOOK_EVERY_NS))
-                        break
-                    self._begin_one()
-                else:
-                    gevent.sleep(0)
+        """Begin what is due, and come back when the next one is, or when users have had their turn."""
+        try:
+            self._alarm.set(self._begin_some())
+        except BaseException:
+            self._alarm.close()  # else it would ring, and fail, without end
+            raise
+
+    def _begin_some(self) -> int:
+        """Begin what is due, up to a limit; when to come back (perf_counter, ns)."""
+        for _ in range(_YIELD_AFTER):
+            due_ns, now_ns = self._due_ns(), time.perf_counter_ns()
+            if due_ns > now_ns:
+                return min(due_ns, now_ns + _LOOK_EVERY_NS)
+            self._begin_one()
+        return time.perf_counter_ns()
 
     def _due_ns(self) -> int:
         """When the next arrival of this worker is due and may begin; never, as long as that is not known."""

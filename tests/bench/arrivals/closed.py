@@ -1,4 +1,4 @@
-"""Closed counterparts of one quick request per arrival: users that keep a pace, that rest for as long, or not at all."""
+"""Closed counterparts of one quick request per arrival: users that keep a pace, that rest, or that do neither."""
 
 import os
 
