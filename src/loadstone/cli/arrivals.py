@@ -28,8 +28,10 @@ _MOST_SPAWNED: Final = 500.0
 """Users started per second, who wait to be woken and so cost little at first."""
 
 
-def with_arrivals(settings: T) -> T:
+def with_arrivals(settings: T, busy_for_s: float = 0.0) -> T:
     """The settings with the users that the rate needs, and the time that it lasts; unchanged without a rate.
+
+    ``busy_for_s``: how long iterations may take, if that is more than two seconds, before arrivals find no user.
 
     Raises `UsageError` and `SettingsError` for what does not go together.
     """
@@ -46,7 +48,7 @@ def with_arrivals(settings: T) -> T:
         )
     lines = _with_duration(settings)
     curve = RateCurve(parse_stages(lines))
-    users = settings.max_users or min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST), _MOST)
+    users = settings.max_users or min(max(ceil(max(_USERS_FOR_S, busy_for_s) * curve.peak), _FEWEST), _MOST)
     spawn_rate = settings.spawn_rate
     if spawn_rate == usual.spawn_rate:
         spawn_rate = min(max(spawn_rate, users / _SPAWNED_IN_S), _MOST_SPAWNED)
@@ -64,10 +66,8 @@ def _with_duration(settings: RunSettings) -> tuple[str, ...]:
     return (f"{settings.rate[0]} over {f'{settings.over:f}'.rstrip('0').rstrip('.')}s",)
 
 
-def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str]:
+def notes_of_arrivals(scenario: Scenario) -> Iterator[str]:
     """What has no effect under a rate. Raises `UsageError` for a scenario that cannot run under one."""
-    if not settings.rate:
-        return
     if scenario.shape:
         raise UsageError(
             f"the load shape {scenario.shape} decides how many users there are, and --rate how many arrive",

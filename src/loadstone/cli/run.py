@@ -82,7 +82,7 @@ def _line(arguments: argparse.Namespace, words: tuple[str, ...], stop: StopFlag)
     try:
         with stop.interrupting():
             line = read_line(RunSettings, arguments, words, check=_check)
-            notes = (*line.notes, *notes_of_arrivals(line.settings, line.scenario))
+            notes = (*line.notes, *(notes_of_arrivals(line.scenario) if line.settings.rate else ()))
             return replace(line, settings=with_arrivals(line.settings), notes=notes)
     except KeyboardInterrupt:
         return None
