@@ -56,8 +56,9 @@ def _trials() -> Any:
         f"limited the target. {CLOSED_MODEL}",
         table(
             'SELECT "number" AS "trial", "outcome" AS "outcome", "cpu_limit" AS "CPU limit", '
-            '"mem_limit" AS "memory limit", "replicas" AS "replicas", "users" AS "users", "price" AS "price", '
-            '"rps" AS "requests/s", "failures_pct" AS "failed", "mean_ms" AS "mean", "p95_ms" AS "p95", '
+            '"mem_limit" AS "memory limit", "replicas" AS "replicas", "users" AS "users", '
+            '"rate" AS "arrivals/s", "price" AS "price", "rps" AS "requests/s", "failures_pct" AS "failed", '
+            '"mean_ms" AS "mean", "p95_ms" AS "p95", '
             '"p99_ms" AS "p99", "max_ms" AS "longest", "cpu_cores" AS "CPU", "peak_mem_bytes" AS "memory", '
             '"throttled_pct" AS "throttled", "bottleneck" AS "bottleneck", "remark" AS "remark", "run" AS "run", '
             f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_TRIALS}'

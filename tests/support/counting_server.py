@@ -50,9 +50,15 @@ class CountingServer(ServerProcess):
         """Set all counts to zero."""
         self._ask("POST", "/__reset__")
 
-    def configure(self, *, latency_ms: float | None = None, failures: dict[str, float] | None = None) -> None:
-        """Delay every answer, and answer 500 to an exact share of the requests of a path, from now on."""
-        settings = {"latency_ms": latency_ms, "failures": failures}
+    def configure(
+        self,
+        *,
+        latency_ms: float | None = None,
+        failures: dict[str, float] | None = None,
+        most: float | None = None,
+    ) -> None:
+        """From now on delay every answer, answer 500 to an exact share of a path's requests, and let in so many."""
+        settings = {"latency_ms": latency_ms, "failures": failures, "most": most}
         self._ask("POST", "/__settings__", {key: value for key, value in settings.items() if value is not None})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

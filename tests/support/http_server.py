@@ -10,13 +10,14 @@ connection is counted with its first request.
 ``/bytes/N``        answers with N bytes
 ``/fail?share=S``   answers 500 to exactly the share S of its requests, evenly spread
 ``/crowded?most=N`` answers 503 while more than N connections are in use; N is a setting where it is not given
+``/hurried?most=N`` answers 503 while it is asked more than N times a second; N is that setting where it is not given
 ``/echo``           answers with the request's body
 ``/reset``          cuts the connection instead of answering
 ``/hang``           never answers
 ``/__count__``      the counts as JSON; not counted itself, nor are the next two
 ``/__reset__``      sets all counts to zero
 ``/__settings__``   POST ``{"latency_ms": 5, "failures": {"/predict": 0.1}, "most": 30}``: a delay for all, failing
-                    shares by path, and what ``/crowded`` lets in
+                    shares by path, and what ``/crowded`` and ``/hurried`` let in
 anything else       200 with ``{"ok":true}``
 ==================  ===========================================================================================
 """
@@ -29,7 +30,7 @@ import contextlib
 import json
 import resource
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -43,6 +44,7 @@ except ImportError:
 
 OK_BODY = b'{"ok":true}'
 BACKLOG = 4096
+HURRIED_OVER_S = 2.0
 
 
 class Head(NamedTuple):
@@ -75,6 +77,16 @@ class State:
     latency_s: float = 0.0
     failures: dict[str, float] = field(default_factory=dict)
     most: float = 0.0
+    asked_s: deque[float] = field(default_factory=deque)
+    """When ``/hurried`` was asked lately, by the clock of the event loop."""
+
+    def is_hurried(self, most_per_s: float) -> bool:
+        """Take in a request for ``/hurried``; whether there were more than so many a second lately, and one beside."""
+        now_s = asyncio.get_running_loop().time()
+        self.asked_s.append(now_s)
+        while self.asked_s[0] <= now_s - HURRIED_OVER_S:
+            self.asked_s.popleft()
+        return len(self.asked_s) > HURRIED_OVER_S * most_per_s + 1
 
     def as_json(self) -> bytes:
         """Return the counts for ``/__count__``."""
@@ -233,6 +245,8 @@ class Connection(asyncio.Protocol):
         count = state.requests[f"{head.method} {head.path}"]
         answer = special_answer(head, body, count)
         if head.path == "/crowded" and state.open_connections > parse_query(head.query, "most", state.most):
+            answer = answer._replace(status=503)
+        if head.path == "/hurried" and state.is_hurried(parse_query(head.query, "most", state.most)):
             answer = answer._replace(status=503)
         if head.path in state.failures and falls_in_share(count, state.failures[head.path]):
             answer = answer._replace(status=500)

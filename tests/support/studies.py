@@ -10,6 +10,8 @@ from loadstone.capacity.study_record import (
     BottleneckRecord,
     CalibrationRecord,
     NeighbourRecord,
+    RateAnswerRecord,
+    RateQuestion,
     SettingAnswerRecord,
     SettingQuestion,
     StudyRecord,
@@ -17,6 +19,7 @@ from loadstone.capacity.study_record import (
     UsersAnswerRecord,
     UsersQuestion,
 )
+from loadstone.domain.arrivals import Spread
 from loadstone.domain.units import MIB
 from loadstone.rig.rig import Setting
 
@@ -27,7 +30,7 @@ LESS_MEMORY = Setting(0.75, 256 * MIB, 2)
 QUOTA = BottleneckRecord(
     cause="cpu quota",
     evidence="the CPU quota of 0.5 CPU throttled it in 83 % of the periods",
-    cure="Give each replica more CPU, or share the users between more replicas",
+    cure="Give each replica more CPU, or share the load between more replicas",
 )
 SHORT = BottleneckRecord(cause="memory", evidence="the kernel killed processes once", cure="More memory")
 
@@ -132,6 +135,16 @@ USERS_STUDY = replace(
         trial(4, None, 450, users=140),
     ),
     answer=UsersAnswerRecord(holds=140, not_held=200, proved=True),
+)
+RATE_STUDY = replace(
+    USERS_STUDY,
+    question=RateQuestion(at_least=1.0, at_most=100_000.0, first=50.0, spread=Spread.POISSON),
+    trials=(
+        trial(1, None, 100, users=None, rate=800.0),
+        trial(2, None, 900, users=None, rate=1_600.0, bottleneck=QUOTA),
+        trial(3, None, 450, users=None, rate=1_130.5),
+    ),
+    answer=RateAnswerRecord(holds=1_130.5, not_held=1_600.0, proved=True),
 )
 
 

@@ -19,13 +19,17 @@ from loadstone.settings.capacity import FARGATE_CPU, FARGATE_MEMORY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadstone.capacity.study_record import Question, StudyRecord, UsersAnswerRecord
+    from loadstone.capacity.load import Load
+    from loadstone.capacity.study_record import MostAnswerRecord, Question, StudyRecord
     from loadstone.rig.rig import Setting
 
 __all__ = ["USUAL_RESULTS", "answer_sentences", "answer_text", "confidence_text", "exit_code", "question_text"]
 
 _HOLDS: Final = "holds"
 _SELDOM: Final = 0.001
+_KIND: Final = {False: "number of users", True: "rate of arrivals"}
+_BETWEEN: Final = {False: "numbers", True: "rates"}
+"""By whether the study is about rates."""
 USUAL_RESULTS: Final = Path("results")
 
 
@@ -41,9 +45,10 @@ def exit_code(study: StudyRecord) -> ExitCode:
 def question_text(study: StudyRecord) -> str:
     """What the study asks, and of which target in brackets: its name may be a command."""
     if isinstance(study.question, SettingQuestion):
-        what, of = f"the cheapest limits that hold {_users(study.question.users)}", study.rig or study.host
+        what, of = f"the cheapest limits that hold {study.question.load}", study.rig or study.host
     else:
-        what, of = "the most users that the target holds", study.host
+        what = "arrivals a second" if study.has_rates else "users"
+        what, of = f"the most {what} that the target holds", study.host
     return f"{what} with {' and '.join(study.objectives)} ({of})"
 
 
@@ -61,7 +66,7 @@ def answer_sentences(study: StudyRecord, results: Path = USUAL_RESULTS) -> Seque
         return [f"There is no answer yet: `{command}` goes on with the study."]
     if isinstance(answer, SettingAnswerRecord):
         return _of_settings(study, answer)
-    return _of_users(study, answer)
+    return _of_load(study, answer)
 
 
 def confidence_text(study: StudyRecord) -> str:
@@ -77,24 +82,24 @@ def confidence_text(study: StudyRecord) -> str:
             f"{margin_text(answer.margin, answer.margin_se)}: a setting that only just holds would look as good in "
             f"{cases}."
         )
-    if answer is None or isinstance(answer, SettingAnswerRecord) or answer.holds is None:
+    if answer is None or isinstance(answer, SettingAnswerRecord) or answer.highest is None:
         return ""
-    return f"With {_users(answer.holds)} it held in {_held(study, users=answer.holds)}."
+    return f"With {answer.highest} it held in {_held(study, load=answer.highest)}."
 
 
 def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Sequence[str]:
     setting, question, aims = answer.setting, study.question, aims_text(study.objectives)
-    users = _users(question.users) if isinstance(question, SettingQuestion) else "the users"
+    load = str(question.load) if isinstance(question, SettingQuestion) else "the load"
     if setting is None and answer.proved:
         top = max((trial.setting for trial in study.trials if trial.setting), key=_size, default=None)
         largest = f", not even {limits_phrase(top)}{why_text(study, setting=top)}" if top else ""
-        return [f"No limits in range are enough for {users} ({aims}){largest}."]
+        return [f"No limits in range are enough for {load} ({aims}){largest}."]
     if setting is None:
-        return [f"No limits were proved to be enough for {users} ({aims}): {answer.open}."]
+        return [f"No limits were proved to be enough for {load} ({aims}): {answer.open}."]
     are, they = ("are", "They") if setting.replicas > 1 else ("is", "It")
     price = "" if answer.price is None else f", for {_price(answer.price, question)}"
     sentences = [
-        f"{limits_phrase(setting)} {are} enough for {users} ({aims}){price}.",
+        f"{limits_phrase(setting)} {are} enough for {load} ({aims}){price}.",
         f"{they} held in {_held(study, setting=setting)}.",
     ]
     if isinstance(question, SettingQuestion):
@@ -114,39 +119,35 @@ def _price(price: float, question: Question) -> str:
     return f"a price of {price:.3g} an hour"
 
 
-def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Sequence[str]:
-    aims, more = aims_text(study.objectives), answer.not_held
-    if answer.holds is not None:
+def _of_load(study: StudyRecord, answer: MostAnswerRecord) -> Sequence[str]:
+    aims, more = aims_text(study.objectives), answer.too_much
+    if answer.highest is not None:
         least = "" if answer.proved else "at least "
         most = ", the most that were allowed" if answer.proved and more is None else ""
-        sentences = [f"The target holds {least}{_users(answer.holds)} ({aims}){most}."]
+        sentences = [f"The target holds {least}{answer.highest} ({aims}){most}."]
     elif answer.proved and more is not None:
-        return [f"The target does not hold even {_users(more)} ({aims}){why_text(study, users=more)}."]
+        return [f"The target does not hold even {more} ({aims}){why_text(study, load=more)}."]
     else:
-        sentences, more = [f"The target was not proved to hold any number of users ({aims})."], None
+        sentences, more = [f"The target was not proved to hold any {_KIND[study.has_rates]} ({aims})."], None
     if more is not None and answer.not_held_undecided:
-        sentences.append(f"With {_users(more)} the trials were too near the limit to tell.")
+        sentences.append(f"With {more} the trials were too near the limit to tell.")
     elif more is not None:
-        were = "was" if more == 1 else "were"
-        sentences.append(f"{_users(more)} {were} too many{why_text(study, users=more)}.")
+        were = "was" if more.amount == 1 else "were"
+        sentences.append(f"{more} {were} too many{why_text(study, load=more)}.")
     if answer.open and answer.proved:
-        sentences.append(f"Which numbers between them it holds is open: {answer.open}.")
+        sentences.append(f"Which {_BETWEEN[study.has_rates]} between them it holds is open: {answer.open}.")
     elif answer.open:
         sentences.append(f"Whether it holds {'more' if answer.holds is not None else 'any'} is open: {answer.open}.")
     return sentences
 
 
-def _held(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> str:
+def _held(study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None) -> str:
     """How many of the valid trials held, and what they answered: "3 of 3 trials, at 840 requests/s"."""
-    valid = valid_trials(study, setting=setting, users=users)
+    valid = valid_trials(study, setting=setting, load=load)
     held = [trial for trial in valid if trial.outcome == _HOLDS]
     rates = [trial.rps for trial in held if trial.rps is not None]
     rate = f", at {number(median(rates))} requests/s" if rates else ""
     return f"{len(held)} of {counted(len(valid), 'trial')}{rate}"
-
-
-def _users(users: int) -> str:
-    return counted(users, "user")
 
 
 def _size(setting: Setting) -> tuple[float, float]:

@@ -95,7 +95,7 @@ def _short_of_memory(symptoms: Symptoms, used: Used) -> BottleneckRecord | None:
     else:
         return None
     return BottleneckRecord(
-        cause="memory", evidence=evidence, cure="Give each replica more memory, or share the users between more of them"
+        cause="memory", evidence=evidence, cure="Give each replica more memory, or share the load between more of them"
     )
 
 
@@ -122,7 +122,7 @@ def _throttled(symptoms: Symptoms, used: Used) -> BottleneckRecord | None:
     return BottleneckRecord(
         cause="cpu quota",
         evidence=f"{evidence}, and {symptoms.missed}",
-        cure="Give each replica more CPU, or share the users between more replicas",
+        cure="Give each replica more CPU, or share the load between more replicas",
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from loadstone.capacity.answer import answer_text, confidence_text, exit_code, question_text
 from loadstone.capacity.phrases import counted, margin_text, setting_text
-from loadstone.capacity.study_record import SettingAnswerRecord, UsersAnswerRecord
+from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.capacity.telling import OUTCOMES, tried, why_text
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode
@@ -26,7 +26,8 @@ __all__ = ["add_study_files", "check_study_files", "study_json", "study_junit", 
 
 _VERDICTS: Final = {ExitCode.PASS: PASS, ExitCode.FAIL: FAIL, ExitCode.INCONCLUSIVE: INCONCLUSIVE}
 _OK: Final = {ExitCode.PASS: True, ExitCode.FAIL: False, ExitCode.INCONCLUSIVE: None}
-_HEADER: Final = ("trial", "CPU", "memory", "replicas", "users", "req/s", "failures %", "p95 ms", "outcome", "run")
+_LIMITS: Final = ("CPU", "memory", "replicas")
+_FOUND: Final = ("req/s", "failures %", "p95 ms", "outcome", "run")
 
 
 def add_study_files(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +87,7 @@ def _report(study: StudyRecord) -> VerdictReport:
             *(_check(study, each) for each in smaller),
         ],
         notes=[*filter(None, [confidence_text(study)])],
-        header=_HEADER,
+        header=("trial", *_LIMITS, study.load_unit, *_FOUND),
         rows=[_row(number, trial) for number, trial in enumerate(study.trials, 1)],
     )
 
@@ -108,8 +109,8 @@ def _answered(study: StudyRecord) -> Sequence[TrialRecord]:
     answer = study.answer
     if isinstance(answer, SettingAnswerRecord) and answer.setting is not None:
         return tried(study, setting=answer.setting)
-    if isinstance(answer, UsersAnswerRecord) and answer.holds is not None:
-        return tried(study, users=answer.holds)
+    if answer is not None and not isinstance(answer, SettingAnswerRecord) and answer.highest is not None:
+        return tried(study, load=answer.highest)
     return study.trials
 
 
@@ -126,7 +127,7 @@ def _row(number: int, trial: TrialRecord) -> tuple[str, ...]:
     figures = (trial.rps, trial.failures_pct if trial.rps is not None else None, trial.p95_ms)
     texts = ("-" if value is None else f"{value:,.1f}" for value in figures)
     outcome = f"{trial.outcome}: {trial.why}" if trial.why else trial.outcome
-    return (str(number), *limits, f"{trial.users:,}", *texts, outcome, trial.run or "-")
+    return (str(number), *limits, trial.load.number, *texts, outcome, trial.run or "-")
 
 
 _WRITERS: Final[Mapping[str, Callable[[StudyRecord], str]]] = {

@@ -37,7 +37,9 @@ def find_setting(trials: Trials, question: SettingQuestion) -> StudyRecord:
 
     def observe(ask: Ask) -> SettingObservation:
         setting = search.grid.setting(ask.point)
-        trial = trials.valid(TrialPlan(users=question.users, window_s=ask.window_s, setting=setting))
+        trial = trials.valid(
+            TrialPlan(users=question.users, rate=question.rate, window_s=ask.window_s, setting=setting)
+        )
         return SettingObservation(
             margin=trial.margin,
             margin_se=trial.margin_se,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from loadstone.capacity.grid import Grid
-    from loadstone.capacity.users import AskUsers, MostUsers
+    from loadstone.capacity.most import AskLevel, Most
 
-__all__ = ["Forecast", "duration_text", "forecast_setting", "forecast_users"]
+__all__ = ["Forecast", "duration_text", "forecast_most", "forecast_setting"]
 
 _TARGETS: Final = 24
 _USABLE: Final = 0.85
@@ -73,11 +73,11 @@ def forecast_setting(grid: Grid, first_look_s: float, overhead_s: float) -> Fore
     return _of(studies, overhead_s)
 
 
-def forecast_users(search: Callable[[], MostUsers], overhead_s: float) -> Forecast:
+def forecast_most(search: Callable[[], Most], overhead_s: float) -> Forecast:
     """For the search for the most users; ``search`` makes a new one."""
     asked = search()
     studies = []
-    for users in _between(max(asked.fewest, asked.first / 8), min(asked.most, asked.first * 64)):
+    for users in _between(max(asked.least, asked.first / 8), min(asked.most, asked.first * 64)):
         windows: list[float] = []
         converse(search().steps(), _users_observer(users, windows))
         studies.append(windows)
@@ -107,10 +107,10 @@ def _setting_observer(grid: Grid, cores: float, windows: list[float]) -> Callabl
     return observe
 
 
-def _users_observer(most: float, windows: list[float]) -> Callable[[AskUsers], Observation]:
-    def observe(ask: AskUsers) -> Observation:
+def _users_observer(most: float, windows: list[float]) -> Callable[[AskLevel], Observation]:
+    def observe(ask: AskLevel) -> Observation:
         windows.append(ask.window_s)
-        return Observation(margin=_margin(ask.users / most), margin_se=_SE)
+        return Observation(margin=_margin(ask.level / most), margin_se=_SE)
 
     return observe
 

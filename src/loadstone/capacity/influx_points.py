@@ -55,7 +55,12 @@ def _study(study: StudyRecord) -> dict[str, FieldValue]:
 
 def _trial(study: StudyRecord, trial: TrialRecord) -> Iterator[tuple[str, FieldValue]]:
     """The fields of a trial; what is not known is None."""
-    yield from (("users", trial.users), ("outcome", trial.outcome), ("remark", "; ".join(trial.reasons)))
+    yield from (
+        ("users", trial.users),
+        ("rate", _float(trial.rate)),
+        ("outcome", trial.outcome),
+        ("remark", "; ".join(trial.reasons)),
+    )
     if setting := trial.setting:
         yield from (("cpu_limit", float(setting.cpu_cores)), ("mem_limit", setting.mem_bytes))
         yield "replicas", setting.replicas

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.capacity.answer import answer_text
-from loadstone.capacity.study_record import SettingAnswerRecord
+from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion
 from loadstone.errors import PlatformError
 from loadstone.registry.report import ModelReport, ServedVersion
 from loadstone.registry.run_report import served_by
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loadstone.capacity.load import Load
     from loadstone.capacity.study import StudyFolder
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
 
@@ -25,7 +26,7 @@ __all__ = ["report_of_study"]
 
 _PREFIX: Final = "loadstone.capacity."
 _FIGURES: Final = (
-    *("users", "rps", "failures_pct", "mean_ms", "p95_ms", "p99_ms", "max_ms"),
+    *("users", "rate", "rps", "failures_pct", "mean_ms", "p95_ms", "p99_ms", "max_ms"),
     *("cpu_cores", "peak_mem_bytes", "throttled_pct"),
 )
 
@@ -73,17 +74,23 @@ def _tags(study: StudyRecord) -> Iterator[tuple[str, str]]:
     if isinstance(answer, SettingAnswerRecord):
         held = answer.setting
         yield "holds", "yes" if held else "no"
-        yield "users", str(getattr(study.question, "users", ""))
+        if isinstance(study.question, SettingQuestion):
+            yield _load(study.question.load)
         if held:
             yield "cpu", f"{held.cpu_cores:g}"
             yield "memory", memory_text(held.mem_bytes)
             yield "replicas", str(held.replicas)
             yield from _latency([each for each in study.trials if each.setting == held])
     else:
-        yield "holds", "yes" if answer.holds else "no"
-        if answer.holds:
-            yield "users", str(answer.holds)
-            yield from _latency([each for each in study.trials if each.users == answer.holds])
+        yield "holds", "yes" if answer.highest else "no"
+        if answer.highest:
+            yield _load(answer.highest)
+            yield from _latency([each for each in study.trials if each.load == answer.highest])
+
+
+def _load(load: Load) -> tuple[str, str]:
+    """A number of users, or arrivals per second."""
+    return ("rate" if load.is_rate else "users"), load.number.replace(",", "")
 
 
 def _latency(trials: list[TrialRecord]) -> Iterator[tuple[str, str]]:

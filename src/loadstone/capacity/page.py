@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 from loadstone.archive.folder import replace_file
 from loadstone.capacity.answer import USUAL_RESULTS, answer_sentences, confidence_text, exit_code, question_text
+from loadstone.capacity.load import Load
 from loadstone.capacity.markup import Markup, element, link, pairs, section, table
 from loadstone.capacity.page_evidence import evidence_section
 from loadstone.capacity.page_plots import latency_plot, map_of_settings, price_plot
-from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
-from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, without_empty, word
+from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersQuestion
+from loadstone.capacity.texts import NOTHING, mib_text, number, percent, without_empty, word
 from loadstone.charts.page import still_page
 from loadstone.domain.masking import mask_secrets
 from loadstone.errors import ExitCode
@@ -97,16 +98,16 @@ def _tiles(study: StudyRecord) -> Markup:
 def _figures(study: StudyRecord) -> Iterator[tuple[str, str]]:
     answer, question = study.answer, study.question
     if isinstance(question, SettingQuestion):
-        yield "users", f"{question.users:,}"
+        yield study.load_unit, question.load.number
     if isinstance(answer, SettingAnswerRecord) and answer.setting is not None:
         yield "CPU each", f"{answer.setting.cpu_cores:g}"
         yield "memory each", memory_text(answer.setting.mem_bytes)
         yield "replicas", f"{answer.setting.replicas:,}"
         if answer.price is not None:
             yield "price an hour", f"{answer.price:.3g}"
-    if isinstance(answer, UsersAnswerRecord):
-        yield "users that hold", count_text(answer.holds)
-        yield "users that do not", count_text(answer.not_held)
+    if answer is not None and not isinstance(answer, SettingAnswerRecord):
+        yield f"{study.load_unit} that hold", answer.highest.number if answer.highest else NOTHING
+        yield f"{study.load_unit} that do not", answer.too_much.number if answer.too_much else NOTHING
     held = _held(study)
     for title, field in (("p95 ms", "p95_ms"), ("p99 ms", "p99_ms"), ("requests/s", "rps")):
         values = [value for trial in held if (value := getattr(trial, field)) is not None]
@@ -125,7 +126,7 @@ def _held(study: StudyRecord) -> list[TrialRecord]:
         for trial in study.trials
         if trial.outcome != "invalid"
         and (
-            trial.setting == answer.setting if isinstance(answer, SettingAnswerRecord) else trial.users == answer.holds
+            trial.setting == answer.setting if isinstance(answer, SettingAnswerRecord) else trial.load == answer.highest
         )
     ]
 
@@ -155,7 +156,7 @@ def _generator(study: StudyRecord) -> Markup:
         ("ceiling", _ceiling(found)),
         ("most in a trial", f"{max(rates):,.1f} requests/s{share}" if rates else ""),
     ]
-    about = "A run of the same users against an answer that costs nothing says what the generator can do by itself: "
+    about = "A run of the same load against an answer that costs nothing says what the generator can do by itself: "
     sentence = element("p", about, link(f"run {found.run}", _report(found.run)), ".", class_="muted")
     return section("generator", "Load generator", sentence, pairs(rows))
 
@@ -171,7 +172,7 @@ def _trials(study: StudyRecord) -> Markup:
         return element("p", "No trial has ended yet.", class_="muted")
     limits = [("CPU", _NUMBER), ("memory", _NUMBER), ("replicas", _NUMBER)] if study.asks_setting else []
     columns = [
-        *(("trial", ""), ("report", ""), *limits, ("users", _NUMBER), ("outcome", ""), ("why", _LONG)),
+        *(("trial", ""), ("report", ""), *limits, (study.load_unit, _NUMBER), ("outcome", ""), ("why", _LONG)),
         *((title, _NUMBER) for title in ("measured", "req/s", "failed", "mean ms", "p95 ms", "p99 ms", "max ms")),
         *((title, _NUMBER) for title in ("CPU used, cores", "throttled", "peak memory")),
         ("limits read back from", _LINE),
@@ -188,7 +189,7 @@ def _trial(at: int, trial: TrialRecord, *, with_limits: bool) -> Sequence[str]:
     return (
         str(at),
         link(trial.run, _report(trial.run)) if trial.run else "it did not start",
-        *(*(limits if with_limits else ()), f"{trial.users:,}"),
+        *(*(limits if with_limits else ()), trial.load.number),
         word(trial.outcome),
         "; ".join(trial.reasons) or NOTHING,
         f"{trial.window_s:g} s",
@@ -214,7 +215,13 @@ def _identity(study: StudyRecord) -> Iterator[tuple[str, str]]:
         prices = (question.price_cpu, question.price_memory, question.price_replica)
         yield "prices an hour", "core {:g}, GiB {:g}, replica {:g}".format(*prices)
     else:
-        yield "users", f"{question.at_least:,} to {question.at_most:,}, {question.first:,} first"
+        least, most, first = (
+            Load(each, is_rate=study.has_rates).number for each in (question.at_least, question.at_most, question.first)
+        )
+        yield study.load_unit, f"{least} to {most}, {first} first"
+    if not isinstance(question, UsersQuestion):
+        yield "spread of arrivals", question.spread or ""
+        yield "most at once", "" if question.max_users is None else f"{question.max_users:,} iterations"
     yield "measured", f"{study.measure_s:g} s or longer, after {study.warmup_s:g} s of warm-up"
     yield "options", mask_secrets(shlex.join(study.words or ()))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.markup import Markup, section, table
 from loadstone.capacity.page_plots import tried_settings
-from loadstone.capacity.phrases import counted, margin_text, setting_text
+from loadstone.capacity.phrases import margin_text, setting_text
 from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.capacity.telling import OUTCOMES, nearest_objective, telling_trial, tried
 from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, percent, without_empty, word
@@ -15,7 +15,8 @@ from loadstone.capacity.texts import NOTHING, count_text, mib_text, number, perc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loadstone.capacity.study_record import StudyRecord, TrialRecord, UsersAnswerRecord
+    from loadstone.capacity.load import Load
+    from loadstone.capacity.study_record import MostAnswerRecord, StudyRecord, TrialRecord
     from loadstone.rig.rig import Setting
 
 __all__ = ["evidence_section"]
@@ -28,11 +29,11 @@ _COLUMNS: Final = (
 
 
 def evidence_section(study: StudyRecord) -> Markup | None:
-    """The answer and its smaller neighbours, or the users above it; all settings where none holds."""
+    """The answer and its smaller neighbours, or the load above it; all settings where none holds."""
     answer = study.answer
     if answer is None:
         return None
-    rows = [*(_of_settings(study, answer) if isinstance(answer, SettingAnswerRecord) else _of_users(study, answer))]
+    rows = [*(_of_settings(study, answer) if isinstance(answer, SettingAnswerRecord) else _of_load(study, answer))]
     return section("evidence", "Evidence", table("Evidence", *without_empty(_COLUMNS, rows))) if rows else None
 
 
@@ -49,20 +50,20 @@ def _of_settings(study: StudyRecord, answer: SettingAnswerRecord) -> Iterator[Se
 
 
 def _at(
-    study: StudyRecord, *, setting: Setting | None = None, users: int | None = None
+    study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None
 ) -> tuple[Sequence[TrialRecord], TrialRecord | None]:
     """All trials, and the one that says why it did not hold."""
-    return tried(study, setting=setting, users=users), telling_trial(study, setting=setting, users=users)
+    return tried(study, setting=setting, load=load), telling_trial(study, setting=setting, load=load)
 
 
-def _of_users(study: StudyRecord, answer: UsersAnswerRecord) -> Iterator[Sequence[str]]:
-    levels = ((answer.holds, "holds"), (answer.not_held, "undecided" if answer.not_held_undecided else "fails"))
-    for users, finding in levels:
-        if users is not None:
-            trials, telling = _at(study, users=users)
+def _of_load(study: StudyRecord, answer: MostAnswerRecord) -> Iterator[Sequence[str]]:
+    levels = ((answer.highest, "holds"), (answer.too_much, "undecided" if answer.not_held_undecided else "fails"))
+    for load, finding in levels:
+        if load is not None:
+            trials, telling = _at(study, load=load)
             margins = [trial.margin for trial in trials if trial.margin is not None]
             nearest = margin_text(median(margins), 0.0) if margins else ""
-            yield _row(counted(users, "user"), finding, nearest, trials, telling)
+            yield _row(str(load), finding, nearest, trials, telling)
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""The plots of a study's page: the map of trials, the price of each, and latency against CPU or users."""
+"""The plots of a study's page: the map of trials, the price of each, and latency against CPU or load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loadstone.capacity.grid import grid_of
 from loadstone.capacity.markup import Markup, element, figure, table
 from loadstone.capacity.phrases import counted
 from loadstone.capacity.plots import ANSWER, LIMIT, STEPS, Axis, Cell, Mark, cells, legend, scatter
-from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion, UsersAnswerRecord
+from loadstone.capacity.study_record import SettingAnswerRecord, SettingQuestion
 from loadstone.domain.objective import parse_objectives
 from loadstone.rig.rig import Setting, memory_text
 
@@ -200,21 +200,21 @@ def price_plot(study: StudyRecord, question: SettingQuestion) -> Markup:
 
 
 def latency_plot(study: StudyRecord) -> Markup:
-    """Latency against the CPU of all replicas together, or against users; the dashed line is its limit."""
+    """Latency against the CPU of all replicas together, or against users or arrivals; the dashed line is its limit."""
     metric, limit_ms = _judged_latency(study)
     name = metric.removesuffix("_ms")
-    by_users = not study.asks_setting
+    by_load = not study.asks_setting
     marks = []
     for number, trial in enumerate(study.trials, 1):
         value = getattr(trial, metric)
-        load = trial.users if by_users else trial.setting and trial.setting.cpu_cores * trial.setting.replicas
+        load = trial.load.amount if by_load else trial.setting and trial.setting.cpu_cores * trial.setting.replicas
         if value is not None and load:
             is_answer = _is_answered(study, trial)
             marks.append(Mark(x=load, y=value, state=state_of(trial), title=_told(number, trial), is_answer=is_answer))
-    against = "users" if by_users else "CPU of all replicas, cores"
+    against = study.load_unit if by_load else "CPU of all replicas, cores"
     drawing = scatter(
         f"{name} against {against}",
-        Axis(title=against, values=[mark.x for mark in marks], whole=by_users),
+        Axis(title=against, values=[mark.x for mark in marks], whole=by_load and not study.has_rates),
         Axis(title=name, values=[*(mark.y for mark in marks), *([limit_ms] if limit_ms else [])]),
         marks,
         limit=limit_ms or None,
@@ -237,12 +237,12 @@ def _judged_latency(study: StudyRecord) -> tuple[str, float | None]:
 
 def _is_answered(study: StudyRecord, trial: TrialRecord) -> bool:
     answer = study.answer
-    if isinstance(answer, UsersAnswerRecord):
-        return trial.users == answer.holds
-    return answer is not None and trial.setting is not None and trial.setting == answer.setting
+    if answer is None or isinstance(answer, SettingAnswerRecord):
+        return answer is not None and trial.setting is not None and trial.setting == answer.setting
+    return trial.load == answer.highest
 
 
 def _told(number: int, trial: TrialRecord) -> str:
-    what = f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
+    what = str(trial.load if trial.setting is None else trial.setting)
     p95 = "" if trial.p95_ms is None else f", p95 {trial.p95_ms:,.1f} ms"
     return f"trial {number}: {what}: {trial.outcome}{p95}"

@@ -5,21 +5,30 @@ Times are ISO 8601, UTC, to the microsecond, unless a name ends in ``_s`` (secon
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from loadstone.capacity.load import RATE_UNIT, Load, load_of
+from loadstone.domain.arrivals import Spread
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
 from loadstone.rig.rig import Setting  # noqa: TC001  (msgspec reads annotations when it runs)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "FORMAT_VERSION",
     "AnswerRecord",
     "BottleneckRecord",
     "CalibrationRecord",
+    "MostAnswerRecord",
+    "MostQuestion",
     "NeighbourRecord",
     "Question",
+    "RateAnswerRecord",
+    "RateQuestion",
     "SettingAnswerRecord",
     "SettingQuestion",
     "StudyRecord",
@@ -31,6 +40,11 @@ __all__ = [
 FORMAT_VERSION: Final = 1
 
 _Users = Annotated[int, Meta(ge=1)]
+_Rate = Annotated[float, Meta(gt=0)]
+_Spread = Annotated[Spread, Meta(description="How arrivals are spread over time.")]
+_MaxUsers = Annotated[
+    _Users | None, Meta(description="How many iterations may go on at once; null: as many as the rate needs.")
+]
 
 
 class UsersQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
@@ -41,10 +55,23 @@ class UsersQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="us
     first: Annotated[int, Meta(description="The number of users of the first trial.", ge=1)]
 
 
-class SettingQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="setting"):
-    """The cheapest limits and replicas that hold so many users; the axes are what may be tried."""
+class RateQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="rate"):
+    """The most arrivals per second that a target holds as it is."""
 
-    users: _Users
+    at_least: _Rate
+    at_most: _Rate
+    first: Annotated[float, Meta(description="The rate of the first trial.", gt=0)]
+    spread: _Spread
+    max_users: _MaxUsers = None
+
+
+class SettingQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="setting"):
+    """The cheapest limits and replicas that hold a load, which is users or a rate; the axes are what may be tried."""
+
+    users: Annotated[_Users | None, Meta(description="Null if they are to hold a rate.")] = None
+    rate: Annotated[_Rate | None, Meta(description="Arrivals per second; null if they are to hold users.")] = None
+    spread: Annotated[_Spread | None, Meta(description="Null if they are to hold users.")] = None
+    max_users: _MaxUsers = None
     cpu_cores: Annotated[tuple[float, ...], Meta(description="Cores of one replica, increasing.", min_length=1)]
     mem_bytes: Annotated[tuple[int, ...], Meta(description="Bytes of one replica, increasing.", min_length=1)]
     replicas: Annotated[tuple[int, ...], Meta(description="Numbers of replicas, increasing.", min_length=1)]
@@ -52,8 +79,18 @@ class SettingQuestion(Struct, frozen=True, kw_only=True, tag_field="find", tag="
     price_memory: Annotated[float, Meta(description="Of one GiB for an hour.", ge=0)]
     price_replica: Annotated[float, Meta(description="Of a replica in itself, for an hour.", ge=0)]
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a load that is none, or two."""
+        load_of(self.users, self.rate)
 
-Question: TypeAlias = UsersQuestion | SettingQuestion
+    @property
+    def load(self) -> Load:
+        """What they are to hold."""
+        return load_of(self.users, self.rate)
+
+
+MostQuestion: TypeAlias = UsersQuestion | RateQuestion
+Question: TypeAlias = MostQuestion | SettingQuestion
 
 
 class BottleneckRecord(Struct, frozen=True, kw_only=True):
@@ -67,7 +104,8 @@ class BottleneckRecord(Struct, frozen=True, kw_only=True):
 class TrialRecord(Struct, frozen=True, kw_only=True):
     """One trial: a run, and what it says of the target. Figures are those of the run's window."""
 
-    users: _Users
+    users: Annotated[_Users | None, Meta(description="Null if it had a rate.")] = None
+    rate: Annotated[_Rate | None, Meta(description="Arrivals per second (open model); null if it had users.")] = None
     window_s: Annotated[float, Meta(description="How long was measured after ramp and warm-up.", ge=0)]
     run: Annotated[str, Meta(description="The run's id; empty if the target did not even start.")]
     outcome: Literal["holds", "does not hold", "invalid"]
@@ -98,10 +136,16 @@ class TrialRecord(Struct, frozen=True, kw_only=True):
     bottleneck: BottleneckRecord | None = None
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` where outcome and margin contradict each other."""
+        """Raise `ValueError` where outcome and margin contradict each other, and for a load that is none, or two."""
+        load_of(self.users, self.rate)
         has_none = self.outcome == "invalid" or self.broke
         if (self.margin is None) is not has_none or (self.broke and self.outcome != "does not hold"):
             raise ValueError(f"the trial {self.run} is said to be {self.outcome!r}, and its margin {self.margin}")
+
+    @property
+    def load(self) -> Load:
+        """What it sent."""
+        return load_of(self.users, self.rate)
 
     @property
     def why(self) -> str:
@@ -110,14 +154,49 @@ class TrialRecord(Struct, frozen=True, kw_only=True):
         return f"{self.reasons[0]}{f' (and {more} more)' if more else ''}" if self.reasons else ""
 
 
+_Undecided = Annotated[bool, Meta(description="Whether that was too near the limit to tell.")]
+_Proved = Annotated[bool, Meta(description="Whether both were found by the rules of a proof.")]
+_Open = Annotated[str, Meta(description="What there is left to try, and why; empty if there is nothing.")]
+
+
 class UsersAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", tag="users"):
     """The most users that the target holds."""
 
     holds: Annotated[int | None, Meta(description="The most users that held; null if not even the fewest did.")]
     not_held: Annotated[int | None, Meta(description="The fewest above them that did not; null if none was found.")]
-    not_held_undecided: Annotated[bool, Meta(description="Whether those were too near the limit to tell.")] = False
-    proved: Annotated[bool, Meta(description="Whether both were found by the rules of a proof.")]
-    open: Annotated[str, Meta(description="What there is left to try, and why; empty if there is nothing.")] = ""
+    not_held_undecided: _Undecided = False
+    proved: _Proved
+    open: _Open = ""
+
+    @property
+    def highest(self) -> Load | None:
+        """The most users that held, as a load."""
+        return None if self.holds is None else Load(self.holds)
+
+    @property
+    def too_much(self) -> Load | None:
+        """The fewest above them that did not, as a load."""
+        return None if self.not_held is None else Load(self.not_held)
+
+
+class RateAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", tag="rate"):
+    """The most arrivals per second that the target holds."""
+
+    holds: Annotated[float | None, Meta(description="The highest rate that held; null if not even the lowest did.")]
+    not_held: Annotated[float | None, Meta(description="The lowest above it that did not; null if none was found.")]
+    not_held_undecided: _Undecided = False
+    proved: _Proved
+    open: _Open = ""
+
+    @property
+    def highest(self) -> Load | None:
+        """The highest rate that held, as a load."""
+        return None if self.holds is None else Load(self.holds, is_rate=True)
+
+    @property
+    def too_much(self) -> Load | None:
+        """The lowest above it that did not, as a load."""
+        return None if self.not_held is None else Load(self.not_held, is_rate=True)
 
 
 class NeighbourRecord(Struct, frozen=True, kw_only=True):
@@ -148,15 +227,16 @@ class SettingAnswerRecord(Struct, frozen=True, kw_only=True, tag_field="find", t
     open: Annotated[str, Meta(description="Why it did not; empty if it did.")] = ""
 
 
-AnswerRecord: TypeAlias = UsersAnswerRecord | SettingAnswerRecord
+MostAnswerRecord: TypeAlias = UsersAnswerRecord | RateAnswerRecord
+AnswerRecord: TypeAlias = MostAnswerRecord | SettingAnswerRecord
 
 
 class CalibrationRecord(Struct, frozen=True, kw_only=True):
-    """What the generator can do by itself: a run of the same users against an answer that costs nothing."""
+    """What the generator can do by itself: a run of the same load against an answer that costs nothing."""
 
     run: str
     doubts: Annotated[tuple[str, ...], Meta(description="Why that run is inconclusive; empty if it is not.")] = ()
-    rps: Annotated[float, Meta(description="Requests per second of these users.", ge=0)]
+    rps: Annotated[float, Meta(description="Requests per second of that load.", ge=0)]
     p95_ms: float | None
     worker_cpu_pct: Annotated[float, Meta(description="Of one core, the busiest worker.", ge=0)]
     ceiling_rps: Annotated[
@@ -203,10 +283,29 @@ class StudyRecord(Struct, frozen=True, kw_only=True):
             parse_objectives(self.objectives)
         except UsageError as error:
             raise ValueError(str(error)) from error
-        if self.answer is not None and isinstance(self.answer, SettingAnswerRecord) is not self.asks_setting:
+        if self.answer is not None and not isinstance(self.answer, _ANSWERS[type(self.question)]):
             raise ValueError(f"study {self.id} has an answer to another question")
 
     @property
     def asks_setting(self) -> bool:
-        """Whether it asks for limits, and not for users."""
+        """Whether it asks for limits, and not for the most load."""
         return isinstance(self.question, SettingQuestion)
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether the load of its trials is a rate of arrivals, and not a number of users."""
+        return isinstance(self.question, RateQuestion) or (
+            isinstance(self.question, SettingQuestion) and self.question.load.is_rate
+        )
+
+    @property
+    def load_unit(self) -> str:
+        """The unit of that load, for the head of a column."""
+        return RATE_UNIT if self.has_rates else "users"
+
+
+_ANSWERS: Final[Mapping[type[Question], type[AnswerRecord]]] = {
+    UsersQuestion: UsersAnswerRecord,
+    RateQuestion: RateAnswerRecord,
+    SettingQuestion: SettingAnswerRecord,
+}

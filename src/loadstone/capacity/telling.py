@@ -1,4 +1,4 @@
-"""The trial that stands for all those of a setting, or of a number of users, wherever a study says why it failed."""
+"""The trial that stands for all those of a setting, or of a load, wherever a study says why it failed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from loadstone.capacity.load import Load
     from loadstone.capacity.study_record import BottleneckRecord, StudyRecord, TrialRecord
     from loadstone.rig.rig import Setting
 
@@ -21,26 +22,26 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "undecided": "undecided",
     "invalid": "invalid",
 }
-"""What was found of a setting or a number of users, as an outcome."""
+"""What was found of a setting or a load, as an outcome."""
 _FAILS: Final = "does not hold"
 _INVALID: Final = "invalid"
 _UNKNOWN: Final = "unknown"
 
 
-def tried(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> Sequence[TrialRecord]:
-    """The trials of a setting, or of so many users, in their order."""
+def tried(study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None) -> Sequence[TrialRecord]:
+    """The trials of a setting, or of a load, in their order."""
     return [
         trial
         for trial in study.trials
-        if (setting is None or trial.setting == setting) and (users is None or trial.users == users)
+        if (setting is None or trial.setting == setting) and (load is None or trial.load == load)
     ]
 
 
 def valid_trials(
-    study: StudyRecord, *, setting: Setting | None = None, users: int | None = None
+    study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None
 ) -> Sequence[TrialRecord]:
     """Those of them that say something about the target."""
-    return [trial for trial in tried(study, setting=setting, users=users) if trial.outcome != _INVALID]
+    return [trial for trial in tried(study, setting=setting, load=load) if trial.outcome != _INVALID]
 
 
 def nearest_objective(trials: Iterable[TrialRecord]) -> str:
@@ -50,13 +51,13 @@ def nearest_objective(trials: Iterable[TrialRecord]) -> str:
 
 
 def telling_trial(
-    study: StudyRecord, *, setting: Setting | None = None, users: int | None = None
+    study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None
 ) -> TrialRecord | None:
     """The middle one, by its margin, of the trials that did not hold for the usual cause; None if all of them held.
 
     Trials in which the target broke come before all others, and a known cause before an unknown one.
     """
-    failed = [trial for trial in tried(study, setting=setting, users=users) if trial.outcome == _FAILS]
+    failed = [trial for trial in tried(study, setting=setting, load=load) if trial.outcome == _FAILS]
     failed = [trial for trial in failed if trial.broke] or failed
     known = [each for trial in failed if (each := _known(trial)) is not None]
     if known:
@@ -66,9 +67,9 @@ def telling_trial(
     return ordered[len(ordered) // 2] if ordered else None
 
 
-def why_text(study: StudyRecord, *, setting: Setting | None = None, users: int | None = None) -> str:
-    """Why a setting, or so many users, did not hold, to follow a sentence; empty where nothing tells."""
-    trial = telling_trial(study, setting=setting, users=users)
+def why_text(study: StudyRecord, *, setting: Setting | None = None, load: Load | None = None) -> str:
+    """Why a setting, or a load, did not hold, to follow a sentence; empty where nothing tells."""
+    trial = telling_trial(study, setting=setting, load=load)
     if trial is None:
         return ""
     found = _known(trial)

@@ -4,7 +4,8 @@ A trial is *invalid* when the run says nothing about the target, and it never co
 
 1. The run was interrupted, or its verdict is inconclusive: its own doubts are the reasons. Or it failed although all
    objectives held, because the scenario judged it otherwise.
-2. Fewer than 99 % of the users ran.
+2. Fewer than 99 % of the users ran. Under the open model users only wait for arrivals: those that were not sent, or
+   not on time, are doubts of the verdict.
 3. A worker used more than 80 % of a core: it may have sent later or less than its users wanted.
 4. The balancer tried connections again, or sent requests to another replica: one did not answer for a reason that has
    nothing to do with its limits. A trial that misses an objective while the replicas are at a limit of their own stays
@@ -30,6 +31,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from loadstone.capacity.bottleneck import Symptoms, bottleneck_of
+from loadstone.capacity.load import load_of
 from loadstone.capacity.margin import margin_of
 from loadstone.capacity.steady import still_grows
 from loadstone.capacity.study_record import TrialRecord
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import RunRecord
+    from loadstone.capacity.load import Load
     from loadstone.capacity.margin import Margin
     from loadstone.capacity.study_record import BottleneckRecord
     from loadstone.capacity.used import Used
@@ -76,12 +79,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlan:
-    """A run with so many users, measured for so long after ramp and warm-up; under these limits, if any are given.
+    """A run with so many users or, at this ``rate``, arrivals per second; under these limits, if any are given.
 
-    It makes sense only if there is time for the trials that come ``then`` as well.
+    It measures for so long after ramp and warm-up. It makes sense only if there is time for the trials that come
+    ``then`` as well.
     """
 
-    users: int
+    users: int | None = None
+    rate: float | None = None
     window_s: float
     setting: Setting | None = None
     then: tuple[TrialPlan, ...] = ()
@@ -89,7 +94,12 @@ class TrialPlan:
     @property
     def what(self) -> str:
         """What it tries, for people."""
-        return f"{self.users:,} users" if self.setting is None else str(self.setting)
+        return str(self.load) if self.setting is None else str(self.setting)
+
+    @property
+    def load(self) -> Load:
+        """What it sends."""
+        return load_of(self.users, self.rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +126,10 @@ def record_of(
     """
     used = used_by(run, service or TARGET)
     target = _Target(service, plan.setting)
-    trial, figures = _judged(run, plan.users, used, target), run.record.judged.total
+    trial, figures = _judged(run, plan.load, used, target), run.record.judged.total
     return TrialRecord(
         users=plan.users,
+        rate=plan.rate,
         window_s=plan.window_s,
         run=trial.run,
         outcome=trial.outcome.value,
@@ -151,14 +162,14 @@ class _Target:
     setting: Setting | None
 
 
-def _judged(run: ClosedRun, users: int, used: Used, target: _Target) -> _Trial:
+def _judged(run: ClosedRun, load: Load, used: Used, target: _Target) -> _Trial:
     record = run.record
     foreign = tuple(_foreign(record))
     if not foreign and (broken := tuple(_broken(run, used, target))):
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=broken, broke=True)
     missed = _missed(record)
     where = (record, missed, used, target)
-    flaws = (*_flaws(record, users), *foreign, *_unseen(used, target, missed))
+    flaws = (*_flaws(record, load), *foreign, *_unseen(used, target, missed))
     if flaws := (*flaws, *_starved(*where), *_retried(*where)):
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=flaws)
     if missed:
@@ -179,12 +190,12 @@ def _broken(run: ClosedRun, used: Used, target: _Target) -> Iterator[str]:
         yield "the target exited under load"
 
 
-def _flaws(record: RunRecord, users: int) -> Iterator[str]:
+def _flaws(record: RunRecord, load: Load) -> Iterator[str]:
     if record.verdict == INCONCLUSIVE:
         missed = _missed(record)
         yield from (reason for reason in record.reasons if reason not in missed)
-    if record.users_peak < _USERS_SHARE * users:
-        yield f"only {record.users_peak:,} of {users:,} users ran"
+    if not load.is_rate and record.users_peak < _USERS_SHARE * load.amount:
+        yield f"only {record.users_peak:,} of {load} ran"
     for worker in record.worker_health:
         if worker.cpu_pct > _BUSY_WORKER_PCT:
             yield f"worker {worker.worker} used {worker.cpu_pct:.0f} % of a core; more workers share the load"

@@ -21,6 +21,7 @@ from loadstone.domain.objective import parse_objective
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from loadstone.capacity.load import Load
     from loadstone.capacity.study import StudyFolder
     from loadstone.capacity.study_record import StudyRecord, TrialRecord
     from loadstone.capacity.trial import TrialPlan
@@ -92,11 +93,11 @@ class Trials:
     ) -> None:
         self.folder, self.study = folder, study
         self._run_trial, self._teller, self._why_not, self._publish = run_trial, teller, why_not, publish
-        self._past: dict[tuple[int, Setting | None], deque[TrialRecord]] = {}
+        self._past: dict[tuple[Load, Setting | None], deque[TrialRecord]] = {}
         for trial in study.trials:
             if trial.outcome not in _OBSERVED:
                 continue  # what was invalid then may be mended now
-            self._past.setdefault((trial.users, trial.setting), deque()).append(trial)
+            self._past.setdefault((trial.load, trial.setting), deque()).append(trial)
 
     def valid(self, plan: TrialPlan) -> TrialRecord:
         """A trial that says something about the target. Raises `OutOfReach`."""
@@ -116,7 +117,7 @@ class Trials:
         return self.study
 
     def _next(self, plan: TrialPlan) -> TrialRecord:
-        if past := self._past.get((plan.users, plan.setting)):
+        if past := self._past.get((plan.load, plan.setting)):
             return past.popleft()
         plan = self._long_enough(plan)
         made = len(self.study.trials)
@@ -130,7 +131,7 @@ class Trials:
 
     def _long_enough(self, plan: TrialPlan) -> TrialPlan:
         """With windows in which there are as many requests as it takes to decide."""
-        window_s = max(plan.window_s, _needed_s(self.study, plan.users))
+        window_s = max(plan.window_s, _needed_s(self.study, plan.load))
         return replace(plan, window_s=window_s, then=tuple(map(self._long_enough, plan.then)))
 
 
@@ -159,14 +160,14 @@ def requests_to_tell(objective: str) -> float:
     return 0.0
 
 
-def _needed_s(study: StudyRecord, users: int) -> float:
+def _needed_s(study: StudyRecord, load: Load) -> float:
     """How long to measure at the rate of the nearest trial, for what decided that; at most `LONGEST_S`.
 
     0 if that was not near its limit: few requests are uncertain, but not by a factor of `_FAR`.
     """
     tried = [trial for trial in study.trials if trial.margin is not None and trial.rps]
-    nearest = min(reversed(tried), key=lambda trial: abs(log(trial.users / users)), default=None)
+    nearest = min(reversed(tried), key=lambda trial: abs(log(trial.load.amount / load.amount)), default=None)
     if nearest is None or not nearest.objective or abs(nearest.margin or 0.0) > log(_FAR):
         return 0.0
-    rate = (nearest.rps or 0.0) / nearest.users * users
+    rate = (nearest.rps or 0.0) / nearest.load.amount * load.amount
     return min(ceil(requests_to_tell(nearest.objective) / rate), LONGEST_S)

@@ -32,6 +32,7 @@ CSV_HEADER: Final = (
     "p95_ms",
     "p99_ms",
     "requests_per_s",
+    "arrivals_per_s",
     "peak_memory_mib",
     "cpu_used_cores",
     "throttled_pct",
@@ -69,7 +70,7 @@ def _row(trial: TrialRecord) -> Iterator[object]:
     yield _rounded(setting.mem_bytes / MIB) if setting else None
     yield from (setting.cpu_cores, setting.replicas) if setting else (None, None)
     yield _harmless("; ".join(trial.reasons))
-    yield from map(_rounded, (trial.p95_ms, trial.p99_ms, trial.rps))
+    yield from map(_rounded, (trial.p95_ms, trial.p99_ms, trial.rps, trial.rate))
     yield None if trial.peak_mem_bytes is None else _rounded(trial.peak_mem_bytes / MIB)
     yield from map(_rounded, (trial.cpu_cores, trial.throttled_pct))
     yield trial.bottleneck.cause if trial.bottleneck else None

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from loadstone.capacity.answer import USUAL_RESULTS, answer_text, confidence_text, exit_code, question_text
+from loadstone.capacity.load import RATE_UNIT
 from loadstone.domain.text import printable
 from loadstone.domain.units import MIB
 from loadstone.report.console import make_console
@@ -31,7 +32,17 @@ _STYLES: Final = {"holds": BETTER, "does not hold": WORSE, "invalid": "yellow"}
 _INVALID: Final = "invalid"
 _NOTHING: Final = "-"
 _TEXTS: Final = frozenset({"outcome", "run"})
-_IF_THERE_IS_ROOM: Final = ("failures", "peak memory", "throttled", "run", "users", "req/s", "p99 ms", "mean ms")
+_IF_THERE_IS_ROOM: Final = (
+    "failures",
+    "peak memory",
+    "throttled",
+    "run",
+    "users",
+    RATE_UNIT,
+    "req/s",
+    "p99 ms",
+    "mean ms",
+)
 """The others are always there. Of these a table has, in this order, all that fit: capacity.html has the rest."""
 _ANY_WIDTH: Final = 1000
 
@@ -44,7 +55,7 @@ class StudyView:
 
     def __init__(self, study: StudyRecord, left: Callable[[int], str] = lambda _made: "") -> None:
         self._left = left
-        self._last = {(each.users, each.setting): (number, each.outcome) for number, each in enumerate(study.trials, 1)}
+        self._last = {(each.load, each.setting): (number, each.outcome) for number, each in enumerate(study.trials, 1)}
         self.note(f"study {study.id}: {question_text(study)}")
 
     def note(self, text: str) -> None:
@@ -55,7 +66,7 @@ class StudyView:
     def begins(self, number: int, plan: TrialPlan) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
         left, again = self._left(number - 1), ""
-        if before := self._last.get((plan.users, plan.setting)):
+        if before := self._last.get((plan.load, plan.setting)):
             last, outcome = before
             again = f" again, as trial {last} was invalid" if outcome == _INVALID else " again, to be sure"
         lasts = f"measured for {plan.window_s:g} s{f' ({left})' if left else ''}"
@@ -63,8 +74,8 @@ class StudyView:
 
     def ended(self, number: int, trial: TrialRecord) -> None:
         """See `loadstone.capacity.trials.StudyTeller`."""
-        what = f"{trial.users:,} users" if trial.setting is None else str(trial.setting)
-        self._last[trial.users, trial.setting] = number, trial.outcome
+        what = str(trial.load if trial.setting is None else trial.setting)
+        self._last[trial.load, trial.setting] = number, trial.outcome
         cause = f" ({trial.bottleneck.cause})" if trial.bottleneck and trial.bottleneck.cause != "unknown" else ""
         self.note(f"trial {number}: {what}: {trial.outcome}: {trial.why or _figures(trial)}{cause}")
 
@@ -80,8 +91,9 @@ def print_study(study: StudyRecord, console: Console | None = None, results: Pat
 
 def _table(study: StudyRecord, console: Console) -> Table:
     """All trials, with as many columns as there is room for; those without a figure come last."""
-    columns = _COLUMNS_OF_SETTINGS if study.asks_setting else _COLUMNS_OF_USERS
-    optional = [name for name in _IF_THERE_IS_ROOM if name in columns and (study.asks_setting or name != "users")]
+    load = study.load_unit
+    columns = _columns_of_settings(load) if study.asks_setting else ("trial", load, *_COLUMNS_OF_LOADS)
+    optional = [name for name in _IF_THERE_IS_ROOM if name in columns and (study.asks_setting or name != load)]
     optional.sort(key=lambda name: all(_cell(name, 0, trial).plain == _NOTHING for trial in study.trials))
     left_out = {*optional}
     table = _table_of(study, [name for name in columns if name not in left_out], console)
@@ -120,12 +132,12 @@ _USED: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
     "peak memory": lambda trial: _NOTHING if trial.peak_mem_bytes is None else f"{trial.peak_mem_bytes / MIB:,.0f}m",
     "throttled": lambda trial: _NOTHING if trial.throttled_pct is None else f"{trial.throttled_pct:.0f}%",
 }
-_COLUMNS_OF_SETTINGS: Final = ("trial", *_LIMITS, "users", "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
-_COLUMNS_OF_USERS: Final = ("trial", "users", "req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
+_COLUMNS_OF_LOADS: Final = ("req/s", "failures", "mean ms", "p95 ms", "p99 ms", "outcome", "run")
 _CELLS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
     **_LIMITS,
     **_USED,
-    "users": lambda trial: f"{trial.users:,}",
+    "users": lambda trial: trial.load.number,
+    RATE_UNIT: lambda trial: trial.load.number,
     "req/s": lambda trial: _number(trial.rps),
     "failures": lambda trial: _NOTHING if trial.rps is None else f"{trial.failures_pct:.1f}%",
     "mean ms": lambda trial: _number(trial.mean_ms),
@@ -133,6 +145,10 @@ _CELLS: Final[Mapping[str, Callable[[TrialRecord], str]]] = {
     "p99 ms": lambda trial: _number(trial.p99_ms),
     "run": lambda trial: trial.run or _NOTHING,
 }
+
+
+def _columns_of_settings(load: str) -> Sequence[str]:
+    return ("trial", *_LIMITS, load, "req/s", "failures", "p95 ms", *_USED, "outcome", "run")
 
 
 def _figures(trial: TrialRecord) -> str:

@@ -29,11 +29,13 @@ def check_arrivals(settings: RunSettings) -> None:
         raise _needs_rate("--over")
 
 
-def with_arrivals(settings: T, scenario: Scenario | None = None) -> T:
+def with_arrivals(settings: T, scenario: Scenario | None = None, busy_for_s: float = 0.0) -> T:
     """The settings with the users that the rate needs, and the time that it lasts; unchanged without a rate.
 
-    The rate may be that of the scenario's arrival shape, which the master finds for itself. Raises `UsageError` and
-    `SettingsError` for what does not go together.
+    The rate may be that of the scenario's arrival shape, which the master finds for itself. ``busy_for_s``: how long
+    iterations may take, if that is more than two seconds, before arrivals find no user.
+
+    Raises `UsageError` and `SettingsError` for what does not go together.
     """
     shape = scenario.arrival_shape if scenario else None
     if shape and settings.rate:
@@ -56,15 +58,15 @@ def with_arrivals(settings: T, scenario: Scenario | None = None) -> T:
             hint="Write --max-users for how many may be busy at once",
         )
     stages = settings.rate or (scenario.arrival_stages if scenario else ())
-    return _with_users(settings, RateCurve(parse_stages(stages))) if stages else settings
+    return _with_users(settings, RateCurve(parse_stages(stages)), busy_for_s) if stages else settings
 
 
 def _needs_rate(option: str) -> UsageError:
     return UsageError(f"{option} belongs to --rate", hint="Name a rate: --rate 500/s")
 
 
-def _with_users(settings: T, curve: RateCurve) -> T:
-    users = settings.max_users or users_for(curve)
+def _with_users(settings: T, curve: RateCurve, busy_for_s: float) -> T:
+    users = settings.max_users or users_for(curve, busy_for_s)
     spawn_rate = settings.spawn_rate if "spawn_rate" in settings.given else spawn_rate_for(users)
     length_s = settings.steady_after_ramp if settings.run_time is None else settings.run_time
     if curve.ends_s < inf and (length_s is None or (not settings.rate and curve.ends_s < length_s)):
@@ -80,10 +82,8 @@ def _with_duration(settings: RunSettings) -> tuple[str, ...]:
     return (f"{settings.rate[0]} over {f'{settings.over:f}'.rstrip('0').rstrip('.')}s",)
 
 
-def notes_of_arrivals(settings: RunSettings, scenario: Scenario) -> Iterator[str]:
+def notes_of_arrivals(scenario: Scenario) -> Iterator[str]:
     """What has no effect under a rate. Raises `UsageError` for a scenario that cannot run under one."""
-    if not settings.rate and not scenario.arrival_shape:
-        return
     source = f"the arrival shape {scenario.arrival_shape}" if scenario.arrival_shape else "--rate"
     if scenario.shape:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""``loadstone capacity``: the cheapest limits that hold a load, or the most users that a target holds, by trials."""
+"""``loadstone capacity``: the cheapest limits that hold a load, or the most load that a target holds, by trials."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 CAPACITY: Final = Verb(
     name="capacity",
-    help="Find the cheapest limits that hold a load, or the most users that a target holds, and prove it.",
+    help="Find the cheapest limits that hold a load, or the most users or arrivals a second that a target holds.",
     notes=(
         "Each trial is a run, judged by the objectives. `--resume STUDY` goes on with a study that was interrupted,"
         " `loadstone capacity plan` says what a study would try, and `loadstone capacity show STUDY` prints one."

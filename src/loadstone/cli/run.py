@@ -85,7 +85,8 @@ def _line(
     try:
         with stop.interrupting():
             line = read_line(RunSettings, arguments, words, samples_shape=is_one_run, check=_check)
-            notes = (*line.notes, *notes_of_arrivals(line.settings, line.scenario))
+            is_open = line.settings.rate or line.scenario.arrival_shape
+            notes = (*line.notes, *(notes_of_arrivals(line.scenario) if is_open else ()))
             return replace(line, settings=with_arrivals(line.settings, line.scenario), notes=notes)
     except KeyboardInterrupt:
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.study_record import SettingQuestion
 from loadstone.cli.rigs import rig_for
+from loadstone.cli.study_load import check_load
 from loadstone.cli.study_question import question_of
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
@@ -26,7 +27,7 @@ _OF_LIMITS: Final = (
     *("cpu", "memory", "replicas", "apply", "restore", "compose_file", "rig", "service", "apply_timeout"),
     *("price_cpu", "price_memory", "price_replica"),
 )
-_OF_USERS: Final = ("at_least", "at_most")
+_OF_RANGES: Final = ("at_least", "at_most")
 _TARGET: Final = "target"
 """The service as which the usage of processes is recorded: those of --target-pid, of --apply, or the demo target's."""
 
@@ -40,55 +41,35 @@ def check_question(settings: CapacitySettings) -> None:
     if settings.find is None and settings.cpu is None:
         raise UsageError(
             "nothing says what to find",
-            hint="Add --find users for the most users, or --users with --cpu and --memory for the cheapest limits",
+            hint="Add --find users or --find rate for the most that the target holds, or --users or --rate with --cpu"
+            " and --memory for the cheapest limits",
         )
     if not settings.objective:
         raise UsageError("a study needs an objective", hint="Add one, such as --objective 'p95<500ms'")
-    _check_load(settings)
     if settings.find is not None:
-        _check_users(settings)
+        _refuse_limits(settings)
     else:
         _check_limits(settings)
+    check_load(settings)
 
 
-def _check_load(settings: CapacitySettings) -> None:
-    """Of each trial, which the study decides."""
-    for name, given in (("--run-time", settings.run_time), ("--steady-state", settings.steady_state)):
-        if given is not None:
-            raise UsageError(f"{name} cannot be used in a study", hint="--measure says how long a trial measures")
-    of_rates = {"--rate": settings.rate, "--over": settings.over, "--max-users": settings.max_users}
-    if option := next((option for option, given in of_rates.items() if given), None):
-        raise UsageError(
-            f"{option} cannot be used in a study, whose trials have a number of users", hint="Leave it out"
-        )
-
-
-def _check_users(settings: CapacitySettings) -> None:
+def _refuse_limits(settings: CapacitySettings) -> None:
     usual = _usual()
     for name in _OF_LIMITS:
         if getattr(settings, name) != getattr(usual, name):
             raise UsageError(
-                f"--find users leaves the target as it is, so {_option(name)} has no use", hint="Leave one of them out"
-            )
-    least, most = settings.at_least, settings.at_most
-    if least > most:
-        raise UsageError(f"--at-least {least} is more than --at-most {most}", hint="Turn them round")
-    if settings.users == usual.users:
-        return
-    for bound, text in ((most, "more than --at-most"), (least, "less than --at-least")):
-        if settings.users != min(max(settings.users, least), most) == bound:
-            raise UsageError(
-                f"--users {settings.users}, the first trial, is {text} {bound}", hint="Begin with what may be tried"
+                f"--find {settings.find} leaves the target as it is, so {_option(name)} has no use",
+                hint="Leave one of them out",
             )
 
 
 def _check_limits(settings: CapacitySettings) -> None:
     usual = _usual()
-    for name in _OF_USERS:
-        if getattr(settings, name) != getattr(usual, name):
+    for name in _OF_RANGES:
+        if getattr(settings, name) is not None:
             raise UsageError(
-                f"limits are searched for as many users as --users says, so {_option(name)} has no use",
-                hint="Leave it out, or add --find users for the most users",
+                f"limits are searched for one load, that of --users or --rate, so {_option(name)} has no use",
+                hint="Leave it out, or add --find users or --find rate",
             )
     if not (settings.price_cpu or settings.price_memory or settings.price_replica):
         raise UsageError(

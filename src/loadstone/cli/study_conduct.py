@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from loadstone.capacity.exclusive import only_study_of
 from loadstone.capacity.files import write_study_files
+from loadstone.capacity.find_most import find_most
 from loadstone.capacity.find_setting import find_setting
-from loadstone.capacity.find_users import find_users
 from loadstone.capacity.model_report import report_of_study
 from loadstone.capacity.study import STUDIES, StudyFolder
-from loadstone.capacity.study_record import UsersQuestion
+from loadstone.capacity.study_record import SettingQuestion
 from loadstone.capacity.trials import Interrupted, Trials
 from loadstone.capacity.view import StudyView, print_study
 from loadstone.cli.common import warn
@@ -113,10 +113,10 @@ def _conduct(
 
 def _find(made: Trials) -> None:
     question = made.study.question
-    if isinstance(question, UsersQuestion):
-        find_users(made, question)
-    else:
+    if isinstance(question, SettingQuestion):
         find_setting(made, question)
+    else:
+        find_most(made, question)
 
 
 def _put_back(made: Trials, laboratory: Laboratory, view: StudyView) -> LoadstoneError | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from loadstone.cli.arrivals import notes_of_arrivals
 from loadstone.cli.scenario_line import peek_line, read_line, read_line_of_stack
 from loadstone.cli.study_checks import check_question
+from loadstone.cli.study_load import asks_rate
 from loadstone.errors import UsageError
 from loadstone.settings import CapacitySettings
 
@@ -60,7 +62,8 @@ def read_study_line(arguments: argparse.Namespace, words: tuple[str, ...]) -> St
             " the number of users",
             hint="Name a scenario without it",
         )
-    return StudyLine(settings=line.settings, options=line.options, scenario=line.scenario, notes=line.notes)
+    notes = (*line.notes, *(notes_of_arrivals(line.scenario) if asks_rate(line.settings) else ()))
+    return StudyLine(settings=line.settings, options=line.options, scenario=line.scenario, notes=notes)
 
 
 def _is_of_stack(arguments: argparse.Namespace, words: Sequence[str]) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import ceil, prod
 from typing import TYPE_CHECKING, Final
 
-from loadstone.capacity.forecast import duration_text, forecast_setting, forecast_users
+from loadstone.capacity.find_most import search_for
+from loadstone.capacity.forecast import duration_text, forecast_most, forecast_setting
 from loadstone.capacity.grid import Point, grid_of
+from loadstone.capacity.load import Load
+from loadstone.capacity.most import MEASURE_S
 from loadstone.capacity.search import FIRST_LOOK_S
-from loadstone.capacity.study_record import UsersQuestion
+from loadstone.capacity.study_record import SettingQuestion
 from loadstone.capacity.trials import LONGEST_S, requests_to_tell
-from loadstone.capacity.users import MEASURE_S, MostUsers
 from loadstone.cli.common import say
+from loadstone.cli.study_load import load_range
 from loadstone.cli.study_question import objectives_of, question_of
 from loadstone.cli.trials import calibration_takes_s, overhead_s
 from loadstone.errors import ExitCode, UsageError
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from loadstone.capacity.forecast import Forecast
-    from loadstone.capacity.study_record import SettingQuestion
     from loadstone.settings import CapacitySettings
 
 __all__ = ["forecast_of", "print_plan", "refuse_hopeless_budget"]
@@ -54,11 +57,14 @@ def print_plan(settings: CapacitySettings) -> int:
     question = question_of(settings)
     forecast = forecast_of(settings)
     objectives = " and ".join(objectives_of(settings))
-    if isinstance(question, UsersQuestion):
-        say(f"to find: the most users, from {question.at_least:,} to {question.at_most:,}, with {objectives}")
-        say(f"first trial: {min(max(question.first, question.at_least), question.at_most):,} users")
-    else:
+    if isinstance(question, SettingQuestion):
         _print_settings(question, objectives)
+    else:
+        found = load_range(settings)
+        least, most = (Load(each, is_rate=found.is_rate).number for each in (found.least, found.most))
+        what = "arrivals a second" if found.is_rate else "users"
+        say(f"to find: the most {what}, from {least} to {most}, with {objectives}")
+        say(f"first trial: {found.begins}")
     low, usual, high = forecast.trials
     say(f"trials: {_spread(f'{low}', f'{ceil(usual)}', f'{high}')}, if none has to be repeated")
     say(f"time: {_spread(*map(duration_text, forecast.seconds))}")
@@ -70,7 +76,7 @@ def print_plan(settings: CapacitySettings) -> int:
 def _print_settings(question: SettingQuestion, objectives: str) -> None:
     grid = grid_of(question)
     axes = (question.cpu_cores, question.mem_bytes, question.replicas)
-    say(f"to find: the cheapest limits that hold {question.users:,} users with {objectives}")
+    say(f"to find: the cheapest limits that hold {question.load} with {objectives}")
     say(f"CPU of one replica: {_listed(f'{each:g}' for each in question.cpu_cores)}")
     say(f"memory of one replica: {_listed(map(memory_text, question.mem_bytes))}")
     say(f"replicas: {_listed(map(str, question.replicas))}")
@@ -83,13 +89,9 @@ def _print_settings(question: SettingQuestion, objectives: str) -> None:
 def forecast_of(settings: CapacitySettings) -> Forecast:
     """Of the trials, and of the measurement of the generator that comes before them in the stack."""
     question = question_of(settings)
-    if isinstance(question, UsersQuestion):
-        measure_s = settings.measure or MEASURE_S
-
-        def search() -> MostUsers:
-            return MostUsers(fewest=question.at_least, most=question.at_most, first=question.first, measure_s=measure_s)
-
-        return forecast_users(search, overhead_s(settings, with_rig=False))
+    if not isinstance(question, SettingQuestion):
+        search = partial(search_for, question, settings.measure or MEASURE_S)
+        return forecast_most(search, overhead_s(settings, with_rig=False))
     found = forecast_setting(grid_of(question), settings.measure or FIRST_LOOK_S, overhead_s(settings, with_rig=True))
     before_s = calibration_takes_s(settings) if settings.stack else 0.0
     least_s, usual_s, most_s = (seconds + before_s for seconds in found.seconds)

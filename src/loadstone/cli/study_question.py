@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
+from loadstone.capacity.most import MEASURE_S
 from loadstone.capacity.search import FIRST_LOOK_S
-from loadstone.capacity.study_record import Question, SettingQuestion, StudyRecord, UsersQuestion
-from loadstone.capacity.users import MEASURE_S
+from loadstone.capacity.study_record import RateQuestion, SettingQuestion, StudyRecord, UsersQuestion
+from loadstone.cli.study_load import load_range, rate_line, rate_to_hold
+from loadstone.domain.arrivals import Spread
 from loadstone.domain.masking import mask_secrets
 from loadstone.domain.objective import parse_objectives
 from loadstone.domain.time import NS_PER_S, iso
@@ -23,6 +25,7 @@ from loadstone.rig.rig import memory_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from loadstone.capacity.study_record import MostQuestion, Question
     from loadstone.launch.scenario import Scenario
     from loadstone.rig.rig import Rig
     from loadstone.settings import CapacitySettings
@@ -41,24 +44,45 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "measure_s": "--measure",
     "warmup_s": "--warmup",
     "first": "--users",
+    "spread": "--arrivals",
     "cpu_cores": "--cpu",
     "mem_bytes": "--memory",
 }
 """What to change where a field of a study or of its question differs; others are named like their option."""
 
+_KINDS: Final[Mapping[type, str]] = {UsersQuestion: "users", RateQuestion: "a rate", SettingQuestion: "limits"}
+_RATES: Final = frozenset({"rate", "at_least", "at_most"})
+
 
 def question_of(settings: CapacitySettings) -> Question:
-    """Users or limits, whichever these settings ask for."""
+    """Users, a rate or limits, whichever these settings ask for. Raises `UsageError`."""
     if settings.find is not None or settings.cpu is None or settings.memory is None:
-        return UsersQuestion(at_least=settings.at_least, at_most=settings.at_most, first=settings.users)
+        return _most_question(settings)
+    rate = rate_to_hold(settings)
     return SettingQuestion(
-        users=settings.users,
+        users=settings.users if rate is None else None,
+        rate=rate,
+        spread=None if rate is None else Spread(settings.arrivals),
+        max_users=settings.max_users,
         cpu_cores=settings.cpu,
         mem_bytes=settings.memory,
         replicas=settings.replicas,
         price_cpu=settings.price_cpu,
         price_memory=settings.price_memory,
         price_replica=settings.price_replica,
+    )
+
+
+def _most_question(settings: CapacitySettings) -> MostQuestion:
+    found = load_range(settings)
+    if not found.is_rate:
+        return UsersQuestion(at_least=int(found.least), at_most=int(found.most), first=int(found.first))
+    return RateQuestion(
+        at_least=found.least,
+        at_most=found.most,
+        first=found.first,
+        spread=Spread(settings.arrivals),
+        max_users=settings.max_users,
     )
 
 
@@ -71,7 +95,7 @@ def objectives_of(settings: CapacitySettings) -> tuple[str, ...]:
 def asked(settings: CapacitySettings, scenario: Scenario | None, rig: Rig | None) -> dict[str, object]:
     """What a study asks, as fields of its record. Without a ``scenario`` it is the stack's."""
     question = question_of(settings)
-    usual_s = MEASURE_S if isinstance(question, UsersQuestion) else FIRST_LOOK_S
+    usual_s = FIRST_LOOK_S if isinstance(question, SettingQuestion) else MEASURE_S
     return {
         "scenario": tuple(str(file.absolute()) for file in scenario.files) if scenario else (),
         "workload": _workload(settings, scenario),
@@ -108,8 +132,10 @@ def refuse_other_question(study: StudyRecord, fields: Mapping[str, Any]) -> None
 def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
     """What to say where a field differs."""
     if name == "question" and type(was) is type(now):
-        for part in structs.fields(now):
-            yield from _differences(part.name, getattr(was, part.name), getattr(now, part.name))
+        parts = [(part.name, getattr(was, part.name), getattr(now, part.name)) for part in structs.fields(now)]
+        of_rates = isinstance(now, RateQuestion)
+        for part, before, after in parts:
+            yield from _differences("rate" if of_rates and part == "first" else part, before, after)
         return
     if name == "scenario":  # which was kept as it was given before
         was = tuple(str(Path(file).absolute()) for file in was)
@@ -124,12 +150,16 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if isinstance(value, UsersQuestion | SettingQuestion):
-        return "users" if isinstance(value, UsersQuestion) else "limits"
+    if kind := _KINDS.get(type(value)):
+        return kind
+    if value is None:
+        return "not given"
     if isinstance(value, tuple):
         return ", ".join(_shown(name, each) for each in value) or "not given"
     if name == "mem_bytes":
         return memory_text(value)
+    if name in _RATES and isinstance(value, float):
+        return rate_line(value)
     return f"{value:g}" if isinstance(value, float) else str(value) or "not given"
 
 

@@ -13,10 +13,11 @@ from loadstone.capacity.calibration import calibrated, calibration_text, cores_u
 from loadstone.capacity.grid import grid_of
 from loadstone.capacity.identity import differences, identity_of, identity_of_run
 from loadstone.capacity.phrases import counted
-from loadstone.capacity.study_record import TrialRecord, UsersQuestion
+from loadstone.capacity.study_record import SettingQuestion, TrialRecord
 from loadstone.capacity.trial import TrialPlan, record_of
 from loadstone.capacity.trials import Interrupted
 from loadstone.cli.run import telling_what_is_kept
+from loadstone.cli.study_load import with_rate
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import UsageError
 from loadstone.launch.local import LocalStack
@@ -167,7 +168,7 @@ class Laboratory:
         if resumed:
             self._runs.await_idle(self._settings)
             self._go_on()
-        if self.rig is None or isinstance(question, UsersQuestion):
+        if self.rig is None or not isinstance(question, SettingQuestion):
             return
         extremes = grid_of(question).extremes()
         self.rig.check_fits(extremes, 0.0)
@@ -180,7 +181,7 @@ class Laboratory:
         else:
             found = made.study.calibration
             if found is None:
-                found = self._calibrate(question.users, host)
+                found = self._calibrate(question, host)
                 note(calibration_text(found))
                 made.write(calibration=found)
             self.rig.check_fits(extremes, found.cores)
@@ -194,12 +195,12 @@ class Laboratory:
         if self._stop():
             raise Interrupted
 
-    def _calibrate(self, users: int, host: str) -> CalibrationRecord:
-        plan = TrialPlan(users=users, window_s=_calibration_window_s(self._settings))
+    def _calibrate(self, question: SettingQuestion, host: str) -> CalibrationRecord:
+        plan = TrialPlan(users=question.users, rate=question.rate, window_s=_calibration_window_s(self._settings))
         # Those on latency alone: they also say by how much the generator may lag.
         objectives = tuple(each.text for each in parse_objectives(self._settings.objective) if each.is_latency)
         settings = replace(self._of(plan), host=host, objective=objectives)
-        return calibrated(self._closed(self._runs(settings, None)), users)
+        return calibrated(self._closed(self._runs(settings, None)), plan.load)
 
     def run(self, plan: TrialPlan) -> TrialRecord:
         """One trial.
@@ -266,8 +267,12 @@ class Laboratory:
         return ClosedRun.open(folder)
 
     def _of(self, plan: TrialPlan) -> CapacitySettings:
-        spawn_rate = max(self._settings.spawn_rate, min(plan.users / _RAMP_S, _MOST_SPAWNED))
-        return replace(self._settings, users=plan.users, spawn_rate=spawn_rate, steady_state=plan.window_s)
+        settings = replace(self._settings, steady_state=plan.window_s)
+        load = plan.load
+        if load.is_rate:
+            return with_rate(settings, load.amount)
+        spawn_rate = max(settings.spawn_rate, min(load.amount / _RAMP_S, _MOST_SPAWNED))
+        return replace(settings, users=int(load.amount), spawn_rate=spawn_rate)
 
 
 def used_s(study: StudyRecord, settings: CapacitySettings) -> float:
@@ -304,6 +309,7 @@ def _not_started(plan: TrialPlan, failed: BrokeAtStart | StartFailedError) -> Tr
     broke = isinstance(failed, BrokeAtStart)
     return TrialRecord(
         users=plan.users,
+        rate=plan.rate,
         window_s=0.0,
         run="",
         outcome="does not hold" if broke else "invalid",

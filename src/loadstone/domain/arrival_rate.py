@@ -143,9 +143,12 @@ class RateCurve:
         return max(0, bisect_right(self._starts_s, elapsed_s) - 1)
 
 
-def users_for(curve: RateCurve) -> int:
-    """How many users a rate gets: as many as arrive in two seconds, at least 10 and at most 10,000."""
-    return min(max(ceil(_USERS_FOR_S * curve.peak), _FEWEST_USERS), _MOST_USERS)
+def users_for(curve: RateCurve, busy_for_s: float = 0.0) -> int:
+    """How many users a rate gets: as many as arrive in two seconds, at least 10 and at most 10,000.
+
+    ``busy_for_s``: how long iterations may take, if that is more than two seconds, before arrivals find no user.
+    """
+    return min(max(ceil(max(_USERS_FOR_S, busy_for_s) * curve.peak), _FEWEST_USERS), _MOST_USERS)
 
 
 def spawn_rate_for(users: int) -> float:

@@ -20,8 +20,9 @@ class CapacitySettings(RunSettings):
     """Settings of ``loadstone capacity``: those of its trials, and what the study is to find."""
 
     find: str | None = setting(
-        parse.choice("users"),
-        "what to find: `users`, the most that the target holds as it is; without it the cheapest limits for --users",
+        parse.choice("users", "rate"),
+        "what to find: `users`, the most that the target holds as it is, or `rate`, the most arrivals a second (open"
+        " model); without it the cheapest limits for --users or --rate",
         metavar="WHAT",
     )
     users: int = setting(
@@ -31,10 +32,23 @@ class CapacitySettings(RunSettings):
         metavar="N",
         short="-u",
     )
-    at_least: int = setting(
-        parse.whole_number(1), "fewest users to try; if they do not hold, there is no answer", default="1", metavar="N"
+    rate: tuple[str, ...] = setting(
+        parse.lines,
+        "arrivals that the limits are to hold, in place of --users, such as 500/s, 30000/m or 90000/h; with --find rate"
+        " the rate of the first trial (50/s)",
+        metavar="RATE",
+        repeatable=True,
     )
-    at_most: int = setting(parse.whole_number(1), "most users to try", default="100000", metavar="N")
+    at_least: str | None = setting(
+        parse.some_text("a number of users, or a rate"),
+        "fewest users to try (1) or, with --find rate, the lowest rate (1/s); if these do not hold, no more is tried",
+        metavar="LOAD",
+    )
+    at_most: str | None = setting(
+        parse.some_text("a number of users, or a rate"),
+        "most users to try (100000) or, with --find rate, the highest rate (100000/s)",
+        metavar="LOAD",
+    )
     cpu: tuple[float, ...] | None = setting(
         axes.cores,
         "cores of one replica to try: 0.25..3 (in steps of its lower end), 0.25..3/0.5, or a list such as 0.5,1,2",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadstone.capacity.users import AskUsers, MostUsers, UsersAnswer
+from loadstone.capacity.most import AskLevel, Most, MostAnswer
 
 from .closed_loop import Laboratory, Loop
 
@@ -20,8 +20,8 @@ WORLDS = 40
 FIRST = 7000
 
 
-def answered(laboratory: Laboratory) -> UsersAnswer:
-    steps: Generator[AskUsers, Observation, UsersAnswer] = MostUsers().steps()
+def answered(laboratory: Laboratory) -> MostAnswer:
+    steps: Generator[AskLevel, Observation, MostAnswer] = Most().steps()
     try:
         ask = next(steps)
         while True:

@@ -19,7 +19,7 @@ from loadstone.capacity.evidence import Observation
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from loadstone.capacity.users import AskUsers
+    from loadstone.capacity.most import AskLevel
 
 RAMP_S, SETTLE_S, OVERHEAD_S = 5.0, 10.0, 6.0
 BLOCK_S = 5.0
@@ -105,10 +105,10 @@ class Laboratory:
         self.loop, self.rng = loop, np.random.default_rng(seed)
         self.trials, self.seconds = 0, 0.0
 
-    def observe(self, ask: AskUsers) -> Observation:
+    def observe(self, ask: AskLevel) -> Observation:
         self.trials += 1
         self.seconds += RAMP_S + SETTLE_S + ask.window_s + OVERHEAD_S
-        ends, took = self.loop.latencies(ask.users, ask.window_s, self.rng, RUN_SD)
+        ends, took = self.loop.latencies(int(ask.level), ask.window_s, self.rng, RUN_SD)
         blocks = [took[(ends >= begin) & (ends < begin + BLOCK_S)] for begin in np.arange(0, ask.window_s, BLOCK_S)]
         chosen = self.rng.integers(0, len(blocks), (DRAWS, len(blocks)))
         draws = [np.quantile(np.concatenate([blocks[at] for at in row]), QUANTILE) for row in chosen]

@@ -81,7 +81,7 @@ def bench_smallest_server(engine: DockerEngine, tmp_path: Path, asked: Asked) ->
     }
     cores = {"GENERATOR_CORES": "0", "OTHER_CORES": f"1-{(os.cpu_count() or 2) - 1}"}
     stack = ComposeStack(engine, tmp_path, scenario=PACED, files=(CORES,), **cores, **modes)
-    # A balancer needs two files for each connection: where the machine allows too few, two share the users.
+    # A balancer needs two files for each connection: where the machine allows too few, two share the load.
     enough = int(stack.settings["BALANCER_MAXCONN"]) > asked.users
     with stack.brought_up(target=1, balancer=1 if enough else 2, locust_worker=WORKERS):
         done = study(stack, asked)

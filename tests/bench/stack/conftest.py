@@ -21,7 +21,7 @@ PATIENT = Path(__file__).with_name("patient.py")
 def patient_stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """The stack with eight workers and three replicas of the target.
 
-    A balancer needs two files for each connection. Where the machine allows too few, two balancers share the users.
+    A balancer needs two files for each connection. Where the machine allows too few, two balancers share the load.
     """
     stack = ComposeStack(engine, tmp_path_factory.mktemp("patient"), scenario=PATIENT)
     enough = int(stack.settings["BALANCER_MAXCONN"]) > 10_000

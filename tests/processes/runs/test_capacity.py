@@ -165,10 +165,6 @@ def test_an_influxdb_that_is_away_ends_no_study(new_run, counting_server):
             "--at-least 9 is more than",
         ),
         (("--find", "users", "--objective", "p95<1s", "-t", "1m"), "--run-time cannot be used in a study"),
-        (
-            ("--find", "users", "--objective", "p95<1s", "--rate", "5/s"),
-            "--rate cannot be used in a study, whose trials",
-        ),
         (("--find", "users", "--objective", "p95<1s", "--stack"), "--locustfile cannot be used with --stack"),
         (("--find", "users", "--objective", "p59<"), "p59<"),
         (("--resume", "nothing"), "there is no study in"),

@@ -49,6 +49,7 @@ def trials(view: View) -> Rows:
             "memory limit": _limit(trial, "mem_bytes"),
             "replicas": _limit(trial, "replicas"),
             "users": trial["users"],
+            "arrivals/s": trial["rate"],
             "price": _price(study_of(view)["question"], trial),
             "requests/s": trial["rps"],
             "failed": None if trial["rps"] is None else trial["failures_pct"],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loadstone.capacity.forecast import Forecast, forecast_setting, forecast_users
+from loadstone.capacity.forecast import Forecast, forecast_most, forecast_setting
 from loadstone.capacity.grid import Grid, Prices
-from loadstone.capacity.users import MostUsers
+from loadstone.capacity.most import Most
 from loadstone.domain.units import MIB
 
 PRICES = Prices(cpu_core=1, mem_gib=0.1)
@@ -33,8 +33,8 @@ def test_time_is_that_of_the_windows_and_of_what_each_trial_takes_beside_them():
 
 
 def test_the_search_for_users_is_forecast_with_its_own_levels():
-    found = forecast_users(lambda: MostUsers(first=50), 30)
-    one = forecast_users(lambda: MostUsers(fewest=40, most=40, first=40), 30)
+    found = forecast_most(lambda: Most(first=50), 30)
+    one = forecast_most(lambda: Most(least=40, most=40, first=40), 30)
     assert 5 < found.trials[1] < 20
     assert one.trials[2] < found.trials[0]
 

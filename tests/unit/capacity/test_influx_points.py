@@ -11,7 +11,7 @@ from loadstone.domain.time import parse_iso_ns
 from loadstone.domain.units import MIB
 from support.closed_runs import MadeRun
 from support.line_protocol import parse_line
-from support.studies import BEST, LESS_CPU, QUOTA, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, RATE_STUDY, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +72,12 @@ def test_a_study_of_users_has_neither_limits_nor_prices(tmp_path: Path):
     found = points(USERS_STUDY, tmp_path)
     assert len(found) == 5
     assert not {"cpu_limit", "mem_limit", "replicas", "price"} & {name for _, fields in found for name in fields}
+
+
+def test_a_trial_at_a_rate_has_it_and_no_users(tmp_path: Path):
+    _, (_, fields), *_ = points(RATE_STUDY, tmp_path)
+    assert fields["rate"] == 800.0
+    assert "users" not in fields
 
 
 def test_a_run_that_is_there_gives_its_trial_start_and_end_and_moves_nothing(tmp_path: Path):

@@ -11,7 +11,7 @@ from loadstone.capacity.model_report import report_of_study
 from loadstone.capacity.study import STUDIES, StudyFolder
 from loadstone.errors import PlatformError
 from support.closed_runs import MadeRun
-from support.studies import BEST, TOP, USERS_STUDY, settings_study, trial
+from support.studies import BEST, RATE_STUDY, TOP, USERS_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,16 @@ def test_the_most_users_become_a_tag_with_the_latency_of_their_trials(tmp_path: 
     tags = tags_of(reported(tmp_path, replace(USERS_STUDY, trials=trials)))
     assert (tags["users"], tags["p95_ms"], tags["holds"]) == ("140", "450", "yes")
     assert "cpu" not in tags
+
+
+def test_the_most_arrivals_become_a_tag_with_the_latency_of_their_trials(tmp_path: Path):
+    run = made(tmp_path, FIRST)
+    trials = tuple(replace(each, run=run) for each in RATE_STUDY.trials)
+    report = reported(tmp_path, replace(RATE_STUDY, trials=trials))
+    tags = tags_of(report)
+    assert (tags["rate"], tags["p95_ms"], tags["holds"]) == ("1130.5", "450", "yes")
+    assert "users" not in tags
+    assert report.metrics["rate"] == [800.0, 1600.0, 1130.5]
 
 
 def test_an_answer_that_is_not_proved_becomes_no_tag(tmp_path: Path):

@@ -24,12 +24,13 @@ from loadstone.capacity.files import (
     study_markdown,
     write_study_files,
 )
+from loadstone.capacity.page import page_text
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import SettingAnswerRecord
 from loadstone.capacity.study_schema import schema_text, study_schema
 from loadstone.capacity.trials_csv import CSV_HEADER, csv_text, write_trials_csv
 from loadstone.errors import UsageError
-from support.studies import LESS_CPU, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+from support.studies import LESS_CPU, RATE_STUDY, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
@@ -64,6 +65,7 @@ def test_each_trial_is_a_row_with_its_figures():
         "p95_ms": "900",
         "p99_ms": "1350.0",
         "requests_per_s": "148.25",
+        "arrivals_per_s": "",
         "peak_memory_mib": "301.0",
         "cpu_used_cores": "0.4",
         "throttled_pct": "83.0",
@@ -108,6 +110,31 @@ def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_study_files(parser)
     return parser.parse_args(words)
+
+
+def test_a_study_of_rates_is_written_in_arrivals_and_read_again(tmp_path: Path):
+    folder = StudyFolder(tmp_path / "s")
+    folder.write(RATE_STUDY)
+    assert folder.read() == RATE_STUDY
+    first, *_ = rows(csv_text(RATE_STUDY))
+    assert (first["users"], first["arrivals_per_s"]) == ("", "800.0")
+    page, table = page_text(RATE_STUDY), study_markdown(RATE_STUDY)
+    assert "| arrivals/s |" in table
+    for text in ("arrivals/s that hold", "p95 against arrivals/s", "1 to 100,000, 50 first", "poisson"):
+        assert text in page
+    assert "users" not in table
+    assert " users" not in page
+
+
+def test_a_study_of_a_version_without_rates_is_read(tmp_path: Path):
+    folder = StudyFolder(tmp_path / "s")
+    folder.write(SETTINGS_STUDY)
+    text = json.loads(folder.study_json.read_text())
+    for each in (text["question"], *text["trials"]):
+        for name in ("rate", "spread", "max_users"):
+            each.pop(name, None)
+    folder.study_json.write_text(json.dumps(text))
+    assert folder.read() == SETTINGS_STUDY
 
 
 def test_json_is_the_study_with_sentence_and_exit_code():

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from loadstone.capacity.answer import answer_text
 from loadstone.capacity.files import study_junit
+from loadstone.capacity.load import Load
 from loadstone.capacity.page import page_text
 from loadstone.capacity.telling import nearest_objective, telling_trial
 from support.studies import BEST, LESS_CPU, QUOTA, SETTINGS_STUDY, SHORT, USERS_STUDY, settings_study, trial
@@ -73,8 +74,8 @@ def test_junit_quotes_it_where_it_is_an_error():
 
 
 def test_of_users_the_trial_of_these_users_tells():
-    assert telling_trial(USERS_STUDY, users=200) == USERS_STUDY.trials[2]
-    assert telling_trial(USERS_STUDY, users=140) is None
+    assert telling_trial(USERS_STUDY, load=Load(200)) == USERS_STUDY.trials[2]
+    assert telling_trial(USERS_STUDY, load=Load(140)) is None
 
 
 def test_the_nearest_objective_is_that_of_most_trials():

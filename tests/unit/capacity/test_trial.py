@@ -47,6 +47,37 @@ def test_a_run_that_passes_holds(tmp_path: Path):
     assert trial.margin < 0
 
 
+@pytest.mark.parametrize("users", [5, 500])
+def test_under_a_rate_users_only_wait_so_their_number_says_nothing(tmp_path: Path, users: int):
+    run = made(tmp_path, objectives=["p95<500ms"], late_ms=1.0, users=users)
+    trial = record_of(run, TrialPlan(rate=60.0, window_s=20.0))
+    assert (trial.outcome, trial.users, trial.rate) == (Outcome.HOLDS, None, 60.0)
+
+
+def test_arrivals_that_were_not_sent_make_a_trial_invalid_unless_an_objective_fails_all_the_same(tmp_path: Path):
+    plan = TrialPlan(rate=60.0, window_s=20.0)
+    held = record_of(made(tmp_path / "a", objectives=["p95<500ms"], late_ms=1.0, not_sent=40), plan)
+    assert (held.outcome, held.margin) == (Outcome.INVALID, None)
+    assert "planned arrivals were not sent" in held.why
+    missed = record_of(made(tmp_path / "b", objectives=["p95<20ms"], late_ms=1.0, not_sent=40), plan)
+    assert missed.outcome == Outcome.FAILS
+    assert missed.reasons[0].startswith("response time p95 is ")
+
+
+def test_an_objective_that_only_lateness_made_fail_makes_a_trial_invalid(tmp_path: Path):
+    run = made(tmp_path, objectives=["p95<500ms"], late_ms=600.0)
+    trial = record_of(run, TrialPlan(rate=60.0, window_s=20.0))
+    assert trial.outcome == Outcome.INVALID
+    assert any("iterations began" in reason for reason in trial.reasons)
+
+
+def test_a_plan_is_of_users_or_of_a_rate():
+    with pytest.raises(ValueError, match="a load is a number of users or a rate"):
+        _ = TrialPlan(window_s=20.0).load
+    with pytest.raises(ValueError, match="a load is a number of users or a rate"):
+        _ = TrialPlan(users=5, rate=5.0, window_s=20.0).load
+
+
 def test_a_run_that_misses_an_objective_does_not_hold_and_says_by_how_much(tmp_path: Path):
     trial = record_of(made(tmp_path, objectives=["p95<20ms"]), AS_IT_IS)
     assert trial.outcome == Outcome.FAILS

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadstone.capacity.trial import TrialPlan
 from loadstone.capacity.view import StudyView, print_study
-from support.studies import BEST, LESS_CPU, QUOTA, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
+from support.studies import BEST, LESS_CPU, QUOTA, RATE_STUDY, SETTINGS_STUDY, USERS_STUDY, settings_study, trial
 
 
 def printed(study, width: int = 160) -> tuple[str, int]:
@@ -72,6 +72,23 @@ def test_a_study_of_users_shows_no_limits():
     assert "replicas" not in text
     assert "The target holds 140 users" in text
     assert code == 0
+
+
+def test_a_study_of_rates_speaks_of_arrivals_and_not_of_users(capsys: pytest.CaptureFixture[str]):
+    text, code = printed(RATE_STUDY)
+    view = StudyView(RATE_STUDY)
+    view.begins(4, TrialPlan(rate=1_130.5, window_s=120.0))
+    view.ended(4, RATE_STUDY.trials[2])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert columns_of(RATE_STUDY, 160)[:2] == ["trial", "arrivals/s"]
+    assert "The target holds 1,130.5 arrivals a second (95 % of requests in less than 500 ms" in text
+    assert "1,600 arrivals a second were too many: " in text
+    assert "With 1,130.5 arrivals a second it held in 1 of 1 trial" in text
+    assert lines[0].startswith("study 20261127-120000-aaaa: the most arrivals a second that the target holds with ")
+    assert lines[1] == "trial 4: 1,130.5 arrivals a second again, to be sure, measured for 120 s"
+    assert lines[2].startswith("trial 4: 1,130.5 arrivals a second: holds: p95 450.0 ms")
+    assert "users" not in text + " ".join(lines)
 
 
 def test_trials_without_figures_have_dashes():

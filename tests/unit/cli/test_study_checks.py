@@ -50,8 +50,8 @@ def test_what_only_limits_need_is_refused_where_users_are_found(name: str, value
 def test_bounds_of_users_are_refused_where_limits_are_searched(name: str, value: str):
     option = f"--{name.replace('_', '-')}"
     assert said(APPLY, **{name: value}) == (
-        f"limits are searched for as many users as --users says, so {option} has no use."
-        " Leave it out, or add --find users for the most users"
+        f"limits are searched for one load, that of --users or --rate, so {option} has no use."
+        " Leave it out, or add --find users or --find rate"
     )
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_no_command_and_no_service(name: str):
 
 
 def test_what_may_be_found_is_one_word():
-    with pytest.raises(UsageError, match=r"--find is 'speed', it must be users$"):
+    with pytest.raises(UsageError, match=r"--find is 'speed', it must be one of users, rate$"):
         settings(USERS, find="speed")
 
 

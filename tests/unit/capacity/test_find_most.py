@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from loadstone.capacity.find_users import find_users
+from loadstone.capacity.find_most import find_most
 from loadstone.capacity.study import StudyFolder
 from loadstone.capacity.study_record import StudyRecord, TrialRecord, UsersAnswerRecord, UsersQuestion
 from loadstone.capacity.trials import Interrupted, Trials
@@ -59,7 +59,7 @@ def conduct_users(
         return "there was no time left" if time_is_up(plan) else ""
 
     assert isinstance(study.question, UsersQuestion)
-    return find_users(Trials(folder, study, target, Silent(), why_not), study.question)
+    return find_most(Trials(folder, study, target, Silent(), why_not), study.question)
 
 
 def users_answer(study: StudyRecord) -> UsersAnswerRecord:
