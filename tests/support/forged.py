@@ -185,7 +185,7 @@ _BATCHES: Final[dict[str, Any]] = {
     "arrivals that do not add up": lambda: open_blob([0] * 5, arrivals=[5, 10**12, 10**12]),
     "arrivals going backwards": lambda: [open_blob([0] * 5, arrivals=[10**12, 0, 10**12]), open_blob([0] * 5, seq=1)],
     "arrivals of three texts": lambda: open_blob([0] * 5, arrivals=["1", "2", "3"]),
-    "arrivals are four": lambda: open_blob([0] * 5, arrivals=[1, 2, 3, 4]),
+    "arrivals are five": lambda: open_blob([0] * 5, arrivals=[1, 2, 3, 4, 5]),
     "columns are cut": lambda: batch_blob(_COLUMNS[:-1]),
     "columns go on": lambda: batch_blob(_COLUMNS + b"\x00"),
     "a second in 1970": lambda: batch_blob(columns_blob(end_ns=[0, *range(START, START + 4)])),

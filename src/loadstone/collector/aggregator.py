@@ -334,8 +334,10 @@ class Aggregator:
     def _close_complete(self) -> None:
         """Hand complete runs to a finalizer: their journals, just synced, and the locks of their folders.
 
-        Runs for which there is no finalizer yet stay open, and so do those of which an entry still waits.
+        Runs for which there is no finalizer yet stay open, and so do those of which an entry waits or is read again.
         """
+        if self.consumer.is_catching_up:
+            return
         at_work = sum(closing.finalizer.pid is not None for closing in self.closing.values())
         complete = [name for name, run in self.runs.items() if run.may_close() and name not in self.admission.waiting]
         for name in complete[: max(0, _MOST_FINALIZERS - at_work)]:

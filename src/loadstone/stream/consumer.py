@@ -73,8 +73,7 @@ class Consumer:
         It waits for an entry at most ``block_ms``, not at all with None. An entry without a blob, or deleted before it
         was read, comes with an empty one.
         """
-        catching_up = any(cursor != ">" for cursor in self._cursor.values())
-        block = None if catching_up else block_ms
+        block = None if self.is_catching_up else block_ms
         answer: Any = self._client.xreadgroup(self._group, self._name, self._cursor, count=count, block=block)
         return self._taken(answer)
 
@@ -108,6 +107,11 @@ class Consumer:
         """Give a sign of life for entries that this member holds; a high ``idle_ms`` lets others claim them instead."""
         for stream, ids in _by_stream(entries).items():
             self._client.xclaim(stream, self._group, self._name, 0, ids, idle=idle_ms, justid=True)
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether entries that were read before, and not acknowledged, may still come."""
+        return any(cursor != ">" for cursor in self._cursor.values())
 
     def rewind(self) -> None:
         """After a failure: start again with the entries that were read but not acknowledged."""

@@ -119,21 +119,21 @@ def test_arrivals_are_those_since_the_window_began_for_each_incarnation():
 def test_nothing_arrives_before_the_schedule_begins():
     one = IncarnationMaker(0)
     batches = [one.batch(at_s=9.8, arrivals=NO_ARRIVALS), one.batch(at_s=10.3, arrivals=ArrivalCounts(30, 30, 0))]
-    assert arrivals_of(*batches, schedule_ns=WINDOW.start_ns)[0] == (30, 30, 0)
-    assert arrivals_of(*batches)[0] == (18, 18, 0)
+    assert arrivals_of(*batches, schedule_ns=WINDOW.start_ns)[0] == ArrivalCounts(30, 30, 0)
+    assert arrivals_of(*batches)[0] == ArrivalCounts(18, 18, 0)
 
 
 def test_an_incarnation_that_ended_before_the_window_has_no_arrivals_in_it():
     one = IncarnationMaker(0)
     batches = [one.batch(at_s=at, arrivals=ArrivalCounts(at, at, 0)) for at in (7, 8, 9)]
-    assert arrivals_of(*batches) == ((0, 0, 0), (9, 9, 0))
+    assert arrivals_of(*batches) == (NO_ARRIVALS, ArrivalCounts(9, 9, 0))
 
 
 def test_totals_that_come_in_any_order_and_without_arrivals_count_as_what_they_are():
     one = IncarnationMaker(0)
     batches = [one.batch(at_s=8 + at, arrivals=ArrivalCounts(10 * at, 10 * at, 0)) for at in range(5)]
     assert arrivals_of(*reversed(batches), one.batch(at_s=16)) == arrivals_of(*batches)
-    assert arrivals_of(one.batch(at_s=12)) == ((0, 0, 0), (0, 0, 0))
+    assert arrivals_of(one.batch(at_s=12)) == (NO_ARRIVALS, NO_ARRIVALS)
 
 
 def row(cpu, mem=0, **more):
