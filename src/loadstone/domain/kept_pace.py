@@ -44,11 +44,17 @@ def pace_notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[s
     missed = [each.text for each in objectives if _is_missed_only_then(each, facts)]
     would += [f"{', '.join(missed)} would be missed"] if missed else []
     if would:
+        fewer, rate, span_s = _about(omission.rollup.n), _about(omission.rate), number_text(omission.seconds)
         yield (
-            f"closed model: while the target was slow, users waited, and sent about {omission.rollup.n:,} requests "
-            f"fewer than usual in {number_text(omission.seconds)} s of the window. Had they kept their pace, "
-            f"{', and '.join(would)}. With `--rate {round(omission.rate, 1):g}/s` nobody waits for answers"
+            f"closed model: while the target was slow, users waited, and sent about {fewer} requests fewer than usual in "
+            f"{span_s} s of the window. Had they kept their pace of about {rate} requests a second, "
+            f"{', and '.join(would)}. With `--rate` nobody waits for answers"
         )
+
+
+def _about(number: float) -> str:
+    """Three significant digits."""
+    return f"{float(f'{number:.3g}'):,.10g}"
 
 
 def _is_missed_only_then(objective: Objective, facts: RunFacts) -> bool:

@@ -6,7 +6,7 @@ import heapq
 import random
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -48,6 +48,15 @@ def no_wait(_chance: random.Random, _took_s: float) -> float:
 
 def quick(_chance: random.Random) -> float:
     return 0.005
+
+
+def take(starts: StartsInWindow, at_s: np.ndarray, took_s: np.ndarray, name: np.ndarray | int = 0) -> StartsInWindow:
+    """Let it take in requests by when they began and how long they took, in seconds."""
+    took_us = np.rint(took_s * 1e6).astype(np.int64)
+    end_ns = START + np.rint(at_s * SECOND).astype(np.int64) + np.maximum(took_us, 0) * 1000
+    block: Any = SimpleNamespace(end_ns=end_ns, duration_us=took_us, name_id=np.zeros(len(at_s), np.int64) + name)
+    starts.take(block)
+    return starts
 
 
 @dataclass(frozen=True)
@@ -95,9 +104,7 @@ class Run:
         order = np.argsort(at_s + took_s)
         starts = StartsInWindow(self.window)
         for rows in np.array_split(order, blocks):
-            took_us = np.rint(took_s[rows] * 1e6).astype(np.int64)
-            end_ns = START + np.rint(at_s[rows] * SECOND).astype(np.int64) + took_us * 1000
-            starts.take(SimpleNamespace(end_ns=end_ns, duration_us=took_us))
+            take(starts, at_s[rows], took_s[rows])
         return starts
 
     def omission(self, stalls: tuple[Stall, ...] = (), blocks: int = 1) -> Omission | None:
@@ -140,23 +147,41 @@ def test_p99_is_what_callers_feel_who_do_not_wait(run: Run):
 
 def test_what_users_measured_says_too_little_and_the_notice_tells_what_it_would_be():
     found = STALLING["users without a wait"].measured()
-    objectives = parse_objectives(["p95<100ms", "p99<2s", "p99[/other]<1ms", "failures<=1%"])
+    objectives = parse_objectives(["p95<100ms", "p99<2s", "p99[/predict]<101ms", "failures<=1%"])
     (notice,) = pace_notices(objectives, found)
     assert found.total.percentile_us(99) == pytest.approx(5000, rel=0.005)
     assert notice == (
-        "closed model: while the target was slow, users waited, and sent about 4,749 requests fewer than usual in "
-        "6.072 s of the window. Had they kept their pace, p95 would be 494.6 ms instead of 5.008 ms, p99 would be 895 "
-        "ms instead of 5.008 ms, and p95<100ms would be missed. With `--rate 799.6/s` nobody waits for answers"
+        "closed model: while the target was slow, users waited, and sent about 4,750 requests fewer than usual in "
+        "6.075 s of the window. Had they kept their pace of about 800 requests a second, p95 would be 492.5 ms instead "
+        "of 5.008 ms, p99 would be 890.9 ms instead of 5.008 ms, and p95<100ms would be missed. With `--rate` nobody "
+        "waits for answers"
     )
 
 
+def some_slow(share: float, slow_s: float, quick_s: float) -> Takes:
+    return lambda chance: slow_s if chance.random() < share else quick_s
+
+
+def varied(median_s: float, sigma: float) -> Takes:
+    return lambda chance: median_s * float(np.exp(chance.gauss(0, sigma)))
+
+
 STEADY = {
-    "one of a hundred is slow": Run(20, no_wait, Target(takes=lambda chance: 5.0 if chance.random() < 0.01 else 0.01)),
-    "the same with pacing": Run(20, pacing(0.1), Target(takes=lambda chance: 5.0 if chance.random() < 0.01 else 0.01)),
-    "one user": Run(1, no_wait, Target(takes=lambda chance: 2.0 if chance.random() < 0.02 else 0.01)),
-    "durations that vary": Run(20, no_wait, Target(takes=lambda chance: 0.05 * np.exp(chance.gauss(0, 1)))),
-    "the same with four users": Run(4, no_wait, Target(takes=lambda chance: 0.05 * np.exp(chance.gauss(0, 1)))),
-    "long answers": Run(16, no_wait, Target(takes=lambda chance: chance.uniform(1, 8)), seconds=300),
+    "one of a hundred is slow": Run(20, no_wait, Target(takes=some_slow(0.01, 5, 0.01))),
+    "the same with pacing": Run(20, pacing(0.1), Target(takes=some_slow(0.01, 5, 0.01))),
+    "three of a hundred are slow, with four users": Run(4, no_wait, Target(takes=some_slow(0.03, 2, 0.02)), 120),
+    "the same with eight users": Run(8, no_wait, Target(takes=some_slow(0.03, 2, 0.02)), 120),
+    "one of ten is slow": Run(6, no_wait, Target(takes=some_slow(0.1, 1, 0.01)), 120),
+    "the same with twenty users": Run(20, no_wait, Target(takes=some_slow(0.1, 1, 0.01)), 120),
+    "a hundred users that rarely ask": Run(100, pacing(10), Target(takes=some_slow(0.03, 4, 0.005)), 120),
+    "one user": Run(1, no_wait, Target(takes=some_slow(0.02, 2, 0.01))),
+    "durations that vary": Run(20, no_wait, Target(takes=varied(0.05, 1))),
+    "the same with four users": Run(4, no_wait, Target(takes=varied(0.05, 1))),
+    "durations that vary more": Run(5, no_wait, Target(takes=varied(0.05, 1.5)), 120),
+    "durations that vary much": Run(20, no_wait, Target(takes=varied(0.02, 2)), 120),
+    "the same with six users": Run(6, no_wait, Target(takes=varied(0.02, 2)), 120),
+    "durations without a limit": Run(5, no_wait, Target(takes=lambda chance: 0.02 * chance.paretovariate(1.2)), 120),
+    "long answers": Run(16, no_wait, Target(takes=lambda chance: chance.uniform(1, 8)), 300),
     "users that think": Run(10, between(1, 3), Target()),
     "users that come and go together": Run(20, lambda chance, _: 3.0 if chance.random() < 0.02 else 0.0, Target()),
 }
@@ -164,7 +189,7 @@ STEADY = {
 
 @pytest.mark.parametrize("run", STEADY.values(), ids=STEADY.keys())
 def test_a_target_that_does_not_stall_gives_no_notice(run: Run):
-    noticed = [seed for seed in range(30) if list(pace_notices((), replace(run, seed=seed).measured()))]
+    noticed = [seed for seed in range(12) if list(pace_notices((), replace(run, seed=seed).measured()))]
     assert len(noticed) <= 1
 
 
@@ -184,15 +209,59 @@ def test_time_in_which_a_worker_stood_still_is_left_out():
 def test_requests_that_were_cut_off_count_from_when_they_were_sent():
     run = Run(20, pacing(0.1), Target(1000, 0), seconds=30)
     starts, quiet = StartsInWindow(Window(START, START + 40 * SECOND)), UserSeconds({START // SECOND: 20})
-    at_s, took_s = run.requests()
-    end_ns = START + np.rint((at_s + took_s) * SECOND).astype(np.int64)
-    starts.take(SimpleNamespace(end_ns=end_ns, duration_us=np.rint(took_s * 1e6).astype(np.int64)))
+    take(starts, *run.requests())
     assert starts.omission(quiet, ()) is None, "nobody is known to have waited"
     starts.take_cut([CutRequest("GET", "/", START + 30 * SECOND + each, 10_000_000) for each in range(20)])
     found = starts.omission(quiet, ())
     assert found is not None
     assert found.rollup.n == pytest.approx(2000, rel=0.05)
     assert found.rollup.percentile_us(50) == pytest.approx(5e6, rel=0.05)
+
+
+def starts_of(at_s: np.ndarray, took_s: np.ndarray, seconds: float, name: np.ndarray | int = 0) -> StartsInWindow:
+    return take(StartsInWindow(Window(START, START + round(seconds * SECOND))), at_s, took_s, name)
+
+
+def test_requests_without_a_duration_and_outside_of_the_window_do_not_matter():
+    run = STALLING["a second of ten"]
+    at_s, took_s = run.requests()
+    others_s = np.concatenate([np.full(50, -3.0), np.full(50, run.seconds), np.full(50, 7.0)])
+    others_took_s = np.concatenate([np.full(100, 0.4), np.full(50, -1e-6)])
+    more = starts_of(np.append(at_s, others_s), np.append(took_s, others_took_s), run.seconds)
+    assert more.omission(UserSeconds({START // SECOND: run.users}), ()) == run.omission()
+
+
+def test_requests_that_are_slow_under_another_name_keep_nobody_waiting():
+    """All users ask for the same report at once, and it takes three seconds: that is what they are made for."""
+    at_s = np.concatenate([10.0 * turn + np.linspace(0, 5, 1000) for turn in range(6)])
+    report_s = np.repeat(10.0 * np.arange(6) + 5, 20) + np.tile(np.arange(20) / 1000, 6)
+    took_s = np.concatenate([np.full(6000, 0.02), np.full(120, 5.0)])
+    users = UserSeconds({START // SECOND: 20})
+    all_s = np.concatenate([at_s, report_s])
+    assert starts_of(all_s, took_s, 60).omission(users, ()) is not None
+    assert starts_of(all_s, took_s, 60, np.repeat([0, 1], [6000, 120])).omission(users, ()) is None
+
+
+def test_a_load_shape_whose_users_the_target_cannot_serve_lacks_nothing():
+    """500 requests a second is all that it can do, with 100 users and with 1,000."""
+    at_s = np.concatenate([np.linspace(0, 20, 2_000), np.linspace(20, 60, 20_000)])
+    took_s = np.concatenate([np.full(2_000, 0.1), np.full(20_000, 2.0)])
+    users = UserSeconds({START // SECOND: 10, START // SECOND + 20: 1_000})
+    assert starts_of(at_s, took_s, 60).omission(users, ()) is None
+
+
+def test_user_counts_that_no_locust_reports_are_no_reason_to_lose_an_archive():
+    run = STALLING["a second of ten"]
+    odd = {START // SECOND + second: 20 if second % 2 else -100 for second in range(60)}
+    assert run.starts().omission(UserSeconds(odd), ()) is None
+    assert run.starts().omission(UserSeconds({START // SECOND + 3600: 20}), ()) is None
+
+
+def test_differences_of_less_than_a_millisecond_are_not_worth_a_sentence():
+    run = Run(20, pacing(0.1), Target(10, 0.3, lambda _: 0.0004), seconds=3000)
+    found = run.measured()
+    assert found.target.omission is not None
+    assert not any("p50" in notice or "p90" in notice for notice in pace_notices((), found))
 
 
 def test_a_window_too_short_to_tell_lacks_nothing():

@@ -56,7 +56,7 @@ def target_facts(second: SecondPass, workers: Sequence[WorkerFacts]) -> TargetFa
 
 
 def _omission(second: SecondPass, users: UserSeconds, workers: Sequence[WorkerFacts]) -> Omission | None:
-    if second.first_pass.open_model:
+    if second.first_pass.open_model or not second.first_pass.window.opened:
         return None
     second.starts.take_cut(second.in_flight.cut)
     return second.starts.omission(users, (stall for worker in workers for stall in worker.stalls))
