@@ -46,8 +46,8 @@ def pace_notices(objectives: Sequence[Objective], facts: RunFacts) -> Iterator[s
     if would:
         fewer, rate, span_s = _about(omission.rollup.n), _about(omission.rate), number_text(omission.seconds)
         yield (
-            f"closed model: while the target was slow, users waited, and sent about {fewer} requests fewer than usual in "
-            f"{span_s} s of the window. Had they kept their pace of about {rate} requests a second, "
+            f"closed model: while the target was slow, users waited, and sent about {fewer} requests fewer than usual "
+            f"in {span_s} s of the window. Had they kept their pace of about {rate} requests a second, "
             f"{', and '.join(would)}. With `--rate` nobody waits for answers"
         )
 
