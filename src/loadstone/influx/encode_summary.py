@@ -21,7 +21,7 @@ __all__ = ["announced_objectives", "summary_lines"]
 
 _FIGURES: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "rps", "failures_pct")
 _SERVICE: Final = ("mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms")
-_ARRIVALS: Final = ("planned", "sent", "not_sent")
+_ARRIVALS: Final = ("planned", "sent", "not_sent", "cut_off")
 _COUNTS: Final = ("requests", "failures", "aborted", "users", "users_peak", "workers", "exit_code")
 _LEDGER: Final = ("produced", "stored", "dropped", "unknown")
 _MODEL: Final = ("name", "version", "alias")

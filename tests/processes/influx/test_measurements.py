@@ -22,7 +22,7 @@ from loadstone.influx.point_stream import PointStream, replay_points
 from loadstone.stream.keys import SAMPLES, WRITERS
 from support.line_protocol import parse_line
 from support.run_maker import IncarnationMaker, RunMaker, samples, write_journal
-from support.studies import BEST, QUOTA, settings_study, trial
+from support.studies import BEST, QUOTA, RATE_STUDY, settings_study, trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +90,8 @@ def rich_run(folder: Path, client: Redis) -> list[str]:
     lines += request_lines(failed := IncarnationMaker().batch(samples(1, 0, 1, error="x")), failed.names)
     lines += ingest_lag(client, batch)
     lines += summary_lines(close_run(archived, now_ns=None).record)
-    return lines + study_lines(settings_study(trials=(trial(1, BEST, 300, run="r", bottleneck=QUOTA),)), folder)
+    lines += study_lines(settings_study(trials=(trial(1, BEST, 300, run="r", bottleneck=QUOTA),)), folder)
+    return lines + study_lines(RATE_STUDY, folder)
 
 
 def ingest_lag(client: Redis, batch: Batch) -> list[str]:
