@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["pause_sentence", "target_doubts", "target_notices"]
 
 _SHOWN = 3
+_NEARLY_ALL = 0.9
 _PHRASES = {
     "run time": " at the end of its run time",
     "steady state": " at the end of its steady state",
@@ -114,15 +115,20 @@ def _lengths(facts: RunFacts) -> str:
 
 
 def _doubtful(facts: RunFacts) -> list[Pause]:
-    """The doubtful lulls, and the doubtful silences outside of them, by time."""
-    lulls = [pause for pause in facts.target.lulls if pause.is_doubtful]
-    silences = [
-        pause
-        for pause in facts.target.silences
-        if pause.is_doubtful
-        and not any(lull.start_ns <= pause.start_ns and pause.end_ns <= lull.end_ns for lull in lulls)
-    ]
-    return sorted([*lulls, *silences], key=lambda pause: pause.seconds, reverse=True)[:_SHOWN]
+    """The doubtful lulls that are more than one silence, and the doubtful silences outside of them, by time."""
+    silences = [pause for pause in facts.target.silences if pause.is_doubtful]
+    lulls = [lull for lull in facts.target.lulls if lull.is_doubtful and not _is_one_silence(lull, silences)]
+    others = [pause for pause in silences if not any(_is_within(pause, lull) for lull in lulls)]
+    return sorted([*lulls, *others], key=lambda pause: pause.seconds, reverse=True)[:_SHOWN]
+
+
+def _is_one_silence(lull: Pause, silences: Sequence[Pause]) -> bool:
+    """Whether a lull is one silence and the moment that the first answers after it took."""
+    return any(_is_within(each, lull) and each.seconds >= _NEARLY_ALL * lull.seconds for each in silences)
+
+
+def _is_within(pause: Pause, lull: Pause) -> bool:
+    return lull.start_ns <= pause.start_ns and pause.end_ns <= lull.end_ns
 
 
 def _pause_text(pause: Pause, facts: RunFacts) -> str:

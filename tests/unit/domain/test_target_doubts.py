@@ -8,6 +8,7 @@ from loadstone.domain.ending import DELIBERATE, Ending, WrongUsers
 from loadstone.domain.facts import TargetFacts
 from loadstone.domain.in_flight import InFlight, figure_us, percentiles_us
 from loadstone.domain.objective import parse_objectives
+from loadstone.domain.pause import Pause
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import Rollup
 from loadstone.domain.verdict import judge
@@ -134,3 +135,23 @@ def test_users_too_many_for_more_than_a_hundredth_of_the_window_are_a_doubt_abou
 def test_orphaned_workers_are_a_doubt_that_excuses_no_failed_request():
     assert verdict("p95<500ms", orphaned=(1, 2)).reasons == ("workers 1, 2 lost the master and left",)
     assert verdict("failures==0", failed=3, orphaned=(1,)).word == "fail"
+
+
+def pause_of(start_s, end_s, answered=0):
+    start_ns, end_ns = (round((100 + at_s) * 1e9) for at_s in (start_s, end_s))
+    return Pause(start_ns=start_ns, end_ns=end_ns, waiting=20, answered=answered, expected=100.0)
+
+
+@pytest.mark.parametrize(
+    ("lull", "told"),
+    [
+        (pause_of(2, 7.1, 5), "nobody was answered for 5 s of the window, from 2 s to 7 s, while 20 requests waited"),
+        (
+            pause_of(2, 9, 5),
+            "only 5 answers came in 7 s of the window, from 2 s to 9 s, where about 100 were to be expected",
+        ),
+    ],
+)
+def test_a_silence_is_told_as_such_though_its_first_answers_took_a_moment(lull, told):
+    target = TargetFacts(silences=(pause_of(2, 7),), lulls=(lull,))
+    assert verdict(target=target).reasons == (told,)
