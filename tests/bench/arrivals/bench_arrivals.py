@@ -198,9 +198,9 @@ def panel_of(name: str, run: LoadstoneRun) -> Panel:
     start_s = table["start"].astype("int64").to_numpy() / 1e9
     late_us = table["late_us"].fillna(0).to_numpy() if "late_us" in table else 0
     found = run.run_json()
-    below = f"measured: {two_percentiles(found['summary']['window']['total'])}"
+    below = f"{two_percentiles(found['summary']['window']['total'])}"
     if found["omission"]:
-        below += f"; had users kept their pace: {two_percentiles(found['omission'])}"
+        below += f"; at their usual pace: {two_percentiles(found['omission'])}"
     begin_s = start_s.min() + PERIOD_S * 1.5 - STALL_S - 1
     return Panel(TITLES[name], below, start_s - late_us / 1e6 - begin_s, (table["rt_us"].to_numpy() + late_us) / 1000)
 
