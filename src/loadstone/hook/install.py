@@ -113,9 +113,11 @@ class _Hook:
         """All users have stopped, and listeners of the scenario have run: a worker's last batch goes before a report.
 
         A user whose task ends the run is here itself, and would be killed where it waits, before Locust has ended: the
-        work is for a greenlet of its own, and `quitting` waits for it.
+        work is for a greenlet of its own, and `quitting` waits for it. A run may be stopped twice at once, as by a
+        timer of the scenario beside the master: the second stop waits for the work of the first.
         """
-        self._end = gevent.spawn(self._end_all)
+        if self._end is None or self._end.ready():
+            self._end = gevent.spawn(self._end_all)
         users: Any = environment.runner.user_greenlets if environment.runner else ()
         if gevent.getcurrent() not in users:
             self._end.get()

@@ -113,3 +113,14 @@ def test_an_interrupt_before_the_run_begins_leaves_nothing(new_run, counting_ser
         assert run.finish() == 130, run.output
         assert counting_server.count().total == 0
         assert not run.left_behind()
+
+
+def test_a_worker_that_is_stopped_twice_at_once_leaves_after_its_last_batch(new_run, counting_server, valkey):
+    """The second stop, as by a timer of the scenario beside the master's, must not end the process before the first."""
+    load = ("-u", "4", "-r", "10", "-t", "30s", "--workers", "1", "--redis-url", valkey.url)
+    run = new_run("stopped_twice", "--host", counting_server.url, *load)
+    run.run()
+    found = run.run_json()
+    assert found["requests"] == counting_server.count().total > 50
+    assert [incarnation["final"] for incarnation in found["boots"]] == [True]
+    assert found["ledgers"]["archive"]["unknown"] == 0
