@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.loadstone_run import CALM, SCENARIOS
 from support.processes import free_port
+from support.study_runs import killed_and_resumed, study_of, trials_of
 
 if TYPE_CHECKING:
     from support.counting_server import CountingServer
-    from support.loadstone_run import LoadstoneRun
 
 HELD = 30
 QUICK = ("--measure", "2s", "--warmup", "0s", "-r", "100", "--workers", "1")
@@ -31,30 +30,12 @@ def set_limits(server: CountingServer, log: Path, *words: str) -> str:
     return shlex.join([sys.executable, str(SET_LIMITS), server.url, str(log), *words])
 
 
-def study_of(run: LoadstoneRun) -> dict[str, Any]:
-    (path,) = (run.results / "studies").glob("*/study.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def trials_of(run: LoadstoneRun) -> list[dict[str, Any]]:
-    """Those of its study so far, which may not have begun."""
-    return study_of(run)["trials"] if list(run.results.glob("studies/*/study.json")) else []
-
-
 @pytest.mark.timeout(400)
 def test_the_most_users_are_found_and_a_killed_study_goes_on_where_it_was(new_run, counting_server):
     run = new_run("crowded", "--host", counting_server.url, *QUESTION, verb="capacity").start()
-    run.wait_for(lambda: len(trials_of(run)) >= 2 or None, timeout_s=120)
-    run.kill_everything()
-    before = study_of(run)
-    assert before["answer"] is None
-    resumed = new_run(None, "--resume", "latest", verb="capacity")
-    resumed.folder = run.folder
-    assert resumed.start().finish(400) == 0, resumed.output
+    _, resumed = killed_and_resumed(run, new_run)
     study = study_of(run)
     trials = study["trials"]
-    assert trials[: len(before["trials"])] == before["trials"]
     answer = study["answer"]
     assert (answer["holds"], answer["not_held"], answer["proved"]) == (HELD, HELD + 1, True)
     assert {trial["users"]: trial["outcome"] for trial in trials if trial["outcome"] != "invalid"}[HELD] == "holds"

@@ -14,6 +14,7 @@ import pytest
 
 from support.loadstone_run import CALM, SCENARIOS
 from support.processes import free_port, port_answers
+from support.study_runs import study_of, trials_of
 
 if TYPE_CHECKING:
     from support.loadstone_run import LoadstoneRun
@@ -30,17 +31,6 @@ NOWHERE = "http://127.0.0.1:9"
 def command(*words: object) -> str:
     """A command for the shell that runs a script with this Python."""
     return shlex.join([sys.executable, *map(str, words)])
-
-
-def study_of(run: LoadstoneRun) -> dict[str, Any]:
-    (path,) = run.results.glob("studies/*/study.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def trials_of(run: LoadstoneRun) -> list[dict[str, Any]]:
-    """Those of its study so far, which may not have begun."""
-    return study_of(run)["trials"] if list(run.results.glob("studies/*/study.json")) else []
 
 
 def resumed(new_run: Any, run: LoadstoneRun, *words: str) -> LoadstoneRun:

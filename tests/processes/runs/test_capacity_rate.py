@@ -6,15 +6,15 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.loadstone_run import CALM
+from support.study_runs import killed_and_resumed, study_of
 
 if TYPE_CHECKING:
     from support.counting_server import CountingServer
-    from support.loadstone_run import LoadstoneRun
 
 HELD = 25
 """Requests a second that the server holds; of more it refuses all, as gateways do that limit their callers."""
@@ -26,35 +26,17 @@ NOWHERE = "http://127.0.0.1:9"
 ON_P95 = ("--objective", "p95<1s")
 
 
-def study_of(run: LoadstoneRun) -> dict[str, Any]:
-    (path,) = run.results.glob("studies/*/study.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def trials_of(run: LoadstoneRun) -> list[dict[str, Any]]:
-    """Those of its study so far, which may not have begun."""
-    return study_of(run)["trials"] if list(run.results.glob("studies/*/study.json")) else []
-
-
 @pytest.mark.timeout(500)
 def test_the_most_arrivals_are_found_and_a_killed_study_goes_on_where_it_was(new_run, counting_server: CountingServer):
     counting_server.configure(most=HELD)
     bounds = ("--rate", "1200/m", "--at-least", "3600/h", "--at-most", "2000/s")
     run = new_run("hurried", "--host", counting_server.url, *FIND, *bounds, verb="capacity").start()
-    run.wait_for(lambda: len(trials_of(run)) >= 2 or None, timeout_s=120)
-    run.kill_everything()
-    before = study_of(run)
-    assert before["answer"] is None
+    before, resumed = killed_and_resumed(run, new_run)
     asked = {"find": "rate", "at_least": 1.0, "at_most": 2000.0, "first": 20.0, "spread": "constant", "max_users": 60}
     assert before["question"] == asked
 
-    resumed = new_run(None, "--resume", "latest", verb="capacity")
-    resumed.folder = run.folder
-    assert resumed.start().finish(400) == 0, resumed.output
     study = study_of(run)
     trials = study["trials"]
-    assert trials[: len(before["trials"])] == before["trials"]
     answer = study["answer"]
     assert answer["proved"]
     assert answer["holds"] <= HELD < answer["not_held"] <= 1.05 * answer["holds"]
