@@ -69,6 +69,8 @@ def arrivals_text(run: RunRecord) -> str:
         p99, most = number_text(arrivals.lateness_p99_ms), number_text(arrivals.lateness_max_ms)
         late = f"lateness p99 {p99} ms, max {most} ms"
     counts = f"{arrivals.planned:,} planned, {arrivals.sent:,} sent, {arrivals.not_sent:,} not sent"
+    if arrivals.cut_off:
+        counts += f", {arrivals.cut_off:,} cut off"
     return f"arrivals in {scope_of(run)}: {counts}; {late}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from loadstone.archive.figure_notes import arrivals_text
 from loadstone.archive.finalize.tables import OPEN_REQUESTS, OPEN_ROLLUPS, REQUESTS, ROLLUPS
 from loadstone.domain.arrival_counts import ArrivalCounts
 from loadstone.domain.batch import NO_INTENT
@@ -136,6 +137,13 @@ def test_a_run_that_only_counts_arrivals_is_one_of_the_open_model(tmp_path: Path
     assert (part.arrivals.not_sent, part.arrivals.lateness_p99_ms) == (4, None)
     assert part.total.service is not None
     assert part.total.service.p95_ms == part.total.p95_ms
+
+
+def test_arrivals_that_were_cut_off_are_told_so_that_the_counts_add_up(tmp_path: Path):
+    counts = ArrivalCounts(9, 1, 4, cut_off=4)
+    batch = IncarnationMaker().batch([Sample(1)], at_s=1.5, arrivals=counts, final=True)
+    run = closed(tmp_path, RunMaker().started(0).add(batch).stopped(2, requests=1).entries).record
+    assert "9 planned, 1 sent, 4 not sent, 4 cut off;" in arrivals_text(run)
 
 
 def test_the_csv_files_have_service_times_in_columns_of_their_own(result: RunResult, raw: list[dict[str, Any]]):
