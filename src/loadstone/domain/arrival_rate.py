@@ -103,6 +103,10 @@ class RateCurve:
         sizes = (each.over_s * (each.first + each.last) / 2 for each in stages[:-1])
         self._totals = [0.0, *accumulate(sizes)]
         """How many arrivals there are before each stage."""
+        self._spans = [
+            (starts_s, starts_s + stage.over_s, stage.first, _slope(stage))
+            for starts_s, stage in zip(self._starts_s, self.stages, strict=True)
+        ]
 
     @property
     def ends_s(self) -> float:
@@ -131,13 +135,13 @@ class RateCurve:
     def when(self, total: float) -> float:
         """The first time at which there are so many arrivals; inf if there never are."""
         at = max(0, bisect_left(self._totals, total) - 1)
-        stage, missing = self.stages[at], max(0.0, total - self._totals[at])
-        slope = _slope(stage)
+        starts_s, ends_s, first, slope = self._spans[at]
+        missing = max(0.0, total - self._totals[at])
         # The root of first * t + slope * t^2 / 2 = missing, in the form that keeps its digits for a slope near zero.
-        divisor = stage.first + sqrt(max(0.0, stage.first**2 + 2 * slope * missing))
+        divisor = first + sqrt(max(0.0, first * first + 2 * slope * missing)) if slope else 2 * first
         if divisor <= 0:
-            return self._starts_s[at] if missing <= 0 else inf
-        return min(self._starts_s[at] + 2 * missing / divisor, self._starts_s[at] + stage.over_s)
+            return starts_s if missing <= 0 else inf
+        return min(starts_s + 2 * missing / divisor, ends_s)
 
     def _stage_at(self, elapsed_s: float) -> int:
         return max(0, bisect_right(self._starts_s, elapsed_s) - 1)

@@ -14,7 +14,7 @@ anybody can compute them again, and no arrival has two owners.
 from __future__ import annotations
 
 from enum import StrEnum
-from math import ceil
+from math import ceil, inf
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,11 +53,7 @@ class Schedule:
 
     def arrivals(self, epoch: Epoch, place: int) -> Iterator[float]:
         """When the worker at a place of the roster (from 0) begins iterations, ascending; it may never end."""
-        times = self._constant(epoch, place) if self._spread is Spread.CONSTANT else self._poisson(epoch, place)
-        for due_s in times:
-            if due_s == float("inf"):
-                return
-            yield due_s
+        return self._constant(epoch, place) if self._spread is Spread.CONSTANT else self._poisson(epoch, place)
 
     def choices(self, epoch: Epoch, place: int) -> Random:
         """What decides which class of users begins each of these iterations."""
@@ -67,9 +63,9 @@ class Schedule:
         when, step = self.curve.when, epoch.workers
         first = max(0, ceil(self.curve.total(epoch.begins_s)) - 1)
         number = first + (place - first) % step
-        while True:
+        while (due_s := when(number)) < inf:
             # Sums are rounded: an arrival belongs to the epoch in which it is due, by the same figure in both.
-            if (due_s := when(number)) >= epoch.begins_s:
+            if due_s >= epoch.begins_s:
                 yield due_s
             number += step
 
@@ -77,9 +73,8 @@ class Schedule:
         when, step = self.curve.when, epoch.workers
         gap = self._random(epoch, place, "arrivals").expovariate
         total = self.curve.total(epoch.begins_s)
-        while True:
-            total += step * gap(1.0)
-            yield when(total)
+        while (due_s := when(total := total + step * gap(1.0))) < inf:
+            yield due_s
 
     def _random(self, epoch: Epoch, place: int, purpose: str) -> Random:
         return Random(f"{self._seed}:{epoch.number}:{place}:{purpose}")  # noqa: S311  (no secret)

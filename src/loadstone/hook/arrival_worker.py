@@ -80,7 +80,6 @@ class ArrivalWorker:
         self._share: _Share | None = None
         self._following: deque[_Share] = deque()
         self._sent = self._not_sent = self._cut_off = 0
-        self._missed_before_end: int | None = None
         make_users_wait(self.users, environment.user_classes)
         self._alarm = PreciseAlarm(self._begin_iterations)
         self._alarm.set(time.perf_counter_ns())
@@ -88,11 +87,8 @@ class ArrivalWorker:
     @property
     def counts(self) -> ArrivalCounts:
         """How many arrivals have been due so far, and what became of them."""
-        missed = self.users.missed
-        before_end = missed if self._missed_before_end is None else self._missed_before_end
-        sent, not_sent = self._sent - missed, self._not_sent + before_end
-        cut_off = self._cut_off + missed - before_end
-        return ArrivalCounts(sent + not_sent + cut_off, sent, not_sent, cut_off)
+        planned = self._sent + self._not_sent + self._cut_off
+        return ArrivalCounts(planned, self._sent, self._not_sent, self._cut_off)
 
     def take(self, plan: ArrivalPlan) -> None:
         """The master has sent a plan: answer, and go by it."""
@@ -132,13 +128,13 @@ class ArrivalWorker:
 
     def stop(self) -> None:
         """Begin no more iterations; those that are due by now, and have not begun, are cut off."""
+        if not self._alarm.is_open:
+            return
         self._alarm.close()
-        if self._missed_before_end is None:
-            self._missed_before_end = self.users.missed
-            last_ns = min(time.perf_counter_ns(), self._ends_ns)
-            while self._due_ns() <= last_ns and self._share is not None:
-                self._cut_off += 1
-                self._share.advance()
+        last_ns = min(time.perf_counter_ns(), self._ends_ns)
+        while self._due_ns() <= last_ns and self._share is not None:
+            self._cut_off += 1
+            self._share.advance()
 
     def end(self) -> None:
         """All users have ended."""

@@ -46,6 +46,7 @@ class PreciseAlarm:
         self._ring = ring
         self._loop = gevent.get_hub().loop
         self._spec = _Itimerspec()
+        self._spec_address = ctypes.byref(self._spec)
         self._file, self._set = _opened()
         self._watcher: Any = None
         self.is_open = True
@@ -64,7 +65,7 @@ class PreciseAlarm:
             self._set_timer(at_ns)
             return
         self._spec.value.s, self._spec.value.ns = divmod(at_ns, NS_PER_S)
-        self._set(self._file, _ABSOLUTE, ctypes.byref(self._spec), None)
+        self._set(self._file, _ABSOLUTE, self._spec_address, None)
 
     def close(self) -> None:
         """Ring no more."""

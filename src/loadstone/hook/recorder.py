@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import gevent
 import gevent.monkey
 import numpy as np
 
@@ -32,6 +33,8 @@ from loadstone.hook.odd_event import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from numpy.typing import NDArray
 
 __all__ = ["Recorder", "Recording"]
@@ -90,9 +93,14 @@ class Recorder:
 
     All users of a process run in one thread and switch only where they wait, so neither `record` nor `take` is
     ever interrupted by the other. Events of other threads wait in a queue of their own until `take`.
+
+    Under the open model the first request of an iteration has an intended start: ``lateness_us`` has, by the greenlet
+    that an arrival has woken, how late its iteration began, as long as nothing has been recorded of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lateness_us: MutableMapping[Any, int] | None = None) -> None:
+        self._lateness_us = {} if lateness_us is None else lateness_us
+        self._late_rows, self._late = array("q"), array("q")
         self._anchor_ns = time.time_ns() - time.perf_counter_ns()
         self._thread = _native_thread()
         self._from_threads: deque[RequestEvent] = deque()
@@ -153,6 +161,8 @@ class Recorder:
             self._add_bytes(response_length or 0)
             self._add_duration(duration)
             self._add_end(end)
+            if self._lateness_us:
+                self._take_lateness()
         except Exception:  # noqa: BLE001  (whatever a scenario's own types raise; the event is counted as odd)
             self._undo()
             values = (request_type, name, response_time, response_length, response, exception)
@@ -200,7 +210,16 @@ class Recorder:
 
     def _lateness(self, n: int) -> NDArray[np.int64]:
         """How late the iterations began whose first requests are among the n samples, in the order of recording."""
-        return no_intents(n)
+        lateness = no_intents(n)
+        lateness[np.array(self._late_rows, np.int64)] = np.array(self._late, np.int64)
+        return lateness
+
+    def _take_lateness(self) -> None:
+        """The last sample is the first of its iteration, if the greenlet that has reported it has just been woken."""
+        late_us = self._lateness_us.pop(gevent.getcurrent(), None)
+        if late_us is not None:
+            self._late_rows.append(len(self._end) - 1)
+            self._late.append(late_us)
 
     def _take_events_of_threads(self) -> bool:
         """Record what native threads have fired; True if that was anything, because its ends are older than others."""
@@ -240,6 +259,7 @@ class Recorder:
         self._add_bytes(size_bytes(event.response_length))
         self._add_duration(duration)
         self._add_end(event.end)
+        self._take_lateness()
 
     def _read_guarded(self, response: Any) -> tuple[int, int]:
         try:
@@ -281,7 +301,7 @@ class Recorder:
         return tuple((text_of(method), text_of(label)) for method, label in self._names)
 
     def _clear(self) -> None:
-        for column in self._columns:
+        for column in (*self._columns, self._late_rows, self._late):
             del column[:]
         self._logged_requests.clear()
         self._names.clear()

@@ -103,16 +103,13 @@ class WaitingUsers:
     """The users of this process that wait for an arrival, by class: whoever has waited longest is woken first.
 
     ``lateness_us``: by greenlet, how late the iteration began whose first request has not been recorded yet.
-    ``missed``: how many were killed or stopped when they had been chosen and not begun.
     """
 
     def __init__(self) -> None:
-        self.missed = 0
         self.lateness_us: dict[Any, int] = {}
         self._waiting: dict[type[User], deque[Any]] = {}
         self._settled: dict[type[User], set[Any]] = {}
         self._hub = gevent.get_hub()
-        self._run_soon = self._hub.loop.run_callback
 
     @property
     def settled(self) -> int:
@@ -120,13 +117,16 @@ class WaitingUsers:
         return sum(map(len, self._settled.values()))
 
     def wake(self, due_ns: int, choices: random.Random) -> bool:
-        """Let a user begin the iteration that is due (perf_counter, ns); False if none of the chosen class waits."""
+        """Let a user begin the iteration that is due (perf_counter, ns); False if none of the chosen class waits.
+
+        Only the loop's own greenlet may call it: it comes back when the user waits for its first answer.
+        """
         chosen = self._chosen(choices)
         waiting, settled = self._waiting.get(chosen), self._settled.get(chosen, ())
         while waiting:
             greenlet = waiting.popleft()
-            if greenlet in settled:
-                self._run_soon(self._resume, chosen, greenlet, due_ns)
+            if greenlet in settled and greenlet.args:  # of one that is being killed, gevent has taken them away
+                greenlet.switch(due_ns)
                 return True
         return False
 
@@ -144,18 +144,8 @@ class WaitingUsers:
         except BaseException:
             self._settled[kind].discard(greenlet)  # it may still be busy in on_stop, where nobody may wake it
             raise
-        if user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001
-            self.missed += 1
-            raise StopUser
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
         self.lateness_us[greenlet] = max(0, time.perf_counter_ns() - due_ns) // NS_PER_US
-
-    def _resume(self, kind: type[User], greenlet: Any, due_ns: int) -> None:
-        """Wake it, unless it has been killed since it was chosen."""
-        if greenlet in self._settled[kind]:
-            greenlet.switch(due_ns)
-        else:
-            self.missed += 1
 
     def ends(self, user: User) -> None:
         """A user has ended, here in its own greenlet; if it waits, nobody wakes it any more."""

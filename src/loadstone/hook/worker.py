@@ -16,7 +16,6 @@ from loadstone.domain.event import Orphaned, WorkerQuit
 from loadstone.hook import unreported
 from loadstone.hook.aborted import watch_ends
 from loadstone.hook.arrival_plan import ArrivalPlan
-from loadstone.hook.arrival_recorder import ArrivalRecorder
 from loadstone.hook.arrival_worker import ArrivalWorker
 from loadstone.hook.ending import who_stops
 from loadstone.hook.exception_log import ExceptionLog
@@ -160,7 +159,7 @@ class WorkerHook:
         runner = self._environment.runner
         own_id = runner.client_id if isinstance(runner, WorkerRunner) else _LOCAL_ID
         self._arrivals = ArrivalWorker(self._environment, run, own_id, self._now_ns, self._clock_offset_ms)
-        return ArrivalRecorder(self._arrivals.users.lateness_us)
+        return Recorder(self._arrivals.users.lateness_us)
 
     def _arrival_counts(self) -> ArrivalCounts | None:
         return self._arrivals.counts if self._arrivals else None

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 RATES: Final = (100, 1_000, 5_000)
 SECONDS: Final = int(os.environ.get("LOADSTONE_BENCH_SECONDS", "60"))
 ROUNDS: Final = int(os.environ.get("LOADSTONE_BENCH_ROUNDS", "5"))
-COST_RATE, COST_USERS, COST_SECONDS = 1_000, 100, 15
+COST_RATES: Final = (1_000, 4_000)
+COST_SECONDS, COST_WARMUP_S = 10, 5
 CLOSED: Final = Path(__file__).with_name("closed.py")
 STALLING: Final = SCENARIOS.parent / "stalling_server.py"
 PERIOD_S, STALL_S, STALL_RATE = 10.0, 1.0, 200
@@ -117,33 +118,38 @@ def gap_lines(rate: int, run: LoadstoneRun) -> list[str]:
     return lines
 
 
-def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path):
-    """CPU of the one worker in its window, as it measures itself, for each request."""
-    load = ("--host", nginx.url, "-t", f"{COST_SECONDS}s", "--workers", "1")
-    rest = {"BENCH_REST_S": str(COST_USERS / COST_RATE)}
-    runs = {
-        BASE: (CLOSED, ("-u", str(COST_USERS), "-r", "500"), rest),
-        "open, Poisson": (SCENARIOS / "arrives.py", ("--rate", f"{COST_RATE}/s"), {}),
-        "open, constant": (SCENARIOS / "arrives.py", ("--rate", f"{COST_RATE}/s", "--arrivals", "constant"), {}),
+@pytest.mark.parametrize("rate", COST_RATES)
+def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path, rate: int):
+    """CPU of the one worker in its window, as it measures itself, per request, when every connection is open."""
+    runs_s = f"{COST_SECONDS + COST_WARMUP_S}s"
+    load = ("--host", nginx.url, "-t", runs_s, "--warmup", f"{COST_WARMUP_S}s", "--workers", "1")
+    users = str(rate // 10)
+    arrives = (SCENARIOS / "arrives.py", ("--rate", f"{rate}/s"))
+    as_many = (*arrives[1], "--max-users", users)
+    runs: dict[str, tuple[Path, tuple[str, ...], dict[str, str]]] = {
+        BASE: (CLOSED, ("-u", users, "-r", "1000"), {"BENCH_REST_S": "0.1"}),
+        "open, Poisson, as many users": (arrives[0], as_many, {}),
+        "open, constant, as many users": (arrives[0], (*as_many, "--arrivals", "constant"), {}),
+        "open, Poisson, users for two seconds": (*arrives, {}),
         "closed, 20 users without a rest": (CLOSED, ("-u", "20", "-r", "500"), {}),
     }
     costs: dict[str, list[float]] = {name: [] for name in (*runs, *([VEGETA] if vegeta() else []))}
     for turn in range(ROUNDS):
-        for name, (scenario, model, variables) in runs.items():
-            found = recorded(tmp_path / f"{turn}-{len(name)}", scenario, *load, *model, **variables).run_json()
+        for at, (name, (scenario, model, variables)) in enumerate(runs.items()):
+            found = recorded(tmp_path / f"{turn}-{at}", scenario, *load, *model, **variables).run_json()
             per_second = found["summary"]["window"]["total"]["rps"]
             costs[name].append(1e4 * found["worker_health"][0]["cpu_pct"] / per_second)
         if vegeta():
-            costs[VEGETA].append(vegeta_cost(nginx.url))
+            costs[VEGETA].append(vegeta_cost(nginx.url, rate))
     base = costs[BASE]
-    print(f"\n\n{COST_RATE:,} requests/s on one worker with everything recorded, {ROUNDS} interleaved rounds\n")
+    print(f"\n\n{rate:,} requests/s on one worker with everything recorded, {ROUNDS} interleaved rounds\n")
     print("| generator | us of CPU per request | x closed at the same rate |\n|---|---|---|")
     for name, mine in costs.items():
         ratios = [cost / closed for cost, closed in zip(mine, base, strict=True)]
         print(f"| {name} | {spread(mine, 1)} | {spread(ratios)} |")
 
 
-BASE: Final = f"closed, {COST_USERS} users that rest for 50 to 150 ms"
+BASE: Final = "closed, users that rest for 50 to 150 ms"
 VEGETA: Final = "vegeta (Go), constant"
 
 
@@ -152,14 +158,14 @@ def vegeta() -> str | None:
     return os.environ.get("LOADSTONE_BENCH_VEGETA") or shutil.which("vegeta")
 
 
-def vegeta_cost(url: str) -> float:
-    """CPU in us for each request of vegeta at the same rate."""
+def vegeta_cost(url: str, rate: int) -> float:
+    """CPU in us for each request of vegeta."""
     before = os.times()
-    attack = [str(vegeta()), "attack", f"-rate={COST_RATE}/s", f"-duration={COST_SECONDS}s", "-output=/dev/null"]
+    attack = [str(vegeta()), "attack", f"-rate={rate}/s", f"-duration={COST_SECONDS}s", "-output=/dev/null"]
     subprocess.run(attack, input=f"GET {url}/call\n", text=True, check=True)
     after = os.times()
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return 1e6 * cpu_s / (COST_RATE * COST_SECONDS)
+    return 1e6 * cpu_s / (rate * COST_SECONDS)
 
 
 def spread(values: list[float], digits: int = 2) -> str:
