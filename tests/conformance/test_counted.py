@@ -216,7 +216,7 @@ def work(user):
     assert compared.run.run_json()["unreported"] == 0
 
 
-@pytest.mark.conforms("tasks that raise", "equal; `exceptions==0` judges them, else they are a notice")
+@pytest.mark.conforms("tasks that raise", "equal; `exceptions==0` judges them, else Locust's exit code does")
 @pytest.mark.parametrize("judged", [True, False])
 def test_tasks_that_raise(threefold: Threefold, judged: bool):
     source = three_classes("""
