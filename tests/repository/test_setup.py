@@ -69,6 +69,71 @@ WARNING: something odd
     assert load("requirements/install.py").transport_settings(listing) == expected
 
 
+def test_uv_reaches_packages_as_pip_does_unless_it_is_told_otherwise():
+    pip = {
+        "PIP_INDEX_URL": "https://mirror.example/simple",
+        "PIP_FIND_LINKS": "/wheels https://wheels.example/",
+        "PIP_CERT": "/ca.pem",
+        "PIP_PROXY": "http://proxy.example:3128",
+        "PIP_TIMEOUT": "9",
+    }
+    own = {
+        "HOME": "/somewhere",
+        "UV_DEFAULT_INDEX": "https://own.example/simple",
+        "UV_CONSTRAINT": "c.txt",
+        "PIP_TARGET": "/x",
+    }
+    assert load("requirements/install.py").uv_environment(pip, own) == {
+        "HOME": "/somewhere",
+        "UV_DEFAULT_INDEX": "https://own.example/simple",
+        "UV_FIND_LINKS": "/wheels,https://wheels.example/",
+        "SSL_CERT_FILE": "/ca.pem",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "UV_HTTP_TIMEOUT": "9",
+        "UV_NO_CONFIG": "1",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }
+
+
+def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
+    lock = tmp_path / "dev.txt"
+    hashes = "    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+    lock.write_text(f"urllib3==2.6.1 \\\n{hashes}uv==0.9.1 \\\n{hashes}    # via loadstone\nuvicorn==0.1 \\\n{hashes}")
+    assert load("requirements/install.py").locked("uv", lock) == f"uv==0.9.1 \\\n{hashes}"
+    requirement, *found = load("requirements/install.py").locked("uv", ROOT / "requirements" / "dev.txt").splitlines()
+    assert requirement.startswith("uv==")
+    assert found
+    assert all(line.lstrip().startswith("--hash=sha256:") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("uv_code", "pip_code", "said"), [(0, 1, ""), (2, 0, "so pip tries"), (2, 1, "needs a package")]
+)
+def test_pip_installs_what_uv_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, uv_code, pip_code, said
+):
+    install = load("requirements/install.py")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uv").touch()
+    tried: list[str] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        tried.append("pip" if "-m" in command else "uv")
+        return subprocess.CompletedProcess(command, pip_code if tried[-1] == "pip" else uv_code)
+
+    monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(install.subprocess, "run", run)
+    message = ""
+    try:
+        install.install_with_any("-r", "set.txt", settings={})
+    except SystemExit as end:
+        message = str(end)
+    assert said in capsys.readouterr().out + message
+    assert tried == (["uv"] if uv_code == 0 else ["uv", "pip"])
+    assert bool(message) == (uv_code != 0 and pip_code != 0)
+
+
 def test_without_apt_the_fetcher_says_so(tmp_path: Path):
     script = tmp_path / "tests" / "services" / "fetch.py"
     script.parent.mkdir(parents=True)
