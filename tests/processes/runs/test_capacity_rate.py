@@ -29,10 +29,10 @@ ON_P95 = ("--objective", "p95<1s")
 @pytest.mark.timeout(500)
 def test_the_most_arrivals_are_found_and_a_killed_study_goes_on_where_it_was(new_run, counting_server: CountingServer):
     counting_server.configure(most=HELD)
-    bounds = ("--rate", "1200/m", "--at-least", "3600/h", "--at-most", "32/s")
+    bounds = ("--rate", "1200/m", "--at-least", "3600/h", "--at-most", "2000/s")
     run = new_run("hurried", "--host", counting_server.url, *FIND, *bounds, verb="capacity").start()
     before, resumed = killed_and_resumed(run, new_run)
-    asked = {"find": "rate", "at_least": 1.0, "at_most": 32.0, "first": 20.0, "spread": "constant", "max_users": 60}
+    asked = {"find": "rate", "at_least": 1.0, "at_most": 2000.0, "first": 20.0, "spread": "constant", "max_users": 60}
     assert before["question"] == asked
 
     study = study_of(run)
@@ -63,7 +63,7 @@ def test_the_most_arrivals_are_found_and_a_killed_study_goes_on_where_it_was(new
     other = new_run(None, "--resume", "latest", "--at-most", "30/s", "--arrivals", "poisson", verb="capacity")
     other.folder = run.folder
     assert other.run() == 2, other.output
-    assert "--at-most differs, which was 32/s, and is 30/s" in " ".join(other.output.split())
+    assert "--at-most differs, which was 2000/s, and is 30/s" in " ".join(other.output.split())
     assert "--arrivals differs, which was constant, and is poisson" in " ".join(other.output.split())
 
 
