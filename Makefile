@@ -158,7 +158,7 @@ $(DEV_SET): requirements/dev.txt $(LOCKED)
 	@$(PY) -I requirements/install.py dev
 	@touch $@
 
-# uv compiles the locks and nothing else, so it is there even when the locks are being repaired.
+# To compile the locks, uv comes without them, so it is there even when they are being repaired.
 $(VENV)/.uv: $(VENV)/.made
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^    "\(uv>=[^"]*\)".*/\1/p' pyproject.toml)"
 	@touch $@

@@ -3,7 +3,7 @@
 Usage: ``python -I requirements/install.py run|dev``. A set that is already there, by the digest of its lock, costs
 nothing. uv installs it, because it needs a quarter of pip's time; where uv cannot be had or fails, pip does.
 
-Of the person's configuration of pip and uv only what says *how packages are reached* is kept (mirror, proxy,
+Of the person's pip configuration only what says *how packages are reached* is kept, for uv too (mirror, proxy,
 certificates); anything that would change *what is installed and where* (``user``, ``target``, ``constraint``, ...)
 is left out, so it cannot break the installation.
 """
@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,12 @@ TRANSPORT = (
 )
 
 
+FAILED = (
+    "loadstone: the installation failed, the reason is above. It needs a package index: check the network, "
+    "or set PIP_INDEX_URL to a mirror, and run make again; what is installed already is kept."
+)
+BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where pip looks for certificates, if its configuration names none."""
 AS_UV = {
     "PIP_CERT": ("SSL_CERT_FILE",),
     "PIP_CLIENT_CERT": ("SSL_CLIENT_CERT",),
@@ -51,7 +58,6 @@ AS_UV = {
     "PIP_EXTRA_INDEX_URL": ("UV_INDEX",),
     "PIP_FIND_LINKS": ("UV_FIND_LINKS",),
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX",),
-    "PIP_KEYRING_PROVIDER": ("UV_KEYRING_PROVIDER",),
     "PIP_NO_CACHE_DIR": ("UV_NO_CACHE",),
     "PIP_NO_INDEX": ("UV_NO_INDEX",),
     "PIP_PROXY": ("HTTPS_PROXY", "HTTP_PROXY"),
@@ -59,22 +65,7 @@ AS_UV = {
     "PIP_TIMEOUT": ("UV_HTTP_TIMEOUT",),
     "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST",),
 }
-"""What uv calls pip's transport options; pip's other ones have no counterpart."""
-OF_UV = (
-    "UV_CACHE_DIR",
-    "UV_DEFAULT_INDEX",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_HTTP_TIMEOUT",
-    "UV_INDEX",
-    "UV_INDEX_URL",
-    "UV_INSECURE_HOST",
-    "UV_KEYRING_PROVIDER",
-    "UV_NATIVE_TLS",
-    "UV_OFFLINE",
-    "UV_SYSTEM_CERTS",
-)
-"""The transport options of uv itself; a mirror that they name takes the place of pip's."""
+"""What uv calls pip's transport options; those that need more than a new name are in `uv_environment`."""
 
 
 def transport_settings(listing: str) -> dict[str, str]:
@@ -109,14 +100,27 @@ def pip_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 def uv_environment(settings: dict[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for uv: ``own``, reduced to the transport, and that of pip where it says nothing."""
-    clean = {key: value for key, value in own.items() if not key.startswith(("UV_", "PIP_")) or key in OF_UV}
-    for option, value in settings.items():
-        for variable in AS_UV.get(option, ()):
-            # pip separates several by blanks, uv the folders of packages by commas.
-            clean.setdefault(variable, ",".join(value.split()) if variable == "UV_FIND_LINKS" else value)
+    """Return the environment for uv: ``own`` without what pip and uv read, and pip's transport in uv's words."""
+    clean = {key: value for key, value in own.items() if not key.startswith(("UV_", "PIP_"))}
     # Hashes decide what is installed, so it may come from any index that has it, as with pip.
-    return clean | {"UV_NO_CONFIG": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    clean |= {"UV_NO_CONFIG": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    if bundle := next((own[name] for name in BUNDLES if own.get(name)), None):
+        clean["SSL_CERT_FILE"] = bundle
+    for option, value in settings.items():
+        clean |= dict.fromkeys(AS_UV.get(option, ()), value)
+    if "SSL_CERT_FILE" not in clean:
+        clean["UV_SYSTEM_CERTS"] = "1"  # uv brings certificates of its own, which no company's proxy is among
+    if "UV_FIND_LINKS" in clean:
+        clean["UV_FIND_LINKS"] = ",".join(clean["UV_FIND_LINKS"].split())
+    if "UV_HTTP_TIMEOUT" in clean:
+        clean["UV_HTTP_TIMEOUT"] = str(ceil(float(clean["UV_HTTP_TIMEOUT"])))
+    if settings.get("PIP_KEYRING_PROVIDER") == "subprocess":
+        clean["UV_KEYRING_PROVIDER"] = "subprocess"  # the only one of pip's that uv has
+    if "PIP_CACHE_DIR" in settings:
+        clean["UV_CACHE_DIR"] = str(Path(settings["PIP_CACHE_DIR"]) / "uv")
+    elif "UV_CACHE_DIR" in own:
+        clean["UV_CACHE_DIR"] = own["UV_CACHE_DIR"]
+    return clean
 
 
 def locked(package: str, lock: Path) -> str:
@@ -141,7 +145,6 @@ def uv_install(*arguments: str, settings: dict[str, str]) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             only = Path(folder) / "uv.txt"
             only.write_text(locked("uv", ROOT / "requirements" / f"{SUPERSET}.txt"))
-            # Where it cannot be had, pip says so again for the set itself.
             wanted = ("--require-hashes", "--no-deps", "--no-compile", "--only-binary", ":all:", "-r", str(only))
             if not pip_install(*wanted, settings=settings):
                 return False
@@ -149,20 +152,21 @@ def uv_install(*arguments: str, settings: dict[str, str]) -> bool:
     if not sys.stderr.isatty():
         command.append("--quiet")  # without a terminal it lists what it has installed, and nothing meanwhile
     environment = uv_environment(settings, os.environ)
-    return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == 0
+    try:
+        return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == 0
+    except OSError as error:  # half of a file, or one that may not be run
+        print(f"loadstone: {uv}: {error.strerror}", file=sys.stderr)
+        return False
 
 
-def install_with_any(*arguments: str, settings: dict[str, str]) -> None:
-    """Install with uv, or else with pip, or end with what to do."""
-    if uv_install(*arguments, settings=settings):
-        return
+def install_set(name: str, settings: dict[str, str]) -> bool:
+    """Install a locked set with uv, or else with pip; whether it succeeded."""
+    wanted = ("--require-hashes", "--no-deps", "-r", f"requirements/{name}.txt")
+    if uv_install(*wanted, settings=settings):
+        return True
     print("loadstone: uv could not install it, so pip tries; this takes a minute or two ...", flush=True)
     # Compiling all modules beforehand takes longer than all the rest (87 s instead of 39 s): the first import does.
-    if not pip_install("--no-compile", *arguments, settings=settings):
-        sys.exit(
-            "loadstone: the installation failed, the reason is above. It needs a package index: check the network, "
-            "or set PIP_INDEX_URL to a mirror, and run make again; what is installed already is kept.",
-        )
+    return pip_install("--no-compile", *wanted, settings=settings)
 
 
 def digest(path: Path) -> str:
@@ -175,13 +179,19 @@ def install(name: str) -> None:
     installed = json.loads(STATE.read_text()) if STATE.exists() else {}
     locks = {lock: digest(ROOT / "requirements" / f"{lock}.txt") for lock in (name, SUPERSET)}
     project = digest(ROOT / "pyproject.toml")
+    has_set = any(installed.get(lock) == locks[lock] for lock in locks)
+    if has_set and installed.get("project") == project:
+        return
     settings = transport()
-    if not any(installed.get(lock) == locks[lock] for lock in locks):
+    if not has_set:
         print(f"Installing requirements/{name}.txt (hash-checked; half a minute the first time) ...", flush=True)
-        install_with_any("--require-hashes", "--no-deps", "-r", f"requirements/{name}.txt", settings=settings)
+        if not install_set(name, settings):
+            sys.exit(FAILED)
         installed = {name: locks[name]}  # whatever an earlier lock had put there may have been replaced
     if installed.get("project") != project:
-        install_with_any("--no-deps", "--no-build-isolation", "--editable", ".", settings=settings)
+        # Needs no network, so pip, which is there, is as good.
+        if not pip_install("--no-deps", "--no-build-isolation", "--editable", ".", settings=settings):
+            sys.exit(FAILED)
         installed["project"] = project
     STATE.write_text(json.dumps(installed))
 

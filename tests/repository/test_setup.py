@@ -69,31 +69,41 @@ WARNING: something odd
     assert load("requirements/install.py").transport_settings(listing) == expected
 
 
-def test_uv_reaches_packages_as_pip_does_unless_it_is_told_otherwise():
+def test_uv_reaches_packages_as_pip_does():
     pip = {
         "PIP_INDEX_URL": "https://mirror.example/simple",
         "PIP_FIND_LINKS": "/wheels https://wheels.example/",
         "PIP_CERT": "/ca.pem",
         "PIP_PROXY": "http://proxy.example:3128",
-        "PIP_TIMEOUT": "9",
+        "PIP_TIMEOUT": "9.5",
+        "PIP_KEYRING_PROVIDER": "import",
+        "PIP_CACHE_DIR": "/scratch",
     }
-    own = {
-        "HOME": "/somewhere",
-        "UV_DEFAULT_INDEX": "https://own.example/simple",
-        "UV_CONSTRAINT": "c.txt",
-        "PIP_TARGET": "/x",
-    }
+    own = {"LANG": "C", "UV_CONSTRAINT": "c.txt", "PIP_TARGET": "/x", "HTTPS_PROXY": "http://other.example"}
     assert load("requirements/install.py").uv_environment(pip, own) == {
-        "HOME": "/somewhere",
-        "UV_DEFAULT_INDEX": "https://own.example/simple",
+        "LANG": "C",
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "UV_FIND_LINKS": "/wheels,https://wheels.example/",
         "SSL_CERT_FILE": "/ca.pem",
         "HTTPS_PROXY": "http://proxy.example:3128",
         "HTTP_PROXY": "http://proxy.example:3128",
-        "UV_HTTP_TIMEOUT": "9",
+        "UV_HTTP_TIMEOUT": "10",
+        "UV_CACHE_DIR": "/scratch/uv",
         "UV_NO_CONFIG": "1",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "certificates"),
+    [
+        ({}, {"UV_SYSTEM_CERTS": "1"}),
+        ({"REQUESTS_CA_BUNDLE": "/company.pem"}, {"SSL_CERT_FILE": "/company.pem"}),
+    ],
+)
+def test_uv_trusts_whom_pip_trusts(own: dict[str, str], certificates: dict[str, str]):
+    found = load("requirements/install.py").uv_environment({}, own)
+    assert {key: value for key, value in found.items() if key in {"UV_SYSTEM_CERTS", "SSL_CERT_FILE"}} == certificates
 
 
 def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
@@ -107,31 +117,35 @@ def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
     assert all(line.lstrip().startswith("--hash=sha256:") for line in found)
 
 
-@pytest.mark.parametrize(
-    ("uv_code", "pip_code", "said"), [(0, 1, ""), (2, 0, "so pip tries"), (2, 1, "needs a package")]
-)
-def test_pip_installs_what_uv_cannot(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, uv_code, pip_code, said
-):
+@pytest.mark.parametrize("uv_works", [True, False])
+def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv_works: bool):
     install = load("requirements/install.py")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "uv").touch()
-    tried: list[str] = []
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\nexit 2\n" if uv_works else "half of a program")
+    uv.chmod(0o755)
+    by_pip: list[tuple[str, ...]] = []
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        tried.append("pip" if "-m" in command else "uv")
-        return subprocess.CompletedProcess(command, pip_code if tried[-1] == "pip" else uv_code)
+    def pip_install(*arguments: str, settings: dict[str, str]) -> bool:
+        by_pip.append(arguments)
+        return True
 
     monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(install.subprocess, "run", run)
-    message = ""
-    try:
-        install.install_with_any("-r", "set.txt", settings={})
-    except SystemExit as end:
-        message = str(end)
-    assert said in capsys.readouterr().out + message
-    assert tried == (["uv"] if uv_code == 0 else ["uv", "pip"])
-    assert bool(message) == (uv_code != 0 and pip_code != 0)
+    monkeypatch.setattr(install, "pip_install", pip_install)
+    assert install.install_set("run", {})
+    assert by_pip == [("--no-compile", "--require-hashes", "--no-deps", "-r", "requirements/run.txt")]
+
+
+def test_pip_is_left_alone_where_uv_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install = load("requirements/install.py")
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\n')
+    uv.chmod(0o755)
+    monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(install, "pip_install", None)
+    assert install.install_set("run", {})
+    assert "--require-hashes --no-deps -r requirements/run.txt" in (tmp_path / "said").read_text()
 
 
 def test_without_apt_the_fetcher_says_so(tmp_path: Path):

@@ -24,7 +24,7 @@ __all__ = ["ArrivalWorker"]
 _LOOK_EVERY_NS: Final = 50 * NS_PER_MS
 """A plan that ends an epoch early must be seen before what would have come next."""
 _YIELD_AFTER: Final = 16
-"""Iterations that begin one after the other before users get their turn."""
+"""Iterations that begin one after the other before the loop reads answers again."""
 _NEVER_NS: Final = 1 << 62
 _MEASURED_WITHIN_NS: Final = 5 * NS_PER_S
 """How long to wait for the offset of this process's clock, where the stream server does not answer."""
@@ -80,6 +80,7 @@ class ArrivalWorker:
         self._share: _Share | None = None
         self._following: deque[_Share] = deque()
         self._sent = self._not_sent = self._cut_off = 0
+        self._stopped = False
         make_users_wait(self.users, environment.user_classes)
         self._alarm = PreciseAlarm(self._begin_iterations)
         self._alarm.set(time.perf_counter_ns())
@@ -128,8 +129,9 @@ class ArrivalWorker:
 
     def stop(self) -> None:
         """Begin no more iterations; those that are due by now, and have not begun, are cut off."""
-        if not self._alarm.is_open:
+        if self._stopped:
             return
+        self._stopped = True
         self._alarm.close()
         last_ns = min(time.perf_counter_ns(), self._ends_ns)
         while self._due_ns() <= last_ns and self._share is not None:
@@ -156,6 +158,8 @@ class ArrivalWorker:
             if due_ns > now_ns:
                 return min(due_ns, now_ns + _LOOK_EVERY_NS)
             self._begin_one()
+            if self._stopped:  # by the user that has just begun
+                break
         return time.perf_counter_ns()
 
     def _due_ns(self) -> int:
@@ -172,8 +176,9 @@ class ArrivalWorker:
         share = self._share
         if share is None or share.choices is None:
             return
-        if self.users.wake(share.next_ns, share.choices):
+        due_ns = share.next_ns
+        share.advance()  # before the user has its turn, who may stop the run
+        if self.users.wake(due_ns, share.choices):
             self._sent += 1
         else:
             self._not_sent += 1
-        share.advance()

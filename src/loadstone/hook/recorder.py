@@ -168,6 +168,7 @@ class Recorder:
             values = (request_type, name, response_time, response_length, response, exception)
             event = RequestEvent(end, *values)
             self._record_any(event)
+            self._take_lateness()
             self._note_odd(event.describe())
 
     def log_request(self, method: Any, name: Any, response_time: Any, content_length: Any) -> None:
@@ -259,7 +260,6 @@ class Recorder:
         self._add_bytes(size_bytes(event.response_length))
         self._add_duration(duration)
         self._add_end(event.end)
-        self._take_lateness()
 
     def _read_guarded(self, response: Any) -> tuple[int, int]:
         try:

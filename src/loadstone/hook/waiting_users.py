@@ -108,7 +108,8 @@ class WaitingUsers:
     def __init__(self) -> None:
         self.lateness_us: dict[Any, int] = {}
         self._waiting: dict[type[User], deque[Any]] = {}
-        self._settled: dict[type[User], set[Any]] = {}
+        self._settled: dict[type[User], dict[Any, bool]] = {}
+        """Greenlets of users that have waited and not ended, and whether they were started with arguments."""
         self._hub = gevent.get_hub()
 
     @property
@@ -119,15 +120,17 @@ class WaitingUsers:
     def wake(self, due_ns: int, choices: random.Random) -> bool:
         """Let a user begin the iteration that is due (perf_counter, ns); False if none of the chosen class waits.
 
-        Only the loop's own greenlet may call it: it comes back when the user waits for its first answer.
+        Only the loop's own greenlet may call it: it comes back when the user first waits, for whatever it is, or ends.
         """
         chosen = self._chosen(choices)
-        waiting, settled = self._waiting.get(chosen), self._settled.get(chosen, ())
+        waiting, settled = self._waiting.get(chosen), self._settled.get(chosen, {})
         while waiting:
             greenlet = waiting.popleft()
-            if greenlet in settled and greenlet.args:  # of one that is being killed, gevent has taken them away
-                greenlet.switch(due_ns)
-                return True
+            had_arguments = settled.get(greenlet)
+            if had_arguments is None or (had_arguments and not greenlet.args):
+                continue  # it has ended, or is being killed: gevent takes the arguments away at once
+            greenlet.switch(due_ns)
+            return True
         return False
 
     def wait(self, user: User) -> None:
@@ -136,13 +139,13 @@ class WaitingUsers:
             raise StopUser
         greenlet, kind = gevent.getcurrent(), type(user)
         self.lateness_us.pop(greenlet, None)
-        self._settled.setdefault(kind, set()).add(greenlet)
+        self._settled.setdefault(kind, {})[greenlet] = bool(getattr(greenlet, "args", ()))
         self._waiting.setdefault(kind, deque()).append(greenlet)
         user._state = LOCUST_STATE_WAITING  # noqa: SLF001
         try:
             due_ns = self._hub.switch()
         except BaseException:
-            self._settled[kind].discard(greenlet)  # it may still be busy in on_stop, where nobody may wake it
+            self._settled[kind].pop(greenlet, None)  # it may still be busy in on_stop, where nobody may wake it
             raise
         user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
         self.lateness_us[greenlet] = max(0, time.perf_counter_ns() - due_ns) // NS_PER_US
@@ -151,7 +154,7 @@ class WaitingUsers:
         """A user has ended, here in its own greenlet; if it waits, nobody wakes it any more."""
         greenlet = gevent.getcurrent()
         self.lateness_us.pop(greenlet, None)
-        self._settled.get(type(user), set()).discard(greenlet)
+        self._settled.get(type(user), {}).pop(greenlet, None)
 
     def _chosen(self, choices: random.Random) -> Any:
         """A class of users, by how many of them there are: their weights are in that already."""

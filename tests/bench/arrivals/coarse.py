@@ -1,4 +1,4 @@
-"""One quick request per arrival, rung by timers of gevent, as where Linux has none to give, and in closed runs."""
+"""One quick request per arrival, driven by gevent's timers, as on systems without timerfd, and as in closed runs."""
 
 from locust import task
 

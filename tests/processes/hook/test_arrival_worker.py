@@ -99,6 +99,33 @@ def test_what_is_due_after_the_master_has_stopped_the_run_is_not_cut_off(worker:
     assert worker.counts == (20, 0, 0, 20)
 
 
+def test_what_is_due_after_the_alarm_has_failed_is_cut_off(worker: ArrivalWorker):
+    def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    worker.users.wake = fail
+    worker.take(plan(zero_ns=time.time_ns() - NS, until_s=0.5))
+    gevent.sleep(0.1)
+    worker.stop()
+    assert worker.counts == (24, 0, 0, 24), "all but the one that failed"
+
+
+def test_an_iteration_that_stops_the_run_as_its_first_act_is_sent_and_the_rest_cut_off(worker: ArrivalWorker):
+    begun: list[int] = []
+
+    def begin(due_ns: int, _: random.Random) -> bool:
+        begun.append(due_ns)
+        if len(begun) == 3:
+            worker.stop()
+        return True
+
+    worker.users.wake = begin
+    worker.take(plan(zero_ns=time.time_ns() - NS, until_s=0.5))
+    gevent.sleep(0.1)
+    assert len(begun) == 3
+    assert worker.counts == (25, 3, 0, 22)
+
+
 class Waiter(User):
     wait_time = constant(1000)
     log: list[str]
@@ -205,6 +232,18 @@ def test_a_user_that_is_killed_while_it_waits_is_not_woken_in_its_on_stop(users)
     gevent.sleep(0.3)
     assert (user.log, other.log) == (["stopped"], ["work"])
     assert waiting.settled == 1
+
+
+def test_a_user_that_was_started_another_way_is_woken_as_others_are(users):
+    waiting, _ = users
+    user = Waiter(Environment(user_classes=[Waiter]))
+    user.log = []
+    greenlet = gevent.spawn(user.run)
+    gevent.sleep(0.05)
+    for _ in range(2):
+        assert wake(waiting)
+    assert user.log == ["work"] * 2
+    greenlet.kill()
 
 
 def test_a_user_that_is_being_killed_is_not_chosen(users):
