@@ -1,7 +1,7 @@
 """Install one locked requirement set and the package itself into the environment of this interpreter.
 
 Usage: ``python -I requirements/install.py run|dev``. A set that is already there, by the digest of its lock, costs
-nothing. uv installs it, because it needs a quarter of pip's time; where uv cannot be had or fails, pip does.
+nothing. uv installs it, because it needs a fraction of pip's time; where uv cannot be had or fails, pip does.
 
 Of the person's pip configuration only what says *how packages are reached* is kept, for uv too (mirror, proxy,
 certificates); anything that would change *what is installed and where* (``user``, ``target``, ``constraint``, ...)

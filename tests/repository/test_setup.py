@@ -117,12 +117,12 @@ def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
     assert all(line.lstrip().startswith("--hash=sha256:") for line in found)
 
 
-@pytest.mark.parametrize("uv_works", [True, False])
-def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv_works: bool):
+@pytest.mark.parametrize("uv_starts", [True, False])
+def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv_starts: bool):
     install = load("requirements/install.py")
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
-    uv.write_text("#!/bin/sh\nexit 2\n" if uv_works else "half of a program")
+    uv.write_text("#!/bin/sh\nexit 2\n" if uv_starts else "half of a program")
     uv.chmod(0o755)
     by_pip: list[tuple[str, ...]] = []
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from types import SimpleNamespace
 
+import gevent
 import gevent.monkey
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.batch import UNTIMED, Batch, decode_batch, encode_batch
+from loadstone.domain.batch import NO_INTENT, UNTIMED, Batch, decode_batch, encode_batch
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.rollup import MAX_DURATION_US
 from loadstone.hook.odd_event import MAX_BYTES
@@ -351,3 +352,26 @@ def test_a_secret_at_the_place_where_an_error_is_cut_is_masked(length: int):
     (error,) = recorder.take().errors
     assert "hunter2" not in error
     assert len(error) <= 1024
+
+
+def test_the_first_request_of_an_iteration_takes_its_lateness_and_no_other_one():
+    lateness_us = {gevent.getcurrent(): 70, "another user": 9}
+    recorder = Recorder(lateness_us)
+    recorder.record("GET", "/first", 1.0, 10)
+    recorder.record("GET", "/second", 1.0, 10)
+    lateness_us[gevent.getcurrent()] = 80
+    recorder.record("GET", "/odd", "three", 10)
+    taken = recorder.take()
+    assert taken.columns.late_us.tolist() == [70, NO_INTENT, 80]
+    assert taken.odd == 1
+    assert lateness_us == {"another user": 9}
+    recorder.record("GET", "/later", 1.0, 10)
+    assert recorder.take().columns.late_us.tolist() == [NO_INTENT]
+
+
+def test_an_error_that_was_logged_without_a_request_has_no_lateness_whoever_takes_it():
+    lateness_us = {gevent.getcurrent(): 70}
+    recorder = Recorder(lateness_us)
+    recorder.log_error("GET", "/lone", "boom")
+    assert recorder.take().columns.late_us.tolist() == [NO_INTENT]
+    assert lateness_us == {gevent.getcurrent(): 70}
