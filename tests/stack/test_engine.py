@@ -11,7 +11,8 @@ import pytest
 
 from loadstone.compose.settings_file import problems_of_stack_file, values_of_stack_file
 from loadstone.settings import StackSettings, describe
-from loadstone.usage.docker_engine import DockerEngine, OomKills
+from loadstone.usage.docker_engine import DockerEngine
+from loadstone.usage.oom_kills import OomKills
 from support.compose_stack import ROOT
 from support.processes import wait_until
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PROJECT = "loadstone-kills"
 KILLS = 5
+RESTARTED = [f"restarted{number}" for number in range(8)]
+"""Of so many that end and start at once, the engine of a busy machine does not tell every kill."""
 TOO_MUCH = "x = bytearray(64 << 20); x[::4096] = b'x' * len(x[::4096])"
 KILLED_INSIDE = f"""
 import subprocess, sys, time
@@ -45,8 +48,8 @@ def kills(shared_stack: ComposeStack, door: Path) -> Iterator[OomKills]:
     wait_until(lambda: found.listens, "the door leads to the engine's events")
     yield found
     found.close()
-    for name in ("inside", "restarted"):
-        shared_stack.engine.docker("rm", "-f", f"{PROJECT}-{name}-1")
+    names = [f"{PROJECT}-{name}-1" for name in ("inside", "accident", *RESTARTED)]
+    shared_stack.engine.docker("rm", "-f", *names)
 
 
 def run_container(stack: ComposeStack, service: str, program: str, *options: str) -> None:
@@ -62,17 +65,22 @@ def run_container(stack: ComposeStack, service: str, program: str, *options: str
 @pytest.mark.attack(
     "real containers run out of memory: restarted by their policy, or in a child", "each kill is counted"
 )
-def test_every_kill_is_told_by_the_engine_through_its_door(shared_stack: ComposeStack, kills: OomKills):
+def test_every_kill_for_lack_of_memory_is_counted_and_no_other(shared_stack: ComposeStack, kills: OomKills):
+    run_container(shared_stack, "accident", "import time; time.sleep(600)")
     run_container(shared_stack, "inside", KILLED_INSIDE)
-    run_container(shared_stack, "restarted", TOO_MUCH, "--restart", f"on-failure:{KILLS - 1}")
+    for service in RESTARTED:
+        run_container(shared_stack, service, TOO_MUCH, "--restart", f"on-failure:{KILLS - 1}")
+    shared_stack.kill(f"{PROJECT}-accident-1")
+    expected = {(service, f"{service}-1"): KILLS for service in ("inside", *RESTARTED)}
     found = kills.take()
 
-    def all_told() -> bool:
+    def all_counted() -> bool:
         found.update(kills.take())
-        return sum(found.values()) >= 2 * KILLS
+        return sum(found.values()) >= sum(expected.values())
 
-    wait_until(all_told, f"all kills are told: {found}", timeout_s=120)
-    assert found == {("inside", "inside-1"): KILLS, ("restarted", "restarted-1"): KILLS}
+    wait_until(all_counted, "all kills are counted", timeout_s=120)
+    time.sleep(3)
+    assert found + kills.take() == expected
 
 
 def test_readings_come_through_the_door_with_the_engines_own_time(shared_stack: ComposeStack, door: Path):

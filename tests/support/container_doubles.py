@@ -122,11 +122,14 @@ class EngineDouble:
 
     def kill(self, container: Container) -> None:
         """Tell an out-of-memory kill of one container."""
-        about = {"ID": container.id, "Attributes": {**container.labels, "image": "i", "name": "p"}}
-        now_ns = time.time_ns()
-        event = {"status": "oom", "Type": "container", "Action": "oom", "Actor": about, "timeNano": now_ns}
+        container.oom += 1
+        self.tell(container, "oom")
+
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
+        """Tell an event of one container."""
+        about = {"ID": container.id, "Attributes": {**container.labels, "image": "i", "name": "p", **attributes}}
+        event = {"status": action, "Type": "container", "Action": action, "Actor": about, "timeNano": time.time_ns()}
         with self._changed:
-            container.oom += 1
             self.told.append(event)
             self._changed.notify_all()
 

@@ -1,45 +1,36 @@
-"""What the Docker Engine knows of containers: readings where no cAdvisor has any, and out-of-memory kills always.
+"""What the Docker Engine knows of containers, for where no cAdvisor has any readings.
 
 API 1.41 (Engine 20.10) or newer: https://docs.docker.com/reference/api/engine/version/v1.41/, "Get container stats
-based on resource usage" and "Monitor events". The working set is memory usage less the inactive page cache, as in
+based on resource usage". The working set is memory usage less the inactive page cache, as in
 cAdvisor.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import re
-import threading
 import time
-from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from loadstone.domain.time import NS_PER_S
-from loadstone.usage.reading import Reading, SourceError, get_from_socket, lines_from_socket
+from loadstone.usage.reading import Reading, SourceError, get_from_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DockerEngine", "OomKills", "cores_of", "reading_of"]
+__all__ = ["API", "LABEL", "DockerEngine", "cores_of", "filters", "loaded", "name_of", "reading_of"]
 
-_API: Final = "/v1.41"
-_LABEL: Final = "com.docker.compose."
+API: Final = "/v1.41"
+LABEL: Final = "com.docker.compose."
 _CONCURRENCY: Final = 32
 """The engine answers for a container when it has measured it next, which it does once a second."""
 _LIMITS_EVERY_S: Final = 10.0
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _INACTIVE: Final = ("total_inactive_file", "inactive_file")
 """Names in ``memory.stat`` of control groups, version 1 and 2."""
-_SILENT_S: Final = 90.0
-_OVERLAP_S: Final = 2.0
-_MOST_SEEN: Final = 10_000
-_AGAIN_AFTER_S: Final = 1.0
-
-log = logging.getLogger("loadstone.usage")
 
 
 class DockerEngine:
@@ -51,7 +42,7 @@ class DockerEngine:
     def __init__(self, socket: Path, project: str | None) -> None:
         self._socket = socket
         self._project = project
-        self._list = f"/containers/json?{_filters(project)}"
+        self._list = f"/containers/json?{filters(project)}"
         self._limits: dict[str, dict[str, Any]] = {}
         self._limits_at_s = -_LIMITS_EVERY_S
         self._pool = ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="docker")
@@ -86,82 +77,13 @@ class DockerEngine:
             self._limits_at_s = time.monotonic()
 
     def _ask(self, path: str) -> Any:
-        return _loaded(get_from_socket(self._socket, _API + path))
+        return loaded(get_from_socket(self._socket, API + path))
 
 
-class OomKills:
-    """Counts out-of-memory kills of a project's containers, from the engine's events, from now on.
-
-    Counters in a control group die with it, and a container that is restarted gets a new one: of 35 kills 15 were seen
-    there. The engine tells each kill, also of a container that lives on, but remembers only its newest 256 events, so a
-    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. Kills of the same instant
-    inside one container may be told as one where control groups are of version 2.
-    """
-
-    def __init__(self, socket: Path, project: str | None) -> None:
-        self._socket = socket
-        self._filters = _filters(project, event=["oom"])
-        self._begun_ns = self._told_until_ns = time.time_ns()
-        self._lock = threading.Lock()
-        self._kills: Counter[tuple[str, str]] = Counter()
-        self._seen: deque[tuple[str, int]] = deque(maxlen=_MOST_SEEN)
-        self._ended = threading.Event()
-        self.problem = ""
-        self.listens = False
-        threading.Thread(target=self._listen, name="oom", daemon=True).start()
-
-    def take(self) -> Counter[tuple[str, str]]:
-        """Kills since the last call, by service and container."""
-        with self._lock:
-            kills, self._kills = self._kills, Counter()
-        return kills
-
-    def close(self) -> None:
-        """Stop listening, at the latest with the next event."""
-        self._ended.set()
-
-    def _listen(self) -> None:
-        while not self._ended.is_set():
-            try:
-                self._follow()
-            except (
-                SourceError,
-                AttributeError,
-                TypeError,
-                ValueError,
-            ) as error:  # the latter: an event of another form
-                self.problem = str(error)
-            self.listens = False
-            self._ended.wait(_AGAIN_AFTER_S)
-
-    def _follow(self) -> None:
-        """Count what is told until the connection ends; what was told before it is told once more and not counted."""
-        since_s = self._told_until_ns / NS_PER_S - _OVERLAP_S
-        path = f"{_API}/events?since={since_s:.3f}&{self._filters}"
-        for line in lines_from_socket(self._socket, path, _SILENT_S):
-            self.problem, self.listens = "", True
-            if self._ended.is_set():
-                return
-            if line.strip():
-                self._count(_loaded(line.decode(errors="replace")))
-
-    def _count(self, event: dict[str, Any]) -> None:
-        about = event.get("Actor") or {}
-        told = (str(about.get("ID")), int(event.get("timeNano") or 0))
-        self._told_until_ns = max(self._told_until_ns, min(told[1], time.time_ns()))
-        if told in self._seen or told[1] < self._begun_ns:
-            return
-        self._seen.append(told)
-        labels = about.get("Attributes") or {}
-        with self._lock:
-            self._kills[_name_of(labels)] += 1
-        log.warning("oom_kill=yes container=%r", labels.get("name"))
-
-
-def _name_of(labels: dict[str, str]) -> tuple[str, str]:
+def name_of(labels: dict[str, str]) -> tuple[str, str]:
     """Service and container, as they are recorded."""
-    service = labels.get(f"{_LABEL}service", "")
-    return service, f"{service}-{labels.get(f'{_LABEL}container-number', '1')}"
+    service = labels.get(f"{LABEL}service", "")
+    return service, f"{service}-{labels.get(f'{LABEL}container-number', '1')}"
 
 
 def reading_of(
@@ -171,7 +93,7 @@ def reading_of(
     cpu, memory = stats.get("cpu_stats") or {}, stats.get("memory_stats") or {}
     if "usage" not in memory:
         return None
-    service, name = _name_of(container["Labels"])
+    service, name = name_of(container["Labels"])
     throttling = cpu.get("throttling_data") or {}
     networks = (stats.get("networks") or {}).values()
     cores = cores_of(limits)
@@ -200,8 +122,9 @@ def _time_ns(text: object) -> int | None:
     return seconds * NS_PER_S + int((match[2] or "0").ljust(9, "0"))
 
 
-def _filters(project: str | None, **more: list[str]) -> str:
-    label = f"{_LABEL}project={project}" if project else f"{_LABEL}project"
+def filters(project: str | None, **more: list[str]) -> str:
+    """The part of a question that asks for the containers of one compose project, or of all of them."""
+    label = f"{LABEL}project={project}" if project else f"{LABEL}project"
     return f"filters={quote(json.dumps({'label': [label], **more}))}"
 
 
@@ -217,7 +140,8 @@ def _inactive(stats: dict[str, int]) -> int:
     return next((stats[name] for name in _INACTIVE if name in stats), 0)
 
 
-def _loaded(text: str) -> Any:
+def loaded(text: str) -> Any:
+    """What the engine answered. Raises `SourceError` if it is no JSON."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -18,7 +18,8 @@ from loadstone.stream.client import FAILURES, connect
 from loadstone.stream.inbox import send_usage
 from loadstone.usage.balancer import Balancer
 from loadstone.usage.cadvisor import Cadvisor
-from loadstone.usage.docker_engine import DockerEngine, OomKills
+from loadstone.usage.docker_engine import DockerEngine
+from loadstone.usage.oom_kills import OomKills
 from loadstone.usage.processes import ProcessTree
 from loadstone.usage.reading import CounterRates, SourceError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import time
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadstone.settings import UsageSettings, load
+from loadstone.usage import oom_kills
 from loadstone.usage.sampler import Containers, containers_of
+from loadstone.usage.untold_kills import UntoldKills
 from support.container_doubles import PROJECT, CadvisorDouble, Container, EngineDouble
 from support.processes import wait_until
 
@@ -157,6 +160,23 @@ def test_a_container_that_does_not_come_back_gets_a_row_for_its_kill(
     assert kills(ticks) == 1
     (gone,) = [row for rows, _ in ticks for row in rows if row.container == "target-1"]
     assert (gone.cpu_cores, gone.mem_bytes, gone.mem_limit) == (0, 0, 4000)
+
+
+@pytest.mark.attack("a container is killed for lack of memory and the engine does not tell it", "the kill is counted")
+def test_a_kill_that_the_engine_does_not_tell_is_counted_by_the_kernels_count(
+    sampled: Callable[..., Sampled], engine: EngineDouble, target: Container, monkeypatch: pytest.MonkeyPatch
+):
+    kernel = [40]
+    monkeypatch.setattr(oom_kills, "UntoldKills", functools.partial(UntoldKills, lambda: kernel[0]))
+    of = sampled(engine)
+    ticks = of.ticks(2)
+    engine.tell(target, "kill", signal="9")
+    engine.tell(target, "die", exitCode="137")  # somebody's wish
+    engine.tell(target, "die", exitCode="1")
+    kernel[0] += 1
+    engine.tell(target, "die", exitCode="137")
+    wait_until(lambda: bool(ticks.extend(of.ticks(1))) or kills(ticks) == 1, "the kill is recorded")
+    assert kills([*ticks, *of.ticks(4)]) == 1
 
 
 def test_without_an_engine_the_counters_of_cadvisor_count(sampled: Callable[..., Sampled], target: Container):
