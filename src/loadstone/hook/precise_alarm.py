@@ -28,14 +28,6 @@ _ABSOLUTE: Final = 1
 _READABLE: Final = 1
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("s", ctypes.c_long), ("ns", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
-
-
 class PreciseAlarm:
     """Calls ``ring`` in the loop's own greenlet, where nothing may wait, once for each call of `set`.
 
@@ -45,8 +37,8 @@ class PreciseAlarm:
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
         self._loop = gevent.get_hub().loop
-        self._spec = _Itimerspec()
-        self._spec_address = ctypes.byref(self._spec)
+        self._spec = (ctypes.c_long * 4)()
+        """Linux's ``struct itimerspec``: interval (s, ns), value (s, ns)."""
         self._file, self._set = _opened()
         self._watcher: Any = None
         self.is_open = True
@@ -64,8 +56,8 @@ class PreciseAlarm:
         if self._file is None:
             self._set_timer(at_ns)
             return
-        self._spec.value.s, self._spec.value.ns = divmod(at_ns, NS_PER_S)
-        self._set(self._file, _ABSOLUTE, self._spec_address, None)
+        self._spec[2], self._spec[3] = divmod(at_ns, NS_PER_S)
+        self._set(self._file, _ABSOLUTE, self._spec, None)
 
     def close(self) -> None:
         """Ring no more."""

@@ -40,7 +40,6 @@ ROUNDS: Final = int(os.environ.get("LOADSTONE_BENCH_ROUNDS", "5"))
 COST_RATES: Final = (1_000, 4_000)
 COST_SECONDS, COST_WARMUP_S = 10, 5
 CLOSED: Final = Path(__file__).with_name("closed.py")
-COARSE: Final = Path(__file__).with_name("coarse.py")
 STALLING: Final = SCENARIOS.parent / "stalling_server.py"
 PERIOD_S, STALL_S, STALL_RATE = 10.0, 1.0, 200
 TITLES: Final = {
@@ -161,7 +160,6 @@ def bench_cpu_per_arrival(nginx: NginxServer, tmp_path: Path, rate: int):
         BASE: (CLOSED, ("-u", users, "-r", "1000"), {"BENCH_REST_S": "0.1"}),
         "open, Poisson, as many users": (arrives[0], as_many, {}),
         "open, constant, as many users": (arrives[0], (*as_many, "--arrivals", "constant"), {}),
-        "open, Poisson, as many users, the same timers": (COARSE, as_many, {}),
         "open, Poisson, users for two seconds": (*arrives, {}),
         "closed, 20 users without a rest": (CLOSED, ("-u", "20", "-r", "500"), {}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from types import SimpleNamespace
@@ -108,6 +109,32 @@ def test_what_is_due_after_the_alarm_has_failed_is_cut_off(worker: ArrivalWorker
     gevent.sleep(0.1)
     worker.stop()
     assert worker.counts == (24, 0, 0, 24), "all but the one that failed"
+
+
+@pytest.mark.parametrize(
+    ("rate", "roster", "rest_us"),
+    [("100/s", ("a", "b"), 50), ("1000/s", ("a", "b"), 500), ("1000/s", ("a",), 1000), ("9000/s", ("b", "a"), 1000)],
+)
+def test_the_more_a_worker_begins_the_longer_it_rests_after_each_waking(
+    worker: ArrivalWorker, rate: str, roster: tuple[str, ...], rest_us: int
+):
+    worker.take(plan(rate=(rate,), roster=roster))
+    assert worker.rest_ns == rest_us * 1000
+
+
+def test_a_rest_follows_a_rate_that_rises(worker: ArrivalWorker):
+    worker.take(plan(rate=("0/s..1000/s over 10s",), zero_ns=time.time_ns() - 5 * NS, roster=("a",)))
+    assert worker.rest_ns == pytest.approx(500_000, rel=0.05)
+
+
+def test_arrivals_that_are_less_than_a_millisecond_apart_begin_together_and_all_of_them(worker: ArrivalWorker):
+    begun_ns: list[int] = []
+    worker.users.wake = lambda *_: begun_ns.append(time.perf_counter_ns()) or True
+    worker.take(plan(rate=("4000/s over 1s", "0/s"), roster=("a",)))
+    gevent.sleep(1.2)
+    assert len(begun_ns) == 4001, "one every quarter of a millisecond, the first at 0 s and the last at 1 s"
+    wakings = sum(later - earlier > 100_000 for earlier, later in itertools.pairwise(begun_ns))
+    assert wakings < 1100
 
 
 def test_an_iteration_that_stops_the_run_as_its_first_act_is_sent_and_the_rest_cut_off(worker: ArrivalWorker):
