@@ -34,8 +34,8 @@ class OomKills:
 
     Counters in a control group die with it, and a container that is restarted gets a new one: of 35 kills 15 were seen
     there. The engine tells kills, also of a container that lives on, but remembers only its newest 256 events, so a
-    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UntoldKills` finds those that
-    it misses. Kills of the same instant inside one container may be told as one where control groups are of version 2.
+    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UntoldKills` finds what it
+    misses. Kills of the same instant inside one container may be told as one where control groups are of version 2.
     """
 
     def __init__(self, socket: Path, project: str | None) -> None:
