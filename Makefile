@@ -111,20 +111,25 @@ servers: $(DEV_SET) ## Fetch the real servers for the tests into .cache/servers 
 	@$(PY) tests/services/fetch.py
 
 # The small sets are compiled within the versions of the big one, so all of them agree. UPGRADE=1 takes new versions.
-COMPILE = $(UV) pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+COMPILE = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 WITHIN = -c requirements/dev.txt
 
 .PHONY: lock
 lock: $(VENV)/.uv ## Compile requirements/*.txt again (UPGRADE=1: with the newest versions)
-	$(COMPILE) --extra dev -o requirements/dev.txt
-	$(COMPILE) $(WITHIN) --extra run --extra target --extra build -o requirements/run.txt
-	$(COMPILE) $(WITHIN) --extra worker -o requirements/worker.txt
-	$(COMPILE) $(WITHIN) --extra collector -o requirements/collector.txt
-	$(COMPILE) $(WITHIN) --extra cli -o requirements/cli.txt
-	$(COMPILE) $(WITHIN) --extra serve -o requirements/serve.txt
-	$(COMPILE) $(WITHIN) --extra target -o requirements/target.txt
-	$(COMPILE) $(WITHIN) --extra registry -o requirements/registry.txt
+	$(COMPILE) --group dev -o requirements/dev.txt
+	$(COMPILE) $(WITHIN) --group run --group target --group build -o requirements/run.txt
+	$(COMPILE) $(WITHIN) --group worker -o requirements/worker.txt
+	$(COMPILE) $(WITHIN) --group collector -o requirements/collector.txt
+	$(COMPILE) $(WITHIN) --group cli -o requirements/cli.txt
+	$(COMPILE) $(WITHIN) --group serve -o requirements/serve.txt
+	$(COMPILE) $(WITHIN) --group target -o requirements/target.txt
+	$(COMPILE) $(WITHIN) --group registry -o requirements/registry.txt
+
+.PHONY: dist
+dist: $(DEV_SET) ## Build a wheel and a source distribution into dist/
+	@$(UV) build --quiet --no-config --no-build-isolation --python $(PY) --out-dir dist
+	@ls dist/*
 
 # Where the images are pushed, and under which tag; `docker login` beforehand. REGISTRY is a host with a prefix, or the
 # name of an account on Docker Hub.

@@ -93,19 +93,17 @@ def lock_blocks(text: str) -> list[str]:
     return blocks
 
 
-def project() -> dict[str, Any]:
-    """Read the project table of pyproject.toml."""
-    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return table
+def pyproject() -> dict[str, Any]:
+    """Read pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def requirements_of(extras: list[str]) -> list[Requirement]:
-    """Return the requirements of extras, of the extras that they include, and of the package itself."""
-    found = [Requirement(text) for text in project()["dependencies"]]
-    for extra in extras:
-        for text in project()["optional-dependencies"][extra]:
-            requirement = Requirement(text)
-            found += requirements_of(sorted(requirement.extras)) if requirement.name == "loadstone" else [requirement]
+def requirements_of(groups: list[str]) -> list[Requirement]:
+    """Return the requirements of dependency groups, and of the groups that they include."""
+    found = []
+    for group in groups:
+        for entry in pyproject()["dependency-groups"][group]:
+            found += [Requirement(entry)] if isinstance(entry, str) else requirements_of([entry["include-group"]])
     return found
 
 
@@ -137,7 +135,7 @@ def test_a_lock_holds_no_address(name: str):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_lock_satisfies_its_extras(name: str):
+def test_a_lock_satisfies_its_groups(name: str):
     entries = lock_entries(name)
     wanted = requirements_of(SETS[name])
     missing = [str(need) for need in wanted if canonicalize_name(need.name) not in entries]
@@ -156,8 +154,14 @@ def test_a_worker_carries_no_heavy_package():
     assert set(lock_entries("worker")) & NOT_FOR_WORKERS == set()
 
 
+def test_what_pip_installs_is_what_is_tested():
+    project = pyproject()["project"]
+    for texts, group in ((project["dependencies"], "run"), (project["optional-dependencies"]["demo"], "target")):
+        assert set(map(Requirement, texts)) == set(requirements_of([group]))
+
+
 def test_each_dependency_has_its_reason():
-    named = {requirement.name for requirement in requirements_of(list(project()["optional-dependencies"]))}
+    named = {requirement.name for requirement in requirements_of(list(pyproject()["dependency-groups"]))}
     page = (ROOT / "docs" / "decisions" / "dependencies.md").read_text()
     assert sorted(name for name in named if not re.search(rf"^\| {re.escape(name)} \|", page, re.MULTILINE)) == []
 
@@ -173,4 +177,4 @@ def test_the_licence_is_apache_2_in_full():
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
-    assert project()["license"] == "Apache-2.0"
+    assert pyproject()["project"]["license"] == "Apache-2.0"

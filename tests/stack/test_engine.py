@@ -67,10 +67,14 @@ def run_container(stack: ComposeStack, service: str, program: str, *options: str
 )
 def test_every_kill_for_lack_of_memory_is_counted_and_no_other(shared_stack: ComposeStack, kills: OomKills):
     run_container(shared_stack, "accident", "import time; time.sleep(600)")
+    shared_stack.kill(f"{PROJECT}-accident-1")
+    ended_s = time.monotonic() + 3
+    while time.monotonic() < ended_s:
+        assert not kills.take(), "nobody has lacked memory yet"
+        time.sleep(0.5)
     run_container(shared_stack, "inside", KILLED_INSIDE)
     for service in RESTARTED:
         run_container(shared_stack, service, TOO_MUCH, "--restart", f"on-failure:{KILLS - 1}")
-    shared_stack.kill(f"{PROJECT}-accident-1")
     expected = {(service, f"{service}-1"): KILLS for service in ("inside", *RESTARTED)}
     found = kills.take()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.compose_stack import ROOT, SCALES
+from support.compose_stack import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,17 +32,16 @@ QUESTION = (
 
 @pytest.fixture(scope="module")
 def loaded(shared_stack: ComposeStack) -> Iterator[ComposeStack]:
-    """The stack with requests that take much of a target's CPU, and one replica of it."""
+    """The stack with requests that take much of a target's CPU, one replica of it, and two workers."""
     stack = shared_stack
     usual = stack.settings["SCENARIO"]
     shutil.copy(HEAVY, stack.scenario)
     stack.settings["SCENARIO"] = HEAVY.name
     try:
-        stack.up(target=1)
+        stack.up(target=1, locust_worker=2)
         yield stack
     finally:
         stack.settings["SCENARIO"] = usual
-        stack.up(target=SCALES["target"])
 
 
 def start(stack: ComposeStack, *arguments: str) -> subprocess.Popen[str]:

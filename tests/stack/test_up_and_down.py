@@ -24,7 +24,9 @@ def test_wrong_settings_stop_everything_with_a_sentence_for_each(shared_stack: C
     assert running == set()
 
 
-def test_a_second_up_after_down_keeps_data_and_secrets(stack: ComposeStack):
+def test_a_second_up_after_down_keeps_data_and_secrets(shared_stack: ComposeStack):
+    stack = shared_stack
+    stack.up(target=1, locust_worker=2)
     stack.start_run(20, 20)
     stack.wait_for_requests(100)
     stack.stop_run()
@@ -37,7 +39,8 @@ def test_a_second_up_after_down_keeps_data_and_secrets(stack: ComposeStack):
     assert points[0]["n"] > 0
 
 
-def test_down_with_volumes_removes_everything(stack: ComposeStack):
+def test_down_with_volumes_removes_everything(shared_stack: ComposeStack):
+    stack = shared_stack
     stack.down("-v")
     for kind in ("ps -aq", "volume ls -q", "network ls -q"):
         label = f"label=com.docker.compose.project={stack.project}"

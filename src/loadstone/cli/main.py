@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "parser", "verbs"]
 
 _MODULES: Final = {
+    "init": "init",
     "run": "run",
     "up": "run",
     "capacity": "capacity",

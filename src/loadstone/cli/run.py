@@ -17,8 +17,8 @@ from loadstone.errors import ArchiveError, ExitCode, LoadstoneError, UnreadableR
 from loadstone.gate.files import add_gate_options, check_gate_options, write_gate_files
 from loadstone.gate.verdict_report import report_of_run
 from loadstone.launch.local import LocalStack
-from loadstone.launch.managed_process import in_url
 from loadstone.launch.preflight import preflight
+from loadstone.launch.reachable import wait_until_reachable
 from loadstone.launch.stream_store import kept_streams
 from loadstone.launch.supervisor import RunSupervisor
 from loadstone.launch.valkey import LOOPBACK
@@ -119,7 +119,7 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
         stack.start(stop)
         if stop():
             return None
-        view.note(f"live page {stack.live_url}")
+        _note_page("live page", stack.live_url, stack, view, stop)
         view.note(f"target {stack.targets}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
         if settings.run_time is not None and scenario.shape and not scenario.shape_takes_options:
             view.note(f"--run-time has no effect: the load shape {scenario.shape} decides how long the run lasts")
@@ -141,9 +141,10 @@ def _up(arguments: argparse.Namespace, words: tuple[str, ...]) -> int:
         _note_all(line.notes, view)
         stack.start(stop)
         if not stop():
-            view.note(f"Locust's web UI: http://{in_url(settings.bind)}:{settings.web_port}  target: {stack.targets}")
+            _note_page("Locust's web UI", stack.web_url, stack, view, stop)
+            view.note(f"target: {stack.targets}")
             _note_all(scenario.notes, view)
-            view.note(f"live page: {stack.live_url}")
+            _note_page("live page", stack.live_url, stack, view, stop)
             view.note(f"runs are archived in {settings.results}; press Ctrl-C to stop")
             _note_join_command(stack, view)
             RunSupervisor(stack, view, lambda: stop.count).serve()
@@ -182,6 +183,17 @@ def _note_kept_streams(settings: RunSettings, view: View) -> None:
 def _note_all(notes: tuple[str, ...], view: View) -> None:
     for note in notes:
         view.note(note)
+
+
+def _note_page(name: str, url: str, stack: LocalStack, view: View, stop: StopFlag) -> None:
+    """Show the address of a page, once it answers; nothing if it is not wanted any more, or a process has ended."""
+
+    def gives_up() -> bool:
+        return bool(stop()) or not all(each.alive for each in stack.processes())
+
+    answers = wait_until_reachable(url, gives_up)
+    if answers or not gives_up():
+        view.note(f"{name}: {url}{'' if answers else ' (it does not answer yet)'}")
 
 
 def _note_join_command(stack: LocalStack, view: View) -> None:

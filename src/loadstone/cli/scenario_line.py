@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from loadstone.cli.common import Parser
 from loadstone.errors import SettingsError, UsageError
-from loadstone.launch.scenario import ask, default_locustfile, scenario_of
+from loadstone.launch.demo_files import default_locustfile
+from loadstone.launch.scenario import ask, scenario_of
 from loadstone.settings import FILE_RECORDS, RunSettings, describe, load, peek, read_config_file, short_text
 from loadstone.settings.command_line import OWN_PREFIX, LineReport, OptionForm, ScenarioQuestion
 

@@ -27,7 +27,8 @@ FOLDER_TITLE: Final = "loadstone"
 DATA_SOURCE_UID: Final = "loadstone-influxdb"
 TAG: Final = "loadstone"
 _MARK: Final = "managedBy"
-_BOARDS: Final = Path(__file__).parents[3] / "dashboards"
+_BOARDS: Final = (Path(__file__).parents[3] / "dashboards", Path(__file__).with_name("dashboards"))
+"""The folder of a checkout, and that of the installed package (pyproject.toml)."""
 _INT32_MAX: Final = 2**31 - 1
 _REVISION: Final = "revision"
 """Field of a board that identifies the content pushed: Grafana itself rewrites boards of an older schema."""
@@ -67,7 +68,7 @@ def read_boards(folder: Path | None = None) -> list[Mapping[str, Any]]:
 
     Raises `UsageError` when there is none, or when one is no board.
     """
-    place = folder or _BOARDS
+    place = folder or next((each for each in _BOARDS if each.is_dir()), _BOARDS[0])
     boards = [_read_board(path) for path in sorted(place.glob("*.json"))]
     if not boards:
         raise UsageError(f"there is no board in {place}", hint="Name the folder of the boards with --dashboards")

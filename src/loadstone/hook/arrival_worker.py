@@ -29,7 +29,7 @@ _REST_NS_S: Final = 1 * NS_PER_US
 _LONGEST_REST_NS: Final = 1 * NS_PER_MS
 """How long a worker begins nothing after it was woken: 1 us times its arrivals per second, and at most 1 ms.
 
-To sleep and to wake costs about as much CPU as a request. Arrivals that are a millisecond apart or less begin together,
+Sleeping and waking cost about as much CPU as a request. Arrivals that are a millisecond apart or less begin together,
 as users do whose wait times end in the same millisecond; at 50/s nothing is later than 0.05 ms for that.
 """
 _NEVER_NS: Final = 1 << 62

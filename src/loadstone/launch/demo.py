@@ -7,7 +7,6 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -15,20 +14,21 @@ import msgspec
 
 from loadstone.errors import ExitCode, PlatformError, UsageError
 from loadstone.host.clock import SYSTEM_CLOCK
+from loadstone.launch import demo_files
 from loadstone.launch.managed_process import ManagedProcess
 from loadstone.launch.python import python_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from loadstone.domain.time import Clock
     from loadstone.launch.managed_process import ReservedPorts
     from loadstone.settings import RunSettings
 
-__all__ = ["DemoTarget", "TargetInfo", "demo_registry", "describe_target", "is_demo_scenario", "target_folder"]
+__all__ = ["DemoTarget", "TargetInfo", "demo_registry", "describe_target"]
 
 _DATABASE: Final = "mlflow.db"
-_SCENARIO: Final = Path("locust-worker") / "locustfile.py"
 _READY_WITHIN_S: Final = 120.0
 _NOT_READY_FOR_S: Final = 5.0
 """How long the registry may be unreachable or lack the model before that counts as a wrong setting."""
@@ -58,37 +58,11 @@ class _Readiness(msgspec.Struct, frozen=True):
     why: str | None = None
 
 
-def target_folder() -> Path:
-    """The folder ``target`` of the repository. Raises `UsageError` outside a checkout of it."""
-    for folder in (Path("target"), Path(__file__).parents[3] / "target"):
-        if (folder / "inference").is_dir():
-            return folder.resolve()
-    raise UsageError("the demo target is not installed here", hint="Name the service to test with --host URL")
-
-
 def demo_registry(settings: RunSettings) -> str:
     """The MLflow registry of the demo target. Raises `UsageError` where there is no demo target."""
     if settings.demo_model and settings.demo_registry:  # training never writes to a registry of the user
         return settings.demo_registry
-    return f"sqlite:///{_state_folder() / _DATABASE}"
-
-
-def _state_folder() -> Path:
-    """What is kept of the demo between runs."""
-    return target_folder().parent / ".cache" / "demo"
-
-
-def is_demo_scenario(files: Sequence[Path]) -> bool:
-    """Whether these files are the scenario that comes with the demo target, and it still asks the target for /info."""
-    known = {(root / _SCENARIO).resolve() for root in (Path(), Path(__file__).parents[3])}
-    return any(file.resolve() in known and _asks_for_info(file) for file in files)
-
-
-def _asks_for_info(file: Path) -> bool:
-    try:
-        return "/info" in file.read_text(errors="replace")
-    except OSError:
-        return False
+    return f"sqlite:///{demo_files.state_folder() / _DATABASE}"
 
 
 @dataclass(slots=True)
@@ -117,9 +91,10 @@ class DemoTarget:
     ) -> DemoTarget:
         """Define both processes; nothing is started yet. The demo's own registry is kept between runs.
 
-        ``prefix``: words before the command line that serves; training runs without limits.
+        ``prefix``: words before the command line that serves; training runs without limits. Raises `UsageError` where the
+        demo is not installed.
         """
-        folder, state = target_folder(), _state_folder()
+        folder, state = demo_files.target_folder(), demo_files.state_folder()
         trained = None if settings.demo_model else state / "trained"
         port = settings.demo_port or ports.reserve(_BIND)
         state.mkdir(parents=True, exist_ok=True)

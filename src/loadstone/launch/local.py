@@ -19,7 +19,8 @@ import msgspec
 from loadstone.domain.masking import mask_values
 from loadstone.errors import PlatformError, UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
-from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target, is_demo_scenario
+from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
+from loadstone.launch.demo_files import is_demo_scenario
 from loadstone.launch.kept_logs import KeptLogs
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
@@ -131,6 +132,11 @@ class LocalStack:
     def live_url(self) -> str:
         """Address of the live page."""
         return f"http://{in_url(self._loopback())}:{self.live_port}/"
+
+    @property
+    def web_url(self) -> str:
+        """Address of Locust's web UI, in an ``interactive`` stack."""
+        return f"http://{in_url(self._loopback())}:{self.settings.web_port}/"
 
     def join_command(self) -> str:
         """The command that adds a worker on another machine; its Redis address contains a password.

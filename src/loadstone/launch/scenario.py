@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadstone.settings import ScenarioReport, UserReport, WorkerSettings
     from loadstone.settings.command_line import ScenarioQuestion
 
-__all__ = ["Scenario", "ask", "default_locustfile", "scenario_of", "worker_command"]
+__all__ = ["Scenario", "ask", "scenario_of", "worker_command"]
 
 _TIMEOUT_S: Final = 60.0
 _URL_AS_PATH: Final = re.compile(r"(https?:)/", re.IGNORECASE)
@@ -55,12 +55,6 @@ class Scenario:
     has_absolute_urls: bool = False
     notes: tuple[str, ...] = ()
     """What preflight found worth knowing, although it prevents nothing."""
-
-
-def default_locustfile() -> Path:
-    """The sample scenario: in the current folder, else in the repository that this package lies in."""
-    here = Path("locust-worker") / "locustfile.py"
-    return here if here.exists() else Path(__file__).parents[3] / here
 
 
 def ask(question: ScenarioQuestion, timeout_s: float = _TIMEOUT_S) -> ScenarioReport:

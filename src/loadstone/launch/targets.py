@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.masking import mask_secrets
 from loadstone.errors import UsageError
-from loadstone.launch.demo import describe_target, is_demo_scenario, target_folder
+from loadstone.launch.demo import describe_target
+from loadstone.launch.demo_files import check_demo_packages, is_demo_scenario, target_folder
 from loadstone.launch.reachable import unreachable_because
 from loadstone.settings import parse
 
@@ -52,6 +53,7 @@ def check_targets(settings: RunSettings, scenario: Scenario, *, interactive: boo
     """
     if wants_demo_target(settings, scenario):
         target_folder()
+        check_demo_packages()
         return ()
     if settings.host and is_demo_scenario(scenario.files):
         _check_describes_itself(settings.host)

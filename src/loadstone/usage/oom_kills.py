@@ -1,4 +1,4 @@
-"""Out-of-memory kills of containers, counted from what the Docker Engine tells.
+"""Out-of-memory kills of containers, counted from what the Docker Engine reports.
 
 API 1.41 (Engine 20.10) or newer: https://docs.docker.com/reference/api/engine/version/v1.41/, "Monitor events".
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.domain.time import NS_PER_S
 from loadstone.usage.docker_engine import API, filters, loaded, name_of
 from loadstone.usage.reading import SourceError, lines_from_socket
-from loadstone.usage.untold_kills import SIGKILLED, UntoldKills
+from loadstone.usage.unreported_kills import SIGKILLED, UnreportedKills
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +33,10 @@ class OomKills:
     """Counts out-of-memory kills of a project's containers, from the engine's events, from now on.
 
     Counters in a control group die with it, and a container that is restarted gets a new one: of 35 kills 15 were seen
-    there. The engine tells kills, also of a container that lives on, but remembers only its newest 256 events, so a
-    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UntoldKills` finds what it
-    misses. Kills of the same instant inside one container may be told as one where control groups are of version 2.
+    there. The engine reports kills, also of a container that lives on, but remembers only its newest 256 events, so a
+    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UnreportedKills` finds what the
+    engine misses. Kills of the same instant inside one container may be reported as one where control groups are of
+    version 2.
     """
 
     def __init__(self, socket: Path, project: str | None) -> None:
@@ -44,9 +45,7 @@ class OomKills:
         self._begun_ns = self._told_until_ns = time.time_ns()
         self._lock = threading.Lock()
         self._kills: Counter[tuple[str, str]] = Counter()
-        self._untold = UntoldKills()
-        self._names: dict[str, tuple[str, str]] = {}
-        """Service and container of each id that ended by SIGKILL."""
+        self._unreported = UnreportedKills()
         self._seen: deque[tuple[str, str, int]] = deque(maxlen=_MOST_SEEN)
         self._ended = threading.Event()
         self.problem = ""
@@ -56,9 +55,9 @@ class OomKills:
     def take(self) -> Counter[tuple[str, str]]:
         """Kills since the last call, by service and container."""
         with self._lock:
-            for container in self._untold.take() if self.listens else ():
-                self._kills[self._names[container]] += 1
-                log.warning("oom_kill=untold container=%r", "-".join(self._names[container][1:]))
+            for name in self._unreported.take() if self.listens else ():
+                self._kills[name] += 1
+                log.warning("oom_kill=unreported container=%r", name[1])
             kills, self._kills = self._kills, Counter()
         return kills
 
@@ -100,12 +99,10 @@ class OomKills:
         self._seen.append((container, action, at_ns))
         labels = about.get("Attributes") or {}
         with self._lock:
-            if action == "oom":
+            if action == "oom" and self._unreported.killed(container):
                 self._kills[name_of(labels)] += 1
-                self._untold.killed(container, at_ns)
                 log.warning("oom_kill=yes container=%r", labels.get("name"))
             elif action == "kill":
-                self._untold.asked(container, at_ns)
-            elif labels.get("exitCode") == SIGKILLED:
-                self._names[container] = name_of(labels)
-                self._untold.ended(container, at_ns)
+                self._unreported.asked(container)
+            elif action == "die" and labels.get("exitCode") == SIGKILLED:
+                self._unreported.ended(container, name_of(labels))

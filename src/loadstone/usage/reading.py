@@ -1,6 +1,6 @@
 """Counters of containers, how they are fetched, and the usage per container and tick that is computed from them.
 
-`get` and `get_from_socket` use the standard library: sampling needs no more than the extra `collector`, which has no
+`get` and `get_from_socket` use the standard library: sampling needs no more than the group `collector`, which has no
 httpx, and a sampler runs beside the load test, where a lighter process disturbs less.
 """
 

@@ -30,5 +30,5 @@ def machine(demo_state: Path) -> FakeMachine:
 def demo_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the demo of a test is kept between its runs: nothing is there yet."""
     folder = tmp_path / "demo-state"
-    monkeypatch.setattr("loadstone.launch.demo._state_folder", lambda: folder)
+    monkeypatch.setattr("loadstone.launch.demo_files.state_folder", lambda: folder)
     return folder

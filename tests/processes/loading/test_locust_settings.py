@@ -10,7 +10,7 @@ import pytest
 from loadstone.cli import main as cli
 from loadstone.cli.scenario_line import ScenarioLine, read_line
 from loadstone.errors import SettingsError, UsageError
-from loadstone.launch.scenario import default_locustfile
+from loadstone.launch.demo_files import default_locustfile
 from loadstone.settings import RunSettings, WorkerSettings
 
 SCENARIO = """from locust import User, events

@@ -41,6 +41,20 @@ def test_runs_started_in_the_web_ui_are_archived_one_folder_each(new_run, counti
     assert not up.left_behind()
 
 
+def test_the_addresses_of_the_pages_are_told_when_they_answer(new_run, counting_server):
+    up = new_run("mixed", "--host", counting_server.url, "--web-port", str(free_port()), verb="up").start()
+    told = {}
+    while len(told) < 2:
+        line = up.process.stdout.readline()
+        assert line, "it ended before it told both"
+        name, _, url = line.rpartition(": ")
+        if name in {"Locust's web UI", "live page"}:
+            told[name] = httpx.get(url.strip(), trust_env=False, timeout=30).status_code
+    assert set(told.values()) == {200}
+    up.send(signal.SIGINT)
+    assert up.finish() == 0, up.output
+
+
 def test_a_rate_in_the_form_starts_an_open_model_and_an_empty_one_a_closed_model(new_run, counting_server):
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -14,7 +14,7 @@ import pytest
 from loadstone.settings import UsageSettings, load
 from loadstone.usage import oom_kills
 from loadstone.usage.sampler import Containers, containers_of
-from loadstone.usage.untold_kills import UntoldKills
+from loadstone.usage.unreported_kills import UnreportedKills
 from support.container_doubles import PROJECT, CadvisorDouble, Container, EngineDouble
 from support.processes import wait_until
 
@@ -162,12 +162,12 @@ def test_a_container_that_does_not_come_back_gets_a_row_for_its_kill(
     assert (gone.cpu_cores, gone.mem_bytes, gone.mem_limit) == (0, 0, 4000)
 
 
-@pytest.mark.attack("a container is killed for lack of memory and the engine does not tell it", "the kill is counted")
-def test_a_kill_that_the_engine_does_not_tell_is_counted_by_the_kernels_count(
+@pytest.mark.attack("a container is killed for lack of memory and the engine does not report it", "the kill is counted")
+def test_a_kill_that_the_engine_does_not_report_is_counted_by_the_kernels_count(
     sampled: Callable[..., Sampled], engine: EngineDouble, target: Container, monkeypatch: pytest.MonkeyPatch
 ):
     kernel = [40]
-    monkeypatch.setattr(oom_kills, "UntoldKills", functools.partial(UntoldKills, lambda: kernel[0]))
+    monkeypatch.setattr(oom_kills, "UnreportedKills", functools.partial(UnreportedKills, lambda: kernel[0]))
     of = sampled(engine)
     ticks = of.ticks(2)
     engine.tell(target, "kill", signal="9")
