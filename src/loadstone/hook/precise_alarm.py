@@ -1,8 +1,8 @@
 """PreciseAlarm: calls a function at a moment, to a tenth of a millisecond.
 
 The timers of gevent's loop end up to a millisecond late, because epoll counts in milliseconds. That would be part of
-response times even where arrivals are rare. A timer of Linux's own (timerfd) is a file that becomes readable when it is time; elsewhere, and
-where none can be had, gevent's timers have to do.
+response times even where arrivals are rare. A timer of Linux's own (timerfd) is a file that becomes readable when it is
+time; elsewhere, and where none can be had, gevent's timers have to do.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ class DemoTarget:
     ) -> DemoTarget:
         """Define both processes; nothing is started yet. The demo's own registry is kept between runs.
 
-        ``prefix``: words before the command line that serves; training runs without limits. Raises `UsageError` where the
-        demo is not installed.
+        ``prefix``: words before the command line that serves; training runs without limits. Raises `UsageError` where
+        the demo is not installed.
         """
         folder, state = demo_files.target_folder(), demo_files.state_folder()
         trained = None if settings.demo_model else state / "trained"

@@ -34,8 +34,8 @@ class OomKills:
 
     Counters in a control group die with it, and a container that is restarted gets a new one: of 35 kills 15 were seen
     there. The engine reports kills, also of a container that lives on, but remembers only its newest 256 events, so a
-    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UnreportedKills` finds what the
-    engine misses. Kills of the same instant inside one container may be reported as one where control groups are of
+    thread listens all the time: ``listens`` is whether it does, ``problem`` why it cannot. `UnreportedKills` finds what
+    the engine misses. Kills of the same instant inside one container may be reported as one where control groups are of
     version 2.
     """
 

@@ -2,9 +2,9 @@
 
 On a busy machine with control groups of version 1 the engine can miss the kill of a whole container: the group is gone
 before it has looked (4 of 60 kills of 12 containers that were killed and restarted at once, Engine 20.10). What it does
-report is that the container ended by SIGKILL. The kernel counts all kills of the machine, so a container that ended that
-way was killed for lack of memory if nobody asked the engine to end it, the engine reported no such kill, and the kernel
-has counted one more than were reported, from about the time of its end on.
+report is that the container ended by SIGKILL. The kernel counts all kills of the machine, so a container that ended
+that way was killed for lack of memory if nobody asked the engine to end it, the engine reported no such kill, and the
+kernel has counted one more than were reported, from about the time of its end on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Ended(NamedTuple):
 
 
 class _Excess(NamedTuple):
-    """How many kills the kernel had counted at a time beyond those that were reported, and how many of them were found."""
+    """How many kills the kernel had counted beyond those that were reported, and how many of these were found."""
 
     kills: int
     found: int
@@ -86,7 +86,7 @@ class UnreportedKills:
             self._ends.append(_Ended(container, name, self._now_s()))
 
     def take(self) -> Iterator[tuple[str, str]]:
-        """Names of containers that were killed and not given before, once for each kill. Call it about once a second."""
+        """Names of containers whose kills were not given before, once for each. Call it about once a second."""
         counted, now_s = self._counted(), self._now_s()
         self._forget(now_s)
         if counted is None:
