@@ -9,7 +9,8 @@ import pytest
 
 from loadstone.cli.study_checks import check_question, refuse_other_target, refuse_unrecorded_usage
 from loadstone.errors import UsageError
-from loadstone.launch.scenario import Scenario, default_locustfile
+from loadstone.launch.demo_files import default_locustfile
+from loadstone.launch.scenario import Scenario
 from loadstone.rig.cgroup import CgroupRig
 from loadstone.rig.command import CommandRig
 from loadstone.settings import CapacitySettings, load

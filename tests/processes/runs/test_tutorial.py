@@ -1,0 +1,125 @@
+"""The tutorial: every command in it is run, in order, as a reader would, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from support.loadstone_run import REPOSITORY, run_records
+from support.processes import free_port, port_answers, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = REPOSITORY / "docs" / "tutorial.md"
+BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+NAMED = re.compile(r"`(\w+\.py)`")
+SECOND_TERMINAL = "<!-- in the second terminal -->"
+
+
+class Block(NamedTuple):
+    """What stands in a frame, and the line before it."""
+
+    before: str
+    language: str
+    text: str
+
+
+class SecondTerminal:
+    """Runs one command at a time; another one comes after Ctrl-C."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder, self._port = folder, port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def enter(self, command: str) -> None:
+        """Run a command that serves, and wait until it does."""
+        self.interrupt()
+        self._process = subprocess.Popen(command.split(), cwd=self._folder, env=environment())
+        wait_until(lambda: port_answers(self._port), "the API answers")
+
+    def interrupt(self) -> None:
+        """End what runs."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(10)
+
+
+def environment() -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("LOADSTONE_", "LOCUST_"))}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """All frames of the page, with the file names of Python ones in the paragraph before."""
+    at = 0
+    for match in BLOCK.finditer(text):
+        names = NAMED.findall(text[at : match.start("text")])
+        at = match.end()
+        yield Block(names[0] if match["language"] == "python" else match["before"], match["language"], match["text"])
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def second_terminal(tmp_path: Path, port: int) -> Iterator[SecondTerminal]:
+    terminal = SecondTerminal(tmp_path, port)
+    yield terminal
+    terminal.interrupt()
+
+
+@pytest.mark.timeout(400)
+def test_a_reader_of_the_tutorial_comes_from_nothing_to_a_verdict(
+    tmp_path: Path, port: int, second_terminal: SecondTerminal
+):
+    found = list(blocks(PAGE.read_text().replace(":8000", f":{port}").replace('", 8000)', f'", {port})')))
+    assert sum(each.language == "sh" for each in found) == 12
+    said = ""
+    first_terminal = subprocess.Popen(
+        ["bash", "-e"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert first_terminal.stdin is not None
+    assert first_terminal.stdout is not None
+    folder = tmp_path
+    for block in found:
+        if block.language == "python":
+            (folder / block.before).write_text(block.text)
+        elif block.before == SECOND_TERMINAL:
+            second_terminal.enter(block.text)
+        else:
+            first_terminal.stdin.write(f"{block.text}\necho END OF BLOCK\n")
+            first_terminal.stdin.flush()
+            for line in first_terminal.stdout:
+                if line == "END OF BLOCK\n":
+                    break
+                said += line
+            assert first_terminal.poll() is None, said
+            folder = tmp_path / "load-test" if (tmp_path / "load-test").exists() else tmp_path
+    first_terminal.stdin.close()
+    assert first_terminal.wait(10) == 0, said
+    runs = sorted(run_records(tmp_path / "load-test" / "results"), key=lambda run: run["id"])
+    assert [(run["users"], run["verdict"]) for run in runs] == [
+        (1, "pass"),
+        (20, "pass"),
+        (100, "fail"),
+        (100, "pass"),
+        (20, "pass"),
+    ], said
+    assert "exit code 1\n" in said
+    assert runs[2]["failures"] == runs[3]["failures"] == 0
+    assert {"load-test.xml", "load-test.md"} <= {path.name for path in (tmp_path / "load-test").iterdir()}
