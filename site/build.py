@@ -29,7 +29,8 @@ FENCE: Final = re.compile(r"^\s*(```|~~~)")
 
 def build(folder: Path) -> Path:
     """Build the site below ``folder``; the folder of its pages. Raises `SystemExit` with what the builder says."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("pages", "site"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     copy_pages(folder / "pages")
     shutil.copy(CONFIGURATION, folder)
     command = [str(Path(sys.executable).with_name("zensical")), "build", "--strict", "-f", CONFIGURATION.name]

@@ -19,6 +19,9 @@ from support.serving import serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SEARCH_HAS_FOCUS = (
+    "[...document.querySelectorAll('*')].some((each) => each.shadowRoot?.activeElement?.tagName === 'INPUT')"
+)
 SHOWN_IN_SHADOW = "[...document.querySelectorAll('*')].map((each) => each.shadowRoot?.textContent ?? '').join(' ')"
 
 
@@ -46,7 +49,7 @@ def test_search_finds_the_page_that_answers(browser: Browser, site: str, words: 
         page.open(f"{site}/tutorial.html")
         page.wait_for("document.querySelector('button.md-search__button') !== null")
         page.evaluate("document.querySelector('button.md-search__button').click()")
-        page.wait_for(f"{SHOWN_IN_SHADOW}.length > 0")
+        page.wait_for(SEARCH_HAS_FOCUS)
         page.call("Input.insertText", text=words)
         page.wait_for(f"{SHOWN_IN_SHADOW}.includes({heading!r})")
         assert_quiet(page, site)

@@ -51,11 +51,10 @@ def _init(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
         raise UsageError(f"--host is {arguments.host!r}, it must be {error}") from None
     folder = Path(arguments.folder or ".")
     starters = _STARTERS if arguments.folder else (*_STARTERS, _WORKFLOW)
-    with ExitStack() as written:
+    with ExitStack() as begun:
         for each in starters:
-            _write(folder / each.path, _text_of(each, host))
-            written.callback((folder / each.path).unlink)
-        written.pop_all()
+            _write(folder / each.path, _text_of(each, host), begun)
+        begun.pop_all()
     width = max(len(str(folder / each.path)) for each in starters)
     for each in starters:
         say(f"{folder / each.path!s:<{width}}  {each.holds}")
@@ -66,13 +65,15 @@ def _init(arguments: argparse.Namespace, _rest: tuple[str, ...]) -> int:
 
 def _text_of(starter: _Starter, host: str) -> str:
     text = files("loadstone.cli").joinpath("starter", starter.template).read_text(encoding="utf-8")
-    return Template(text).substitute(host=json.dumps(host))  # a basic string of TOML
+    return Template(text).substitute(host=json.dumps(host, ensure_ascii=False))  # a basic string of TOML
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, begun: ExitStack) -> None:
+    """Write a new file; ``begun`` removes it unless all goes well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
+            begun.callback(path.unlink)
             file.write(text)
     except FileExistsError as error:
         raise UsageError(

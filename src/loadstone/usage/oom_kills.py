@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadstone.domain.time import NS_PER_S
 from loadstone.usage.docker_engine import API, filters, loaded, name_of
 from loadstone.usage.reading import SourceError, lines_from_socket
-from loadstone.usage.unreported_kills import SIGKILLED, UnreportedKills
+from loadstone.usage.unreported_kills import UnreportedKills
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,5 +104,5 @@ class OomKills:
                 log.warning("oom_kill=yes container=%r", labels.get("name"))
             elif action == "kill":
                 self._unreported.asked(container)
-            elif action == "die" and labels.get("exitCode") == SIGKILLED:
-                self._unreported.ended(container, name_of(labels))
+            elif action == "die":
+                self._unreported.ended(container, name_of(labels), str(labels.get("exitCode")))

@@ -18,16 +18,16 @@ from loadstone.host.oom import machine_oom_kills
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["SIGKILLED", "UnreportedKills"]
+__all__ = ["UnreportedKills"]
 
-SIGKILLED: Final = "137"
-"""The engine's text for the exit code of a container whose first process, or what its shell ran, got SIGKILL."""
-_EXPLAINED_FOR_S: Final = 5.0
+_SIGKILLED: Final = "137"
+"""The exit code of a container whose first process, or what its shell ran, got SIGKILL."""
+_EXPLAINED_FOR_S: Final = 2.0
 _GRACE_S: Final = 1.0
 """So long the report of a kill is waited for, after the end of its container."""
 _BEFORE_S: Final = 3.0
 """The kernel may have counted a kill so long before the end of its container is reported."""
-_LATE_FOR_S: Final = 30.0
+_LATE_FOR_S: Final = 5.0
 """A report that comes even later must not count a second time."""
 
 
@@ -80,9 +80,9 @@ class UnreportedKills:
         """The engine was asked to send a signal to a container."""
         self._explained[container] = self._now_s()
 
-    def ended(self, container: str, name: tuple[str, str]) -> None:
-        """A container ended by SIGKILL."""
-        if self._explained.pop(container, None) is None:
+    def ended(self, container: str, name: tuple[str, str], exit_code: str) -> None:
+        """A container ended; ``exit_code`` as the engine writes it."""
+        if self._explained.pop(container, None) is None and exit_code == _SIGKILLED:
             self._ends.append(_Ended(container, name, self._now_s()))
 
     def take(self) -> Iterator[tuple[str, str]]:
@@ -95,16 +95,22 @@ class UnreportedKills:
         self._excess.append(_Excess(counted - self._reported, self._found, now_s))
         while self._ends and self._ends[0].at_s <= now_s - _GRACE_S:
             ended = self._ends.popleft()
-            if self._is_in_excess(ended):
-                self._found += 1
+            if self._finds(ended):
                 self._counted_ends.append(ended)
                 yield ended.name
 
-    def _is_in_excess(self, ended: _Ended) -> bool:
-        """Whether the kernel has counted one more all the time since; a report that is on its way is one too few."""
-        before = [each.kills - each.found for each in self._excess if each.at_s <= ended.at_s]
-        since = [each.kills for each in self._excess if each.at_s > ended.at_s]
-        return min(since) - self._found > min(before)
+    def _finds(self, ended: _Ended) -> bool:
+        """Whether the kernel has counted one more all the time since, and not only while a report was on its way."""
+        before = min(each.kills - each.found for each in self._excess if each.at_s <= ended.at_s)
+        since = min(each.kills for each in self._excess if each.at_s > ended.at_s)
+        if since - self._found <= before:
+            return False
+        self._found += 1
+        # Those that had this kill in them already explain no other one with it.
+        self._excess = deque(
+            each._replace(found=each.found + 1) if each.kills - each.found > before else each for each in self._excess
+        )
+        return True
 
     def _forget(self, now_s: float) -> None:
         self._explained = {

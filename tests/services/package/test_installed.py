@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.loadstone_run import REPOSITORY, run_records
+from support.loadstone_run import CALM, REPOSITORY, run_records
 from support.processes import free_port
 from support.require import missing
 
@@ -113,7 +113,7 @@ def test_the_boards_are_in_it(installation: Installation):
 def test_a_start_from_nothing_is_a_run_with_a_verdict(installation: Installation, counting_server: CountingServer):
     begun = installation.loadstone("init", "--host", counting_server.url)
     assert begun.returncode == 0, begun.stderr
-    shorter = ("--users", "4", "--warmup", "1s", "--steady-state", "3s", "--plain")
+    shorter = ("--users", "4", "--warmup", "1s", "--steady-state", "3s", "--plain", *CALM)
     done = installation.loadstone("run", "--config", "load.toml", *shorter)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict: pass" in done.stdout
@@ -133,7 +133,7 @@ def test_with_them_it_is_trained_served_and_loaded(installation: Installation):
     installation.add("[demo]")
     (installation.work / "locustfile.py").unlink(missing_ok=True)
     shutil.rmtree(installation.work / "results", ignore_errors=True)
-    done = installation.loadstone("run", "--users", "4", "--run-time", "4s", "--plain")
+    done = installation.loadstone("run", "--users", "4", "--run-time", "4s", "--plain", *CALM)
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = run_records(installation.work / "results")
     assert run["target"]["model"] == "diabetes"

@@ -51,7 +51,7 @@ def test_what_is_there_already_stays_and_nothing_else_is_written(
     assert f"{name} already exists; nothing was written" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("host", ["https://api.example.com/v1", 'http://h/"quoted"\\path'])
+@pytest.mark.parametrize("host", ["https://api.example.com/v1", "http://h/\N{ROCKET}", 'http://h/"quoted"\\path'])
 def test_the_settings_are_valid_and_hold_the_host(host: str):
     assert cli.main(["init", "--host", host]) == ExitCode.PASS
     arguments = cli.parser("run").parse_args(["run", "--config", "load.toml"])

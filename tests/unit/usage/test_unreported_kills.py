@@ -23,9 +23,9 @@ class Machine:
             self.found += [name for _, name in self.heard.take()]
         return self.found
 
-    def ends(self, container: str) -> None:
-        """A container ends by SIGKILL."""
-        self.heard.ended(container, ("service", container))
+    def ends(self, container: str, exit_code: str = "137") -> None:
+        """A container ends, by SIGKILL unless something else is said."""
+        self.heard.ended(container, ("service", container), exit_code)
 
     def kill(self, container: str, *, reported: bool, late: bool = False) -> None:
         """The kernel kills a container for lack of memory, and it ends."""
@@ -79,6 +79,31 @@ def test_a_process_that_was_killed_long_before_explains_no_end(machine: Machine)
     machine.runs_on(6)
     machine.kill("a", reported=False)
     assert machine.runs_on() == ["a"]
+
+
+def test_one_that_follows_a_restart_that_was_asked_for_is_found(machine: Machine):
+    machine.heard.asked("a")
+    machine.ends("a", "143")
+    machine.kill("a", reported=False)
+    assert machine.runs_on() == ["a"]
+
+
+def test_of_two_the_one_that_is_heard_of_late_hides_no_other_one(machine: Machine):
+    assert machine.kills is not None
+    machine.kills += 1
+    machine.runs_on(3)
+    machine.ends("a")
+    machine.runs_on(1)
+    machine.kill("b", reported=False)
+    assert machine.runs_on() == ["a", "b"]
+
+
+def test_a_report_long_after_one_was_found_is_of_another_kill(machine: Machine):
+    machine.kill("a", reported=False)
+    assert machine.runs_on(8) == ["a"]
+    assert machine.kills is not None
+    machine.kills += 1
+    assert machine.heard.killed("a")
 
 
 def test_a_container_that_somebody_killed_is_not_found(machine: Machine):
