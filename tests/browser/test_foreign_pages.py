@@ -219,13 +219,17 @@ def test_a_click_in_locusts_page_opens_the_live_page_of_the_same_host(
 
 
 def has_run(master: LocustMaster) -> None:
-    """Locust's page has no tabs before the first run."""
+    """Locust's page has no tabs before the first run; its statistics, by which it goes, are up to two seconds old."""
     if master.effects()["state"] == "ready":
         wait_until(master.has_worker, "the worker is there")
         for path, state in (("/swarm", "running"), ("/stop", "stopped")):
             form = {"user_count": "1", "spawn_rate": "1"}
             assert master.ask("POST", path, {"Origin": master.url}, data=form).status_code == 200
             wait_until(lambda state=state: master.effects()["state"] == state, f"the run is {state}")
+    statistics = f"{master.url}/stats/requests"
+    wait_until(
+        lambda: master.client.get(statistics).json()["state"] == "stopped", "Locust's page is told that it stopped"
+    )
 
 
 def button(name: str) -> str:

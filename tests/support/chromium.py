@@ -27,6 +27,11 @@ FLAGS = (
 )
 START_WITHIN_S = 60
 ANSWER_WITHIN_S = 60
+NAVIGATED = "Inspected target navigated or closed"
+
+
+class NavigatedError(Exception):
+    """The page was left while a command was under way in it."""
 
 
 class Browser:
@@ -109,12 +114,14 @@ class Page:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol; its result."""
+        """One command of the protocol; its result. Raises `NavigatedError` when the page is left meanwhile."""
         number = next(self._ids)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
             message = json.loads(self._socket.recv())
             if message.get("id") == number:
+                if message.get("error", {}).get("message") == NAVIGATED:
+                    raise NavigatedError
                 assert "error" not in message, message
                 return dict(message["result"])
             self._note(message)
@@ -131,11 +138,17 @@ class Page:
         return answer["result"].get("value")
 
     def wait_for(self, script: str, within_s: float = 30) -> None:
-        """Wait until a JavaScript expression is true."""
+        """Wait until a JavaScript expression is true, also across pages."""
         deadline = time.monotonic() + within_s
-        while not self.evaluate(f"Boolean({script})"):
+        while not self._holds(script):
             assert time.monotonic() < deadline, f"not true within {within_s} s: {script}; {self.complaints}"
             time.sleep(0.1)
+
+    def _holds(self, script: str) -> bool:
+        try:
+            return bool(self.evaluate(f"Boolean({script})"))
+        except NavigatedError:
+            return False
 
     def press(self, key: str, *, code: int = 0) -> None:
         """Press one key and let go."""
