@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(path: str) -> ModuleType:
-    """Load a script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_venv(folder: Path, python_body: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +52,7 @@ freeze.timeout='1'
 WARNING: something odd
 """
     expected = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_CERT": "/ca.pem"}
-    assert load("requirements/install.py").transport_settings(listing) == expected
+    assert load_script("requirements/install.py").transport_settings(listing) == expected
 
 
 def test_uv_reaches_packages_as_pip_does():
@@ -80,7 +66,7 @@ def test_uv_reaches_packages_as_pip_does():
         "PIP_CACHE_DIR": "/scratch",
     }
     own = {"LANG": "C", "UV_CONSTRAINT": "c.txt", "PIP_TARGET": "/x", "HTTPS_PROXY": "http://other.example"}
-    assert load("requirements/install.py").uv_environment(pip, own) == {
+    assert load_script("requirements/install.py").uv_environment(pip, own) == {
         "LANG": "C",
         "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "UV_FIND_LINKS": "/wheels,https://wheels.example/",
@@ -102,7 +88,7 @@ def test_uv_reaches_packages_as_pip_does():
     ],
 )
 def test_uv_trusts_whom_pip_trusts(own: dict[str, str], certificates: dict[str, str]):
-    found = load("requirements/install.py").uv_environment({}, own)
+    found = load_script("requirements/install.py").uv_environment({}, own)
     assert {key: value for key, value in found.items() if key in {"UV_SYSTEM_CERTS", "SSL_CERT_FILE"}} == certificates
 
 
@@ -110,8 +96,10 @@ def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
     lock = tmp_path / "dev.txt"
     hashes = "    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
     lock.write_text(f"urllib3==2.6.1 \\\n{hashes}uv==0.9.1 \\\n{hashes}    # via loadstone\nuvicorn==0.1 \\\n{hashes}")
-    assert load("requirements/install.py").locked("uv", lock) == f"uv==0.9.1 \\\n{hashes}"
-    requirement, *found = load("requirements/install.py").locked("uv", ROOT / "requirements" / "dev.txt").splitlines()
+    assert load_script("requirements/install.py").locked("uv", lock) == f"uv==0.9.1 \\\n{hashes}"
+    requirement, *found = (
+        load_script("requirements/install.py").locked("uv", ROOT / "requirements" / "dev.txt").splitlines()
+    )
     assert requirement.startswith("uv==")
     assert found
     assert all(line.lstrip().startswith("--hash=sha256:") for line in found)
@@ -119,7 +107,7 @@ def test_uv_is_installed_from_the_lock_with_its_hashes_alone(tmp_path: Path):
 
 @pytest.mark.parametrize("uv_starts", [True, False])
 def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv_starts: bool):
-    install = load("requirements/install.py")
+    install = load_script("requirements/install.py")
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
     uv.write_text("#!/bin/sh\nexit 2\n" if uv_starts else "half of a program")
@@ -137,7 +125,7 @@ def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_pip_is_left_alone_where_uv_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    install = load("requirements/install.py")
+    install = load_script("requirements/install.py")
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
     uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\n')
@@ -161,7 +149,7 @@ def test_without_apt_the_fetcher_says_so(tmp_path: Path):
 
 
 def test_a_package_that_cannot_be_had_is_tried_again_with_fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fetch = load("tests/services/fetch.py")
+    fetch = load_script("tests/services/fetch.py")
     asked: list[tuple[str, ...]] = []
 
     def refuse(*command: str, **options: object) -> subprocess.CompletedProcess[str]:

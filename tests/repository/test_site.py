@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -10,22 +9,15 @@ from typing import Any
 
 import pytest
 
+from support.scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 LOADED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*?(?:src|href)="((?:https?:)?//[^"]+)"')
 
 
-def builder() -> Any:
-    spec = importlib.util.spec_from_file_location("site_build", ROOT / "site" / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built: Path = builder().build(tmp_path_factory.mktemp("site") / "built")
+    built: Path = load_script("site/build.py").build(tmp_path_factory.mktemp("site") / "built")
     return built
 
 
@@ -71,4 +63,4 @@ def test_links_lead_to_pages_of_the_site_or_are_words(source: str, text: str, ex
         PurePosixPath("docs/how-to/x.md"): PurePosixPath("how-to/x.md"),
         PurePosixPath("docs/x.md"): PurePosixPath("x.md"),
     }
-    assert builder().with_links(text, PurePosixPath(source), places) == expected
+    assert load_script("site/build.py").with_links(text, PurePosixPath(source), places) == expected

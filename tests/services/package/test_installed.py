@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 from support.loadstone_run import CALM, REPOSITORY, run_records
 from support.processes import free_port
 from support.require import missing
+from support.scripts import load_script
 
 if TYPE_CHECKING:
     from support.counting_server import CountingServer
@@ -29,11 +29,7 @@ pytestmark = pytest.mark.timeout(2 * INSTALL_S)
 
 def uv(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     """Run uv, which reaches packages as `make` does."""
-    spec = importlib.util.spec_from_file_location("install", REPOSITORY / "requirements" / "install.py")
-    assert spec is not None
-    assert spec.loader is not None
-    install = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(install)
+    install = load_script("requirements/install.py")
     environment = install.uv_environment(install.transport(), os.environ)
     return subprocess.run(
         [str(UV), *arguments],
