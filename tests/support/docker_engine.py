@@ -23,12 +23,17 @@ __all__ = ["LEFT_OUT", "DockerEngine", "EngineMissingError"]
 ROOT: Final = Path(__file__).resolve().parents[2]
 STANDINS: Final = ROOT / "tests" / "stack" / "standins"
 CACHE: Final = ROOT / ".cache" / "stack"
+RUN: Final = CACHE / "run"
+DATA: Final = CACHE / "engine"
+LOG: Final = CACHE / "dockerd.log"
 LEFT_OUT: Final = ("grafana", "cadvisor", "s3", "InfluxDB 2's own set-up (1.6.7 stands in, influx-init is replaced)")
 PACKAGES: Final = ("docker.io", "debootstrap", "iptables", "tini", "iproute2", "ca-certificates")
 PLUGINS: Final = ("docker-compose", "docker-buildx")
 PLUGINS_FROM: Final = "trixie"  # bookworm has no Compose 2
 INSTALL_TIMEOUT_S: Final = 1200
 START_TIMEOUT_S: Final = 60
+STOP_TIMEOUT_S: Final = 60
+"""Longer than the engine waits for its containers."""
 PULL_TIMEOUT_S: Final = 300
 BASE_IMAGE: Final = "loadstone-standin/debian"
 
@@ -81,14 +86,18 @@ class DockerEngine:
         assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout[-1000:]}{done.stderr[-3000:]}"
         return done.stdout
 
+    def restart(self) -> None:
+        """Stop the engine with all containers and start it again; one that is not ours is left alone."""
+        if self._daemon is not None:
+            self._stop()
+            self._launch()
+
     def close(self) -> None:
         """Stop the engine if it is ours, and remove its images, volumes, bridges and packet rules."""
         if self._daemon is None:
             return
-        self._daemon.terminate()
-        self._daemon.wait(START_TIMEOUT_S)
-        self._daemon = None
-        for folder in (CACHE / "engine", CACHE / "run"):
+        self._stop()
+        for folder in (DATA, RUN):
             shutil.rmtree(folder, ignore_errors=True)
         for link in _links() - self._links:
             _quiet("ip", "link", "delete", link)
@@ -119,14 +128,17 @@ class DockerEngine:
     def _start(self) -> None:
         """An engine with folders, socket and containers of its own."""
         self._links = _links()
-        run, data = CACHE / "run", CACHE / "engine"
-        for folder in (run, data):
+        for folder in (RUN, DATA):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        self.environment["DOCKER_HOST"] = f"unix://{run}/docker.sock"
-        command = ["dockerd", "--data-root", data, "--exec-root", run / "exec", "--pidfile", run / "pid"]
+        LOG.unlink(missing_ok=True)
+        self.environment["DOCKER_HOST"] = f"unix://{RUN}/docker.sock"
+        self._launch()
+
+    def _launch(self) -> None:
+        command = ["dockerd", "--data-root", DATA, "--exec-root", RUN / "exec", "--pidfile", RUN / "pid"]
         _say("starting a Docker Engine ...")
-        with (CACHE / "dockerd.log").open("wb") as log:
+        with LOG.open("ab") as log:
             self._daemon = subprocess.Popen(
                 [*map(str, command), "-H", self.environment["DOCKER_HOST"]],
                 stdout=log,
@@ -134,7 +146,13 @@ class DockerEngine:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        wait_until(self._answers, f"dockerd answers, see {CACHE}/dockerd.log", timeout_s=START_TIMEOUT_S)
+        wait_until(self._answers, f"dockerd answers, see {LOG}", timeout_s=START_TIMEOUT_S)
+
+    def _stop(self) -> None:
+        assert self._daemon is not None
+        self._daemon.terminate()
+        self._daemon.wait(STOP_TIMEOUT_S)
+        self._daemon = None
 
     def _pulls(self) -> bool:
         image = re.search(r"image: (redis:\S+)", (ROOT / "docker-compose.yaml").read_text())
