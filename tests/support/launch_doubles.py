@@ -5,6 +5,7 @@ Real processes are started in `tests/processes/launch/test_managed_process.py` a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,19 @@ class FakeProcess(ManagedProcess):
     def hidden_arguments(self) -> tuple[str, ...]:
         """What Locust gets as arguments without its command line showing them."""
         return load(HookSettings, environ=self.env).locust_arguments or ()
+
+    @property
+    def hook_settings(self) -> HookSettings:
+        """The settings of the hook, with those that a Locust process gets when it is let go."""
+        held_until = load(HookSettings, environ=self.env).held_until
+        late = json.loads(held_until.read_text()) if held_until and held_until.exists() else {}
+        return load(HookSettings, environ={**self.env, **late})
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a Locust process waits until it is let go."""
+        held_until = self.hook_settings.held_until
+        return held_until is not None and not held_until.exists()
 
     def exit(self, code: int) -> None:
         """End by itself."""

@@ -84,6 +84,7 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
+        self._go = self.folder / "go.json"
         self.logs = KeptLogs(self.folder, settings.results)
         self.host = _host_for(settings, scenario)
         """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
@@ -113,15 +114,22 @@ class LocalStack:
         yield from reversed(self._services)
 
     def start(self, interrupted: Callable[[], bool]) -> None:
-        """Start everything in order, or raise a `LoadstoneError`. Leaving the context stops what was started."""
+        """Start everything in order, or raise a `LoadstoneError`. Leaving the context stops what was started.
+
+        Locust's processes take as long to import their modules as a demo target does to load its model, so both do it
+        at once; Locust's then wait until the target is ready.
+        """
         _allow_many_files()
         self._start_stream()
         self._start_collectors()
-        self._start_target(interrupted)
+        demo = self._prepare_target()
+        self._start_locust()
+        if demo:
+            self._start_target(demo, interrupted)
         if interrupted():
             return
         self._start_usage()
-        self._start_locust()
+        self._let_locust_go()
 
     @property
     def targets(self) -> str:
@@ -240,13 +248,16 @@ class LocalStack:
         if settings.influx_url:
             self._start_service("writer", "collector", {**values, "only": "writer"})
 
-    def _start_target(self, interrupted: Callable[[], bool]) -> None:
+    def _prepare_target(self) -> DemoTarget | None:
         if not wants_demo_target(self.settings, self.scenario):
-            return
-        under = self._target_limits
-        prefix = under.prefix if under else ()
+            return None
+        prefix = self._target_limits.prefix if self._target_limits else ()
         demo = DemoTarget.prepare(self.settings, self.folder, self._ports, self._make_process, prefix)
         self.target, self.host = demo.serve, demo.host
+        return demo
+
+    def _start_target(self, demo: DemoTarget, interrupted: Callable[[], bool]) -> None:
+        under = self._target_limits
         try:
             demo.start(interrupted)
         except PlatformError as error:
@@ -280,6 +291,12 @@ class LocalStack:
             worker = self._locust(f"worker-{number}", arguments, self.scenario.arguments, restarts=_WORKER_RESTARTS)
             worker.start()
             self.workers.append(worker)
+
+    def _let_locust_go(self) -> None:
+        """Tell Locust's processes, which wait for it, what the target says of itself."""
+        written = self._go.with_suffix(".new")
+        written.write_bytes(msgspec.json.encode(as_environment({"target": self._target_info()})))
+        written.rename(self._go)
 
     def _locust(self, name: str, arguments: list[str], hidden: Sequence[str], restarts: int = 0) -> ManagedProcess:
         """A Locust process; what the user gave is ``hidden`` from its command line, which everybody here can list."""
@@ -326,8 +343,8 @@ class LocalStack:
                 "arrivals": settings.arrivals,
                 "max_users": settings.max_users,
                 "limits": self._known_limits(),
-                "target": self._target_info(),
                 "launch": self.launch,
+                "held_until": self._go,
                 "live_url": self.live_url,
                 "allowed_hosts": self._allowed_hosts(),
                 "locust_words": _json(self.scenario.unlisted_arguments),

@@ -20,6 +20,7 @@ from loadstone.settings.load import (
     setting,
     short_text,
     state_home,
+    take_in_variables,
 )
 from loadstone.settings.records import (
     CollectorSettings,
@@ -72,4 +73,5 @@ __all__ = [
     "short_text",
     "size_bytes",
     "state_home",
+    "take_in_variables",
 ]

@@ -133,6 +133,9 @@ class HookSettings(HookOnlySettings):
     locust_arguments: tuple[str, ...] | None = setting(
         _json_words, "options for Locust that are not to be seen on its command line, as a JSON list"
     )
+    held_until: Path | None = setting(
+        parse.path, "file that a process waits for before it starts Locust; it holds more variables, a JSON object"
+    )
     live_url: str | None = setting(parse.http_url, "address from which Locust's web UI reads the live state")
     allowed_hosts: tuple[str, ...] = setting(
         parse.allowed_hosts,

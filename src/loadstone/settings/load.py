@@ -9,6 +9,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+import msgspec
+
 from loadstone.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "setting",
     "short_text",
     "state_home",
+    "take_in_variables",
 ]
 
 ENV_PREFIX: Final = "LOADSTONE_"
@@ -196,6 +199,11 @@ def child_environment(values: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: this one's without its own settings, and these values."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return {**inherited, **values}
+
+
+def take_in_variables(file: Path) -> None:
+    """Give this process the variables of a JSON object in a file; settings that are loaded already do not change."""
+    os.environ.update(msgspec.json.decode(file.read_bytes(), type=dict[str, str]))
 
 
 def compose_project_name() -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -239,10 +238,9 @@ def test_a_demo_target_starts_under_limits_which_are_confirmed_and_recorded(
         assert list(machine.processes["target"].argv[:2]) == ["enter", "group"]
         assert "enter" not in machine.processes["train"].argv
         assert double.confirmed == [_Pid.pid]
-        env = machine.processes["master"].env
-        assert {**limits, "host_cores": os.cpu_count()} == json.loads(env["LOADSTONE_LIMITS"])
-        assert (json.loads(env["LOADSTONE_TARGET"])["image"]) == "a"
-        assert (json.loads(env["LOADSTONE_TARGET"])["model"]) == "diabetes"
+        settings = machine.processes["master"].hook_settings
+        assert settings.limits == {**limits, "host_cores": os.cpu_count()}
+        assert (settings.target["image"], settings.target["model"]) == ("a", "diabetes")
 
 
 def _with_pid(process: FakeProcess) -> FakeProcess:

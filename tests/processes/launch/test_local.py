@@ -6,7 +6,6 @@ Processes are doubles, and so is the demo target's HTTP server; whole runs with 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from loadstone.errors import PlatformError, SettingsError, UsageError
+from loadstone.launch.demo import DemoTarget
 from loadstone.launch.local import LocalStack
 from loadstone.launch.preflight import preflight
 from loadstone.launch.scenario import Scenario, worker_command
@@ -55,19 +55,25 @@ def test_services_start_before_the_master_and_it_before_its_workers(machine: Fak
     options = {**REMOTE, "influx_url": "http://127.0.0.1:1", "target_pid": "1"}
     with stack_of(machine, options) as stack:
         stack.start(lambda: False)
-        assert machine.started() == ["aggregator", "writer", "usage", "master", "worker-1", "worker-2"]
+        assert machine.started() == ["aggregator", "writer", "master", "worker-1", "worker-2", "usage"]
 
 
-def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_before_locust(
+def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_for_which_locust_waits(
     machine: FakeMachine, target: TargetDouble, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(PrivateValkey, "wait_until_ready", lambda _: None)
     machine.ends_at_once["train"] = 0
     with stack_of(machine, {"demo_port": str(target.server_address[1])}, scenario(files=(DEMO,))) as stack:
         monkeypatch.setattr("loadstone.launch.local.LocalStack._start_usage", lambda _: None)  # it needs a real pid
+        trained = DemoTarget.start
+        held = []
+        monkeypatch.setattr(
+            DemoTarget, "start", lambda *given: (held.append(machine.processes["master"].is_held), trained(*given))
+        )
         stack.start(lambda: False)
-        assert machine.started() == ["valkey", "aggregator", "train", "target", "master", "worker-1", "worker-2"]
-        assert json.loads(machine.processes["master"].env["LOADSTONE_TARGET"])["model"] == "diabetes"
+        assert machine.started() == ["valkey", "aggregator", "master", "worker-1", "worker-2", "train", "target"]
+        assert held == [True]
+        assert machine.processes["master"].hook_settings.target["model"] == "diabetes"
     stopped = [line.removeprefix("stop ") for line in machine.record if line.startswith("stop ")]
     assert stopped == ["train", "worker-1", "worker-2", "master", "target", "aggregator", "valkey"]
     assert "terminate valkey" not in machine.record, "the others still have something to write"
@@ -145,9 +151,10 @@ def test_a_platform_that_served_no_run_leaves_no_logs(machine: FakeMachine, tmp_
 
 
 def test_a_stop_request_during_the_start_keeps_locust_from_starting(machine: FakeMachine):
-    with stack_of(machine, REMOTE) as stack:
+    with stack_of(machine, {**REMOTE, "target_pid": "1"}) as stack:
         stack.start(lambda: True)
-        assert machine.started() == ["aggregator"]
+        assert all(machine.processes[name].is_held for name in ("master", "worker-1", "worker-2"))
+        assert "usage" not in machine.started()
 
 
 def test_only_services_are_restarted_when_workers_are_left_out(machine: FakeMachine):
@@ -202,10 +209,10 @@ def test_locust_gets_a_host_only_from_the_user(machine: FakeMachine):
     with stack_of(machine, {**options, "host": "http://127.0.0.1:9/"}, scenario(hosts=("http://x",))) as stack:
         stack.start(lambda: False)
         assert stack.targets == "http://127.0.0.1:9/"
+        assert machine.processes["master"].hook_settings.target is None, "a foreign target is not asked"
     assert machine.processes["master"].hidden_arguments == ("--host", "http://127.0.0.1:9/"), (
         "with its slash: Locust puts paths behind it"
     )
-    assert "LOADSTONE_TARGET" not in machine.processes["master"].env, "a foreign target is not asked"
 
 
 @pytest.mark.parametrize("option", [{"tag_model": "yes"}, {"tagged_model": "models:/diabetes/3"}])
@@ -217,7 +224,7 @@ def test_a_target_is_asked_which_model_version_it_serves_where_that_is_to_be_tag
     options = {"redis_url": REMOTE["redis_url"], **option, **({"host": url} if names_host else {})}
     with stack_of(machine, options, scenario(hosts=() if names_host else (url,))) as stack:
         stack.start(lambda: False)
-        told = json.loads(machine.processes["master"].env["LOADSTONE_TARGET"])
+        told = machine.processes["master"].hook_settings.target
     assert (told["model"], told["version"]) == ("diabetes", "3")
 
 
@@ -226,7 +233,7 @@ def test_of_several_targets_none_is_asked_for_its_model(machine: FakeMachine, ta
     options = {"redis_url": REMOTE["redis_url"], "tag_model": "yes"}
     with stack_of(machine, options, scenario(hosts=(url, "http://127.0.0.1:8"))) as stack:
         stack.start(lambda: False)
-    assert "LOADSTONE_TARGET" not in machine.processes["master"].env
+        assert machine.processes["master"].hook_settings.target is None
 
 
 @pytest.mark.parametrize(
@@ -327,7 +334,7 @@ def test_a_watched_compose_project_is_sampled_and_the_run_says_its_limits(machin
         assert (usage.compose_project, usage.docker_socket, usage.pid) == ("shop", Path("/run/engine.sock"), ())
         settings = load(HookSettings, environ=machine.processes["master"].env)
         assert settings.limits == {"host_cores": os.cpu_count(), "api": {"cpu_cores": 0.5}}
-        assert settings.target == {"image": "a"}
+        assert machine.processes["master"].hook_settings.target == {"image": "a"}
 
 
 FROM_MASTER = Scenario(files=(), user_classes=(), hosts=(), shape=None, arguments=())
@@ -354,6 +361,6 @@ def test_limits_that_another_program_set_are_recorded_too(machine: FakeMachine):
     how = {"limits": {"cpu_cores": 2.0}, "identity": {"image": "sha256:1"}}
     with LocalStack(settings, scenario(), make_process=machine.make, **how) as stack:
         stack.start(lambda: False)
-        env = machine.processes["master"].env
-        assert json.loads(env["LOADSTONE_LIMITS"]) == {"cpu_cores": 2.0}
-        assert json.loads(env["LOADSTONE_TARGET"]) == {"image": "sha256:1"}
+        settings = machine.processes["master"].hook_settings
+        assert settings.limits == {"cpu_cores": 2.0}
+        assert settings.target == {"image": "sha256:1"}
