@@ -20,8 +20,8 @@ from inference.api import make_api
 from inference.errors import PortTakenError
 from inference.fast_path import FastPath
 from inference.http_protocol import JoiningProtocol
+from inference.kept_registry import open_registry
 from inference.model_manager import ModelManager
-from inference.registry import Registry
 from inference.telemetry import Metrics, log_error, log_info
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Target:
 def build(settings: Settings) -> Target:
     """Create and connect the parts of a target; nothing is bound, loaded or started yet."""
     metrics = Metrics()
-    model_manager = ModelManager(Registry(settings.tracking_uri), settings, metrics)
+    model_manager = ModelManager(open_registry(settings), settings, metrics)
     fast_path = FastPath(model_manager, make_api(model_manager, metrics, settings), metrics, settings.max_body_bytes)
     return Target(model_manager=model_manager, fast_path=fast_path, metrics=metrics)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_args
 
 from inference.errors import SettingsError
@@ -47,6 +48,7 @@ class Settings:
         host: ``TARGET_HOST``, the address to bind.
         port: ``TARGET_PORT``; 0 takes a free port, which the log line ``listening`` shows.
         mode: ``TARGET_MODE``, the serving mode.
+        copies: ``TARGET_COPIES``, the folder for copies of what a registry in a SQLite file holds; None: off.
         poll_s: ``TARGET_MODEL_POLL_SECONDS`` between two checks of the alias; 0 checks it once.
         drain_s: ``TARGET_DRAIN_SECONDS`` during which ``/ready`` answers 404 before the port closes.
         stop_timeout_s: ``TARGET_STOP_TIMEOUT_SECONDS`` that requests in flight have to finish after that.
@@ -64,6 +66,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     mode: Mode = "auto"
+    copies: Path | None = None
     poll_s: float = 5.0
     drain_s: float = 2.0
     stop_timeout_s: int = 30
@@ -89,6 +92,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         host=reader.take("TARGET_HOST", Settings.host, str),
         port=reader.take("TARGET_PORT", Settings.port, _integer(0, _MAX_PORT)),
         mode=reader.take("TARGET_MODE", Settings.mode, _mode),
+        copies=reader.take("TARGET_COPIES", Settings.copies, _folder_or_off),
         poll_s=reader.take("TARGET_MODEL_POLL_SECONDS", Settings.poll_s, _seconds(0, 86_400)),
         drain_s=reader.take("TARGET_DRAIN_SECONDS", Settings.drain_s, _seconds(0, 600)),
         stop_timeout_s=reader.take("TARGET_STOP_TIMEOUT_SECONDS", Settings.stop_timeout_s, _integer(1, 600)),
@@ -155,6 +159,14 @@ def _mode(text: str) -> Mode:
         if text.lower() == mode:
             return mode
     raise ValueError(", ".join(MODES))
+
+
+def _folder_or_off(text: str) -> Path | None:
+    if text.lower() == "off":
+        return None
+    if not Path(text).is_absolute():
+        raise ValueError("off, or the absolute path of a folder")
+    return Path(text)
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:

@@ -86,6 +86,12 @@ class _EagerTime:
         time.sleep(min(seconds, _LOOK_EVERY_S) if now_s < self._eager_until_s else seconds)
 
 
+def _with_eager_looks(main: Any) -> None:
+    """Let a master that expects workers look for them often at first."""
+    if "--expect-workers" in sys.argv:
+        main.time = _EagerTime()
+
+
 if __name__ == "__main__":
     prepare("loadstone.hook.install", "loadstone.lean")
     _with_what_started_it()
@@ -93,6 +99,5 @@ if __name__ == "__main__":
     from locust import main
 
     _with_whole_paths(main)
-    if "--expect-workers" in sys.argv:
-        main.time = _EagerTime()
+    _with_eager_looks(main)
     sys.exit(main.main())

@@ -100,6 +100,7 @@ class DemoTarget:
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, **_NO_DRAIN, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": demo_registry(settings)}
+        env |= {"TARGET_COPIES": str(state.absolute() / "copies")}
         env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
