@@ -89,6 +89,10 @@ dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
 dashboards-pictures: $(DEV_SET) servers ## Draw docs/images of the boards from a real run
 	$(PY) -m pytest tests/services/grafana -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
 
+.PHONY: pictures
+pictures: $(DEV_SET) servers dashboards-pictures architecture ## Take every picture of the docs anew, from real runs (CI=true may install a Docker Engine)
+	$(PY) -m pytest tests/pictures -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
+
 .PHONY: architecture
 architecture: $(DEV_SET) ## Draw docs/images/architecture.svg from its text (needs Node.js)
 	@$(PY) site/architecture.py
