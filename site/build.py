@@ -24,6 +24,7 @@ TOP: Final = {
 }
 """Files at the top of the repository, and what they are called in the site."""
 LINK: Final = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+PICTURE: Final = re.compile(r'\b(src|srcset)="([^"\s]+)"')
 FENCE: Final = re.compile(r"^\s*(```|~~~)")
 
 
@@ -53,25 +54,34 @@ def copy_pages(folder: Path) -> None:
 
 
 def with_links(text: str, source: PurePosixPath, places: dict[PurePosixPath, PurePosixPath]) -> str:
-    """Give the text of a page with links to where the others are in the site."""
+    """Give the text of a page with links and pictures to where they are in the site."""
 
     def moved(match: re.Match[str]) -> str:
         mark, words, target = match.groups()
-        file, _, part = target.partition("#")
-        if not file or "://" in target or target.startswith("mailto:"):
-            return match[0]
-        named = PurePosixPath(os.path.normpath(source.parent / file))
-        if named not in places:
-            return words
-        to = os.path.relpath(places[named], places[source].parent)
-        return f"{mark}[{words}]({to}{'#' * bool(part)}{part})"
+        to = address(target, source, places)
+        return words if to is None else f"{mark}[{words}]({to})"
+
+    def moved_picture(match: re.Match[str]) -> str:
+        return f'{match[1]}="{address(match[2], source, places) or match[2]}"'
 
     lines, in_code = [], False
     for paragraph in re.split(r"(?m)(^\s*(?:```|~~~).*$)", text):
         fence = FENCE.match(paragraph)
         in_code = in_code != bool(fence)
-        lines.append(paragraph if in_code or fence else LINK.sub(moved, paragraph))
+        lines.append(paragraph if in_code or fence else PICTURE.sub(moved_picture, LINK.sub(moved, paragraph)))
     return "".join(lines)
+
+
+def address(target: str, source: PurePosixPath, places: dict[PurePosixPath, PurePosixPath]) -> str | None:
+    """Where a link of a page leads in the site; None where it names a file that is no part of the site."""
+    file, _, part = target.partition("#")
+    if not file or "://" in target or target.startswith("mailto:"):
+        return target
+    named = PurePosixPath(os.path.normpath(source.parent / file))
+    if named not in places:
+        return None
+    to = os.path.relpath(places[named], places[source].parent)
+    return f"{to}{'#' * bool(part)}{part}"
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def _take(browser: Browser, address: str, name: str, *, settle_s: float) -> None
         with browser.page(width=WIDTH, height=HEIGHT, dark=dark) as page:
             page.open(address)
             time.sleep(settle_s)
-            page.screenshot(_file(name, dark=dark))
+            page.screenshot(_file(name, dark=dark), whole=False)
 
 
 def _file(name: str, *, dark: bool) -> Path:

@@ -47,6 +47,8 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path):
     [
         ("README.md", "[a](docs/faq.md)", "[a](faq.md)"),
         ("README.md", "![a](docs/images/run.svg)", "![a](images/run.svg)"),
+        ("README.md", '<img alt="a" src="docs/images/run.svg">', '<img alt="a" src="images/run.svg">'),
+        ("README.md", '<source srcset="docs/images/run.svg">', '<source srcset="images/run.svg">'),
         ("docs/how-to/x.md", "[a](../faq.md#why)", "[a](../faq.md#why)"),
         ("docs/how-to/x.md", "[`a`](../../SECURITY.md#who)", "[`a`](../security.md#who)"),
         ("docs/how-to/x.md", "see [the bench](../../tests/bench/bench_x.py).", "see the bench."),

@@ -155,9 +155,9 @@ class Page:
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def screenshot(self, target: Path) -> None:
-        """The whole page as PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def screenshot(self, target: Path, *, whole: bool = True) -> None:
+        """The whole page as PNG, or what of it is in sight."""
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         target.write_bytes(base64.b64decode(answer["data"]))
 
     def foreign(self, *allowed: str) -> list[str]:
