@@ -15,8 +15,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 TEXT: Final = ROOT / "docs" / "images" / "architecture.dot"
 PICTURE: Final = TEXT.with_suffix(".svg")
-CACHE: Final = ROOT / ".cache" / "graphviz"
 PACKAGE: Final = "@viz-js/viz@3.31.0"
+CACHE: Final = ROOT / ".cache" / "graphviz" / PACKAGE.rpartition("@")[2]
 DRAW: Final = """
 import { instance } from "./package/dist/viz.js";
 import { readFileSync } from "node:fs";

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "serve": "serve the model that MODEL_URI names",
     "train": "register a small sample model under MODEL_URI's name and alias, unless it is already registered",
+    "copy": "copy what a target serves from the registry into a folder; a target with TARGET_COPIES does it by itself",
     "compile": "store an ONNX graph of the model in MODEL_URI in the registry, for targets without training libraries",
 }
 _EXIT_FAILED: Final = 1
@@ -42,6 +43,10 @@ def _call(options: argparse.Namespace) -> Callable[[Settings], int]:
         from inference.training import train  # noqa: PLC0415
 
         return train
+    if options.command == "copy":
+        from inference.copying_registry import copy_command  # noqa: PLC0415
+
+        return partial(copy_command, into=options.into)
     if options.command == "compile":
         from inference.compiling import compile_command  # noqa: PLC0415
 
@@ -64,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     added = {name: commands.add_parser(name, help=text, description=text) for name, text in _COMMANDS.items()}
     added["compile"].add_argument(
         "--into", type=Path, metavar="FOLDER", help="write the graph to this folder instead of the registry"
+    )
+    added["copy"].add_argument(
+        "--into", type=Path, metavar="FOLDER", required=True, help="a folder that is not there yet"
     )
     return parser
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import warnings
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,7 +85,9 @@ class Registry:
             return Path(self.client.download_artifacts(version.run_id, name, str(folder)))
 
     def store_run_folder(self, version: Version, name: str, folder: Path) -> None:
-        """Upload a folder to the artifacts of the version's run.
+        """Upload a folder to the artifacts of the version's run, and note it in the run's tags.
+
+        Targets that copy a registry see by its database alone that something has changed.
 
         Raises:
             RegistryAwayError: the artifact store is unavailable.
@@ -97,6 +100,7 @@ class Registry:
             )
         with _mlflow_errors(self.uri, f"run {version.run_id} of {version} is not in the registry"):
             self.client.log_artifacts(version.run_id, str(folder), name)
+            self.client.set_tag(version.run_id, f"target.{name}", datetime.now(UTC).isoformat())
 
     @property
     def client(self) -> Any:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from inference.api import make_api
+from inference.copying_registry import open_registry
 from inference.errors import PortTakenError
 from inference.fast_path import FastPath
 from inference.http_protocol import JoiningProtocol
-from inference.kept_registry import open_registry
 from inference.model_manager import ModelManager
 from inference.telemetry import Metrics, log_error, log_info
 

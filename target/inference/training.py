@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from inference.compiling import store_beside_model
+from inference.copying_registry import open_registry
 from inference.errors import ModelMissingError, NotCompilableError, SettingsError
 from inference.registry import Registry
 from inference.settings import parse_model_uri
@@ -49,6 +50,7 @@ def train(settings: Settings) -> int:
             ) from missing
         version = register_sample(registry, uri)
         sys.stdout.write(f"registered {uri.text} as version {version.number}\n")
+    open_registry(settings, in_child=False).resolve(uri)
     return 0
 
 

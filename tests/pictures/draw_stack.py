@@ -43,8 +43,8 @@ def stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def draw_the_live_page_and_the_report(stack: ComposeStack):
     began = time.monotonic()
     where = ["--stack", "--stack-url", stack.locust, "--results", str(stack.results)]
-    run = subprocess.Popen([sys.executable, "-m", "loadstone", "run", *where, *RUN], cwd=ROOT)
     browser = Browser(server_binary("chromium"))
+    run = subprocess.Popen([sys.executable, "-m", "loadstone", "run", *where, *RUN], cwd=ROOT)
     try:
         stack.wait_for_users(USERS)
         _wait_until(began + KILLED_AT_S)

@@ -5,8 +5,8 @@ Real processes are started in `tests/processes/launch/test_managed_process.py` a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -39,6 +39,8 @@ class FakeProcess(ManagedProcess):
         if self.name in self.machine.cannot_start:
             raise PlatformError(f"{self.name} could not be started: no such file")
         self.running, self.code = True, None
+        if self.name == "usage":
+            Path(self.env["LOADSTONE_HEARTBEAT_FILE"]).touch()
         if self.name in self.machine.ends_at_once:
             self.exit(self.machine.ends_at_once[self.name])
 
@@ -59,16 +61,13 @@ class FakeProcess(ManagedProcess):
 
     @property
     def hook_settings(self) -> HookSettings:
-        """The settings of the hook, with those that a Locust process gets when it is let go."""
-        held_until = load(HookSettings, environ=self.env).held_until
-        late = json.loads(held_until.read_text()) if held_until and held_until.exists() else {}
-        return load(HookSettings, environ={**self.env, **late})
+        """The settings of the hook in a Locust process."""
+        return load(HookSettings, environ=self.env)
 
     @property
     def is_held(self) -> bool:
         """Whether a Locust process waits until it is let go."""
-        held_until = self.hook_settings.held_until
-        return held_until is not None and not held_until.exists()
+        return self.hook_settings.held_until is not None
 
     def exit(self, code: int) -> None:
         """End by itself."""

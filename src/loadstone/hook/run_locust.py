@@ -16,8 +16,6 @@ from typing import Any, Final
 __all__ = ["prepare"]
 
 _LOOK_EVERY_S: Final = 0.01
-_EAGER_S: Final = 4.0
-"""From five seconds on, Locust logs every look."""
 
 
 def prepare(*modules: str) -> None:
@@ -51,53 +49,37 @@ def _with_whole_paths(main: Any) -> None:
     main.get_locustfiles_locally = named
 
 
-def _with_what_started_it() -> None:
-    """Wait until the program that started this process lets it go on, and let Locust find its hidden arguments.
-
-    No command line shows those; Locust and the scenario look for them where they look for all.
-    """
+def _wait_to_be_let_go() -> None:
+    """Wait until the program that started this process lets it start Locust, and take in what is known by then."""
     from loadstone.errors import SettingsError  # noqa: PLC0415
     from loadstone.settings import HookSettings, load, take_in_variables  # noqa: PLC0415
 
+    starter = os.getppid()
     with contextlib.suppress(SettingsError):  # said when Locust initialises the hook
-        settings = load(HookSettings)
-        sys.argv[1:1] = settings.locust_arguments or ()
-        if settings.held_until:
-            while not settings.held_until.exists():
-                time.sleep(_LOOK_EVERY_S)
-            take_in_variables(settings.held_until)
+        held_until = load(HookSettings).held_until
+        while held_until and not held_until.exists():
+            if os.getppid() != starter:
+                sys.exit("the program that started this process has ended")
+            time.sleep(_LOOK_EVERY_S)
+        if held_until:
+            take_in_variables(held_until)
 
 
-class _EagerTime:
-    """The module ``time`` as Locust's main module sees it while its master waits for workers.
+def _with_hidden_arguments() -> None:
+    """Let Locust and the scenario find those of its arguments that no command line shows where they look for all."""
+    from loadstone.errors import SettingsError  # noqa: PLC0415
+    from loadstone.settings import HookSettings, load  # noqa: PLC0415
 
-    Locust looks once a second whether they have joined, which they do within a tenth of one.
-    """
-
-    def __init__(self) -> None:
-        self._eager_until_s: float | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-    def sleep(self, seconds: float) -> None:
-        now_s = time.monotonic()
-        self._eager_until_s = self._eager_until_s or now_s + _EAGER_S
-        time.sleep(min(seconds, _LOOK_EVERY_S) if now_s < self._eager_until_s else seconds)
-
-
-def _with_eager_looks(main: Any) -> None:
-    """Let a master that expects workers look for them often at first."""
-    if "--expect-workers" in sys.argv:
-        main.time = _EagerTime()
+    with contextlib.suppress(SettingsError):  # said when Locust initialises the hook
+        sys.argv[1:1] = load(HookSettings).locust_arguments or ()
 
 
 if __name__ == "__main__":
     prepare("loadstone.hook.install", "loadstone.lean")
-    _with_what_started_it()
+    _wait_to_be_let_go()
+    _with_hidden_arguments()
 
     from locust import main
 
     _with_whole_paths(main)
-    _with_eager_looks(main)
     sys.exit(main.main())

@@ -70,13 +70,14 @@ class DemoTarget:
     """The processes of the demo target: ``train`` makes a model (None where there is one), ``serve`` serves it.
 
     The file ``trained`` says that there is one: to find that out, training needs seconds for its libraries alone. None
-    where a model is named.
+    where a model is named. ``always_trains``: training looks all the same, and copies what will be served.
     """
 
     train: ManagedProcess | None
     serve: ManagedProcess
     host: str
     trained: Path | None
+    always_trains: bool = False
     clock: Clock = SYSTEM_CLOCK
     sleep: Callable[[float], None] = time.sleep
 
@@ -100,24 +101,29 @@ class DemoTarget:
         state.mkdir(parents=True, exist_ok=True)
         env = {**_QUIET, **_NO_DRAIN, "PYTHONPATH": str(folder), "TARGET_HOST": _BIND, "TARGET_PORT": str(port)}
         env |= {"MLFLOW_TRACKING_URI": demo_registry(settings)}
-        env |= {"TARGET_COPIES": str(state.absolute() / "copies")}
+        # Copies are made without limits, by training, or not at all: within them one start would differ from the next.
+        env |= {"TARGET_COPIES": "off" if prefix and trained is None else str(state.absolute() / "copies")}
         env |= {"MODEL_URI": settings.demo_model or ""}  # empty: not the one that some other program is told to use
         argv, cwd = python_module("inference"), None if settings.demo_model else state
         train = make_process(name="train", argv=[*argv, "train"], env=env, log=logs / "train.log", cwd=cwd)
         serve = make_process(name="target", argv=[*prefix, *argv, "serve"], env=env, log=logs / "target.log", cwd=cwd)
-        has_model = trained is None or _is_made(trained)
-        return cls(None if has_model else train, serve, f"http://{_BIND}:{port}", trained)
+        is_needed = trained is not None and (bool(prefix) or not _is_made(trained))
+        return cls(train if is_needed else None, serve, f"http://{_BIND}:{port}", trained, always_trains=bool(prefix))
 
-    def start(self, interrupted: Callable[[], bool]) -> None:
-        """Train if necessary, serve, and wait until it is ready. Raises `UsageError` or `PlatformError`."""
+    def start(self, interrupted: Callable[[], bool], serving: Callable[[], None] = lambda: None) -> None:
+        """Train if necessary, serve, call ``serving``, and wait until it is ready.
+
+        Raises `UsageError` or `PlatformError`.
+        """
         deadline_s = self.clock.monotonic_s() + _READY_WITHIN_S
         if self.train and self.trained:
             with self._alone(self.trained.parent, deadline_s, interrupted):
-                if not interrupted() and not _is_made(self.trained):
+                if not interrupted() and (self.always_trains or not _is_made(self.trained)):
                     self._make_model(self.train, deadline_s, interrupted)
         if interrupted():
             return
         self.serve.start()
+        serving()
         with httpx.Client(base_url=self.host, timeout=1, trust_env=False) as client:
             self._await_ready(client, deadline_s, interrupted)
 

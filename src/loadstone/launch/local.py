@@ -8,6 +8,7 @@ import resource
 import shlex
 import shutil
 import tempfile
+import time
 import uuid
 from dataclasses import fields
 from math import ceil
@@ -21,6 +22,7 @@ from loadstone.errors import PlatformError, UsageError
 from loadstone.hook.inspect_scenario import PLUGIN_FILE
 from loadstone.launch.demo import DemoTarget, TargetInfo, describe_target
 from loadstone.launch.demo_files import is_demo_scenario
+from loadstone.launch.held_start import HeldStart
 from loadstone.launch.kept_logs import KeptLogs
 from loadstone.launch.managed_process import ManagedProcess, ReservedPorts, in_url
 from loadstone.launch.python import RUN_LOCUST, python_module
@@ -48,6 +50,8 @@ _CHOOSING: Final = frozenset({"-T", "--tags", "-E", "--exclude-tags"})
 """Options of Locust that choose tasks, which its master does not send to workers."""
 _SERVICE_RESTARTS: Final = 5
 _WORKER_RESTARTS: Final = 3
+_USAGE_WITHIN_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.02
 _SERVICE_STOP_S: Final = 30.0
 """How long a service may take to store what it has read."""
 
@@ -84,7 +88,8 @@ class LocalStack:
         self.live_port = settings.live_port or self._ports.reserve(settings.bind)
         self.master_port = settings.master_port or self._ports.reserve(settings.bind)
         self.folder = Path(tempfile.mkdtemp(prefix="loadstone-"))  # last of what can fail: nothing would remove it
-        self._go = self.folder / "go.json"
+        self._held = HeldStart(self.folder)
+        self._beat = self.folder / "usage.beat"
         self.logs = KeptLogs(self.folder, settings.results)
         self.host = _host_for(settings, scenario)
         """What Locust gets as ``--host``: nothing unless the user or the demo target gives it."""
@@ -123,13 +128,14 @@ class LocalStack:
         self._start_stream()
         self._start_collectors()
         demo = self._prepare_target()
+        if not demo:
+            self._start_usage()
         self._start_locust()
         if demo:
             self._start_target(demo, interrupted)
-        if interrupted():
-            return
-        self._start_usage()
-        self._let_locust_go()
+        self._await_usage(interrupted)
+        if not interrupted() and self.master:
+            self._held.let_go((self.master, *self.workers), as_environment({"target": self._target_info()}))
 
     @property
     def targets(self) -> str:
@@ -259,7 +265,7 @@ class LocalStack:
     def _start_target(self, demo: DemoTarget, interrupted: Callable[[], bool]) -> None:
         under = self._target_limits
         try:
-            demo.start(interrupted)
+            demo.start(interrupted, self._start_usage)
         except PlatformError as error:
             if under is None or demo.serve.process is None:  # training has no limits
                 raise
@@ -271,13 +277,24 @@ class LocalStack:
         return bool(self.settings.target_pid) or self.target is not None or self._watched is not None
 
     def _start_usage(self) -> None:
+        """Start what samples usage, if there is anything to sample."""
         pids = self.settings.target_pid
         if self.target and self.target.process:
             pids = (*pids, self.target.process.pid)
         if self._samples_usage():
             watched = self._watched
             containers = {"compose_project": watched.project, "docker_socket": watched.socket} if watched else {}
-            self._start_service("usage", "usage", {"pid": ",".join(map(str, pids)), **containers})
+            found = {"pid": ",".join(map(str, pids)), "heartbeat_file": self._beat, **containers}
+            self._start_service("usage", "usage", found)
+
+    def _await_usage(self, interrupted: Callable[[], bool]) -> None:
+        """Wait until usage is sampled, so that the first seconds of a run have it too; not for long."""
+        deadline_s = time.monotonic() + _USAGE_WITHIN_S
+        usage = next((each for each in self._services if each.name == "usage"), None)
+        while usage and usage.alive and not self._beat.exists() and not interrupted():
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(_LOOK_EVERY_S)
 
     def _start_locust(self) -> None:
         self._locust_env = self._hook_environment()
@@ -291,12 +308,6 @@ class LocalStack:
             worker = self._locust(f"worker-{number}", arguments, self.scenario.arguments, restarts=_WORKER_RESTARTS)
             worker.start()
             self.workers.append(worker)
-
-    def _let_locust_go(self) -> None:
-        """Tell Locust's processes, which wait for it, what the target says of itself."""
-        written = self._go.with_suffix(".new")
-        written.write_bytes(msgspec.json.encode(as_environment({"target": self._target_info()})))
-        written.rename(self._go)
 
     def _locust(self, name: str, arguments: list[str], hidden: Sequence[str], restarts: int = 0) -> ManagedProcess:
         """A Locust process; what the user gave is ``hidden`` from its command line, which everybody here can list."""
@@ -344,14 +355,13 @@ class LocalStack:
                 "max_users": settings.max_users,
                 "limits": self._known_limits(),
                 "launch": self.launch,
-                "held_until": self._go,
                 "live_url": self.live_url,
                 "allowed_hosts": self._allowed_hosts(),
                 "locust_words": _json(self.scenario.unlisted_arguments),
             }
         )
         inherited = {name: text for name, text in inherited_environment(HookOnlySettings).items() if text}
-        return {**as_environment({"web_guard": "all"}), **inherited, **known}
+        return {**as_environment({"web_guard": "all"}), **inherited, **known, **self._held.environment}
 
     def _allowed_hosts(self) -> str:
         return " ".join(self.settings.allowed_hosts)

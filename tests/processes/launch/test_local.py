@@ -25,7 +25,7 @@ from loadstone.launch.stream_store import StreamFolder
 from loadstone.launch.valkey import PrivateValkey
 from loadstone.launch.watched import WatchedProject
 from loadstone.settings import HookSettings, RunSettings, UsageSettings, WorkerSettings, load
-from support.launch_doubles import FakeMachine, FakePorts
+from support.launch_doubles import FakeMachine, FakePorts, FakeProcess
 from support.loadstone_run import REPOSITORY
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_services_start_before_the_master_and_it_before_its_workers(machine: Fak
     options = {**REMOTE, "influx_url": "http://127.0.0.1:1", "target_pid": "1"}
     with stack_of(machine, options) as stack:
         stack.start(lambda: False)
-        assert machine.started() == ["aggregator", "writer", "master", "worker-1", "worker-2", "usage"]
+        assert machine.started() == ["aggregator", "writer", "usage", "master", "worker-1", "worker-2"]
 
 
 def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_for_which_locust_waits(
@@ -68,7 +68,7 @@ def test_with_nothing_given_there_are_a_valkey_first_and_a_demo_target_for_which
         trained = DemoTarget.start
         held = []
         monkeypatch.setattr(
-            DemoTarget, "start", lambda *given: (held.append(machine.processes["master"].is_held), trained(*given))
+            DemoTarget, "start", lambda *given: (trained(*given), held.append(machine.processes["master"].is_held))
         )
         stack.start(lambda: False)
         assert machine.started() == ["valkey", "aggregator", "master", "worker-1", "worker-2", "train", "target"]
@@ -151,10 +151,33 @@ def test_a_platform_that_served_no_run_leaves_no_logs(machine: FakeMachine, tmp_
 
 
 def test_a_stop_request_during_the_start_keeps_locust_from_starting(machine: FakeMachine):
-    with stack_of(machine, {**REMOTE, "target_pid": "1"}) as stack:
+    with stack_of(machine, REMOTE) as stack:
         stack.start(lambda: True)
         assert all(machine.processes[name].is_held for name in ("master", "worker-1", "worker-2"))
-        assert "usage" not in machine.started()
+
+
+def test_what_samples_usage_does_so_before_locust_may_begin(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch):
+    waited = []
+
+    def sleep(_: float) -> None:
+        waited.append(machine.processes["master"].is_held)
+        if len(waited) == 3:
+            beat.touch()
+
+    with stack_of(machine, {**REMOTE, "target_pid": "1"}) as stack:
+        beat = stack._beat
+        monkeypatch.setattr("time.sleep", sleep)
+        monkeypatch.setattr(FakeProcess, "start", lambda process: setattr(process, "running", True))
+        stack.start(lambda: False)
+        assert waited == [True] * 3
+        assert not machine.processes["master"].is_held
+
+
+def test_a_run_begins_without_usage_where_that_is_not_to_be_had(machine: FakeMachine):
+    machine.ends_at_once["usage"] = 1
+    with stack_of(machine, {**REMOTE, "target_pid": "1"}) as stack:
+        stack.start(lambda: False)
+        assert not machine.processes["master"].is_held
 
 
 def test_only_services_are_restarted_when_workers_are_left_out(machine: FakeMachine):
@@ -322,7 +345,7 @@ def test_settings_of_the_hook_that_no_option_gives_reach_locust_and_no_service(
             assert settings.heartbeat_file == Path("/tmp/beat")
             assert settings.launch == stack.launch
             assert settings.limits != {"a": 1}, "what is measured here counts more"
-        assert "LOADSTONE_HEARTBEAT_FILE" not in machine.processes["usage"].env
+        assert machine.processes["usage"].env["LOADSTONE_HEARTBEAT_FILE"] != "/tmp/beat"
 
 
 def test_a_watched_compose_project_is_sampled_and_the_run_says_its_limits(machine: FakeMachine):
