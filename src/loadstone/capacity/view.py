@@ -13,7 +13,8 @@ from loadstone.capacity.load import RATE_UNIT
 from loadstone.domain.text import printable
 from loadstone.domain.units import MIB
 from loadstone.report.console import make_console
-from loadstone.report.terminal import BETTER, WORSE, new_table
+from loadstone.report.tables import new_table
+from loadstone.report.terminal import BETTER, WORSE
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from loadstone.report.live_facts import (
     phases,
     usages,
 )
+from loadstone.report.tables import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from loadstone.domain.live import LiveObjective, LiveSecond, LiveSnapshot, Trouble
 
-__all__ = ["LiveRegion", "NewestMinute", "lines_of", "progress_bar", "shortened", "sparkline"]
+__all__ = ["LiveRegion", "NewestMinute", "lines_of", "progress_bar", "sparkline"]
 
 _MINUTE_S: Final = 60
 _GAP: Final = 3
@@ -65,15 +66,6 @@ def progress_bar(share: float, width: int, *, ascii_only: bool = False) -> str:
     done, left = _BAR[ascii_only]
     filled = int(min(1.0, max(0.0, share)) * width)
     return done * filled + left * (width - filled)
-
-
-def shortened(text: str, width: int) -> str:
-    """The text in at most so many characters: its middle goes first, because a limit stands at its end."""
-    if len(text) <= width:
-        return text
-    kept = max(0, width - 1)
-    end = kept // 2
-    return (text[: kept - end] + "…" + text[len(text) - end :])[: max(0, width)]
 
 
 def lines_of(all_facts: Iterable[Fact], width: int, gap: int = _GAP) -> list[list[Fact]]:

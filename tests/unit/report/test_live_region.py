@@ -12,7 +12,8 @@ import pytest
 
 from loadstone.domain.live import LiveSecond, LiveSnapshot, Trouble
 from loadstone.report.console import SafeConsole
-from loadstone.report.live_region import LiveRegion, NewestMinute, progress_bar, shortened, sparkline
+from loadstone.report.live_region import LiveRegion, NewestMinute, progress_bar, sparkline
+from loadstone.report.tables import shortened
 
 SECOND = 1_000_000_000
 AT = 1_790_000_000
