@@ -92,19 +92,18 @@ def load_s(live: LiveSnapshot) -> float:
 
 
 def facts(live: LiveSnapshot) -> list[Fact]:
-    """Users or arrivals, and the counts of the whole run."""
+    """Users, the counts of the whole run, and arrivals where there are any."""
     return [
         Fact("users", f"{live.users:,}/{live.target_users:,}"),
-        *_arrivals(live),
         Fact("requests", f"{live.requests:,}"),
         Fact("failures", f"{live.failures:,}"),
+        *_arrivals(live),
+        *_stage(live),
     ]
 
 
 def _arrivals(live: LiveSnapshot) -> Iterator[Fact]:
     """At which rate iterations begin and should, under the open model; and which did not, or did late, if any."""
-    if live.stage is not None and 1 < live.stage.of <= _MOST_STAGES:
-        yield Fact("stage", f"{live.stage.number} of {live.stage.of}: {live.stage.text}")
     if live.planned_rps is None or live.sent_rps is None:
         return
     yield Fact("arrivals/s", f"{live.sent_rps:,.1f}/{live.planned_rps:,.1f}")
@@ -112,6 +111,12 @@ def _arrivals(live: LiveSnapshot) -> Iterator[Fact]:
         yield Fact("not sent", f"{live.arrivals.not_sent:,}")
     if (late_ms := live.lateness_p99_ms) is not None and late_ms > LATENESS_FLOOR_MS:
         yield Fact("late p99", f"{late_ms:,.1f} ms")
+
+
+def _stage(live: LiveSnapshot) -> Iterator[Fact]:
+    """Which stage of the rate is due, if there are several."""
+    if live.stage is not None and 1 < live.stage.of <= _MOST_STAGES:
+        yield Fact("stage", f"{live.stage.number} of {live.stage.of}: {live.stage.text}")
 
 
 def recent_text(live: LiveSnapshot) -> str:

@@ -86,7 +86,7 @@ def test_a_plain_line_of_the_open_model_shows_at_which_rate_iterations_begin_and
     capsys: pytest.CaptureFixture[str],
 ):
     PlainView().show(live(**OPEN), 55)
-    assert facts_in(capsys.readouterr().out)[3:6] == ["users 40/50", "arrivals/s 500.0/500.0", "requests 12,345"]
+    assert facts_in(capsys.readouterr().out)[5:7] == ["failures 67", "arrivals/s 500.0/500.0"]
 
 
 def test_a_rate_of_several_stages_says_which_of_them_is_due(capsys: pytest.CaptureFixture[str]):
@@ -106,8 +106,8 @@ def test_one_stage_and_the_many_that_a_function_was_sampled_into_are_not_told(
 def test_arrivals_that_were_late_or_not_sent_are_told_as_soon_as_there_are_any(capsys: pytest.CaptureFixture[str]):
     arrivals = [9012, 9000, 12]
     PlainView().show(live(**OPEN | {"arrivals": arrivals, "sent_rps": 488.0, "lateness_p99_ms": 31.25}), 55)
-    shown = ["arrivals/s 488.0/500.0", "not sent 12", "late p99 31.2 ms", "requests 12,345"]
-    assert facts_in(capsys.readouterr().out)[4:8] == shown
+    shown = ["failures 67", "arrivals/s 488.0/500.0", "not sent 12", "late p99 31.2 ms"]
+    assert facts_in(capsys.readouterr().out)[5:9] == shown
 
 
 def test_a_target_without_limits_is_shown_without_them(capsys: pytest.CaptureFixture[str]):
