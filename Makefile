@@ -89,6 +89,10 @@ dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
 dashboards-pictures: $(DEV_SET) servers ## Draw docs/images of the boards from a real run
 	$(PY) -m pytest tests/services/grafana -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
 
+.PHONY: terminal-picture
+terminal-picture: $(DEV_SET) ## Draw docs/images/run.svg from a real run in a terminal
+	$(PY) -m pytest tests/processes/runs/draw_terminal.py -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
+
 .PHONY: site
 site: $(DEV_SET) ## Build the documentation as a site in .cache/site
 	@$(PY) site/build.py .cache/site

@@ -150,16 +150,16 @@ class LiveRegion:
         self._troubles = tuple(troubles)
 
     def drawn(self) -> RenderableType:
-        """All of it, as it is now."""
+        """All of it as it is now, below an empty line that sets it off from the notes."""
         warnings = [Text(f"! {each.part}: {each.text}", "bold red") for each in self._troubles]
         if self._newest is None:
             starting = Text(f"starting: target, workers, and what records the run  {clock(self._since(self._begun_s))}")
-            return Group(*warnings, self._line(starting))
+            return Group(Text(), *warnings, self._line(starting))
         live, ends_in_s = self._newest
         if (silent_s := self._since(self._came_s)) >= _STALE_S and phase_of(live) != "archive":
             warnings.append(Text(f"! figures are {clock(silent_s)} old: no newer ones come", "bold yellow"))
         charts = self._charts(live)
-        parts: list[RenderableType] = [*warnings, *map(self._line, self._head(live, ends_in_s)), Text()]
+        parts: list[RenderableType] = [Text(), *warnings, *map(self._line, self._head(live, ends_in_s)), Text()]
         parts += [*map(self._line, self._figures(live)), Text(), charts]
         above = len(parts) - len(warnings) + self._rows(warnings) + charts.row_count - 1
         parts += self._below(live, self._console.height - above)
@@ -187,7 +187,7 @@ class LiveRegion:
         return self._clock_s() - moment_s
 
     def _rows(self, texts: Iterable[Text]) -> int:
-        return sum(len(text) // max(1, self._width) + 1 for text in texts)
+        return sum(len(text.wrap(self._console, max(1, self._width))) for text in texts)
 
     @staticmethod
     def _line(text: Text) -> Text:
