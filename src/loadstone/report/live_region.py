@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -73,7 +74,7 @@ def lines_of(all_facts: Iterable[Fact], width: int, gap: int = _GAP) -> list[lis
     lines: list[list[Fact]] = []
     left = 0
     for fact in all_facts:
-        needed = len(str(fact))
+        needed = cell_len(str(fact))
         if not lines or needed + gap > left:
             lines.append([fact])
             left = width - needed
@@ -92,16 +93,17 @@ class NewestMinute:
 
     def take(self, live: LiveSnapshot) -> None:
         """Take in what is new; requests that came late replace what was known of their second."""
-        if live.run != self._run:
-            self._run, self._seconds = live.run, {}
-        self._seconds |= {second.at: second for second in live.seconds}
-        oldest = max(self._seconds, default=0) - _MINUTE_S
-        self._seconds = {at: second for at, second in self._seconds.items() if at > oldest}
+        known = self._seconds if live.run == self._run else {}
+        seconds = known | {second.at: second for second in live.seconds}
+        oldest = max(seconds, default=0) - _MINUTE_S
+        self._run = live.run
+        self._seconds = {at: second for at, second in seconds.items() if at > oldest}  # a thread draws: never changed
 
     def last(self, count: int) -> list[LiveSecond | None]:
         """The newest ``count`` seconds, the oldest first; None where nothing is known of one."""
-        newest = max(self._seconds, default=0)
-        return [self._seconds.get(at) for at in range(newest - min(count, _MINUTE_S) + 1, newest + 1)]
+        seconds = self._seconds
+        newest = max(seconds, default=0)
+        return [seconds.get(at) for at in range(newest - min(count, _MINUTE_S) + 1, newest + 1)]
 
 
 class _Row(NamedTuple):
@@ -248,7 +250,7 @@ class LiveRegion:
         values = [objective_value(each) for each in shown]
         left = self._width - max(map(len, (*values, "last minute"))) - len("would hold") - 3 * _COLUMN_GAP
         texts = [shortened(each.text, max(8, left)) for each in shown]
-        left -= max(map(len, (*texts, "objective")))
+        left -= max(map(cell_len, (*texts, "objective")))
         table = _grid(4)
         table.add_row(*(Text(name, "dim") for name in ("objective", "last minute", "now", "")))
         for each, text, value in zip(shown, texts, values, strict=True):

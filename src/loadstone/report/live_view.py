@@ -137,7 +137,7 @@ class RichView:
         self._console = console or SafeConsole(keeps_width=True)
         self._region = LiveRegion(self._console)
         self._live = Live(
-            console=self._console, get_renderable=self._region.drawn, refresh_per_second=4, transient=True
+            console=self._console, get_renderable=self._region.drawn, refresh_per_second=2, transient=True
         )
 
     def __enter__(self) -> Self:

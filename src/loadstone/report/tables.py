@@ -43,12 +43,23 @@ def _table(*, ruled: bool, title: Text | str | None = None) -> Table:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text in at most so many characters: its middle goes first, because a limit stands at its end."""
-    if len(text) <= width:
+    """The text in at most so many cells: its middle goes first, because a limit stands at its end."""
+    if cell_len(text) <= width:
         return text
-    kept = max(0, width - 1)
-    end = kept // 2
-    return (text[: kept - end] + "…" + text[len(text) - end :])[: max(0, width)]
+    if width < 1:
+        return ""
+    end = (width - 1) // 2
+    return _start(text, width - 1 - end) + "…" + _start(text[::-1], end)[::-1]
+
+
+def _start(text: str, width: int) -> str:
+    """As much of the beginning as fits into so many cells; a wide character that does not fit is left out."""
+    taken = 0
+    for at, character in enumerate(text):
+        taken += cell_len(character)
+        if taken > width:
+            return text[:at]
+    return text
 
 
 def fitting_table(
@@ -106,4 +117,4 @@ def _filled(
 
 def _in_few_lines(text: Text, room: int) -> Text:
     most = _MOST_LINES * room
-    return text if len(text) <= most else Text(shortened(text.plain, most), text.style)
+    return text if cell_len(text.plain) <= most else Text(shortened(text.plain, most), text.style)

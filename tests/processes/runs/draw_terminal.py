@@ -21,8 +21,10 @@ from support.terminal import InTerminal, without_colours
 COLUMNS: Final = 100
 PICTURE: Final = REPOSITORY / "docs" / "images" / "run.svg"
 LOAD: Final = ("-u", "60", "-r", "15", "-t", "70s", "--warmup", "5s")
-OBJECTIVES: Final = ("p95<500ms", "failures<=0.1%", "cpu(target)<90%")
+OBJECTIVES: Final = ("p95<1s", "failures<=0.1%", "cpu(target)<90%")
 WORDS: Final = ("run", *LOAD, *(word for each in OBJECTIVES for word in ("--objective", each)))
+TRIES: Final = 3
+"""A busy machine may make a run inconclusive."""
 SHOWN_AT: Final = "0:50 of 1:10"
 """The moment of the run that the picture shows."""
 _FONTS: Final = re.compile(r"@font-face \{\{.*?\}\}", re.DOTALL)
@@ -31,25 +33,30 @@ _FONTS: Final = re.compile(r"@font-face \{\{.*?\}\}", re.DOTALL)
 
 def draw_run() -> None:
     before = set(list_runs(REPOSITORY / "results"))
-    frames, left = _shown()
+    try:
+        _draw(next(frames for _ in range(TRIES) if (frames := _shown())))
+    finally:
+        for run in set(list_runs(REPOSITORY / "results")) - before:
+            shutil.rmtree(run.path)
+
+
+def _draw(frames: list[list[str]]) -> None:
+    left = frames[-1]
     while_it_runs = next(frame for frame in frames if SHOWN_AT in without_colours("\n".join(frame)))
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(f"$ loadstone {shlex.join(WORDS)}", highlight=False)
     for lines in (while_it_runs, [], ["and 20 seconds later:"], [], left[_notes(while_it_runs) :]):
         console.print(Text.from_ansi("\n".join(lines)))
     PICTURE.write_text(console.export_svg(title="loadstone", code_format=_FONTS.sub("", CONSOLE_SVG_FORMAT)))
-    for run in set(list_runs(REPOSITORY / "results")) - before:
-        shutil.rmtree(run.path)
 
 
-def _shown() -> tuple[list[list[str]], list[str]]:
-    """What the terminal showed from moment to moment, and in the end."""
+def _shown() -> list[list[str]]:
+    """What the terminal showed from moment to moment; nothing if the run did not pass."""
     environ = without_settings() | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environ.pop("NO_COLOR", None)
     program = InTerminal([sys.executable, "-m", "loadstone", *WORDS], environ, columns=COLUMNS, rows=40)
     frames = list(program.frames(timeout_s=300))
-    assert program.code == 0, frames[-1]
-    return frames, frames[-1]
+    return frames if program.code == 0 else []
 
 
 def _notes(frame: list[str]) -> int:

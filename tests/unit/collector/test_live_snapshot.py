@@ -12,7 +12,7 @@ from loadstone.charts.live_data import LivePoints
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.live import LiveStage, decode_live, encode_live
 from support.closed_runs import MadeRun
-from support.run_maker import SECOND, START
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 
 def state_of(**made: Any) -> RunState:
@@ -42,10 +42,15 @@ def test_the_rate_is_the_mean_of_the_seconds_that_are_told():
     assert live.rps == sum(second.requests for second in live.seconds) / 10 == 37
 
 
-def test_a_second_without_a_request_has_no_latency():
-    live = at(state_of(rate=0), 20)
-    assert {(second.requests, second.p95_ms) for second in live.seconds} <= {(0, None)}
-    assert live.rps == 0
+def test_a_second_in_which_nobody_was_answered_has_no_latency():
+    run, incarnation, state = RunMaker().started(), IncarnationMaker(), RunState()
+    for taken in (samples(20, 0, 2), samples(20, 4, 6)):
+        run.add(incarnation.batch(taken))
+    for entry in run.stopped(6, requests=40).entries:
+        state.apply(entry)
+    known = {second.at - START // SECOND: (second.requests, second.p95_ms) for second in at(state, 6).seconds}
+    assert [known[second][0] for second in range(5)] == [10, 10, 0, 0, 10]
+    assert [known[second][1] is None for second in range(5)] == [False, False, True, True, False]
 
 
 def test_a_run_of_the_closed_model_has_no_stage():

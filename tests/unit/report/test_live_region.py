@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
 from loadstone.domain.live import LiveSecond, LiveSnapshot, Trouble
 from loadstone.report.console import SafeConsole
@@ -175,6 +176,9 @@ def test_a_bar_never_has_more_or_less_than_its_width():
 def test_a_text_that_is_too_long_loses_its_middle():
     assert shortened("p99[POST /v1/predict]<300ms", 15) == "p99[POS…]<300ms"
     assert [len(shortened("p95<500ms", width)) for width in range(10)] == list(range(10))
+    assert shortened("p95[GET /\u65e5\u672c\u65e5\u672c]<300ms", 15) == "p95[GET…]<300ms", (
+        "wide characters fill two cells"
+    )
 
 
 def test_the_newest_minute_is_put_together_from_snapshots_and_takes_corrections():
@@ -254,6 +258,15 @@ HUGE = {
          "mem_limit": 2**41} for n in range(9)
     ],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("height", [24, 50])
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_wide_characters_take_no_room_from_figures(width: int, height: int):
+    objective = {**OBJECTIVES[0], "text": f"p95[GET /{chr(0x65E5) * 90}]<500ms"}
+    lines = shown(live(host=f"http://{chr(0x65E5) * 90}", objectives=[objective]), width=width, height=height)
+    assert max(map(cell_len, lines)) <= width
+    assert line_with("would", lines).rstrip().endswith("]<500ms  499.9996 ms  would hold")
 
 
 @pytest.mark.parametrize("height", [24, 50])
