@@ -89,13 +89,20 @@ dashboards: $(DEV_SET) ## Write the Grafana boards and alert rules again
 dashboards-pictures: $(DEV_SET) servers ## Draw docs/images of the boards from a real run
 	$(PY) -m pytest tests/services/grafana -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
 
-.PHONY: pictures
-pictures: $(DEV_SET) servers dashboards-pictures architecture ## Take every picture of the docs anew, from real runs (CI=true may install a Docker Engine)
-	$(PY) -m pytest tests/pictures -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
+.PHONY: terminal-picture
+terminal-picture: $(DEV_SET) ## Draw docs/images/run.svg from a real run in a terminal
+	$(PY) -m pytest tests/processes/runs/draw_terminal.py -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
+
+.PHONY: page-pictures
+page-pictures: $(DEV_SET) servers ## Take docs/images of live page and report in the whole stack (CI=true may install a Docker Engine)
+	$(PY) -m pytest tests/stack/draw_pages.py -s --timeout 0 -o python_files='draw_*.py' -o python_functions='draw_*'
 
 .PHONY: architecture
 architecture: $(DEV_SET) ## Draw docs/images/architecture.svg from its text (needs Node.js)
 	@$(PY) site/architecture.py
+
+.PHONY: pictures
+pictures: terminal-picture page-pictures dashboards-pictures architecture ## Take every picture of the docs anew, from real runs
 
 .PHONY: site
 site: $(DEV_SET) ## Build the documentation as a site in .cache/site

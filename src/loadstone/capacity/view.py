@@ -13,7 +13,8 @@ from loadstone.capacity.load import RATE_UNIT
 from loadstone.domain.text import printable
 from loadstone.domain.units import MIB
 from loadstone.report.console import make_console
-from loadstone.report.terminal import BETTER, WORSE, new_table
+from loadstone.report.tables import new_table
+from loadstone.report.terminal import BETTER, WORSE
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ def _table(study: StudyRecord, console: Console) -> Table:
     optional = [name for name in _IF_THERE_IS_ROOM if name in columns and (study.asks_setting or name != load)]
     optional.sort(key=lambda name: all(_cell(name, 0, trial).plain == _NOTHING for trial in study.trials))
     left_out = {*optional}
-    table = _table_of(study, [name for name in columns if name not in left_out], console)
-    options = console.options.update(width=_ANY_WIDTH)
+    least, options = [name for name in columns if name not in left_out], console.options.update(width=_ANY_WIDTH)
+    table = _table_of(study, least, console)
+    if Measurement.get(console, options, table).maximum > console.width:
+        return _table_of(study, least, console, whole=False)
     for name in optional:
         wider = _table_of(study, [each for each in columns if each not in left_out - {name}], console)
         if Measurement.get(console, options, wider).maximum <= console.width:
@@ -105,11 +108,12 @@ def _table(study: StudyRecord, console: Console) -> Table:
     return table
 
 
-def _table_of(study: StudyRecord, columns: Sequence[str], console: Console) -> Table:
+def _table_of(study: StudyRecord, columns: Sequence[str], console: Console, *, whole: bool = True) -> Table:
+    """The trials; if their cells are not to stay ``whole``, they are folded, as they would lose digits otherwise."""
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
     table = new_table(console, Text(printable(f"study {study.id}: {question_text(study)}"), "table.title"))
     for name in columns:
-        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=True, overflow="fold")
+        table.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=whole, overflow="fold")
     for number, trial in enumerate(study.trials, 1):
         table.add_row(*(_cell(name, number, trial) for name in columns))
     return table

@@ -105,7 +105,7 @@ def _run_in_stack(settings: RunSettings, rest: tuple[str, ...], stop: StopFlag) 
     )
 
     check_fits_stack(settings, rest)
-    with PlainView() as view:
+    with open_view(plain=settings.plain) as view:
         return StackRun(settings, view, lambda: stop.count).drive()
 
 
@@ -120,7 +120,8 @@ def _run_here(line: ScenarioLine[RunSettings], stop: StopFlag) -> RunFolder | No
         if stop():
             return None
         _note_page("live page", stack.live_url, stack, view, stop)
-        view.note(f"target {stack.targets}, {settings.workers} workers, scenario {', '.join(map(str, scenario.files))}")
+        workers = f"{settings.workers} worker{'' if settings.workers == 1 else 's'}"
+        view.note(f"target {stack.targets}, {workers}, scenario {', '.join(map(str, scenario.files))}")
         if settings.run_time is not None and scenario.shape and not scenario.shape_takes_options:
             view.note(f"--run-time has no effect: the load shape {scenario.shape} decides how long the run lasts")
         _note_all(scenario.notes, view)

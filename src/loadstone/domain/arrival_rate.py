@@ -124,6 +124,10 @@ class RateCurve:
         stage, within_s = self.stages[at], elapsed_s - self._starts_s[at]
         return stage.first + _slope(stage) * within_s
 
+    def stage_number(self, elapsed_s: float) -> int:
+        """Which of the stages holds at a time, from 1; the one that follows the last given one counts as well."""
+        return self._stage_at(elapsed_s) + 1
+
     def total(self, elapsed_s: float) -> float:
         """How many arrivals there are until a time, fractions included: the integral of the rate."""
         if elapsed_s <= 0:

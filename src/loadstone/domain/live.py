@@ -20,7 +20,9 @@ __all__ = [
     "InfluxLedger",
     "LiveLedger",
     "LiveObjective",
+    "LiveSecond",
     "LiveSnapshot",
+    "LiveStage",
     "LiveUsage",
     "Phase",
     "RunStatus",
@@ -57,6 +59,22 @@ class LiveObjective(Struct, frozen=True, kw_only=True):
     unit: str
     ok: bool | None
     reason: str
+
+
+class LiveSecond(Struct, frozen=True, kw_only=True):
+    """All requests that ended in the second ``at`` (since 1970); ``p95_ms`` is None where none of them has a time."""
+
+    at: int
+    requests: int
+    p95_ms: float | None
+
+
+class LiveStage(Struct, frozen=True, kw_only=True):
+    """The stage of the rate of arrivals that is due: the ``number``-th, from 1, ``of`` so many, and its text."""
+
+    number: int
+    of: int
+    text: str
 
 
 class LiveLedger(Struct, frozen=True, kw_only=True):
@@ -109,6 +127,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     Under the open model the percentiles are of response times, ``service_p95_ms`` is one of service times, and
     ``arrivals`` are those of the whole run; ``planned_rps``, ``sent_rps`` and ``lateness_p99_ms`` are of arrivals in
     the last ten seconds. All of these are None under the closed model, and the lateness where no iteration began.
+    ``open_model`` says from the start which of the two it is; ``stage`` is None until the schedule begins.
+    ``warmup_s``: how long after the ramp the window opens. ``seconds``: the last ten full ones, the oldest first.
     """
 
     run: str
@@ -144,6 +164,10 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     planned_rps: float | None = None
     sent_rps: float | None = None
     lateness_p99_ms: float | None = None
+    open_model: bool = False
+    stage: LiveStage | None = None
+    warmup_s: float = 0.0
+    seconds: tuple[LiveSecond, ...] = ()
 
     @property
     def phase(self) -> Phase:
@@ -157,6 +181,13 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
         return "running" if self.ramp_done_ns else "ramping up"
 
     @property
+    def window_opens_in_s(self) -> float | None:
+        """Seconds until the window opens, negative afterwards; None before the ramp is done."""
+        if self.ramp_done_ns is None:
+            return None
+        return self.warmup_s - (self.now_ns - self.ramp_done_ns) / NS_PER_S
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the run was started, 0 before that."""
         return max(0, self.now_ns - (self.started_ns or self.now_ns)) / NS_PER_S
@@ -164,9 +195,11 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     def left_s(self, run_time_s: float | None, steady_s: float | None) -> float | None:
         """Seconds to the planned end: ``steady_s`` after the ramp if given, else ``run_time_s`` after the start.
 
-        None when neither is given, and before the moment from which it counts.
+        Under the open model both count from the end of the ramp, when the schedule begins. None when neither is given,
+        and before the moment from which it counts.
         """
-        begun_ns, length_s = (self.started_ns, run_time_s) if steady_s is None else (self.ramp_done_ns, steady_s)
+        begun_ns = self.started_ns if steady_s is None and not self.open_model else self.ramp_done_ns
+        length_s = run_time_s if steady_s is None else steady_s
         if begun_ns is None or length_s is None:
             return None
         return length_s - (self.now_ns - begun_ns) / NS_PER_S

@@ -1,44 +1,46 @@
-"""A run in progress in the terminal: a panel that redraws itself, or plain lines if the output is not a terminal."""
+"""A run in progress in the terminal: a region that redraws itself, or plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from rich.console import Group
 from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from loadstone.domain.arrival_doubts import LATENESS_FLOOR_MS
 from loadstone.domain.text import printable
 from loadstone.domain.time import NS_PER_S
-from loadstone.domain.units import MIB
 from loadstone.report.console import SafeConsole
+from loadstone.report.live_facts import (
+    RECENT,
+    Fact,
+    clock,
+    facts,
+    load_s,
+    objective_result,
+    objective_value,
+    phase_of,
+    recent_text,
+    usages,
+)
+from loadstone.report.live_region import LiveRegion, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console
-
-    from loadstone.domain.live import LiveSnapshot, LiveUsage, Phase, Trouble
+    from loadstone.domain.live import LiveSnapshot, Trouble
 
 __all__ = ["PlainView", "QuietView", "RichView", "View", "open_view"]
 
 _PLAIN_EVERY_S: Final = 5
-_MOST_NOTES: Final = 5
-_GAP: Final = 3
-"""Columns between two figures of the panel."""
-_BORDERS: Final = 4
-"""Columns that the border of the panel takes, with the space inside of it."""
+_PLAIN_GAP: Final = 2
+"""Columns between two figures of a plain line."""
 _TELL_AGAIN_S: Final = 60.0
 _COUNTED: Final = re.compile(r"\b[\d,]+(?= (?:of|requests|other points|entries)\b)")
 """What grows every second in the text of a trouble that lasts."""
-_PHASES: Final[Mapping[Phase, str]] = {"running": "all users running", "closing": "closing: writing the archive"}
-"""Phases that the terminal shows in other words."""
 
 
 class View(Protocol):
@@ -82,14 +84,14 @@ class _Troubles:
 
 def open_view(*, plain: bool, otherwise: Callable[[], View] | None = None) -> View:
     """The view for this terminal; where it can redraw nothing, plain lines or what ``otherwise`` makes."""
-    console = SafeConsole()
+    console = SafeConsole(keeps_width=True)
     if plain or not sys.stdout.isatty() or console.is_dumb_terminal:
         return (otherwise or PlainView)()
     return RichView(console)
 
 
 class PlainView:
-    """One line every five seconds."""
+    """The figures every five seconds: on one line, or on a terminal on as many as it takes not to be wrapped."""
 
     def __init__(self) -> None:
         self._shown_at_ns = 0
@@ -106,7 +108,10 @@ class PlainView:
         if live.now_ns - self._shown_at_ns < _PLAIN_EVERY_S * NS_PER_S:
             return
         self._shown_at_ns = live.now_ns
-        self.note("  ".join(f"{name} {value}" for name, value in _facts(live, ends_in_s)))
+        width = shutil.get_terminal_size().columns - _PLAIN_GAP if sys.stdout.isatty() else sys.maxsize
+        lines = lines_of(_plain_facts(live, ends_in_s), width, _PLAIN_GAP)
+        for number, line in enumerate(lines):
+            self.note(" " * _PLAIN_GAP * bool(number) + (" " * _PLAIN_GAP).join(map(str, line)))
 
     def note(self, text: str) -> None:
         """See `View`."""
@@ -126,13 +131,14 @@ class QuietView(PlainView):
 
 
 class RichView:
-    """A panel of the newest figures, and below it the newest notes."""
+    """The live region; notes stand above it, and stay when it goes."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._live = Live(console=console or SafeConsole(), refresh_per_second=4, transient=True)
-        self._notes: list[str] = []
-        self._warnings: list[str] = []
-        self._newest: tuple[LiveSnapshot, float | None] | None = None
+    def __init__(self, console: SafeConsole | None = None) -> None:
+        self._console = console or SafeConsole(keeps_width=True)
+        self._region = LiveRegion(self._console)
+        self._live = Live(
+            console=self._console, get_renderable=self._region.drawn, refresh_per_second=2, transient=True
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -143,93 +149,26 @@ class RichView:
 
     def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""
-        self._newest = live, ends_in_s
-        self._draw()
+        self._region.show(live, ends_in_s)
 
     def note(self, text: str) -> None:
         """See `View`."""
-        self._notes = [*self._notes, text][-_MOST_NOTES:]
-        self._draw()
+        self._console.print(Text(self._console.spelled_out(text)), soft_wrap=True)
 
     def warn(self, troubles: Sequence[Trouble]) -> None:
         """See `View`."""
-        warnings = [f"{trouble.part}: {trouble.text}" for trouble in troubles]
-        if warnings != self._warnings:
-            self._warnings = warnings
-            self._draw()
-
-    def _draw(self) -> None:
-        notes = Group(
-            *(Text(f"! {warning}", style="bold red") for warning in self._warnings),
-            Text("\n".join(self._notes), style="dim"),
-        )
-        if self._newest is None:
-            self._live.update(notes)
-            return
-        live, ends_in_s = self._newest
-        lines = _lines_of(_facts(live, ends_in_s), self._live.console.width - _BORDERS)
-        shown = Group(*(_grid(line) for line in lines))
-        panel = Panel(shown, title=Text(f"run {live.run}"), subtitle=_PHASES.get(live.phase, live.phase), expand=False)
-        self._live.update(Group(panel, notes))
+        self._region.warn(troubles)
 
 
-def _lines_of(facts: Sequence[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
-    """The facts in as few lines as their texts leave room for."""
-    lines: list[list[tuple[str, str]]] = []
-    left = 0
-    for fact in facts:
-        needed = max(map(len, fact))
-        if not lines or needed + _GAP > left:
-            lines.append([fact])
-            left = width - needed
-        else:
-            lines[-1].append(fact)
-            left -= needed + _GAP
-    return lines
-
-
-def _grid(facts: Sequence[tuple[str, str]]) -> Table:
-    """The facts beside each other, their names above them."""
-    grid = Table.grid(padding=(0, _GAP))
-    for _ in facts:
-        grid.add_column(justify="right")
-    grid.add_row(*(Text(name, style="dim") for name, _ in facts))
-    grid.add_row(*(Text(value, style="bold") for _, value in facts))
-    return grid
-
-
-def _facts(live: LiveSnapshot, ends_in_s: float | None) -> list[tuple[str, str]]:
-    facts = [
-        ("time", _clock(live.elapsed_s)),
-        ("users", f"{live.users}/{live.target_users}"),
-        *_arrivals(live),
-        ("requests/s", f"{live.rps:,.1f}"),
-        ("requests", f"{live.requests:,}"),
-        ("failures", f"{live.failures:,} ({live.failure_share:.1%} now)"),
-        ("p50", f"{live.p50_ms:.1f} ms"),
-        ("p95", f"{live.p95_ms:.1f} ms"),
-        *((usage.service, _usage(usage)) for usage in live.usage),
-    ]
-    return [*facts, ("left", _clock(ends_in_s))] if ends_in_s is not None else facts
-
-
-def _arrivals(live: LiveSnapshot) -> Iterator[tuple[str, str]]:
-    """At which rate iterations begin and should, under the open model; and which did not, or did late, if any."""
-    if live.planned_rps is None or live.sent_rps is None:
-        return
-    yield "arrivals/s", f"{live.sent_rps:,.1f}/{live.planned_rps:,.1f}"
-    if live.arrivals and live.arrivals.not_sent:
-        yield "not sent", f"{live.arrivals.not_sent:,}"
-    if (late_ms := live.lateness_p99_ms) is not None and late_ms > LATENESS_FLOOR_MS:
-        yield "late p99", f"{late_ms:,.1f} ms"
-
-
-def _usage(usage: LiveUsage) -> str:
-    cores = f"{usage.cpu_cores:.2f}" + (f"/{usage.cpu_limit:g}" if usage.cpu_limit else "")
-    memory = f"{usage.mem_bytes / MIB:.0f}" + (f"/{usage.mem_limit / MIB:.0f}" if usage.mem_limit else "")
-    return f"{cores} CPU, {memory} MiB"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    return f"{minutes}:{rest:02d}"
+def _plain_facts(live: LiveSnapshot, ends_in_s: float | None) -> Iterator[Fact]:
+    """What a plain line holds: also which objectives would not hold now, but not those that would."""
+    yield Fact("time", clock(load_s(live)))
+    yield Fact("phase", phase_of(live))
+    if ends_in_s is not None:
+        yield Fact("left", clock(ends_in_s))
+    yield from facts(live)
+    yield Fact(f"{RECENT}:", recent_text(live))
+    for objective in live.objectives:
+        if objective.ok is False:
+            yield Fact(f"{objective_result(objective)} {objective.text}:", objective_value(objective))
+    yield from usages(live)

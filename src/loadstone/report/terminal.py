@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
@@ -22,34 +20,28 @@ from loadstone.gate.bootstrap import CONFIDENCE
 from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
 from loadstone.report.console import make_console
+from loadstone.report.tables import Row, fitting_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
+    from rich.table import Table
 
     from loadstone.archive.folder import RunFolder
     from loadstone.archive.run_record import Figures, Latencies, ObjectiveRecord, RunRecord
     from loadstone.domain.request_name import RequestName
     from loadstone.gate.compare import Change, Comparison
 
-__all__ = ["BETTER", "WORSE", "new_table", "print_comparison", "print_runs", "print_summary"]
+__all__ = ["BETTER", "WORSE", "print_comparison", "print_runs", "print_summary"]
 
-_NARROW: Final = 100
-"""Below this width tables have no vertical lines and leave out their least important columns."""
 BETTER: Final = "green"
 WORSE: Final = "red"
 _VERDICTS: Final[Mapping[str, str]] = {PASS: BETTER, FAIL: WORSE, INCONCLUSIVE: "yellow"}
 _RESULTS: Final[Mapping[bool | None, str]] = {True: BETTER, False: WORSE, None: "yellow"}
 _SECOND_MS: Final = 1000
-
-
-def new_table(console: Console, title: Text | str | None = None) -> Table:
-    """An empty table that suits the width of the console."""
-    if console.width >= _NARROW:
-        return Table(title=title, title_justify="left", box=HEAVY_HEAD)
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+_INDENT: Final = "  "
 
 
 def _verdict_text(verdict: str) -> Text:
@@ -64,6 +56,19 @@ def _number(value: float | None, form: str = ",.1f") -> str:
     return "-" if value is None else format(value, form)
 
 
+def _print_indented(console: Console, text: Text) -> None:
+    """The text, indented in every line that it takes."""
+    for line in text.wrap(console, max(1, console.width - len(_INDENT))):
+        line.rstrip()
+        console.print(Text(_INDENT).append_text(line))
+
+
+def _print_parts(console: Console, text: str, style: str = "") -> None:
+    """The text; where it does not fit into a line, each of its parts has one of its own."""
+    for part in text.split("; ") if len(text) > console.width else [text]:
+        console.print(Text(part, style))
+
+
 def _ms(value: float | None) -> str:
     """A duration in ms: with a decimal below a second, without one from there on."""
     return _number(value, ",.1f" if value is None or value < _SECOND_MS else ",.0f")
@@ -72,9 +77,9 @@ def _ms(value: float | None) -> str:
 # -- the runs of a folder ----------------------------------------------------------------------------------------------
 
 _RUN_COLUMNS: Final = ("run", "started (UTC)", "scenario", "users", "req/s", "failures", "p95 ms", "verdict")
-_RUN_NUMBERS: Final = frozenset({"users", "req/s", "failures", "p95 ms"})
-_RUN_LEFT_OUT: Final = ("started (UTC)",)
-"""Left out of a narrow table: the id of a run begins with its start."""
+_RUN_TEXTS: Final = frozenset({"run", "started (UTC)", "verdict"})
+_RUN_LEFT_OUT: Final = ("started (UTC)", "scenario")
+"""Left out of a narrow table, one after the other: the id of a run begins with its start."""
 
 
 def print_runs(results: Path, newest: int | None = None, console: Console | None = None) -> int:
@@ -86,6 +91,7 @@ def print_runs(results: Path, newest: int | None = None, console: Console | None
         return 0
     opened = [(folder, _opened(folder)) for folder in (runs[-newest:] if newest else runs)]
     console.print(_runs(opened, console))
+    console.print("figures of the window, or of the whole run where no window opened", style="dim")
     for folder, run in opened:
         if isinstance(run, ArchiveError) and folder.is_closed:
             console.print(Text(f"{folder.run} is damaged: {run}"), soft_wrap=True)
@@ -101,17 +107,10 @@ def _opened(folder: RunFolder) -> RunRecord | ArchiveError:
 
 
 def _runs(runs: list[tuple[RunFolder, RunRecord | ArchiveError]], console: Console) -> Table:
-    table = new_table(console)
-    table.caption = "figures of the window, or of the whole run where no window opened"
-    columns = [name for name in _RUN_COLUMNS if console.width >= _NARROW or name not in _RUN_LEFT_OUT]
-    for name in columns:
-        table.add_column(
-            name, justify="right" if name in _RUN_NUMBERS else "left", overflow="fold", no_wrap=name != "scenario"
-        )
-    for folder, run in runs:
-        cells = dict(zip(_RUN_COLUMNS, _run_row(folder, run), strict=True))
-        table.add_row(*(cells[name] for name in columns))
-    return table
+    rows = [Row(dict(zip(_RUN_COLUMNS, _run_row(folder, run), strict=True))) for folder, run in runs]
+    without = [_RUN_LEFT_OUT[:count] for count in range(len(_RUN_LEFT_OUT) + 1)]
+    choices = [[name for name in _RUN_COLUMNS if name not in left_out] for left_out in without]
+    return fitting_table(console, rows, choices, name="scenario", left=_RUN_TEXTS)
 
 
 def _run_row(folder: RunFolder, run: RunRecord | ArchiveError) -> list[Text]:
@@ -126,7 +125,7 @@ def _run_row(folder: RunFolder, run: RunRecord | ArchiveError) -> list[Text]:
         Text(_number(run.users, ",d")),
         Text(_number(figures.rps)),
         Text(f"{figures.failures_pct:.3g} %"),
-        Text(_number(figures.p95_ms)),
+        Text(_ms(figures.p95_ms)),
         _verdict_text(run.verdict),
     ]
 
@@ -143,50 +142,50 @@ def _moment(iso: str | None) -> str:
 # -- one run -----------------------------------------------------------------------------------------------------------
 
 _FIGURES: Final = ("requests", "failures", "req/s", "mean ms", "p50 ms", "p95 ms", "p99 ms", "max ms")
-_FEWER_FIGURES: Final = ("requests", "failures", "req/s", "p50 ms", "p95 ms", "p99 ms")
+_FIGURES_LEFT_OUT: Final = ("mean ms", "max ms", "p50 ms", "req/s")
+"""Left out where there is no room, one after the other."""
 
 
 def print_summary(folder: RunFolder, console: Console | None = None) -> int:
     """Print the summary of a closed run; returns the exit code of its verdict. Raises `ArchiveError`."""
     console = console or make_console()
     run = ClosedRun.open(folder).record
+    console.print(Text(f"run {run.id}: {_load(run)}, whole run", "table.title"))
     console.print(_requests(run, console))
     if run.objectives:
+        console.print(Text("objectives", "table.title"))
         console.print(_objectives(run, console))
     console.print(Text.assemble("verdict: ", _verdict_text(run.verdict)))
     for reason in run.reasons:
-        console.print(Text(f"  {reason}"))
+        _print_indented(console, Text(reason))
     for notice in run.notices:
-        console.print(Text(f"  note: {notice}", "dim"))
+        _print_indented(console, Text(f"note: {notice}", "dim"))
     if arrivals := arrivals_text(run):
-        console.print(Text(arrivals))
+        _print_parts(console, arrivals)
     if run.exceptions:
         console.print(Text(f"{run.exceptions:,} exceptions of tasks, {run.exceptions_in_window:,} in the window"))
-    console.print(Text(_ledger(run), "dim"))
+    _print_parts(console, _ledger(run), "dim")
     for note in influx_notes(run):
         console.print(Text(note, "yellow"))
-    console.print(Text(f"{in_flight_text(run)}\n{model_text(run)}", "dim"))
+    _print_parts(console, in_flight_text(run), "dim")
+    console.print(Text(model_text(run), "dim"))
     console.print(Text(f"All files of this run: {folder.path}"), soft_wrap=True)
     return run.exit_code
 
 
 def _requests(run: RunRecord, console: Console) -> Table:
     # Names and addresses are Text: rich would take the brackets of a plain string for markup.
-    title = Text(f"run {run.id}: {_load(run)}, whole run", "table.title")
-    table, columns = new_table(console, title), _FIGURES if console.width >= _NARROW else _FEWER_FIGURES
-    table.add_column("request", overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in run.summary.run.names:
-        table.add_row(Text(row.request_name.label), *_figures(row, columns))
+    rows = [_figures_row(row.request_name.label, row) for row in run.summary.run.names]
     parts = [("all", run.summary.run.total)]
     if run.window.opened:
         parts.append((f"all in the window, {number_text(run.window.seconds)} s", run.summary.window.total))
     for label, total in parts:
-        table.add_row(label, *_figures(total, columns), style="bold")
+        rows.append(_figures_row(label, total, "bold"))
         if total.service is not None:
-            table.add_row("  service time", *_latencies(total.service, columns), style="dim")
-    return table
+            rows.append(Row(_latencies(total.service) | {"request": Text("  service time")}, "dim"))
+    without = [_FIGURES_LEFT_OUT[:count] for count in (0, 2, 3, 4)]
+    choices = [["request", *(name for name in _FIGURES if name not in left_out)] for left_out in without]
+    return fitting_table(console, rows, choices, name="request")
 
 
 def _load(run: RunRecord) -> str:
@@ -194,18 +193,18 @@ def _load(run: RunRecord) -> str:
     return f"{rate_text(run)} on {host}, up to {users}" if run.rate else f"{users} on {host}"
 
 
-def _figures(figures: Figures, columns: Sequence[str]) -> list[str]:
+def _figures_row(label: str, figures: Figures, style: str | None = None) -> Row:
     share = f" ({figures.failures_pct:.1f}%)" if figures.failures else ""
     counts = {
+        "request": label,
         "requests": f"{figures.requests:,}",
         "failures": f"{figures.failures:,}{share}",
         "req/s": _number(figures.rps),
     }
-    times = dict(zip(columns, _latencies(figures, columns), strict=True))
-    return [(times | counts)[column] for column in columns]
+    return Row(_latencies(figures) | {name: Text(cell) for name, cell in counts.items()}, style)
 
 
-def _latencies(times: Figures | Latencies, columns: Sequence[str]) -> list[str]:
+def _latencies(times: Figures | Latencies) -> dict[str, Text]:
     """A row of durations; columns of anything else stay empty."""
     cells = {
         "mean ms": times.mean_ms,
@@ -214,22 +213,23 @@ def _latencies(times: Figures | Latencies, columns: Sequence[str]) -> list[str]:
         "p99 ms": times.p99_ms,
         "max ms": times.max_ms,
     }
-    return [_ms(cells[column]) if column in cells else "" for column in columns]
+    return {name: Text(_ms(cells[name]) if name in cells else "") for name in _FIGURES}
 
 
 def _objectives(run: RunRecord, console: Console) -> Table:
-    table = new_table(console, "objectives")
-    for name in ("objective", "measured", "result"):
-        table.add_column(name)
-    for result in run.objectives:
-        table.add_row(Text(result.text), _measured(result), _result_text(result.ok))
-    return table
+    rows = [
+        Row({"objective": Text(each.text), "measured": Text(_measured(each)), "result": _result_text(each.ok)})
+        for each in run.objectives
+    ]
+    columns = ("objective", "measured", "result")
+    return fitting_table(console, rows, [columns], name="objective", left={"result"})
 
 
 def _measured(result: ObjectiveRecord) -> str:
     if result.value is None:
         return "-"
-    return " ".join(filter(None, (number_text(result.value, result.limit), result.unit)))
+    unit = "/s" if result.unit == "1/s" else f" {result.unit}".rstrip()
+    return f"{number_text(result.value, result.limit)}{unit}"
 
 
 def _ledger(run: RunRecord) -> str:
@@ -242,42 +242,38 @@ def _ledger(run: RunRecord) -> str:
 
 # -- two runs ----------------------------------------------------------------------------------------------------------
 
-_CHANGE_TEXTS: Final = frozenset({"request", "metric", "different"})
-_CHANGE_LEFT_OUT: Final = ("different",)
+_CHANGE_TEXTS: Final = frozenset({"metric", "different"})
+_LEFT_OUT_FIRST: Final = "different"
 """Left out of a narrow table: a figure differs when its interval does not contain zero."""
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> int:
     """Print a comparison; returns the exit code of its verdict."""
     console = console or make_console()
+    console.print(Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title"))
     console.print(_changes(comparison, console))
     console.print(f"interval: {CONFIDENCE:.0%} confidence interval of the change", style="dim")
     console.print(Text(f"figures of both windows. {model_text(comparison.base, comparison.run)}", "dim"))
     for note in (*comparison.setup_differences, *comparison.doubts):
-        console.print(Text(f"  note: {note}", "dim"))
+        _print_indented(console, Text(f"note: {note}", "dim"))
     for result in comparison.results:
-        console.print(Text.assemble(f"  {result.text}: ", _result_text(result.ok), f" ({result.reason})"))
+        _print_indented(console, Text.assemble(f"{result.text}: ", _result_text(result.ok), f" ({result.reason})"))
     console.print(Text.assemble("verdict: ", _verdict_text(comparison.verdict)))
     return int(comparison.exit_code)
 
 
 def _changes(comparison: Comparison, console: Console) -> Table:
-    title = Text(f"base {comparison.base.id}, run {comparison.run.id}", "table.title")
-    table = new_table(console, title)
-    columns = [name for name in CHANGE_HEADER if console.width >= _NARROW or name not in _CHANGE_LEFT_OUT]
-    for name in columns:
-        table.add_column(
-            name, justify="left" if name in _CHANGE_TEXTS else "right", overflow="fold", no_wrap=name != "request"
-        )
     shown = {ALL} | {change.name for change in comparison.changes if change.differs}
+    rows: list[Row] = []
     above: RequestName | None = None
     for change in comparison.changes:
         if change.name in shown:
             cells = dict(zip(CHANGE_HEADER, change_row(change), strict=True))
             cells |= {"request": ""} if change.name == above else {}
-            table.add_row(*(Text(cells[name]) for name in columns), style=_change_style(change))
+            rows.append(Row({name: Text(cell) for name, cell in cells.items()}, _change_style(change)))
             above = change.name
-    return table
+    choices = (CHANGE_HEADER, [name for name in CHANGE_HEADER if name != _LEFT_OUT_FIRST])
+    return fitting_table(console, rows, choices, name="request", left=_CHANGE_TEXTS)
 
 
 def _change_style(change: Change) -> str | None:

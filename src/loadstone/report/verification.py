@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from loadstone.report.console import make_console
-from loadstone.report.terminal import BETTER, WORSE, new_table
+from loadstone.report.tables import new_table
+from loadstone.report.terminal import BETTER, WORSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_line_that_is_too_long(study
     assert "…" not in text
     rows = [line for line in text.splitlines() if "does not hold" in line and "p95" not in line]
     assert len(rows) == sum(each.outcome == "does not hold" for each in study.trials)
+
+
+def test_a_terminal_without_room_folds_cells_and_drops_nothing_of_them():
+    text, _ = printed(USERS_STUDY, 24)
+    rows = text.rpartition("─")[2].partition("The target holds")[0]
+    assert re.search(r"does +\n.* not +\n.* hold", rows), rows
+    digits = sorted(re.findall("[0-9]", rows))
+    shown = ("1", "50", "100.0", "2", "100", "300.0", "3", "200", "900.0", "4", "140", "450.0")
+    assert digits == sorted("".join(shown).replace(".", ""))
 
 
 def columns_of(study, width: int) -> list[str]:

@@ -1,10 +1,13 @@
-"""A run in progress in the terminal: all that matters on one line, or in a panel that redraws itself."""
+"""A run in progress in the terminal: all that matters on one line, or in a region that redraws itself."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
+import struct
+import termios
 from typing import Any
 
 import msgspec
@@ -45,24 +48,29 @@ def live(at_s: float = 65, **changes: Any) -> LiveSnapshot:
     return msgspec.convert(fields | changes, LiveSnapshot)
 
 
+MISSED = {"text": "failures<=0.1%", "value": 1.25, "unit": "%", "ok": False, "reason": "failures are 1.25 %"}
+HELD = {"text": "p95<500ms", "value": 20.25, "unit": "ms", "ok": True, "reason": "p95 is 20.25 ms"}
+
+
 def test_a_plain_line_holds_everything_that_matters(capsys: pytest.CaptureFixture[str]):
     with PlainView() as view:
-        view.show(live(), 55)
+        view.show(live(objectives=[HELD, MISSED]), 55)
     (line,) = capsys.readouterr().out.splitlines()
-    assert re.split(r"  +", line) == [
+    assert facts_in(line) == [
         "time 1:05",
-        "users 40/50",
-        "requests/s 1,234.6",
-        "requests 12,345",
-        "failures 67 (1.2% now)",
-        "p50 1.5 ms",
-        "p95 20.2 ms",
-        "target 1.25/2 CPU, 300/512 MiB",
+        "phase window",
         "left 0:55",
+        "users 40/50",
+        "requests 12,345",
+        "failures 67",
+        "last 10 s: 1,234.6 requests/s, 1.2% failed, p50 1.5 ms, p95 20.2 ms",
+        "would miss failures<=0.1%: 1.25 %",
+        "target 1.25/2 CPU, 300/512 MiB",
     ]
 
 
 OPEN = {
+    "open_model": True,
     "arrivals": [9000, 9000, 0],
     "planned_rps": 500.04,
     "sent_rps": 499.96,
@@ -78,14 +86,28 @@ def test_a_plain_line_of_the_open_model_shows_at_which_rate_iterations_begin_and
     capsys: pytest.CaptureFixture[str],
 ):
     PlainView().show(live(**OPEN), 55)
-    assert facts_in(capsys.readouterr().out)[1:4] == ["users 40/50", "arrivals/s 500.0/500.0", "requests/s 1,234.6"]
+    assert facts_in(capsys.readouterr().out)[5:7] == ["failures 67", "arrivals/s 500.0/500.0"]
+
+
+def test_a_rate_of_several_stages_says_which_of_them_is_due(capsys: pytest.CaptureFixture[str]):
+    stage = {"number": 2, "of": 3, "text": "100/s..1000/s over 5m"}
+    PlainView().show(live(**OPEN, stage=stage), 55)
+    assert "stage 2 of 3: 100/s..1000/s over 5m" in facts_in(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("of", [1, 300])
+def test_one_stage_and_the_many_that_a_function_was_sampled_into_are_not_told(
+    capsys: pytest.CaptureFixture[str], of: int
+):
+    PlainView().show(live(**OPEN, stage={"number": 1, "of": of, "text": "100/s"}), 55)
+    assert "stage" not in capsys.readouterr().out
 
 
 def test_arrivals_that_were_late_or_not_sent_are_told_as_soon_as_there_are_any(capsys: pytest.CaptureFixture[str]):
     arrivals = [9012, 9000, 12]
     PlainView().show(live(**OPEN | {"arrivals": arrivals, "sent_rps": 488.0, "lateness_p99_ms": 31.25}), 55)
-    shown = ["arrivals/s 488.0/500.0", "not sent 12", "late p99 31.2 ms", "requests/s 1,234.6"]
-    assert facts_in(capsys.readouterr().out)[2:6] == shown
+    shown = ["failures 67", "arrivals/s 488.0/500.0", "not sent 12", "late p99 31.2 ms"]
+    assert facts_in(capsys.readouterr().out)[5:9] == shown
 
 
 def test_a_target_without_limits_is_shown_without_them(capsys: pytest.CaptureFixture[str]):
@@ -93,6 +115,18 @@ def test_a_target_without_limits_is_shown_without_them(capsys: pytest.CaptureFix
     line = capsys.readouterr().out
     assert "target 1.25 CPU, 300 MiB" in line
     assert "left" not in line, "a run without a planned end has no time left"
+
+
+def test_two_containers_of_a_service_are_told_apart(capsys: pytest.CaptureFixture[str]):
+    PlainView().show(live(usage=[USAGE, USAGE | {"container": "pid-8"}]), None)
+    line = capsys.readouterr().out
+    assert "target pid-7 1.25/2 CPU" in line
+    assert "target pid-8 1.25/2 CPU" in line
+
+
+def test_latencies_of_ten_seconds_without_an_answer_are_no_number(capsys: pytest.CaptureFixture[str]):
+    PlainView().show(live(rps=0.0, failure_share=0.0, p50_ms=0.0, p95_ms=0.0), None)
+    assert "last 10 s: 0.0 requests/s, 0.0% failed, p50 -, p95 -" in capsys.readouterr().out
 
 
 def test_plain_lines_come_at_most_every_five_seconds_and_notes_at_once(capsys: pytest.CaptureFixture[str]):
@@ -105,10 +139,14 @@ def test_plain_lines_come_at_most_every_five_seconds_and_notes_at_once(capsys: p
 
 
 def test_before_the_run_has_begun_the_clock_stands_at_zero(capsys: pytest.CaptureFixture[str]):
-    PlainView().show(live(started_ns=None, users=0, usage=[]), -0.3)
+    PlainView().show(live(started_ns=None, ramp_done_ns=None, users=0, usage=[]), -0.3)
     line = capsys.readouterr().out
-    assert line.startswith("time 0:00  users 0/50")
-    assert line.endswith("left 0:00\n"), "never less than nothing"
+    assert facts_in(line)[:4] == ["time 0:00", "phase ramp", "left 0:00", "users 0/50"], "never less than nothing"
+
+
+def test_the_clock_stands_still_when_users_begin_to_stop(capsys: pytest.CaptureFixture[str]):
+    PlainView().show(live(at_s=70, stopping_ns=BEGUN + 60 * SECOND), -10)
+    assert facts_in(capsys.readouterr().out)[:3] == ["time 1:00", "phase stop", "left 0:00"]
 
 
 def test_where_nobody_can_see_it_redraw_lines_are_plain(capsys: pytest.CaptureFixture[str]):
@@ -125,51 +163,44 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize(
-    ("changes", "phase"),
-    [
-        ({"ramp_done_ns": None}, "ramping up"),
-        ({}, "all users running"),
-        ({"stopping_ns": BEGUN + 64 * SECOND}, "stopping"),
-        ({"stopping_ns": BEGUN + 64 * SECOND, "closing": True}, "closing: writing the archive"),
-    ],
-)
 @pytest.mark.usefixtures("terminal")
-def test_the_panel_names_the_run_its_phase_and_its_figures(
-    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], phase: str
-):
+def test_the_region_names_the_run_its_phase_and_its_figures(capsys: pytest.CaptureFixture[str]):
     with RichView() as view:
-        view.show(live(**changes), 55)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
-    for word in ("run 20261123-101500-beef", phase, "40/50", "1,234.6", "12,345", "20.2 ms", "1.25/2 CPU", "0:55"):
+        view.show(live(), 55)
+    shown = without_codes(capsys.readouterr().out)
+    for word in ("run 20261123-101500-beef", "[window]", "40/50", "1,234.6", "12,345", "20.2 ms", "1.25/2 CPU", "0:55"):
         assert word in shown
 
 
 @pytest.mark.usefixtures("terminal")
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_panel_that_does_not_fit_into_a_line_takes_more_of_them_and_keeps_each_figure_in_one_piece(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
-):
-    monkeypatch.setenv("COLUMNS", str(width))
+def test_notes_stand_above_the_region_and_stay_in_one_piece_when_it_goes(capsys: pytest.CaptureFixture[str]):
+    long = f"more workers: loadstone worker {'--option value ' * 20}"
     with RichView() as view:
-        view.show(live(**OPEN | {"arrivals": [9012, 9000, 12], "lateness_p99_ms": 31.25}), 55)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
-    assert max(map(len, shown.splitlines())) <= width
-    for words in ("500.0/500.0", "67 (1.2% now)", "31.2 ms", "1.25/2 CPU, 300/512 MiB", "requests/s", "not sent"):
-        assert words in shown
+        view.note("live page: http://127.0.0.1:1/")
+        view.show(live(), None)
+        view.note(long)
+    screen = on_screen(capsys.readouterr().out)
+    assert screen == ["live page: http://127.0.0.1:1/", long.rstrip()]
 
 
-@pytest.mark.usefixtures("terminal")
-def test_the_newest_notes_are_below_the_panel_and_the_oldest_go(capsys: pytest.CaptureFixture[str]):
-    with RichView() as view:
-        view.note("note 0, before any figures")
-        view.show(live(), None)
-        for number in range(1, 8):
-            view.note(f"note {number}")
-        capsys.readouterr()
-        view.show(live(), None)
-    last = capsys.readouterr().out
-    assert [f"note {number}" in last for number in range(8)] == [False] * 3 + [True] * 5
+def without_codes(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def on_screen(output: str) -> list[str]:
+    """What is left on a very wide terminal: a line that is erased is gone."""
+    lines, at = [""], 0
+    for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", output):
+        if piece == "\n":
+            at += 1
+            lines += [""] * (at + 1 - len(lines))
+        elif piece == "\x1b[1A":
+            at -= 1
+        elif piece == "\x1b[2K":
+            lines[at] = ""
+        elif not piece.startswith("\x1b") and piece != "\r":
+            lines[at] += piece
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def trouble(text: str = "No space left. Free some", since_ns: int = 1) -> Trouble:
@@ -214,18 +245,6 @@ def test_a_part_that_is_in_another_trouble_is_not_called_in_order(capsys: pytest
     assert "in order" not in capsys.readouterr().out
 
 
-def test_the_panel_shows_trouble_before_there_are_figures_too(capsys: pytest.CaptureFixture[str]):
-    view = RichView()
-    view.warn([trouble()])
-    view._live.console.print(view._live.get_renderable())
-    view.show(live(), 55)
-    view.warn([])
-    view._live.console.print(view._live.get_renderable())
-    before, after = capsys.readouterr().out.split("run 20261123-101500-beef")
-    assert "! archive: No space left. Free some" in before
-    assert "No space left" not in after
-
-
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("columns", ["0", "1", "20", "160"])
 def test_no_text_commands_the_terminal_at_any_width(
@@ -235,7 +254,9 @@ def test_no_text_commands_the_terminal_at_any_width(
     hostile = "\x1b]0;evil\x07\x9b31m[bold]"
     with RichView() as view:
         view.note(f"target {hostile}")
-        view.show(live(run=hostile, phase=hostile, usage=[{**USAGE, "service": hostile}]), 55)
+        objectives = [{**HELD, "text": hostile}, {**HELD, "ok": None, "reason": hostile}]
+        changes = {"run": hostile, "host": hostile, "objectives": objectives, "usage": [{**USAGE, "service": hostile}]}
+        view.show(live(**changes), 55)
     shown = capsys.readouterr().out
     assert "\x1b]" not in shown
     assert not {"\x07", "\x9b"} & set(shown)
@@ -251,3 +272,19 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
         monkeypatch.setenv("TERM", term)
         monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
         assert isinstance(open_view(plain=False), kind)
+
+
+def test_a_terminal_without_a_cursor_gets_lines_that_it_does_not_wrap(monkeypatch: pytest.MonkeyPatch):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours) as shown:
+        monkeypatch.setattr("sys.stdout", terminal)
+        monkeypatch.setattr("sys.__stdout__", terminal)
+        with open_view(plain=False) as view:
+            view.show(live(objectives=[HELD, MISSED]), 55)
+        lines = [shown.readline().rstrip("\n") for _ in range(3)]
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.startswith("  ") for line in lines] == [False, True, True]
+    assert "last 10 s: 1,234.6 requests/s, 1.2% failed, p50 1.5 ms, p95 20.2 ms" in lines[1]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from loadstone.domain.arrival_rate import RateCurve, parse_stages
 from loadstone.domain.facts import ArrivalFacts, RunFacts, Window
 from loadstone.domain.live import (
     LiveLedger,
     LiveObjective,
+    LiveSecond,
     LiveSnapshot,
+    LiveStage,
     LiveUsage,
     decode_live,
     encode_live,
@@ -20,7 +24,7 @@ from loadstone.domain.live import (
 from loadstone.domain.objective import parse_objective
 from loadstone.domain.rollup import merged
 from loadstone.domain.time import NS_PER_S
-from loadstone.errors import UsageError
+from loadstone.errors import LoadstoneError, UsageError
 from loadstone.stream import keys
 
 if TYPE_CHECKING:
@@ -42,7 +46,8 @@ _AT_THE_END: Final = "judged at the end of the run"
 
 def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -> LiveSnapshot:
     """The newest state of a run; ``closing`` says that its files are being made."""
-    lifecycle, total, (recent, seconds) = state.lifecycle, merged(state.totals.values()), _recent(state)
+    lifecycle, total, seconds = state.lifecycle, merged(state.totals.values()), _recent(state)
+    recent = merged(seconds.values())
     p50_us, p95_us, p99_us = recent.percentiles_us((50, 95, 99))
     arrivals = state.arrivals
     return LiveSnapshot(
@@ -61,7 +66,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         workers=lifecycle.workers,
         requests=total.n,
         failures=total.err,
-        rps=recent.n / seconds,
+        rps=recent.n / max(1, len(seconds)),
         failure_share=recent.err_ratio,
         p50_ms=p50_us / 1000,
         p95_ms=p95_us / 1000,
@@ -69,6 +74,10 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         service_p95_ms=None if arrivals is None else recent.by_service.percentile_us(95) / 1000,
         arrivals=arrivals,
         **(state.recent_arrivals._asdict() if state.recent_arrivals else {}),
+        open_model=bool(lifecycle.identity.rate),
+        stage=_stage(state, now_ns),
+        warmup_s=lifecycle.identity.warmup_s,
+        seconds=tuple(_second(at, rollup) for at, rollup in seconds.items()),
         objectives=tuple(_objectives(state)),
         usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
@@ -103,12 +112,35 @@ def _of_launch(client: Redis, launch: str) -> list[LiveSnapshot]:
     return [live for live in found if live.launch == launch]
 
 
-def _recent(state: RunState) -> tuple[Rollup, int]:
-    """All requests of the last ten full seconds, and how many seconds these are (at least 1)."""
+def _recent(state: RunState) -> dict[int, Rollup]:
+    """All requests of each of the last ten full seconds, the oldest first; fewer at the start of a run."""
     end = state.watermark_second()
     begin = max(end - _RECENT_S, (state.lifecycle.started_ns or 0) // NS_PER_S)
-    rollups = (rollup for second in range(begin, end) for rollup in state.open_seconds.get(second, {}).values())
-    return merged(rollups), max(1, end - begin)
+    return {second: merged(state.open_seconds.get(second, {}).values()) for second in range(begin, end)}
+
+
+def _second(at: int, rollup: Rollup) -> LiveSecond:
+    p95_ms = rollup.percentile_us(95) / 1000 if rollup.timed else None
+    return LiveSecond(at=at, requests=rollup.n, p95_ms=p95_ms)
+
+
+def _stage(state: RunState, now_ns: int) -> LiveStage | None:
+    """The stage of the rate that is due; the last one for as long as its rate holds."""
+    lifecycle = state.lifecycle
+    if lifecycle.ramp_done_ns is None or not (curve := _curve(lifecycle.identity.rate)):
+        return None
+    elapsed_s = ((lifecycle.stopping_ns or now_ns) - lifecycle.ramp_done_ns) / NS_PER_S
+    number, of = curve.stage_number(elapsed_s), len(lifecycle.identity.rate)
+    return LiveStage(number=min(number, of), of=of, text=lifecycle.identity.rate[min(number, of) - 1])
+
+
+@lru_cache(maxsize=8)
+def _curve(rate: tuple[str, ...]) -> RateCurve | None:
+    """The curve of these stages; None without any, and for what another version of the master may call a stage."""
+    try:
+        return RateCurve(parse_stages(rate)) if rate else None
+    except LoadstoneError:
+        return None
 
 
 def _objectives(state: RunState) -> Iterator[LiveObjective]:

@@ -1,6 +1,6 @@
 """Take the pictures of a run of two thousand users in the whole stack, one replica of whose target is killed meanwhile.
 
-`make pictures`. The stack is the shipped compose file, with the stand-ins of tests/stack where no registry is reached.
+`make page-pictures`. The stack is the shipped compose file, with the stand-ins of tests/stack where no registry is reached.
 Target, balancer, their containers' CPU and memory and all that the pages show are real. The machine should do nothing
 else.
 """
