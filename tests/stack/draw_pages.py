@@ -1,8 +1,7 @@
 """Take the pictures of a run of two thousand users in the whole stack, one replica of whose target is killed meanwhile.
 
-`make page-pictures`. The stack is the shipped compose file, with the stand-ins of tests/stack where no registry is reached.
-Target, balancer, their containers' CPU and memory and all that the pages show are real. The machine should do nothing
-else.
+`make page-pictures`. The stack is the shipped compose file, with the stand-ins of tests/stack where no registry can be
+reached. Target, balancer, their containers and all that the pages show are real. The machine should do nothing else.
 """
 
 from __future__ import annotations
