@@ -66,9 +66,10 @@ test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=tru
 	$(PY) -m pytest tests/stack --timeout 900 -o timeout_func_only=true $(ARGS)
 
 .PHONY: check
-check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
+check: $(DEV_SET) ## Check style, spelling, types, layers and the repository's own rules
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m codespell_lib
 	$(PY) -m mypy
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(PY) -m pytest -q tests/repository
