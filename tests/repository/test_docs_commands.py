@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadstone.cli.study_plan import print_plan
 from loadstone.domain.objective import parse_objectives
 from loadstone.settings import FILE_RECORDS, RunSettings, describe, load
 from support.docs.blocks import ROOT, Block, all_blocks, blocks, pages, spans
-from support.docs.checks import mention_problems, problems
+from support.docs.checks import mention_problems, problems, settings_of
 from support.docs.commands import Command, all_commands, commands, is_script
 from support.docs.compose_words import override_problems
 from support.docs.places import PLACES, Place, place_of, unplaced
@@ -80,6 +81,14 @@ def test_objectives_in_blocks_are_ones():
     lines = block.text.splitlines()
     assert len(lines) > 5
     assert len(parse_objectives(lines)) == len(lines)
+
+
+def test_the_plan_of_a_study_is_what_its_command_would_say(folder: Path, capsys: pytest.CaptureFixture[str]):
+    page = [block for block in all_blocks() if block.page == "docs/how-to/find-the-smallest-server.md"]
+    asked, plan = page[:2]
+    (command,) = commands(asked)
+    print_plan(settings_of(command, folder))
+    assert capsys.readouterr().out == plan.text
 
 
 def test_settings_files_in_blocks_hold_settings():

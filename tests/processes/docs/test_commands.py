@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadstone.cli.main import main
 from loadstone.domain.objective import parse_objectives
 from support.docs.checks import expanded
 from support.docs.commands import all_commands
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ADDING = frozenset({"--objective", "--workers", "--spawn-rate", "--junit", "--markdown", "--plain"})
 """Options that take nothing away from what a run without them shows."""
+WITHOUT_DOCKER = {"--find", "--apply"}
 ESCAPED = re.compile(r"\\([^\w\s])")
 OF_A_READER = "--config"
 """A load test with the settings file that `init` wrote is one of `test_what_reads_and_writes_runs`."""
@@ -135,6 +137,24 @@ def test_a_command_of_which_nobody_has_said_what_comes_of_it_fails(reader: Reade
         AssertionError, match=r"Say in EFFECTS of reader\.py what has to come of `loadstone influx study`"
     ):
         reader.types(("loadstone", "influx", "study"))
+
+
+PLANS = dict.fromkeys(
+    command.words
+    for command in all_commands()
+    if command.words[1:2] == ("capacity",) and WITHOUT_DOCKER & {*command.words}
+)
+
+
+@pytest.mark.parametrize("words", PLANS, ids=" ".join)
+def test_a_study_of_the_docs_can_be_planned(
+    words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    assert main(["capacity", "plan", *words[2:]]) == 0
+    told = capsys.readouterr().out
+    assert re.search("^to find: the (most users|most arrivals a second|cheapest limits)", told)
+    assert "\ntrials: " in told
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from loadstone.cli.common import Parser, Verb, add_results
 from loadstone.cli.main import parser, verbs
 from loadstone.cli.scenario_line import _own_forms
 from loadstone.cli.study_checks import check_question
+from loadstone.cli.study_line import _is_of_stack
 from loadstone.compose.remote import check_fits_stack
 from loadstone.domain.objective import parse_objectives
 from loadstone.errors import LoadstoneError
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from support.docs.blocks import Block
 
-__all__ = ["OWN_OPTIONS", "expanded", "mention_problems", "problems"]
+__all__ = ["OWN_OPTIONS", "expanded", "mention_problems", "problems", "settings_of"]
 
 OWN_OPTIONS: Final = (OptionForm(("--my-own-argument",)), OptionForm(("--page",)))
 """Options that the documentation's scenario declares itself (`support.docs.world`)."""
@@ -94,6 +95,11 @@ def problems(command: Command, folder: Path) -> list[str]:
     if command.words[1:3] == ("-m", "inference"):
         return _problems_of_inference(command.words[3:])
     return []
+
+
+def settings_of(command: Command, folder: Path) -> Any:
+    """The settings record that a command of loadstone gives its verb. Raises `LoadstoneError` and `ValueError`."""
+    return _parse([*command.words[1:]], folder)
 
 
 def _problems_of_make(command: Command, folder: Path) -> Iterator[str]:
@@ -144,8 +150,8 @@ def _problems_of_loadstone(words: Sequence[str], folder: Path) -> list[str]:
     return []
 
 
-def _parse(words: list[str], folder: Path) -> None:
-    """Take a command line apart as `loadstone.cli.main` does, check all of it, and do nothing."""
+def _parse(words: list[str], folder: Path) -> Any:
+    """Take a command line apart as `loadstone.cli.main` does, check all of it, and do nothing; its settings, if any."""
     name, *rest = words
     passes_on = any(verb.name == name and verb.passes_arguments_on for verb in verbs())
     options = argparse.Namespace(verb=None)
@@ -157,10 +163,10 @@ def _parse(words: list[str], folder: Path) -> None:
         _parse_passing_on(options, rest[1:] if name == "capacity" and rest[:1] == ["plan"] else rest)
     resuming = getattr(options, "resume", None)  # with the options that the study has
     if (prog := options.parser.prog) in _RECORDS and not resuming:
-        _check_settings(prog, options, folder)
-    elif hasattr(options, "config") and not resuming:
+        return _checked_settings(prog, options, folder)
+    if hasattr(options, "config") and not resuming:
         raise Unknown(f"tests/support/docs/checks.py does not know the settings of `{prog}`")
-    elif verb.name == "compare":
+    if verb.name == "compare":
         parse_change_objectives(options.objective)
     elif verb.name == "init":
         parse.http_url(options.host)
@@ -177,6 +183,8 @@ def _parse_show(words: list[str]) -> None:
 
 
 def _parse_passing_on(options: argparse.Namespace, words: Sequence[str]) -> None:
+    if options.verb.name == "capacity" and _is_of_stack(options, words):
+        words = ["--stack", *words]
     division = divide(words, tuple(_own_forms(options.parser)), _locust_forms(), OWN_OPTIONS)
     if division.rest:
         raise Unknown(f"neither loadstone nor Locust nor the scenario knows {shlex.join(division.rest)}")
@@ -189,7 +197,7 @@ def _locust_forms() -> tuple[OptionForm, ...]:
     return _forms(_plain_parser())
 
 
-def _check_settings(prog: str, options: argparse.Namespace, folder: Path) -> None:
+def _checked_settings(prog: str, options: argparse.Namespace, folder: Path) -> Any:
     file = read_config_file(folder / options.config if options.config else None)
     shared = {each.name for other in FILE_RECORDS for each in describe(other)}
     settings = load(_RECORDS[prog], vars(options), environ={}, file=file, shared=shared)
@@ -200,6 +208,7 @@ def _check_settings(prog: str, options: argparse.Namespace, folder: Path) -> Non
         check_arrivals(settings)
         if settings.stack:
             check_fits_stack(settings, options.passed)
+    return settings
 
 
 def mention_problems(span: Block) -> list[str]:

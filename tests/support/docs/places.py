@@ -47,14 +47,12 @@ PLACES: Final = (
     Place(
         "sudo loadstone capacity .* --rig cgroup .*", "tests/processes/runs/test_limited_demo_target.py", "needs root"
     ),
-    Place("loadstone capacity .* --apply .*", _STUDIES, "needs a Kubernetes cluster or systemd, and hours"),
+    Place("loadstone capacity .* --apply .*", _STUDIES, "needs a cluster and hours; its plan is made here"),
     Place("loadstone capacity .* --compose-file .*", "tests/stack/test_service_rig.py", "needs Docker, and hours"),
     Place("loadstone capacity .*--tag-model .*", "tests/stack/test_studies.py", f"{_STACK}, and hours"),
     Place("loadstone capacity --users .* --cpu .*", "tests/stack/test_studies.py", f"{_STACK}, and hours"),
     Place("loadstone capacity --find users .*", _STUDIES, "searches for many minutes; its plan is made here"),
-    Place(
-        "loadstone capacity --find rate .*", "tests/processes/runs/test_capacity_rate.py", "searches for many minutes"
-    ),
+    Place("loadstone capacity --find rate .*", "tests/processes/runs/test_capacity_rate.py", "as with users"),
     Place("loadstone capacity --resume .*", _STUDIES, "goes on with a study that searches for many minutes"),
     # The stack.
     Place(
