@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,25 @@ def test_every_command_that_a_sentence_mentions_has_a_verb_and_options_that_exis
     found = [span for page in pages() for span in spans(page, (ROOT / page).read_text())]
     assert len(found) > 1000
     assert {f"{span}: {span.text}": wrong for span in found if (wrong := mention_problems(span))} == {}
+
+
+def test_every_command_that_the_program_or_its_settings_mention_has_a_verb_and_options_that_exist():
+    sources = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".js", ".template"}]
+    found = [
+        span
+        for path in [*sources, ROOT / "env", ROOT / "docker-compose.yaml", ROOT / "CHANGELOG.md"]
+        for span in spans(str(path.relative_to(ROOT)), path.read_text())
+        if span.text.startswith(("loadstone ", "make ")) and "{" not in span.text
+    ]
+    assert len(found) > 50
+    assert {f"{span}: {span.text}": wrong for span in found if (wrong := mention_problems(span))} == {}
+
+
+def test_the_workflow_that_init_writes_runs_a_command_that_is_understood(folder: Path):
+    workflow = files("loadstone.cli").joinpath("starter", "workflow.template").read_text()
+    (command,) = commands(Block("workflow.template", 1, "yaml", workflow))
+    assert command.words[:2] == ("loadstone", "run")
+    assert problems(command, folder) == []
 
 
 def test_every_command_of_the_docs_is_in_a_category_that_says_which_test_runs_it():
