@@ -15,7 +15,7 @@ from support.docs.blocks import ROOT, Block, all_blocks, blocks, pages, spans
 from support.docs.checks import mention_problems, problems, settings_of
 from support.docs.commands import Command, all_commands, commands, is_script
 from support.docs.compose_words import override_problems
-from support.docs.places import PLACES, Place, place_of, unplaced
+from support.docs.places import HERE, PLACES, Place, place_of, unplaced
 from support.docs.shortened import Stage, shortened
 from support.docs.world import make_folder
 
@@ -76,6 +76,7 @@ def test_every_command_of_the_docs_is_in_a_category_that_says_which_test_runs_it
 def test_every_category_has_commands_and_a_test_that_exists():
     used = {place_of(command) for command in all_commands()}
     assert [place for place in PLACES if place not in used] == []
+    assert [place for place in PLACES if bool(place.reason) == (place.test == HERE)] == []
     assert [place for place in PLACES if not (ROOT / place.test).is_file()] == []
 
 
@@ -137,6 +138,7 @@ def test_compose_files_over_that_of_the_stack_name_its_services_and_networks():
         ("loadstone start -u 5", "invalid choice: 'start'"),
         ("loadstone show latest --newest 3", "unrecognized arguments: --newest 3"),
         ("loadstone run -f scenario.py --objective 'p95<500'", "p95<500"),
+        ("loadstone run --host http://x --objective 'mem(target)<1GiB'", "never measured without --target-pid"),
         ("loadstone run --run-time soon", "--run-time is 'soon'"),
         ("loadstone run --rate 5/s -u 5", "are two models"),
         ("loadstone run --config nowhere.toml", "nowhere.toml"),

@@ -75,7 +75,8 @@ _STANDS_FOR: Final = {
 """Values for words that a reader replaces."""
 _STAMPS: Final = ("-o", ".venv/.run-set", "-o", ".venv/.dev-set", "-o", ".venv/.uv")
 _PROGRAM: Final = "bin/loadstone"
-_ROUTES: Final = frozenset({"|", "...", "VERB", "ACTION"})
+_OPEN: Final = frozenset({"|", "...", "VERB", "ACTION"})
+"""Words of a mention that stand for any verb or action."""
 
 
 class Unknown(ValueError):  # noqa: N818  (what a command holds, not a fault of the test)
@@ -204,11 +205,18 @@ def _checked_settings(prog: str, options: argparse.Namespace, folder: Path) -> A
     if isinstance(settings, CapacitySettings):
         check_question(settings)
     elif isinstance(settings, RunSettings):
-        parse_objectives(settings.objective)
+        _check_usage_is_recorded(settings)
         check_arrivals(settings)
         if settings.stack:
             check_fits_stack(settings, options.passed)
     return settings
+
+
+def _check_usage_is_recorded(settings: RunSettings) -> None:
+    """Refuse an objective on CPU or memory of a target whose process is not named, so that the run measures neither."""
+    for objective in parse_objectives(settings.objective):
+        if objective.service and settings.host and not settings.target_pid and not settings.stack:
+            raise Unknown(f"{objective.text} is never measured without --target-pid")
 
 
 def mention_problems(span: Block) -> list[str]:
@@ -231,14 +239,14 @@ def mention_problems(span: Block) -> list[str]:
 def _unknown_in_mention(words: list[str]) -> Iterator[str]:
     known = {verb.name: verb for verb in verbs()}
     names = [word for word in words if not word.startswith("-")]
-    if not names or names[0] in _ROUTES:
+    if not names or names[0] in _OPEN:
         return
     verb = known.get(names[0])
     if verb is None:
         yield f"loadstone has no verb {names[0]}"
         return
     actions = {action.name: action for action in verb.actions}
-    if actions and len(names) > 1 and names[1] not in {*actions, *_ROUTES}:
+    if actions and len(names) > 1 and names[1] not in {*actions, *_OPEN}:
         yield f"loadstone {verb.name} has no action {names[1]}"
         return
     top = argparse.ArgumentParser(prog="loadstone").add_subparsers()
