@@ -250,6 +250,7 @@ def test_a_place_counts_for_its_page_only():
             "--bind 192.0.2.1 --redis-url x --over 1s -u 1",
             "--bind 127.0.0.1 --redis-url redis://redis.test --over 1s --users 1",
         ),
+        ("--master 192.0.2.1 --run-time 1s -u 1", "--master 127.0.0.1 --run-time 1s --users 1"),
         ("--target-pid $PID --master-port 1 -t 1s -u 1", "--target-pid 1 --master-port 5557 --run-time 1s --users 1"),
     ],
 )

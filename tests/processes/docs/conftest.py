@@ -29,8 +29,10 @@ def typed_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Prepare ``loadstone run`` with these words, in the reader's folder, with one worker unless they say otherwise."""
     made: list[LoadstoneRun] = []
 
-    def prepare(*words: str) -> LoadstoneRun:
-        run = LoadstoneRun(tmp_path_factory.mktemp("run"), words, cwd=folder, variables={"LOADSTONE_WORKERS": "1"})
+    def prepare(*words: str, verb: str = "run") -> LoadstoneRun:
+        run = LoadstoneRun(
+            tmp_path_factory.mktemp("run"), words, verb, cwd=folder, variables={"LOADSTONE_WORKERS": "1"}
+        )
         made.append(run)
         return run
 

@@ -16,7 +16,7 @@ from support.docs.checks import expanded
 from support.docs.commands import all_commands
 from support.docs.places import HERE, place_of
 from support.docs.reader import CODES, Reader
-from support.docs.shortened import Stage, shortened
+from support.docs.shortened import Stage, on_stage, shortened
 from support.faulty_influx import FaultyInflux
 from support.grafana_double import GrafanaDouble
 from support.processes import free_port
@@ -68,6 +68,8 @@ def load_tests() -> dict[str, tuple[str, ...]]:
 
 LOAD_TESTS = load_tests()
 APART = {where: words for where, words in LOAD_TESTS.items() if OF_A_READER not in words}
+JOINING = dict.fromkeys(on_stage(each.words[2:], Stage()) for each in run_here() if each.words[1] == "worker")
+"""The words of commands for other machines: their workers join the run with a Redis that all of them reach."""
 (WITH_SETTINGS_FILE,) = [words for words in LOAD_TESTS.values() if OF_A_READER in words]
 
 
@@ -81,8 +83,13 @@ def test_a_load_test_of_the_docs_measures_and_judges(
 ):
     redis = start_valkey().url if "--redis-url" in words else ""
     stage = Stage(counting_server.url, redis, str(free_port()), str(counting_server.pid))
+    joining = [typed_run(*on_stage(each, stage), verb="worker").start() for each in JOINING if redis]
+    for worker in joining:
+        assert worker.part("locust", "--worker"), "it has read its scenario, and waits for the master"
     run = typed_run(*shortened(words, stage))
     code = run.run()
+    sent_home = [worker.finish() for worker in joining]  # 0: by the master that they joined
+    assert sent_home == [0 for _ in joining], [worker.output for worker in joining]
     record = run.run_json()
     assert code == CODES[record["verdict"]], run.output
     assert "--objective" in words or record["verdict"] != "fail", run.output
@@ -177,7 +184,7 @@ def test_what_reads_and_writes_runs_does_so(reader: Reader, typed_run: Callable[
         run.folder = reader.folder
         assert run.run() in CODES.values(), run.output
     reader.has_made_runs()
-    rest = dict.fromkeys(command.words for command in run_here() if command.words[1] != "run")
+    rest = dict.fromkeys(command.words for command in run_here() if command.words[1] not in {"run", "worker"})
     assert len(rest) > 10
     for words in rest:
         reader.types(words)

@@ -43,7 +43,8 @@ PLACES: Final = (
         "loadstone run --influx-url .*", "tests/services/test_influx_run.py", "needs an InfluxDB and the demo target"
     ),
     Place("loadstone run --stack .*", "tests/stack/test_runs.py", _STACK),
-    Place("loadstone worker .*", "tests/processes/runs/test_counts.py", "needs a master on another machine"),
+    Place("loadstone worker .* --master-port .*", HERE),
+    Place("loadstone worker .*", "tests/processes/runs/test_counts.py", "needs Locust's own port for this test alone"),
     Place(
         "sudo loadstone capacity .* --rig cgroup .*", "tests/processes/runs/test_limited_demo_target.py", "needs root"
     ),

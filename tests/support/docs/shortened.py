@@ -15,7 +15,7 @@ from loadstone.settings import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["LENGTH_S", "RATE", "USERS", "WORKERS", "Stage", "shortened"]
+__all__ = ["LENGTH_S", "RATE", "USERS", "WORKERS", "Stage", "on_stage", "shortened"]
 
 LENGTH_S: Final = 1
 USERS: Final = 5
@@ -38,16 +38,23 @@ class Stage(NamedTuple):
     pid: str = "1"
 
 
-def shortened(words: Sequence[str], stage: Stage) -> tuple[str, ...]:
-    """The words behind ``loadstone run`` made short, with the stage's addresses."""
+def on_stage(words: Sequence[str], stage: Stage) -> tuple[str, ...]:
+    """The words of a command with the values that the rule allows, and the stage's addresses; none is added."""
     words = [_LONG.get(word, word) for word in words]
     rule = _rule(stage)
-    short = [rule[before](word) if before in rule else word for before, word in zip(["", *words], words, strict=False)]
-    if "--config" in words:  # whose file says all of this
+    return tuple(
+        rule[before](word) if before in rule else word for before, word in zip(["", *words], words, strict=False)
+    )
+
+
+def shortened(words: Sequence[str], stage: Stage) -> tuple[str, ...]:
+    """The words behind ``loadstone run`` made short, with the stage's addresses."""
+    short = [*on_stage(words, stage)]
+    if "--config" in short:  # whose file says all of this
         return (*short, *_USERS, "--warmup", _LENGTH, "--steady-state", _LENGTH)
-    if not {"--users", "--rate"} & {*words}:
+    if not {"--users", "--rate"} & {*short}:
         short += _USERS
-    return tuple(short if _says_how_long(words) else [*short, "--run-time", _LENGTH])
+    return tuple(short if _says_how_long(short) else [*short, "--run-time", _LENGTH])
 
 
 def _rule(stage: Stage) -> Mapping[str, Callable[[str], str]]:
@@ -58,7 +65,7 @@ def _rule(stage: Stage) -> Mapping[str, Callable[[str], str]]:
         "--workers": lambda value: str(min(int(value), WORKERS)),
         "--rate": lambda value: _PER_SECOND.sub(lambda rate: f"{min(int(rate[1]), RATE)}/s", _short(value)),
         "--host": lambda _: stage.target,
-        "--bind": lambda _: "127.0.0.1",
+        **dict.fromkeys(("--bind", "--master"), lambda _: "127.0.0.1"),
         "--master-port": lambda _: stage.port,
         "--redis-url": lambda _: stage.redis,
         "--target-pid": lambda _: stage.pid,
