@@ -41,11 +41,11 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need only Python packages
-	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults --ignore tests/processes/rig -n 3 $(BY_FILE) $(ARGS)
+	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/docs --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults --ignore tests/processes/rig -n 3 $(BY_FILE) $(ARGS)
 
 .PHONY: test-runs
-test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and fuzz; also needs nothing but Python packages
-	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig -n 3 $(ARGS)
+test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and the docs' commands, fuzz; also needs nothing but Python packages
+	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig tests/processes/docs -n 3 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
@@ -66,9 +66,10 @@ test-stack: $(DEV_SET) ## Run the whole compose stack on a Docker Engine (CI=tru
 	$(PY) -m pytest tests/stack --timeout 900 -o timeout_func_only=true $(ARGS)
 
 .PHONY: check
-check: $(DEV_SET) ## Check style, types, layers and the repository's own rules
+check: $(DEV_SET) ## Check style, spelling, types, layers and the repository's own rules
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m codespell_lib
 	$(PY) -m mypy
 	PYTHONPATH=src:target:dashboards $(VENV)/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(PY) -m pytest -q tests/repository

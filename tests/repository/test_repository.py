@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,11 @@ def test_the_licence_is_apache_2_in_full():
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
     assert pyproject()["project"]["license"] == "Apache-2.0"
+
+
+def test_a_misspelling_would_be_found(tmp_path: Path):
+    (tmp_path / "page.md").write_text("You will rec" + "ieve a catalogue.\n")
+    command = [sys.executable, "-m", "codespell_lib", "--toml", ROOT / "pyproject.toml", tmp_path / "page.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stdout.endswith("page.md:1: rec" + "ieve ==> receive\n")
