@@ -1,0 +1,52 @@
+// Texts that a viewer cannot read to their end: ellipses, texts beyond their panel, and columns beyond its edge.
+
+const TOLERANCE_PX = 1.5;
+
+/** The texts in a panel that are cut off, each with the reason. */
+export function cutTexts(panel) {
+  const edge = panel.getBoundingClientRect();
+  const cut = [];
+  const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const text = node.textContent.trim();
+    if (!text || !visible(node.parentElement)) {
+      continue;
+    }
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const box of range.getClientRects()) {
+      const reason = beyond(box, edge) || clipped(node.parentElement, box, panel);
+      if (reason) {
+        cut.push(`${text.slice(0, 80)}: ${reason}`);
+        break;
+      }
+    }
+  }
+  return cut;
+}
+
+function visible(element) {
+  return element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) && !element.closest('style, script');
+}
+
+function beyond(box, edge) {
+  return box.right > edge.right + TOLERANCE_PX || box.left < edge.left - TOLERANCE_PX ? 'beyond the panel' : '';
+}
+
+// A box that hides what is larger than itself, sideways; downwards only where it does not scroll.
+function clipped(element, box, panel) {
+  for (let each = element; each !== panel; each = each.parentElement) {
+    const style = getComputedStyle(each);
+    const own = each.getBoundingClientRect();
+    if (style.overflowX !== 'visible' && (box.right > own.right + TOLERANCE_PX || box.left < own.left - TOLERANCE_PX)) {
+      return 'too wide for its place';
+    }
+    if (['hidden', 'clip'].includes(style.overflowY) && box.bottom > own.bottom + TOLERANCE_PX + box.height / 4) {
+      return 'too high for its place';
+    }
+    if (['auto', 'scroll'].includes(style.overflowY)) {
+      return '';
+    }
+  }
+  return '';
+}
