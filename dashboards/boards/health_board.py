@@ -44,7 +44,7 @@ def _sum(title: str, description: str, field: str, unit: str = "short", **more: 
 
 def _missing() -> Any:
     return panels.stat(
-        "Workers missing",
+        "Workers lost",
         "Workers at the start of the selected time range minus workers at its end.",
         "short",
         series(
@@ -164,9 +164,7 @@ HEALTH_BOARD: Final = Board(
                 ),
                 (
                     3,
-                    _largest(
-                        "Largest buffer", "Highest number of samples buffered in one worker.", "buffered", "short"
-                    ),
+                    _largest("Peak buffer", "Highest number of samples buffered in one worker.", "buffered", "short"),
                 ),
                 (
                     3,
@@ -287,9 +285,9 @@ HEALTH_BOARD: Final = Board(
         Row(
             4,
             (
-                (4, _delivered("In InfluxDB", "Requests of the run stored in InfluxDB.", "stored", LAST_YEAR)),
+                (3, _delivered("In InfluxDB", "Requests of the run stored in InfluxDB.", "stored", LAST_YEAR)),
                 (
-                    4,
+                    5,
                     _delivered(
                         "Rejected by InfluxDB",
                         "Requests of the run that InfluxDB rejected; their lines and reasons are kept as dead letters.",
@@ -299,7 +297,7 @@ HEALTH_BOARD: Final = Board(
                     ),
                 ),
                 (
-                    4,
+                    5,
                     _delivered(
                         "Longest time until visible",
                         "Longest time from the end of a request until it was visible on these boards.",
@@ -308,7 +306,7 @@ HEALTH_BOARD: Final = Board(
                         "s",
                     ),
                 ),
-                (12, _ledger()),
+                (11, _ledger()),
             ),
         ),
         Row(4, ((24, help_text(_HELP)),)),

@@ -19,6 +19,7 @@ __all__ = [
     "LATENCY",
     "NO_RATE",
     "OPEN_ONLY",
+    "RUN_ID",
     "TO_RUN",
     "VERDICT_COLORS",
     "VERDICT_WORDS",
@@ -58,6 +59,8 @@ TO_RUN: Final[Column] = {
         }
     ]
 }
+RUN_ID: Final[Column] = {**TO_RUN, "custom.minWidth": 115}
+"""The column of a run's id, which fits on two lines: date, and time with the rest."""
 DASHED: Final[Column] = {
     "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
     "custom.fillOpacity": 0,
@@ -150,7 +153,8 @@ def cpu() -> Any:
         "short",
         _usage('mean("cpu_cores")'),
         _usage('max("cpu_limit")', "B", "$tag_service $tag_container limit"),
-        columns={"/ limit$/": DASHED, "/.*/": {"custom.axisLabel": "cores"}},
+        columns={"/ limit$/": DASHED},
+        axis="cores",
     )
 
 

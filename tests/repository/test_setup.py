@@ -140,11 +140,13 @@ def test_without_apt_the_fetcher_says_so(tmp_path: Path):
     script = tmp_path / "tests" / "services" / "fetch.py"
     script.parent.mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "services" / "fetch.py", script)
+    harness = Path("tests") / "browser" / "grafana" / "harness"
+    shutil.copytree(ROOT / harness, tmp_path / harness)
     done = subprocess.run([sys.executable, script], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 1
     assert "apt-get is not here" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 2, "one line for the packages, one for what comes with npm"
+    assert len(done.stderr.splitlines()) == 3, "one line for the packages, two for what comes with npm"
     assert not [path for path in (tmp_path / ".cache").rglob("*") if path.is_file()]
 
 

@@ -258,6 +258,8 @@ def harness_files() -> list[Path]:
 
 def build_harness() -> None:
     """Install Grafana's libraries into the cache, where their lock has changed, and bundle the harness with them."""
+    if shutil.which("npm") is None:
+        raise FetchError("npm, which comes with Node.js, is not here")
     lock, installed = HARNESS / "package-lock.json", GRAFANA / "node_modules" / ".lock-digest"
     GRAFANA.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(GRAFANA / "src", ignore_errors=True)

@@ -21,7 +21,7 @@ ALIGNED_MS: Final = 4_102_444_800_000
 def whole(facts: dict[str, Facts], run: str) -> Shown:
     """A viewer who came by the verdict's link: ten seconds before the start to five after the end, all chosen."""
     others = tuple(each for each in facts if each != run)
-    variables = {
+    variables: dict[str, str | tuple[str, ...]] = {
         "run": run, "baseline": others[0], "runs": (run, *others), "name": ALL, "service": ALL, "res": "1",
         "objective": "500", "study": limits_study(facts[run]), "replicas": "2",
     }  # fmt: skip

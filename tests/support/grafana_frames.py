@@ -25,9 +25,7 @@ def frames_of(target: dict[str, Any], series: Sequence[dict[str, Any]]) -> list[
     """The frames of one query of a panel; ``series`` as InfluxDB gave them, with times in ms."""
     if target["resultFormat"] == "table":
         return [_table(target["refId"], series)] if series else []
-    return [
-        _line(target, each, at) for each in series for at, column in enumerate(each["columns"]) if column != "time"
-    ]
+    return [_line(target, each, at) for each in series for at, column in enumerate(each["columns"]) if column != "time"]
 
 
 def _line(target: dict[str, Any], series: dict[str, Any], at: int) -> Frame:

@@ -11,7 +11,6 @@ import http.server
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from support.grafana_frames import frames_of
@@ -22,6 +21,7 @@ from support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.chromium import Page
     from support.grafana_queries import Shown

@@ -5,7 +5,7 @@ const TOLERANCE_PX = 1.5;
 /** The texts in a panel that are cut off, each with the reason. */
 export function cutTexts(panel) {
   const edge = panel.getBoundingClientRect();
-  const cut = [];
+  const cut = new Set();
   const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const text = node.textContent.trim();
@@ -17,12 +17,12 @@ export function cutTexts(panel) {
     for (const box of range.getClientRects()) {
       const reason = beyond(box, edge) || clipped(node.parentElement, box, panel);
       if (reason) {
-        cut.push(`${text.slice(0, 80)}: ${reason}`);
+        cut.add(`${text.slice(0, 80)}: ${reason}`);
         break;
       }
     }
   }
-  return cut;
+  return [...cut];
 }
 
 function visible(element) {

@@ -37,6 +37,7 @@ export async function prepare(panel, answers, { replace, theme, timeZone }) {
   });
   const matched = panel.fieldConfig.overrides.map((rule) => ({
     matcher: `${rule.matcher.id} ${rule.matcher.options}`,
+    general: rule.matcher.id === 'byType',
     fields: fieldsOf(rule.matcher, transformed),
   }));
   told.push(...unknownUnits(frames));
@@ -60,6 +61,7 @@ export function readable(frames) {
       .filter((field) => field.config.custom?.hideFrom?.viz !== true)
       .map((field) => ({
         frame: number,
+        frameName: frame.name,
         ref: frame.refId,
         name: getFieldDisplayName(field, frame, frames),
         type: field.type,

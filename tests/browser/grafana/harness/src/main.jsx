@@ -112,7 +112,7 @@ async function draw({ board, answers, range, variables, mode, width }) {
     const element = document.querySelector(`[data-panel="${report.id}"]`);
     report.text = element.innerText;
     report.legend = [...element.querySelectorAll('[data-testid*="VizLegend series"]')].map((each) => each.innerText.trim());
-    report.cells = [...element.querySelectorAll('[role="gridcell"]')].map((each) => each.innerText.trim());
+    report.cells = [...element.querySelectorAll('[role="gridcell"]')].map((each) => each.innerText.trim().replace(/\s+/g, ' '));
     report.cut = cutTexts(element);
   }
   return { panels: panels.map(({ report }) => report), unknownVariables: [...unknown] };
