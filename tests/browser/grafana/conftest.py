@@ -56,12 +56,13 @@ def views(board_runs: BoardRuns, facts: dict[str, Facts]) -> dict[tuple[str, str
 
 
 @pytest.fixture(scope="session")
-def draw(browser: Browser, harness: HarnessPages, board_runs: BoardRuns) -> Draw:
-    """Draws a board, given as JSON, for a viewer: ``width`` in pixels, ``dark`` or light."""
+def draw(browser: Browser, harness: HarnessPages, board_runs: BoardRuns) -> Iterator[Draw]:
+    """Draws a board, given as JSON, for a viewer: ``width`` in pixels, ``dark`` or light. Loads the harness once."""
+    with browser.page(height=HEIGHT_PX) as page:
+        harness.open(page)
 
-    def drawn(board: dict[str, Any], shown: Shown, *, width: int = 1280, dark: bool = True) -> Drawn:
-        with browser.page(width=width, height=HEIGHT_PX) as page:
-            harness.open(page)
+        def drawn(board: dict[str, Any], shown: Shown, *, width: int = 1280, dark: bool = True) -> Drawn:
+            page.prepare(width=width, height=HEIGHT_PX, dark=dark)
             return harness.draw(page, board, board_runs.influx, shown, width=width, dark=dark)
 
-    return drawn
+        yield drawn
