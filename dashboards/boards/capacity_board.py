@@ -75,6 +75,7 @@ def _network(title: str, description: str, field: str) -> Any:
             'GROUP BY time($__interval), "service", "container" fill(none)',
             "$tag_service $tag_container",
         ),
+        plain_names=True,
     )
 
 

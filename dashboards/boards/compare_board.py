@@ -165,7 +165,12 @@ COMPARE_BOARD: Final = Board(
                         '100 * "err" / "n" AS "failed"',
                     ),
                 ),
-                (8, _overlay("CPU", "CPU usage of the target in each run, in cores.", "short", '"target_cpu_cores"')),
+                (
+                    8,
+                    _overlay(
+                        "CPU", "CPU usage of the target in each run.", "short", '"target_cpu_cores"', axis="cores"
+                    ),
+                ),
                 (8, _overlay("Memory", "Memory usage of the target in each run.", "bytes", '"target_mem_bytes"')),
             ),
         ),

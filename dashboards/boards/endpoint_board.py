@@ -8,7 +8,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_MINUTE, NAMES, PER_SECOND, RES, RUN, SECONDS, TIME_RANGE, series, table
-from boards.shared import DOTTED, EITHER_MODEL, LATENCY, endpoints, help_text, objective_line
+from boards.shared import DOTTED, EITHER_MODEL, LATENCY, OBJECTIVE, endpoints, help_text, objective_line
 
 __all__ = ["BUCKETS_MS", "ENDPOINT_BOARD"]
 
@@ -46,7 +46,7 @@ def _percentiles() -> Any:
         series(f'SELECT "p50", "p95", "p99" {_BY_NAME}', "$tag_method $tag_name $col"),
         objective_line("B"),
         series(f'SELECT "service_p95" AS "service p95" {_BY_NAME}', "$tag_method $tag_name $col", "C"),
-        columns={"/ service p95$/": DOTTED},
+        columns={"/ service p95$/": DOTTED, "objective": OBJECTIVE},
     )
 
 
@@ -90,7 +90,7 @@ def _first_byte() -> Any:
 
 
 _ONE_REQUEST: Final[dict[str, panels.Column]] = {
-    "duration": {"unit": LATENCY, "decimals": 1},
+    "duration": {"unit": LATENCY, "decimals": 1, "custom.width": 105},
     "method": {"custom.width": 90},
     "worker": {"custom.width": 90},
 }

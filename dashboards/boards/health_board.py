@@ -37,7 +37,7 @@ def _banner() -> Any:
     )
 
 
-def _sum(title: str, description: str, field: str, unit: str = "short", **more: Any) -> Any:
+def _sum(title: str, description: str, field: str, unit: str = panels.COUNT, **more: Any) -> Any:
     inner = f'SELECT last("{field}") AS "{field}" {_WORKERS} GROUP BY "worker"'
     return panels.stat(title, description, unit, series(f'SELECT sum("{field}") AS "{title}" FROM ({inner})'), **more)
 
@@ -81,10 +81,11 @@ def _ledger() -> Any:
             'SELECT "produced" AS "produced", "stored" AS "stored", "dropped" AS "dropped", "unknown" AS "unknown", '
             f'"aborted" AS "aborted" FROM "run_summary" WHERE {RUN} AND {LAST_YEAR}'
         ),
+        unit=panels.COUNT,
     )
 
 
-def _delivered(title: str, description: str, field: str, during: str, unit: str = "short", **more: Any) -> Any:
+def _delivered(title: str, description: str, field: str, during: str, unit: str = panels.COUNT, **more: Any) -> Any:
     query = f'SELECT max("{field}") AS "{title}" FROM "delivery" WHERE {RUN} AND {during}'
     return panels.stat(title, description, unit, series(query), **more)
 
@@ -164,7 +165,9 @@ HEALTH_BOARD: Final = Board(
                 ),
                 (
                     3,
-                    _largest("Peak buffer", "Highest number of samples buffered in one worker.", "buffered", "short"),
+                    _largest(
+                        "Peak buffer", "Highest number of samples buffered in one worker.", "buffered", panels.COUNT
+                    ),
                 ),
                 (
                     3,
@@ -242,7 +245,7 @@ HEALTH_BOARD: Final = Board(
                     panels.bars(
                         "Requests of each worker",
                         "Number of requests that each worker recorded.",
-                        "short",
+                        panels.COUNT,
                         series(f'SELECT last("produced") {_WORKERS} GROUP BY "worker"', "worker $tag_worker"),
                     ),
                 ),

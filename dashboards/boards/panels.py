@@ -13,13 +13,28 @@ if TYPE_CHECKING:
 
     from boards.influx import Query
 
-__all__ = ["BAD", "GOOD", "WARNING", "Column", "bars", "heatmap", "stat", "table", "text", "timeseries", "xychart"]
+__all__ = [
+    "BAD",
+    "COUNT",
+    "GOOD",
+    "WARNING",
+    "Column",
+    "bars",
+    "heatmap",
+    "stat",
+    "table",
+    "text",
+    "timeseries",
+    "xychart",
+]
 
 P = TypeVar("P")
 GOOD: Final = "green"
 WARNING: Final = "yellow"
 BAD: Final = "red"
 NEUTRAL: Final = "text"
+COUNT: Final = "locale"
+"""The unit of counts that are compared: all of their digits, where "short" would show 2,548 and 2,546 as 2.55 K."""
 Column = dict[str, Any]
 """Overrides for a column or series: ids of Grafana's field options with their values."""
 Thresholds = tuple[tuple[float | None, str], ...]
@@ -34,7 +49,7 @@ _HIDDEN: Final[Column] = {
     "custom.hidden": True,  # Grafana before 12.2
     "custom.hideFrom": {"viz": True, "legend": False, "tooltip": False},
 }
-_TIME_PX: Final = 175
+_TIME_PX: Final = 185
 _NUMBER_PX: Final = 88
 
 
@@ -51,14 +66,19 @@ def timeseries(
     high: float | None = None,
     empty: str = "",
     axis: str = "",
+    plain_names: bool = False,
 ) -> sdk.timeseries.Panel:
     """Draw values over time. ``points`` is for unconnected values, such as those of different runs.
 
-    ``empty`` is shown instead of "No data", and ``axis`` beside the vertical axis.
+    ``empty`` is shown instead of "No data", and ``axis`` beside the vertical axis. ``plain_names`` is for series that
+    are named after service and container: the one called "target target-1" becomes "target 1".
     """
     panel = _configure(sdk.timeseries.Panel(), title, description, unit, queries, columns, low, high)
     if empty:
         panel.no_value(empty)
+    if plain_names:
+        rename = {"regex": r"/^(\S+) \1[- ](.+)$/", "renamePattern": "$1 $2"}
+        panel.transformations([_transformation({"id": "renameByRegex", "options": rename})])
     if axis:
         panel.axis_label(axis)
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)

@@ -89,7 +89,7 @@ def _figures() -> Row:
             ),
             (3, _figure("Mean", "Mean response time.", LATENCY, 'sum("rt_sum") / sum("timed") AS "mean"')),
             (3, _whole_run_p95()),
-            (3, _figure("Requests", "Number of completed requests.", "short", 'sum("n")')),
+            (3, _figure("Requests", "Number of completed requests.", panels.COUNT, 'sum("n")')),
         ),
     )
 
@@ -102,7 +102,12 @@ def _errors() -> Any:
             'SELECT sum("n") AS "failures", last("status") AS "status", last("sample") AS "message" FROM "errors" '
             f'WHERE {RUN} AND {NAMES} AND {TIME_RANGE} GROUP BY "method", "name", "kind"'
         ),
-        columns={"method": {"custom.width": 80}, "name": {"custom.width": 120}, "kind": {"custom.width": 150}},
+        columns={
+            "method": {"custom.width": 80},
+            "name": {"custom.width": 120},
+            "kind": {"custom.width": 150},
+            "failures": {"unit": panels.COUNT, "custom.width": 100},
+        },
         sort=("failures", True),
     )
 

@@ -41,6 +41,7 @@ def _table() -> Any:
             "run": RUN_ID,
             "verdict": {**colored, **TO_RUN, "custom.width": 110},
             "failed": {**failed, "thresholds": {"mode": "absolute", "steps": steps}},
+            "requests": {"unit": panels.COUNT},
             "requests/s": {"unit": "reqps", "decimals": 1, "custom.width": 84},
             "mean": {"unit": LATENCY, "decimals": 1},
             "p95": {"unit": LATENCY, "decimals": 1},

@@ -18,6 +18,7 @@ __all__ = [
     "FAILED_STEPS",
     "LATENCY",
     "NO_RATE",
+    "OBJECTIVE",
     "OPEN_ONLY",
     "RUN_ID",
     "TO_RUN",
@@ -69,6 +70,10 @@ DOTTED: Final[Column] = {
     "custom.lineStyle": {"fill": "dot", "dash": [2, 6]},
     "custom.fillOpacity": 0,
 }
+
+
+OBJECTIVE: Final[Column] = {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}}
+"""The line of an objective."""
 
 
 def help_text(content: str) -> Any:
@@ -130,7 +135,7 @@ def latency() -> Any:
             ref="C",
         ),
         columns={
-            "objective": {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}},
+            "objective": OBJECTIVE,
             "/^service /": DOTTED,
         },
     )
@@ -155,6 +160,7 @@ def cpu() -> Any:
         _usage('max("cpu_limit")', "B", "$tag_service $tag_container limit"),
         columns={"/ limit$/": DASHED},
         axis="cores",
+        plain_names=True,
     )
 
 
@@ -165,6 +171,7 @@ def throttling() -> Any:
         "Percentage of scheduling periods in which the CPU limit throttled the container.",
         "percent",
         _usage('max("throttled_pct")'),
+        plain_names=True,
     )
 
 
@@ -177,6 +184,7 @@ def memory() -> Any:
         _usage('max("mem_bytes")'),
         _usage('max("mem_limit")', "B", "$tag_service $tag_container limit"),
         columns={"/ limit$/": DASHED},
+        plain_names=True,
     )
 
 
@@ -199,6 +207,8 @@ def endpoints() -> Any:
         table(f'SELECT "service_p95" AS "service p95" {whole}', "C"),
         columns={
             "name": {"links": [{"title": "Open this endpoint", "url": to_endpoint}]},
+            "requests": {"unit": panels.COUNT, "custom.width": 105},
+            "failures": {"unit": panels.COUNT},
             "failed": {"unit": "percent", "custom.cellOptions": {"type": "color-text"}, "thresholds": _steps()},
             **{
                 name: {"unit": LATENCY, "decimals": 1}
@@ -227,6 +237,7 @@ def containers() -> Any:
             "memory highest": {"unit": "bytes"},
             "memory limit": {"unit": "bytes"},
             **{name: {"decimals": 2} for name in ("CPU mean", "CPU highest", "CPU limit")},
+            "out of memory": {"unit": panels.COUNT},
         },
         sort=("CPU highest", True),
     )

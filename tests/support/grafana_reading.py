@@ -27,7 +27,7 @@ KINDS: Final[dict[str, dict[str, float]]] = {
 """For each kind of figure the units in which it may be shown, with what one of them is in the archive's own."""
 _LAGS: Final = ("no: the workers kept up", "at times: see the event loop lag")
 _YES_AND_NO: Final[dict[bool | str, set[bool | str]]] = {True: {"true", "proved"}, False: {"false", "open"}}
-_SHOWN: Final = re.compile(r"(-?[\d.]+) ?(\D*)")
+_SHOWN: Final = re.compile(r"(-?[\d.,]+) ?(\D*)")
 _OF_SHOWN_DIGITS: Final = 0.5001
 _HISTOGRAM: Final = 0.004
 
@@ -50,8 +50,9 @@ def _says_number(text: str, expected: Any, kind: str) -> bool:
     if not found or found[2] not in KINDS[kind]:
         return False
     scale = KINDS[kind][found[2]]
-    digits = len(found[1].partition(".")[2])
-    return _near(float(found[1]) * scale, expected, _OF_SHOWN_DIGITS * scale * 10**-digits)
+    number = found[1].replace(",", "")
+    digits = len(number.partition(".")[2])
+    return _near(float(number) * scale, expected, _OF_SHOWN_DIGITS * scale * 10**-digits)
 
 
 def _near(shown: float, expected: Any, rounding: float) -> bool:

@@ -76,6 +76,10 @@ def no_alias(panel: Panel) -> None:
     del panel["targets"][0]["alias"]
 
 
+def service_before_the_name_of_its_container(panel: Panel) -> None:
+    del panel["transformations"]
+
+
 def narrow_column(panel: Panel) -> None:
     set_property(panel, "method", "custom.width", 20)
 
@@ -102,6 +106,7 @@ SEEDED = [
     ("runs", "All runs", dates_as_short_numbers, "link "),
     ("run", "Latency", option_that_does_not_exist, "unknown field option custom.lineThickness"),
     ("run", "CPU of each container", no_alias, "legend container."),
+    ("run", "Memory of each container", service_before_the_name_of_its_container, "legend balancer balancer"),
     ("run", "Errors", narrow_column, "too wide"),
     ("run", "Active users", narrow_panel, "Active users: "),
     ("run", "Failed requests", filter_that_lets_nothing_through, "empty"),

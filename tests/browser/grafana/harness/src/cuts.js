@@ -41,7 +41,8 @@ function clipped(element, box, panel) {
     if (style.overflowX !== 'visible' && (box.right > own.right + TOLERANCE_PX || box.left < own.left - TOLERANCE_PX)) {
       return 'too wide for its place';
     }
-    if (['hidden', 'clip'].includes(style.overflowY) && box.bottom > own.bottom + TOLERANCE_PX + box.height / 4) {
+    const leading = TOLERANCE_PX + box.height / 4; // the box of a text is higher than its letters
+    if (['hidden', 'clip'].includes(style.overflowY) && (box.bottom > own.bottom + leading || box.top < own.top - leading)) {
       return 'too high for its place';
     }
     if (['auto', 'scroll'].includes(style.overflowY)) {
