@@ -60,6 +60,7 @@ def _first_saturated(title: str, description: str, field: str) -> Any:
             f'AND {TIME_RANGE} AND "{field}" >= {_SATURATED_PCT} GROUP BY "service", "container"'
         ),
         unit="percent",
+        empty=f"no container used {_SATURATED_PCT} % of such a limit in this time range",
         hidden=(),
         sort=("Time", False),
     )

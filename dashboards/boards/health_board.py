@@ -25,13 +25,13 @@ _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {TIME_RANGE}'
 
 def _banner() -> Any:
     return panels.stat(
-        "Was the generator the bottleneck?",
+        "Did the generator keep up?",
         "If a worker's event loop lags by 10 ms or more, latencies measured then include the worker's own delay.",
         "string",
         series(f'SELECT max("loop_lag_ms") AS "lag" {_WORKERS}'),
         mappings=panels.ranges(
-            (None, _LAG_MS, "no: the workers kept up", panels.GOOD),
-            (_LAG_MS, None, "at times: see the event loop lag", panels.BAD),
+            (None, _LAG_MS, "yes: no worker lagged", panels.GOOD),
+            (_LAG_MS, None, "not always: see event loop lag", panels.BAD),
         ),
         background=True,
     )
@@ -44,7 +44,7 @@ def _sum(title: str, description: str, field: str, unit: str = panels.COUNT, **m
 
 def _missing() -> Any:
     return panels.stat(
-        "Workers lost",
+        "Workers missing",
         "Workers at the start of the selected time range minus workers at its end.",
         "short",
         series(
@@ -137,6 +137,7 @@ def _lost() -> Any:
             f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR} '
             'AND "kind" =~ /^(worker_joined|worker_lost|worker_quit|orphaned|restarted|crashed)$/'
         ),
+        empty="no worker joined late, was lost or restarted",
         hidden=(),
         sort=("Time", False),
     )
@@ -151,7 +152,7 @@ HEALTH_BOARD: Final = Board(
         Row(
             4,
             (
-                (6, _banner()),
+                (5, _banner()),
                 (3, _sum("Produced", "Samples recorded by the workers.", "produced")),
                 (3, _sum("Stored", "Samples stored in the archive.", "stored")),
                 (
@@ -178,7 +179,7 @@ HEALTH_BOARD: Final = Board(
                         "s",
                     ),
                 ),
-                (3, _missing()),
+                (4, _missing()),
             ),
         ),
         Row(

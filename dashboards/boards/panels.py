@@ -46,7 +46,7 @@ _WORDS: Final[Column] = {"custom.filterable": True, "unit": "string"}
 With a unit of numbers, Grafana would show a word that looks like a number as one: the process 1082 as 1.08 K.
 """
 _HIDDEN: Final[Column] = {
-    "custom.hidden": True,  # Grafana before 12.2
+    "custom.hidden": True,  # for older Grafana
     "custom.hideFrom": {"viz": True, "legend": False, "tooltip": False},
 }
 _TIME_PX: Final = 185
@@ -134,11 +134,13 @@ def table(
     sort: tuple[str, bool] | None = None,
     merged: bool = False,
     number_px: int = _NUMBER_PX,
+    empty: str = "",
 ) -> sdk.table.Panel:
     """Show rows. ``hidden`` columns remain available to links; ``sort`` is a column, and whether to sort it descending.
 
-    Columns of numbers are ``number_px`` wide, and those of words share the rest, unless ``columns`` says otherwise.
-    ``merged`` joins the rows of several queries into one table by their common columns, without their times.
+    ``empty`` is shown instead of "No data". Columns of numbers are ``number_px`` wide, and those of words share the
+    rest, unless ``columns`` says otherwise. ``merged`` joins the rows of several queries into one table by their common
+    columns, without their times.
     """
     time = {} if "Time" in hidden or merged else {"Time": {"custom.width": _TIME_PX}}
     panel = sdk.table.Panel().override_by_regexp("/.*/", _properties(_WRAPPED))
@@ -153,6 +155,8 @@ def table(
     if merged:
         drop = {"id": "filterFieldsByName", "options": {"exclude": {"names": ["Time"]}}}
         panel.transformations([_transformation(drop), _transformation({"id": "merge", "options": {}})])
+    if empty:
+        panel.no_value(empty)
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort[0]).desc(sort[1])])
     panel.show_header(True).filterable(False).cell_options(common_models.TableAutoCellOptions())

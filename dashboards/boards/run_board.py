@@ -36,7 +36,8 @@ _HELP: Final = (
 def _verdict() -> Any:
     return panels.stat(
         "Verdict",
-        "Verdict of the run: pass, fail, or inconclusive if the measurement itself cannot be trusted.",
+        "Verdict of the run: pass, fail, or inconclusive if the measurement itself cannot be trusted; none while the "
+        "run is in progress.",
         "string",
         table(
             'SELECT "verdict" AS "verdict", "run" AS "run", "start_ms" - 10000 AS "from_ms", '
@@ -44,7 +45,7 @@ def _verdict() -> Any:
         ),
         field="verdict",
         mappings=VERDICT_WORDS,
-        empty="none yet: the run is in progress",
+        empty="none yet",
         columns={"verdict": TO_RUN},
         background=True,
     )

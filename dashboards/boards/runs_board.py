@@ -55,9 +55,9 @@ def _table() -> Any:
     )
 
 
-def _trend(title: str, description: str, unit: str, *selects: str) -> Any:
+def _trend(title: str, description: str, unit: str, *selects: str, axis: str = "") -> Any:
     queries = (series(f"SELECT {select} {_SHOWN}", ref=ref) for ref, select in zip("AB", selects, strict=False))
-    return panels.timeseries(title, description, unit, *queries, points=True)
+    return panels.timeseries(title, description, unit, *queries, points=True, axis=axis)
 
 
 RUNS_BOARD: Final = Board(
@@ -124,9 +124,10 @@ RUNS_BOARD: Final = Board(
                     12,
                     _trend(
                         "CPU of the target by run",
-                        "Mean and peak CPU usage of the target in each run's window, in cores.",
+                        "Mean and peak CPU usage of the target in each run's window.",
                         "short",
                         '"target_cpu_cores" AS "mean", "target_cpu_cores_max" AS "highest"',
+                        axis="cores",
                     ),
                 ),
             ),

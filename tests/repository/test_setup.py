@@ -150,6 +150,24 @@ def test_without_apt_the_fetcher_says_so(tmp_path: Path):
     assert not [path for path in (tmp_path / ".cache").rglob("*") if path.is_file()]
 
 
+def test_the_harness_of_the_boards_is_built_again_when_one_of_its_files_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fetch = load_script("tests/services/fetch.py")
+    monkeypatch.setattr(fetch, "HARNESS", tmp_path / "harness")
+    monkeypatch.setattr(fetch, "HARNESS_PAGE", tmp_path / "page")
+    source = tmp_path / "harness" / "src" / "main.jsx"
+    source.parent.mkdir(parents=True)
+    source.write_text("one")
+    (tmp_path / "harness" / "package-lock.json").write_text("{}")
+    assert not fetch.harness_is_built()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "made-of").write_text(fetch.digest_of(*fetch.harness_files()))
+    assert fetch.harness_is_built()
+    source.write_text("two")
+    assert not fetch.harness_is_built()
+
+
 def test_a_package_that_cannot_be_had_is_tried_again_with_fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fetch = load_script("tests/services/fetch.py")
     asked: list[tuple[str, ...]] = []

@@ -29,7 +29,7 @@ _PANELS: Final = {
     "connections/s": ("New connections per second",),
     "MiB": ("Memory per user", "CPU and memory, replicas: 1", "CPU and memory, replicas: 2"),
     "number": ("CPU", "CPU of each container", "CPU of the target by run"),
-    LAG: ("Was the generator the bottleneck?",),
+    LAG: ("Did the generator keep up?",),
 }  # fmt: skip
 _COLUMNS: Final = {
     "number": ("users", "target users", "CPU limit", "CPU limit of all replicas", "trial"),

@@ -79,7 +79,8 @@ class HarnessPages:
         }  # fmt: skip
         before = len(page.complaints)
         report = page.evaluate(f"window.harness.draw({json.dumps(request)})")
-        return Drawn(report["panels"], page.complaints[before:], report["unknownVariables"])
+        foreign = [f"a request to {each}" for each in page.foreign(self._url.removesuffix("index.html"))]
+        return Drawn(report["panels"], [*page.complaints[before:], *foreign], report["unknownVariables"])
 
 
 def repeated(board: Board, shown: Shown) -> Board:

@@ -25,7 +25,7 @@ KINDS: Final[dict[str, dict[str, float]]] = {
     "number": {"": 1, "K": 1e3, "Mil": 1e6},
 }
 """For each kind of figure the units in which it may be shown, with what one of them is in the archive's own."""
-_LAGS: Final = ("no: the workers kept up", "at times: see the event loop lag")
+_LAGS: Final = ("yes: no worker lagged", "not always: see event loop lag")
 _YES_AND_NO: Final[dict[bool | str, set[bool | str]]] = {True: {"true", "proved"}, False: {"false", "open"}}
 _SHOWN: Final = re.compile(r"(-?[\d.,]+) ?(\D*)")
 _OF_SHOWN_DIGITS: Final = 0.5001

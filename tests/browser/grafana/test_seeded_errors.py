@@ -59,7 +59,7 @@ def rows_that_are_not_merged(panel: Panel) -> None:
     del panel["transformations"][1]
 
 
-def columns_hidden_as_before_grafana_12(panel: Panel) -> None:
+def columns_hidden_for_older_grafana_only(panel: Panel) -> None:
     for each in panel["fieldConfig"]["overrides"]:
         each["properties"] = [one for one in each["properties"] if one["id"] != "custom.hideFrom"]
 
@@ -88,6 +88,12 @@ def narrow_panel(panel: Panel) -> None:
     panel["gridPos"]["w"] = 1
 
 
+def figure_that_shrinks(panel: Panel) -> None:
+    panel["fieldConfig"]["defaults"]["mappings"][0]["options"]["inconclusive"]["text"] = (
+        "inconclusive, nothing is known"
+    )
+
+
 def filter_that_lets_nothing_through(panel: Panel) -> None:
     panel["transformations"] = [{"id": "filterByRefId", "options": {"include": "Z"}}]
 
@@ -102,13 +108,14 @@ SEEDED = [
     ("run", "Latency", unit_that_does_not_exist, "unknown unit millis"),
     ("run", "Requests by name", dropped_column, "columns ['p95'] are missing"),
     ("run", "Requests by name", rows_that_are_not_merged, "not drawn"),
-    ("runs", "All runs", columns_hidden_as_before_grafana_12, "['from_ms', 'to_ms'] too many"),
+    ("runs", "All runs", columns_hidden_for_older_grafana_only, "['from_ms', 'to_ms'] too many"),
     ("runs", "All runs", dates_as_short_numbers, "link "),
     ("run", "Latency", option_that_does_not_exist, "unknown field option custom.lineThickness"),
     ("run", "CPU of each container", no_alias, "legend container."),
     ("run", "Memory of each container", service_before_the_name_of_its_container, "legend balancer balancer"),
     ("run", "Errors", narrow_column, "too wide"),
     ("run", "Active users", narrow_panel, "Active users: "),
+    ("run", "Verdict", figure_that_shrinks, "px high"),
     ("run", "Failed requests", filter_that_lets_nothing_through, "empty"),
 ]
 

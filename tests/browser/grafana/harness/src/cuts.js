@@ -1,6 +1,8 @@
-// Texts that a viewer cannot read to their end: ellipses, texts beyond their panel, and columns beyond its edge.
+// Texts that a viewer cannot read to their end: ellipses, texts beyond their panel, and columns beyond its edge. What
+// Grafana shrinks to fit is as bad where it becomes tiny.
 
 const TOLERANCE_PX = 1.5;
+const TINY_PX = 11;
 
 /** The texts in a panel that are cut off, each with the reason. */
 export function cutTexts(panel) {
@@ -11,6 +13,10 @@ export function cutTexts(panel) {
     const text = node.textContent.trim();
     if (!text || !visible(node.parentElement)) {
       continue;
+    }
+    const size = parseFloat(getComputedStyle(node.parentElement).fontSize);
+    if (size < TINY_PX) {
+      cut.add(`${text.slice(0, 80)}: only ${size.toFixed(1)} px high`);
     }
     const range = document.createRange();
     range.selectNodeContents(node);

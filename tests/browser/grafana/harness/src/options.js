@@ -41,7 +41,7 @@ const POINTS = { show: 'points', fillOpacity: 50, lineWidth: 1, lineStyle: undef
 const CELLS = { align: 'auto', cellOptions: { type: 'auto' }, filterable: undefined, footer: undefined,
   hideHeader: undefined, inspect: false, minWidth: undefined, sortable: undefined, styleField: undefined,
   tooltip: undefined, width: undefined, wrapHeaderText: undefined, wrapText: undefined };
-// What Grafana before 12.2 reads instead of `hideFrom`; newer ones let it be.
+// What older Grafana reads instead of `hideFrom`; the components of this version do not.
 const OLD_CELLS = { hidden: undefined };
 
 const { addAxisConfig, addHideFrom, addStackingConfig } = commonOptionsBuilder;
