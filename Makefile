@@ -57,7 +57,7 @@ test-conformance: $(DEV_SET) ## Compare with Locust: kinds of Locust files run b
 	$(PY) -m pytest tests/conformance -n 3 --dist loadfile $(ARGS)
 
 .PHONY: test-browser
-test-browser: $(DEV_SET) ## Run the tests of live page and report in a real Chromium, fetched first
+test-browser: $(DEV_SET) ## Run the tests of pages and Grafana boards in a real Chromium, fetched first
 	-@$(PY) tests/services/fetch.py
 	$(PY) -m pytest tests/browser $(ARGS)
 

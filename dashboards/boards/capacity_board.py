@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, PER_SECOND, RES, RUN, SERVICES, TIME_RANGE, series, table
-from boards.shared import EITHER_MODEL, LATENCY, TO_RUN, VERDICT_WORDS, containers, cpu, help_text, memory, throttling
+from boards.shared import EITHER_MODEL, LATENCY, RUN_ID, VERDICT_WORDS, containers, cpu, help_text, memory, throttling
 
 __all__ = ["CAPACITY_BOARD"]
 
@@ -60,6 +60,7 @@ def _first_saturated(title: str, description: str, field: str) -> Any:
             f'AND {TIME_RANGE} AND "{field}" >= {_SATURATED_PCT} GROUP BY "service", "container"'
         ),
         unit="percent",
+        empty=f"no container used {_SATURATED_PCT} % of such a limit in this time range",
         hidden=(),
         sort=("Time", False),
     )
@@ -75,6 +76,7 @@ def _network(title: str, description: str, field: str) -> Any:
             'GROUP BY time($__interval), "service", "container" fill(none)',
             "$tag_service $tag_container",
         ),
+        plain_names=True,
     )
 
 
@@ -91,16 +93,18 @@ def _limits() -> Any:
             f'FROM "run_summary" WHERE {LAST_YEAR} GROUP BY "run"'
         ),
         columns={
-            "run": TO_RUN,
+            "run": RUN_ID,
             "memory limit": {"unit": "bytes"},
             "memory": {"unit": "bytes"},
             "p95": {"unit": LATENCY, "decimals": 1},
             "failed": {"unit": "percent"},
-            "verdict": {"mappings": [each.to_json() for each in VERDICT_WORDS]},
-            **{name: {"decimals": 2} for name in ("CPU limit", "CPU", "requests/s", "requests/s per core")},
+            "verdict": {"mappings": [each.to_json() for each in VERDICT_WORDS], "custom.width": 110},
+            **{name: {"decimals": 2} for name in ("CPU limit", "CPU")},
+            **{name: {"decimals": 2, "custom.width": 88} for name in ("requests/s", "requests/s per core")},
         },
         hidden=("from_ms", "to_ms"),
         sort=("Time", True),
+        number_px=78,
     )
 
 

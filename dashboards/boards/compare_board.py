@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import ALIGNED_RANGE, Board, Row
 from boards.influx import LAST_YEAR, TIME_RANGE, series, table
-from boards.shared import EITHER_MODEL, LATENCY, NO_RATE, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import EITHER_MODEL, LATENCY, NO_RATE, RUN_ID, VERDICT_WORDS, help_text
 
 __all__ = ["COMPARE_BOARD"]
 
@@ -60,6 +60,7 @@ def _differences() -> Any:
         },
         unit="percent",
         merged=True,
+        number_px=120,
     )
 
 
@@ -93,8 +94,9 @@ def _figures() -> Any:
             f'FROM "run_summary" WHERE {_CHOSEN} AND {LAST_YEAR} GROUP BY "run"'
         ),
         columns={
-            "run": TO_RUN,
+            "run": RUN_ID,
             "verdict": {"mappings": [each.to_json() for each in VERDICT_WORDS]},
+            "requests/s": {"decimals": 1},
             "failed": {"unit": "percent"},
             "memory": {"unit": "bytes"},
             **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "p50", "p95", "p99", "service p95")},
@@ -163,7 +165,12 @@ COMPARE_BOARD: Final = Board(
                         '100 * "err" / "n" AS "failed"',
                     ),
                 ),
-                (8, _overlay("CPU", "CPU usage of the target in each run, in cores.", "short", '"target_cpu_cores"')),
+                (
+                    8,
+                    _overlay(
+                        "CPU", "CPU usage of the target in each run.", "short", '"target_cpu_cores"', axis="cores"
+                    ),
+                ),
                 (8, _overlay("Memory", "Memory usage of the target in each run.", "bytes", '"target_mem_bytes"')),
             ),
         ),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_MINUTE, NAMES, PER_SECOND, RES, RUN, SECONDS, TIME_RANGE, series, table
-from boards.shared import DOTTED, EITHER_MODEL, LATENCY, endpoints, help_text, objective_line
+from boards.shared import DOTTED, EITHER_MODEL, LATENCY, OBJECTIVE, endpoints, help_text, objective_line
 
 __all__ = ["BUCKETS_MS", "ENDPOINT_BOARD"]
 
@@ -46,7 +46,7 @@ def _percentiles() -> Any:
         series(f'SELECT "p50", "p95", "p99" {_BY_NAME}', "$tag_method $tag_name $col"),
         objective_line("B"),
         series(f'SELECT "service_p95" AS "service p95" {_BY_NAME}', "$tag_method $tag_name $col", "C"),
-        columns={"/ service p95$/": DOTTED},
+        columns={"/ service p95$/": DOTTED, "objective": OBJECTIVE},
     )
 
 
@@ -71,9 +71,10 @@ def _failed_rates() -> Any:
 def _successful_and_failed() -> Any:
     return panels.timeseries(
         "Latency of successful and failed requests, last minute",
-        "Mean response time of successful (t) and failed (f) requests, computed from individual requests.",
+        "Mean response time of successful and failed requests, computed from individual requests.",
         LATENCY,
         series(f'SELECT mean("rt_ms") {_RAW} GROUP BY time(1s), "ok" fill(none)', "ok = $tag_ok"),
+        columns={"ok = t": {"displayName": "successful"}, "ok = f": {"displayName": "failed"}},
     )
 
 
@@ -88,6 +89,13 @@ def _first_byte() -> Any:
     )
 
 
+_ONE_REQUEST: Final[dict[str, panels.Column]] = {
+    "duration": {"unit": LATENCY, "decimals": 1, "custom.width": 105},
+    "method": {"custom.width": 90},
+    "worker": {"custom.width": 90},
+}
+
+
 def _slowest() -> Any:
     return panels.table(
         "Slowest requests",
@@ -96,7 +104,7 @@ def _slowest() -> Any:
             'SELECT top("rt_ms", 20) AS "duration", "method", "name", "worker", "status", "error" '
             f'FROM "slow" WHERE {RUN} AND {NAMES} AND {TIME_RANGE}'
         ),
-        columns={"duration": {"unit": LATENCY, "decimals": 1}},
+        columns=_ONE_REQUEST,
         hidden=(),
         sort=("duration", True),
     )
@@ -110,7 +118,7 @@ def _failed() -> Any:
             'SELECT "rt_ms" AS "duration", "method", "name", "worker", "status", "error" '
             f"{_RAW} AND \"ok\" = 'f' ORDER BY time DESC LIMIT 100"
         ),
-        columns={"duration": {"unit": LATENCY, "decimals": 1}},
+        columns=_ONE_REQUEST,
         hidden=(),
     )
 
@@ -126,7 +134,8 @@ ENDPOINT_BOARD: Final = Board(
         Row(7, ((12, _rates()), (12, _failed_rates()))),
         Row(7, ((24, endpoints()),)),
         Row(8, ((12, _successful_and_failed()), (12, _first_byte()))),
-        Row(9, ((12, _slowest()), (12, _failed()))),
+        Row(9, ((24, _slowest()),)),
+        Row(9, ((24, _failed()),)),
         Row(4, ((24, help_text(_HELP)),)),
     ),
 )

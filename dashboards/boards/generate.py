@@ -42,11 +42,10 @@ The seven boards link to each other. Links keep the selected run and variables, 
 both boards. `make dashboards` generates this page and the boards (`dashboards/*.json`) from `dashboards/boards`.
 [How to use the boards](../how-to/grafana.md) explains how to open them.
 
-**About the pictures.** These are not screenshots of Grafana. They show real results of the boards' queries after a real
-run with failures and a killed worker, drawn with the charts of loadstone's report. Layout and colors therefore differ
-from Grafana's, limits are solid instead of dashed lines, and users share the axis of requests. The service `target` was
-measured; the values of `balancer` are invented, to show limits, throttling and an out-of-memory kill.
-`make dashboards-pictures` draws the pictures again. *Capacity study* has none: its results are of many runs.
+**About the pictures.** Grafana's own libraries drew them (`@grafana/ui` 13.2.3), not a Grafana server, from three real
+runs, one of them with failures and a killed worker: `make dashboards-pictures`. The libraries have no heatmap, so its
+values are a table, and no annotations. The target was a process without limits. *Capacity study* has no picture: its
+results are of many runs.
 """
 
 

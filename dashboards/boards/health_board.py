@@ -25,19 +25,19 @@ _WORKERS: Final = f'FROM "worker" WHERE {RUN} AND {TIME_RANGE}'
 
 def _banner() -> Any:
     return panels.stat(
-        "Was the generator the bottleneck?",
+        "Did the generator keep up?",
         "If a worker's event loop lags by 10 ms or more, latencies measured then include the worker's own delay.",
         "string",
         series(f'SELECT max("loop_lag_ms") AS "lag" {_WORKERS}'),
         mappings=panels.ranges(
-            (None, _LAG_MS, "no: the workers kept up", panels.GOOD),
-            (_LAG_MS, None, "at times: see the event loop lag", panels.BAD),
+            (None, _LAG_MS, "yes: no worker lagged", panels.GOOD),
+            (_LAG_MS, None, "not always: see event loop lag", panels.BAD),
         ),
         background=True,
     )
 
 
-def _sum(title: str, description: str, field: str, unit: str = "short", **more: Any) -> Any:
+def _sum(title: str, description: str, field: str, unit: str = panels.COUNT, **more: Any) -> Any:
     inner = f'SELECT last("{field}") AS "{field}" {_WORKERS} GROUP BY "worker"'
     return panels.stat(title, description, unit, series(f'SELECT sum("{field}") AS "{title}" FROM ({inner})'), **more)
 
@@ -81,10 +81,11 @@ def _ledger() -> Any:
             'SELECT "produced" AS "produced", "stored" AS "stored", "dropped" AS "dropped", "unknown" AS "unknown", '
             f'"aborted" AS "aborted" FROM "run_summary" WHERE {RUN} AND {LAST_YEAR}'
         ),
+        unit=panels.COUNT,
     )
 
 
-def _delivered(title: str, description: str, field: str, during: str, unit: str = "short", **more: Any) -> Any:
+def _delivered(title: str, description: str, field: str, during: str, unit: str = panels.COUNT, **more: Any) -> Any:
     query = f'SELECT max("{field}") AS "{title}" FROM "delivery" WHERE {RUN} AND {during}'
     return panels.stat(title, description, unit, series(query), **more)
 
@@ -136,6 +137,7 @@ def _lost() -> Any:
             f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR} '
             'AND "kind" =~ /^(worker_joined|worker_lost|worker_quit|orphaned|restarted|crashed)$/'
         ),
+        empty="no worker joined late, was lost or restarted",
         hidden=(),
         sort=("Time", False),
     )
@@ -150,7 +152,7 @@ HEALTH_BOARD: Final = Board(
         Row(
             4,
             (
-                (6, _banner()),
+                (5, _banner()),
                 (3, _sum("Produced", "Samples recorded by the workers.", "produced")),
                 (3, _sum("Stored", "Samples stored in the archive.", "stored")),
                 (
@@ -165,7 +167,7 @@ HEALTH_BOARD: Final = Board(
                 (
                     3,
                     _largest(
-                        "Largest buffer", "Highest number of samples buffered in one worker.", "buffered", "short"
+                        "Peak buffer", "Highest number of samples buffered in one worker.", "buffered", panels.COUNT
                     ),
                 ),
                 (
@@ -177,7 +179,7 @@ HEALTH_BOARD: Final = Board(
                         "s",
                     ),
                 ),
-                (3, _missing()),
+                (4, _missing()),
             ),
         ),
         Row(
@@ -244,7 +246,7 @@ HEALTH_BOARD: Final = Board(
                     panels.bars(
                         "Requests of each worker",
                         "Number of requests that each worker recorded.",
-                        "short",
+                        panels.COUNT,
                         series(f'SELECT last("produced") {_WORKERS} GROUP BY "worker"', "worker $tag_worker"),
                     ),
                 ),
@@ -287,9 +289,9 @@ HEALTH_BOARD: Final = Board(
         Row(
             4,
             (
-                (4, _delivered("In InfluxDB", "Requests of the run stored in InfluxDB.", "stored", LAST_YEAR)),
+                (3, _delivered("In InfluxDB", "Requests of the run stored in InfluxDB.", "stored", LAST_YEAR)),
                 (
-                    4,
+                    5,
                     _delivered(
                         "Rejected by InfluxDB",
                         "Requests of the run that InfluxDB rejected; their lines and reasons are kept as dead letters.",
@@ -299,7 +301,7 @@ HEALTH_BOARD: Final = Board(
                     ),
                 ),
                 (
-                    4,
+                    5,
                     _delivered(
                         "Longest time until visible",
                         "Longest time from the end of a request until it was visible on these boards.",
@@ -308,7 +310,7 @@ HEALTH_BOARD: Final = Board(
                         "s",
                     ),
                 ),
-                (12, _ledger()),
+                (11, _ledger()),
             ),
         ),
         Row(4, ((24, help_text(_HELP)),)),

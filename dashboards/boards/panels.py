@@ -13,16 +13,44 @@ if TYPE_CHECKING:
 
     from boards.influx import Query
 
-__all__ = ["BAD", "GOOD", "WARNING", "Column", "bars", "heatmap", "stat", "table", "text", "timeseries", "xychart"]
+__all__ = [
+    "BAD",
+    "COUNT",
+    "GOOD",
+    "WARNING",
+    "Column",
+    "bars",
+    "heatmap",
+    "stat",
+    "table",
+    "text",
+    "timeseries",
+    "xychart",
+]
 
 P = TypeVar("P")
 GOOD: Final = "green"
 WARNING: Final = "yellow"
 BAD: Final = "red"
 NEUTRAL: Final = "text"
+COUNT: Final = "locale"
+"""The unit of counts that are compared: all of their digits, where "short" would show 2,548 and 2,546 as 2.55 K."""
 Column = dict[str, Any]
 """Overrides for a column or series: ids of Grafana's field options with their values."""
 Thresholds = tuple[tuple[float | None, str], ...]
+_WRAPPED: Final[Column] = {"custom.minWidth": 64, "custom.wrapText": True, "custom.wrapHeaderText": True}
+"""Columns may be narrow, in pixels, and show all of their text, so that a table fits into a window of 1280 pixels."""
+_WORDS: Final[Column] = {"custom.filterable": True, "unit": "string"}
+"""Only words have a filter in their column's header, where it takes as much space as a number.
+
+With a unit of numbers, Grafana would show a word that looks like a number as one: the process 1082 as 1.08 K.
+"""
+_HIDDEN: Final[Column] = {
+    "custom.hidden": True,  # for older Grafana
+    "custom.hideFrom": {"viz": True, "legend": False, "tooltip": False},
+}
+_TIME_PX: Final = 185
+_NUMBER_PX: Final = 88
 
 
 def timeseries(
@@ -37,14 +65,22 @@ def timeseries(
     low: float | None = 0,
     high: float | None = None,
     empty: str = "",
+    axis: str = "",
+    plain_names: bool = False,
 ) -> sdk.timeseries.Panel:
     """Draw values over time. ``points`` is for unconnected values, such as those of different runs.
 
-    ``empty`` is shown instead of "No data".
+    ``empty`` is shown instead of "No data", and ``axis`` beside the vertical axis. ``plain_names`` is for series that
+    are named after service and container: the one called "target target-1" becomes "target 1".
     """
     panel = _configure(sdk.timeseries.Panel(), title, description, unit, queries, columns, low, high)
     if empty:
         panel.no_value(empty)
+    if plain_names:
+        rename = {"regex": r"/^(\S+) \1[- ](.+)$/", "renamePattern": "$1 $2"}
+        panel.transformations([_transformation({"id": "renameByRegex", "options": rename})])
+    if axis:
+        panel.axis_label(axis)
     legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.LIST)
     panel.legend(legend.placement(common_models.LegendPlacement.BOTTOM).show_legend(True).calcs([]))
     panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
@@ -97,20 +133,33 @@ def table(
     hidden: Sequence[str] = ("Time",),
     sort: tuple[str, bool] | None = None,
     merged: bool = False,
+    number_px: int = _NUMBER_PX,
+    empty: str = "",
 ) -> sdk.table.Panel:
     """Show rows. ``hidden`` columns remain available to links; ``sort`` is a column, and whether to sort it descending.
 
-    ``merged`` joins the rows of several queries into one table by their common columns.
+    ``empty`` is shown instead of "No data". Columns of numbers are ``number_px`` wide, and those of words share the
+    rest, unless ``columns`` says otherwise. ``merged`` joins the rows of several queries into one table by their common
+    columns, without their times.
     """
-    panel = _configure(sdk.table.Panel(), title, description, unit, queries, columns, None, None)
+    time = {} if "Time" in hidden or merged else {"Time": {"custom.width": _TIME_PX}}
+    panel = sdk.table.Panel().override_by_regexp("/.*/", _properties(_WRAPPED))
+    panel.override_by_field_type("number", _properties({"custom.width": number_px}))
+    panel.override_by_field_type("string", _properties(_WORDS))
+    _configure(panel, title, description, unit, queries, {**time, **(columns or {})}, None, None)
     for name in hidden:
-        panel.override_by_name(name, _properties({"custom.hidden": True}))
+        if name == "Time" and not merged:
+            panel.override_by_name(name, _properties(_HIDDEN))
+        elif name != "Time":
+            panel.override_by_name(name, _properties({**_HIDDEN, "unit": "none"}))  # links need all digits
     if merged:
         drop = {"id": "filterFieldsByName", "options": {"exclude": {"names": ["Time"]}}}
         panel.transformations([_transformation(drop), _transformation({"id": "merge", "options": {}})])
+    if empty:
+        panel.no_value(empty)
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort[0]).desc(sort[1])])
-    panel.show_header(True).filterable(True).cell_options(common_models.TableAutoCellOptions())
+    panel.show_header(True).filterable(False).cell_options(common_models.TableAutoCellOptions())
     return panel
 
 

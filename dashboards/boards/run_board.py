@@ -36,7 +36,8 @@ _HELP: Final = (
 def _verdict() -> Any:
     return panels.stat(
         "Verdict",
-        "Verdict of the run: pass, fail, or inconclusive if the measurement itself cannot be trusted.",
+        "Verdict of the run: pass, fail, or inconclusive if the measurement itself cannot be trusted; none while the "
+        "run is in progress.",
         "string",
         table(
             'SELECT "verdict" AS "verdict", "run" AS "run", "start_ms" - 10000 AS "from_ms", '
@@ -44,7 +45,7 @@ def _verdict() -> Any:
         ),
         field="verdict",
         mappings=VERDICT_WORDS,
-        empty="none yet: the run is in progress",
+        empty="none yet",
         columns={"verdict": TO_RUN},
         background=True,
     )
@@ -57,7 +58,7 @@ def _figure(title: str, description: str, unit: str, select: str, **more: Any) -
 
 def _whole_run_p95() -> Any:
     return panels.stat(
-        "p95 of the run",
+        "Run p95",
         f"95th percentile of the response time over the whole run; appears when the run has ended. {EITHER_MODEL}",
         LATENCY,
         series(f'SELECT "p95" FROM "rollup_all" WHERE {RUN} AND "res" = \'run\' AND {LAST_YEAR}', "p95"),
@@ -68,15 +69,15 @@ def _figures() -> Row:
     return Row(
         4,
         (
-            (5, _verdict()),
+            (3, _verdict()),
             (
-                2,
+                3,
                 _figure(
                     "Active users", "Active users at the end of the selected time range.", "short", 'last("users")'
                 ),
             ),
             (3, _figure("Requests/s", "Mean number of requests completed per second.", "reqps", 'mean("n")')),
-            (2, _figure("Peak", "Highest number of requests completed in one second.", "reqps", 'max("n")')),
+            (3, _figure("Peak", "Highest number of requests completed in one second.", "reqps", 'max("n")')),
             (
                 3,
                 _figure(
@@ -89,7 +90,7 @@ def _figures() -> Row:
             ),
             (3, _figure("Mean", "Mean response time.", LATENCY, 'sum("rt_sum") / sum("timed") AS "mean"')),
             (3, _whole_run_p95()),
-            (3, _figure("Requests", "Number of completed requests.", "short", 'sum("n")')),
+            (3, _figure("Requests", "Number of completed requests.", panels.COUNT, 'sum("n")')),
         ),
     )
 
@@ -102,6 +103,12 @@ def _errors() -> Any:
             'SELECT sum("n") AS "failures", last("status") AS "status", last("sample") AS "message" FROM "errors" '
             f'WHERE {RUN} AND {NAMES} AND {TIME_RANGE} GROUP BY "method", "name", "kind"'
         ),
+        columns={
+            "method": {"custom.width": 80},
+            "name": {"custom.width": 120},
+            "kind": {"custom.width": 150},
+            "failures": {"unit": panels.COUNT, "custom.width": 100},
+        },
         sort=("failures", True),
     )
 
@@ -132,6 +139,7 @@ def _objectives() -> Any:
         ),
         columns={
             "met": {
+                "custom.width": 80,
                 "mappings": [each.to_json() for each in ok],
                 "custom.cellOptions": {"type": "color-background"},
             }
@@ -144,6 +152,7 @@ def _events() -> Any:
         "Events",
         "All events of the run in chronological order.",
         table(f'SELECT "kind" AS "event", "text" AS "details" FROM "run_event" WHERE {RUN} AND {LAST_YEAR}'),
+        columns={"event": {"custom.width": 115}},
         hidden=(),
         sort=("Time", False),
     )
@@ -169,8 +178,8 @@ RUN_BOARD: Final = Board(
         Row(5, ((24, throttling()),)),
         Row(8, ((24, memory()),)),
         Row(9, ((24, endpoints()),)),
-        Row(8, ((14, _errors()), (10, _errors_over_time()))),
-        Row(7, ((12, _objectives()), (12, _events()))),
+        Row(8, ((16, _errors()), (8, _errors_over_time()))),
+        Row(7, ((10, _objectives()), (14, _events()))),
         Row(4, ((24, help_text(_HELP)),)),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import panels
 from boards.board import Board, Row
 from boards.influx import TIME_RANGE, series, table
-from boards.shared import EITHER_MODEL, FAILED_STEPS, LATENCY, TO_RUN, VERDICT_WORDS, help_text
+from boards.shared import EITHER_MODEL, FAILED_STEPS, LATENCY, RUN_ID, TO_RUN, VERDICT_WORDS, help_text
 
 __all__ = ["RUNS_BOARD"]
 
@@ -38,24 +38,26 @@ def _table() -> Any:
             f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_SHOWN} GROUP BY "run"'
         ),
         columns={
-            "run": TO_RUN,
-            "verdict": {**colored, **TO_RUN},
+            "run": RUN_ID,
+            "verdict": {**colored, **TO_RUN, "custom.width": 110},
             "failed": {**failed, "thresholds": {"mode": "absolute", "steps": steps}},
-            "requests/s": {"unit": "reqps", "decimals": 1},
+            "requests": {"unit": panels.COUNT},
+            "requests/s": {"unit": "reqps", "decimals": 1, "custom.width": 84},
             "mean": {"unit": LATENCY, "decimals": 1},
             "p95": {"unit": LATENCY, "decimals": 1},
             "service p95": {"unit": LATENCY, "decimals": 1},
             "memory limit": {"unit": "bytes"},
             "duration": {"unit": "s"},
         },
-        hidden=("from_ms", "to_ms"),
-        sort=("Time", True),
+        hidden=("Time", "from_ms", "to_ms"),
+        sort=("run", True),
+        number_px=72,
     )
 
 
-def _trend(title: str, description: str, unit: str, *selects: str) -> Any:
+def _trend(title: str, description: str, unit: str, *selects: str, axis: str = "") -> Any:
     queries = (series(f"SELECT {select} {_SHOWN}", ref=ref) for ref, select in zip("AB", selects, strict=False))
-    return panels.timeseries(title, description, unit, *queries, points=True)
+    return panels.timeseries(title, description, unit, *queries, points=True, axis=axis)
 
 
 RUNS_BOARD: Final = Board(
@@ -122,9 +124,10 @@ RUNS_BOARD: Final = Board(
                     12,
                     _trend(
                         "CPU of the target by run",
-                        "Mean and peak CPU usage of the target in each run's window, in cores.",
+                        "Mean and peak CPU usage of the target in each run's window.",
                         "short",
                         '"target_cpu_cores" AS "mean", "target_cpu_cores_max" AS "highest"',
+                        axis="cores",
                     ),
                 ),
             ),

@@ -18,7 +18,9 @@ __all__ = [
     "FAILED_STEPS",
     "LATENCY",
     "NO_RATE",
+    "OBJECTIVE",
     "OPEN_ONLY",
+    "RUN_ID",
     "TO_RUN",
     "VERDICT_COLORS",
     "VERDICT_WORDS",
@@ -58,6 +60,8 @@ TO_RUN: Final[Column] = {
         }
     ]
 }
+RUN_ID: Final[Column] = {**TO_RUN, "custom.minWidth": 115}
+"""The column of a run's id, which fits on two lines: date, and time with the rest."""
 DASHED: Final[Column] = {
     "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
     "custom.fillOpacity": 0,
@@ -66,6 +70,10 @@ DOTTED: Final[Column] = {
     "custom.lineStyle": {"fill": "dot", "dash": [2, 6]},
     "custom.fillOpacity": 0,
 }
+
+
+OBJECTIVE: Final[Column] = {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}}
+"""The line of an objective."""
 
 
 def help_text(content: str) -> Any:
@@ -127,7 +135,7 @@ def latency() -> Any:
             ref="C",
         ),
         columns={
-            "objective": {**DASHED, "color": {"mode": "fixed", "fixedColor": panels.BAD}},
+            "objective": OBJECTIVE,
             "/^service /": DOTTED,
         },
     )
@@ -150,7 +158,9 @@ def cpu() -> Any:
         "short",
         _usage('mean("cpu_cores")'),
         _usage('max("cpu_limit")', "B", "$tag_service $tag_container limit"),
-        columns={"/ limit$/": DASHED, "/.*/": {"custom.axisLabel": "cores"}},
+        columns={"/ limit$/": DASHED},
+        axis="cores",
+        plain_names=True,
     )
 
 
@@ -161,6 +171,7 @@ def throttling() -> Any:
         "Percentage of scheduling periods in which the CPU limit throttled the container.",
         "percent",
         _usage('max("throttled_pct")'),
+        plain_names=True,
     )
 
 
@@ -173,6 +184,7 @@ def memory() -> Any:
         _usage('max("mem_bytes")'),
         _usage('max("mem_limit")', "B", "$tag_service $tag_container limit"),
         columns={"/ limit$/": DASHED},
+        plain_names=True,
     )
 
 
@@ -195,6 +207,8 @@ def endpoints() -> Any:
         table(f'SELECT "service_p95" AS "service p95" {whole}', "C"),
         columns={
             "name": {"links": [{"title": "Open this endpoint", "url": to_endpoint}]},
+            "requests": {"unit": panels.COUNT, "custom.width": 105},
+            "failures": {"unit": panels.COUNT},
             "failed": {"unit": "percent", "custom.cellOptions": {"type": "color-text"}, "thresholds": _steps()},
             **{
                 name: {"unit": LATENCY, "decimals": 1}
@@ -223,6 +237,7 @@ def containers() -> Any:
             "memory highest": {"unit": "bytes"},
             "memory limit": {"unit": "bytes"},
             **{name: {"decimals": 2} for name in ("CPU mean", "CPU highest", "CPU limit")},
+            "out of memory": {"unit": panels.COUNT},
         },
         sort=("CPU highest", True),
     )

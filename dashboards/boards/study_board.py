@@ -7,7 +7,7 @@ from typing import Any, Final
 from boards import controls, panels
 from boards.board import Board, Row
 from boards.influx import LAST_YEAR, STUDY, table
-from boards.shared import CLOSED_MODEL, LATENCY, TO_RUN, help_text
+from boards.shared import CLOSED_MODEL, LATENCY, RUN_ID, TO_RUN, help_text
 
 __all__ = ["STUDY_BOARD"]
 
@@ -18,13 +18,13 @@ _HELP: Final = (
     "exist only where limits were searched. What one run uses over time is on the board *Containers and capacity*."
 )
 _TRIALS: Final = f'FROM "capacity_trial" WHERE {STUDY} AND {LAST_YEAR}'
+_RUN: Final = '"run" AS "run", "start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms"'
 _OUTCOMES: Final = {"holds": panels.GOOD, "does not hold": panels.BAD, "invalid": panels.WARNING}
 _POINT_SIZE: Final = 12
 _MIB: Final = 1048576
 
 
 def _answer() -> Any:
-    wrapped = {"custom.cellOptions": {"type": "auto", "wrapText": True}}
     proved = {"true": {"text": "proved", "color": panels.GOOD}, "false": {"text": "open", "color": panels.WARNING}}
     return panels.table(
         "Question and answer",
@@ -34,9 +34,8 @@ def _answer() -> Any:
             f'"trials" AS "trials" FROM "capacity_study" WHERE {STUDY} AND {LAST_YEAR}'
         ),
         columns={
-            **dict.fromkeys(("question", "answer", "how sure"), wrapped),
             "proved": {
-                "custom.width": 90,
+                "custom.width": 95,
                 "custom.cellOptions": {"type": "color-background"},
                 "mappings": [{"type": "value", "options": proved}],
             },
@@ -45,33 +44,60 @@ def _answer() -> Any:
     )
 
 
-def _trials() -> Any:
-    colored = {
+def _outcome() -> panels.Column:
+    return {
         "custom.cellOptions": {"type": "color-background"},
+        "custom.width": 120,
         "mappings": [each.to_json() for each in panels.words(_OUTCOMES)],
+        **TO_RUN,
     }
+
+
+def _trials() -> Any:
     return panels.table(
         "Trials",
-        "Every trial in order: limits of one replica, load, results in the window, what one replica used, and what "
-        f"limited the target. {CLOSED_MODEL}",
+        f"Every trial in order: limits of one replica, load, and results in the window. {CLOSED_MODEL}",
         table(
             'SELECT "number" AS "trial", "outcome" AS "outcome", "cpu_limit" AS "CPU limit", '
             '"mem_limit" AS "memory limit", "replicas" AS "replicas", "users" AS "users", '
             '"rate" AS "arrivals/s", "price" AS "price", "rps" AS "requests/s", "failures_pct" AS "failed", '
             '"mean_ms" AS "mean", "p95_ms" AS "p95", '
-            '"p99_ms" AS "p99", "max_ms" AS "longest", "cpu_cores" AS "CPU", "peak_mem_bytes" AS "memory", '
-            '"throttled_pct" AS "throttled", "bottleneck" AS "bottleneck", "remark" AS "remark", "run" AS "run", '
-            f'"start_ms" - 10000 AS "from_ms", "end_ms" + 5000 AS "to_ms" {_TRIALS}'
+            f'"p99_ms" AS "p99", "max_ms" AS "longest", {_RUN} {_TRIALS}'
         ),
         columns={
-            "run": TO_RUN,
-            "outcome": {**colored, **TO_RUN},
-            "requests/s": {"unit": "reqps", "decimals": 1},
-            **{name: {"unit": LATENCY, "decimals": 1} for name in ("mean", "p95", "p99", "longest")},
-            **{name: {"unit": "percent", "decimals": 1} for name in ("failed", "throttled")},
-            **{name: {"unit": "bytes"} for name in ("memory limit", "memory")},
-            **{name: {"decimals": 2} for name in ("CPU limit", "CPU")},
-            "price": {"decimals": 3},
+            "run": RUN_ID,
+            "outcome": _outcome(),
+            "requests/s": {"unit": "reqps", "decimals": 1, "custom.width": 84},
+            **{
+                name: {"unit": LATENCY, "decimals": 1, "custom.width": 86} for name in ("mean", "p95", "p99", "longest")
+            },
+            "failed": {"unit": "percent", "decimals": 1, "custom.width": 62},
+            **{name: {"custom.width": 62} for name in ("trial", "users")},
+            "memory limit": {"unit": "bytes"},
+            "CPU limit": {"decimals": 2},
+            "price": {"decimals": 3, "custom.width": 62},
+        },
+        hidden=("Time", "from_ms", "to_ms"),
+        sort=("trial", False),
+        number_px=74,
+    )
+
+
+def _used() -> Any:
+    return panels.table(
+        "What the trials used",
+        "What one replica used in each trial, what limited the target, and why a trial does not hold or is invalid.",
+        table(
+            'SELECT "number" AS "trial", "outcome" AS "outcome", "cpu_cores" AS "CPU", "peak_mem_bytes" AS "memory", '
+            f'"throttled_pct" AS "throttled", "bottleneck" AS "bottleneck", "remark" AS "remark", {_RUN} {_TRIALS}'
+        ),
+        columns={
+            "run": RUN_ID,
+            "outcome": _outcome(),
+            "bottleneck": {"custom.width": 160},
+            "throttled": {"unit": "percent", "decimals": 1},
+            "memory": {"unit": "bytes"},
+            "CPU": {"decimals": 2},
         },
         hidden=("Time", "from_ms", "to_ms"),
         sort=("trial", False),
@@ -112,8 +138,9 @@ STUDY_BOARD: Final = Board(
     refresh="30s",
     has_picture=False,
     rows=(
-        Row(6, ((24, _answer()),)),
+        Row(8, ((24, _answer()),)),
         Row(12, ((24, _trials()),)),
+        Row(12, ((24, _used()),)),
         Row(9, ((24, _map()),)),
         Row(
             9,

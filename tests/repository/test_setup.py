@@ -140,12 +140,32 @@ def test_without_apt_the_fetcher_says_so(tmp_path: Path):
     script = tmp_path / "tests" / "services" / "fetch.py"
     script.parent.mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "services" / "fetch.py", script)
+    harness = Path("tests") / "browser" / "grafana" / "harness"
+    shutil.copytree(ROOT / harness, tmp_path / harness)
     done = subprocess.run([sys.executable, script], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 1
     assert "apt-get is not here" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 2, "one line for the packages, one for what comes with npm"
+    assert len(done.stderr.splitlines()) == 3, "one line for the packages, two for what comes with npm"
     assert not [path for path in (tmp_path / ".cache").rglob("*") if path.is_file()]
+
+
+def test_the_harness_of_the_boards_is_built_again_when_one_of_its_files_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fetch = load_script("tests/services/fetch.py")
+    monkeypatch.setattr(fetch, "HARNESS", tmp_path / "harness")
+    monkeypatch.setattr(fetch, "HARNESS_PAGE", tmp_path / "page")
+    source = tmp_path / "harness" / "src" / "main.jsx"
+    source.parent.mkdir(parents=True)
+    source.write_text("one")
+    (tmp_path / "harness" / "package-lock.json").write_text("{}")
+    assert not fetch.harness_is_built()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "made-of").write_text(fetch.digest_of(*fetch.harness_files()))
+    assert fetch.harness_is_built()
+    source.write_text("two")
+    assert not fetch.harness_is_built()
 
 
 def test_a_package_that_cannot_be_had_is_tried_again_with_fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,15 +1,16 @@
 """Fetch the real servers of the tests into .cache/servers: Debian packages, unpacked and not installed.
 
-Beside them axe-core, the accessibility checker of the browser tests, comes from npm.
+Beside them two things for pages come from npm: axe-core, the accessibility checker, and Grafana's libraries, with which
+the harness of the boards (tests/browser/grafana/harness) is bundled into .cache/servers/grafana/page.
 Needs apt-get, dpkg and npm, no root, and changes nothing on the system. What is there and works is left alone.
-Libraries
-that the machine does not have are unpacked beside the programs, which are started through small wrappers in
+Libraries that the machine does not have are unpacked beside the programs, which are started through small wrappers in
 .cache/servers/bin. Where the machine's own package lists are missing or too old, fresh ones are read from the
 machine's own sources into .cache/servers/apt.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -24,6 +25,20 @@ BIN = SERVERS / "bin"
 PACKAGES = SERVERS / "packages"
 AXE = SERVERS / "axe" / "package" / "axe.min.js"
 AXE_PACKAGE = "axe-core@4.14.1"
+HARNESS = Path(__file__).resolve().parents[1] / "browser" / "grafana" / "harness"
+GRAFANA = SERVERS / "grafana"
+HARNESS_PAGE = GRAFANA / "page"
+BUNDLE = ("src/main.jsx", "--bundle", "--minify", "--jsx=automatic", "--outfile=page/harness.js",
+          '--define:process.env.NODE_ENV="production"', "--loader:.ttf=empty")  # fmt: skip
+PUBLIC = {
+    "@grafana/ui/dist/public/img/icons": "build/img/icons",
+    "@fontsource/inter/files/inter-latin-400-normal.woff2": "fonts/inter/Inter-Regular.woff2",
+    "@fontsource/inter/files/inter-latin-400-italic.woff2": "fonts/inter/Inter-Italic.woff2",
+    "@fontsource/inter/files/inter-latin-500-normal.woff2": "fonts/inter/Inter-Medium.woff2",
+    "@fontsource/roboto-mono/files/roboto-mono-latin-400-normal.woff2": "fonts/roboto/"
+    "L0xTDF4xlVMF-BfR8bXMIhJHg45mwgGEFl0_3vrtSM1J-gEPT5Ese6hmHSh0mQ.woff2",
+}
+"""Files of packages that Grafana's components load by name, and their places below the page's folder ``public``."""
 TRIES = 3
 PAUSE_S = 3.0
 CHECK_TIMEOUT_S = 20
@@ -222,14 +237,70 @@ def fetch_axe() -> None:
     shutil.unpack_archive(archives[-1], home)
 
 
+def digest_of(*paths: Path) -> str:
+    """Tell whether files have changed: one digest of their names and contents."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def harness_is_built() -> bool:
+    """Tell whether the harness of the boards in the cache was made of the present files."""
+    stamp = HARNESS_PAGE / "made-of"
+    return stamp.is_file() and stamp.read_text() == digest_of(*harness_files())
+
+
+def harness_files() -> list[Path]:
+    """Return the files that the harness is made of."""
+    return [HARNESS / "package-lock.json", *sorted((HARNESS / "src").iterdir())]
+
+
+def build_harness() -> None:
+    """Install Grafana's libraries into the cache, where their lock has changed, and bundle the harness with them."""
+    if shutil.which("npm") is None:
+        raise FetchError("npm, which comes with Node.js, is not here")
+    lock, installed = HARNESS / "package-lock.json", GRAFANA / "node_modules" / ".lock-digest"
+    GRAFANA.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(GRAFANA / "src", ignore_errors=True)
+    shutil.copytree(HARNESS, GRAFANA, dirs_exist_ok=True)
+    if not installed.is_file() or installed.read_text() != digest_of(lock):
+        print("Fetching Grafana's libraries ...", flush=True)
+        cache = GRAFANA / "cache"
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        node(GRAFANA, "npm", "ci", *quiet, "--cache", str(cache))
+        shutil.rmtree(cache, ignore_errors=True)
+        installed.write_text(digest_of(lock))
+    shutil.rmtree(HARNESS_PAGE, ignore_errors=True)
+    node(GRAFANA, "node_modules/.bin/esbuild", *BUNDLE)
+    shutil.copyfile(GRAFANA / "src" / "page.html", HARNESS_PAGE / "index.html")
+    for source, place in PUBLIC.items():
+        found, target = GRAFANA / "node_modules" / source, HARNESS_PAGE / "public" / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(found, target) if found.is_dir() else shutil.copyfile(found, target)
+    (HARNESS_PAGE / "made-of").write_text(digest_of(*harness_files()))
+
+
+def node(folder: Path, *command: str) -> None:
+    """Run a program of Node.js; FetchError with its last words if it fails."""
+    try:
+        done = run(*command, timeout_s=DOWNLOAD_TIMEOUT_S, folder=folder)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FetchError(f"{' '.join(command[:2])}: {error}") from error
+    if done.returncode:
+        raise FetchError(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-600:]}")
+
+
 def main() -> int:
     """Fetch what is missing; return 1 when something could not be had."""
     failed = fetch_programs()
-    if not AXE.is_file():
+    pages = (("axe-core", AXE.is_file, fetch_axe), ("the harness of the boards", harness_is_built, build_harness))
+    for name, is_there, make in pages:
         try:
-            fetch_axe()
+            if not is_there():
+                make()
         except FetchError as error:
-            print(f"Could not fetch axe-core: {error}", file=sys.stderr)
+            print(f"Could not fetch {name}: {error}", file=sys.stderr)
             failed = 1
     return failed
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -32,7 +33,7 @@ __all__ = ["MIB", "BoardRuns", "balancer_rows", "run_for_boards"]
 
 MIB = 2**20
 USERS = 12
-SATURATED = 22
+SATURATED = 13
 """By this second the first container of the double has reached all of its limits."""
 OBJECTIVES = ("--objective", "p95<500ms", "--objective", "failures<=1%", "--objective", "mean<250ms")
 
@@ -49,8 +50,8 @@ class BoardRuns:
 
 def balancer_rows(second: int) -> tuple[Usage, ...]:
     """Return the usage of the double's two containers: one saturates, and is killed now and then for lack of memory."""
-    heat, killed = min(1.0, 0.06 * second), int(second % 5 == 4)  # so a run has kills whenever it starts
-    mem_bytes = min(100 + second, 126) * MIB
+    heat, killed = min(1.0, 0.1 * second), int(second % 5 == 4)  # so a run has kills whenever it starts
+    mem_bytes = min(100 + 2 * second, 126) * MIB
     return (
         Usage(service="balancer", container="balancer 1/a", cpu_cores=2 * heat, cpu_limit=2.0, throttled_pct=60 * heat,
               mem_bytes=mem_bytes, mem_limit=128 * MIB, rx_bps=1e6 * heat, tx_bps=2e6 * heat, oom=killed),
@@ -93,19 +94,21 @@ def run_for_boards(
     *,
     steady: int = 250,
     quiet_s: int = 5,
+    invented: bool = True,
 ) -> BoardRuns:
     """Run the runs one after the other, which takes about a minute.
 
-    ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run.
+    ``steady``: requests that are awaited after the worker's loss; ``quiet_s``: length of the quiet run. ``invented``:
+    whether the double is there; without it, the target is measured in every run.
     """
     target.configure(latency_ms=3, failures={"/fragile": 0.3})
     common = ("-f", str(SCENARIOS / "named.py"), "--host", target.url, "-r", "10", "--plain",
               "--influx-url", influx.url, "--redis-url", valkey.url, *OBJECTIVES)  # fmt: skip
+    users, pids = ("-u", str(USERS)), ("--target-pid", str(target.pid))
+    measured = () if invented else pids
     rate = ("--rate", "60/s", "--max-users", "4", "-t", "11s", "--workers", "2", "--seed", "7")
-    paced = LoadstoneRun(folder / "paced", (*common, *rate))
-    users = ("-u", str(USERS))
-    quiet = LoadstoneRun(folder / "quiet", (*common, *users, "-t", f"{quiet_s}s", "--workers", "2"))
-    pids = ("--target-pid", str(target.pid))
+    paced = LoadstoneRun(folder / "paced", (*common, *measured, *rate))
+    quiet = LoadstoneRun(folder / "quiet", (*common, *measured, *users, "-t", f"{quiet_s}s", "--workers", "2"))
     eventful = LoadstoneRun(folder / "eventful", (*common, *users, *pids, "-t", "120s", "--workers", "3"))
     runs = (paced, quiet, eventful)
     try:
@@ -116,9 +119,9 @@ def run_for_boards(
         running = eventful.start()
         # The run has to be there first, to see every second of the double; starting takes long on a busy machine.
         running.wait_for(lambda: running.live(client), timeout_s=120)
-        with Publisher(client) as publisher:
+        with Publisher(client) if invented else nullcontext() as publisher:
             _lose_a_worker(running, client, target, steady)
-            eventful.wait_for(lambda: publisher.second > SATURATED or None)
+            eventful.wait_for(lambda: publisher is None or publisher.second > SATURATED or None)
             eventful.send(signal.SIGINT)
         assert eventful.finish() == 130, eventful.output
     finally:

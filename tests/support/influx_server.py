@@ -151,13 +151,16 @@ class InfluxServer:
 
     def query(self, query: str, db: str = DATABASE) -> list[dict[str, Any]]:
         """Run InfluxQL and return its rows: columns and tags by name, times as ns. QueryError if it is refused."""
-        answer = self._ask("GET", {"q": query, "db": db, "epoch": "ns"})
         return [
             {**series.get("tags", {}), **dict(zip(series["columns"], values, strict=True))}
-            for result in answer["results"]
-            for series in result.get("series", [])
+            for series in self.series(query, db)
             for values in series["values"]
         ]
+
+    def series(self, query: str, db: str = DATABASE, epoch: str = "ns") -> list[dict[str, Any]]:
+        """Run InfluxQL and return its series as they are, with times in ``epoch``. QueryError if it is refused."""
+        answer = self._ask("GET", {"q": query, "db": db, "epoch": epoch})
+        return [series for result in answer["results"] for series in result.get("series", [])]
 
     def count(self, measurement: str, field: str, where: str = "", db: str = DATABASE) -> int:
         """Count the points of a measurement that have a field, and for which ``where`` (InfluxQL) holds."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from boards.generate import BOARDS
-from support.board_picture import board_page
 from support.board_runs import run_for_boards
+from support.board_viewers import ALIGNED_MS
 from support.boards.facts import Facts
 from support.boards.run_board import epoch_ms
 from support.chromium import Browser
 from support.counting_server import CountingServer
-from support.grafana_queries import ALL, BoardQuery, Shown, expand, queries, with_hidden
+from support.grafana_faults import wrong_workings
+from support.grafana_page import HarnessPages
+from support.grafana_queries import ALL, Shown, board
 from support.grafana_queries import BOARDS as FOLDER
 from support.influx_server import InfluxServer
 from support.redis_server import RedisServer
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from support.board_runs import BoardRuns
 
 STEADY = 3000
-ALIGNED_MS = 4_102_444_800_000
+WIDTH_PX, ROW_PX, EDGES_PX = 1280, 38, 24
 IMAGES = FOLDER.parent / "docs" / "images"
 
 
@@ -40,7 +42,9 @@ def runs(
     valkey = RedisServer(valkey_binary, folder / "valkey")
     try:
         with CountingServer(folder / "target") as target:
-            yield run_for_boards(folder, influx.start(), valkey.start(), target, steady=STEADY, quiet_s=30)
+            yield run_for_boards(
+                folder, influx.start(), valkey.start(), target, steady=STEADY, quiet_s=30, invented=False
+            )
     finally:
         valkey.close()
         influx.kill()
@@ -50,38 +54,30 @@ def seen(runs: BoardRuns, uid: str) -> Shown:
     """The eventful run in its own time range, beside the quiet one."""
     quiet, run = Facts(runs.quiet), Facts(runs.eventful)
     variables = {
-        "run": run.id, "baseline": quiet.id, "runs": (run.id,), "name": ALL, "service": ALL, "res": "1",
-        "objective": "250",
+        "run": run.id, "baseline": quiet.id, "runs": (run.id, Facts(runs.paced).id), "name": ALL, "service": ALL,
+        "res": "1", "objective": "250",
     }  # fmt: skip
     start_ms, end_ms = epoch_ms(run.document["started_at"]), epoch_ms(run.document["ended_at"])
     if uid == "loadstone-compare":
-        return with_hidden(
-            uid, runs.influx.query, Shown(from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 120_000, variables=variables)
-        )
-    early_ms = start_ms - (60_000 if uid == "loadstone-runs" else 1_000)
+        return Shown(from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 60_000, variables=variables)
+    early_ms = start_ms - (90_000 if uid == "loadstone-runs" else 1_000)
     return Shown(from_ms=early_ms, to_ms=end_ms + 1_000, variables=variables)
 
 
-def draw_every_board(runs: BoardRuns, tmp_path: Path):
+def draw_every_board(runs: BoardRuns):
     browser = Browser(server_binary("chromium"))
     try:
-        for board in filter(attrgetter("has_picture"), BOARDS):
-            shown = seen(runs, board.uid)
-
-            def ask(text: str, uid: str = board.uid, shown: Shown = shown) -> list[dict[str, Any]]:
-                return runs.influx.query(expand(BoardQuery(uid, "", "A", text), shown))
-
-            marks = [each for each in queries(board.uid) if each.owner.startswith("annotation")]
-            events = [row for each in marks for row in ask(each.text) if "kind" in row]
-            page = tmp_path / f"{board.uid}.html"
-            page.write_text(board_page(board.uid, ask, events, start_ns(shown), 1))
-            with browser.page(width=1200, height=800) as tab:
-                tab.open(page.as_uri(), ready="document.title === 'drawn'")
-                tab.screenshot(IMAGES / f"{board.uid}.png")
-            assert (IMAGES / f"{board.uid}.png").stat().st_size > 10_000
+        with HarnessPages.serve() as harness:
+            for each in filter(attrgetter("has_picture"), BOARDS):
+                found = board(each.uid)
+                with browser.page(width=WIDTH_PX, height=height_px(found)) as page:
+                    harness.open(page)
+                    drawn = harness.draw(page, found, runs.influx, seen(runs, each.uid), width=WIDTH_PX, dark=True)
+                    page.screenshot(IMAGES / f"{each.uid}.png")
+                assert wrong_workings(drawn) == []
     finally:
         browser.close()
 
 
-def start_ns(shown: Shown) -> int:
-    return shown.from_ms * 1_000_000
+def height_px(found: dict[str, Any]) -> int:
+    return max(each["gridPos"]["y"] + each["gridPos"]["h"] for each in found["panels"]) * ROW_PX + EDGES_PX

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.board_studies import limits_study, users_study
+from support.board_studies import users_study
+from support.board_viewers import ALIGNED_MS, aligned, of_paced, whole
 from support.boards import EXPECTED
-from support.boards.run_board import epoch_ms
 from support.boards.values import difference
 from support.boards.view import View
-from support.grafana_queries import ALL, BOARDS, Shown, expand, queries, with_hidden
+from support.grafana_queries import BOARDS, Shown, expand, queries, with_hidden
 
 if TYPE_CHECKING:
     from support.board_runs import BoardRuns
@@ -24,26 +24,9 @@ if TYPE_CHECKING:
     from support.grafana_queries import BoardQuery
 
 AWKWARD = """Bob's "special" item/7 (a|b) 100% $x^2 [k] \\d+"""
-ALIGNED_MS = 4_102_444_800_000
 QUERIES = [query for path in sorted(BOARDS.glob("*.json")) for query in queries(path.stem)]
 EMPTY: dict[tuple[str, str, str], str] = {}
 """Queries that may find nothing here, and why."""
-
-
-def whole(facts: dict[str, Facts], run: str) -> Shown:
-    """A viewer who came by the verdict's link: ten seconds before the start to five after the end, all chosen."""
-    others = tuple(each for each in facts if each != run)
-    variables = {
-        "run": run, "baseline": others[0], "runs": (run, *others), "name": ALL, "service": ALL, "res": "1",
-        "objective": "500", "study": limits_study(facts[run]), "replicas": "2",
-    }  # fmt: skip
-    from_ms, to_ms = span_ms(facts[run])
-    return Shown(from_ms=from_ms, to_ms=to_ms, variables=variables)
-
-
-def span_ms(run: Facts) -> tuple[int, int]:
-    """Ten seconds before the start of a run, and five after its end."""
-    return epoch_ms(run.document["started_at"]) - 10_000, epoch_ms(run.document["ended_at"]) + 5_000
 
 
 def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
@@ -72,17 +55,10 @@ def viewers(facts: dict[str, Facts], run: str) -> dict[str, Shown]:
     }
 
 
-def of_paced(facts: dict[str, Facts], run: str, paced: str) -> Shown:
-    """The viewer of everything, of the run with a rate."""
-    shown, (from_ms, to_ms) = whole(facts, run), span_ms(facts[paced])
-    return replace(shown, from_ms=from_ms, to_ms=to_ms, variables={**shown.variables, "run": paced})
-
-
-def aligned(facts: dict[str, Facts], run: str, paced: str) -> dict[str, Shown]:
+def laid_over(facts: dict[str, Facts], run: str, paced: str) -> dict[str, Shown]:
     """What the tests look at on a board whose time counts from the beginning of each run."""
-    shown = whole(facts, run)
-    begin = replace(shown, from_ms=ALIGNED_MS, to_ms=ALIGNED_MS + 1_800_000)
-    alone = {**shown.variables, "baseline": run, "runs": (paced,)}
+    begin = aligned(facts, run)
+    alone = {**begin.variables, "baseline": run, "runs": (paced,)}
     return {
         "all of them": begin,
         "the other way round, without the beginning": replace(begin, from_ms=ALIGNED_MS + 1, variables=alone),
@@ -93,7 +69,7 @@ def seen(board: str, facts: dict[str, Facts], runs: BoardRuns) -> dict[str, Show
     """What the tests look at on a board; studies have no rate."""
     run, paced = runs.eventful.name, runs.paced.name
     if board == "compare":
-        return aligned(facts, run, paced)
+        return laid_over(facts, run, paced)
     found = viewers(facts, run)
     return found if board == "study" else {**found, "a run with a rate": of_paced(facts, run, paced)}
 

@@ -138,11 +138,11 @@ def ledger(view: View) -> Rows:
 
 
 EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
-    ("Was the generator the bottleneck?", "A"): largest("lag", loop_lag_ms),
+    ("Did the generator keep up?", "A"): largest("lag", loop_lag_ms),
     ("Produced", "A"): sum_of_last("Produced", lambda point: point.batch.produced),
     ("Stored", "A"): sum_of_last("Stored", lambda point: point.stored),
     ("Dropped", "A"): sum_of_last("Dropped", lambda point: point.batch.dropped),
-    ("Largest buffer", "A"): largest("Largest buffer", lambda point: point.batch.buffered),
+    ("Peak buffer", "A"): largest("Peak buffer", lambda point: point.batch.buffered),
     ("Longest lag", "A"): largest("Longest lag", lag_s),
     ("Workers missing", "A"): missing,
     ("Arrivals per second", "A"): arrivals,

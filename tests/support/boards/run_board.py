@@ -183,7 +183,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ("Peak", "A"): peak,
     ("Failed", "A"): lambda view: view.total(lambda figures: {"failed": figures.failed_pct}),
     ("Mean", "A"): lambda view: view.total(lambda figures: {"mean": figures.mean}),
-    ("p95 of the run", "A"): lambda view: [{"p95": Figures(view.run.requests).percentile(95)}],
+    ("Run p95", "A"): lambda view: [{"p95": Figures(view.run.requests).percentile(95)}],
     ("Requests", "A"): lambda view: view.total(lambda figures: {"sum": figures.n}),
     ("Users and requests per second", "A"): lambda view: view.spans(lambda f: {"requests/s": f.n / view.res}),
     ("Users and requests per second", "B"): users,

@@ -41,6 +41,16 @@ def answer(view: View) -> Rows:
 
 
 def trials(view: View) -> Rows:
+    used = {"CPU", "memory", "throttled", "bottleneck", "remark"}
+    return [{key: value for key, value in row.items() if key not in used} for row in every_trial(view)]
+
+
+def used_by_trials(view: View) -> Rows:
+    kept = ("trial", "outcome", "CPU", "memory", "throttled", "bottleneck", "remark", "run", "from_ms", "to_ms")
+    return [{key: row[key] for key in kept} for row in every_trial(view)]
+
+
+def every_trial(view: View) -> Rows:
     return [
         {
             "trial": number,
@@ -127,6 +137,7 @@ EXPECTED: Final[dict[tuple[str, str], Callable[[View], Rows]]] = {
     ],
     ("Question and answer", "A"): answer,
     ("Trials", "A"): trials,
+    ("What the trials used", "A"): used_by_trials,
     **{("CPU and memory, replicas: ${replicas}", ref): on_map(ref) for ref in _OUTCOMES},
     **{
         ("Price of the trials in order", ref): by_outcome(ref, lambda number, trial: (number, trial["price"]), "trial")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-__all__ = ["BUCKET_WIDTH", "Between", "Near", "OneOf", "Rows", "difference", "optional"]
+__all__ = ["BUCKET_WIDTH", "MAYBE", "Between", "Near", "OneOf", "Rows", "difference", "optional"]
 
 Rows = list[dict[str, Any]]
 HISTOGRAM_ERROR: Final = 0.004
