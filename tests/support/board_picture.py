@@ -78,7 +78,7 @@ def _page(title: str, body: str, data: list[dict[str, Any]]) -> str:
     static = files("loadstone.charts") / "static"
     style, charts = (
         "\n".join((static / name).read_text(encoding="utf-8") for name in names)
-        for names in (("uplot.css", "page.css"), ("uplot.js", "charts.js"))
+        for names in (("uplot.css", "page.css"), ("uplot.js", "zoom.js", "charts.js"))
     )
     text = json.dumps({"panels": data}).replace("<", "\\u003c")
     return (

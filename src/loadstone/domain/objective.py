@@ -40,6 +40,7 @@ __all__ = [
     "Objective",
     "ObjectiveResult",
     "Outcome",
+    "margin_pct",
     "number_text",
     "parse_objective",
     "parse_objectives",
@@ -239,6 +240,17 @@ class Objective:
 def _no_such_name(name: str, facts: RunFacts) -> str:
     known = sorted(each.label for each in facts.names)
     return f"no request named {name!r} in the window (there are: {', '.join(known[:_SHOWN]) or 'none'})"
+
+
+def margin_pct(operator: str, limit: float, value: float | None) -> float | None:
+    """How far a value is on the good side of its limit, in percent of the limit; negative where it misses it by so much.
+
+    None without a value, of a limit of zero, and of one that has to be met exactly.
+    """
+    if value is None or not limit or operator == "==":
+        return None
+    above = _ALL * (value - limit) / limit
+    return above if operator.startswith(">") else -above
 
 
 def number_text(value: float, unlike: float | None = None) -> str:
