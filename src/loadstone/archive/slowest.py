@@ -54,7 +54,7 @@ class _Found:
 def slowest_requests(requests: RunTable, count: int) -> list[SlowRequest]:
     """The ``count`` requests with the longest response times, the slowest first. Raises `UnreadableRunError`.
 
-    ``requests``: the table of `loadstone.archive.closed_run.ClosedRun.requests`. Memory holds one column of a row group.
+    ``requests``: requests.parquet. One column of one row group is in memory at a time.
     """
     bounds = [(inf if bound is None else float(bound), group) for group, bound in requests.group_maxima(_LATENCY)]
     found: list[_Found] = []

@@ -26,6 +26,7 @@ from loadstone.charts.catalogue import (
     event_words,
     own_labels,
 )
+from loadstone.charts.confidence import objective_intervals
 from loadstone.charts.folding import folded_tables
 from loadstone.charts.page_data import (
     NO_HEALTH,
@@ -239,7 +240,7 @@ def _tables(
 ) -> ReportTables:
     record = run.record
     return ReportTables(
-        objectives=[_objective(each) for each in record.objectives],
+        objectives=[*map(_objective, record.objectives, objective_intervals(run))],
         baseline=[tuple(row) for row in baseline],
         window=_request_rows(record.summary.window, names) if record.window.opened else None,
         names=_request_rows(record.summary.run, names),
@@ -255,10 +256,10 @@ def _tables(
     )
 
 
-def _objective(found: ObjectiveRecord) -> Row:
+def _objective(found: ObjectiveRecord, interval: str | None) -> Row:
     margin = margin_pct(found.operator, found.limit, found.value)
     result = Outcome.of(found.ok)
-    return (found.text, result, found.value, found.limit, found.unit, margin, None, found.reason)
+    return (found.text, result, found.value, found.limit, found.unit, margin, interval, found.reason)
 
 
 def _request_rows(part: PartRecord, names: Sequence[NameFigures]) -> list[Row]:
@@ -295,7 +296,8 @@ def _name_row(label: str, of: Figures, times: Latencies | None = None) -> Row:
     shown = times or of
     percentiles = (shown.p50_ms, shown.p90_ms, shown.p95_ms, shown.p99_ms, shown.p999_ms)
     service_p95_ms = of.service.p95_ms if of.service else None
-    return (label, of.requests, of.failures, of.failures_pct, of.rps, shown.mean_ms, *percentiles, shown.max_ms, service_p95_ms)
+    latencies = (shown.mean_ms, *percentiles, shown.max_ms)
+    return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies, service_p95_ms)
 
 
 def _errors(run: ClosedRun) -> list[Row]:

@@ -262,7 +262,8 @@ class LiveTables(Struct, frozen=True, kw_only=True):
 class LiveHead(Struct, frozen=True, kw_only=True):
     """Everything on the live page but its points.
 
-    ``links``: text and address. ``folded``: as in `ReportPage`. ``troubles``: what is wrong with the platform now, a sentence each.
+    ``links``: text and address. ``folded``: as in `ReportPage`. ``troubles``: what is wrong with the platform now, a
+    sentence each.
     """
 
     run: str

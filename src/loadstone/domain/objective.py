@@ -243,7 +243,7 @@ def _no_such_name(name: str, facts: RunFacts) -> str:
 
 
 def margin_pct(operator: str, limit: float, value: float | None) -> float | None:
-    """How far a value is on the good side of its limit, in percent of the limit; negative where it misses it by so much.
+    """How far a value is on the good side of its limit, in percent of the limit; negative where it misses the limit.
 
     None without a value, of a limit of zero, and of one that has to be met exactly.
     """

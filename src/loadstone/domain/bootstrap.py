@@ -21,7 +21,7 @@ from loadstone.domain.quantile import nearest_rank, nearest_ranks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadstone.gate.seconds import RunSeconds
+    from loadstone.domain.run_seconds import RunSeconds
 
 __all__ = ["CONFIDENCE", "Interval", "Resampled", "percentile_us", "relative", "share_difference", "wilson"]
 
