@@ -96,7 +96,7 @@ def _about(live: LiveSnapshot, state: RunState) -> str:
     host = live.host or "its target"
     return (
         f"Running for {minutes}:{seconds:02d} against {host}. "
-        "Objectives cover the newest minute; everything else is current."
+        "Objectives cover the newest minute."
     )
 
 

@@ -55,6 +55,8 @@ const Charts = (() => {
     font: "12px system-ui, sans-serif", ...extra,
   });
 
+  const WHOLE_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800];
+
   // Wide charts leave the same room on both sides, so that their time axes stand exactly below each other.
   function sides(spec, host) {
     const side = host.clientWidth < 500 ? 48 : 62;
@@ -72,7 +74,7 @@ const Charts = (() => {
       cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
       scales: { x: { time: false }, y: logarithmic.has(spec.id) ? { distr: 3, range: decades } : { range: fromZero }, beside: { range: fromZero } },
       axes: [
-        axis({ size: 34, values: (_, ticks) => ticks.map(elapsed) }),
+        axis({ size: 34, incrs: WHOLE_SECONDS, values: (_, ticks) => ticks.map(elapsed) }),
         axis({ size: side, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))) }),
         ...(spec.beside ? [axis({ side: 1, scale: "beside", size: side, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? number(tick) : "")) })] : []),
       ],
