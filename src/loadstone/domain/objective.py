@@ -21,6 +21,7 @@ import operator
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -278,6 +279,7 @@ def parse_objectives(lines: Iterable[str]) -> tuple[Objective, ...]:
     return tuple(found.values())
 
 
+@lru_cache(maxsize=256)  # a collector judges the same few objectives every second
 def parse_objective(text: str) -> Objective:
     """The objective in one line. Raises `UsageError` that names the text, what is wrong, and what is allowed."""
     shape = _SHAPE.fullmatch(text)
