@@ -1,19 +1,16 @@
-"""How sure the measured value of each objective is: its 99 % interval, as `loadstone compare` makes it.
+"""How sure the measured value of each objective is: its 99 % interval.
 
-Latencies and rates are resampled in blocks of seconds, and the share of failures has Wilson's interval
-(`loadstone.domain.bootstrap`). What was measured once, such as usage, a count or a service time, has none, and neither
+Latencies and rates are resampled in blocks of seconds, as for `loadstone compare`, and the share of failures has
+Wilson's interval (`loadstone.domain.bootstrap`). What was measured once, such as usage, a count or a service time, has none, and neither
 has a run that is so large that resampling it would hold up the end of the run.
 """
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from loadstone.archive.seconds import read_seconds
-from loadstone.domain.bootstrap import Interval, Resampled, percentile_us, relative, wilson
+from loadstone.domain.bootstrap import Interval, Resampled, factor, percentile_us, wilson
 from loadstone.domain.objective import number_text, parse_objective
 from loadstone.domain.run_seconds import ALL
 from loadstone.domain.time import NS_PER_S
@@ -82,7 +79,7 @@ def _of_share(value_pct: float, objective: Objective, judged: PartRecord) -> Int
 
 
 def _of_seconds(value: float, objective: Objective, seconds: RunSeconds) -> Interval | None:
-    """What resampling does to the figure, relative to that of all seconds, around the value that was measured."""
+    """What resampling does to the figure of all seconds, done to the value, which has requests in flight in it too."""
     drawn = Resampled(seconds, stream=_STREAM, draws=_DRAWS)
     if objective.percent is not None:
         whole, draws = percentile_us(seconds, objective.percent), drawn.percentiles_us(objective.percent)
@@ -93,9 +90,5 @@ def _of_seconds(value: float, objective: Objective, seconds: RunSeconds) -> Inte
         whole, draws = float(seconds.n.sum()) / len(seconds), drawn.rates()
     else:
         return None
-    if not isfinite(whole) or whole <= 0:
-        return None
-    change = relative(np.full_like(draws, whole), draws, len(seconds))
-    if change is None:
-        return None
-    return Interval(max(0.0, value * (1 + change.low / 100)), value * (1 + change.high / 100))
+    found = factor(whole, draws, len(seconds))
+    return found and Interval(value * found.low, value * found.high)

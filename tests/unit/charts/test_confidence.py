@@ -29,6 +29,11 @@ def test_an_interval_contains_the_value_of_the_distribution_that_the_run_was_dra
     assert p50[1] - p50[0] < 4
 
 
+def test_the_interval_of_a_percentile_that_varies_wildly_stays_above_zero_and_contains_it(tmp_path: Path):
+    ((low, high),) = intervals(tmp_path, "p99<9s", seconds=30, rate=5, sigma=2.5)
+    assert 0 < low < 20 * 2.718281828 ** (2.5 * 2.326) < high
+
+
 def test_fewer_requests_make_it_wider(tmp_path: Path):
     (many,), (few,) = (intervals(tmp_path / str(rate), "p95<500ms", rate=rate) for rate in (100, 5))
     assert few[1] - few[0] > 2 * (many[1] - many[0])
