@@ -24,7 +24,7 @@ PLUS, ZERO = 187, 48
 SHIFT = 0.1
 """Cumulative layout shift up to which a page feels stable (web.dev/cls)."""
 MOST_BYTES = 300_000
-WIDE = ["rate", "latency", "cpu", "memory", "failures"]
+WIDE = ["rate", "latency", "cpu", "memory", "failures", "errors"]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pyarrow.compute as pc
+
 from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
@@ -23,7 +25,9 @@ from loadstone.domain.time import parse_iso_ns
 from loadstone.errors import UnreadableRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from loadstone.archive.run_record import RunRecord
     from loadstone.archive.slowest import SlowRequest
@@ -126,6 +130,13 @@ class ClosedRun:
             return slowest_requests(requests, count)
         except DAMAGE as error:
             raise unreadable(requests.path, error, self.folder.cure) from error
+
+    def failed(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of every request that failed, in the order of arrival, as tables of some rows each."""
+        requests = self.requests()
+        for group in requests.groups_without("ok", value=True):
+            table = requests.group(group, [*columns, "ok"])
+            yield table.filter(pc.invert(table["ok"])).select(columns)
 
     def rollups(self) -> RunTable:
         """Every second of every request name, ascending by second, method and name."""

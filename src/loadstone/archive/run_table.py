@@ -57,14 +57,19 @@ class RunTable:
         except DAMAGE as error:
             raise self._unreadable(error) from error
 
+    def groups_without(self, column: str, value: Any) -> list[int]:
+        """Row groups in which some row may have another value in a column than this one."""
+        try:
+            return [
+                group for group, known in self._statistics(column) if not known or {known.min, known.max} != {value}
+            ]
+        except DAMAGE as error:
+            raise self._unreadable(error) from error
+
     def group_maxima(self, column: str) -> list[tuple[int, Any]]:
         """Every row group, and the highest value of a column in it; None where the file does not say."""
         try:
-            self._check([column])
-            at, metadata = self.schema.names.index(column), self._file.metadata
-            chunks = [metadata.row_group(group).column(at) for group in range(metadata.num_row_groups)]
-            known = [chunk.statistics for chunk in chunks]
-            return [(group, each.max if each and each.has_min_max else None) for group, each in enumerate(known)]
+            return [(group, known.max if known else None) for group, known in self._statistics(column)]
         except DAMAGE as error:
             raise self._unreadable(error) from error
 
@@ -75,6 +80,13 @@ class RunTable:
             return self._file.read_row_group(group, columns=list(columns))
         except DAMAGE as error:
             raise self._unreadable(error) from error
+
+    def _statistics(self, column: str) -> list[tuple[int, Any]]:
+        """What the file says of a column in each row group; None where it says nothing."""
+        self._check([column])
+        at, metadata = self.schema.names.index(column), self._file.metadata
+        found = [metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups)]
+        return [(group, each if each and each.has_min_max else None) for group, each in enumerate(found)]
 
     def _check(self, columns: Sequence[str] | None) -> None:
         """Raise `KeyError` when a column is missing, which pyarrow passes over."""

@@ -27,6 +27,7 @@ from loadstone.charts.catalogue import (
     own_labels,
 )
 from loadstone.charts.confidence import objective_intervals
+from loadstone.charts.error_series import read_error_series
 from loadstone.charts.folding import folded_tables
 from loadstone.charts.page_data import (
     NO_HEALTH,
@@ -144,6 +145,7 @@ def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happ
         rate={"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
         latency={**_latency(binned), **_service_latency(run, bins)},
         failures={"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
+        errors=read_error_series(run, bins),
         heat=Heat(counts=binned.heat()),
         names_rate={label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
         names_p95={label: binned.percentiles_ms(1 + at, (95.0,))[0] for at, label in enumerate(labels)},

@@ -43,6 +43,7 @@ __all__ = [
     "OF_RUN",
     "OF_WINDOW",
     "OTHER_CONTAINERS",
+    "OTHER_ERRORS",
     "OTHER_NAMES",
     "SERVICE_P95",
     "SERVICE_TIMES",
@@ -61,6 +62,7 @@ __all__ = [
 MOST_SERIES: Final = 20
 """How many series a chart may have; all further names or containers share one."""
 OTHER_NAMES: Final = "other names"
+OTHER_ERRORS: Final = "other errors"
 OTHER_CONTAINERS: Final = "other containers"
 TARGET_USERS: Final = "users wanted"
 """The series of the number of users that was asked for."""
@@ -124,6 +126,7 @@ CHARTS: Final = (
     ChartSpec(id="cpu", title="CPU of the target", unit="cores", wide=True),
     ChartSpec(id="memory", title="Memory of the target", unit="MiB", wide=True),
     ChartSpec(id="failures", title="Failed requests", unit="%", wide=True),
+    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True),
     ChartSpec(id="heat", title="Latency heatmap", unit="ms", wide=True),
     ChartSpec(id="names_rate", title="Requests per second by name", unit="1/s"),
     ChartSpec(id="names_p95", title="p95 by name", unit="ms", logarithmic=True),

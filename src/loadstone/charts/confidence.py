@@ -1,8 +1,8 @@
 """How sure the measured value of each objective is: its 99 % interval.
 
 Latencies and rates are resampled in blocks of seconds, as for `loadstone compare`, and the share of failures has
-Wilson's interval (`loadstone.domain.bootstrap`). What was measured once, such as usage, a count or a service time, has none, and neither
-has a run that is so large that resampling it would hold up the end of the run.
+Wilson's interval (`loadstone.domain.bootstrap`). What was measured once, such as usage, a count or a service time, has
+none, and neither has a run that is so large that resampling it would hold up the end of the run.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ class ReportCharts(Struct, frozen=True, kw_only=True):
     rate: Series
     latency: Series
     failures: Series
+    errors: Series
     heat: Heat
     names_rate: Series
     names_p95: Series

@@ -123,6 +123,18 @@ def test_an_objective_has_value_limit_margin_and_interval(tmp_path: Path):
     assert (failures[1], failures[5]) == ("held", pytest.approx(100 * (5 - values[3]) / 5))
 
 
+def test_errors_over_time_count_every_failed_request_once(tmp_path: Path):
+    folder, _, data = report(tmp_path, failure_share=0.2)
+    errors = data["charts"]["errors"]
+    assert list(errors) == ["HTTP 503"]
+    assert errors["HTTP 503"] == data["charts"]["rate"]["failures"]
+    assert sum(errors["HTTP 503"]) == json.loads(folder.run_json.read_text())["failures"] > 0
+
+
+def test_a_run_without_failures_has_no_errors_over_time(tmp_path: Path):
+    assert report(tmp_path, failure_share=0.0)[2]["charts"]["errors"] == {}
+
+
 def test_the_slowest_requests_are_listed_with_when_they_began(tmp_path: Path):
     folder, _, data = report(tmp_path)
     rows = sorted(pq.read_table(folder.requests).to_pylist(), key=lambda row: -row["rt_us"])[:20]
