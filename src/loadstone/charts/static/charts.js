@@ -103,12 +103,13 @@ const Charts = (() => {
     return [...left, ...right];
   }
 
+  const BAD = new Set([LIMIT, "failures", "failed"]);
   const DASHED = new Set([LIMIT, "users wanted"]);
 
   function lines(spec, page, host) {
     const series = seriesOf(spec, page);
     const shown = series.map(([label, , scale], at) => ({
-      label, scale, stroke: label === LIMIT ? colour("--bad") : seriesColour(at), width: label === "mean" ? 2.5 : 1.5,
+      label, scale, stroke: BAD.has(label) ? colour("--bad") : seriesColour(at), width: label === "mean" ? 2.5 : 1.5,
       dash: DASHED.has(label) ? [6, 4] : undefined, points: { show: page.t.length < 2 }, value: legendValue(page, number),
     }));
     const data = [page.t, ...series.map(([, values]) => values)];
