@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SHIFT = 0.1
 """Cumulative layout shift up to which a page feels stable (web.dev/cls)."""
+MOST_BYTES = 300_000
+"""Of a report."""
 SEEN = "(window.loadstone.view.page ? window.loadstone.view.page.t.length : 0)"
 VERDICT = "document.querySelector('.verdict') && document.querySelector('.verdict').textContent === 'pass'"
 
@@ -69,6 +71,7 @@ def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
         assert_quiet(page, address)
     assert run.finish() == 0, run.output
     assert address in run.output
+    assert (run.run_folder() / "report.html").stat().st_size <= MOST_BYTES
     begin = round(datetime.fromisoformat(shown).timestamp())
     seconds = archived(run)
     drawn_seconds = {begin + at: n for at, n in zip(lines["time"], lines["requests"], strict=True)}
@@ -87,7 +90,7 @@ def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
         assert fits(page, 390)
         assert_accessible(page, axe)
         assert layout_shift(page) < SHIFT
-        assert "Requests, whole run, table" in "\n".join(tabbed(page, 50))
+        assert "Requests, whole run, table" in "\n".join(tabbed(page, 70))
         assert_quiet(page, address)
     assert run.finish() == 0, run.output
 

@@ -97,10 +97,12 @@ def test_hostile_names_are_shown_as_text(browser: Browser, folders):
 def test_charts_tables_and_legends_are_reached_by_keyboard(browser: Browser, folders):
     with browser.page() as page:
         page.open(address(folders["usual"]))
-        reached = "\n".join(tabbed(page, 45))
+        reached = "\n".join(tabbed(page, 60))
     assert "Latency, chart" in reached
     assert "Requests, whole run, table" in reached
     assert "p95" in reached
+    assert "/Copy as Markdown" in reached
+    assert "/log scale" in reached
 
 
 def test_arrow_keys_move_the_cursor_of_all_charts_together(browser: Browser, folders):
@@ -127,6 +129,15 @@ def test_dark_colours_give_way_to_light_ones_in_print(browser: Browser, folders)
         assert page.evaluate(back) == "rgb(20, 23, 26)"
         page.scheme(dark=True, media="print")
         assert page.evaluate(back) == "rgb(255, 255, 255)"
+
+
+def test_a_printed_page_is_as_wide_as_the_paper(browser: Browser, folders):
+    with browser.page(width=760) as page:
+        page.open(address(folders["failing"]))
+        page.scheme(dark=False, media="print")
+        page.wait_for("document.querySelector('#table-workers details').open")
+        assert fits(page, 760)
+        assert page.evaluate("document.querySelector('.tools').offsetWidth") == 0
 
 
 def test_a_baseline_has_a_section_of_its_own(browser: Browser, folders, tmp_path: Path):

@@ -29,6 +29,7 @@ from loadstone.charts.catalogue import (
 from loadstone.charts.confidence import objective_intervals
 from loadstone.charts.error_series import read_error_series
 from loadstone.charts.folding import folded_tables
+from loadstone.charts.objective_rows import judged_objective
 from loadstone.charts.page_data import (
     NO_HEALTH,
     EventMark,
@@ -43,7 +44,6 @@ from loadstone.charts.page_data import (
 )
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind, ScenarioIdentity, Users
-from loadstone.domain.objective import Outcome, margin_pct
 from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
         IncarnationRecord,
         Latencies,
         NameFigures,
-        ObjectiveRecord,
         PartRecord,
         RunRecord,
         WorkerHealth,
@@ -242,7 +241,7 @@ def _tables(
 ) -> ReportTables:
     record = run.record
     return ReportTables(
-        objectives=[*map(_objective, record.objectives, objective_intervals(run))],
+        objectives=[*map(judged_objective, record.objectives, objective_intervals(run))],
         baseline=[tuple(row) for row in baseline],
         window=_request_rows(record.summary.window, names) if record.window.opened else None,
         names=_request_rows(record.summary.run, names),
@@ -256,12 +255,6 @@ def _tables(
         ledger=_ledger(record),
         events=[(mark.t, mark.kind, mark.text) for mark in marks],
     )
-
-
-def _objective(found: ObjectiveRecord, interval: str | None) -> Row:
-    margin = margin_pct(found.operator, found.limit, found.value)
-    result = Outcome.of(found.ok)
-    return (found.text, result, found.value, found.limit, found.unit, margin, interval, found.reason)
 
 
 def _request_rows(part: PartRecord, names: Sequence[NameFigures]) -> list[Row]:

@@ -25,6 +25,7 @@ from loadstone.charts.catalogue import (
     event_words,
 )
 from loadstone.charts.folding import folded_tables
+from loadstone.charts.objective_rows import live_objective
 from loadstone.charts.page_data import (
     NO_HEALTH,
     EventMark,
@@ -33,7 +34,6 @@ from loadstone.charts.page_data import (
     LiveHead,
     LiveTables,
     NameRow,
-    ObjectiveRow,
     PhaseState,
     Point,
     Tile,
@@ -42,7 +42,6 @@ from loadstone.charts.page_data import (
 )
 from loadstone.charts.usage_series import usage_point
 from loadstone.domain.live import container_label
-from loadstone.domain.objective import Outcome, margin_pct, parse_objective
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 
     from loadstone.archive.run_state import IncarnationState, RunState
     from loadstone.domain.ledger import IncarnationLedger
-    from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage, Trouble
+    from loadstone.domain.live import LiveLedger, LiveSnapshot, LiveUsage, Trouble
     from loadstone.domain.usage_tick import Usage
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
@@ -80,7 +79,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         notes=_notes(live, state),
         troubles=[_trouble(each, live.now_ns) for each in live.troubles],
         tables=LiveTables(
-            objectives=[_objective(each) for each in live.objectives],
+            objectives=[live_objective(each) for each in live.objectives],
             names=_names(state, live),
             usage_now=[_usage(each) for each in live.usage],
             workers=workers,
@@ -165,20 +164,6 @@ def _trouble(trouble: Trouble, now_ns: int) -> str:
     since_s = max(0, now_ns - trouble.since_ns) // (10 * NS_PER_S) * 10
     text = trouble.text.rstrip(".")
     return f"{trouble.part}: {text} " + (f"(for {since_s} s)" if since_s else "(just now)")
-
-
-def _objective(found: LiveObjective) -> ObjectiveRow:
-    judged = parse_objective(found.text)
-    return ObjectiveRow(
-        text=found.text,
-        result=Outcome.of(found.ok),
-        value=found.value,
-        limit=judged.limit,
-        unit=found.unit,
-        margin_pct=margin_pct(judged.operator, judged.limit, found.value),
-        interval=None,
-        reason=found.reason,
-    )
 
 
 def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:

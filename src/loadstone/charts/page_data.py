@@ -109,7 +109,7 @@ class ReportCharts(Struct, frozen=True, kw_only=True):
 class ReportTables(Struct, frozen=True, kw_only=True):
     """The rows of every table that a report has, by its id in the catalogue; None for one that is left out."""
 
-    objectives: list[Row]
+    objectives: list[ObjectiveRow]
     baseline: list[Row]
     window: list[Row] | None
     names: list[Row]
