@@ -291,6 +291,14 @@ def test_a_hostile_name_is_text_in_markdown_too(browser: Browser, folders):
     assert "- a \\| b \\<script\\> \\[x\\](y) \\`c\\` \\*d\\* \\@me\n" in escaped
 
 
+def test_a_page_that_moves_what_its_reader_looks_at_would_be_noticed(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert layout_shift(page) < SHIFT
+        page.evaluate("document.querySelector('#table-objectives').style.marginTop = '300px'")
+        assert layout_shift(page) > SHIFT
+
+
 @pytest.mark.parametrize("name", ["usual", "failing", "hostile", "empty"])
 def test_a_report_is_at_most_300_kb(folders, name: str):
     assert folders[name].report.stat().st_size <= MOST_BYTES
