@@ -60,6 +60,7 @@ def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
     run, address = start(new_run, counting_server.url, 12)
     with browser.page() as page:
         page.open(address, f"window.loadstone && {SEEN} > 4")
+        assert layout_shift(page) < SHIFT
         assert fits(page, 1280)
         assert page.evaluate(HEADINGS)[-1] == "max ms"
         assert_accessible(page, axe)

@@ -76,7 +76,8 @@ class ChartSpec:
     """One chart. ``unit`` is that of its vertical axis; a ``wide`` one takes the whole width of the page.
 
     ``beside``: the series that it also draws, in ``beside_unit``, by an axis on the right. One that is ``logarithmic``
-    has a switch for the scale of its axis.
+    has a switch for the scale of its axis. Many runs have nothing for one that is ``optional``: a live page shows it
+    once there is something, and keeps room for all others from the start: nothing moves when they are drawn.
     """
 
     id: str
@@ -86,6 +87,7 @@ class ChartSpec:
     beside: str = ""
     beside_unit: str = ""
     logarithmic: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,14 @@ CHARTS: Final = (
         id="rate", title="Requests per second, and users", unit="1/s", wide=True, beside="users", beside_unit="users"
     ),
     ChartSpec(id="latency", title="Latency", unit="ms", wide=True, logarithmic=True),
-    ChartSpec(id="cpu", title="CPU of the target", unit="cores", wide=True),
-    ChartSpec(id="memory", title="Memory of the target", unit="MiB", wide=True),
+    ChartSpec(id="cpu", title="CPU of the target", unit="cores", wide=True, optional=True),
+    ChartSpec(id="memory", title="Memory of the target", unit="MiB", wide=True, optional=True),
     ChartSpec(id="failures", title="Failed requests", unit="%", wide=True),
-    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True),
+    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True, optional=True),
     ChartSpec(id="heat", title="Latency heatmap", unit="ms", wide=True),
     ChartSpec(id="names_rate", title="Requests per second by name", unit="1/s"),
     ChartSpec(id="names_p95", title="p95 by name", unit="ms", logarithmic=True),
-    ChartSpec(id="throttled", title="CPU throttling of the target", unit="%"),
+    ChartSpec(id="throttled", title="CPU throttling of the target", unit="%", optional=True),
 )
 """All wide ones share one time axis from edge to edge, so what happens at one moment stands in one line."""
 _FIGURES: Final = (

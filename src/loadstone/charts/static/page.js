@@ -34,7 +34,7 @@
   }
 
   function figure(spec) {
-    const host = element("div", { class: "chart", tabindex: "0", role: "group", "aria-label": spec.title + ", chart; the arrow keys move the cursor, plus and minus zoom" });
+    const host = element("div", { class: "chart", tabindex: "0", role: "group", "aria-label": spec.title + ", chart; the arrow keys move the cursor, plus and minus zoom" }, live ? element("p", { class: "muted" }, "No request has ended yet.") : null);
     const units = [spec.unit, ...(spec.beside ? [spec.beside_unit + " on the right"] : [])].join(", ");
     view.hosts.set(spec.id, host);
     return element("figure", { id: "chart-" + spec.id, class: spec.wide ? "wide" : null },
@@ -69,7 +69,7 @@
       const host = view.hosts.get(spec.id);
       if (!host) continue;
       const drawn = view.charts.get(spec.id), empty = !hasNumbers(view.page, spec);
-      host.parentElement.hidden = live && empty;
+      host.parentElement.hidden = spec.optional && empty;
       if (empty) continue;
       view.charts.set(spec.id, drawn ? Charts.update(drawn, spec, view.page, host) : Charts.draw(spec, view.page, host));
     }
