@@ -48,7 +48,7 @@ const Summary = (() => {
   function button(page, catalogue) {
     const said = element("span", { role: "status", class: "muted" });
     const press = element("button", { type: "button" }, "Copy as Markdown");
-    const place = element("div", { class: "tools" }, said, press);
+    const place = element("div", { class: "tools" }, press, said);
     press.addEventListener("click", async () => {
       if (!page()) return;
       said.textContent = await copy(markdown(page(), catalogue), place);
