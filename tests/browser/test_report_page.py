@@ -253,6 +253,17 @@ def test_workers_are_folded_while_all_is_well_and_open_where_one_lost_requests(b
         page.wait_for(is_open)
 
 
+def test_workers_that_were_in_trouble_for_a_moment_stay_open(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        shown = page.evaluate("""(() => {
+          const page = structuredClone(window.loadstone.view.page);
+          const spec = page.catalogue.tables.find((each) => each.id === "workers");
+          const isOpen = (folded) => Parts.tableSection(spec, { ...page, folded }).querySelector("details").open;
+          return [isOpen(["workers"]), isOpen([]), isOpen(["workers"])]; })()""")
+    assert shown == [False, True, True]
+
+
 COPIED = """document.addEventListener('copy', () => {
   const box = document.activeElement; window.copied = box.value.slice(box.selectionStart, box.selectionEnd); })"""
 

@@ -91,13 +91,16 @@ const Parts = (() => {
     return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": spec.title + ", table" }, grid);
   }
 
-  const opened = new Map();  // by id of a table, whether a reader has opened or closed it
+  const opened = new Map();  // by run and id of a table, whether a reader or what was in it has opened or closed it
 
-  // A table in which all is well is closed until somebody opens it.
+  // A table in which all is well is closed until somebody opens it. One that had to be open once stays so: a live page
+  // would open and close it with every moment of trouble.
   function folded(spec, page, content) {
+    const key = page.run + " " + spec.id;
+    if (!opened.has(key) && !page.folded.includes(spec.id)) opened.set(key, true);
     const details = element("details", { class: "fold" }, element("summary", {}, element("h2", {}, spec.title)), content);
-    details.open = opened.get(spec.id) ?? !page.folded.includes(spec.id);
-    details.firstChild.addEventListener("click", () => opened.set(spec.id, !details.open));
+    details.open = opened.get(key) ?? false;
+    details.firstChild.addEventListener("click", () => opened.set(key, !details.open));
     return details;
   }
 
