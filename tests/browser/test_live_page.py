@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from loadstone.archive.run_state import RunState
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.live import Trouble
-from support.page_checks import assert_accessible, assert_quiet, drawn, fits, tabbed
+from support.closed_runs import MadeRun
+from support.page_checks import assert_accessible, assert_quiet, clicked, drawn, fits, layout_shift, tabbed
 from support.processes import free_port, port_answers
 from support.relay import Relay
 from support.run_maker import SECOND, START, RunMaker
@@ -21,9 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from loadstone.domain.live import LiveSnapshot
     from support.chromium import Browser
     from support.loadstone_run import LoadstoneRun
 
+SHIFT = 0.1
+"""Cumulative layout shift up to which a page feels stable (web.dev/cls)."""
+MOST_BYTES = 300_000
+"""Of a report."""
 SEEN = "(window.loadstone.view.page ? window.loadstone.view.page.t.length : 0)"
 VERDICT = "document.querySelector('.verdict') && document.querySelector('.verdict').textContent === 'pass'"
 
@@ -53,16 +60,19 @@ def test_a_live_page_draws_the_archives_numbers_and_ends_with_the_verdict(
     run, address = start(new_run, counting_server.url, 12)
     with browser.page() as page:
         page.open(address, f"window.loadstone && {SEEN} > 4")
+        assert layout_shift(page) < SHIFT
         assert fits(page, 1280)
         assert page.evaluate(HEADINGS)[-1] == "max ms"
         assert_accessible(page, axe)
         assert "No request failed" not in page.evaluate("document.body.innerText")  # nobody knows that yet
         page.wait_for(VERDICT, within_s=60)
+        assert layout_shift(page) < SHIFT
         lines = drawn(page, "rate")
         shown = page.evaluate("window.loadstone.view.page.started_at")
         assert_quiet(page, address)
     assert run.finish() == 0, run.output
     assert address in run.output
+    assert (run.run_folder() / "report.html").stat().st_size <= MOST_BYTES
     begin = round(datetime.fromisoformat(shown).timestamp())
     seconds = archived(run)
     drawn_seconds = {begin + at: n for at, n in zip(lines["time"], lines["requests"], strict=True)}
@@ -80,7 +90,8 @@ def test_a_phone_in_the_dark_sees_the_same_and_a_reload_loses_nothing(
         assert drawn(page, "rate")["time"][: len(before)] == before
         assert fits(page, 390)
         assert_accessible(page, axe)
-        assert "Requests, whole run, table" in "\n".join(tabbed(page, 50))
+        assert layout_shift(page) < SHIFT
+        assert "Requests, whole run, table" in "\n".join(tabbed(page, 70))
         assert_quiet(page, address)
     assert run.finish() == 0, run.output
 
@@ -140,3 +151,41 @@ def test_what_is_in_trouble_stands_on_the_page_until_it_is_over(browser: Browser
         assert_accessible(page, axe)
         board.show(msgspec.structs.replace(live, run="s"), state)
         page.wait_for(f"{shown} === ''")
+
+
+STOP_AND_FINAL = 4
+"""The last entries of a made run: its final batch, a stage, stopping and stopped."""
+
+
+def state_after(seconds: int) -> tuple[LiveSnapshot, RunState]:
+    """What is known of a run so many seconds after its start."""
+    state = RunState()
+    for entry in MadeRun(run="r", seconds=seconds).entries()[:-STOP_AND_FINAL]:
+        state.apply(entry)
+    return snapshot("r", state, now_ns=START + seconds * SECOND), state
+
+
+NEWEST = "document.querySelector('#chart-rate .u-legend tr:nth-child(2) .u-value').textContent"
+ZOOMED = "window.loadstone.view.charts.get('cpu').scales.x"
+
+
+def test_a_live_page_keeps_what_its_reader_chose_while_numbers_come_in(browser: Browser, tmp_path: Path):
+    port = free_port()
+    with serving("127.0.0.1", port, tmp_path) as board, browser.page() as page:
+        assert board is not None
+        board.show(*state_after(20))
+        page.open(f"http://127.0.0.1:{port}/", f"window.loadstone && {SEEN} > 10")
+        page.wait_for(f"{NEWEST} === '40'")  # the newest second, while nobody points at another one
+        page.evaluate("Zoom.show([5, 10])")
+        clicked(page, "#chart-latency button")
+        clicked(page, "#table-workers summary")
+        time.sleep(1.1)  # the board takes one state a second
+        seen = page.evaluate(SEEN)
+        board.show(*state_after(35))
+        page.wait_for(f"{SEEN} > {seen} + 10")
+        assert page.evaluate(f"[{ZOOMED}.min, {ZOOMED}.max]") == [5, 10]
+        assert page.evaluate("window.loadstone.view.charts.get('latency').scales.y.distr") == 3
+        assert page.evaluate("document.querySelector('#table-workers details').open") is True
+        clicked(page, ".whole")
+        page.wait_for(f"{ZOOMED}.max === window.loadstone.view.page.t.at(-1)")
+        assert page.complaints == []

@@ -9,7 +9,7 @@ import pytest
 
 from loadstone.charts.page import write_report
 from support.closed_runs import HOSTILE, MadeRun, names
-from support.page_checks import assert_accessible, assert_quiet, drawn, fits, tabbed
+from support.page_checks import assert_accessible, assert_quiet, clicked, dragged, drawn, fits, layout_shift, tabbed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 SHAPES = {"desktop": (1280, 900), "phone": (390, 844)}
 EVIL = '"><img src=x onerror="window.hit=1">'
 RIGHT, END = 39, 35
+PLUS, ZERO = 187, 48
+SHIFT = 0.1
+"""Cumulative layout shift up to which a page feels stable (web.dev/cls)."""
+MOST_BYTES = 300_000
+WIDE = ["rate", "latency", "cpu", "memory", "failures", "errors"]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,7 @@ def test_a_report_is_quiet_accessible_and_fits(browser: Browser, axe: str, folde
         assert_quiet(page, "file:")
         assert fits(page, width)
         assert_accessible(page, axe)
+        assert layout_shift(page) < SHIFT
         assert page.evaluate("window.hit") is None
 
 
@@ -91,10 +97,12 @@ def test_hostile_names_are_shown_as_text(browser: Browser, folders):
 def test_charts_tables_and_legends_are_reached_by_keyboard(browser: Browser, folders):
     with browser.page() as page:
         page.open(address(folders["usual"]))
-        reached = "\n".join(tabbed(page, 45))
+        reached = "\n".join(tabbed(page, 60))
     assert "Latency, chart" in reached
     assert "Requests, whole run, table" in reached
     assert "p95" in reached
+    assert "/Copy as Markdown" in reached
+    assert "/log scale" in reached
 
 
 def test_arrow_keys_move_the_cursor_of_all_charts_together(browser: Browser, folders):
@@ -123,6 +131,15 @@ def test_dark_colours_give_way_to_light_ones_in_print(browser: Browser, folders)
         assert page.evaluate(back) == "rgb(255, 255, 255)"
 
 
+def test_a_printed_page_is_as_wide_as_the_paper(browser: Browser, folders):
+    with browser.page(width=760) as page:
+        page.open(address(folders["failing"]))
+        page.scheme(dark=False, media="print")
+        page.wait_for("document.querySelector('#table-workers details').open")
+        assert fits(page, 760)
+        assert page.evaluate("document.querySelector('.tools').offsetWidth") == 0
+
+
 def test_a_baseline_has_a_section_of_its_own(browser: Browser, folders, tmp_path: Path):
     rows = [["all requests", "p95", "40", "44", "+10 %", "[+8, +12]", "yes"]]
     write_report(folders["failing"], baseline=rows, baseline_id="usual")
@@ -131,3 +148,172 @@ def test_a_baseline_has_a_section_of_its_own(browser: Browser, folders, tmp_path
         said = page.evaluate("document.querySelector('#table-baseline').innerText")
     assert "Change from baseline usual" in said
     assert "[+8, +12]" in said
+
+
+def test_the_answer_comes_before_the_figures_and_those_before_the_charts(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["failing"]))
+        order = page.evaluate("""[".verdict", "#table-objectives", "#figures", "#charts", "#table-window"]
+          .map((each) => document.querySelector(each).getBoundingClientRect().top)""")
+        answer = page.evaluate("document.querySelector('.answer').innerText.split('\\n').join(' ')")
+        assert order == sorted(order)
+        assert order[1] < 250, "on the first screen"
+    assert answer.strip() == "fail The objective was missed."
+
+
+def test_wide_charts_share_one_time_axis_and_latency_stands_right_above_cpu_and_memory(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        shown = page.evaluate("[...document.querySelectorAll('figure.wide')].map((each) => each.id.slice(6))")
+        edges = page.evaluate("""[...document.querySelectorAll('figure.wide .u-over')]
+          .map((each) => { const box = each.getBoundingClientRect(); return [box.left, box.right]; })""")
+    assert shown == [*WIDE, "heat"]
+    assert edges == [edges[0]] * len(shown)
+
+
+def test_users_and_rate_stand_in_one_chart_and_latency_has_the_mean(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert list(drawn(page, "rate")) == ["time", "requests", "failures", "users", "users wanted"]
+        assert page.evaluate("window.loadstone.view.charts.get('rate').series[3].scale") == "beside"
+        assert "mean" in drawn(page, "latency")
+
+
+LEGEND = """[...document.querySelectorAll('#chart-rate .u-legend :is(.u-label, .u-value)')]
+  .filter((each) => each.offsetWidth).map((each) => each.textContent).filter(Boolean).join(' ')"""
+
+
+def test_a_legend_shows_values_only_while_somebody_points_at_a_moment(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert page.evaluate(LEGEND) == "requests failures users users wanted"
+        page.evaluate("document.querySelector('#chart-rate .chart').focus()")
+        page.press("End", code=END)
+        page.wait_for(f"{LEGEND}.startsWith('0:59 requests 40 failures ')")
+        page.wait_for("[...window.loadstone.view.charts.values()].every((chart) => chart.cursor.idx === 59)")
+
+
+def test_the_latency_axis_can_be_logarithmic(browser: Browser, folders):
+    scale = "window.loadstone.view.charts.get('latency').scales.y.distr"
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert page.evaluate(scale) == 1
+        clicked(page, "#chart-latency button")
+        page.wait_for(f"{scale} === 3")
+        assert page.evaluate("document.querySelector('#chart-latency button').getAttribute('aria-pressed')") == "true"
+        clicked(page, "#chart-latency button")
+        page.wait_for(f"{scale} === 1")
+        assert page.complaints == []
+
+
+RANGES = """[...window.loadstone.view.charts.values()].map((chart) =>
+  [chart.scales.x.min, chart.scales.x.max].map(Math.round).join(' '))"""
+
+
+def ranges(page) -> set[str]:
+    return set(page.evaluate(RANGES))
+
+
+def test_dragging_across_a_chart_zooms_all_of_them_and_a_button_shows_the_whole_run_again(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert ranges(page) == {"0 59"}
+        assert page.evaluate("getComputedStyle(document.querySelector('.whole')).visibility") == "hidden"
+        dragged(page, "#chart-latency .u-over", 0.25, 0.5)
+        page.wait_for(f"new Set({RANGES}).size === 1 && {RANGES}[0] !== '0 59'")
+        (shown,) = ranges(page)
+        first, last = map(int, shown.split())
+        assert abs(first - 59 / 4) < 2
+        assert abs(last - 59 / 2) < 2
+        clicked(page, ".whole")
+        page.wait_for(f"{RANGES}.every((each) => each === '0 59')")
+
+
+def test_charts_are_zoomed_by_keys_too(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        page.evaluate("document.querySelector('#chart-cpu .chart').focus()")
+        page.press("+", code=PLUS)
+        page.wait_for(f"{RANGES}.every((each) => each === '15 44')")
+        page.press("0", code=ZERO)
+        page.wait_for(f"{RANGES}.every((each) => each === '0 59')")
+
+
+def test_workers_are_folded_while_all_is_well_and_open_where_one_lost_requests(browser: Browser, folders):
+    is_open = "document.querySelector('#table-workers details').open"
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert page.evaluate(is_open) is False
+        page.scheme(dark=False, media="print")
+        page.wait_for(is_open)
+        page.scheme(dark=False)
+        page.wait_for(f"!{is_open}")
+        page.evaluate("document.querySelector('#table-workers summary').focus()")
+        page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", text="\r", windowsVirtualKeyCode=13)
+        page.wait_for(is_open)
+
+
+def test_workers_that_were_in_trouble_for_a_moment_stay_open(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        shown = page.evaluate("""(() => {
+          const page = structuredClone(window.loadstone.view.page);
+          const spec = page.catalogue.tables.find((each) => each.id === "workers");
+          const isOpen = (folded) => Parts.tableSection(spec, { ...page, folded }).querySelector("details").open;
+          return [isOpen(["workers"]), isOpen([]), isOpen(["workers"])]; })()""")
+    assert shown == [False, True, True]
+
+
+COPIED = """document.addEventListener('copy', () => {
+  const box = document.activeElement; window.copied = box.value.slice(box.selectionStart, box.selectionEnd); })"""
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["the old way works", "nothing works"])
+def test_the_summary_is_copied_as_markdown_also_where_the_clipboard_is_not_allowed(
+    browser: Browser, axe: str, folders, *, refused: bool
+):
+    with browser.page() as page:
+        page.open(address(folders["failing"]))
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page.evaluate(COPIED)
+        if refused:
+            page.evaluate("document.execCommand = () => false")
+        clicked(page, ".tools button")
+        page.wait_for("document.querySelector('.tools [role=status]').textContent !== ''")
+        said = page.evaluate("document.querySelector('.tools [role=status]').textContent")
+        shown = page.evaluate("document.querySelector('.tools textarea')?.value")
+        text = shown if refused else page.evaluate("window.copied")
+        assert said == ("Press Ctrl+C to copy." if refused else "Copied.")
+        assert (shown is None) != refused
+        assert_accessible(page, axe)
+    lines = text.splitlines()
+    assert lines[0] == "**loadstone report: run failing: fail**"
+    assert "| objective | result | measured | limit | unit | margin | 99 % interval | reason |" in lines
+    assert any(line.startswith("| p95\\<1ms | missed | ") for line in lines)
+    assert "| requests/s | 40 | window |" in lines
+
+
+def test_a_hostile_name_is_text_in_markdown_too(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["hostile"]))
+        escaped = page.evaluate("""(() => { const page = structuredClone(window.loadstone.view.page);
+          page.state.reasons = ["a | b\\n<script> [x](y) `c` *d* @me"];
+          return Summary.markdown(page, window.loadstone.view.page.catalogue); })()""")
+    assert "- a \\| b \\<script\\> \\[x\\](y) \\`c\\` \\*d\\* \\@me\n" in escaped
+
+
+def test_a_page_that_moves_what_its_reader_looks_at_would_be_noticed(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert layout_shift(page) < SHIFT
+        page.evaluate("document.querySelector('#table-objectives').style.marginTop = '300px'")
+        assert layout_shift(page) > SHIFT
+
+
+@pytest.mark.parametrize("name", ["usual", "failing", "hostile", "empty"])
+def test_a_report_is_at_most_300_kb(folders, name: str):
+    assert folders[name].report.stat().st_size <= MOST_BYTES
+
+
+def test_a_report_of_ten_minutes_with_many_names_is_at_most_300_kb(folders):
+    assert folders["large"].report.stat().st_size <= MOST_BYTES

@@ -46,3 +46,41 @@ def drawn(page: Page, chart: str) -> dict[str, list[Any]]:
 def fits(page: Page, width: int) -> bool:
     """Whether the page is no wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth")) <= width
+
+
+def layout_shift(page: Page) -> float:
+    """The cumulative layout shift of the page so far (Web Vitals, without its windows): at most 0.1 is good."""
+    script = """new Promise((resolve) => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const each of list.getEntries()) if (!each.hadRecentInput) sum += each.value;
+      }).observe({type: "layout-shift", buffered: true});
+      setTimeout(() => resolve(sum), 200);
+    })"""
+    return float(page.evaluate(script))
+
+
+def clicked(page: Page, selector: str) -> None:
+    """Click in the middle of an element, as a person does."""
+    page.evaluate(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
+    box = page.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
+
+def dragged(page: Page, selector: str, start: float, end: float) -> None:
+    """Drag across an element, from and to these shares of its width."""
+    page.evaluate(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
+    box = page.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
+    y = box["y"] + box["height"] / 2
+    first, last = (box["x"] + box["width"] * share for share in (start, end))
+    for kind, x, held in (
+        ("mouseMoved", first, 0),
+        ("mousePressed", first, 1),
+        ("mouseMoved", (first + last) / 2, 1),
+        ("mouseMoved", last, 1),
+        ("mouseReleased", last, 0),
+    ):
+        button = "none" if kind == "mouseMoved" and not held else "left"
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=held, clickCount=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loadstone.domain.histogram import bucket_indexes
-from loadstone.gate.seconds import RunSeconds
+from loadstone.domain.run_seconds import RunSeconds
 
 
 def seconds_of(

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from loadstone.archive.digests import problem_with, problem_with_report
 from loadstone.archive.events_file import decode_event_line
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.plain_file import check_plain_file, unreadable
 from loadstone.archive.run_json import read_record
+from loadstone.archive.run_table import BATCH_ROWS, DAMAGE, RunTable
+from loadstone.archive.slowest import slowest_requests
 from loadstone.domain.request_name import RequestName
 from loadstone.domain.time import parse_iso_ns
 from loadstone.errors import UnreadableRunError, UsageError
@@ -26,63 +27,18 @@ from loadstone.errors import UnreadableRunError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
+
     from loadstone.archive.run_record import RunRecord
+    from loadstone.archive.slowest import SlowRequest
     from loadstone.domain.event import Event
 
 __all__ = ["BATCH_ROWS", "LATEST", "ClosedRun", "FailureRow", "RunTable", "list_runs", "resolve_run"]
 
 LATEST: Final = "latest"
-BATCH_ROWS: Final = 32 * 1024
-"""Rows of a table in memory at a time, unless a reader asks for another number."""
 _SHOWN: Final = 10
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 """Bytes of one event; escaped, it may have eight times as many as it had when it was sent."""
-_DAMAGE: Final = (OSError, pa.ArrowException, ValueError, LookupError, MemoryError)
-"""What reading a damaged file may raise."""
-
-
-class RunTable:
-    """One Parquet table of a run, read as a whole or batch by batch.
-
-    ``rows`` and ``schema`` are known before anything is read. ``cure`` is what can be done about a damaged file. Raises
-    `UnreadableRunError` when it is missing or damaged, here or while it is read.
-    """
-
-    def __init__(self, path: Path, cure: str) -> None:
-        self.path = path
-        self._cure = cure
-        try:
-            check_plain_file(path, cure)
-            self._file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
-        except _DAMAGE as error:
-            raise self._unreadable(error) from error
-        self.rows: int = self._file.metadata.num_rows
-        self.schema: pa.Schema = self._file.schema_arrow
-
-    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, of all columns or of these."""
-        try:
-            self._check(columns)
-            return self._file.read(columns=None if columns is None else list(columns))
-        except _DAMAGE as error:
-            raise self._unreadable(error) from error
-
-    def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Record batches of at most ``rows`` rows, of all columns or of these."""
-        try:
-            self._check(columns)
-            yield from self._file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
-        except _DAMAGE as error:
-            raise self._unreadable(error) from error
-
-    def _check(self, columns: Sequence[str] | None) -> None:
-        """Raise `KeyError` when a column is missing, which pyarrow passes over."""
-        missing = [name for name in columns or () if name not in self.schema.names]
-        if missing:
-            raise KeyError(f"it has no column {missing[0]}")
-
-    def _unreadable(self, error: Exception) -> UnreadableRunError:
-        return unreadable(self.path, error, self._cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +122,21 @@ class ClosedRun:
     def requests(self) -> RunTable:
         """Every request, in the order of arrival. May have any number of rows: read it in batches."""
         return self._table(self.folder.requests)
+
+    def slowest(self, count: int) -> list[SlowRequest]:
+        """The requests with the longest response times, the slowest first. Reads only row groups that may have one."""
+        requests = self.requests()
+        try:
+            return slowest_requests(requests, count)
+        except DAMAGE as error:
+            raise unreadable(requests.path, error, self.folder.cure) from error
+
+    def failed(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of every request that failed, in the order of arrival, as tables of some rows each."""
+        requests = self.requests()
+        for group in requests.groups_without("ok", value=True):
+            table = requests.group(group, [*columns, "ok"])
+            yield table.filter(pc.invert(table["ok"])).select(columns)
 
     def rollups(self) -> RunTable:
         """Every second of every request name, ascending by second, method and name."""

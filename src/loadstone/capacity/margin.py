@@ -4,8 +4,8 @@ The margin of an objective is ln(value / limit), with the sign turned for one th
 holds, and 0.1 that it is missed by a tenth. That of a run is its largest. Logarithms make latencies of different limits
 comparable, and the errors of a percentile nearly symmetric.
 
-The standard error is that of the block bootstrap over seconds (`loadstone.gate.bootstrap`) for latencies and rates, and
-of a Poisson count for failures. It says nothing about how much the next run would differ.
+The standard error is that of the block bootstrap over seconds (`loadstone.domain.bootstrap`) for latencies and rates,
+and of a Poisson count for failures. It says nothing about how much the next run would differ.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from loadstone.archive.seconds import read_seconds
+from loadstone.domain.bootstrap import Resampled
 from loadstone.domain.objective import parse_objective
+from loadstone.domain.run_seconds import ALL
 from loadstone.errors import UsageError
-from loadstone.gate.bootstrap import Resampled
-from loadstone.gate.seconds import ALL, read_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from loadstone.archive.run_record import ObjectiveRecord, PartRecord
     from loadstone.domain.objective import Objective
     from loadstone.domain.request_name import RequestName
-    from loadstone.gate.seconds import RunSeconds
+    from loadstone.domain.run_seconds import RunSeconds
 
 __all__ = ["Margin", "margin_of"]
 

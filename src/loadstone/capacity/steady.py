@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadstone.gate.seconds import RunSeconds
+    from loadstone.domain.run_seconds import RunSeconds
 
 __all__ = ["settled_after", "still_grows"]
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from loadstone.archive.seconds import read_seconds
 from loadstone.capacity.bottleneck import Symptoms, bottleneck_of
 from loadstone.capacity.load import load_of
 from loadstone.capacity.margin import margin_of
@@ -40,8 +41,8 @@ from loadstone.domain.event import TargetExited
 from loadstone.domain.generator_doubts import BUSY_PCT
 from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.objective import parse_objective
+from loadstone.domain.run_seconds import ALL
 from loadstone.domain.verdict import INCONCLUSIVE
-from loadstone.gate.seconds import ALL, read_seconds
 from loadstone.rig.rig import memory_text
 
 if TYPE_CHECKING:

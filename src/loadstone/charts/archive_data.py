@@ -14,6 +14,9 @@ from loadstone.charts.binned import SERVICE, Binned, Bins, step_for
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
+    MEAN,
+    OF_RUN,
+    OF_WINDOW,
     OTHER_NAMES,
     SERVICE_P95,
     SERVICE_TIMES,
@@ -23,7 +26,12 @@ from loadstone.charts.catalogue import (
     event_words,
     own_labels,
 )
+from loadstone.charts.confidence import objective_intervals
+from loadstone.charts.error_series import read_error_series
+from loadstone.charts.folding import folded_tables
+from loadstone.charts.objective_rows import judged_objective
 from loadstone.charts.page_data import (
+    NO_HEALTH,
     EventMark,
     Heat,
     ReportCharts,
@@ -32,10 +40,10 @@ from loadstone.charts.page_data import (
     Tile,
     VerdictState,
     WindowMark,
+    WorkerRow,
 )
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind, ScenarioIdentity, Users
-from loadstone.domain.objective import Outcome
 from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
 if TYPE_CHECKING:
@@ -58,6 +66,7 @@ __all__ = ["report_data"]
 
 _ERROR_LIMIT: Final = 100
 _EVENT_LIMIT: Final = 500
+_SLOWEST: Final = 20
 _US_PER_MS: Final = 1000
 
 
@@ -78,6 +87,7 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
     events = [_Happened(event.at_ns // NS_PER_S - bins.begin, event.kind, event.payload) for event in run.events()]
     names = sorted(record.summary.run.names, key=lambda figures: (-figures.requests, figures.request_name))
     marks = _marks(events)
+    tables = _tables(run, names, marks, bins, baseline)
     return ReportPage(
         catalogue=catalogue(),
         run=record.id,
@@ -93,9 +103,10 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
         window=_window(record, bins),
         tiles=_tiles(record),
         notes=[*figure_notes(record), *influx_notes(record)],
-        tables=_tables(run, names, marks, baseline),
+        tables=tables,
         identity=_identity(record),
         baseline=baseline_id,
+        folded=folded_tables(tables.workers, record.objectives),
     )
 
 
@@ -133,6 +144,7 @@ def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happ
         rate={"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
         latency={**_latency(binned), **_service_latency(run, bins)},
         failures={"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
+        errors=read_error_series(run, bins),
         heat=Heat(counts=binned.heat()),
         names_rate={label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
         names_p95={label: binned.percentiles_ms(1 + at, (95.0,))[0] for at, label in enumerate(labels)},
@@ -158,7 +170,7 @@ def _latency(binned: Binned) -> Series:
     percentiles = binned.percentiles_ms(0, [*LATENCY_PERCENTS.values()])
     counts, high_us = binned.sums["n"][0], binned.high_us[0]
     highest = [us / _US_PER_MS if n else None for n, us in zip(counts.tolist(), high_us.tolist(), strict=True)]
-    return {**dict(zip(LATENCY_PERCENTS, percentiles, strict=True)), "max": highest}
+    return {MEAN: binned.means_ms(0), **dict(zip(LATENCY_PERCENTS, percentiles, strict=True)), "max": highest}
 
 
 def _service_latency(run: ClosedRun, bins: Bins) -> Series:
@@ -181,40 +193,59 @@ def _window(record: RunRecord, bins: Bins) -> WindowMark:
 
 
 def _tiles(record: RunRecord) -> list[Tile]:
-    total = record.judged.total
+    total, scope = record.judged.total, _scope(record)
     return [
-        Tile(title="requests", kind="count", value=total.requests),
-        Tile(title="requests/s", kind="number", value=total.rps),
-        Tile(title="failed", kind="percent", value=total.failures_pct),
-        Tile(title="p50 ms", kind="number", value=total.p50_ms),
-        Tile(title="p95 ms", kind="number", value=total.p95_ms),
-        Tile(title="p99 ms", kind="number", value=total.p99_ms),
-        *_open_tiles(record.judged),
-        Tile(title="users", kind="count", value=record.users_peak),
-        *([Tile(title="exceptions", kind="count", value=record.exceptions_in_window)] if record.exceptions else []),
+        Tile(title="requests", kind="count", value=total.requests, scope=scope),
+        Tile(title="requests/s", kind="number", value=total.rps, scope=scope),
+        Tile(title="failed", kind="percent", value=total.failures_pct, scope=scope),
+        Tile(title="mean ms", kind="number", value=total.mean_ms, scope=scope),
+        Tile(title="p50 ms", kind="number", value=total.p50_ms, scope=scope),
+        Tile(title="p95 ms", kind="number", value=total.p95_ms, scope=scope),
+        Tile(title="p99 ms", kind="number", value=total.p99_ms, scope=scope),
+        *_open_tiles(record.judged, scope),
+        *_exceptions(record),
+        Tile(title="most users", kind="count", value=record.users_peak, scope=OF_RUN),
     ]
 
 
-def _open_tiles(part: PartRecord) -> list[Tile]:
-    """What there is to tell under the open model only."""
-    if part.arrivals is None or part.total.service is None:
+def _scope(record: RunRecord) -> str:
+    """Of what the figures are that objectives judge, in a word or two."""
+    return OF_WINDOW if record.window.opened else OF_RUN
+
+
+def _exceptions(record: RunRecord) -> list[Tile]:
+    if not record.exceptions:
         return []
+    return [Tile(title="exceptions", kind="count", value=record.exceptions_in_window, scope=_scope(record))]
+
+
+def _open_tiles(part: PartRecord, scope: str) -> list[Tile]:
+    """What there is to tell under the open model only."""
+    arrivals, service = part.arrivals, part.total.service
+    if arrivals is None or service is None:
+        return []
+    planned = f"{arrivals.planned:,}"
     return [
-        Tile(title="service p95 ms", kind="number", value=part.total.service.p95_ms),
-        Tile(title="arrivals not sent", kind="count", value=part.arrivals.not_sent, of=f"{part.arrivals.planned:,}"),
-        Tile(title="lateness p99 ms", kind="number", value=part.arrivals.lateness_p99_ms),
+        Tile(title="service p95 ms", kind="number", value=service.p95_ms, scope=scope),
+        Tile(title="arrivals not sent", kind="count", value=arrivals.not_sent, of=planned, scope=scope),
+        Tile(title="lateness p99 ms", kind="number", value=arrivals.lateness_p99_ms, scope=scope),
     ]
 
 
 def _tables(
-    run: ClosedRun, names: Sequence[NameFigures], marks: Sequence[EventMark], baseline: Sequence[Sequence[str]]
+    run: ClosedRun,
+    names: Sequence[NameFigures],
+    marks: Sequence[EventMark],
+    bins: Bins,
+    baseline: Sequence[Sequence[str]],
 ) -> ReportTables:
     record = run.record
-    total = _total_rows(record.summary.run.total) if names else []
     return ReportTables(
-        objectives=[(each.text, each.value, each.unit, Outcome.of(each.ok), each.reason) for each in record.objectives],
+        objectives=[*map(judged_objective, record.objectives, objective_intervals(run))],
         baseline=[tuple(row) for row in baseline],
-        names=[*total, *(_name_row(figures.request_name.label, figures) for figures in names)],
+        window=_request_rows(record.summary.window, names) if record.window.opened else None,
+        names=_request_rows(record.summary.run, names),
+        slowest=_slowest(run, bins),
         errors=_errors(run),
         usage=[
             (name, of.cpu_cores, of.cpu_cores_max, of.cpu_limit, of.throttled_pct, of.mem_bytes, of.mem_limit, of.oom)
@@ -226,6 +257,29 @@ def _tables(
     )
 
 
+def _request_rows(part: PartRecord, names: Sequence[NameFigures]) -> list[Row]:
+    """All requests together, then each name in the order of ``names``; none where nothing was sent."""
+    figures = {each.request_name: each for each in part.names}
+    ordered = [figures[name] for each in names if (name := each.request_name) in figures]
+    total = _total_rows(part.total) if ordered else []
+    return [*total, *(_name_row(each.request_name.label, each) for each in ordered)]
+
+
+def _slowest(run: ClosedRun, bins: Bins) -> list[Row]:
+    return [
+        (
+            each.name.label,
+            each.rt_us / _US_PER_MS,
+            each.start_ns / NS_PER_S - bins.begin,
+            each.status,
+            each.size_bytes,
+            str(each.worker),
+            each.error,
+        )
+        for each in run.slowest(_SLOWEST)
+    ]
+
+
 def _total_rows(total: Figures) -> list[Row]:
     """All requests together; under the open model by service time too."""
     rows = [_name_row("all requests", total)]
@@ -235,8 +289,9 @@ def _total_rows(total: Figures) -> list[Row]:
 def _name_row(label: str, of: Figures, times: Latencies | None = None) -> Row:
     """Counts and latencies, which are response times unless others are given."""
     shown = times or of
-    latencies = (shown.mean_ms, shown.p50_ms, shown.p95_ms, shown.p99_ms, shown.max_ms)
+    percentiles = (shown.p50_ms, shown.p90_ms, shown.p95_ms, shown.p99_ms, shown.p999_ms)
     service_p95_ms = of.service.p95_ms if of.service else None
+    latencies = (shown.mean_ms, *percentiles, shown.max_ms)
     return (label, of.requests, of.failures, of.failures_pct, of.rps, *latencies, service_p95_ms)
 
 
@@ -257,24 +312,21 @@ def _utc(moment: str, form: str) -> str:
     return datetime.fromtimestamp(parse_iso_ns(moment) // NS_PER_S, UTC).strftime(form)
 
 
-def _workers(record: RunRecord) -> list[Row]:
+def _workers(record: RunRecord) -> list[WorkerRow]:
     health = {worker.worker: worker for worker in record.worker_health}
     return [_worker_row(incarnation, health.get(incarnation.worker)) for incarnation in record.incarnations]
 
 
-def _worker_row(incarnation: IncarnationRecord, health: WorkerHealth | None) -> Row:
+def _worker_row(incarnation: IncarnationRecord, health: WorkerHealth | None) -> WorkerRow:
     state = "ended" if incarnation.final else "lost" if incarnation.lost_at else "no longer heard from"
     ledger = (incarnation.produced, incarnation.stored, incarnation.dropped, incarnation.unknown)
     if health is None:
-        return (str(incarnation.worker), state, *[None] * 8, *ledger)
-    throttled_ms = health.throttled_us / _US_PER_MS
-    return (
-        str(incarnation.worker),
-        state,
-        *(health.cpu_pct, health.lag_p99_ms, health.longest_stall_ms, throttled_ms, health.clock_offset_ms),
-        *(health.host_busy_pct, health.host_stolen_pct, health.host_waiting_pct),
-        *ledger,
+        return WorkerRow(str(incarnation.worker), state, *NO_HEALTH, *ledger)
+    found = (
+        *(health.cpu_pct, health.lag_p99_ms, health.longest_stall_ms, health.throttled_us / _US_PER_MS),
+        *(health.clock_offset_ms, health.host_busy_pct, health.host_stolen_pct, health.host_waiting_pct),
     )
+    return WorkerRow(str(incarnation.worker), state, *found, *ledger)
 
 
 def _ledger(record: RunRecord) -> list[Row]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVICE", "Binned", "Bins", "Durations", "heat_row", "heat_rows", "step_for"]
 
-_MOST_BINS: Final = 600
+_MOST_BINS: Final = 300
+"""So that a report of twenty names has less than 300 kB, whatever its length."""
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _ROWS_PER_DECADE: Final = 10
 _SUMS: Final = ("n", "err")
@@ -37,19 +38,20 @@ _SUMS: Final = ("n", "err")
 class Durations(NamedTuple):
     """The columns of rollups that hold one kind of durations."""
 
+    sum_us: str
     min_us: str
     max_us: str
     bucket: str
     bucket_n: str
 
 
-RESPONSE: Final = Durations("rt_min_us", "rt_max_us", "bucket", "bucket_n")
-SERVICE: Final = Durations("service_min_us", "service_max_us", "service_bucket", "service_bucket_n")
+RESPONSE: Final = Durations("rt_sum_us", "rt_min_us", "rt_max_us", "bucket", "bucket_n")
+SERVICE: Final = Durations("service_sum_us", "service_min_us", "service_max_us", "service_bucket", "service_bucket_n")
 """These there are under the open model only."""
 
 
 def step_for(seconds: int) -> int:
-    """The length of a bin, s: the shortest that leaves at most 600 of them."""
+    """The length of a bin, s: the shortest that leaves at most 300 of them."""
     fitting = (step for step in _STEPS_S if seconds <= step * _MOST_BINS)
     return next(fitting, -(-seconds // _MOST_BINS))
 
@@ -64,9 +66,10 @@ class Bins:
 
 
 class Binned:
-    """``sums`` and extremes have shape (1 + groups, bins): row 0 is all requests, row 1 + g the g-th group.
+    """``sums``, ``sum_us`` of durations and extremes have shape (1 + groups, bins).
 
-    ``groups`` maps each request name to its group. Percentiles are ``of`` response times, or of service times.
+    Row 0 is all requests, row 1 + g the g-th group. ``groups`` maps each request name to its group. Durations are
+    ``of`` response times, or of service times.
     """
 
     def __init__(self, groups: Mapping[RequestName, int], bins: Bins, *, of: Durations = RESPONSE) -> None:
@@ -77,6 +80,7 @@ class Binned:
         self.sums = {name: np.zeros(shape, np.int64) for name in _SUMS}
         self.low_us = np.full(shape, np.iinfo(np.int64).max)
         self.high_us = np.zeros(shape, np.int64)
+        self.sum_us = np.zeros(shape, np.int64)
         self._keys: list[NDArray[np.int64]] = []
         self._counts: list[NDArray[np.int64]] = []
 
@@ -97,6 +101,13 @@ class Binned:
                 bucket = buckets[int(cumulative.searchsorted(nearest_rank(percent, n)))]
                 middle = sum(bucket_bounds(int(bucket))) / 2
                 values[at] = float(min(max(middle, self.low_us[row, at]), self.high_us[row, at])) / 1000
+        return found
+
+    def means_ms(self, row: int) -> list[float | None]:
+        """The mean in every bin, exact; None in a bin without a request that has a duration."""
+        found: list[float | None] = [None] * self.bins.count
+        for at, _, counts in self._histograms(row):
+            found[at] = float(self.sum_us[row, at]) / int(counts.sum()) / 1000
         return found
 
     def heat(self) -> list[list[int]]:
@@ -131,6 +142,7 @@ class Binned:
     def _add_sums(self, batch: Any, row: NDArray[np.int64], at: NDArray[np.int64]) -> None:
         for name, sums in self.sums.items():
             np.add.at(sums, (row, at), np.asarray(batch.column(name)))
+        np.add.at(self.sum_us, (row, at), np.asarray(batch.column(self._of.sum_us)))
         np.minimum.at(self.low_us, (row, at), np.asarray(batch.column(self._of.min_us)))
         np.maximum.at(self.high_us, (row, at), np.asarray(batch.column(self._of.max_us)))
 

@@ -38,8 +38,12 @@ __all__ = [
     "LATENCY_PERCENTS",
     "LIMIT",
     "MARKED",
+    "MEAN",
     "MOST_SERIES",
+    "OF_RUN",
+    "OF_WINDOW",
     "OTHER_CONTAINERS",
+    "OTHER_ERRORS",
     "OTHER_NAMES",
     "SERVICE_P95",
     "SERVICE_TIMES",
@@ -58,8 +62,9 @@ __all__ = [
 MOST_SERIES: Final = 20
 """How many series a chart may have; all further names or containers share one."""
 OTHER_NAMES: Final = "other names"
+OTHER_ERRORS: Final = "other errors"
 OTHER_CONTAINERS: Final = "other containers"
-TARGET_USERS: Final = "target"
+TARGET_USERS: Final = "users wanted"
 """The series of the number of users that was asked for."""
 LIMIT: Final = "limit"
 """A series with this label is drawn as a dashed line."""
@@ -68,12 +73,21 @@ LATENCY_PERCENTS: Final[Mapping[str, float]] = {"p50": 50.0, "p90": 90.0, "p95":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartSpec:
-    """One chart. ``unit`` is that of its vertical axis; a ``wide`` one takes the whole width of the page."""
+    """One chart. ``unit`` is that of its vertical axis; a ``wide`` one takes the whole width of the page.
+
+    ``beside``: the series that it also draws, in ``beside_unit``, by an axis on the right. One that is ``logarithmic``
+    has a switch for the scale of its axis. Many runs have nothing for one that is ``optional``: a live page shows it
+    once there is something, and keeps room for all others from the start: nothing moves when they are drawn.
+    """
 
     id: str
     title: str
     unit: str
     wide: bool = False
+    beside: str = ""
+    beside_unit: str = ""
+    logarithmic: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +116,31 @@ SERVICE_TIMES: Final = "all requests, service times"
 """Label of the row of all requests by service time, which there is under the open model."""
 SERVICE_P95: Final = "service p95"
 """Label of the 95th percentile of service times, which there is under the open model."""
+MEAN: Final = "mean"
+OF_WINDOW: Final = "window"
+OF_RUN: Final = "whole run"
+"""Of what a figure is, in as few words as a tile has room for."""
 CHARTS: Final = (
-    ChartSpec(id="users", title="Users", unit="users"),
-    ChartSpec(id="rate", title="Requests per second", unit="1/s"),
-    ChartSpec(id="latency", title="Latency", unit="ms"),
-    ChartSpec(id="failures", title="Failed requests", unit="%"),
+    ChartSpec(
+        id="rate", title="Requests per second, and users", unit="1/s", wide=True, beside="users", beside_unit="users"
+    ),
+    ChartSpec(id="latency", title="Latency", unit="ms", wide=True, logarithmic=True),
+    ChartSpec(id="cpu", title="CPU of the target", unit="cores", wide=True, optional=True),
+    ChartSpec(id="memory", title="Memory of the target", unit="MiB", wide=True, optional=True),
+    ChartSpec(id="failures", title="Failed requests", unit="%", wide=True),
+    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True, optional=True),
     ChartSpec(id="heat", title="Latency heatmap", unit="ms", wide=True),
     ChartSpec(id="names_rate", title="Requests per second by name", unit="1/s"),
-    ChartSpec(id="names_p95", title="p95 by name", unit="ms"),
-    ChartSpec(id="cpu", title="CPU of the target", unit="cores"),
-    ChartSpec(id="memory", title="Memory of the target", unit="MiB"),
-    ChartSpec(id="throttled", title="CPU throttling of the target", unit="%"),
+    ChartSpec(id="names_p95", title="p95 by name", unit="ms", logarithmic=True),
+    ChartSpec(id="throttled", title="CPU throttling of the target", unit="%", optional=True),
 )
+"""All wide ones share one time axis from edge to edge, so what happens at one moment stands in one line."""
 _FIGURES: Final = (
     Column("requests", "count"),
     Column("failures", "count"),
     Column("failed", "percent"),
     Column("req/s", "number"),
-    Column("mean ms", "number"),
-    Column("p50 ms", "number"),
-    Column("p95 ms", "number"),
-    Column("p99 ms", "number"),
-    Column("max ms", "number"),
+    *(Column(f"{title} ms", "number") for title in (MEAN, "p50", "p90", "p95", "p99", "p99.9", "max")),
     Column(f"{SERVICE_P95} ms", "number", optional=True),
 )
 TABLES: Final = (
@@ -132,9 +149,12 @@ TABLES: Final = (
         title="Objectives",
         columns=(
             Column("objective"),
-            Column("measured", "number"),
-            Column("unit"),
             Column("result"),
+            Column("measured", "number"),
+            Column("limit", "number"),
+            Column("unit"),
+            Column("margin", "margin", optional=True),
+            Column("99 % interval", optional=True),
             Column("reason", "long"),
         ),
         empty="No objective was given.",
@@ -151,7 +171,27 @@ TABLES: Final = (
         empty="No baseline was given.",
     ),
     TableSpec(
+        id="window",
+        title="Requests, window",
+        columns=(Column("request"), *_FIGURES),
+        empty="No request ended in the window.",
+    ),
+    TableSpec(
         id="names", title="Requests, whole run", columns=(Column("request"), *_FIGURES), empty="No request was sent."
+    ),
+    TableSpec(
+        id="slowest",
+        title="Slowest requests, whole run",
+        columns=(
+            Column("request"),
+            Column("response time, ms", "number"),
+            Column("began at", "elapsed"),
+            Column("status", "text"),
+            Column("size", "bytes"),
+            Column("worker"),
+            Column("error", "long"),
+        ),
+        empty="No request has a response time.",
     ),
     TableSpec(
         id="errors",

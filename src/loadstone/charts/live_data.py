@@ -14,7 +14,9 @@ from loadstone.charts.binned import heat_rows
 from loadstone.charts.catalogue import (
     LATENCY_PERCENTS,
     MARKED,
+    MEAN,
     MOST_SERIES,
+    OF_RUN,
     OTHER_NAMES,
     SERVICE_P95,
     SERVICE_TIMES,
@@ -22,14 +24,16 @@ from loadstone.charts.catalogue import (
     event_name,
     event_words,
 )
+from loadstone.charts.folding import folded_tables
+from loadstone.charts.objective_rows import live_objective
 from loadstone.charts.page_data import (
+    NO_HEALTH,
     EventMark,
     EventRow,
     LedgerRow,
     LiveHead,
     LiveTables,
     NameRow,
-    ObjectiveRow,
     PhaseState,
     Point,
     Tile,
@@ -38,7 +42,6 @@ from loadstone.charts.page_data import (
 )
 from loadstone.charts.usage_series import usage_point
 from loadstone.domain.live import container_label
-from loadstone.domain.objective import Outcome
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.rollup import Rollup, merged
 from loadstone.domain.time import NS_PER_S
@@ -48,22 +51,25 @@ if TYPE_CHECKING:
 
     from loadstone.archive.run_state import IncarnationState, RunState
     from loadstone.domain.ledger import IncarnationLedger
-    from loadstone.domain.live import LiveLedger, LiveObjective, LiveSnapshot, LiveUsage, Trouble
+    from loadstone.domain.live import LiveLedger, LiveSnapshot, LiveUsage, Trouble
     from loadstone.domain.usage_tick import Usage
 
 __all__ = ["KEPT_S", "LivePoints", "live_head"]
 
 _SILENT_S: Final = 3.0
 _THOUSAND: Final = 1000
+_PERCENTS: Final = (50, 90, 95, 99, 99.9)
+_NOW: Final = "now"
+_RECENT: Final = "last 10 s"
 KEPT_S: Final = 1800
 """Seconds that a live page shows."""
-_NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
 
 
 def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
     """What a live page shows beside its charts. ``begin``: the second since 1970 that is 0:00."""
     started = datetime.fromtimestamp((live.started_ns or live.now_ns) // NS_PER_S, UTC)
     marks = _marks(state, begin)
+    workers = [_worker(incarnation, live.now_ns) for incarnation in state.incarnations.values()]
     return LiveHead(
         run=live.run,
         state=PhaseState(phase=live.phase, about=_about(live, state)),
@@ -73,23 +79,21 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         notes=_notes(live, state),
         troubles=[_trouble(each, live.now_ns) for each in live.troubles],
         tables=LiveTables(
-            objectives=[_objective(each) for each in live.objectives],
+            objectives=[live_objective(each) for each in live.objectives],
             names=_names(state, live),
             usage_now=[_usage(each) for each in live.usage],
-            workers=[_worker(incarnation, live.now_ns) for incarnation in state.incarnations.values()],
+            workers=workers,
             ledger=[_ledger(live.ledger, state, live.now_ns)] if live.ledger else [],
             events=[EventRow(mark.t, mark.kind, mark.text) for mark in marks],
         ),
+        folded=folded_tables(workers, live.objectives),
     )
 
 
 def _about(live: LiveSnapshot, state: RunState) -> str:
     minutes, seconds = divmod(int(_measured_s(live, state)), 60)
     host = live.host or "its target"
-    return (
-        f"Running for {minutes}:{seconds:02d} against {host}. "
-        "Objectives cover the newest minute; everything else is current."
-    )
+    return f"Running for {minutes}:{seconds:02d} against {host}. Objectives cover the newest minute."
 
 
 def _measured_s(live: LiveSnapshot, state: RunState) -> float:
@@ -111,26 +115,32 @@ def _marks(state: RunState, begin: int) -> list[EventMark]:
 
 def _tiles(live: LiveSnapshot) -> list[Tile]:
     latencies = {"p50 ms": live.p50_ms, "p95 ms": live.p95_ms, "p99 ms": live.p99_ms}
+    requests = live.ledger.produced if live.ledger else live.requests
     return [
-        Tile(title="users", kind="count", value=live.users, of=str(live.target_users)),
-        Tile(title="requests/s", kind="number", value=live.rps),
-        Tile(title="failed", kind="percent", value=100 * live.failure_share),
-        *(Tile(title=title, kind="number", value=value if live.rps else None) for title, value in latencies.items()),
+        Tile(title="users", kind="count", value=live.users, of=str(live.target_users), scope=_NOW),
+        Tile(title="requests/s", kind="number", value=live.rps, scope=_RECENT),
+        Tile(title="failed", kind="percent", value=100 * live.failure_share, scope=_RECENT),
+        *(
+            Tile(title=title, kind="number", value=value if live.rps else None, scope=_RECENT)
+            for title, value in latencies.items()
+        ),
         *_open_tiles(live),
-        Tile(title="requests", kind="count", value=live.ledger.produced if live.ledger else live.requests),
-        Tile(title="workers", kind="count", value=live.workers),
+        Tile(title="requests", kind="count", value=requests, scope=OF_RUN),
+        Tile(title="workers", kind="count", value=live.workers, scope=_NOW),
     ]
 
 
 def _open_tiles(live: LiveSnapshot) -> list[Tile]:
     """What there is to tell under the open model only."""
-    if live.arrivals is None:
+    arrivals = live.arrivals
+    if arrivals is None:
         return []
+    service_p95_ms, planned = live.service_p95_ms if live.rps else None, f"{arrivals.planned:,}"
     return [
-        Tile(title="service p95 ms", kind="number", value=live.service_p95_ms if live.rps else None),
-        Tile(title="arrivals/s", kind="number", value=live.sent_rps, of=_rate(live.planned_rps)),
-        Tile(title="arrivals not sent", kind="count", value=live.arrivals.not_sent, of=f"{live.arrivals.planned:,}"),
-        Tile(title="lateness p99 ms", kind="number", value=live.lateness_p99_ms),
+        Tile(title="service p95 ms", kind="number", value=service_p95_ms, scope=_RECENT),
+        Tile(title="arrivals/s", kind="number", value=live.sent_rps, of=_rate(live.planned_rps), scope=_RECENT),
+        Tile(title="arrivals not sent", kind="count", value=arrivals.not_sent, of=planned, scope=OF_RUN),
+        Tile(title="lateness p99 ms", kind="number", value=live.lateness_p99_ms, scope=_RECENT),
     ]
 
 
@@ -156,17 +166,12 @@ def _trouble(trouble: Trouble, now_ns: int) -> str:
     return f"{trouble.part}: {text} " + (f"(for {since_s} s)" if since_s else "(just now)")
 
 
-def _objective(objective: LiveObjective) -> ObjectiveRow:
-    result = Outcome.of(objective.ok)
-    return ObjectiveRow(objective.text, objective.value, objective.unit, result, objective.reason)
-
-
 def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
     seconds = max(1.0, _measured_s(live, state))
     is_open = live.arrivals is not None
 
     def row(label: str, rollup: Rollup) -> NameRow:
-        values_us = (rollup.mean_us, *rollup.percentiles_us((50, 95, 99)), rollup.rt_max_us)
+        values_us = (rollup.mean_us, *rollup.percentiles_us(_PERCENTS), rollup.rt_max_us)
         latencies = [us / 1000 if rollup.timed else None for us in values_us]
         latencies.append(rollup.by_service.percentile_us(95) / 1000 if is_open and rollup.timed else None)
         return NameRow(label, rollup.n, rollup.err, 100 * rollup.err_ratio, rollup.n / seconds, *latencies)
@@ -196,7 +201,7 @@ def _worker(incarnation: IncarnationState, now_ns: int) -> WorkerRow:
     unknown = ledger.unknown(now_ns) if ledger.is_lost else None  # what a running worker holds is not lost
     numbers = (ledger.produced, ledger.stored, ledger.dropped, unknown)
     if newest is None:
-        return WorkerRow(str(ledger.worker), _worker_state(ledger), *_NO_HEALTH, *numbers)
+        return WorkerRow(str(ledger.worker), _worker_state(ledger), *NO_HEALTH, *numbers)
     lag_us = percentile_of(newest.loop_lag_us, 99)
     health = (
         newest.cpu_pct,
@@ -315,6 +320,6 @@ class LivePoints:
 
 
 def _latency(rollup: Rollup, *, open_model: bool) -> dict[str, float]:
-    values_us = (*rollup.percentiles_us(LATENCY_PERCENTS.values()), rollup.rt_max_us)
-    times = {name: us / 1000 for name, us in zip((*LATENCY_PERCENTS, "max"), values_us, strict=True)}
+    values_us = (rollup.mean_us, *rollup.percentiles_us(LATENCY_PERCENTS.values()), rollup.rt_max_us)
+    times = {name: us / 1000 for name, us in zip((MEAN, *LATENCY_PERCENTS, "max"), values_us, strict=True)}
     return {**times, SERVICE_P95: rollup.by_service.percentile_us(95) / 1000} if open_model else times

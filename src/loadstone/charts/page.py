@@ -48,9 +48,7 @@ _PAGE: Final = (
     + """<body>
 <main id="page"><noscript>{without_script}</noscript></main>
 <script type="application/json" id="data">{data}</script>
-<script>{library}</script>
-<script>{charts}</script>
-<script>{script}</script>
+{scripts}
 </body>
 </html>
 """
@@ -65,7 +63,7 @@ _STILL: Final = (
 )
 _REST: Final = "img-src data:; base-uri 'none'; form-action 'none'"
 """The end of every policy."""
-_SCRIPTS: Final = ("uplot.js", "charts.js", "page.js")
+_SCRIPTS: Final = ("uplot.js", "zoom.js", "charts.js", "parts.js", "summary.js", "page.js")
 
 
 class _LivePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,16 +112,13 @@ def _write(path: Path, text: bytes) -> None:
 
 
 def _page(page: ReportPage | _LivePage, *, title: str, without_script: str) -> str:
-    library, charts, script = (_static(name) for name in _SCRIPTS)
     return _PAGE.format(
         policy=_policy(connect="'self'" if page.mode == "live" else "'none'"),
         title=html.escape(title),
         style=_static("uplot.css") + _static("page.css"),
         without_script=html.escape(without_script),
         data=_json(page),
-        library=library,
-        charts=charts,
-        script=script,
+        scripts="\n".join(f"<script>{_static(name)}</script>" for name in _SCRIPTS),
     )
 
 

@@ -6,13 +6,14 @@ A live page's messages have the same shape, but send the values of charts second
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from loadstone.charts.catalogue import Catalogue  # noqa: TC001  (msgspec may need the type)
 
 __all__ = [
+    "NO_HEALTH",
     "Cell",
     "EventMark",
     "EventRow",
@@ -45,12 +46,16 @@ Series: TypeAlias = dict[str, list[float | None]]
 
 
 class Tile(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One figure at the top of the page; ``kind`` is that of a `Column`, ``of`` what the value is a part of."""
+    """One figure at the top of the page; ``kind`` is that of a `Column`, ``of`` what the value is a part of.
+
+    ``scope`` says in a word or two of which part of the run it is.
+    """
 
     title: str
     kind: str
     value: float | None
     of: str | None = None
+    scope: str = ""
 
 
 class EventMark(Struct, frozen=True, kw_only=True):
@@ -92,6 +97,7 @@ class ReportCharts(Struct, frozen=True, kw_only=True):
     rate: Series
     latency: Series
     failures: Series
+    errors: Series
     heat: Heat
     names_rate: Series
     names_p95: Series
@@ -101,14 +107,16 @@ class ReportCharts(Struct, frozen=True, kw_only=True):
 
 
 class ReportTables(Struct, frozen=True, kw_only=True):
-    """The rows of every table that a report has, by its id in the catalogue."""
+    """The rows of every table that a report has, by its id in the catalogue; None for one that is left out."""
 
-    objectives: list[Row]
+    objectives: list[ObjectiveRow]
     baseline: list[Row]
+    window: list[Row] | None
     names: list[Row]
+    slowest: list[Row] | None
     errors: list[Row]
     usage: list[Row]
-    workers: list[Row]
+    workers: list[WorkerRow]
     ledger: list[Row]
     events: list[Row]
 
@@ -118,7 +126,7 @@ class ReportPage(Struct, frozen=True, kw_only=True):
 
     ``t``: the beginnings of the bins, in seconds after ``begin`` (seconds since 1970), each ``step_s`` long.
     ``notes``: what a reader of the tiles has to know. ``baseline``: id of the run that the table of that name compares
-    with. ``identity``: title and text pairs.
+    with. ``identity``: title and text pairs. ``folded``: ids of tables that are closed until a reader opens them.
     """
 
     mode: Literal["report"] = "report"
@@ -137,6 +145,7 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     tables: ReportTables
     identity: list[tuple[str, str]]
     baseline: str
+    folded: list[str]
 
 
 Point: TypeAlias = dict[str, Mapping[str, float | None] | list[int]]
@@ -153,12 +162,15 @@ class PhaseState(Struct, frozen=True, kw_only=True):
 
 
 class ObjectiveRow(Struct, frozen=True, array_like=True):
-    """An objective and how it stands."""
+    """An objective and how it stands; ``margin_pct`` as in `loadstone.domain.objective.margin_pct`."""
 
     text: str
-    value: float | None
-    unit: str
     result: str
+    value: float | None
+    limit: float
+    unit: str
+    margin_pct: float | None
+    interval: str | None
     reason: str
 
 
@@ -175,8 +187,10 @@ class NameRow(Struct, frozen=True, array_like=True):
     rps: float
     mean_ms: float | None
     p50_ms: float | None
+    p90_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    p999_ms: float | None
     max_ms: float | None
     service_p95_ms: float | None
 
@@ -212,6 +226,10 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     unknown: int | None
 
 
+NO_HEALTH: Final = (None, None, None, None, None, None, None, None)
+"""The columns of a worker that has not told about its health."""
+
+
 class LedgerRow(Struct, frozen=True, array_like=True):
     """The ledger of one sink."""
 
@@ -245,7 +263,8 @@ class LiveTables(Struct, frozen=True, kw_only=True):
 class LiveHead(Struct, frozen=True, kw_only=True):
     """Everything on the live page but its points.
 
-    ``links``: text and address. ``troubles``: what is wrong with the platform now, a sentence each.
+    ``links``: text and address. ``folded``: as in `ReportPage`. ``troubles``: what is wrong with the platform now, a
+    sentence each.
     """
 
     run: str
@@ -259,6 +278,7 @@ class LiveHead(Struct, frozen=True, kw_only=True):
     tables: LiveTables
     identity: list[str] = []
     links: list[tuple[str, str]] = []
+    folded: list[str] = []
 
 
 class LiveMessage(LiveHead, frozen=True, kw_only=True):

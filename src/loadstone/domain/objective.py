@@ -21,6 +21,7 @@ import operator
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,7 @@ __all__ = [
     "Objective",
     "ObjectiveResult",
     "Outcome",
+    "margin_pct",
     "number_text",
     "parse_objective",
     "parse_objectives",
@@ -241,6 +243,17 @@ def _no_such_name(name: str, facts: RunFacts) -> str:
     return f"no request named {name!r} in the window (there are: {', '.join(known[:_SHOWN]) or 'none'})"
 
 
+def margin_pct(operator: str, limit: float, value: float | None) -> float | None:
+    """How far a value is on the good side of its limit, in percent of the limit; negative where it misses the limit.
+
+    None without a value, of a limit of zero, and of one that has to be met exactly.
+    """
+    if value is None or not limit or operator == "==":
+        return None
+    above = _ALL * (value - limit) / limit
+    return above if operator.startswith(">") else -above
+
+
 def number_text(value: float, unlike: float | None = None) -> str:
     """A number for people: at most three decimals, or as many as it takes to look different from ``unlike``."""
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3  # noqa: PLR2004
@@ -266,6 +279,7 @@ def parse_objectives(lines: Iterable[str]) -> tuple[Objective, ...]:
     return tuple(found.values())
 
 
+@lru_cache(maxsize=256)  # a collector judges the same few objectives every second
 def parse_objective(text: str) -> Objective:
     """The objective in one line. Raises `UsageError` that names the text, what is wrong, and what is allowed."""
     shape = _SHAPE.fullmatch(text)

@@ -1,7 +1,7 @@
 """Compare two runs: which figures differ, how surely, and whether the change is within its objectives.
 
 Percentiles and rates are those of the whole seconds of each run's window. A figure differs when the confidence interval
-of its change (`loadstone.gate.bootstrap.CONFIDENCE`) does not contain zero. An objective is held when the whole
+of its change (`loadstone.domain.bootstrap.CONFIDENCE`) does not contain zero. An objective is held when the whole
 interval is within its limit, missed when the whole interval is outside, and undecided otherwise: the runs were then too
 short or too noisy to tell, and the verdict is *inconclusive*.
 """
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from loadstone.archive.seconds import read_seconds
+from loadstone.domain.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
 from loadstone.domain.objective import number_text
+from loadstone.domain.run_seconds import ALL
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ExitCode, UsageError
-from loadstone.gate.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
-from loadstone.gate.seconds import ALL, read_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from loadstone.archive.closed_run import ClosedRun
     from loadstone.archive.run_record import RunRecord
     from loadstone.domain.request_name import RequestName
+    from loadstone.domain.run_seconds import RunSeconds
     from loadstone.gate.change import ChangeObjective
-    from loadstone.gate.seconds import RunSeconds
 
 __all__ = [
     "METRICS",

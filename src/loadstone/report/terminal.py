@@ -12,12 +12,12 @@ from rich.text import Text
 
 from loadstone.archive.closed_run import ClosedRun, list_runs
 from loadstone.archive.figure_notes import arrivals_text, in_flight_text, influx_notes, model_text, rate_text
+from loadstone.domain.bootstrap import CONFIDENCE
 from loadstone.domain.objective import Outcome, number_text
+from loadstone.domain.run_seconds import ALL
 from loadstone.domain.time import NS_PER_S, parse_iso_ns
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
 from loadstone.errors import ArchiveError
-from loadstone.gate.bootstrap import CONFIDENCE
-from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import CHANGE_HEADER, change_row
 from loadstone.report.console import make_console
 from loadstone.report.tables import Row, fitting_table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from loadstone.gate.bootstrap import Resampled
+from loadstone.domain.bootstrap import Resampled
+from loadstone.domain.run_seconds import ALL
 from loadstone.gate.compare import METRICS, change_of
-from loadstone.gate.seconds import ALL
 from support.run_pairs import pair
 
 TRIALS = 400

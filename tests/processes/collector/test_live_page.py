@@ -19,6 +19,7 @@ from loadstone.collector.live.board import FILES, LiveBoard
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.event import Event, ExceptionRaised
+from loadstone.domain.objective import Outcome
 from support.closed_runs import HOSTILE, MadeRun
 from support.processes import free_port
 from support.run_files import flip
@@ -137,6 +138,20 @@ def test_a_closed_run_shows_its_verdict_and_links_that_work(tmp_path: Path):
         assert client.get("/" + links["report.html"]).status_code == 404
 
 
+def test_a_closed_run_shows_its_objectives_as_they_were_judged_and_no_longer_those_of_the_newest_minute(tmp_path: Path):
+    record = ClosedRun.open(MadeRun(run=RUN).close(tmp_path)).record
+    early = state_after(20)
+    with served(tmp_path) as (board, client):
+        show(board, early)
+        _, before = next_message(client)
+        board.close(snapshot(RUN, early, now_ns=START), early, record)
+        _, after = next_message(client)
+    assert [row[2] for row in before["tables"]["objectives"]] != [each.value for each in record.objectives]
+    assert [(row[0], row[1], row[2], row[3], row[7]) for row in after["tables"]["objectives"]] == [
+        (each.text, Outcome.of(each.ok), each.value, each.limit, each.reason) for each in record.objectives
+    ]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -203,7 +218,7 @@ def test_objectives_show_how_they_stand_now(tmp_path: Path):
     with served(tmp_path) as (board, client):
         show(board, state_after(objectives=["p95<1ms", "failures<=50%", "nonsense"]))
         rows = client.get("/state").json()["tables"]["objectives"]
-    assert [(row[0], row[3]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
+    assert [(row[0], row[1]) for row in rows] == [("p95<1ms", "missed"), ("failures<=50%", "held")]
 
 
 def test_an_objective_of_usage_is_not_said_to_lack_the_usage_that_is_shown():

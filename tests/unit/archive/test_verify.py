@@ -39,7 +39,7 @@ USED_BY: Final = {
     "export usage": ("run.json", "usage.parquet"),
     "export stats": ("run.json",),
     "compare": ("run.json", "rollups.parquet"),
-    "report": ("run.json", "rollups.parquet", "usage.parquet", "events.jsonl", "failures.csv"),
+    "report": ("run.json", "requests.parquet", "rollups.parquet", "usage.parquet", "events.jsonl", "failures.csv"),
 }
 """The files that each verb reads."""
 FLIPS_IN_EACH: Final = 12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadstone.capacity.steady import settled_after, still_grows
-from loadstone.gate.seconds import RunSeconds
+from loadstone.domain.run_seconds import RunSeconds
 
 
 def seconds_with_means(means_us: np.ndarray) -> RunSeconds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -10,9 +10,11 @@ import pytest
 from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.archive.run_state import RunState
+from loadstone.charts.folding import folded_tables
 from loadstone.charts.live_data import LivePoints, live_head
+from loadstone.charts.page_data import WorkerRow
 from loadstone.collector.live.snapshot import snapshot
-from loadstone.domain.live import Trouble
+from loadstone.domain.live import LiveObjective, Trouble
 from support.closed_runs import MadeRun
 from support.run_maker import SECOND, START, write_journal
 
@@ -111,3 +113,55 @@ def test_what_is_in_trouble_stands_on_the_page_with_its_age():
     )
     shown = live_head(msgspec.structs.replace(live, troubles=troubles), state, begin=START // SECOND)
     assert shown.troubles == ["archive: No space left. Free some (for 20 s)", "InfluxDB: 401 (just now)"]
+
+
+def test_every_tile_of_a_live_page_says_of_what_it_is():
+    shown = head(MadeRun(run="r").entries()[:-STOP_AND_FINAL], 20.5)
+    scopes = {tile.title: tile.scope for tile in shown.tiles}
+    assert scopes["requests"] == "whole run"
+    assert scopes["users"] == scopes["workers"] == "now"
+    assert {scopes[title] for title in ("requests/s", "failed", "p50 ms", "p95 ms", "p99 ms")} == {"last 10 s"}
+
+
+def test_an_objective_on_a_live_page_has_its_limit_and_margin():
+    entries = MadeRun(run="r", objectives=["p95<100ms", "rps>=50", "cpu(target)<90%"]).entries()[:-STOP_AND_FINAL]
+    latency, rate, usage = head(entries, 20.5).tables.objectives
+    assert latency.value is not None
+    assert (latency.limit, latency.margin_pct) == (100, pytest.approx(100 - latency.value))
+    assert (rate.limit, rate.margin_pct) == (50, pytest.approx(-20, abs=1))
+    assert (usage.limit, usage.value, usage.margin_pct) == (90, None, None)
+
+
+def test_a_live_point_has_the_mean_of_its_second():
+    state, points = RunState(), LivePoints()
+    for entry in MadeRun(run="r").entries():
+        state.apply(entry)
+    points.update(state)
+    second = START // SECOND + 10
+    rollups = state.open_seconds[second].values()
+    expected = sum(each.rt_sum_us for each in rollups) / sum(each.n for each in rollups) / 1000
+    assert points.since(0)[10][1]["latency"]["mean"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "folded"),
+    [
+        ({}, True),
+        ({"state": "running"}, True),
+        ({"state": "lost"}, False),
+        ({"state": "no longer heard from"}, False),
+        ({"dropped": 1}, False),
+        ({"unknown": 7}, False),
+        ({"cpu_pct": 96.0}, False),
+        ({"host_busy_pct": 96.0}, False),
+        ({"lag_p99_ms": 24.0}, True),
+        ({"lag_p99_ms": 26.0}, False),
+        ({"longest_stall_ms": 1000.0}, False),
+    ],
+    ids=str,
+)
+def test_workers_are_folded_while_all_is_well_with_them(change: dict[str, Any], folded: bool):
+    well = WorkerRow("0", "ended", 50.0, 3.0, 120.0, 0.0, 0.1, 40.0, 0.0, 0.0, 10, 10, 0, 0)
+    objectives = [LiveObjective(text="p95<500ms", value=None, unit="ms", ok=None, reason="")]
+    shown = folded_tables([well, msgspec.structs.replace(well, **change)], objectives)
+    assert shown == (["workers"] if folded else [])

@@ -12,7 +12,7 @@ import pytest
 from loadstone.charts.catalogue import TABLES
 from loadstone.charts.page import live_page, write_report
 from loadstone.cli.main import main
-from support.closed_runs import HOSTILE, MadeRun, names
+from support.closed_runs import HOSTILE, MadeRun, closed, names
 from support.run_maker import START
 
 if TYPE_CHECKING:
@@ -61,6 +61,89 @@ def test_bins_of_a_long_run_merge_histograms_instead_of_averaging(tmp_path: Path
     assert data["charts"]["latency"]["p50"][0] == pytest.approx(sorted(first)[4] / 1000, rel=0.004)
 
 
+def test_the_mean_of_a_second_is_that_of_its_requests(tmp_path: Path):
+    folder, _, data = report(tmp_path)
+    rows = pq.read_table(folder.rollups).to_pylist()
+    first = [row for row in rows if row["second"] == rows[0]["second"]]
+    expected = sum(row["rt_sum_us"] for row in first) / sum(row["n"] for row in first) / 1000
+    assert data["charts"]["latency"]["mean"][0] == pytest.approx(expected)
+
+
+FIGURES = {
+    "requests": "requests",
+    "failures": "failures",
+    "failed": "failures_pct",
+    "req/s": "rps",
+    **{f"{name} ms": f"{name}_ms" for name in ("mean", "p50", "p90", "p95", "p99", "max")},
+    "p99.9 ms": "p999_ms",
+}
+"""Titles of columns, and the figure of run.json that stands in each."""
+
+
+@pytest.mark.parametrize(("table", "part"), [("window", "window"), ("names", "run")])
+def test_tables_of_window_and_whole_run_show_the_figures_of_run_json(tmp_path: Path, table: str, part: str):
+    folder, _, data = report(tmp_path, identity={"warmup_s": 5.0})
+    summary = json.loads(folder.run_json.read_text())["summary"][part]
+    figures = {"all requests": summary["total"]}
+    figures |= {f"{each['method']} {each['name']}": each for each in summary["names"]}
+    shown = {row[0]: {title: row[column(title)] for title in FIGURES} for row in data["tables"][table]}
+    assert shown == {label: {title: of[key] for title, key in FIGURES.items()} for label, of in figures.items()}
+    assert shown["all requests"]["requests"] > 0
+
+
+def test_window_and_whole_run_differ_and_every_tile_says_of_which_it_is(tmp_path: Path):
+    folder, _, data = report(tmp_path, identity={"warmup_s": 5.0})
+    record = json.loads(folder.run_json.read_text())
+    tiles = {tile["title"]: tile for tile in data["tiles"]}
+    assert tiles["requests"]["value"] == record["summary"]["window"]["total"]["requests"]
+    assert tiles["requests"]["value"] < data["tables"]["names"][0][1] == record["requests"]
+    scopes = {tile["title"]: tile["scope"] for tile in data["tiles"]}
+    assert scopes.pop("most users") == "whole run"
+    assert set(scopes.values()) == {"window"}
+
+
+def test_without_a_window_tiles_are_of_the_whole_run_and_there_is_no_table_of_the_window(tmp_path: Path):
+    entries = [each for each in MadeRun().entries() if b"ramp_done" not in each.blob]
+    data = data_of(write_report(closed(tmp_path / "r", entries, 20)).read_text())
+    assert data["tables"]["window"] is None
+    assert {tile["scope"] for tile in data["tiles"]} == {"whole run"}
+    assert data["tiles"][0]["value"] == data["tables"]["names"][0][1] == 800
+
+
+def test_an_objective_has_value_limit_margin_and_interval(tmp_path: Path):
+    folder, _, data = report(tmp_path, seconds=60, objectives=["p95<100ms", "rps>=80", "failures<=0%", "failures<=5%"])
+    values = [each["value"] for each in json.loads(folder.run_json.read_text())["objectives"]]
+    latency, rate, none, failures = data["tables"]["objectives"]
+    assert latency[:5] == ["p95<100ms", "held", values[0], 100.0, "ms"]
+    assert latency[5] == pytest.approx(100 - values[0])
+    low, high = map(float, latency[6].split(" to "))
+    assert low < values[0] < high
+    assert (rate[1], rate[5]) == ("missed", pytest.approx(-50))
+    assert (none[1], none[5]) == ("missed", None)
+    assert (failures[1], failures[5]) == ("held", pytest.approx(100 * (5 - values[3]) / 5))
+
+
+def test_errors_over_time_count_every_failed_request_once(tmp_path: Path):
+    folder, _, data = report(tmp_path, failure_share=0.2)
+    errors = data["charts"]["errors"]
+    assert list(errors) == ["HTTP 503"]
+    assert errors["HTTP 503"] == data["charts"]["rate"]["failures"]
+    assert sum(errors["HTTP 503"]) == json.loads(folder.run_json.read_text())["failures"] > 0
+
+
+def test_a_run_without_failures_has_no_errors_over_time(tmp_path: Path):
+    assert report(tmp_path, failure_share=0.0)[2]["charts"]["errors"] == {}
+
+
+def test_the_slowest_requests_are_listed_with_when_they_began(tmp_path: Path):
+    folder, _, data = report(tmp_path)
+    rows = sorted(pq.read_table(folder.requests).to_pylist(), key=lambda row: -row["rt_us"])[:20]
+    shown = data["tables"]["slowest"]
+    assert [row[1] for row in shown] == [row["rt_us"] / 1000 for row in rows]
+    assert shown[0][2] == pytest.approx(rows[0]["start"].timestamp() - START / 1e9, abs=0.01)
+    assert shown[0][0] == f"{rows[0]['method']} {rows[0]['name']}"
+
+
 def test_the_heatmap_counts_every_request_once(tmp_path: Path):
     _, _, data = report(tmp_path)
     assert [sum(column[1::2]) for column in data["charts"]["heat"]["counts"]] == [40] * 20
@@ -101,7 +184,7 @@ def test_errors_show_the_time_of_day_at_which_they_were_first_and_last_seen(tmp_
 
 def test_hostile_names_and_errors_cannot_leave_the_data(tmp_path: Path):
     _, text, data = report(tmp_path, names=[("GET", HOSTILE), ("GET", "<!--")], error=BREAKOUT, failure_share=0.5)
-    assert text.count("</script>") == 4
+    assert text.count("</script>") == 7
     assert HOSTILE not in text
     assert BREAKOUT not in text
     assert data["tables"]["errors"][0][1] == BREAKOUT

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadstone.domain.objective import Outcome, number_text, parse_objective, parse_objectives
+from loadstone.domain.objective import Outcome, margin_pct, number_text, parse_objective, parse_objectives
 from loadstone.domain.request_name import RequestName
 from loadstone.errors import SettingsError, UsageError
 from support.fact_maker import facts, rollup_of, service
@@ -245,3 +245,20 @@ def test_a_value_just_beyond_its_limit_does_not_look_like_the_limit():
 
 def test_an_outcome_has_one_word():
     assert [Outcome.of(ok) for ok in (True, False, None)] == ["held", "missed", "undecided"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "limit", "value", "expected"),
+    [
+        ("<", 500, 400, 20),
+        ("<=", 500, 500, 0),
+        ("<", 500, 600, -20),
+        (">=", 100, 150, 50),
+        (">", 100, 90, -10),
+        ("<=", 0, 0, None),
+        ("==", 3, 3, None),
+        ("<", 500, None, None),
+    ],
+)
+def test_a_margin_is_how_far_a_value_is_on_the_good_side_of_its_limit(operator, limit, value, expected):
+    assert margin_pct(operator, limit, value) == (None if expected is None else pytest.approx(expected))

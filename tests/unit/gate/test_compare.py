@@ -14,11 +14,11 @@ from loadstone.archive.finalize.closing import close_run
 from loadstone.archive.folder import RunFolder
 from loadstone.cli.main import main
 from loadstone.domain.cut import CutRequest
+from loadstone.domain.run_seconds import ALL
 from loadstone.errors import SettingsError, UsageError
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import Comparison, compare_runs
 from loadstone.gate.files import junit_xml
-from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import report_of_comparison
 from support.closed_runs import HOSTILE, MadeRun
 from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples, write_journal

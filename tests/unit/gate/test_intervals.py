@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from loadstone.archive.closed_run import ClosedRun
+from loadstone.archive.seconds import read_seconds
+from loadstone.domain import bootstrap
+from loadstone.domain.bootstrap import Resampled, percentile_us, share_difference, wilson
 from loadstone.domain.request_name import RequestName
-from loadstone.gate import bootstrap
-from loadstone.gate.bootstrap import Resampled, percentile_us, share_difference, wilson
-from loadstone.gate.seconds import ALL, RunSeconds, read_seconds
+from loadstone.domain.run_seconds import ALL, RunSeconds
 from support.closed_runs import MadeRun
 
 if TYPE_CHECKING:

@@ -55,25 +55,65 @@ const Charts = (() => {
     font: "12px system-ui, sans-serif", ...extra,
   });
 
-  function options(spec, page, width, extra) {
+  const WHOLE_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800];
+
+  // Wide charts leave the same room on both sides, so that their time axes stand exactly below each other.
+  function sides(spec, host) {
+    const side = host.clientWidth < 500 ? 48 : 62;
+    return { side, padding: spec.wide ? [8, spec.beside ? 0 : side, 0, 0] : [8, 16, 0, 0] };
+  }
+
+  const fromZero = (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1];
+  const logarithmic = new Set();  // ids of the charts whose readers chose it
+  const decades = (_, low, high) => (high > 0 ? uPlot.rangeLog(Math.max(low, 1e-3), Math.max(high, 1e-3), 10, false) : [0.1, 10]);
+
+  function options(spec, page, host, extra) {
+    const { side, padding } = sides(spec, host);
     return {
-      width, height: spec.wide ? 240 : 220, cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
-      axes: [axis({ values: (_, ticks) => ticks.map(elapsed) }), axis({ size: 62, values: (_, ticks) => ticks.map(number) })],
-      hooks: { drawClear: [(u) => drawWindow(u, page)], draw: [(u) => drawEvents(u, page)] },
+      width: host.clientWidth, height: spec.id === "heat" ? 220 : spec.wide ? 180 : 220, padding,
+      cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
+      scales: { x: { time: false }, y: logarithmic.has(spec.id) ? { distr: 3, range: decades } : { range: fromZero }, beside: { range: fromZero } },
+      axes: [
+        axis({ size: 34, incrs: WHOLE_SECONDS, values: (_, ticks) => ticks.map(elapsed) }),
+        axis({ size: side, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))) }),
+        ...(spec.beside ? [axis({ side: 1, scale: "beside", size: side, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? number(tick) : "")) })] : []),
+      ],
       ...extra,
+      hooks: { drawClear: [(u) => drawWindow(u, page)], draw: [(u) => drawEvents(u, page)], ...extra.hooks, setScale: [Zoom.changed], destroy: [Zoom.forget] },
     };
   }
 
+  // What a legend says while nobody points at a moment: the newest values of a live page, nothing in a report.
+  function atRest(page, chart, at) {
+    if (page.mode === "report" || !chart) return null;
+    return chart.data[at].findLast((value) => value !== null && value !== undefined) ?? null;
+  }
+
+  const legendValue = (page, shown) => (chart, value, at, index) => {
+    const found = index === null ? atRest(page, chart, at) : value;
+    return found === null || found === undefined ? (index === null ? "" : "–") : shown(found);
+  };
+
+  const time = (page) => ({ label: "time", value: legendValue(page, elapsed) });
+
+  // The series of a chart as [label, values, scale], those of its right axis last.
+  function seriesOf(spec, page) {
+    const left = Object.entries(page.charts[spec.id] || {}).map(([label, values]) => [label, values, "y"]);
+    const right = spec.beside ? Object.entries(page.charts[spec.beside] || {}).map(([label, values]) => [label, values, "beside"]) : [];
+    return [...left, ...right];
+  }
+
+  const BAD = new Set([LIMIT, "failures", "failed"]);
+  const DASHED = new Set([LIMIT, "users wanted"]);
+
   function lines(spec, page, host) {
-    const series = page.charts[spec.id] || {}, labels = Object.keys(series);
-    const shown = labels.map((label, at) => ({
-      label, scale: "y", stroke: label === LIMIT ? colour("--bad") : seriesColour(at), width: 1.5,
-      dash: label === LIMIT ? [6, 4] : undefined, points: { show: page.t.length < 2 }, value: (_, value) => number(value),
+    const series = seriesOf(spec, page);
+    const shown = series.map(([label, , scale], at) => ({
+      label, scale, stroke: BAD.has(label) ? colour("--bad") : seriesColour(at), width: label === "mean" ? 2.5 : 1.5,
+      dash: DASHED.has(label) ? [6, 4] : undefined, points: { show: page.t.length < 2 }, value: legendValue(page, number),
     }));
-    const data = [page.t, ...labels.map((label) => series[label])];
-    const time = { label: "time", value: (_, value) => (value === null ? "–" : elapsed(value)) };
-    return new uPlot(options(spec, page, host.clientWidth, { series: [time, ...shown] }), data, host);
+    const data = [page.t, ...series.map(([, values]) => values)];
+    return new uPlot(options(spec, page, host, { series: [time(page), ...shown] }), data, host);
   }
 
   // Row r of the heatmap is 10^(r/10) to 10^((r+1)/10) microseconds; darker cells have more requests.
@@ -106,17 +146,17 @@ const Charts = (() => {
     const ticks = () => Array.from({ length: Math.ceil((high - low) / 5) + 1 }, (_, at) => (Math.ceil(low / 5) + at) * 5).filter((row) => row <= high);
     const extra = {
       series: [
-        { label: "time", value: (_, value) => (value === null ? "–" : elapsed(value)) },
-        { label: "requests", scale: "n", stroke: colour("--heat"), paths: () => null, points: { show: false }, value: (_, value) => number(value) },
+        time(page),
+        { label: "requests", scale: "n", stroke: colour("--heat"), paths: () => null, points: { show: false }, value: legendValue(page, number) },
       ],
       scales: { x: { time: false }, y: { range: () => (rows.length ? [low, high] : [0, 60]) }, n: { range: () => [0, 1] } },
       axes: [
         axis({ values: (_, values) => values.map(elapsed) }),
-        axis({ size: 62, scale: "y", splits: ticks, values: (_, values) => values.map((row) => number(+rowMs(row).toPrecision(2))) }),
+        axis({ size: sides(spec, host).side, scale: "y", splits: ticks, values: (_, values) => values.map((row) => number(+rowMs(row).toPrecision(2))) }),
       ],
       hooks: { draw: [(u) => drawHeat(u, page), (u) => drawEvents(u, page)] },
     };
-    return new uPlot(options(spec, page, host.clientWidth, extra), [page.t, counted], host);
+    return new uPlot(options(spec, page, host, extra), [page.t, counted], host);
   }
 
   // Legend entries hide and show their series, by mouse and by keyboard.
@@ -135,14 +175,15 @@ const Charts = (() => {
     }
   }
 
-  // The arrow keys move the cursor of all charts; Home and End move it to the edges.
+  // The arrow keys move the cursor of all charts, Home and End move it to the edges; + - 0 zoom (see zoom.js).
   function keys(chart, host, page) {
     host.onkeydown = (event) => {
-      if (event.target !== host) return;
+      if (event.target !== host || event.ctrlKey || event.metaKey || event.altKey) return;
       const last = page.t.length - 1, at = chart.cursor.idx ?? last;
       const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
-      if (to === undefined) return;
+      if (to === undefined && !Zoom.key(event.key, chart)) return;
       event.preventDefault();
+      if (to === undefined) return;
       const left = chart.valToPos(page.t[Math.max(0, Math.min(last, to))], "x");
       chart.setCursor({ left, top: chart.bbox.height / devicePixelRatio / 2 }, true, true);
     };
@@ -153,22 +194,25 @@ const Charts = (() => {
     const chart = (spec.id === "heat" ? heat : lines)(spec, page, host);
     reachable(host);
     keys(chart, host, page);
+    Zoom.follow(chart);
     return chart;
   }
 
   // Put new numbers into an existing chart, as a live page does each second; draw it anew when its series have changed.
   function update(chart, spec, page, host) {
-    const series = page.charts[spec.id] || {}, labels = Object.keys(series);
-    const same = spec.id !== "heat" && labels.length === chart.series.length - 1
-      && labels.every((label, at) => chart.series[at + 1].label === label);
+    const series = seriesOf(spec, page);
+    const same = spec.id !== "heat" && series.length === chart.series.length - 1
+      && series.every(([label], at) => chart.series[at + 1].label === label);
     if (!same) {
       chart.destroy();
       return draw(spec, page, host);
     }
-    chart.setData([page.t, ...labels.map((label) => series[label])]);
+    chart.setData([page.t, ...series.map(([, values]) => values)], !Zoom.range());
+    if (Zoom.range()) chart.redraw();
+    Zoom.follow(chart);
     keys(chart, host, page);
     return chart;
   }
 
-  return { draw, update, number, elapsed };
+  return { draw, update, number, elapsed, seriesOf, logarithmic };
 })();

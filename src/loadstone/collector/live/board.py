@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from loadstone.charts.live_data import LivePoints, live_head
-from loadstone.charts.page_data import LiveHead, LiveMessage, VerdictState
+from loadstone.charts.objective_rows import judged_objective
+from loadstone.charts.page_data import LiveHead, LiveMessage, ObjectiveRow, VerdictState
 from loadstone.domain.time import NS_PER_S
 from loadstone.host.clock import SYSTEM_CLOCK
 
@@ -34,6 +35,19 @@ FILES: Final[Mapping[str, str]] = {
 }
 """Files of a closed run that are served, and their types."""
 _EVERY_S: Final = 1.0
+
+
+class _Outcome(NamedTuple):
+    """What a page shows of a run that is closed, in place of how it stood at last."""
+
+    verdict: VerdictState
+    objectives: list[ObjectiveRow]
+
+    def put(self, head: LiveHead) -> LiveHead:
+        """The head of the run's page, with the outcome."""
+        tables = msgspec.structs.replace(head.tables, objectives=self.objectives)
+        links = [(name, f"runs/{head.run}/{name}") for name in FILES]
+        return msgspec.structs.replace(head, state=self.verdict, tables=tables, links=links)
 
 
 class LiveBoard:
@@ -73,14 +87,13 @@ class LiveBoard:
                 reasons=record.reasons,
                 notices=record.notices,
             )
-            self._set(live, state, verdict, [(name, f"runs/{live.run}/{name}") for name in FILES])
+            self._set(live, state, _Outcome(verdict, [*map(judged_objective, record.objectives)]))
 
     def _set(
         self,
         live: LiveSnapshot,
         state: RunState,
-        verdict: VerdictState | None = None,
-        links: list[tuple[str, str]] | None = None,
+        outcome: _Outcome | None = None,
     ) -> None:
         with self._lock:
             if live.run != self._run:
@@ -88,7 +101,7 @@ class LiveBoard:
             self._live = live
             self._points.update(state)
             head = live_head(live, state, begin=self._points.begin or live.now_ns // NS_PER_S)
-            self._head = msgspec.structs.replace(head, state=verdict or head.state, links=links or [])
+            self._head = outcome.put(head) if outcome else head
         if self._listener is not None:
             self._listener()
 

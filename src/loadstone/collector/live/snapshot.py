@@ -46,7 +46,7 @@ _AT_THE_END: Final = "judged at the end of the run"
 
 def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -> LiveSnapshot:
     """The newest state of a run; ``closing`` says that its files are being made."""
-    lifecycle, total, seconds = state.lifecycle, merged(state.totals.values()), _recent(state)
+    lifecycle, seconds = state.lifecycle, _recent(state)
     recent = merged(seconds.values())
     p50_us, p95_us, p99_us = recent.percentiles_us((50, 95, 99))
     arrivals = state.arrivals
@@ -64,8 +64,8 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         users=lifecycle.users,
         target_users=lifecycle.target_users,
         workers=lifecycle.workers,
-        requests=total.n,
-        failures=total.err,
+        requests=sum(rollup.n for rollup in state.totals.values()),
+        failures=sum(rollup.err for rollup in state.totals.values()),
         rps=recent.n / max(1, len(seconds)),
         failure_share=recent.err_ratio,
         p50_ms=p50_us / 1000,

@@ -1,14 +1,14 @@
-"""RunSeconds: the whole seconds of a run's window as arrays, from which a bootstrap resamples."""
+"""The whole seconds of a run's window, read from its archive."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from loadstone.domain.request_name import RequestName
+from loadstone.domain.run_seconds import ALL, RunSeconds
 from loadstone.domain.time import MS_PER_S, NS_PER_S
 from loadstone.errors import UnreadableRunError
 
@@ -17,36 +17,10 @@ if TYPE_CHECKING:
 
     from loadstone.archive.closed_run import ClosedRun
 
-__all__ = ["ALL", "RunSeconds", "read_seconds", "seconds_of_names"]
+__all__ = ["read_seconds", "seconds_of_names"]
 
-ALL: Final = RequestName("", "")
-"""Stands for all requests together."""
 _MOST_SECONDS: Final = 31 * 86_400
 _COLUMNS: Final = ("second", "method", "name", "n", "err", "rt_sum_us", "bucket", "bucket_n")
-
-
-@dataclass(frozen=True, slots=True)
-class RunSeconds:
-    """The seconds of one request name, or of `ALL`; seconds in which no request ended are included.
-
-    ``n``, ``err`` and ``rt_sum_us`` have shape (seconds,). ``counts`` has shape (seconds, len(buckets)): how many
-    requests fell into each of the histogram's ``buckets``, which ascend. Requests without a response time are in none.
-    """
-
-    n: NDArray[np.int64]
-    err: NDArray[np.int64]
-    rt_sum_us: NDArray[np.int64]
-    buckets: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.n)
-
-    @property
-    def timed(self) -> NDArray[np.int64]:
-        """How many requests have a response time, shape (seconds,)."""
-        timed: NDArray[np.int64] = self.counts.sum(axis=1)
-        return timed
 
 
 def read_seconds(run: ClosedRun) -> dict[RequestName, RunSeconds]:

@@ -9,7 +9,7 @@ the same two runs always give the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, exp, isfinite, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +21,9 @@ from loadstone.domain.quantile import nearest_rank, nearest_ranks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loadstone.gate.seconds import RunSeconds
+    from loadstone.domain.run_seconds import RunSeconds
 
-__all__ = ["CONFIDENCE", "Interval", "Resampled", "percentile_us", "relative", "share_difference", "wilson"]
+__all__ = ["CONFIDENCE", "Interval", "Resampled", "factor", "percentile_us", "relative", "share_difference", "wilson"]
 
 CONFIDENCE: Final = 0.99
 """The confidence level of every interval. A comparison looks at four latencies, a rate and a share; at 95 % each,
@@ -102,6 +102,21 @@ def relative(base: NDArray[np.float64], run: NDArray[np.float64], seconds: int) 
     low, middle, high = np.percentile(ratios, (tail, 50, 100 - tail))
     wider = _widening(seconds / _block_length(seconds))
     return Interval(float(middle - wider * (middle - low)), float(middle + wider * (high - middle)))
+
+
+def factor(whole: float, draws: NDArray[np.float64], seconds: int) -> Interval | None:
+    """The interval of a figure that is ``whole`` over all ``seconds``, as factors of it; None if nothing can be said.
+
+    It is made of the logarithms of the draws, so that it stays above zero however far a percentile varies, and widened
+    as in `relative`.
+    """
+    known = draws[np.isfinite(draws) & (draws > 0)]
+    if not len(known) or not isfinite(whole) or whole <= 0:
+        return None
+    tail = 50 * (1 - CONFIDENCE)
+    low, middle, high = np.percentile(np.log(known / whole), (tail, 50, 100 - tail))
+    wider = _widening(seconds / _block_length(seconds))
+    return Interval(exp(middle - wider * (middle - low)), exp(middle + wider * (high - middle)))
 
 
 def wilson(failed: int, n: int) -> Interval:
