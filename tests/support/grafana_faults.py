@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cut_texts", "empty_panels", "idle_overrides", "unreadable_names", "wrong_values", "wrong_workings"]
 
-_SOUP: Final = re.compile(r"[{}=]|^[Vv]alue\b|\b[0-9a-f]{12,}\b|^(\S+) \1\b")
+_SOUP: Final = re.compile(r"[{}=]|^(?:v|V)alue\b|\b[0-9a-f]{12,}\b|^(\S+) \1\b")
 _LINK: Final = re.compile(r"/d/loadstone-\w+\?var-\w+=.+&from=\d{13}&to=\d{13}")
 _LINK_TO_GONE: Final = re.compile(r"/d/loadstone-run\?var-run=[\w-]*&from=(\d{13})?&to=(\d{13})?")
 _NOT_SHOWN: Final = frozenset({"from_ms", "to_ms", MAYBE})
