@@ -36,6 +36,7 @@ _FOLDER_WITHIN_S: Final = 30.0
 _SPAWNS_WITHIN_S: Final = 30.0
 """A run has its id before its first user; one that is never seen in progress was too short for that."""
 _CLOSES_WITHIN_S: Final = 900.0
+_REPORT_WITHIN_S: Final = 20.0
 _REFUSED_FOR_S: Final = 10.0
 """How long a run that has ended waits for a disk that takes nothing."""
 _IN_PROGRESS: Final = frozenset({"spawning", "running", "cleanup", "stopping"})
@@ -164,6 +165,7 @@ class StackRun:
         self._view.note(mask_secrets(f"run {folder.run} in the stack at {self._settings.stack_url}"))
         self._await_end(folder)
         self._await_archive(folder)
+        self._await_report(folder)
         return folder
 
     def _pause(self, outcome: str, *, allowed: int) -> None:
@@ -319,6 +321,14 @@ class StackRun:
                     hint="The stack keeps everything, and archives the run by itself once its disk takes it",
                 )
             self._pause(outcome, allowed=stop_requests)
+
+    def _await_report(self, folder: RunFolder) -> None:
+        """Wait for the report, which is made after run.json, and may fail: the run is whole without it."""
+        deadline_s, stop_requests = self._clock.monotonic_s() + _REPORT_WITHIN_S, self._stop_requests()
+        while not folder.report.exists() and self._clock.monotonic_s() < deadline_s:
+            if self._stop_requests() > stop_requests:
+                return
+            self._sleep(_LOOK_EVERY_S)
 
     def _refusal(self, folder: RunFolder) -> str:
         """Why the archive cannot be written, which is shown too; empty as far as it is known to be in order."""

@@ -42,6 +42,7 @@ class Bench:
         """Let the archive appear, as the stack's Aggregator writes it."""
         folder = RunFolder(self.results / RUN).create()
         folder.run_json.write_text("{}")
+        folder.report.write_text("<html>")
 
     def dies(self) -> None:
         """End the master: nothing listens at its address afterwards."""
@@ -85,6 +86,16 @@ def test_a_run_is_started_followed_and_awaited_until_its_archive_is_there(bench:
         "exit_code_on_error": None,
         "max_users": None,
     }
+
+
+@pytest.mark.parametrize(("made_at_s", "over_at_s"), [(18, 18), (None, 35)])
+def test_the_report_is_awaited_too_but_not_for_long(bench: Bench, made_at_s: float | None, over_at_s: float):
+    bench.at(10, bench.ends)
+    bench.at(15, lambda: (bench.closes(), (bench.results / RUN / "report.html").unlink()))
+    if made_at_s is not None:
+        bench.at(made_at_s, bench.closes)
+    assert bench.drive().path == bench.results / RUN
+    assert bench.script.passed_s == pytest.approx(over_at_s, abs=1)
 
 
 def test_the_end_of_a_run_that_goes_on_is_waited_for(bench: Bench):
