@@ -5,6 +5,7 @@ Time is virtual.
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -355,8 +356,7 @@ def test_the_master_is_told_that_its_own_page_could_ask_and_gets_the_token_where
         bench.at(2, bench.closes)
         bench.drive(**options)
         bench.master.run, bench.master.state = EARLIER, "stopped"
-        (tmp_path / RUN / "run.json").unlink()
-        (tmp_path / RUN).rmdir()
+        shutil.rmtree(tmp_path / RUN)
     login = "Basic Ym9iOmh1bnRlcjI="
     assert bench.master.headers == [(bench.master.url, each) for each in (None, "Bearer right-token", login)]
 
