@@ -62,5 +62,5 @@ def test_every_file_of_a_run_folder_is_described():
 
 
 def test_every_example_of_an_objective_can_be_given():
-    (examples,) = re.findall(r"```\n(.*?)```", OBJECTIVES, re.DOTALL)
+    (examples,) = re.findall(r"```text\n(.*?)```", OBJECTIVES, re.DOTALL)
     assert len(parse_objectives(examples.splitlines())) == len(examples.splitlines())

@@ -319,9 +319,10 @@ def test_letters_that_the_encoding_lacks_take_no_more_room_than_they_had():
     assert lines[-1] == "gr??e 99.99 CPU, 1,048,576 MiB"
 
 
-def colours_of(text: str, **options: Any) -> set[str]:
+def colours_of(text: str, *, no_color: bool = False) -> set[str]:
     """The foreground colours of what a terminal shows."""
-    lines = shown(live(objectives=OBJECTIVES), force_terminal=True, color_system="standard", **options)
+    colours = {"force_terminal": True, "color_system": "standard", "no_color": no_color}
+    lines = shown(live(objectives=OBJECTIVES), **colours)
     return {code for line in lines if text in line for code in re.findall(r"\x1b\[(?:[0-9]+;)*(3[0-7])m", line)}
 
 
