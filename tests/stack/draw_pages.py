@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 1280, 860
 
 @pytest.fixture(scope="module")
 def stack(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
-    with ComposeStack(engine, tmp_path_factory.mktemp("stack")).brought_up() as stack:
+    with ComposeStack(engine, tmp_path_factory.mktemp("stack")).brought_up(locust_worker=4) as stack:
         yield stack
 
 
