@@ -351,6 +351,8 @@ class StackRun:
         return status
 
     def _show(self, run: str, status: RunStatus) -> None:
+        if status.run != run:
+            return
         if status.live and status.live.run == run:
             self._show_live(status.live)
             return

@@ -146,9 +146,8 @@ class RichView:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._has_ended = (
-            True  # `Live.stop` draws all of it once more, of which a terminal can erase what it has rows for
-        )
+        # `Live.stop` draws everything once more, and a terminal can erase only as much of it as it has rows.
+        self._has_ended = True
         self._live.stop()
 
     def _drawn(self) -> RenderableType:

@@ -171,6 +171,8 @@ def test_a_run_that_follows_in_the_stack_is_not_shown_as_this_one(bench: Bench):
     bench.drive()
     assert {live.requests for live in bench.view.lives if live.run == RUN} == {1200}
     assert {live.run for live in bench.view.lives} == {RUN}
+    assert bench.view.notes[-1].startswith("2 workers"), "before there were figures"
+    assert len(bench.view.notes) == 2
 
 
 @pytest.mark.parametrize(("told_s", "warmup_s"), [(None, 30.0), (20.0, 20.0)])
