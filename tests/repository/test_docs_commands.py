@@ -12,11 +12,11 @@ from loadstone.cli.study_plan import print_plan
 from loadstone.domain.objective import parse_objectives
 from loadstone.settings import FILE_RECORDS, RunSettings, describe, load
 from support.docs.blocks import ROOT, Block, all_blocks, blocks, pages, spans
-from support.docs.checks import mention_problems, problems, settings_of
+from support.docs.checks import expanded, mention_problems, problems, settings_of
 from support.docs.commands import Command, all_commands, commands, is_script
 from support.docs.compose_words import override_problems
-from support.docs.places import HERE, PLACES, Place, place_of, unplaced
-from support.docs.shortened import Stage, shortened
+from support.docs.places import HERE, ONLY_PARSED, PARSED, PLACES, Place, place_of, unplaced
+from support.docs.shortened import Stage, excess, shortened
 from support.docs.world import make_folder
 
 if TYPE_CHECKING:
@@ -78,6 +78,13 @@ def test_every_category_has_commands_and_a_test_that_exists():
     assert [place for place in PLACES if place not in used] == []
     assert [place for place in PLACES if bool(place.reason) == (place.test == HERE)] == []
     assert [place for place in PLACES if not (ROOT / place.test).is_file()] == []
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place.test != HERE], ids=lambda place: place.pattern)
+def test_the_test_that_a_category_names_holds_what_proves_that_it_runs_such_a_command(place: Place):
+    assert place.proof
+    assert place.proof in (ROOT / place.test).read_text()
+    assert place.reason.startswith(ONLY_PARSED) == (place.test == PARSED), "one that is run nowhere says so"
 
 
 def test_every_block_says_what_it_is():
@@ -236,16 +243,23 @@ def test_a_place_counts_for_its_page_only():
     [
         (
             "-u 500 -r 50 --warmup 20s --steady-state 3m",
-            "--users 5 --spawn-rate 5 --warmup 1s --steady-state 1s",
+            "--users 5 --spawn-rate 5 --warmup 1s --steady-state 3s",
         ),
         (
             "--host https://a.test/x -t 1h --workers 8",
-            "--host http://target.test --run-time 1s --workers 2 --users 5 --spawn-rate 5",
+            "--host http://target.test --run-time 3s --workers 2 --users 5 --spawn-rate 5",
         ),
-        ("--rate 500/s --objective p95<5m", "--rate 20/s --objective p95<5m --run-time 1s"),
-        ("--rate 5/s --over 300ms", "--rate 5/s --over 300ms"),
+        ("--rate 500/s --objective p95<5m", "--rate 20/s --objective p95<5m --run-time 3s"),
+        ("--rate 5/s --over 300ms", "--rate 5/s --over 0.3s"),
         ("--users 3 -t 500ms", "--users 3 --run-time 0.5s"),
-        ("--users 3", "--users 3 --run-time 1s"),
+        ("--users 3", "--users 3 --run-time 3s"),
+        ("--users=500 --run-time=5m", "--users 5 --run-time 3s"),
+        ("--users USERS -t TIME", "--users 5 --run-time 3s"),
+        ("-u 1 -t 1m30s --warmup 90", "--users 1 --run-time 3s --warmup 1s"),
+        ("-u 1 -t 600", "--users 1 --run-time 3s"),
+        ("--rate 600/m --over 5m", "--rate 600/m --over 3s"),
+        ("--rate 30000/m 90000/h 1.5/s", "--rate 20/s 20/s 1.5/s --run-time 3s"),
+        ("--rate 500/s --max-users 900", "--rate 20/s --max-users 5 --run-time 3s"),
         (
             "--bind 192.0.2.1 --redis-url x --over 1s -u 1",
             "--bind 127.0.0.1 --redis-url redis://redis.test --over 1s --users 1",
@@ -259,5 +273,35 @@ def test_a_load_test_is_made_short_by_one_rule(words: str, short: str):
 
 
 def test_stages_of_a_rate_and_what_a_settings_file_says_are_made_short_too():
-    assert shortened(["--rate", "0/s..500/s over 1m"], Stage()) == ("--rate", "0/s..20/s over 1s")
-    assert shortened(["--config", "load.toml"], Stage())[-2:] == ("--steady-state", "1s")
+    assert shortened(["--rate", "0/s..500/s over 1m"], Stage()) == ("--rate", "0/s..20/s over 3s")
+    assert shortened(["--config", "load.toml"], Stage())[-2:] == ("--steady-state", "3s")
+
+
+def load_tests() -> list[Command]:
+    """Those of the docs that `test_commands.py` runs, as the program gets them."""
+    here = [each for each in all_commands() if (place := place_of(each)) and place.test == HERE]
+    inner = [one for each in here for one in (expanded(each) if each.program == "make" else [each])]
+    return [each for each in inner if each.words[1] == "run"]
+
+
+@pytest.mark.parametrize("command", load_tests(), ids=str)
+def test_a_load_test_that_was_made_short_is_short(folder: Path, command: Command):
+    short = command._replace(words=("loadstone", "run", *shortened(command.words[2:], Stage())))
+    assert list(excess(settings_of(short, folder))) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--users 6 -t 3s", "it has 6 users, more than 5"),
+        ("-t 3s", "it has 50 users, more than 5"),
+        ("-u 1", "nothing says how long it lasts"),
+        ("-u 1 -t 4s", "a part of it lasts 4 s, more than 3"),
+        ("-u 1 --steady-state 2s --warmup 2s", "its warm-up lasts 2 s, more than 1"),
+        ("--rate 1201/m -t 1s", "20.0167 iterations arrive a second, more than 20"),
+        ("--rate 5/s --over 4s", "a part of it lasts 4 s, more than 3"),
+    ],
+)
+def test_a_load_test_that_is_not_short_is_found(folder: Path, words: str, said: str):
+    (command,) = typed(f"loadstone run -f scenario.py {words}")
+    assert list(excess(settings_of(command, folder))) == [said]

@@ -164,6 +164,11 @@ class RunState:
         return self._live.open_seconds if self._live else {}
 
     @property
+    def complete_from_second(self) -> int:
+        """The first second from which on `open_seconds` lacks nothing."""
+        return self._live.dropped_second + 1 if self._live else 0
+
+    @property
     def totals(self) -> dict[int, Rollup]:
         """Name id to rollup of the whole run."""
         return self._live.totals if self._live else {}

@@ -93,7 +93,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
 def _about(live: LiveSnapshot, state: RunState) -> str:
     minutes, seconds = divmod(int(_measured_s(live, state)), 60)
     host = live.host or "its target"
-    return f"Running for {minutes}:{seconds:02d} against {host}. Objectives cover the newest minute."
+    return f"Running for {minutes}:{seconds:02d} against {host}. Objectives cover the newest minute of the window."
 
 
 def _measured_s(live: LiveSnapshot, state: RunState) -> float:

@@ -15,7 +15,7 @@ __all__ = ["judged_objective", "live_objective"]
 
 
 def live_objective(found: LiveObjective) -> ObjectiveRow:
-    """How an objective stands over the newest minute."""
+    """How an objective stands over the newest minute of the window."""
     judged = parse_objective(found.text)
     return ObjectiveRow(
         text=found.text,

@@ -22,6 +22,7 @@ from loadstone.settings import RunRequest, RunSettings, load, read_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from loadstone.domain.live import LiveSnapshot
     from loadstone.domain.time import Clock
     from loadstone.report.live_view import View
 
@@ -272,7 +273,7 @@ class StackRun:
         while not folder.is_closed:
             status = self._status()
             if status:
-                self._show(status)
+                self._show(folder.run, status)
                 if self._has_ended(folder.run, status, self._clock.monotonic_s() - begun_s):
                     return
             elif self._clock.monotonic_s() - self._answered_at_s > _MASTER_AWAY_S:
@@ -331,12 +332,12 @@ class StackRun:
             self._sleep(_LOOK_EVERY_S)
 
     def _refusal(self, folder: RunFolder) -> str:
-        """Why the archive cannot be written, which is shown too; empty as far as it is known to be in order."""
+        """Why the archive cannot be written; empty as far as it is known to be in order. What is known is shown too."""
         status = self._status()
         live = status.live if status else None
         if live is None or live.run != folder.run:
             return ""
-        self._view.warn(live.troubles)
+        self._show_live(live)
         return next((trouble.text for trouble in live.troubles if trouble.part in KEEP_FROM_CLOSING), "")
 
     def _status(self) -> RunStatus | None:
@@ -349,16 +350,23 @@ class StackRun:
         self._answered_at_s = self._clock.monotonic_s()
         return status
 
-    def _show(self, status: RunStatus) -> None:
-        settings = self._settings
-        if status.live and status.live.run == status.run:
-            self._view.warn(status.live.troubles)
-            self._view.show(status.live, status.live.left_s(self._run_time_s, settings.steady_after_ramp))
+    def _show(self, run: str, status: RunStatus) -> None:
+        if status.run != run:
+            return
+        if status.live and status.live.run == run:
+            self._show_live(status.live)
             return
         now_s = self._clock.monotonic_s()
         if self._shown_at_s is None or now_s - self._shown_at_s >= _SHOW_EVERY_S:
             self._shown_at_s = now_s
             self._view.note(f"{status.workers} workers  {status.users} users")
+
+    def _show_live(self, live: LiveSnapshot) -> None:
+        settings = self._settings
+        if live.warmup_s is None:
+            live = msgspec.structs.replace(live, warmup_s=settings.warmup)
+        self._view.warn(live.troubles)
+        self._view.show(live, live.left_s(self._run_time_s, settings.steady_after_ramp))
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -52,13 +52,17 @@ class LiveUsage(Struct, frozen=True, kw_only=True):
 
 
 class LiveObjective(Struct, frozen=True, kw_only=True):
-    """An objective over the newest minute: ``ok`` is None when it cannot be measured, and ``reason`` says why."""
+    """An objective over the newest minute of the window, or, where ``since_opened``, over all of it so far.
+
+    ``ok`` is None where that decides nothing, and ``reason`` says why.
+    """
 
     text: str
     value: float | None
     unit: str
     ok: bool | None
     reason: str
+    since_opened: bool = False
 
 
 class LiveSecond(Struct, frozen=True, kw_only=True):
@@ -128,7 +132,8 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     ``arrivals`` are those of the whole run; ``planned_rps``, ``sent_rps`` and ``lateness_p99_ms`` are of arrivals in
     the last ten seconds. All of these are None under the closed model, and the lateness where no iteration began.
     ``open_model`` says from the start which of the two it is; ``stage`` is None until the schedule begins.
-    ``warmup_s``: how long after the ramp the window opens. ``seconds``: the last ten full ones, the oldest first.
+    ``warmup_s``: how long after the ramp the window opens, None where an older collector does not tell.
+    ``seconds``: the last ten full ones, the oldest first.
     """
 
     run: str
@@ -166,7 +171,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
     lateness_p99_ms: float | None = None
     open_model: bool = False
     stage: LiveStage | None = None
-    warmup_s: float = 0.0
+    warmup_s: float | None = None
     seconds: tuple[LiveSecond, ...] = ()
 
     @property
@@ -185,7 +190,7 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
         """Seconds until the window opens, negative afterwards; None before the ramp is done."""
         if self.ramp_done_ns is None:
             return None
-        return self.warmup_s - (self.now_ns - self.ramp_done_ns) / NS_PER_S
+        return (self.warmup_s or 0.0) - (self.now_ns - self.ramp_done_ns) / NS_PER_S
 
     @property
     def elapsed_s(self) -> float:
@@ -193,13 +198,13 @@ class LiveSnapshot(Struct, frozen=True, kw_only=True):
         return max(0, self.now_ns - (self.started_ns or self.now_ns)) / NS_PER_S
 
     def left_s(self, run_time_s: float | None, steady_s: float | None) -> float | None:
-        """Seconds to the planned end: ``steady_s`` after the ramp if given, else ``run_time_s`` after the start.
+        """Seconds to the planned end: ``run_time_s`` after the start if given, else ``steady_s`` after the ramp.
 
         Under the open model both count from the end of the ramp, when the schedule begins. None when neither is given,
         and before the moment from which it counts.
         """
-        begun_ns = self.started_ns if steady_s is None and not self.open_model else self.ramp_done_ns
-        length_s = run_time_s if steady_s is None else steady_s
+        begun_ns = self.ramp_done_ns if run_time_s is None or self.open_model else self.started_ns
+        length_s = steady_s if run_time_s is None else run_time_s
         if begun_ns is None or length_s is None:
             return None
         return length_s - (self.now_ns - begun_ns) / NS_PER_S

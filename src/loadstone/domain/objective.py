@@ -155,6 +155,17 @@ class Objective:
         """Whether it judges the usage of a service."""
         return self.service is not None
 
+    @property
+    def is_total(self) -> bool:
+        """Whether it judges a count of the whole window, which only grows."""
+        return self.unit == "" and self.metric in {"count", "failures", EXCEPTIONS}
+
+    def is_lost_at(self, total: float) -> bool:
+        """Whether a total that only grows is beyond the limit for good."""
+        return self.operator in {"<", "<=", "=="} and not _OPERATORS[self.operator.replace("==", "<=")](
+            total, self.limit
+        )
+
     def evaluate(self, facts: RunFacts) -> ObjectiveResult:
         """Evaluate the objective on the facts of a run."""
         measured = self._usage(facts) if self.is_usage else self._of_tasks(facts)

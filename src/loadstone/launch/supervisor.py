@@ -44,6 +44,8 @@ _RUN_SHOWS_WITHIN_S: Final = 10.0
 _WORKERS_END_WITHIN_S: Final = 5.0
 _REFUSED_FOR_S: Final = 10.0
 """How long a run that has ended waits for a disk that takes nothing; what it refused is kept."""
+_TELLS_AFTER_S: Final = 2.0
+"""InfluxDB usually has everything sooner after the end of a run, and then nothing is told."""
 _AWAY_FOR_NS: Final = 5 * NS_PER_S
 """A stream server that crashed has been started again within this time."""
 _ENDED_NS: Final = 2 * NS_PER_S
@@ -320,12 +322,16 @@ class RunSupervisor:
         settings = self._stack.settings
         if settings.influx_url is None:
             return
-        deadline_s = self._clock.monotonic_s() + settings.influx_drain
+        begun_s, is_noted = self._clock.monotonic_s(), False
+        deadline_s = begun_s + settings.influx_drain
         while self._clock.monotonic_s() < deadline_s and self._stop_requests() <= 1:
             self._stack.restart_crashed(workers=False)
             with contextlib.suppress(*FAILURES):
                 if self._channel.points_drained(folder.run):
                     return
+            if not is_noted and self._waits_since(begun_s) >= _TELLS_AFTER_S:
+                self._view.note("waiting until InfluxDB has everything of this run")
+                is_noted = True
             self._sleep(_LOOK_EVERY_S)
         ledger = ClosedRun.open(folder).record.ledgers.influx
         pending = ledger.pending if ledger else "all"

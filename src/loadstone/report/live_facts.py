@@ -33,6 +33,7 @@ RECENT: Final = "last 10 s"
 """What a snapshot's rate, share of failures and percentiles are of."""
 _MOST_STAGES: Final = 20
 """A rate of more stages was sampled from a function of the scenario, and their numbers mean nothing to anybody."""
+_MOST_DIGITS: Final = 9
 _RESULTS: Final[Mapping[bool | None, str]] = {True: "would hold", False: "would miss", None: "undecided"}
 
 
@@ -65,6 +66,8 @@ def phase_of(live: LiveSnapshot) -> str:
 
 def phase_text(live: LiveSnapshot, ends_in_s: float | None, since_s: float) -> str:
     """How far the phase is, or how long it still takes, as far as that is known; ``since_s``: seconds it has taken."""
+    if live.closed:
+        return "the archive is complete"
     opens_in_s = live.window_opens_in_s or 0.0
     match phase_of(live):
         case "ramp":
@@ -121,14 +124,25 @@ def _stage(live: LiveSnapshot) -> Iterator[Fact]:
 
 def recent_text(live: LiveSnapshot) -> str:
     """The figures of the last ten full seconds, as the live page's tiles have them."""
-    rate, failed = f"{live.rps:,.1f} requests/s", f"{live.failure_share:.1%} failed"
+    rate, failed = f"{live.rps:,.1f} requests/s", f"{failed_share(live)} failed"
     times = {"p50": live.p50_ms, "p95": live.p95_ms}
     return ", ".join([rate, failed, *(f"{name} {duration(live, ms)}" for name, ms in times.items())])
 
 
+def failed_share(live: LiveSnapshot) -> str:
+    """The share of failures in the last ten seconds, never rounded to none or all; a dash when nobody was answered."""
+    if not live.rps:
+        return "-"
+    share, digits = live.failure_share, 1
+    while 0 < share < 1 and round(100 * share, digits) in {0, 100} and digits < _MOST_DIGITS:
+        digits += 1
+    return f"{share:.{digits}%}"
+
+
 def duration(live: LiveSnapshot, ms: float) -> str:
-    """A duration of the last ten seconds; a dash when nobody was answered in them."""
-    return f"{ms:,.1f} ms" if live.rps else "-"
+    """A duration of the last ten seconds; a dash when nobody was answered in them, or no answer has a time."""
+    is_timed = not live.seconds or any(second.p95_ms is not None for second in live.seconds)
+    return f"{ms:,.1f} ms" if live.rps and is_timed else "-"
 
 
 def usages(live: LiveSnapshot) -> Iterator[Fact]:
@@ -146,7 +160,7 @@ def _usage(usage: LiveUsage) -> str:
 
 
 def objective_value(objective: LiveObjective) -> str:
-    """What an objective measures over the newest minute; a dash where that is nothing."""
+    """What an objective measures over the newest minute, or since the window opened; a dash where that is nothing."""
     if objective.value is None:
         return "-"
     try:

@@ -20,6 +20,7 @@ from loadstone.report.live_facts import (
     clock,
     duration,
     facts,
+    failed_share,
     load_s,
     objective_result,
     objective_value,
@@ -155,8 +156,8 @@ class LiveRegion:
         """All of it as it is now, below an empty line that sets it off from the notes."""
         warnings = [Text(f"! {each.part}: {each.text}", "bold red") for each in self._troubles]
         if self._newest is None:
-            starting = Text(f"starting: target, workers, and what records the run  {clock(self._since(self._begun_s))}")
-            return Group(Text(), *warnings, self._line(starting))
+            waiting = Text(f"waiting for the run to begin  {clock(self._since(self._begun_s))}")
+            return Group(Text(), *warnings, self._line(waiting))
         live, ends_in_s = self._newest
         if (silent_s := self._since(self._came_s)) >= _STALE_S and phase_of(live) != "archive":
             warnings.append(Text(f"! figures are {clock(silent_s)} old: no newer ones come", "bold yellow"))
@@ -221,7 +222,7 @@ class LiveRegion:
         p50, p95, p99 = (duration(live, ms) for ms in (live.p50_ms, live.p95_ms, live.p99_ms))
         rows = [
             _Row("requests/s", f"{live.rps:,.1f}", [each.requests if each else None for each in minute], "{:,.0f}"),
-            _Row("failed", f"{live.failure_share:.1%}"),
+            _Row("failed", failed_share(live)),
             _Row("p50", p50),
             _Row("p95", p95, [each.p95_ms if each else None for each in minute], "{:,.1f} ms"),
             _Row("p99", p99),
@@ -254,8 +255,8 @@ class LiveRegion:
         table = _grid(4)
         table.add_row(*(Text(name, "dim") for name in ("objective", "last minute", "now", "")))
         for each, text, value in zip(shown, texts, values, strict=True):
-            reason = shortened(each.reason.partition(_UNMEASURED)[2] or each.reason, left) if each.ok is None else ""
-            table.add_row(Text(text), Text(value), Text(objective_result(each), _STYLES[each.ok]), Text(reason, "dim"))
+            note = Text(shortened(_note(each), left), "dim")
+            table.add_row(Text(text), Text(value), Text(objective_result(each), _STYLES[each.ok]), note)
         if len(shown) < len(objectives):
             table.add_row(Text(f"and {len(objectives) - len(shown)} more", "dim"))
         return table
@@ -266,6 +267,13 @@ class LiveRegion:
         kept = len(lines) if len(lines) <= rows else max(0, rows - 1)
         hidden = sum(map(len, lines[kept:]))
         return [*map(_fact_line, lines[:kept]), *([Text(f"CPU and memory of {hidden} more", "dim")] if hidden else [])]
+
+
+def _note(objective: LiveObjective) -> str:
+    """Why an objective is undecided, or that its value is not of the last minute as the others are."""
+    if objective.ok is None:
+        return objective.reason.partition(_UNMEASURED)[2] or objective.reason
+    return "since the window opened" if objective.since_opened else ""
 
 
 def _fact_line(line: Sequence[Fact]) -> Text:

@@ -31,6 +31,8 @@ from loadstone.report.live_region import LiveRegion, lines_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rich.console import RenderableType
+
     from loadstone.domain.live import LiveSnapshot, Trouble
 
 __all__ = ["PlainView", "QuietView", "RichView", "View", "open_view"]
@@ -85,7 +87,7 @@ class _Troubles:
 def open_view(*, plain: bool, otherwise: Callable[[], View] | None = None) -> View:
     """The view for this terminal; where it can redraw nothing, plain lines or what ``otherwise`` makes."""
     console = SafeConsole(keeps_width=True)
-    if plain or not sys.stdout.isatty() or console.is_dumb_terminal:
+    if plain or not sys.stdout.isatty() or console.is_dumb_terminal or not console.is_interactive:
         return (otherwise or PlainView)()
     return RichView(console)
 
@@ -136,16 +138,20 @@ class RichView:
     def __init__(self, console: SafeConsole | None = None) -> None:
         self._console = console or SafeConsole(keeps_width=True)
         self._region = LiveRegion(self._console)
-        self._live = Live(
-            console=self._console, get_renderable=self._region.drawn, refresh_per_second=2, transient=True
-        )
+        self._has_ended = False
+        self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
+        # `Live.stop` draws everything once more, and a terminal can erase only as much of it as it has rows.
+        self._has_ended = True
         self._live.stop()
+
+    def _drawn(self) -> RenderableType:
+        return Text() if self._has_ended else self._region.drawn()
 
     def show(self, live: LiveSnapshot, ends_in_s: float | None) -> None:
         """See `View`."""

@@ -146,6 +146,55 @@ def test_the_live_snapshot_is_shown_as_in_a_run_on_this_machine(bench: Bench):
     assert {(live.run, live.requests, live.p95_ms) for live in bench.view.lives} == {(RUN, 1200, 16.273)}
 
 
+FIGURES = {
+    **dict.fromkeys(("users", "target_users"), 5),
+    **dict.fromkeys(("failures", "failure_share"), 0),
+    **dict.fromkeys(("p50_ms", "p95_ms"), 8.0),
+    "requests": 1200,
+    "rps": 100.0,
+}
+
+
+def test_what_becomes_of_the_run_after_its_master_stopped_is_shown_until_the_archive_is_there(bench: Bench):
+    bench.at(2, lambda: setattr(bench.master, "figures", {**FIGURES, "started_ns": 1}))
+    bench.at(10, bench.ends)
+    bench.at(12, lambda: setattr(bench.master, "figures", {**FIGURES, "started_ns": 1, "closing": True}))
+    bench.at(20, bench.closes)
+    bench.drive()
+    assert bench.view.lives[-1].phase == "closing"
+
+
+def test_a_run_that_follows_in_the_stack_is_not_shown_as_this_one(bench: Bench):
+    bench.at(2, lambda: setattr(bench.master, "figures", FIGURES))
+    bench.at(10, lambda: vars(bench.master).update(run="20261126-130000-cafe", figures={**FIGURES, "requests": 7}))
+    bench.at(20, bench.closes)
+    bench.drive()
+    assert {live.requests for live in bench.view.lives if live.run == RUN} == {1200}
+    assert {live.run for live in bench.view.lives} == {RUN}
+    assert bench.view.notes[-1].startswith("2 workers"), "before there were figures"
+    assert len(bench.view.notes) == 2
+
+
+@pytest.mark.parametrize(("told_s", "warmup_s"), [(None, 30.0), (20.0, 20.0)])
+def test_the_warm_up_is_what_was_asked_for_where_an_older_collector_does_not_tell(
+    bench: Bench, told_s: float | None, warmup_s: float
+):
+    bench.at(2, lambda: setattr(bench.master, "figures", {**FIGURES, "warmup_s": told_s}))
+    bench.at(11, bench.ends)
+    bench.at(12, bench.closes)
+    bench.drive(warmup="30s", steady_state="1m")
+    assert {live.warmup_s for live in bench.view.lives} == {warmup_s}
+
+
+def test_the_time_left_is_that_of_the_run_time_where_a_steady_state_is_given_too(bench: Bench):
+    figures = {**FIGURES, "started_ns": 1_000_000_000, "ramp_done_ns": 2_000_000_000, "now_ns": 11_000_000_000}
+    bench.at(2, lambda: setattr(bench.master, "figures", figures))
+    bench.at(11, bench.ends)
+    bench.at(12, bench.closes)
+    bench.drive(run_time="30s", steady_state="1m")
+    assert set(bench.view.shown) == {20.0}
+
+
 def test_without_a_snapshot_progress_is_noted_every_five_seconds(bench: Bench):
     bench.at(11, bench.ends)
     bench.at(12, bench.closes)

@@ -108,7 +108,7 @@ def record_of_both(
             f"{dealing}\n{indented(WAITING + buying)}", f"class Asker(LeanHttpUser):\n{indented(WAITING + asking)}"
         )
     )
-    words = ("--workers", str(WORKERS), "-u", str(USERS), "-r", str(USERS), "-t", "1s", *OBJECTIVE)
+    words = ("--workers", str(WORKERS), "-u", str(USERS), "-r", str(USERS), "-t", "4s", *OBJECTIVE)
     run = typed_run("-f", "both.py", *words)
     assert run.run() in CODES.values(), run.output
     rows = pq.read_table(run.run_folder() / "requests.parquet", columns=["method", "name", "worker"]).to_pylist()

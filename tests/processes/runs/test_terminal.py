@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PHASES = ("ramp", "warm-up", "window", "stop", "archive")
-LOAD = ("-u", "10", "-r", "5", "-t", "7s", "--warmup", "2s", "--workers", "1", "--exit-code-on-error", "0")
+LOAD = ("-u", "8", "-r", "2", "-t", "12s", "--warmup", "2s", "--workers", "1", "--exit-code-on-error", "0")
 JUDGED = ("--objective", "p99<60s", "failures>=90%")
 
 
@@ -65,7 +65,7 @@ def found(pattern: str, frames: list[list[str]]) -> list[str]:
 def test_the_region_goes_through_all_phases_in_their_order(shown: Shown):
     seen = found(r"^.*\[([a-z-]+)\].*archive", shown.frames)
     assert seen == sorted(seen, key=PHASES.index)
-    assert {"ramp", "warm-up", "window", "archive"} <= set(seen), "users stop within a moment"
+    assert {"ramp", "warm-up", "window"} <= set(seen), "stop and archive may be over within a moment"
 
 
 def test_no_line_is_wider_than_the_terminal_at_any_moment(shown: Shown):
@@ -75,10 +75,10 @@ def test_no_line_is_wider_than_the_terminal_at_any_moment(shown: Shown):
 
 
 def test_the_bar_fills_and_the_clock_reaches_the_planned_end(shown: Shown):
-    filled = [bar.count("█") for bar in found(r"^([█░]+)  [0-9]:[0-9]{2} of 0:07$", shown.frames)]
+    filled = [bar.count("█") for bar in found(r"^([█░]+)  [0-9]:[0-9]{2} of 0:1[0-9]$", shown.frames)]
     assert filled == sorted(filled)
     assert len(set(filled)) > 5
-    assert found(r"  (0:0[0-9]) of 0:07$", shown.frames)[-1] == "0:07"
+    assert found(r"  (0:[0-9]{2}) of 0:1[0-9]$", shown.frames)[-1] >= "0:12"
 
 
 def test_what_is_counted_is_what_the_archive_holds_in_the_end(shown: Shown):
@@ -92,7 +92,7 @@ def test_the_region_has_a_sparkline_and_what_objectives_measure_without_a_verdic
     assert any(len(line) >= 5 for line in found(r"^p95 +[0-9.,]+ ms +([▁▂▃▄▅▆▇█]+) ", shown.frames))
     assert found(r"^p99<60s +[0-9.]+ ms  (would hold)", shown.frames)
     assert found(r"^failures>=90% +0 %  (would miss)", shown.frames)
-    while_it_ran = [frame for frame in shown.frames if found(r"(archive)   ", [frame])]
+    while_it_ran = [frame for frame in shown.frames if found(r"(> \[?archive)", [frame])]
     assert not found(r"(verdict)", while_it_ran)
 
 
@@ -102,7 +102,7 @@ def test_in_the_end_notes_and_tables_are_left_and_the_region_is_gone(shown: Show
     left = "\n".join(shown.left)
     assert re.search(r"^live page: http://", left, re.MULTILINE)
     assert "verdict: fail" in left
-    assert f"run {shown.record['id']}: 10 users on " in left
+    assert f"run {shown.record['id']}: 8 users on " in left
     assert "> archive" not in left
     assert "would" not in left
 

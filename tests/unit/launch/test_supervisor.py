@@ -299,7 +299,21 @@ def test_influxdb_gets_time_and_what_it_lacks_is_said_with_the_command(tmp_path:
     bench.stack.stop()
     told = [note for note in bench.view.notes if f"loadstone influx backfill {folder.run}" in note]
     assert len(told) == (0 if drained else 1)
+    assert bench.view.notes.count("waiting until InfluxDB has everything of this run") == 1
     assert bench.script.passed_s == pytest.approx(5 if drained else 21.5, abs=1)
+
+
+@pytest.mark.parametrize("drained_s", [0, 2])
+def test_nobody_is_told_to_wait_for_an_influxdb_that_soon_has_everything(tmp_path: Path, drained_s: float):
+    folder = MadeRun().close(tmp_path)
+    bench = Bench(tmp_path, influx_url="http://127.0.0.1:1", influx_drain="20s")
+    bench.channel.drained = False
+    bench.goes(run=folder.run, closed=True)
+    bench.at(1, bench.end_locust)
+    bench.at(drained_s, lambda: setattr(bench.channel, "drained", True))
+    assert bench.supervisor.conduct() == folder
+    bench.stack.stop()
+    assert not [note for note in bench.view.notes if "InfluxDB" in note]
 
 
 def test_up_serves_until_it_is_stopped_and_archives_the_open_run(bench: Bench):

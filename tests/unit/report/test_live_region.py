@@ -94,6 +94,8 @@ def line_with(word: str, lines: list[str]) -> str:
         ({"at_s": 121, "stopping_ns": BEGUN + 120 * SECOND}, -1, "stop", "requests in flight may finish: 0:00"),
         ({"stopping_ns": BEGUN + SECOND, "closing": True}, 0, "archive", "the archive is being written: 0:00"),
         ({"ramp_done_ns": None, "closing": True}, 0, "archive", "the archive is being written: 0:00"),
+        ({"stopping_ns": BEGUN + SECOND, "closing": True, "closed": True}, 0, "archive", "the archive is complete"),
+        ({"at_s": 65, "warmup_s": None}, None, "window", "open for 0:55"),
     ],
 )
 def test_the_phase_stands_out_among_all_of_them_with_what_it_still_takes(
@@ -135,7 +137,7 @@ def test_a_run_whose_end_nothing_tells_has_no_bar():
 def test_before_the_first_snapshot_the_region_says_what_is_going_on():
     terminal = Terminal()
     terminal.now_s += 4
-    assert terminal.lines() == ["starting: target, workers, and what records the run  0:04"]
+    assert terminal.lines() == ["waiting for the run to begin  0:04"]
 
 
 def test_figures_that_have_not_changed_for_long_are_called_old():
@@ -221,6 +223,50 @@ def test_an_objective_without_a_value_says_why_in_as_many_words_as_fit():
     reason = "p95 could not be measured: no request at all in the window"
     line = line_with("p95<", shown(live(objectives=[{**OBJECTIVES[0], "value": None, "ok": None, "reason": reason}])))
     assert re.split(r" {2,}", line.rstrip()) == ["p95<500ms", "-", "undecided", "no request at all in the window"]
+
+
+def test_a_count_of_the_whole_window_is_not_taken_for_one_of_a_minute():
+    exceptions = {"text": "exceptions==0", "value": 3.0, "unit": "", "reason": "since the window opened: 3"}
+    line = line_with("exceptions", shown(live(objectives=[{**exceptions, "ok": False, "since_opened": True}])))
+    assert re.split(r" {2,}", line.rstrip()) == ["exceptions==0", "3", "would miss", "since the window opened"]
+    undecided = {**exceptions, "ok": None, "since_opened": True, "reason": "judged at the end of the run"}
+    line = line_with("exceptions", shown(live(objectives=[undecided])))
+    assert line.rstrip().endswith("judged at the end of the run")
+
+
+NOBODY = {"rps": 0.0, "failure_share": 0.0, "p50_ms": 0.0, "p95_ms": 0.0, "p99_ms": 0.0}
+
+
+def now_of(name: str, **changes: Any) -> str:
+    """The figure of the last ten seconds in the row of this name."""
+    return re.split(r" {2,}", line_with(f"{name} ", shown(live(**changes))).rstrip())[1]
+
+
+def test_where_nobody_was_answered_no_share_failed():
+    assert [now_of(name, **NOBODY) for name in ("requests/s", "failed", "p95")] == ["0.0", "-", "-"]
+
+
+def test_percentiles_of_requests_without_a_time_are_no_number():
+    untimed = NOBODY | {"rps": 5.0, "seconds": seconds(55, [5] * 10, p95_ms=None)}
+    assert [now_of(name, **untimed) for name in ("p50", "p95", "p99")] == ["-", "-", "-"]
+    assert now_of("failed", **untimed) == "0.0%"
+    some = untimed | {"seconds": seconds(55, [5] * 9, p95_ms=None) + seconds(64, [5]), "p95_ms": 1.0}
+    assert now_of("p95", **some) == "1.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0.0%"),
+        (1 / 5000, "0.02%"),
+        (3 / 7_000_000, "0.00004%"),
+        (0.0125, "1.2%"),
+        (0.9998, "99.98%"),
+        (1, "100.0%"),
+    ],
+)
+def test_few_failures_are_not_none_and_few_answers_not_none_either(share: float, text: str):
+    assert now_of("failed", failure_share=share) == text
 
 
 def test_an_objective_of_another_version_is_shown_as_it_comes():

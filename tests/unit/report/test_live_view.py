@@ -126,7 +126,7 @@ def test_two_containers_of_a_service_are_told_apart(capsys: pytest.CaptureFixtur
 
 def test_latencies_of_ten_seconds_without_an_answer_are_no_number(capsys: pytest.CaptureFixture[str]):
     PlainView().show(live(rps=0.0, failure_share=0.0, p50_ms=0.0, p95_ms=0.0), None)
-    assert "last 10 s: 0.0 requests/s, 0.0% failed, p50 -, p95 -" in capsys.readouterr().out
+    assert "last 10 s: 0.0 requests/s, - failed, p50 -, p95 -" in capsys.readouterr().out
 
 
 def test_plain_lines_come_at_most_every_five_seconds_and_notes_at_once(capsys: pytest.CaptureFixture[str]):
@@ -159,7 +159,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A console that draws as on a terminal of 160 columns."""
     for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "160"), ("TERM", "xterm-256color")):
         monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "TTY_COMPATIBLE"):
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -167,6 +167,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_region_names_the_run_its_phase_and_its_figures(capsys: pytest.CaptureFixture[str]):
     with RichView() as view:
         view.show(live(), 55)
+        view._live.refresh()  # which it does by itself twice a second
     shown = without_codes(capsys.readouterr().out)
     for word in ("run 20261123-101500-beef", "[window]", "40/50", "1,234.6", "12,345", "20.2 ms", "1.25/2 CPU", "0:55"):
         assert word in shown
@@ -183,19 +184,33 @@ def test_notes_stand_above_the_region_and_stay_in_one_piece_when_it_goes(capsys:
     assert screen == ["live page: http://127.0.0.1:1/", long.rstrip()]
 
 
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("rows", [3, 8, 12])
+def test_nothing_of_a_region_that_is_higher_than_the_terminal_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rows: int
+):
+    monkeypatch.setenv("LINES", str(rows))
+    with RichView() as view:
+        view.note("live page: http://127.0.0.1:1/")
+        view.show(live(objectives=[HELD, MISSED] * 20), 55)
+        view._live.refresh()
+        view.note("a worker was lost")
+    assert on_screen(capsys.readouterr().out, rows) == ["live page: http://127.0.0.1:1/", "a worker was lost"]
+
+
 def without_codes(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def on_screen(output: str) -> list[str]:
-    """What is left on a very wide terminal: a line that is erased is gone."""
+def on_screen(output: str, rows: int = 1000) -> list[str]:
+    """What is left on a very wide terminal: a line that is erased is gone; those above its ``rows`` stay."""
     lines, at = [""], 0
     for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", output):
         if piece == "\n":
             at += 1
             lines += [""] * (at + 1 - len(lines))
         elif piece == "\x1b[1A":
-            at -= 1
+            at = max(at - 1, len(lines) - rows)
         elif piece == "\x1b[2K":
             lines[at] = ""
         elif not piece.startswith("\x1b") and piece != "\r":
@@ -262,15 +277,27 @@ def test_no_text_commands_the_terminal_at_any_width(
     assert not {"\x07", "\x9b"} & set(shown)
 
 
-@pytest.mark.parametrize(("term", "kind"), [("xterm", RichView), ("dumb", PlainView), ("unknown", PlainView)])
-def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
-    monkeypatch: pytest.MonkeyPatch, term: str, kind: type
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({"TERM": "xterm"}, RichView),
+        ({"TERM": "dumb"}, PlainView),
+        ({"TERM": "unknown"}, PlainView),
+        ({"TERM": "xterm", "TTY_COMPATIBLE": "0"}, PlainView),
+        ({"TERM": "xterm", "TTY_INTERACTIVE": "0"}, PlainView),
+    ],
+    ids=str,
+)
+def test_a_terminal_in_which_nothing_is_redrawn_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type
 ):
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal, os.fdopen(ours):
         monkeypatch.setattr("sys.stdout", terminal)
-        monkeypatch.setenv("TERM", term)
-        monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+        for name in ("TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR", "NO_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         assert isinstance(open_view(plain=False), kind)
 
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from loadstone.collector.live.newest_minute import live_objectives
 from loadstone.domain.arrival_rate import RateCurve, parse_stages
-from loadstone.domain.facts import ArrivalFacts, RunFacts, Window
 from loadstone.domain.live import (
     LiveLedger,
-    LiveObjective,
     LiveSecond,
     LiveSnapshot,
     LiveStage,
@@ -21,19 +20,15 @@ from loadstone.domain.live import (
     decode_live,
     encode_live,
 )
-from loadstone.domain.objective import parse_objective
 from loadstone.domain.rollup import merged
 from loadstone.domain.time import NS_PER_S
-from loadstone.errors import LoadstoneError, UsageError
+from loadstone.errors import LoadstoneError
 from loadstone.stream import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
     from loadstone.archive.run_state import RunState
-    from loadstone.domain.request_name import RequestName
     from loadstone.domain.rollup import Rollup
     from loadstone.domain.usage_tick import Usage
 
@@ -41,7 +36,6 @@ __all__ = ["all_closed", "latest_live", "publish_live", "read_live", "snapshot"]
 
 _KEPT_S: Final = 600
 _RECENT_S: Final = 10
-_AT_THE_END: Final = "judged at the end of the run"
 
 
 def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -> LiveSnapshot:
@@ -78,7 +72,7 @@ def snapshot(run: str, state: RunState, *, now_ns: int, closing: bool = False) -
         stage=_stage(state, now_ns),
         warmup_s=lifecycle.identity.warmup_s,
         seconds=tuple(_second(at, rollup) for at, rollup in seconds.items()),
-        objectives=tuple(_objectives(state)),
+        objectives=tuple(live_objectives(state)),
         usage=tuple(_usage(usage, state.oom[key]) for key, (_, usage) in state.usage.items()),
         ledger=LiveLedger(**asdict(state.ledger(now_ns))),
         closing=closing or lifecycle.stopped_ns is not None,
@@ -141,44 +135,6 @@ def _curve(rate: tuple[str, ...]) -> RateCurve | None:
         return RateCurve(parse_stages(rate)) if rate else None
     except LoadstoneError:
         return None
-
-
-def _objectives(state: RunState) -> Iterator[LiveObjective]:
-    """Objectives over the newest minute, from ramp done on. A verdict looks at the whole window.
-
-    Those of usage stay undecided: of usage only the newest tick is at hand.
-    """
-    facts = _newest_minute(state)
-    for line in state.lifecycle.identity.objectives:
-        try:
-            objective = parse_objective(line)
-        except UsageError:
-            continue  # the verdict says what is wrong with it
-        if objective.is_usage:
-            yield LiveObjective(text=objective.text, value=None, unit=objective.unit, ok=None, reason=_AT_THE_END)
-            continue
-        result = objective.evaluate(facts)
-        yield LiveObjective(text=result.text, value=result.value, unit=result.unit, ok=result.ok, reason=result.reason)
-
-
-def _newest_minute(state: RunState) -> RunFacts:
-    end, lifecycle = state.watermark_second(), state.lifecycle
-    first = -(-((lifecycle.ramp_done_ns or lifecycle.started_ns or 0) + lifecycle.warmup_ns) // NS_PER_S)
-    seconds = [second for second in state.open_seconds if first <= second < end]
-    parts: dict[int, list[Rollup]] = {}
-    for second in seconds:
-        for name_id, rollup in state.open_seconds[second].items():
-            parts.setdefault(name_id, []).append(rollup)
-    names: dict[RequestName, Rollup] = {state.names[name_id]: merged(rollups) for name_id, rollups in parts.items()}
-    window = Window(max(first, min(seconds, default=end)) * NS_PER_S, end * NS_PER_S)
-    return RunFacts(
-        window=window,
-        names=names,
-        total=merged(names.values()),
-        ledger=state.ledger(end * NS_PER_S),
-        exceptions=lifecycle.exceptions_in(window),
-        arrivals=None if (arrivals := state.arrivals) is None else ArrivalFacts(**arrivals._asdict()),
-    )
 
 
 def _usage(usage: Usage, oom: int) -> LiveUsage:
