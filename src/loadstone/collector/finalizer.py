@@ -177,7 +177,7 @@ def _outcome(answer: bytes, code: int) -> _Outcome:
 
 
 def main() -> None:
-    """Entry point of the process: read the order from stdin, carry it out, and write outcomes to stdout, a line of JSON each."""
+    """Entry point of the process: read the order from stdin, carry it out, and write outcomes to stdout, in lines."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)

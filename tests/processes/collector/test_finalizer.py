@@ -88,13 +88,16 @@ def test_one_that_is_killed_while_it_makes_the_report_leaves_a_closed_run_and_is
 ):
     pipe = temporary_name(folder.report)
     os.mkfifo(pipe)  # it has less room than a report needs
-    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
         finalizer.poll()
         assert select.select([reader], [], [], 60)[0], "it writes the report"
         assert folder.is_closed
         assert finalizer.pid is not None
         os.kill(finalizer.pid, signal.SIGKILL)
         wait_until(finalizer.poll, "the run counts as closed")
+    finally:
+        os.close(reader)
     assert "report=no" in caplog.text
     assert "exit code -9 while it made the report" in caplog.text
     assert folder.command("report") in caplog.text
