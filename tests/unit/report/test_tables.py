@@ -13,9 +13,9 @@ from rich.text import Text
 from loadstone.archive.closed_run import ClosedRun
 from loadstone.archive.folder import RunFolder
 from loadstone.domain.objective import number_text
+from loadstone.domain.run_seconds import ALL
 from loadstone.gate.change import parse_change_objectives
 from loadstone.gate.compare import compare_runs
-from loadstone.gate.seconds import ALL
 from loadstone.gate.verdict_report import change_row
 from loadstone.report.tables import Row, fitting_table
 from loadstone.report.terminal import print_comparison, print_runs, print_summary
