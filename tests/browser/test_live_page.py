@@ -13,11 +13,12 @@ from loadstone.archive.run_state import RunState
 from loadstone.collector.live.server import serving
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.live import Trouble
+from loadstone.domain.usage_tick import Usage
 from support.closed_runs import MadeRun
 from support.page_checks import assert_accessible, assert_quiet, clicked, drawn, fits, layout_shift, tabbed
 from support.processes import free_port, port_answers
 from support.relay import Relay
-from support.run_maker import SECOND, START, RunMaker
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,10 +158,10 @@ STOP_AND_FINAL = 4
 """The last entries of a made run: its final batch, a stage, stopping and stopped."""
 
 
-def state_after(seconds: int) -> tuple[LiveSnapshot, RunState]:
+def state_after(seconds: int, *, usage: bool = True) -> tuple[LiveSnapshot, RunState]:
     """What is known of a run so many seconds after its start."""
     state = RunState()
-    for entry in MadeRun(run="r", seconds=seconds).entries()[:-STOP_AND_FINAL]:
+    for entry in MadeRun(run="r", seconds=seconds, usage=usage).entries()[:-STOP_AND_FINAL]:
         state.apply(entry)
     return snapshot("r", state, now_ns=START + seconds * SECOND), state
 
@@ -189,3 +190,71 @@ def test_a_live_page_keeps_what_its_reader_chose_while_numbers_come_in(browser: 
         clicked(page, ".whole")
         page.wait_for(f"{ZOOMED}.max === window.loadstone.view.page.t.at(-1)")
         assert page.complaints == []
+
+
+TOTAL = "document.querySelector('#table-names tbody td').textContent"
+PLACE = "document.querySelector('#table-names').getBoundingClientRect().top"
+FOCUS = "document.activeElement.closest('section')?.id + ' ' + document.activeElement.className"
+
+
+def test_a_table_that_somebody_clicked_stays_up_to_date_and_keeps_the_focus_even_in_the_next_run(
+    browser: Browser, tmp_path: Path
+):
+    port = free_port()
+    with serving("127.0.0.1", port, tmp_path) as board, browser.page() as page:
+        assert board is not None
+        board.show(*state_after(20, usage=False))
+        page.open(f"http://127.0.0.1:{port}/", f"window.loadstone && {SEEN} > 10")
+        clicked(page, "#table-names tbody th")
+        assert page.evaluate(FOCUS) == "table-names scroll"
+        assert page.evaluate(TOTAL) == "800"
+        at_px = page.evaluate(PLACE)
+        time.sleep(1.1)  # the board takes one state a second
+        board.show(*state_after(35, usage=False))
+        page.wait_for(f"{TOTAL} === '1,400'")
+        assert page.evaluate(FOCUS) == "table-names scroll"
+        assert abs(page.evaluate(PLACE) - at_px) < 2
+        live, state = state_after(15, usage=False)
+        time.sleep(1.1)
+        board.show(msgspec.structs.replace(live, run="s"), state)
+        page.wait_for(f"{TOTAL} === '600'")
+        assert page.evaluate(FOCUS) == "table-names scroll"
+        page.evaluate("document.querySelector('#table-workers summary').focus()")
+        live, state = state_after(25, usage=False)
+        time.sleep(1.1)
+        board.show(msgspec.structs.replace(live, run="s"), state)
+        page.wait_for(f"{TOTAL} === '1,000'")
+        assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+        assert page.complaints == []
+
+
+def test_a_live_page_of_many_containers_draws_those_of_the_target_first_and_keeps_its_legends_short(
+    browser: Browser, axe: str, tmp_path: Path
+):
+    port, state = free_port(), RunState()
+    made, incarnation = RunMaker(run="r").started(), IncarnationMaker(run="r")
+    for second in range(20):
+        made.add(incarnation.batch([Sample(second + 0.5)], at_s=second + 1))
+    made.usage(15.5, *many_containers())
+    for entry in made.entries:
+        state.apply(entry)
+    with serving("127.0.0.1", port, tmp_path) as board, browser.page() as page:
+        assert board is not None
+        board.show(snapshot("r", state, now_ns=START + 20 * SECOND), state)
+        page.open(f"http://127.0.0.1:{port}/", f"window.loadstone && {SEEN} > 10")
+        labels = [label for label in drawn(page, "cpu") if label != "time"]
+        assert labels[:4] == ["target-1", "worker-23", "worker-22", "worker-21"]
+        assert len(labels) == 20
+        assert page.evaluate("document.querySelector('#chart-cpu .u-legend').clientHeight") <= THREE_LINES_PX
+        assert page.evaluate("document.querySelector('#chart-cpu h3').textContent") == "CPU"
+        assert page.evaluate("document.querySelector('#table-usage_now tbody th').textContent") == "target-1"
+        assert_accessible(page, axe)
+
+
+THREE_LINES_PX = 72
+
+
+def many_containers() -> list[Usage]:
+    workers = [Usage(service="worker", container=f"worker-{at:02}", cpu_cores=0.1 * (at + 1)) for at in range(24)]
+    target = Usage(service="target", container="target-1", cpu_cores=0.05, cpu_limit=2.0, mem_bytes=1_000_000)
+    return [*workers, target]

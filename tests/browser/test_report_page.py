@@ -8,14 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadstone.charts.page import write_report
-from support.closed_runs import HOSTILE, MadeRun, names
+from loadstone.domain.usage_tick import Usage
+from support.closed_runs import HOSTILE, MadeRun, closed, names
 from support.page_checks import assert_accessible, assert_quiet, clicked, dragged, drawn, fits, layout_shift, tabbed
+from support.run_maker import IncarnationMaker, RunMaker, Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from loadstone.archive.folder import RunFolder
-    from support.chromium import Browser
+    from support.chromium import Browser, Page
 
 SHAPES = {"desktop": (1280, 900), "phone": (390, 844)}
 EVIL = '"><img src=x onerror="window.hit=1">'
@@ -317,3 +319,79 @@ def test_a_report_is_at_most_300_kb(folders, name: str):
 
 def test_a_report_of_ten_minutes_with_many_names_is_at_most_300_kb(folders):
     assert folders["large"].report.stat().st_size <= MOST_BYTES
+
+
+POINTS = """(() => { const chart = window.loadstone.view.charts.get(CHART), at = LINE;
+  return chart.series[at].points.filter(chart, at, false, []) ?? []; })()"""
+
+
+def points_of(page: Page, chart: str, line: int = 1) -> list[int]:
+    """Where a line of a chart has points of its own."""
+    return list(page.evaluate(POINTS.replace("CHART", repr(chart)).replace("LINE", str(line))))
+
+
+PAINTED = """(() => { const { ctx, bbox } = window.loadstone.view.charts.get('latency');
+  const pixels = ctx.getImageData(bbox.left + 8, bbox.top, bbox.width - 16, bbox.height - 8).data;
+  let coloured = 0;
+  for (let i = 0; i < pixels.length; i += 4) {
+    const [r, g, b, a] = pixels.slice(i, i + 4);
+    if (a === 255 && Math.max(r, g, b) - Math.min(r, g, b) > 90) coloured += 1;
+  }
+  return coloured; })()"""
+
+
+def test_a_service_that_answers_every_three_seconds_has_points_where_there_are_no_lines(
+    browser: Browser, tmp_path: Path
+):
+    made, incarnation = RunMaker().started(), IncarnationMaker()
+    answers = [Sample(at + 0.5, 2_900_000) for at in (3, 6, 9, 12, 13, 16)]
+    made.add(incarnation.batch(answers, at_s=19.5, final=True))
+    folder = closed(tmp_path / "slow", made.stopped(20).entries, 20)
+    write_report(folder)
+    with browser.page() as page:
+        page.open(address(folder))
+        assert points_of(page, "latency") == [3, 6, 9, 16]
+        assert page.evaluate(PAINTED) > 100
+
+
+def usage_with_gaps(tmp_path: Path) -> RunFolder:
+    """Usage of 40 seconds of which one, then three, then four are missing."""
+    made, incarnation = RunMaker().started(), IncarnationMaker()
+    for second in range(40):
+        if second not in {5, 10, 11, 12, 20, 21, 22, 23}:
+            made.usage(second + 0.5, Usage(service="target", container="target-1", cpu_cores=1.0, cpu_limit=2.0))
+        made.add(incarnation.batch([Sample(second + 0.5)], at_s=second + 1))
+    made.add(incarnation.batch(at_s=40.1, final=True))
+    folder = closed(tmp_path / "gaps", made.stopped(40).entries, 40)
+    write_report(folder)
+    return folder
+
+
+def test_lines_of_usage_go_on_across_at_most_three_missing_seconds(browser: Browser, tmp_path: Path):
+    gaps = """(() => { const chart = window.loadstone.view.charts.get('cpu');
+      return chart.series[1]._paths.gaps.map((gap) => gap.map((px) => Math.round(chart.posToVal(px, 'x', true))));
+    })()"""
+    with browser.page() as page:
+        page.open(address(usage_with_gaps(tmp_path)))
+        assert page.evaluate(gaps) == [[19, 24]]
+        assert points_of(page, "cpu") == []
+
+
+def test_points_of_several_seconds_say_what_they_are(browser: Browser, folders):
+    captions = "[...document.querySelectorAll('figcaption .muted')].map((each) => each.textContent)"
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        assert not any("each point" in text for text in page.evaluate(captions))
+        page.open(address(folders["large"]))
+        shown = page.evaluate(captions)
+    assert shown[1] == "ms; each point is of all requests in 2 s"
+    assert "cores; each point is the mean of 2 s" in shown
+    assert "MiB; each point is the highest value in 2 s" in shown
+    assert all("2 s" in text for text in shown)
+
+
+def test_what_is_small_is_not_said_to_be_nothing(browser: Browser, folders):
+    with browser.page() as page:
+        page.open(address(folders["usual"]))
+        texts = page.evaluate("[0, 0.0004, 0.00041234, 0.000004, 0.001, 0.5].map((v) => Parts.format('percent', v))")
+    assert texts == ["0 %", "0.0004 %", "0.00041 %", "0.000004 %", "0.001 %", "0.5 %"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -48,6 +49,7 @@ REGISTRIES = [
     "proxy.golang" + ".org",
     "repo.maven.apache" + ".org",
 ]
+OMITTED = "omit-lockfile-registry-resolved=true"
 MACHINE_PATHS = re.compile(r"(?<![\w.$}:/-])/" + r"(?:root|work(?!er)|Users|home/(?!app\b|locust\b|loadstone\b))[/\w]")
 
 
@@ -128,6 +130,22 @@ def test_every_entry_of_a_lock_is_pinned_and_hashed(name: str):
     blocks = lock_blocks((ROOT / "requirements" / f"{name}.txt").read_text())
     assert len(blocks) > 5
     assert [block for block in blocks if not (re.match(r"[\w.-]+==[\w.]+", block) and HASH.search(block))] == []
+
+
+def test_no_lock_of_npm_holds_an_address():
+    locks = {name: text for name, text in texts().items() if name.endswith("package-lock.json")}
+    assert locks
+    assert [name for name, text in locks.items() if '"resolved"' in text] == []
+    assert [name for name in locks if OMITTED not in texts().get(str(Path(name).parent / ".npmrc"), "")] == []
+
+
+def test_all_speak_of_the_same_version_of_grafana():
+    harness = json.loads((ROOT / "tests" / "browser" / "grafana" / "harness" / "package.json").read_text())
+    libraries = {name: version for name, version in harness["dependencies"].items() if name.startswith("@grafana/")}
+    (image,) = re.findall(r"image: grafana/grafana:(\S+)", (ROOT / "docker-compose.yaml").read_text())
+    (told,) = re.findall(r"`@grafana/ui` (\S+)\)", (ROOT / "dashboards" / "boards" / "generate.py").read_text())
+    assert "@grafana/ui" in libraries
+    assert {*libraries.values(), told} == {image}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -160,12 +160,43 @@ def test_the_harness_of_the_boards_is_built_again_when_one_of_its_files_changes(
     source.parent.mkdir(parents=True)
     source.write_text("one")
     (tmp_path / "harness" / "package-lock.json").write_text("{}")
+    (tmp_path / "harness" / "package.json").write_text("{}")
     assert not fetch.harness_is_built()
     (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "made-of").write_text(fetch.digest_of(*fetch.harness_files()))
+    (tmp_path / "page" / "made-of").write_text(fetch.harness_digest())
     assert fetch.harness_is_built()
-    source.write_text("two")
+    for changed in (source, tmp_path / "harness" / "package.json"):
+        before = changed.read_text()
+        changed.write_text("two")
+        assert not fetch.harness_is_built()
+        changed.write_text(before)
+    assert fetch.harness_is_built()
+    monkeypatch.setattr(fetch, "BUNDLE", (*fetch.BUNDLE, "--sourcemap"))
     assert not fetch.harness_is_built()
+
+
+@pytest.mark.parametrize("fails", [2, 3])
+def test_grafanas_libraries_are_tried_again_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int):
+    fetch = load_script("tests/services/fetch.py")
+    asked: list[float] = []
+    pauses: list[float] = []
+
+    def refuse(*command: str, timeout_s: float, folder: Path) -> subprocess.CompletedProcess[str]:
+        asked.append(timeout_s)
+        if len(asked) == 1:
+            raise subprocess.TimeoutExpired(command, timeout_s)
+        return subprocess.CompletedProcess(command, int(len(asked) <= fails), "", "npm error network")
+
+    monkeypatch.setattr(fetch, "run", refuse)
+    monkeypatch.setattr(fetch, "GRAFANA", tmp_path)
+    monkeypatch.setattr(fetch.time, "sleep", pauses.append)
+    if fails < fetch.TRIES:
+        fetch.patiently("npm", "ci")
+    else:
+        with pytest.raises(fetch.FetchError, match="npm ci failed: npm error network"):
+            fetch.patiently("npm", "ci")
+    assert asked == [900] * 3
+    assert pauses == [fetch.PAUSE_S] * 2
 
 
 def test_a_package_that_cannot_be_had_is_tried_again_with_fresh_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

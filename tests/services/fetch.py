@@ -43,6 +43,8 @@ TRIES = 3
 PAUSE_S = 3.0
 CHECK_TIMEOUT_S = 20
 DOWNLOAD_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 900
+"""Of one try to install Grafana's libraries, some hundred packages."""
 C_LIBRARY = "libc6"  # never unpacked beside the programs: a second one would not work
 
 # The folders of the libraries are found from the wrapper's own place, so the cache may be moved.
@@ -237,9 +239,9 @@ def fetch_axe() -> None:
     shutil.unpack_archive(archives[-1], home)
 
 
-def digest_of(*paths: Path) -> str:
-    """Tell whether files have changed: one digest of their names and contents."""
-    digest = hashlib.sha256()
+def digest_of(*paths: Path, options: tuple[str, ...] = ()) -> str:
+    """Tell whether files or options have changed: one digest of the options, and of the files' names and contents."""
+    digest = hashlib.sha256("\0".join(options).encode())
     for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -248,12 +250,17 @@ def digest_of(*paths: Path) -> str:
 def harness_is_built() -> bool:
     """Tell whether the harness of the boards in the cache was made of the present files."""
     stamp = HARNESS_PAGE / "made-of"
-    return stamp.is_file() and stamp.read_text() == digest_of(*harness_files())
+    return stamp.is_file() and stamp.read_text() == harness_digest()
+
+
+def harness_digest() -> str:
+    """Return one digest of all that the harness is made of."""
+    return digest_of(*harness_files(), options=BUNDLE)
 
 
 def harness_files() -> list[Path]:
     """Return the files that the harness is made of."""
-    return [HARNESS / "package-lock.json", *sorted((HARNESS / "src").iterdir())]
+    return [HARNESS / "package.json", HARNESS / "package-lock.json", *sorted((HARNESS / "src").iterdir())]
 
 
 def build_harness() -> None:
@@ -268,23 +275,36 @@ def build_harness() -> None:
         print("Fetching Grafana's libraries ...", flush=True)
         cache = GRAFANA / "cache"
         quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        node(GRAFANA, "npm", "ci", *quiet, "--cache", str(cache))
+        patiently("npm", "ci", *quiet, "--cache", str(cache))
         shutil.rmtree(cache, ignore_errors=True)
         installed.write_text(digest_of(lock))
     shutil.rmtree(HARNESS_PAGE, ignore_errors=True)
-    node(GRAFANA, "node_modules/.bin/esbuild", *BUNDLE)
+    node("node_modules/.bin/esbuild", *BUNDLE)
     shutil.copyfile(GRAFANA / "src" / "page.html", HARNESS_PAGE / "index.html")
     for source, place in PUBLIC.items():
         found, target = GRAFANA / "node_modules" / source, HARNESS_PAGE / "public" / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(found, target) if found.is_dir() else shutil.copyfile(found, target)
-    (HARNESS_PAGE / "made-of").write_text(digest_of(*harness_files()))
+    (HARNESS_PAGE / "made-of").write_text(harness_digest())
 
 
-def node(folder: Path, *command: str) -> None:
-    """Run a program of Node.js; FetchError with its last words if it fails."""
+def patiently(*command: str) -> None:
+    """Run a program of Node.js that downloads, up to three times."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            node(*command, timeout_s=INSTALL_TIMEOUT_S)
+        except FetchError:
+            if attempt == TRIES:
+                raise
+            time.sleep(PAUSE_S)
+        else:
+            return
+
+
+def node(*command: str, timeout_s: float = DOWNLOAD_TIMEOUT_S) -> None:
+    """Run a program of Node.js in the folder of Grafana's libraries; FetchError with its last words if it fails."""
     try:
-        done = run(*command, timeout_s=DOWNLOAD_TIMEOUT_S, folder=folder)
+        done = run(*command, timeout_s=timeout_s, folder=GRAFANA)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FetchError(f"{' '.join(command[:2])}: {error}") from error
     if done.returncode:

@@ -177,7 +177,7 @@ def _judged(run: ClosedRun, load: Load, used: Used, target: _Target) -> _Trial:
         return _Trial(run=record.id, outcome=Outcome.FAILS, reasons=missed, margin=margin_of(run))
     if record.exit_code:
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=record.reasons)
-    if still_grows(read_seconds(run)[ALL]):
+    if still_grows(read_seconds(run, names=())[ALL]):
         growing = "its latency was still growing at the end of the window; a longer --warmup lets it settle"
         return _Trial(run=record.id, outcome=Outcome.INVALID, reasons=(growing,))
     return _Trial(run=record.id, outcome=Outcome.HOLDS, margin=margin_of(run))

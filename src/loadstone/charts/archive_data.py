@@ -44,6 +44,7 @@ from loadstone.charts.page_data import (
 )
 from loadstone.charts.usage_series import read_usage_series
 from loadstone.domain.event import EventKind, ScenarioIdentity, Users
+from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.time import MS_PER_S, NS_PER_S, parse_iso_ns
 
 if TYPE_CHECKING:
@@ -106,8 +107,17 @@ def report_data(run: ClosedRun, *, baseline: Sequence[Sequence[str]] = (), basel
         tables=tables,
         identity=_identity(record),
         baseline=baseline_id,
+        remarks=_remarks(record),
         folded=folded_tables(tables.workers, record.objectives),
     )
+
+
+def _remarks(record: RunRecord) -> dict[str, str]:
+    cut = record.in_flight.cut
+    if not cut:
+        return {}
+    are, they = ("requests were", "They are not listed") if cut > 1 else ("request was", "It is not listed")
+    return {"slowest": f"{cut:,} {are} cut off in flight, before an answer came. {they}, and may have been slower."}
 
 
 def _bins(run: ClosedRun) -> Bins:
@@ -117,8 +127,8 @@ def _bins(run: ClosedRun) -> Bins:
     if len(seconds):
         begin, end = min(begin, int(seconds[0])), max(end, int(seconds[-1]))
     end = max(begin, end)
-    step_s = step_for(end - begin + 1)
-    return Bins(begin=begin, count=(end - begin) // step_s + 1, step_s=step_s)
+    length_s = end - begin + 1
+    return Bins(begin=begin, seconds=length_s, step_s=step_for(length_s))
 
 
 def _ns(moment: str | None) -> int:
@@ -143,7 +153,7 @@ def _charts(run: ClosedRun, names: Sequence[NameFigures], events: Sequence[_Happ
         users=_users(events, bins),
         rate={"requests": _rates(binned, 0, "n"), "failures": _rates(binned, 0, "err")},
         latency={**_latency(binned), **_service_latency(run, bins)},
-        failures={"failed": [round(100 * e / count, 4) if count else None for e, count in zip(err, n, strict=True)]},
+        failures={"failed": [round(100 * e / count, 8) if count else None for e, count in zip(err, n, strict=True)]},
         errors=read_error_series(run, bins),
         heat=Heat(counts=binned.heat()),
         names_rate={label: _rates(binned, 1 + at, "n") for at, label in enumerate(labels)},
@@ -183,7 +193,7 @@ def _service_latency(run: ClosedRun, bins: Bins) -> Series:
 
 
 def _rates(binned: Binned, row: int, field: str) -> list[float | None]:
-    return [round(value / binned.bins.step_s, 3) for value in binned.sums[field][row].tolist()]
+    return [*binned.bins.rates(binned.sums[field][row])]
 
 
 def _window(record: RunRecord, bins: Bins) -> WindowMark:
@@ -249,7 +259,7 @@ def _tables(
         errors=_errors(run),
         usage=[
             (name, of.cpu_cores, of.cpu_cores_max, of.cpu_limit, of.throttled_pct, of.mem_bytes, of.mem_limit, of.oom)
-            for name, of in record.usage.items()
+            for name, of in sorted(record.usage.items(), key=lambda each: (each[0] != TARGET, each[0]))
         ],
         workers=_workers(record),
         ledger=_ledger(record),

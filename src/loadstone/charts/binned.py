@@ -58,11 +58,23 @@ def step_for(seconds: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bins:
-    """``count`` bins of ``step_s`` seconds each; the first one begins at second ``begin`` since 1970."""
+    """``seconds`` in bins of ``step_s`` each, the last of which may be shorter; they begin at ``begin`` since 1970."""
 
     begin: int
-    count: int
+    seconds: int
     step_s: int
+
+    @property
+    def count(self) -> int:
+        """How many bins there are."""
+        return -(-self.seconds // self.step_s)
+
+    def rates(self, counts: NDArray[np.int64]) -> list[float]:
+        """Counts of every bin per second of it."""
+        lengths_s = np.full(self.count, self.step_s)
+        lengths_s[-1:] = self.seconds - (self.count - 1) * self.step_s
+        rates: list[float] = (counts / lengths_s).round(3).tolist()
+        return rates
 
 
 class Binned:

@@ -76,8 +76,9 @@ class ChartSpec:
     """One chart. ``unit`` is that of its vertical axis; a ``wide`` one takes the whole width of the page.
 
     ``beside``: the series that it also draws, in ``beside_unit``, by an axis on the right. One that is ``logarithmic``
-    has a switch for the scale of its axis. Many runs have nothing for one that is ``optional``: a live page shows it
-    once there is something, and keeps room for all others from the start: nothing moves when they are drawn.
+    has a switch for the scale of its axis. ``binned`` says what a point is that covers several seconds, ``{}``. Many
+    runs have nothing for one that is ``optional``: a live page shows it once there is something, and keeps room for all
+    others from the start: nothing moves when they are drawn.
     """
 
     id: str
@@ -88,6 +89,7 @@ class ChartSpec:
     beside_unit: str = ""
     logarithmic: bool = False
     optional: bool = False
+    binned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +122,28 @@ MEAN: Final = "mean"
 OF_WINDOW: Final = "window"
 OF_RUN: Final = "whole run"
 """Of what a figure is, in as few words as a tile has room for."""
+_OF_ALL: Final = "each point is of all requests in {}"
+_MEAN: Final = "each point is the mean of {}"
+_HIGHEST: Final = "each point is the highest value in {}"
 CHARTS: Final = (
     ChartSpec(
-        id="rate", title="Requests per second, and users", unit="1/s", wide=True, beside="users", beside_unit="users"
+        id="rate",
+        title="Requests per second, and users",
+        unit="1/s",
+        wide=True,
+        beside="users",
+        beside_unit="users",
+        binned="each point is the mean rate, and the newest number of users, of {}",
     ),
-    ChartSpec(id="latency", title="Latency", unit="ms", wide=True, logarithmic=True),
-    ChartSpec(id="cpu", title="CPU of the target", unit="cores", wide=True, optional=True),
-    ChartSpec(id="memory", title="Memory of the target", unit="MiB", wide=True, optional=True),
-    ChartSpec(id="failures", title="Failed requests", unit="%", wide=True),
-    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True, optional=True),
-    ChartSpec(id="heat", title="Latency heatmap", unit="ms", wide=True),
-    ChartSpec(id="names_rate", title="Requests per second by name", unit="1/s"),
-    ChartSpec(id="names_p95", title="p95 by name", unit="ms", logarithmic=True),
-    ChartSpec(id="throttled", title="CPU throttling of the target", unit="%", optional=True),
+    ChartSpec(id="latency", title="Latency", unit="ms", wide=True, logarithmic=True, binned=_OF_ALL),
+    ChartSpec(id="cpu", title="CPU", unit="cores", wide=True, optional=True, binned=_MEAN),
+    ChartSpec(id="memory", title="Memory", unit="MiB", wide=True, optional=True, binned=_HIGHEST),
+    ChartSpec(id="failures", title="Failed requests", unit="%", wide=True, binned=_OF_ALL),
+    ChartSpec(id="errors", title="Errors per second by text", unit="1/s", wide=True, optional=True, binned=_MEAN),
+    ChartSpec(id="heat", title="Latency heatmap", unit="ms", wide=True, binned=_OF_ALL),
+    ChartSpec(id="names_rate", title="Requests per second by name", unit="1/s", binned=_MEAN),
+    ChartSpec(id="names_p95", title="p95 by name", unit="ms", logarithmic=True, binned=_OF_ALL),
+    ChartSpec(id="throttled", title="CPU throttling", unit="%", optional=True, binned=_HIGHEST),
 )
 """All wide ones share one time axis from edge to edge, so what happens at one moment stands in one line."""
 _FIGURES: Final = (
@@ -181,7 +192,7 @@ TABLES: Final = (
     ),
     TableSpec(
         id="slowest",
-        title="Slowest requests, whole run",
+        title="Slowest answered requests, whole run",
         columns=(
             Column("request"),
             Column("response time, ms", "number"),
@@ -191,7 +202,7 @@ TABLES: Final = (
             Column("worker"),
             Column("error", "long"),
         ),
-        empty="No request has a response time.",
+        empty="No answered request has a response time.",
     ),
     TableSpec(
         id="errors",
@@ -207,7 +218,7 @@ TABLES: Final = (
     ),
     TableSpec(
         id="usage",
-        title="Usage of the target in the window",
+        title="Usage in the window",
         columns=(
             Column("service"),
             Column("mean CPU, cores", "number"),
@@ -222,7 +233,7 @@ TABLES: Final = (
     ),
     TableSpec(
         id="usage_now",
-        title="Usage of the target now",
+        title="Usage now",
         columns=(
             Column("container"),
             Column("CPU, cores", "number"),

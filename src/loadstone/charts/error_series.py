@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -34,8 +35,7 @@ def read_error_series(run: ClosedRun, bins: Bins) -> Series:
     for table in run.failed(("end", "error")):
         _count(table, rows, bins, counts)
     labels = [*_labels(texts), OTHER_ERRORS]
-    rates = (counts / bins.step_s).round(3).tolist()
-    return {label: rates[row] for row, label in enumerate(labels) if counts[row].any()}
+    return {label: [*bins.rates(counts[row])] for row, label in enumerate(labels) if counts[row].any()}
 
 
 def _most_frequent(run: ClosedRun) -> list[str]:
@@ -58,10 +58,13 @@ def _count(table: pa.Table, rows: dict[str, int], bins: Bins, counts: Any) -> No
 
 
 def _labels(texts: Iterable[str]) -> Sequence[str]:
-    """Texts as short as a legend needs them; those that begin alike get a number, so that no line hides another."""
+    """Texts as short as a legend needs them; those that would look alike get a number: no line hides another."""
     labels: list[str] = []
+    used = {OTHER_ERRORS}
     for text in texts:
         short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-        again = sum(label == short or label.startswith(f"{short} (") for label in labels)
-        labels.append(f"{short} ({again + 1})" if again else short)
+        numbered = (f"{short} ({number})" for number in count(2))
+        label = next(each for each in chain([short], numbered) if each not in used)
+        used.add(label)
+        labels.append(label)
     return labels

@@ -40,7 +40,8 @@ from loadstone.charts.page_data import (
     UsageRow,
     WorkerRow,
 )
-from loadstone.charts.usage_series import usage_point
+from loadstone.charts.usage_series import admit, usage_point
+from loadstone.domain.host_doubts import TARGET
 from loadstone.domain.live import container_label
 from loadstone.domain.quantile import percentile_of
 from loadstone.domain.rollup import Rollup, merged
@@ -81,7 +82,7 @@ def live_head(live: LiveSnapshot, state: RunState, *, begin: int) -> LiveHead:
         tables=LiveTables(
             objectives=[live_objective(each) for each in live.objectives],
             names=_names(state, live),
-            usage_now=[_usage(each) for each in live.usage],
+            usage_now=[_usage(each) for each in sorted(live.usage, key=_place)],
             workers=workers,
             ledger=[_ledger(live.ledger, state, live.now_ns)] if live.ledger else [],
             events=[EventRow(mark.t, mark.kind, mark.text) for mark in marks],
@@ -119,7 +120,7 @@ def _tiles(live: LiveSnapshot) -> list[Tile]:
     return [
         Tile(title="users", kind="count", value=live.users, of=str(live.target_users), scope=_NOW),
         Tile(title="requests/s", kind="number", value=live.rps, scope=_RECENT),
-        Tile(title="failed", kind="percent", value=100 * live.failure_share, scope=_RECENT),
+        Tile(title="failed", kind="percent", value=100 * live.failure_share if live.rps else None, scope=_RECENT),
         *(
             Tile(title=title, kind="number", value=value if live.rps else None, scope=_RECENT)
             for title, value in latencies.items()
@@ -184,6 +185,11 @@ def _names(state: RunState, live: LiveSnapshot) -> list[NameRow]:
     return [row("all requests", total), *([row(SERVICE_TIMES, total.by_service)] if is_open else []), *rows]
 
 
+def _place(usage: LiveUsage) -> tuple[bool, str, str]:
+    """Those of the target come first; none changes its place while it is read."""
+    return (usage.service != TARGET, usage.service, usage.container)
+
+
 def _usage(usage: LiveUsage) -> UsageRow:
     return UsageRow(
         container_label(usage.service, usage.container),
@@ -240,6 +246,7 @@ class LivePoints:
         self._users: dict[int, dict[str, int]] = {}
         self._usage: dict[int, dict[str, dict[str, float | None]]] = {}
         self._own: dict[int, str] = {}
+        self._containers: list[str] = []
 
     def update(self, state: RunState) -> None:
         """Take in what is new."""
@@ -272,7 +279,8 @@ class LivePoints:
         for at_ns, usage in state.usage.values():
             rows.setdefault(at_ns // NS_PER_S, []).append(usage)
         for second, found in rows.items():
-            self._usage[second] = usage_point(found)
+            admit(self._containers, found)
+            self._usage[second] = usage_point(found, self._containers)
 
     def _update_second(self, state: RunState, second: int, rollups: Mapping[int, Rollup]) -> None:
         users = self._users.get(second) or self._users_before(second)
@@ -298,7 +306,7 @@ class LivePoints:
         return {
             "rate": rate,
             **({"latency": _latency(total, open_model=state.arrivals is not None)} if total.timed else {}),
-            "failures": {"failed": round(100 * total.err_ratio, 4)},
+            "failures": {"failed": round(100 * total.err_ratio, 8)},
             "names_rate": {label: rollup.n for label, rollup in by_label.items()},
             "names_p95": {label: rollup.percentile_us(95) / 1000 for label, rollup in by_label.items() if rollup.timed},
             "heat": heat_rows(total.histogram.counts),

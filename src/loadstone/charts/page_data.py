@@ -126,7 +126,8 @@ class ReportPage(Struct, frozen=True, kw_only=True):
 
     ``t``: the beginnings of the bins, in seconds after ``begin`` (seconds since 1970), each ``step_s`` long.
     ``notes``: what a reader of the tiles has to know. ``baseline``: id of the run that the table of that name compares
-    with. ``identity``: title and text pairs. ``folded``: ids of tables that are closed until a reader opens them.
+    with. ``remarks``: for the id of a table a sentence that stands above it. ``identity``: title and text pairs.
+    ``folded``: ids of tables that are closed until a reader opens them.
     """
 
     mode: Literal["report"] = "report"
@@ -145,6 +146,7 @@ class ReportPage(Struct, frozen=True, kw_only=True):
     tables: ReportTables
     identity: list[tuple[str, str]]
     baseline: str
+    remarks: dict[str, str]
     folded: list[str]
 
 

@@ -9,6 +9,9 @@ Two finalizers never close the same run at once: each holds the lease `finalizer
 folder while it works. The Aggregator releases the lock before it starts one. Closing is a pure function of the
 journal, so a finalizer that is restarted after a crash produces the same files. A finalizer ends at once when the
 process that started it ends, and the next Aggregator starts another.
+
+The report is made last, and a run is whole without it. A finalizer that dies of it, as one that needs too much memory
+may, has said before that the run is closed, and is not started again.
 """
 
 from __future__ import annotations
@@ -64,10 +67,14 @@ class FinalizerOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The result: both texts are empty if the run is closed and has its report."""
+    """The result: both texts are empty if the run is closed and has its report.
+
+    A process says twice that the run is closed: before it makes the report, and after that.
+    """
 
     error: str = ""
     report_error: str = ""
+    has_report: bool = False
 
 
 class Finalizer:
@@ -137,11 +144,7 @@ class Finalizer:
             if pipe:
                 with suppress(BrokenPipeError):
                     pipe.close()
-        code = process.wait()
-        try:
-            return msgspec.json.decode(answer, type=_Outcome)
-        except msgspec.DecodeError:
-            return _Outcome(error=f"the finalizer ended with exit code {code}")
+        return _outcome(answer, process.wait())
 
     def _note(self, outcome: _Outcome) -> None:
         folder = RunFolder(Path(self._order.path))
@@ -159,14 +162,33 @@ class Finalizer:
         log.error("run=%s state=not_closed error=%r retry_in_s=%g nothing_lost=yes", run, outcome.error, pause_s)
 
 
+def _outcome(answer: bytes, code: int) -> _Outcome:
+    """What a process that ended has said last."""
+    try:
+        said = [msgspec.json.decode(line, type=_Outcome) for line in answer.splitlines()]
+    except msgspec.DecodeError:  # it was killed while it said so
+        said = []
+    if not said:
+        return _Outcome(error=f"the finalizer ended with exit code {code}")
+    last = said[-1]
+    if last.error or last.report_error or last.has_report:
+        return last
+    return _Outcome(report_error=f"the finalizer ended with exit code {code} while it made the report")
+
+
 def main() -> None:
-    """Entry point of the process: read the order from stdin, carry it out, and write the outcome to stdout, as JSON."""
+    """Entry point of the process: read the order from stdin, carry it out, and write outcomes to stdout, in lines."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=FinalizerOrder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(_NICENESS)
     if not load(MaskSettings).masking:
         keep_secrets()
-    sys.stdout.buffer.write(msgspec.json.encode(_carry_out(order)))
+    _say(_carry_out(order))
+
+
+def _say(outcome: _Outcome) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _end_with_parent() -> None:
@@ -181,6 +203,7 @@ def _carry_out(order: FinalizerOrder) -> _Outcome:
         _acquire(lease, folder.run)
         with lease.kept(), folder.lock():
             close_run(folder, now_ns=order.closed_at_ns)
+            _say(_Outcome())
             report_error = _write_report(folder)
         lease.release()
         client.expire(lease_number(finalizer_lease(folder.run)), _NUMBER_KEPT_S)
@@ -188,7 +211,7 @@ def _carry_out(order: FinalizerOrder) -> _Outcome:
         return _Outcome(error=str(error)[:_LONGEST_ERROR])
     finally:
         client.close()
-    return _Outcome(report_error=report_error)
+    return _Outcome(report_error=report_error, has_report=not report_error)
 
 
 def _acquire(lease: Lease, run: str) -> None:

@@ -1,4 +1,4 @@
-"""Confidence intervals: block bootstrap over seconds for latencies and rates, Wilson for shares.
+"""Confidence intervals: block bootstrap over seconds for latencies, rates and shares, Wilson for shares.
 
 Requests of the same moment resemble each other, and so do neighbouring seconds; resampling single requests would give
 intervals that are too narrow. Whole blocks of consecutive seconds are resampled instead (circular block bootstrap:
@@ -23,11 +23,24 @@ if TYPE_CHECKING:
 
     from loadstone.domain.run_seconds import RunSeconds
 
-__all__ = ["CONFIDENCE", "Interval", "Resampled", "factor", "percentile_us", "relative", "share_difference", "wilson"]
+__all__ = [
+    "CONFIDENCE",
+    "FEWEST_SECONDS",
+    "Interval",
+    "Resampled",
+    "factor",
+    "percentile_us",
+    "relative",
+    "share_difference",
+    "share_interval",
+    "wilson",
+]
 
 CONFIDENCE: Final = 0.99
 """The confidence level of every interval. A comparison looks at four latencies, a rate and a share; at 95 % each,
 chance alone would mark one of them in far more than one comparison in twenty. `make bench` measures how often."""
+FEWEST_SECONDS: Final = 5
+"""With fewer seconds a block bootstrap has too few blocks to draw from."""
 _DRAWS: Final = 1000
 _SEED: Final = 20_261_101
 _SHORTEST: Final = 2
@@ -51,7 +64,7 @@ class Resampled:
         self.seconds = seconds
         weights = _weights(len(seconds), np.random.default_rng((_SEED, stream)), draws)
         self._cumulative = np.cumsum(weights @ seconds.counts.astype(np.float64), axis=1)
-        self._n, self._timed = weights @ seconds.n, weights @ seconds.timed
+        self._n, self._err, self._timed = weights @ seconds.n, weights @ seconds.err, weights @ seconds.timed
         self._rt_sum_us = weights @ seconds.rt_sum_us
         self._middles = _middles(seconds.buckets)
 
@@ -76,6 +89,12 @@ class Resampled:
         """Requests per second of each draw, shape (draws,)."""
         rates: NDArray[np.float64] = self._n / max(1, len(self.seconds))
         return rates
+
+    def shares(self) -> NDArray[np.float64]:
+        """The share of failed requests of each draw, shape (draws,); NaN for a draw without a request."""
+        shares: NDArray[np.float64] = np.full(len(self._n), np.nan)
+        np.divide(self._err, self._n, out=shares, where=self._n > 0)
+        return shares
 
 
 def percentile_us(seconds: RunSeconds, percent: float) -> float:
@@ -117,6 +136,14 @@ def factor(whole: float, draws: NDArray[np.float64], seconds: int) -> Interval |
     low, middle, high = np.percentile(np.log(known / whole), (tail, 50, 100 - tail))
     wider = _widening(seconds / _block_length(seconds))
     return Interval(exp(middle - wider * (middle - low)), exp(middle + wider * (high - middle)))
+
+
+def share_interval(draws: NDArray[np.float64], seconds: int) -> Interval:
+    """The interval of a share from its draws, of which one at least had a request; widened as in `relative`."""
+    tail = 50 * (1 - CONFIDENCE)
+    low, middle, high = np.percentile(draws[np.isfinite(draws)], (tail, 50, 100 - tail))
+    wider = _widening(seconds / _block_length(seconds))
+    return Interval(max(0.0, float(middle - wider * (middle - low))), min(1.0, float(middle + wider * (high - middle))))
 
 
 def wilson(failed: int, n: int) -> Interval:

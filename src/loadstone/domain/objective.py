@@ -22,7 +22,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from math import inf, isfinite
+from math import floor, inf, isfinite, log10
 from typing import TYPE_CHECKING, Final
 
 from loadstone.domain.in_flight import figure_us
@@ -74,6 +74,8 @@ _PERCENT: Final = "%"
 _ALL: Final = 100.0
 _PLURALS: Final = frozenset({"failures", "exceptions"})
 _SHOWN: Final = 10
+_MOST_DIGITS: Final = 9
+"""Behind the point."""
 _EXAMPLE: Final = "For example p95<500ms, failures<=0.1%, rps>=1000, p99[POST /predict]<300ms or cpu(target)<90%"
 
 
@@ -266,9 +268,16 @@ def margin_pct(operator: str, limit: float, value: float | None) -> float | None
 
 
 def number_text(value: float, unlike: float | None = None) -> str:
-    """A number for people: at most three decimals, or as many as it takes to look different from ``unlike``."""
+    """A number for people: at most three decimals, or as many as it takes to look different from ``unlike``.
+
+    What is smaller than a thousandth has two digits behind its zeros.
+    """
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3  # noqa: PLR2004
-    while unlike is not None and value != unlike and round(value, digits) == round(unlike, digits) and digits < 9:  # noqa: PLR2004
+    if 0 < abs(value) < 0.001:  # noqa: PLR2004
+        digits = min(_MOST_DIGITS, 1 - floor(log10(abs(value))))
+    while unlike is not None and value != unlike and round(value, digits) == round(unlike, digits):
+        if digits >= _MOST_DIGITS:
+            break
         digits += 1
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -13,7 +13,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from loadstone.archive.seconds import read_seconds
-from loadstone.domain.bootstrap import Interval, Resampled, percentile_us, relative, share_difference
+from loadstone.domain.bootstrap import (
+    FEWEST_SECONDS,
+    Interval,
+    Resampled,
+    percentile_us,
+    relative,
+    share_difference,
+)
 from loadstone.domain.objective import number_text
 from loadstone.domain.run_seconds import ALL
 from loadstone.domain.verdict import FAIL, INCONCLUSIVE, PASS
@@ -46,8 +53,6 @@ __all__ = [
 METRICS: Final = ("p50", "p95", "p99", "mean", "rps", "failures")
 """The figures that are compared for every request name."""
 _CODES: Final = {PASS: ExitCode.PASS, FAIL: ExitCode.FAIL, INCONCLUSIVE: ExitCode.INCONCLUSIVE}
-_FEWEST_SECONDS: Final = 5
-"""With fewer seconds a block bootstrap has too few blocks to draw from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,7 @@ def change_of(name: RequestName, metric: str, base: Resampled, run: Resampled) -
 def _difference(
     metric: str, figures: Sequence[float], base: Resampled, run: Resampled
 ) -> tuple[float | None, Interval | None]:
-    if not all(map(isfinite, figures)) or min(len(base.seconds), len(run.seconds)) < _FEWEST_SECONDS:
+    if not all(map(isfinite, figures)) or min(len(base.seconds), len(run.seconds)) < FEWEST_SECONDS:
         return None, None
     if metric == "failures":
         counts = [(int(drawn.seconds.err.sum()), int(drawn.seconds.n.sum())) for drawn in (base, run)]

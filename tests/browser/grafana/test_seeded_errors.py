@@ -22,7 +22,8 @@ from support.grafana_queries import board
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.grafana_page import Drawn
+    from support.chromium import Browser
+    from support.grafana_page import Drawn, HarnessPages
 
 Panel = dict[str, Any]
 
@@ -134,6 +135,18 @@ def test_an_error_in_a_board_is_found(
     assert found_in(right, shown, draw(right, shown), expected) <= {f"{title}: override {each}" for each in OF_A_RATE}
     found = found_in(right, shown, draw(wrong, shown), expected)
     assert any(each.startswith(title) and told in each for each in found), found
+
+
+RESTLESS = "void setInterval(() => document.querySelector('[data-panel]')?.append(document.createComment('')), 10)"
+
+
+def test_a_board_that_never_stops_changing_is_found(browser: Browser, harness: HarnessPages, board_runs, views):
+    found, shown = only(board("loadstone-run"), "Active users"), views["run", "a run"]
+    with browser.page() as page:
+        harness.open(page)
+        page.evaluate(RESTLESS)
+        drawn = harness.draw(page, found, board_runs.influx, shown, width=1280, dark=True)
+    assert "Active users: did not settle" in wrong_workings(drawn)
 
 
 def only(board: dict[str, Any], title: str) -> dict[str, Any]:

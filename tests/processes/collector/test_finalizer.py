@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from loadstone.archive.finalize.closing import recover_run
-from loadstone.archive.folder import RunFolder
+from loadstone.archive.folder import RunFolder, temporary_name
 from loadstone.collector.finalizer import _Outcome
 from loadstone.collector.service import start_finalizer
 from loadstone.stream.keys import finalizer_lease
@@ -80,6 +81,29 @@ def test_a_killed_one_is_started_again_after_a_pause(finalizer: Finalizer, folde
     time.advance(60)
     wait_until(finalizer.poll, "the run is closed", timeout_s=60)
     assert folder.is_closed
+
+
+def test_one_that_is_killed_while_it_makes_the_report_leaves_a_closed_run_and_is_not_started_again(
+    finalizer: Finalizer, folder: RunFolder, caplog
+):
+    pipe = temporary_name(folder.report)
+    os.mkfifo(pipe)  # it has less room than a report needs
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        finalizer.poll()
+        assert select.select([reader], [], [], 60)[0], "it writes the report"
+        assert folder.is_closed
+        assert finalizer.pid is not None
+        os.kill(finalizer.pid, signal.SIGKILL)
+        wait_until(finalizer.poll, "the run counts as closed")
+    finally:
+        os.close(reader)
+    assert "report=no" in caplog.text
+    assert "exit code -9 while it made the report" in caplog.text
+    assert folder.command("report") in caplog.text
+    assert "not_closed" not in caplog.text
+    assert finalizer.pid is None
+    assert finalizer.error == ""
 
 
 def test_a_full_disk_is_logged_and_closing_is_tried_again(

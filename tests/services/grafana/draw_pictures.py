@@ -73,8 +73,8 @@ def draw_every_board(runs: BoardRuns):
                 with browser.page(width=WIDTH_PX, height=height_px(found)) as page:
                     harness.open(page)
                     drawn = harness.draw(page, found, runs.influx, seen(runs, each.uid), width=WIDTH_PX, dark=True)
+                    assert wrong_workings(drawn) == []
                     page.screenshot(IMAGES / f"{each.uid}.png")
-                assert wrong_workings(drawn) == []
     finally:
         browser.close()
 

@@ -16,7 +16,7 @@ from loadstone.charts.page_data import WorkerRow
 from loadstone.collector.live.snapshot import snapshot
 from loadstone.domain.live import LiveObjective, Trouble
 from support.closed_runs import MadeRun
-from support.run_maker import SECOND, START, write_journal
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, Sample, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +113,19 @@ def test_what_is_in_trouble_stands_on_the_page_with_its_age():
     )
     shown = live_head(msgspec.structs.replace(live, troubles=troubles), state, begin=START // SECOND)
     assert shown.troubles == ["archive: No space left. Free some (for 20 s)", "InfluxDB: 401 (just now)"]
+
+
+def failed_pct(shown: LiveHead) -> float | None:
+    return {tile.title: tile.value for tile in shown.tiles}["failed"]
+
+
+def test_while_nobody_is_answered_nobody_knows_a_share_of_failures():
+    made, incarnation = RunMaker(run="r").started(), IncarnationMaker(run="r")
+    made.add(incarnation.batch([Sample(0.5), Sample(1.5)], at_s=2))
+    assert failed_pct(head(made.entries, 2.5)) == 0
+    for second in range(3, 30):
+        made.add(incarnation.batch(at_s=second))
+    assert failed_pct(head(made.entries, 29.5)) is None
 
 
 def test_every_tile_of_a_live_page_says_of_what_it_is():

@@ -12,8 +12,9 @@ import pytest
 from loadstone.charts.catalogue import TABLES
 from loadstone.charts.page import live_page, write_report
 from loadstone.cli.main import main
+from loadstone.domain.cut import CutRequest
 from support.closed_runs import HOSTILE, MadeRun, closed, names
-from support.run_maker import START
+from support.run_maker import SECOND, START, IncarnationMaker, RunMaker, samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,12 @@ def test_bins_of_a_long_run_merge_histograms_instead_of_averaging(tmp_path: Path
     first = pq.read_table(folder.requests)["rt_us"].to_pylist()[:10]
     assert data["charts"]["latency"]["max"][0] == max(first) / 1000
     assert data["charts"]["latency"]["p50"][0] == pytest.approx(sorted(first)[4] / 1000, rel=0.004)
+
+
+def test_the_last_bin_of_a_long_run_is_as_high_as_the_others(tmp_path: Path):
+    _, _, data = report(tmp_path, seconds=1303, rate=2, names=[("GET", "/")], usage=False)
+    assert len(data["t"]) == 261
+    assert set(data["charts"]["rate"]["requests"]) == set(data["charts"]["names_rate"]["GET /"]) == {2.0}
 
 
 def test_the_mean_of_a_second_is_that_of_its_requests(tmp_path: Path):
@@ -142,6 +149,16 @@ def test_the_slowest_requests_are_listed_with_when_they_began(tmp_path: Path):
     assert [row[1] for row in shown] == [row["rt_us"] / 1000 for row in rows]
     assert shown[0][2] == pytest.approx(rows[0]["start"].timestamp() - START / 1e9, abs=0.01)
     assert shown[0][0] == f"{rows[0]['method']} {rows[0]['name']}"
+
+
+@pytest.mark.parametrize(("count", "begins"), [(0, None), (1, "1 request was cut off"), (3, "3 requests were cut off")])
+def test_the_slowest_requests_are_said_to_lack_those_that_were_cut_off(tmp_path: Path, count: int, begins: str | None):
+    run, incarnation = RunMaker().started(stop_timeout_s=4.0), IncarnationMaker()
+    cut = tuple(CutRequest("GET", "/", START + 3 * SECOND, 5_000_000) for _ in range(count))
+    run.add(incarnation.batch(samples(100, 0, 4), at_s=8, aborted=count, cut=cut, final=True))
+    data = data_of(write_report(closed(tmp_path / "r", run.stopped(4, requests=100).entries, 20)).read_text())
+    remark = data["remarks"].get("slowest")
+    assert remark.startswith(begins) if begins else remark is None
 
 
 def test_the_heatmap_counts_every_request_once(tmp_path: Path):

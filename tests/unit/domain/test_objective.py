@@ -241,6 +241,7 @@ def test_a_value_just_beyond_its_limit_does_not_look_like_the_limit():
     assert number_text(500, 500) == "500"
     assert number_text(12345.678) == "12346"
     assert number_text(0.12345) == "0.123"
+    assert (number_text(0.00041234), number_text(-0.000004), number_text(1e-12)) == ("0.00041", "-0.000004", "0")
 
 
 def test_an_outcome_has_one_word():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,27 @@ def test_the_percentile_of_all_seconds_is_the_one_run_json_gives(tmp_path: Path)
         == seconds[ALL].n.sum()
         == 800
     )
+
+
+def same(one: RunSeconds, other: RunSeconds) -> bool:
+    return all(np.array_equal(getattr(one, each.name), getattr(other, each.name)) for each in fields(RunSeconds))
+
+
+def test_only_the_seconds_of_the_names_that_are_asked_for_are_made_and_they_are_the_same(tmp_path: Path):
+    run = ClosedRun.open(MadeRun(seconds=20).close(tmp_path))
+    every, predict = read_seconds(run), RequestName("POST", "/predict")
+    assert list(every) == [ALL, RequestName("GET", "/"), predict]
+    for names, expected in (((), [ALL]), (["/predict"], [ALL, predict]), (["POST /predict"], [ALL, predict])):
+        found = read_seconds(run, names=names)
+        assert list(found) == expected
+        assert all(same(found[name], every[name]) for name in expected)
+
+
+def test_seconds_that_would_take_too_much_memory_are_not_made(tmp_path: Path):
+    run = ClosedRun.open(MadeRun(seconds=20).close(tmp_path))
+    cells = sum(each.counts.size for each in read_seconds(run).values())
+    assert read_seconds(run, most_cells=cells)
+    assert read_seconds(run, most_cells=cells - 1) == {}
 
 
 def test_a_run_without_a_request_has_no_percentile():

@@ -17,6 +17,7 @@ const Charts = (() => {
   function number(value) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     const size = Math.abs(value);
+    if (size > 0 && size < 0.001) return value.toLocaleString("en", { maximumSignificantDigits: 2 });
     const digits = size >= 1000 || Number.isInteger(value) ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3;
     return value.toLocaleString("en", { maximumFractionDigits: digits });
   }
@@ -106,14 +107,42 @@ const Charts = (() => {
   const BAD = new Set([LIMIT, "failures", "failed"]);
   const DASHED = new Set([LIMIT, "users wanted"]);
 
+  // A value between two gaps makes no line, so it is drawn as a point.
+  function isolated(chart, at) {
+    const values = chart.data[at], last = values.length - 1, found = [];
+    values.forEach((value, i) => {
+      if (isNumber(value) && (i === 0 || values[i - 1] === null) && (i === last || values[i + 1] === null)) found.push(i);
+    });
+    return found;
+  }
+
+  const isNumber = (value) => value !== null && value !== undefined;
+
+  // Usage is sampled by a program that a busy machine may keep waiting: lines go on where at most three seconds are
+  // missing. uPlot draws a line across what is undefined, and none across null.
+  const MISSING_S = 3;
+  const SAMPLED = new Set(["cpu", "memory", "throttled"]);
+
+  function bridged(values, page) {
+    const found = [...values];
+    let before = -1;
+    values.forEach((value, at) => {
+      if (!isNumber(value)) return;
+      if (before >= 0 && page.t[at] - page.t[before] - page.step_s <= MISSING_S) found.fill(undefined, before + 1, at);
+      before = at;
+    });
+    return found;
+  }
+
+  const dataOf = (spec, page, series) => [page.t, ...series.map(([, values]) => (SAMPLED.has(spec.id) ? bridged(values, page) : values))];
+
   function lines(spec, page, host) {
     const series = seriesOf(spec, page);
     const shown = series.map(([label, , scale], at) => ({
       label, scale, stroke: BAD.has(label) ? colour("--bad") : seriesColour(at), width: label === "mean" ? 2.5 : 1.5,
-      dash: DASHED.has(label) ? [6, 4] : undefined, points: { show: page.t.length < 2 }, value: legendValue(page, number),
+      dash: DASHED.has(label) ? [6, 4] : undefined, points: { show: false, filter: isolated }, value: legendValue(page, number),
     }));
-    const data = [page.t, ...series.map(([, values]) => values)];
-    return new uPlot(options(spec, page, host, { series: [time(page), ...shown] }), data, host);
+    return new uPlot(options(spec, page, host, { series: [time(page), ...shown] }), dataOf(spec, page, series), host);
   }
 
   // Row r of the heatmap is 10^(r/10) to 10^((r+1)/10) microseconds; darker cells have more requests.
@@ -207,7 +236,7 @@ const Charts = (() => {
       chart.destroy();
       return draw(spec, page, host);
     }
-    chart.setData([page.t, ...series.map(([, values]) => values)], !Zoom.range());
+    chart.setData(dataOf(spec, page, series), !Zoom.range());
     if (Zoom.range()) chart.redraw();
     Zoom.follow(chart);
     keys(chart, host, page);

@@ -33,12 +33,13 @@
     return button;
   }
 
-  function figure(spec) {
+  function figure(spec, page) {
     const host = element("div", { class: "chart", tabindex: "0", role: "group", "aria-label": spec.title + ", chart; the arrow keys move the cursor, plus and minus zoom" }, live ? element("p", { class: "muted" }, "No request has ended yet.") : null);
     const units = [spec.unit, ...(spec.beside ? [spec.beside_unit + " on the right"] : [])].join(", ");
+    const points = page.step_s > 1 && spec.binned ? "; " + spec.binned.replace("{}", page.step_s + " s") : "";
     view.hosts.set(spec.id, host);
     return element("figure", { id: "chart-" + spec.id, class: spec.wide ? "wide" : null },
-      element("figcaption", {}, element("h3", {}, spec.title), spec.logarithmic ? scaleSwitch(spec) : null, element("span", { class: "muted" }, units)),
+      element("figcaption", {}, element("h3", {}, spec.title), spec.logarithmic ? scaleSwitch(spec) : null, element("span", { class: "muted" }, units + points)),
       host, spec.id === "heat" ? null : numbers(spec));
   }
 
@@ -58,7 +59,7 @@
 
   function chartSection(page) {
     const grid = element("div", { class: "charts" });
-    for (const spec of catalogue.charts) if (live || hasNumbers(page, spec)) grid.append(figure(spec));
+    for (const spec of catalogue.charts) if (live || hasNumbers(page, spec)) grid.append(figure(spec, page));
     const help = element("p", { class: "muted help" }, "Drag across a chart, or press + on it, to zoom all of them. Names in a legend hide and show their lines.");
     const none = element("p", { class: "muted" }, "There is nothing to draw: neither requests nor usage were recorded.");
     return element("section", { id: "charts" }, element("div", { class: "title" }, element("h2", {}, "Charts"), whole), ...(grid.children.length ? [help, grid] : [none]));
@@ -96,17 +97,22 @@
     put("identity", page.identity.length ? identity(page) : "");
   }
 
-  // A part in which something has the keyboard focus is left as it is until the run is over: new content would take the
-  // focus away.
+  const FOCUSABLE = "a, button, summary, [tabindex]";
+
+  // New content takes the place of the old one. What had the keyboard focus hands it on to its successor, the element
+  // at the same place in its section, and tables stay scrolled.
   function put(name, ...content) {
-    const place = slots[name];
-    if (!view.page.state.verdict && place.contains(document.activeElement)) return;
-    const scrolled = new Map([...place.querySelectorAll("section")].map((node) => [node.id, node.querySelector(".scroll")?.scrollLeft]));
+    const place = slots[name], active = document.activeElement, had = place.contains(active);
+    const section = had ? active.closest("section")?.id : null;
+    const within = () => [...((section ? document.getElementById(section) : place)?.querySelectorAll(FOCUSABLE) ?? [])];
+    const at = had ? within().indexOf(active) : -1;
+    const scrolled = new Map([...place.querySelectorAll("section")].map((node) => [node.id, node.querySelector(".scroll")]).filter(([, box]) => box).map(([id, box]) => [id, [box.scrollLeft, box.scrollTop]]));
     place.replaceChildren(...content);
-    for (const [id, left] of scrolled) {
+    for (const [id, [left, top]] of scrolled) {
       const box = document.getElementById(id)?.querySelector(".scroll");
-      if (box && left) box.scrollLeft = left;
+      if (box && (left || top)) box.scrollTo(left, top);
     }
+    if (at >= 0) within()[at]?.focus({ preventScroll: true });
   }
 
   function build(page) {

@@ -108,8 +108,8 @@ const Parts = (() => {
     const rows = page.tables[spec.id];
     if (!rows || (spec.id === "baseline" && !rows.length)) return null;
     const name = spec.id === "baseline" ? spec.title + " " + page.baseline : spec.title;
-    const content = rows.length ? table(spec, rows) : element("p", { class: "muted" }, spec.empty);
-    const inside = spec.id === "workers" ? [folded(spec, page, content)] : [element("h2", {}, name), content];
+    const content = rows.length ? table(spec, rows) : element("p", { class: "muted" }, spec.empty), remark = page.remarks?.[spec.id];
+    const inside = spec.id === "workers" ? [folded(spec, page, content)] : [element("h2", {}, name), remark ? element("p", { class: "muted" }, remark) : null, content].filter(Boolean);
     return element("section", { id: "table-" + spec.id }, ...inside);
   }
 

@@ -107,8 +107,9 @@ async function draw({ board, answers, range, variables, mode, width }) {
   root?.unmount();
   root = createRoot(document.getElementById('root'));
   root.render(<Board panels={panels} theme={view.theme} width={width} />);
-  await settled();
+  const isSettled = await settled();
   for (const { report } of panels) {
+    if (!isSettled) report.errors.push('did not settle');
     const element = document.querySelector(`[data-panel="${report.id}"]`);
     report.text = element.innerText;
     report.legend = [...element.querySelectorAll('[data-testid*="VizLegend series"]')].map((each) => each.innerText.trim());
@@ -118,16 +119,17 @@ async function draw({ board, answers, range, variables, mode, width }) {
   return { panels: panels.map(({ report }) => report), unknownVariables: [...unknown] };
 }
 
-/** Wait until fonts are there and nothing has changed for some frames. */
+/** Wait until fonts are there and nothing has changed for some frames; false if that takes more than ten seconds. */
 async function settled() {
   await document.fonts.ready;
-  let before = '';
-  for (let same = 0, tries = 0; same < 3 && tries < 100; tries++) {
+  let before = '', same = 0;
+  for (let tries = 0; same < 3 && tries < 200; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     const now = document.getElementById('root').innerHTML;
     same = now === before && now.length > 0 ? same + 1 : 0;
     before = now;
   }
+  return same >= 3;
 }
 
 window.harness = { draw };
