@@ -41,11 +41,11 @@ up: $(RUN_SET) ## Start the platform with Locust's web UI and stay
 
 .PHONY: test
 test: $(DEV_SET) ## Run the tests that need only Python packages
-	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/docs --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults --ignore tests/processes/rig -n 3 $(BY_FILE) $(ARGS)
+	$(PY) -m pytest tests/processes tests/unit --ignore tests/processes/docs --ignore tests/processes/target --ignore tests/processes/loading --ignore tests/processes/runs --ignore tests/processes/faults --ignore tests/processes/rig -n 3 $(BY_FILE) $(ARGS)
 
 .PHONY: test-runs
 test-runs: $(DEV_SET) ## Load scenarios, run whole load tests and the docs' commands, fuzz; also needs nothing but Python packages
-	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig tests/processes/docs -n 3 $(ARGS)
+	$(PY) -m pytest tests/processes/loading tests/processes/runs tests/processes/faults tests/processes/rig tests/processes/docs tests/processes/target -n 3 $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEV_SET) ## Run the tests against real servers, fetched first
