@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from inference import errors
-from inference.errors import RegistryAwayError, TargetError
+from inference.errors import ModelRefusedError, RegistryAwayError, TargetError
 from inference.model_info import ModelInfo, Version, read_model_info
 from inference.registry import Registry
 
@@ -154,7 +154,6 @@ def copy_version(tracking_uri: str, uri: ModelUri, into: Path) -> None:
 
     Raises:
         ModelMissingError: the registry has no such model, version or alias.
-        ModelRefusedError: the model has no usable signature.
         RegistryAwayError: the registry is unavailable.
 
     """
@@ -164,10 +163,11 @@ def copy_version(tracking_uri: str, uri: ModelUri, into: Path) -> None:
     version = registry.resolve(uri)
     for folder in (into / _DESCRIPTION, into / _GRAPH):
         folder.mkdir(parents=True)
-    name = folder_name(registry.fetch_model_info(version, into / _DESCRIPTION))
-    graph = registry.fetch_run_folder(version, name, into / _GRAPH)
-    if graph is not None and graph != into / _GRAPH / name:
-        shutil.copytree(graph, into / _GRAPH / name)
+    with contextlib.suppress(ModelRefusedError):  # said by whoever reads the description, and once for each version
+        name = folder_name(registry.fetch_model_info(version, into / _DESCRIPTION))
+        graph = registry.fetch_run_folder(version, name, into / _GRAPH)
+        if graph is not None and graph != into / _GRAPH / name:
+            shutil.copytree(graph, into / _GRAPH / name)
     (into / _VERSION).write_text(json.dumps(asdict(version)), encoding="utf-8")
 
 

@@ -164,10 +164,10 @@ class Finalizer:
 
 def _outcome(answer: bytes, code: int) -> _Outcome:
     """What a process that ended has said last."""
-    try:
-        said = [msgspec.json.decode(line, type=_Outcome) for line in answer.splitlines()]
-    except msgspec.DecodeError:  # it was killed while it said so
-        said = []
+    said = []
+    with suppress(msgspec.DecodeError):  # it was killed while it said so
+        for line in answer.splitlines():
+            said.append(msgspec.json.decode(line, type=_Outcome))  # noqa: PERF401  (what came before stays)
     if not said:
         return _Outcome(error=f"the finalizer ended with exit code {code}")
     last = said[-1]

@@ -12,7 +12,7 @@ import pytest
 
 from loadstone.archive.finalize.closing import recover_run
 from loadstone.archive.folder import RunFolder, temporary_name
-from loadstone.collector.finalizer import _Outcome
+from loadstone.collector.finalizer import _Outcome, _outcome
 from loadstone.collector.service import start_finalizer
 from loadstone.stream.keys import finalizer_lease
 from loadstone.stream.lease import Lease
@@ -104,6 +104,15 @@ def test_one_that_is_killed_while_it_makes_the_report_leaves_a_closed_run_and_is
     assert "not_closed" not in caplog.text
     assert finalizer.pid is None
     assert finalizer.error == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "closed"), [(b"", False), (b'{"err', False), (b"{}\n", True), (b'{}\n{"has_rep', True)]
+)
+def test_what_a_killed_one_said_first_counts(answer: bytes, closed: bool):
+    outcome = _outcome(answer, -9)
+    assert (not outcome.error) == closed
+    assert bool(outcome.report_error) == closed
 
 
 def test_a_full_disk_is_logged_and_closing_is_tried_again(

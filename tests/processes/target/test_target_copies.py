@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from target_helpers import registry_of, run_command, running
+from sklearn.linear_model import LinearRegression
+from target_helpers import log_model, registry_of, run_command, running
 
 from inference import copying_registry
 from inference.codec import Codec
 from inference.compiling import obtain_compiled
 from inference.copying_registry import CopyingRegistry, open_registry
-from inference.errors import ModelMissingError, RegistryAwayError
+from inference.errors import ModelMissingError, ModelRefusedError, RegistryAwayError
 from inference.registry import Registry
 from inference.settings import parse_model_uri, read_settings
 
@@ -159,6 +160,19 @@ def test_what_is_wrong_with_the_registry_is_told_as_without_copies(registry_fold
     (registry_folder / "mlflow.db").write_bytes(b"no database")
     with pytest.raises(RegistryAwayError):
         copying(registry_folder, copies).resolve(CHAMPION)
+
+
+def test_a_version_that_cannot_be_served_is_resolved_and_refused_where_it_is_read(
+    registry_folder: Path, copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    log_model(registry_folder, "sklearn", LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="diabetes")
+    for _ in range(2):
+        registry = copying(registry_folder, copies)
+        version = registry.resolve(CHAMPION)
+        assert version.number == "2"
+        with pytest.raises(ModelRefusedError, match="signature"):
+            registry.fetch_model_info(version, tmp_path)
+        monkeypatch.setattr(copying_registry, "copy_version", None)  # the second time it is read from the copy
 
 
 def test_without_room_for_copies_the_registry_is_asked_each_time(registry_folder: Path, tmp_path: Path):
